@@ -1,5 +1,5 @@
 // Prints a summary of a test run from its JSON report: counts, wall time, the ten slowest files, and each
-// file that took more than a minute. Fails where a test was skipped or no test ran.
+// file that took more than a minute. Fails if a test was skipped or no test ran.
 import { readFile } from 'node:fs/promises'
 import { relative } from 'node:path'
 

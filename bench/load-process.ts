@@ -12,7 +12,7 @@ import { sessionIdOf, userIdOf } from './subjects.js'
 export interface Load {
   url: string
   endpoint: 'last-logout' | 'check' | 'logouts'
-  /** The requests are about random users of this number. */
+  /** The number of users; each request is about a random one. */
   users: number
   connections: number
   durationMs: number

@@ -8,7 +8,7 @@ export const BENCH_KEY = 'bench'.padEnd(32, '-')
 /** The tenant of the benchmarks. */
 export const BENCH_DOMAIN = 'bench.example'
 
-/** The built program, as an operator runs it. */
+/** A process of the built program that serves the API. */
 export interface ApiProcess {
   url: string
   close(): Promise<void>

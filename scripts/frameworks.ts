@@ -4,7 +4,7 @@ import { join } from 'node:path'
 /** A framework that the client supports. */
 export interface Framework {
   name: string
-  /** The folder in `examples`. `test/consumers/frameworks.test.ts` runs what is in it. */
+  /** The folder in `examples`. `test/consumers/frameworks.test.ts` runs the example. */
   example: string
   /** The entry of the client's package that the example uses. */
   entry: string

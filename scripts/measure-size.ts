@@ -1,7 +1,7 @@
-import { findExcess, measureInstall, renderSizes, WAYS } from './packages/size.js'
+import { findExcess, INSTALLATIONS, measureInstall, renderSizes } from './packages/size.js'
 
 const sizes = []
-for (const way of WAYS) sizes.push(await measureInstall(way))
+for (const installation of INSTALLATIONS) sizes.push(await measureInstall(installation))
 process.stdout.write(renderSizes(sizes))
 
 const excess = sizes.flatMap(findExcess)

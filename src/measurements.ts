@@ -11,15 +11,15 @@ export interface LogRequest {
   rateLimit: { limit: number; remaining: number } | null
   /** How long the request was delayed before it was sent, in milliseconds. */
   waitedMs: number
-  /** The used fraction of last-logout's share of the bucket, including this request, at most 1; `null`: unknown. */
+  /** How much of last-logout's share of the bucket is used, from 0 to 1, this request included; `null`: unknown. */
   budgetUsed: number | null
 }
 
 /** The entries that a poll has just read and stored. */
 export interface SyncProgress {
   /**
-   * How the entries were read. `catch-up`: as pages from the checkpoint. `sweep`: by the search of a first start for
-   * older entries. `outage`, `reconcile`: by a search for entries that a catch-up reads as well.
+   * How the entries were read. `catch-up`: as pages from the checkpoint. `sweep`: by a search for the entries from before
+   * the first start. `outage`, `reconcile`: by a search for entries that a catch-up also reads.
    */
   stage: 'catch-up' | 'sweep' | 'outage' | 'reconcile'
   pages: number
@@ -38,10 +38,10 @@ export interface LogoutPage {
   writtenMs: number
 }
 
-/** A response of the API. Callers cannot cause new values of `method` and `route`. */
+/** A response of the API. The sets of `method` and `route` are fixed: no request adds a value. */
 interface MeasuredResponse {
   method: string
-  /** The pattern of the route. A URL contains a user id. */
+  /** The pattern of the route, not the URL, which can contain a user id. */
   route: string
   /** `null`: the caller disconnected before the response. */
   status: number | null

@@ -29,13 +29,13 @@ const COMMAND = new RegExp(
 )
 
 /**
- * Returns the words that start this program again from the directory where it was started, such as
- * `last-logout` or `node dist/main.js`. They contain `npx` only if npx started the program: elsewhere, npx would
- * download the package of that name from the registry.
+ * Returns the command that starts this program again from the directory where it was started, such as `last-logout`
+ * or `node dist/main.js`. The command contains `npx` only if npx started the program: otherwise, npx would download
+ * the package of that name from the registry.
  *
- * @param isRunning Whether the user is to run the words while this process runs. If this process is the main process
- *   of a container, the words then start the program in that container. After the main process has ended, the
- *   container is no longer running, and the words omit it.
+ * @param isRunning Whether the command is for use while this process is running. The main process of a container then
+ *   returns a command that enters the container. After the main process has ended, the container has stopped, and no
+ *   command can enter it.
  */
 export function readProgramName(start: ProgramStart, isRunning: boolean): string {
   const { container } = start
@@ -67,8 +67,8 @@ function nameWithin({ script, cwd, env }: ProgramStart): string {
   if (basename(script) === NAME && isInPath && !isLink) return NAME
   const path = relative(cwd, script)
   const isInCwd = !path.startsWith('..') && !isAbsolute(path)
-  const shown = quote(isInCwd ? path : script)
-  return isLink ? shown : `node ${shown}`
+  const quotedPath = quote(isInCwd ? path : script)
+  return isLink ? quotedPath : `node ${quotedPath}`
 }
 
 /** Quotes a path for a POSIX shell if the path contains characters that are special in a shell. */

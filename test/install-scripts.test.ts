@@ -17,7 +17,7 @@ interface Lock {
   >
 }
 const readLock = async (file: string) => JSON.parse(await readFile(file, 'utf8')) as Lock
-/** The installed packages. A folder of this repository that is linked into `node_modules` is none. */
+/** The installed packages, without the folders of this repository that are linked into `node_modules`. */
 const readPackages = async (file: string) =>
   Object.entries((await readLock(file)).packages).filter(
     ([path, { link }]) => path.includes('node_modules/') && !link,

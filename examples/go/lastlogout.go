@@ -31,7 +31,7 @@ const (
 	maxAhead = time.Minute
 )
 
-// Client checks tokens. Create one for the process. It is safe for concurrent use.
+// Client checks tokens. Create one instance per process. It is safe for concurrent use.
 type Client struct {
 	// Timeout limits the whole exchange, including the body.
 	Timeout time.Duration

@@ -16,7 +16,7 @@ import java.util.Map;
 import java.util.concurrent.ExecutionException;
 
 /**
- * Checks verified Auth0 access tokens by POST /v1/check of last-logout. Create one for the process.
+ * Checks verified Auth0 access tokens by POST /v1/check of last-logout. Create one instance per process.
  * It is safe for concurrent use.
  */
 public final class LastLogout {
@@ -70,7 +70,7 @@ public final class LastLogout {
       Thread.currentThread().interrupt();
       return Outcome.UNKNOWN;
     } catch (Exception e) {
-      // Other errors may quote a header, and so the key.
+      // Other errors may quote a header, which can contain the key.
       var reason = e instanceof InvalidResponse ? e.getMessage() : e.getClass().getName();
       LOG.log(Level.WARNING, "last-logout check failed: " + reason);
       return Outcome.UNKNOWN;
@@ -120,7 +120,7 @@ public final class LastLogout {
     return Outcome.ACCEPTED;
   }
 
-  /** The response is not one that decides about a token. */
+  /** The response does not decide about the token. */
   private static final class InvalidResponse extends Exception {
     private static final long serialVersionUID = 1;
 

@@ -18,7 +18,7 @@ log = logging.getLogger("last_logout")
 
 
 class LastLogout:
-    """Create one for the process. It is safe for concurrent use. The key needs the role check."""
+    """Create one instance per process. It is safe for concurrent use. The key needs the role check."""
 
     def __init__(self, url, api_key, timeout_seconds=1):
         self._url = urlsplit(url.rstrip("/") + "/v1/check")
@@ -33,7 +33,7 @@ class LastLogout:
         try:
             return judge(exchange.result(self._timeout_seconds), datetime.now(timezone.utc))
         except Exception as error:
-            # Other errors may quote a header, and so the key.
+            # Other errors may quote a header, which can contain the key.
             reason = error if isinstance(error, InvalidResponse) else type(error).__name__
             log.warning("last-logout check failed: %s", reason)
             return "unknown"
@@ -65,7 +65,7 @@ class LastLogout:
 
 
 class InvalidResponse(Exception):
-    """The response is not one that decides about a token."""
+    """The response does not decide about the token."""
 
 
 def judge(verdict, now):

@@ -6,10 +6,10 @@ require "time"
 require "timeout"
 require "uri"
 
-# Checks verified Auth0 access tokens by POST /v1/check of last-logout. Create one for the process.
+# Checks verified Auth0 access tokens by POST /v1/check of last-logout. Create one instance per process.
 # It is safe for concurrent use. The key needs the role check.
 class LastLogout
-  # The response is not one that decides about a token.
+  # The response does not decide about the token.
   class InvalidResponse < StandardError; end
 
   MAX_BODY_BYTES = 65_536
@@ -29,7 +29,7 @@ class LastLogout
     verdict = Timeout.timeout(@timeout_seconds) { post(JSON.generate({ claims: claims })) }
     judge(JSON.parse(verdict), Time.now)
   rescue StandardError => e
-    # Other errors may quote a header, and so the key.
+    # Other errors may quote a header, which can contain the key.
     warn "last-logout check failed: #{e.is_a?(InvalidResponse) ? e.message : e.class}"
     :unknown
   end

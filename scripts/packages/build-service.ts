@@ -6,10 +6,10 @@ import { bundleProgram } from './bundle-program.js'
 import { describePackage } from './bundled-packages.js'
 import { createManifest, type Manifest, packageDirectory, ROOT_MANIFEST } from './manifest.js'
 
-/** The packages that stay dependencies, because instrumentations patch them when they are loaded, such as OpenTelemetry's for SQL. */
+/** The packages that are not bundled, because instrumentations, such as OpenTelemetry's for SQL, patch them at load. */
 const DEPENDENCIES = ['pg']
 
-/** The documents in the package. The help and the messages refer to them, and they refer to each other. */
+/** The documents in the package. The help, the messages and other documents refer to them. */
 const DOCUMENTS = [
   '.env.example',
   'ARCHITECTURE.md',

@@ -31,13 +31,24 @@ import './lib/main.mjs'
 `
 
 /** Files that the program reads while it runs, at the same paths as in the repository. */
-const FILES = ['prisma/migrations', 'dist/login-action.cjs', 'src/demo/page']
+const FILES = [
+  'prisma/migrations',
+  'dist/login-action.cjs',
+  'src/console/page',
+  'src/demo/page',
+  'src/web',
+]
+
+/** Files of packages that the program serves. npm leaves `node_modules` out of a package, so they are in `packages`. */
+const SERVED_FILES = ['uPlot.esm.js', 'uPlot.min.css'].map(
+  (name) => `node_modules/uplot/dist/${name}`,
+)
 
 const SWAGGER_UI = 'node_modules/@fastify/swagger-ui'
 
 /**
- * Keeps the meaning of relative paths. A module finds its files relative to its own path, such as
- * `src/store/migrations.ts`. In the bundle it is in `lib`, and the files are where {@link FILES} has them.
+ * Keeps the meaning of relative paths. A module, such as `src/store/migrations.ts`, finds its files relative to its own
+ * path. In the bundle, the module is in `lib`, and the files are at the paths of {@link FILES}.
  */
 const keepPaths: Plugin = {
   name: 'keep-paths',
@@ -47,7 +58,10 @@ const keepPaths: Plugin = {
       if (!file.startsWith('src/')) return null
       const own = `new URL(${JSON.stringify(`../${file}`)}, import.meta.url).href`
       const code = await readFile(path, 'utf8')
-      return { contents: code.replaceAll('import.meta.url', own), loader: 'ts' }
+      const contents = code
+        .replaceAll('import.meta.url', own)
+        .replaceAll("'../../node_modules/", "'../../packages/")
+      return { contents, loader: 'ts' }
     })
     onLoad({ filter: /@fastify\/swagger-ui\/(index|lib\/[\w-]+)\.js$/ }, async ({ path }) => {
       const [, subdirectory = ''] = /swagger-ui\/(lib\/)?[\w-]+\.js$/.exec(path) ?? []
@@ -78,8 +92,10 @@ export async function bundleProgram(directory: string, external: string[]): Prom
   })
   await writeFile(join(directory, 'last-logout.mjs'), ENTRY, { mode: 0o755 })
   for (const path of FILES) await cp(path, join(directory, path), { recursive: true })
+  for (const path of SERVED_FILES)
+    await cp(path, join(directory, path.replace('node_modules', 'packages')))
   await cp(join(SWAGGER_UI, 'static'), join(directory, 'swagger-ui/static'), { recursive: true })
-  return listPackages(Object.keys(metafile.inputs))
+  return listPackages([...Object.keys(metafile.inputs), ...SERVED_FILES])
 }
 
 /** Returns the directories of the packages that these files belong to. */

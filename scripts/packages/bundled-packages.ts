@@ -26,7 +26,7 @@ interface Sbom {
  * Writes the manifest and the license of a package, and the licenses and the bill of materials of the packages that it
  * contains.
  *
- * @param contained The directories of the packages in it.
+ * @param contained The directories of the packages that it contains.
  * @param sbom What {@link readSbom} returns.
  */
 export async function describePackage(
@@ -51,8 +51,8 @@ async function collectLicenses(directories: string[]): Promise<string> {
 }
 
 /**
- * Creates the software bill of materials of a package, in CycloneDX: the packages that it contains. Its dependencies
- * are not in it, since npm lists those of an installation itself. The same commit gives the same text.
+ * Creates the software bill of materials of a package, in CycloneDX. It lists the bundled packages, but not the
+ * dependencies, because npm lists the dependencies of an installation. The same commit gives the same text.
  */
 function createSbom(all: string, manifest: Manifest, directories: string[]): string {
   const { serialNumber, ...sbom } = JSON.parse(all) as Sbom

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** The packages. Their names are free on npm, and not ours until the owner publishes them. */
+/** The names of the packages on npm. The names are not reserved until the owner publishes the packages. */
 export const PACKAGES = {
   service: 'last-logout',
   client: 'last-logout-client',

@@ -9,8 +9,8 @@ interface Bounds {
   packages: number
 }
 
-/** A way to install a package. */
-interface Way {
+/** A package and the options with which it is installed. */
+interface Installation {
   kind: PackageKind
   options: string[]
   max: Bounds
@@ -18,16 +18,16 @@ interface Way {
 
 /** The size of an installation. */
 export interface InstallSize extends Bounds {
-  way: Way
+  installation: Installation
   /** The largest packages, the largest first. */
   largest: [name: string, bytes: number][]
 }
 
 /**
- * The ways to install, with the upper bounds of each. The embedded PostgreSQL has 60 MB. A new dependency or a module that
- * is no longer left out of the bundle exceeds the bounds.
+ * The installations that are measured, with their upper bounds. The embedded PostgreSQL takes 60 MB. A new dependency, or
+ * a module that the bundle should omit, exceeds the bounds.
  */
-export const WAYS: Way[] = [
+export const INSTALLATIONS: Installation[] = [
   { kind: 'service', options: [], max: { megabytes: 100, packages: 30 } },
   { kind: 'service', options: ['--omit=optional'], max: { megabytes: 40, packages: 25 } },
   { kind: 'client', options: [], max: { megabytes: 2, packages: 1 } },
@@ -38,8 +38,8 @@ const MEGABYTE = 1024 ** 2
 const MAX_LISTED = 10
 
 /** Installs a package from its tarball into an empty directory, and measures the installation. */
-export async function measureInstall(way: Way): Promise<InstallSize> {
-  const directory = await installTarballs([way.kind], way.options)
+export async function measureInstall(installation: Installation): Promise<InstallSize> {
+  const directory = await installTarballs([installation.kind], installation.options)
   try {
     const modules = join(directory, 'node_modules')
     const lock = await readFile(join(modules, '.package-lock.json'), 'utf8')
@@ -55,7 +55,7 @@ export async function measureInstall(way: Way): Promise<InstallSize> {
       }),
     )
     return {
-      way,
+      installation,
       megabytes: Math.ceil((await measure(modules)) / MEGABYTE),
       packages: paths.length,
       largest: sizes.sort(([, a], [, b]) => b - a).slice(0, MAX_LISTED),
@@ -66,29 +66,32 @@ export async function measureInstall(way: Way): Promise<InstallSize> {
 }
 
 /** Returns one line for each bound that an installation exceeds. */
-export function findExcess({ way, ...size }: InstallSize): string[] {
+export function findExcess({ installation, ...size }: InstallSize): string[] {
   return (['megabytes', 'packages'] as const)
-    .filter((unit) => size[unit] > way.max[unit])
-    .map((unit) => `${nameWay(way)}: ${size[unit]} ${unit}, at most ${way.max[unit]} are allowed`)
+    .filter((unit) => size[unit] > installation.max[unit])
+    .map(
+      (unit) =>
+        `${nameInstallation(installation)}: ${size[unit]} ${unit}, at most ${installation.max[unit]} are allowed`,
+    )
 }
 
 /** Renders a Markdown table of the sizes, and the largest packages of each installation. */
 export function renderSizes(sizes: InstallSize[]): string {
   const rows = sizes.map(
-    ({ way, megabytes, packages }) =>
-      `| \`${nameWay(way)}\` | ${megabytes} | ${way.max.megabytes} | ${packages} | ${way.max.packages} |\n`,
+    ({ installation, megabytes, packages }) =>
+      `| \`${nameInstallation(installation)}\` | ${megabytes} | ${installation.max.megabytes} | ${packages} | ${installation.max.packages} |\n`,
   )
-  const lists = sizes.map(({ way, largest }) => {
+  const lists = sizes.map(({ installation, largest }) => {
     const lines = largest.map(
       ([name, bytes]) => `${(bytes / MEGABYTE).toFixed(1).padStart(8)} MB  ${name}\n`,
     )
-    return `\n${nameWay(way)}\n${lines.join('')}`
+    return `\n${nameInstallation(installation)}\n${lines.join('')}`
   })
   const head = '| install | MB | at most | packages | at most |\n|---|---|---|---|---|\n'
   return `${head}${rows.join('')}${lists.join('')}`
 }
 
-function nameWay({ kind, options }: Way): string {
+function nameInstallation({ kind, options }: Installation): string {
   return ['npm install', `${PACKAGES[kind]}.tgz`, ...options].join(' ')
 }
 

@@ -4,11 +4,11 @@ export interface BatchOptions<Input, Result> {
   run(inputs: Input[]): Promise<Result[]>
   /** Maximum number of inputs in a batch. */
   maxSize: number
-  /** Maximum number of batches in progress. Calls that arrive meanwhile wait, so that batches grow with the load. */
+  /** Maximum number of batches in progress. Further calls wait together, so batches grow with the load. */
   maxConcurrent: number
-  /** Upper bound of the wait of a batch for its start, in milliseconds. After that, its calls reject. */
+  /** Maximum time that a batch waits to start, in milliseconds. Then its calls reject. */
   maxWaitMs: number
-  /** Whether one input of a failed batch can be the cause. Each input is then processed alone. */
+  /** Whether a single input can have caused the failure of its batch. If so, each input is processed alone. */
   isInputError(error: unknown): boolean
 }
 
@@ -28,7 +28,7 @@ interface Batch<Input, Result> {
 /**
  * Returns a function that processes its calls in batches. A batch contains the calls of one turn of the event loop. If
  * `maxConcurrent` batches are in progress, it also contains the calls that arrive until one of them ends. A batch
- * always starts after the calls that it contains.
+ * starts after its last call, so no result is older than its call.
  */
 export function batchCalls<Input, Result>(
   options: BatchOptions<Input, Result>,
@@ -41,7 +41,7 @@ export function batchCalls<Input, Result>(
   function schedule(): void {
     if (isScheduled || running === maxConcurrent || waiting.length === 0) return
     isScheduled = true
-    // Runs after the calls of this turn: those of all requests that have already arrived.
+    // Runs after all calls of this turn.
     setImmediate(startBatches)
   }
 

@@ -7,7 +7,7 @@ export interface FailureTracker {
 
 /** Callbacks of a failure tracker. */
 export interface FailureTrackerOptions {
-  /** Called for each failure. `isFirst`: it is the first failure of its kind since the last success. */
+  /** Called for each failure. `isFirst`: no failure of this kind has occurred since the last success. */
   onFailure(error: unknown, isFirst: boolean): void
   /** Called at the first success after failures. `failingMs`: the time since the first failure, in milliseconds. */
   onRecovery(failingMs: number): void

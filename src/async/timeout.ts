@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { singleFlight } from './single-flight.js'
 
 /**
- * Caches the result of `run` for `intervalMs`, then calls `run` again. If that call fails or takes longer than
- * `timeoutMs`, the last result is returned; `null`: there is no result yet.
+ * Returns a function that calls `run`, and caches the result for `intervalMs`. If `run` fails or takes longer than
+ * `timeoutMs`, the function returns the previous result, or `null` if there is none.
  */
 export function cacheFor<T>(
   intervalMs: number,

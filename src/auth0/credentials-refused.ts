@@ -7,7 +7,7 @@ export interface ApplicationCredentials {
   clientSecret: string
 }
 
-/** Domains that Auth0 assigns. A tenant can also be reached at a custom domain, for which no management token exists. */
+/** Domains that Auth0 assigns. A tenant can also have a custom domain, for which Auth0 issues no management token. */
 const CANONICAL_DOMAIN = /\.auth0(app)?\.com$/
 
 /** Creates the error for a tenant that issues no token, or whose Management API refuses the token. */

@@ -55,8 +55,8 @@ function searchParameters({ types, span, prefix, page }: Search): Record<string,
 }
 
 /**
- * Returns the log id to continue from. It is the id of the last entry in the response, which is not always the newest
- * entry. If the last entry has no id, the header `Link` contains the log id.
+ * Returns the log id to continue from: that of the last entry in the response, even if another entry is newer. If the
+ * last entry has no id, the log id is read from the header `Link`.
  *
  * @throws `AUTH0_MALFORMED_PAGE` if the log id is not after `from`. Such a log id would repeat the same pages forever.
  */

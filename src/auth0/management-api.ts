@@ -4,7 +4,7 @@ import { TokenRefused } from './management-errors.js'
 import { createSdkClient, type ManagementApiOptions, type SdkRequest } from './sdk-client.js'
 
 /** Minimum interval between two renewals of a refused token. Each renewal adds an entry to the tenant log. */
-const RENEWAL_INTERVAL_MS = 60_000
+const MIN_RENEWAL_INTERVAL_MS = 60_000
 
 /** A complete response. */
 interface ApiResponse {
@@ -14,8 +14,8 @@ interface ApiResponse {
 }
 
 /**
- * The authenticated Management API. When Auth0 refuses the token, a new token is requested. After a scope was granted,
- * only a new token has that scope.
+ * The authenticated Management API. When Auth0 refuses the token, a new token is requested, because only a new token has
+ * a scope that was granted meanwhile.
  */
 export interface ManagementApi {
   /**
@@ -45,7 +45,7 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
       return await sdk.send(request, signal)
     } catch (error) {
       if (!(error instanceof TokenRefused)) throw error
-      if (performance.now() - renewedAt <= RENEWAL_INTERVAL_MS)
+      if (performance.now() - renewedAt <= MIN_RENEWAL_INTERVAL_MS)
         throw toRefusal(error, scope, options)
     }
     renewedAt = performance.now()

@@ -32,8 +32,7 @@ const RATE_LIMIT_ADVICE =
   'The request is retried once Auth0 allows it. If this persists, find out what else calls the Management API of this tenant, or lower RATE_SHARE.'
 
 /**
- * Throws the error of this program for statuses for which the SDK would throw its own error. That error would keep the
- * whole body.
+ * Throws an error of this program where the SDK would throw an error that contains the whole body.
  */
 export function assertUsableStatus(
   { status, headers }: Response,
@@ -68,7 +67,7 @@ export function translateSdkError(error: unknown, address: Address): Error {
   return new LastLogoutError('AUTH0_REFUSED', message, { status })
 }
 
-/** Creates the error after a 429. Its `retryAfterMs` is the time to wait. */
+/** Creates the error after a 429. Its `retryAfterMs` is the minimum wait. */
 export function rateLimitError(what: string, headers: Headers): LastLogoutError {
   const message = `${what} exceeded the rate limit of Auth0 (429). ${RATE_LIMIT_ADVICE}`
   const retryAfterMs = waitAfterRefusal(headers)

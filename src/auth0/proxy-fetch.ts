@@ -29,8 +29,8 @@ interface Tunnels {
 
 /**
  * Creates a `fetch` that connects through an HTTP proxy (CONNECT, RFC 9110 §9.3.6). The `fetch` of Node.js 20 does not
- * support that. When the signal of a request aborts, all connections are destroyed, because undici would otherwise
- * continue to open a connection.
+ * support proxies. When the signal of a request aborts, all connections are destroyed: otherwise, undici would continue
+ * to open a connection.
  */
 export function createProxyFetch(proxy: ProxyOptions): typeof fetch {
   let tunnels: Promise<Tunnels> | undefined

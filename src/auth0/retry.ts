@@ -5,7 +5,7 @@ import { abortedError, hasCode, type LastLogoutError } from '../errors.js'
 export interface RetryLimits {
   /** Maximum number of attempts after the first attempt. */
   retries: number
-  /** After this time since the start of the first attempt, a failed attempt is the last, in milliseconds. */
+  /** Time since the start of the first attempt after which a failed attempt is not repeated, in milliseconds. */
   maxElapsedMs: number
   /** The waits between attempts. */
   backoff: Backoff

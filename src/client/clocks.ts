@@ -23,18 +23,21 @@ export function startStopwatch({ monotonic, wall }: Clocks): () => number {
   return () => Math.max(monotonic() - startMonotonic, wall() - startWall)
 }
 
-/** Clocks that read the monotonic clock on a timer. Reading it in every check would make a check 10 % slower. */
-export interface TickingClocks extends Clocks {
+/** Clocks whose monotonic clock is read on a timer. Reading it in every check would make a check 10 % slower. */
+export interface CoarseClocks extends Clocks {
   stop(): void
 }
 
-/** Reads the monotonic clock every `tickMs` milliseconds; after `stop`, at each call. Each call reads the wall clock. */
-export function startTickingClocks({ monotonic, wall }: Clocks, tickMs = 250): TickingClocks {
+/** Reads the monotonic clock every `updateIntervalMs` milliseconds; after `stop`, at each call. Each call reads the wall clock. */
+export function startCoarseClocks(
+  { monotonic, wall }: Clocks,
+  updateIntervalMs = 250,
+): CoarseClocks {
   let lastReadMs = monotonic()
   let isStopped = false
   const timer = setInterval(() => {
     lastReadMs = monotonic()
-  }, tickMs)
+  }, updateIntervalMs)
   // In browsers and jsdom, a timer is a number, and does not keep a process running.
   if (typeof timer === 'object') timer.unref()
   return {

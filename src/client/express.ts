@@ -35,7 +35,7 @@ export interface ExpressOptions<Request> {
 }
 
 /**
- * Creates an Express middleware that rejects revoked tokens. The middleware runs after `auth()` of
+ * Creates an Express middleware that refuses revoked tokens. The middleware runs after `auth()` of
  * `express-oauth2-jwt-bearer`, or with `getClaims` after another JWT library. If a request has no verified claims, the
  * middleware passes a `TypeError` to `next`, so that no request bypasses the check. If the app has an error handler, the
  * middleware passes each refusal to `next` as an error with `status`, `headers` and `code`.
@@ -63,8 +63,8 @@ export function lastLogout(
       if (claims !== undefined || authRequired) {
         const decision = await client.check(assertClaims(claims, source))
         const refusal = toRefusal(decision, req.headers?.authorization)
-        // `reject` throws if another handler has sent a response in the meantime. Express 4 does not catch such an error.
-        if (refusal !== null) return reject(refusal, req, res, next)
+        // `refuse` throws if another handler has sent a response in the meantime. Express 4 does not catch such an error.
+        if (refusal !== null) return refuse(refusal, req, res, next)
       }
     } catch (error) {
       return next(error)
@@ -78,7 +78,7 @@ function readPayload({ auth }: RequestLike): unknown {
   return auth === undefined ? undefined : (Object(auth).payload ?? null)
 }
 
-function reject(refusal: Refusal, req: RequestLike, res: ResponseLike, next: Next): void {
+function refuse(refusal: Refusal, req: RequestLike, res: ResponseLike, next: Next): void {
   const { status, headers, body } = refusal
   // The error handler may not use the headers of an error.
   res.set(headers)
@@ -98,7 +98,7 @@ type RevokedCallback = (error: unknown, revoked?: boolean) => void
  * app.use(expressjwt({ secret, algorithms: ['RS256'], isRevoked: isRevoked(client) }))
  */
 export function isRevoked(client: LastLogoutClient) {
-  async function rejectRevoked(req: unknown, payload: unknown): Promise<false> {
+  async function refuseRevoked(req: unknown, payload: unknown): Promise<false> {
     const claims = assertClaims(payload, 'the payload of the token')
     const { authorization } = Object(Object(req).headers)
     const refusal = toRefusal(await client.check(claims), authorization)
@@ -111,9 +111,9 @@ export function isRevoked(client: LastLogoutClient) {
     token: { payload: object | string } | undefined,
     callback?: RevokedCallback,
   ): Promise<boolean> => {
-    if (callback === undefined) return rejectRevoked(req, token?.payload)
+    if (callback === undefined) return refuseRevoked(req, token?.payload)
     // `express-jwt` 6 passes the payload instead of the token, and ignores the promise.
-    await rejectRevoked(req, token).then((revoked) => callback(null, revoked), callback)
+    await refuseRevoked(req, token).then((revoked) => callback(null, revoked), callback)
     return false
   }
 }

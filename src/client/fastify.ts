@@ -35,7 +35,7 @@ export interface FastifyOptions<Request> {
 type Hook<Request> = (request: Request, reply: ReplyLike) => Promise<ReplyLike | undefined>
 
 /**
- * Creates a Fastify hook that rejects revoked tokens. The hook runs after `jwtVerify` of `@fastify/jwt`, or after
+ * Creates a Fastify hook that refuses revoked tokens. The hook runs after `jwtVerify` of `@fastify/jwt`, or after
  * `authenticate` of `fastify-auth0-verify`. If a request has no verified claims, the hook throws a `TypeError`, so that
  * no request bypasses the check. If the app has an error handler (`setErrorHandler`), the hook throws each refusal as
  * an error with `statusCode`, `headers` and `code`.
@@ -60,14 +60,14 @@ export function lastLogout(
     const claims = getClaims ? getClaims(request) : request.user
     const authorization = request.headers?.authorization
     const refusal = await checkRequest(client, { claims, source, authorization, authRequired })
-    return refusal === null ? undefined : reject(refusal, request, reply)
+    return refusal === null ? undefined : refuse(refusal, request, reply)
   }
 }
 
 /** The name of Fastify's own error handler, which handles errors unless the app sets another one. */
 const DEFAULT_ERROR_HANDLER = 'defaultErrorHandler'
 
-function reject(refusal: Refusal, request: RequestLike, reply: ReplyLike): ReplyLike {
+function refuse(refusal: Refusal, request: RequestLike, reply: ReplyLike): ReplyLike {
   const { status, headers, body } = refusal
   // The error handler may not use the headers of an error.
   reply.headers(headers)

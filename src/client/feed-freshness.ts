@@ -1,5 +1,5 @@
 import type { StatedFreshness } from '../rules/last-logout-response.js'
-import { type Clocks, startStopwatch, startTickingClocks, type TickingClocks } from './clocks.js'
+import { type Clocks, type CoarseClocks, startCoarseClocks, startStopwatch } from './clocks.js'
 import { createDelayEstimator } from './delivery-delay.js'
 import { type Freshness, withAge } from './freshness.js'
 
@@ -23,7 +23,7 @@ export interface FeedFreshness {
  * on its way, and the time since its receipt.
  */
 export function createFeedFreshness(clocks: Clocks, maxStalenessMs: number): FeedFreshness {
-  let ticking: TickingClocks | undefined
+  let coarseClocks: CoarseClocks | undefined
   const estimateDelay = createDelayEstimator()
   let freshness: Freshness | null = null
   return {
@@ -33,11 +33,11 @@ export function createFeedFreshness(clocks: Clocks, maxStalenessMs: number): Fee
       const receivedAt = clocks.wall()
       const isAgeKnown = asOf !== null && lagMs < Number.POSITIVE_INFINITY
       const delayMs = isAgeKnown ? estimateDelay({ asOf, lagMs, receivedAt, maxDelayMs }) : 0
-      ticking ??= startTickingClocks(clocks)
-      const sinceReceiptMs = startStopwatch(ticking)
+      coarseClocks ??= startCoarseClocks(clocks)
+      const sinceReceiptMs = startStopwatch(coarseClocks)
       freshness = withAge(stated, () => delayMs + sinceReceiptMs())
       return lagMs <= maxStalenessMs && lagMs + delayMs > maxStalenessMs ? delayMs : 0
     },
-    stop: () => ticking?.stop(),
+    stop: () => coarseClocks?.stop(),
   }
 }

@@ -15,7 +15,7 @@ export interface HonoOptions<E extends Env> {
 }
 
 /**
- * Creates a Hono middleware that rejects revoked tokens. The middleware runs after `hono/jwk` or `hono/jwt`, or with
+ * Creates a Hono middleware that refuses revoked tokens. The middleware runs after `hono/jwk` or `hono/jwt`, or with
  * `getClaims` after another JWT library. If a request has no verified claims, the middleware throws a `TypeError`, so
  * that no request bypasses the check. It throws each refusal as an `HTTPException` that contains the response. If the app
  * does not handle the exception with `app.onError`, Hono sends the response.

@@ -24,7 +24,7 @@ export interface KoaOptions<Context> {
 }
 
 /**
- * Creates a Koa middleware that rejects revoked tokens. The middleware runs after `koa-jwt`, or with `getClaims` after
+ * Creates a Koa middleware that refuses revoked tokens. The middleware runs after `koa-jwt`, or with `getClaims` after
  * another JWT library. If a request has no verified claims, the middleware throws a `TypeError`, so that no request
  * bypasses the check. It throws each refusal with `ctx.throw`, as an error with `status`, `headers`, `code` and `expose`.
  * If no other middleware of the app catches the error, Koa sends the response.

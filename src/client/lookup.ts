@@ -33,10 +33,9 @@ interface CachedResult extends LookupResult {
 }
 
 /**
- * Creates a lookup that caches results for `cacheMs`. A result expires when one of the two clocks
- * (monotonic and wall) has measured this time since the request.
- * The logouts of an expired result are merged into the next result, so that a service whose database was set back does
- * not make a revoked token valid.
+ * Creates a lookup that caches results for `cacheMs`. A result expires when one of the two clocks (monotonic and wall)
+ * has measured this time since the request. The logouts of an expired result are merged into the next result, so that a
+ * service whose database was set back does not make a revoked token valid.
  */
 export function createLookup(settings: ClientSettings, clocks = systemClocks): Lookup {
   const requestLastLogout = createLastLogoutRequest(settings, clocks.wall)

@@ -27,8 +27,7 @@ export interface LastLogoutGuardOptions {
   authRequired?: boolean
   /**
    * Returns the verified claims of a request; `undefined` or `null` if it has no token. Default: `request.user`, as a guard
-   * of `@nestjs/passport` sets it. Required for GraphQL and
-   * microservices, which have no such request.
+   * of `@nestjs/passport` sets it. Required for GraphQL and microservices, which have no such request.
    */
   getClaims?: (context: ExecutionContext) => object | null | undefined
 }

@@ -10,13 +10,13 @@ export interface LastLogoutClientOptions {
   /** A key of `API_KEYS` with the roles `feed` and `read`; for `lookup: 'request'`, `read`. */
   apiKey: string
   /**
-   * What happens to a token whose revocation status is unknown: `deny` rejects it with 503, `allow` accepts it. There
+   * What happens to a token whose revocation status is unknown: `deny` refuses it with 503, `allow` accepts it. There
    * is no default.
    */
   onUnknown: 'deny' | 'allow'
   /** Maximum age of the data before a check returns `unknown`, in milliseconds. Default 300,000. */
   maxStalenessMs?: number
-  /** `observe` rejects no token, and reports the outcome. Default `enforce`. */
+  /** `observe` refuses no token, and reports the outcome. Default `enforce`. */
   mode?: 'enforce' | 'observe'
   /**
    * The tenant's issuer, `https://…/`, or a list of issuers. The outcome for a token of another issuer is `unknown`.

@@ -1,7 +1,7 @@
 import type { Refusal } from './refusal.js'
 
 /**
- * The error that rejects a request through the error handler of an app. The default error handlers of Express and Fastify
+ * The error that refuses a request through the error handler of an app. The default error handlers of Express and Fastify
  * use `status` or `statusCode`, and `headers`.
  */
 export class RejectedError extends Error {

@@ -9,7 +9,7 @@ import { loadConfig } from '../config/config.js'
 import { LastLogoutError } from '../errors.js'
 import { type DeployFlags, readSecrets } from './action-options.js'
 import type { CommandContext } from './context.js'
-import { rethrowUnfinished } from './rethrow-unfinished.js'
+import { rethrowAbortAsUnfinished } from './rethrow-abort-as-unfinished.js'
 
 /** Runs `action deploy`: creates or updates the tenant's login Action, and prints each step. */
 export async function runActionDeploy(context: CommandContext, flags: DeployFlags): Promise<void> {
@@ -23,7 +23,7 @@ export async function runActionDeploy(context: CommandContext, flags: DeployFlag
     dryRun,
     onStep: (step: Step) => context.print(`${dryRun ? 'would ' : ''}${describe(step, name)}\n`),
   }
-  const steps = await deployLoginAction(options, context.stop).catch(rethrowUnfinished)
+  const steps = await deployLoginAction(options, context.stop).catch(rethrowAbortAsUnfinished)
   context.print(`${conclude(steps, flags)}\n`)
 }
 
@@ -35,7 +35,7 @@ export async function runActionDeploy(context: CommandContext, flags: DeployFlag
 export async function runActionStatus(context: CommandContext, { name }: { name: string }) {
   const { auth0 } = loadConfig(context.env, ['auth0'])
   const options = { api: createManagementApi(auth0), name }
-  const status = await readActionStatus(options, context.stop).catch(rethrowUnfinished)
+  const status = await readActionStatus(options, context.stop).catch(rethrowAbortAsUnfinished)
   const rows = [['tenant', auth0.domain], ['Action', name], ...toRows(status)]
   context.print(rows.map(([title = '', value]) => `${title.padEnd(10)} ${value}\n`).join(''))
   if (status.current && status.deployed && status.position !== null) return

@@ -6,7 +6,7 @@ export interface CommandContext {
   env: Record<string, string | undefined>
   /** The working directory. */
   cwd: string
-  /** The words that start this program again, such as `npx last-logout`. */
+  /** The command that starts this program again, such as `npx last-logout`. */
   programName: string
   /** Writes to standard output. */
   print(text: string): void

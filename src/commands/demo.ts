@@ -9,7 +9,11 @@ export async function runDemo(
 ): Promise<void> {
   const { env, stop } = context
   const createLog = (level: string) => context.createLog(level, 'stdout')
-  const demo = await createDemo({ env, stop, createLog, enterprise })
+  context.print(
+    '\nStarting the demo. This takes some seconds, on a slow machine half a minute:\n\n',
+  )
+  const onStage = (description: string) => context.print(`  starting ${description}\n`)
+  const demo = await createDemo({ env, stop, createLog, enterprise, onStage })
   try {
     context.print(describe(demo))
     if (!stop.aborted) await once(stop, 'abort')
@@ -23,9 +27,15 @@ export async function runDemo(
 function describe(demo: Demo): string {
   const { pageUrl, apiUrl, tenantUrl, dataDir, key, policy, userId, issuer, audience } = demo
   return `
-last-logout is running with a simulated tenant. Log in and out in a browser:
+last-logout is running with a simulated tenant. Open this page:
 
   ${pageUrl}
+
+  1. Log in as one of two users. No password is needed.
+  2. Call two APIs with the token. Only one of them uses last-logout.
+  3. Log out. The page keeps the token.
+  4. Wait. The page calls both APIs once a second, until one refuses the token after some seconds.
+  5. Log in again. The API accepts the new token.
 
   tenant    ${tenantUrl}: a user logs in or out every second
   worker    polls the tenant's log every 2 seconds
@@ -33,8 +43,9 @@ last-logout is running with a simulated tenant. Log in and out in a browser:
   database  an embedded PostgreSQL in ${dataDir}, deleted when the demo stops
   API       ${apiUrl}
   docs      ${apiUrl}/docs (any user name; password: ${key})
+  console   ${apiUrl}/console (key: ${key})
 
-When did this user last log out?
+When did ${userId}, the first user of the page, last log out? Before the logout, last_logout_at is null:
 
   curl -s -H 'Authorization: Bearer ${key}' '${apiUrl}/v1/last-logout?user_id=${encodeURIComponent(userId)}'
 

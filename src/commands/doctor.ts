@@ -5,7 +5,7 @@ import { LastLogoutError } from '../errors.js'
 import { nameProgram } from '../program-name.js'
 import type { CommandContext } from './context.js'
 import { escapeControls } from './escape-controls.js'
-import { rethrowUnfinished } from './rethrow-unfinished.js'
+import { rethrowAbortAsUnfinished } from './rethrow-abort-as-unfinished.js'
 
 /** The options of `doctor`. */
 export interface DoctorFlags {
@@ -30,7 +30,9 @@ export async function printChecks(context: CommandContext, flags: DoctorFlags): 
   const { action: actionName, probe = false, json = false } = flags
   const results = runChecks({ config, actionName, probe, signal: context.stop })
   const print = (text: string) => context.print(nameProgram(text, context.programName))
-  const checks = await collect(results, json ? () => {} : print).catch(rethrowUnfinished)
+  const checks = await printAndCollect(results, json ? () => {} : print).catch(
+    rethrowAbortAsUnfinished,
+  )
   if (json) {
     const publicChecks = checks.map((check) => withoutPath(check, config.database.dataDir))
     context.print(`${JSON.stringify({ checks: publicChecks }, null, 2)}\n`)
@@ -59,8 +61,8 @@ function withoutPath(check: Check, dataDir: string | undefined): Check {
   }
 }
 
-/** Prints each check when it has ended. Consecutive skipped checks with the same reason share a line. */
-async function collect(
+/** Prints each check when it has ended, and returns all. Consecutive skipped checks with the same reason share a line. */
+async function printAndCollect(
   results: AsyncIterable<Check>,
   print: (text: string) => void,
 ): Promise<Check[]> {

@@ -1,12 +1,13 @@
 import { loadConfig } from '../config/config.js'
 import { LastLogoutError } from '../errors.js'
+import { toExplanation } from '../rules/explanation.js'
 import { readNumericDate } from '../rules/instant.js'
 import { claimNames, readToken } from '../rules/token.js'
 import { openStore } from '../service/open-store.js'
 import type { CommandContext } from './context.js'
-import { toExplanation, toText } from './explanation.js'
+import { toText } from './explanation.js'
 import { MAX_JWT_LENGTH, readJwtClaims } from './read-jwt.js'
-import { rethrowUnfinished } from './rethrow-unfinished.js'
+import { rethrowAbortAsUnfinished } from './rethrow-abort-as-unfinished.js'
 
 /** The options of `explain`. */
 export interface ExplainOptions {
@@ -25,7 +26,7 @@ export async function runExplain(
 ): Promise<void> {
   const config = loadConfig(context.env, ['database'])
   const claims = readJwtClaims(
-    text === '-' ? await context.readInput(MAX_JWT_LENGTH).catch(rethrowUnfinished) : text,
+    text === '-' ? await context.readInput(MAX_JWT_LENGTH).catch(rethrowAbortAsUnfinished) : text,
   )
   const token = readToken(claims, claimNames(options.namespace))
   if (token.subject === null) {

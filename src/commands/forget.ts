@@ -6,7 +6,7 @@ import { MAX_ID_LENGTH, readId } from '../rules/id.js'
 import { type Instant, toDateTime } from '../rules/instant.js'
 import { openStore } from '../service/open-store.js'
 import type { CommandContext } from './context.js'
-import { rethrowUnfinished } from './rethrow-unfinished.js'
+import { rethrowAbortAsUnfinished } from './rethrow-abort-as-unfinished.js'
 
 const CONSEQUENCES = `This deletes nothing in Auth0: delete the user there first, so that no new entry names the user. Backups
 of the database still contain the ids. docs/privacy.md lists all other places.
@@ -53,7 +53,7 @@ export async function runForget(context: CommandContext, user: string): Promise<
 }
 
 async function readLine(context: CommandContext): Promise<string> {
-  const text = await context.readInput(MAX_ID_LENGTH + 2).catch(rethrowUnfinished)
+  const text = await context.readInput(MAX_ID_LENGTH + 2).catch(rethrowAbortAsUnfinished)
   return text.replace(/\r?\n$/, '')
 }
 

@@ -10,7 +10,7 @@ import { assertNoFailure, printChecks } from './doctor.js'
 import { assertNotTracked, createApiKey, createApiKeys, writeEnvFile } from './env-file.js'
 import { escapeControls } from './escape-controls.js'
 import { followLogouts } from './first-logout.js'
-import { rethrowUnfinished } from './rethrow-unfinished.js'
+import { rethrowAbortAsUnfinished } from './rethrow-abort-as-unfinished.js'
 import { runServe } from './serve.js'
 
 /** The options of `init`. */
@@ -30,7 +30,7 @@ const APPLICATION_INSTRUCTIONS = `In the Auth0 Dashboard:
 
 `
 
-/** The checks that fail if no worker has run for some time. */
+/** The checks that can fail because no worker has run for some time. */
 const WORKER_CHECKS = new Set(['worker', 'freshness', 'retention'])
 
 /** The parts of the configuration that the set-up needs. */
@@ -52,12 +52,12 @@ export async function runInit(context: CommandContext, flags: InitFlags): Promis
   if (timeoutMs === undefined) {
     throw new LastLogoutError('USAGE', '--wait must be a duration such as 30s or 10m')
   }
-  const env = await configure(context).catch(rethrowUnfinished)
+  const env = await configure(context).catch(rethrowAbortAsUnfinished)
   const print = (text: string) => context.print(nameProgram(text, context.programName))
   const time = createTimer(print)
   print('\nChecking the set-up:\n\n')
-  await time('doctor', () => check({ ...context, env })).catch(explainContinuation)
-  await followFirstLogout({ ...context, env, print }, timeoutMs).catch(rethrowUnfinished)
+  await time('doctor', () => check({ ...context, env })).catch(addAdviceToContinue)
+  await followFirstLogout({ ...context, env, print }, timeoutMs).catch(rethrowAbortAsUnfinished)
 }
 
 /** Returns the environment of the next steps: the variables of `.env` and of the environment, which takes precedence. */
@@ -131,7 +131,7 @@ async function check(context: CommandContext): Promise<void> {
 }
 
 /** Rethrows the error of the checks with the advice to run `init` again: `.env` exists already. */
-function explainContinuation(error: unknown): never {
+function addAdviceToContinue(error: unknown): never {
   if (!(error instanceof LastLogoutError) || error.code !== 'CHECKS_FAILED') throw error
   const message = `${error.message} Correct .env or the tenant, then run \`last-logout init\` again: it continues with .env. To enter the values again, run \`mv .env .env.old\` first.`
   throw new LastLogoutError('CHECKS_FAILED', message, { cause: error })

@@ -1,18 +1,11 @@
 import { type Config, loadConfig } from '../config/config.js'
-import type { RowCounts } from '../ports.js'
 import { nameProgram } from '../program-name.js'
-import { lagOf } from '../rules/freshness.js'
 import type { RecordedGap } from '../rules/gap.js'
-import { concernedUntil, stateOfGap, tokenHorizonMs } from '../rules/gap-state.js'
 import { toDateTime } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
-import {
-  describeClosing,
-  describeGapState,
-  FIRST_START_NOTE,
-  findOpenGap,
-} from '../service/describe-gap.js'
+import { adviseOnGaps, describeGapState, GAP_REASONS } from '../service/describe-gap.js'
 import { openStore } from '../service/open-store.js'
+import { createStatusReport, type StatusReport } from '../service/status-report.js'
 import type { CommandContext } from './context.js'
 
 /** Runs `status`: prints what the database holds, and how fresh it is. */
@@ -26,19 +19,12 @@ export async function runStatus(context: CommandContext, options: { json?: true 
       store.count(),
       store.readGaps(),
     ])
-    const report = toReport(config, { progress, counts, gaps })
+    const report = createStatusReport(config, { progress, counts, gaps })
     const text = nameProgram(toText({ report, progress, gaps, config }), context.programName)
     context.print(options.json ? `${JSON.stringify(report, null, 2)}\n` : text)
   } finally {
     await close()
   }
-}
-
-/** A description of each reason for a gap. */
-const GAP_REASONS: Record<RecordedGap['reason'], string> = {
-  retention: 'deleted before it was read',
-  empty_log: 'the log was empty when reading resumed',
-  cold_start: 'deleted before the first start',
 }
 
 /** Why there is no checkpoint. */
@@ -52,44 +38,8 @@ const NO_CHECKPOINT = {
 const FIRST_STEPS =
   'run `last-logout start` to read the log and serve the API, or `last-logout sync` to read it once; if one has run, `last-logout doctor` shows why it has read nothing'
 
-type Report = ReturnType<typeof toReport>
-
-interface StoredFacts {
-  progress: Progress
-  counts: RowCounts
-  gaps: RecordedGap[]
-}
-
-function toReport(config: Config, { progress, counts, gaps }: StoredFacts) {
-  const { checkpoint, asOf, sweep, floorAt, lastPollAt, reconciledTo, now } = progress
-  const horizonMs = tokenHorizonMs(config)
-  return {
-    tenant: config.auth0.domain,
-    checkpoint,
-    as_of: toDateTime(asOf),
-    lag_ms: lagOf(asOf, now),
-    last_poll_at: toDateTime(lastPollAt),
-    reconciled_at: toDateTime(reconciledTo),
-    sweep_remaining: sweep && { from: toDateTime(sweep.from), to: toDateTime(sweep.to) },
-    floor_at: toDateTime(floorAt),
-    users: counts.users,
-    sessions: counts.sessions,
-    reconciled: counts.reconciled,
-    gaps: counts.gaps,
-    gap_list: gaps.map((gap) => ({
-      from: toDateTime(gap.from),
-      to: toDateTime(gap.to),
-      reason: gap.reason,
-      detected_at: toDateTime(gap.detectedAt),
-      state: stateOfGap(gap, progress, horizonMs),
-      concerned_until: toDateTime(concernedUntil(gap, horizonMs)),
-    })),
-    unattributable: counts.unattributable,
-  }
-}
-
 interface Facts {
-  report: Report
+  report: StatusReport
   progress: Progress
   gaps: RecordedGap[]
   config: Config
@@ -111,7 +61,7 @@ function toText({ report, progress, gaps, config }: Facts): string {
     ['reconciled', `${report.reconciled} rows that polling missed`],
     ['gaps', report.gaps],
     ...gaps.flatMap((gap) => toGapRows(gap, progress, config)),
-    ...toClosingRows(findOpenGap(gaps, progress, config), config),
+    ...toAdviceRows(adviseOnGaps(gaps, progress, config)),
     ['unattributable', reasons.length === 0 ? 0 : reasons.join(', ')],
     ...(progress.state === 'not_started' ? [['next', FIRST_STEPS] satisfies [string, string]] : []),
   ]
@@ -126,13 +76,11 @@ function toGapRows(gap: RecordedGap, progress: Progress, config: Config): [strin
   ]
 }
 
-function toClosingRows(gap: RecordedGap | null, config: Config): [string, string][] {
-  if (gap === null) return []
-  const closing = describeClosing(gap, config)
-  return [['    advice', gap.reason === 'cold_start' ? `${FIRST_START_NOTE}; ${closing}` : closing]]
+function toAdviceRows(advice: string | null): [string, string][] {
+  return advice === null ? [] : [['    advice', advice]]
 }
 
-function describeLag({ as_of: asOf, lag_ms: lagMs }: Report): string {
+function describeLag({ as_of: asOf, lag_ms: lagMs }: StatusReport): string {
   if (lagMs !== null) return `${lagMs} ms`
   return asOf === null ? '-' : 'unknown: the time is ahead of the clock of the database'
 }

@@ -2,7 +2,7 @@ import { type RemovalStep, removeLoginAction } from '../auth0/actions/remove-act
 import { createManagementApi } from '../auth0/management-api.js'
 import { type Config, loadConfig } from '../config/config.js'
 import type { CommandContext } from './context.js'
-import { rethrowUnfinished } from './rethrow-unfinished.js'
+import { rethrowAbortAsUnfinished } from './rethrow-abort-as-unfinished.js'
 
 /** The options of `uninstall`. */
 export interface UninstallFlags {
@@ -24,7 +24,7 @@ export async function runUninstall(context: CommandContext, flags: UninstallFlag
       onStep: (step) => context.print(`${yes ? '' : 'would '}${describe(step, name)}\n`),
     },
     context.stop,
-  ).catch(rethrowUnfinished)
+  ).catch(rethrowAbortAsUnfinished)
   context.print(`${conclude(steps, name, yes)}\n`)
 }
 

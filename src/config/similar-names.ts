@@ -1,4 +1,4 @@
-/** Maximum number of wrong letters in a misspelled name. In a name of less than nine letters, a third of the letters. */
+/** Maximum number of wrong letters in a misspelled name; in a name of fewer than nine letters, a third of its letters. */
 const MAX_EDITS = 3
 
 /**

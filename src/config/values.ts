@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
-import { DEFAULT_TYPES, OPTIONAL_TYPES, refuseType } from '../rules/event-types.js'
+import { DEFAULT_TYPES, findTypeProblem, OPTIONAL_TYPES } from '../rules/event-types.js'
 import { DAY_MS, HOUR_MS } from '../rules/instant.js'
 
 /** Minimum number of characters of an API key and of the log stream's token. */
@@ -48,14 +48,14 @@ export const baseUrl = z.string().refine(isSafeBaseUrl, {
 export const eventTypes = z.string().transform((text, context) => {
   const types = splitList(text)
   for (const type of types) {
-    const refusal = refuseType(type)
-    if (refusal === 'forbidden') {
+    const problem = findTypeProblem(type)
+    if (problem === 'forbidden') {
       fail(
         context,
         `must not contain ${type}: outsiders can trigger it, or it does not end a whole session`,
       )
     }
-    if (refusal === 'unknown') {
+    if (problem === 'unknown') {
       fail(context, `contains the unknown event type ${type}: use ${OPTIONAL_TYPES.join(', ')}`)
     }
   }

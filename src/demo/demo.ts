@@ -9,7 +9,7 @@ import { createService } from '../service/service.js'
 import { environmentOf } from '../simulator/environment.js'
 import { generateHistory } from '../simulator/history.js'
 import { createSimulator } from '../simulator/server.js'
-import { createTenant, type LogEntry, type Tenant } from '../simulator/tenant.js'
+import { createTenant, type Tenant } from '../simulator/tenant.js'
 import { createTraffic } from '../simulator/traffic.js'
 import { openApp } from './open-app.js'
 import { openServer } from './open-server.js'
@@ -21,6 +21,9 @@ const TRAFFIC_INTERVAL_MS = 1_000
 /** The preferred port of the API. If this port is not free, any free port is used. */
 const PORT = 8080
 
+/** The interval of the worker's polls. */
+const POLL_INTERVAL = '2s'
+
 /** The options of {@link createDemo}. */
 export interface DemoOptions {
   /** Environment variables. Only `HOST`, `PORT`, `POLICY` and `LOG_LEVEL` are used. */
@@ -31,6 +34,10 @@ export interface DemoOptions {
   enterprise: boolean
   /** Storage delay of a log entry, in milliseconds. Default: random, 0 to 6,000. */
   lagMs?: () => number
+  /** Value of `POLL_INTERVAL`. Default: {@link POLL_INTERVAL}. */
+  pollInterval?: string
+  /** Called when each part of the start begins, with a description. */
+  onStage?(description: string): void
 }
 
 /** A running demo. */
@@ -48,7 +55,7 @@ export interface Demo {
   /** Issuer and audience of the tokens of the app. */
   issuer: string
   audience: string
-  /** A user who has logged out. */
+  /** The first user who can log in on the page. */
   userId: string
   close(): Promise<void>
 }
@@ -58,12 +65,13 @@ export interface Demo {
  * `close` deletes the database.
  */
 export async function createDemo(options: DemoOptions): Promise<Demo> {
-  const { env, createLog, stop, enterprise } = options
+  const { env, createLog, stop, enterprise, pollInterval = POLL_INTERVAL, onStage } = options
   const closers = createClosers()
   try {
     const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-demo-'))
     closers.push(() => rm(dataDir, { recursive: true, force: true }))
-    const { tenant, simulator, userId } = await openTenant(options, closers)
+    onStage?.('a simulated tenant, with a log of an hour')
+    const { tenant, simulator } = await openTenant(options, closers)
 
     const port = await reservePort(env.HOST || '127.0.0.1')
     closers.push(port.release)
@@ -72,8 +80,8 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
       {
         ...environmentOf(simulator),
         DATA_DIR: dataDir,
-        POLL_INTERVAL: '2s',
-        API_KEYS: `demo:${keys.demo}:read+check+feed+logout,action:${keys.action}:read,order-desk:${keys.app}:feed+read`,
+        POLL_INTERVAL: pollInterval,
+        API_KEYS: `demo:${keys.demo}:read+check+feed+logout+metrics,action:${keys.action}:read,order-desk:${keys.app}:feed+read`,
         HOST: env.HOST,
         PORT: env.PORT || port.number,
         POLICY: env.POLICY,
@@ -83,10 +91,13 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
       ['auth0', 'api', 'database'],
     )
     const log = await createLog(config.logLevel)
+    onStage?.('an embedded PostgreSQL')
     const service = await createService(config, log, { durable: false })
     closers.push(() => service.close())
+    onStage?.('the first catch-up, which reads the log')
     await service.sync(stop)
     await port.release()
+    onStage?.('the API, the worker, two protected APIs and the page')
     const apiUrl = await service.startApi()
     await service.startWorker()
     const onLogLine = (line: string) => log.info({ part: 'action' }, line)
@@ -95,7 +106,7 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
 
     const { policy } = config
     const serviceInfo = { apiUrl, tenantUrl: simulator.url, dataDir, key: keys.demo, policy }
-    return { ...serviceInfo, ...app, userId, close: closers.close }
+    return { ...serviceInfo, ...app, close: closers.close }
   } catch (error) {
     await closers.close()
     throw error
@@ -104,17 +115,18 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
 
 async function openTenant({ lagMs }: DemoOptions, closers: Closers) {
   const tenant = createTenant({ domain: DOMAIN, ...(lagMs && { lagMs }) })
-  const history = generateHistory({
-    entries: 2_000,
-    users: 50,
-    domain: DOMAIN,
-    startMs: Date.now() - HOUR_MS,
-    endMs: Date.now(),
-  })
-  tenant.writeStored(history)
+  tenant.writeStored(
+    generateHistory({
+      entries: 2_000,
+      users: 50,
+      domain: DOMAIN,
+      startMs: Date.now() - HOUR_MS,
+      endMs: Date.now(),
+    }),
+  )
   const simulator = await createSimulator({ tenant })
   closers.push(() => simulator.close())
-  return { tenant, simulator, userId: findLoggedOutUser(history) }
+  return { tenant, simulator }
 }
 
 function startTraffic(tenant: Tenant, closers: Closers): void {
@@ -125,11 +137,6 @@ function startTraffic(tenant: Tenant, closers: Closers): void {
 
 function createKey(): string {
   return randomBytes(24).toString('base64url')
-}
-
-function findLoggedOutUser(history: LogEntry[]): string {
-  const logout = history.findLast(({ type, user_id }) => type === 'slo' && user_id)
-  return String(logout?.user_id)
 }
 
 /** Reserves a port until `release` is called: the preferred port, or any free port if the preferred port is not free. */

@@ -13,10 +13,8 @@ const PORTS = { page: 3000, login: 3001 }
 
 const OAUTH_CLIENT = { clientId: 'OrderDeskWebClient00000000000001', clientName: 'Order desk' }
 
-const USERS: readonly DemoUser[] = [1, 2].map((n) => ({
-  userId: `auth0|demo-user-${n}`,
-  userName: `demo-user-${n}@example.com`,
-}))
+const FIRST_USER = createUser(1)
+const USERS: readonly DemoUser[] = [FIRST_USER, createUser(2)]
 
 /** The dependencies of {@link openApp}. */
 export interface DemoAppDeps {
@@ -31,11 +29,12 @@ export interface DemoAppDeps {
   onLogLine(line: string): void
 }
 
-/** The URL of the app, and the issuer and audience of its tokens. */
+/** The URL of the app, the issuer and audience of its tokens, and one of its users. */
 export interface AppInfo {
   pageUrl: string
   issuer: string
   audience: string
+  userId: string
 }
 
 /** Serves the tenant's login, and an app that uses last-logout. The app consists of a page and a protected API. */
@@ -67,5 +66,12 @@ export async function openApp(deps: DemoAppDeps, closers: Closers): Promise<AppI
     'request',
     createOrderDesk({ ...common, ...service, client: lastLogoutClient, enterprise }),
   )
-  return { pageUrl: page.url, issuer, audience: AUDIENCE }
+  return { pageUrl: page.url, issuer, audience: AUDIENCE, userId: FIRST_USER.userId }
+}
+
+function createUser(number: number): DemoUser {
+  return {
+    userId: `auth0|demo-user-${number}`,
+    userName: `demo-user-${number}@example.com`,
+  }
 }

@@ -1,13 +1,22 @@
 import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
-import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
+import express, {
+  type ErrorRequestHandler,
+  type Express,
+  type RequestHandler,
+  type Response,
+} from 'express'
 import { auth } from 'express-oauth2-jwt-bearer'
 import { lastLogout } from '../client/express.js'
 import type { LastLogoutClient } from '../client/index.js'
 import { AUDIENCE } from './provider.js'
 
-/** The directory of the page. The page needs no build step, so its sources are served. */
+/** The directories of the page, and of what it shares with the console. It needs no build step: its sources are served. */
 const PAGE = fileURLToPath(new URL('../../src/demo/page', import.meta.url))
+const SHARED = fileURLToPath(new URL('../../src/web', import.meta.url))
+
+/** The documents of last-logout, which the page links. */
+const DOCUMENTS = fileURLToPath(new URL('../../docs', import.meta.url))
 
 const EVENT_STREAM = 'text/event-stream'
 
@@ -25,25 +34,38 @@ export interface OrderDeskOptions {
 }
 
 /**
- * Creates the demo's app, an order desk: a page, the API of orders that the page calls, and the routes through which
- * the page displays what last-logout knows.
+ * Creates the demo's app, an order desk: a page, two APIs of orders that the page calls, and the routes through which
+ * the page displays what last-logout knows. Both APIs verify the token in the same way. Only one uses last-logout.
  */
 export function createOrderDesk(options: OrderDeskOptions): Express {
-  const { issuer, clientId, client, enterprise } = options
+  const { issuer, clientId, client, enterprise, serviceUrl } = options
   const verified = auth({ issuerBaseURL: issuer, audience: AUDIENCE, tokenSigningAlg: 'RS256' })
 
   const app = express()
   app.disable('x-powered-by')
   app.use(setSecurityHeaders(issuer))
-  app.get('/settings.json', (_req, res) => void res.json({ issuer, clientId, enterprise }))
-  app.get('/api/orders', verified, lastLogout(client), (req, res) => {
-    res.json({ user: req.auth?.payload.sub, orders: ['A-1001', 'A-1002'] })
-  })
+  const links = { docsUrl: `${serviceUrl}/docs`, consoleUrl: `${serviceUrl}/console` }
+  app.get(
+    '/settings.json',
+    (_req, res) => void res.json({ issuer, clientId, enterprise, ...links }),
+  )
+  app.get('/api/orders', verified, lastLogout(client), listOrders)
+  app.get('/api-without/orders', verified, listOrders)
   app.get('/known', verified, showUserState(options))
   app.get('/feed', feed(options))
-  app.use(express.static(PAGE))
+  app.use(express.static(PAGE), express.static(SHARED))
+  app.use('/documents', express.static(DOCUMENTS, { setHeaders: showAsText }))
   app.use(handleError)
   return app
+}
+
+/** Browsers do not display Markdown, but plain text. */
+function showAsText(res: Response, path: string): void {
+  if (path.endsWith('.md')) res.type('text/plain')
+}
+
+const listOrders: RequestHandler = (req, res) => {
+  res.json({ user: req.auth?.payload.sub, orders: ['A-1001', 'A-1002'] })
 }
 
 /** Sets headers that restrict the page: it loads only from its own host, and sends requests only to it and the issuer. */

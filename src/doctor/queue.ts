@@ -2,7 +2,7 @@ import type { Config } from '../config/config.js'
 import { hasCode } from '../errors.js'
 import { findRedis } from '../jobs/find-redis.js'
 import { JOBS_DEFAULTS } from '../jobs/jobs.js'
-import { probePostgresQueue } from '../jobs/postgres-storage.js'
+import { readSchedule } from '../jobs/read-schedule.js'
 import { type RedisUrls, toKeyPrefix } from '../jobs/redis.js'
 import { explainRedisFailure, UNREACHABLE } from '../jobs/redis-failure.js'
 import { queueName } from '../service/open-database.js'
@@ -58,7 +58,7 @@ async function checkRedis(urls: RedisUrls, name: string): Promise<Check> {
 
 async function checkPostgres(url: string, name: string): Promise<Check> {
   try {
-    await probePostgresQueue(url, name)
+    await readSchedule({ kind: 'postgres', url }, name)
     return ok(NAME, 'in PostgreSQL, and its tables are up to date')
   } catch (error) {
     if (hasCode(error, 'CONFIGURATION')) return failure(NAME, error.message)

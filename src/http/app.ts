@@ -1,11 +1,11 @@
-import swagger from '@fastify/swagger'
-import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
-import { jsonSchemaTransform, validatorCompiler } from 'fastify-type-provider-zod'
+import { validatorCompiler } from 'fastify-type-provider-zod'
 import type { ApiKey } from '../config/api-keys.js'
 import { requireKeys } from './auth.js'
 import { type ChangesDeps, changesRoute } from './changes.js'
 import { checkRoute } from './check.js'
+import { type ConsoleDeps, consoleRoutes } from './console.js'
+import { serveDocs } from './docs.js'
 import { handleError, handleNotFound, sendError } from './errors.js'
 import { type HealthDeps, healthRoutes } from './health.js'
 import { lastLogoutRoutes } from './last-logout.js'
@@ -13,7 +13,7 @@ import { HTTP_LIMITS, type HttpLimits, MAX_CONNECTIONS } from './limits.js'
 import { type LogStream, logStreamRoute } from './log-stream.js'
 import { type ReportDeps, reportRoutes } from './report.js'
 import { type HttpMetrics, measureRequests, metricsRoute } from './request-metrics.js'
-import { DOCS_POLICY, secureEarlyResponse, secureResponses } from './security-headers.js'
+import { secureEarlyResponse, secureResponses } from './security-headers.js'
 import { createSerializerCompiler } from './serializer.js'
 import { createHttpServer } from './server.js'
 
@@ -22,6 +22,8 @@ export interface AppDeps extends ReportDeps, ChangesDeps, MonitorDeps {
   version: string
   /** Undefined: the route of the log stream does not exist. */
   logStream?: LogStream | undefined
+  /** Undefined: the console does not exist. */
+  readConsoleState?: ConsoleDeps['readConsoleState'] | undefined
 }
 
 /** Dependencies of the routes for health and metrics. A worker without an API serves only these routes. */
@@ -43,13 +45,21 @@ const CLOSE_GRACE_MS = 2_000
 
 /** Builds the API. Does not listen. */
 export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
-  const { logStream } = deps
+  const { logStream, readConsoleState } = deps
   const app = await createApp(deps, logStream?.token)
-  await serveDocs(app, deps)
+  await serveDocs(app, { version: deps.version, hasLogStream: logStream !== undefined })
   await app.register(lastLogoutRoutes(deps))
   await app.register(checkRoute(deps))
-  await app.register(changesRoute(deps))
+  let subscribers = 0
+  const onSubscribers = (count: number) => {
+    subscribers = count
+  }
+  await app.register(changesRoute({ ...deps, onSubscribers }))
   await app.register(reportRoutes(deps))
+  if (readConsoleState) {
+    const countSubscribers = () => subscribers
+    await app.register(consoleRoutes({ ...deps, readConsoleState, countSubscribers }))
+  }
   if (logStream) await app.register(logStreamRoute(logStream))
   return addMonitoring(app, deps)
 }
@@ -92,27 +102,4 @@ async function createApp(deps: MonitorDeps, logStreamToken?: string): Promise<Fa
   if (deps.metrics) measureRequests(app, deps.metrics)
   await requireKeys(app, { apiKeys: deps.apiKeys, logStreamToken })
   return app
-}
-
-async function serveDocs(
-  app: FastifyInstance,
-  { version, logStream }: Pick<AppDeps, 'version' | 'logStream'>,
-): Promise<void> {
-  const token = { type: 'apiKey', in: 'header', name: 'authorization' } as const
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: { title: 'last-logout', version, description: 'Last logouts of an Auth0 tenant.' },
-      components: {
-        securitySchemes: {
-          key: { type: 'http', scheme: 'bearer' },
-          ...(logStream && { log_stream: token }),
-        },
-      },
-      security: [{ key: [] }],
-    },
-    transform: jsonSchemaTransform,
-  })
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: DOCS_POLICY })
-  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
 }

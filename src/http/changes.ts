@@ -4,6 +4,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { ChangesPage } from '../rules/change-feed.js'
 import type { Policy } from '../rules/judge.js'
+import { inGroup } from './docs.js'
 import { sendError } from './errors.js'
 import { createPageFormatter, EVENT_STREAM, toEvents } from './event-stream.js'
 import { createFeed, FEED_LIMITS, type FeedDeps, type FeedStart } from './feed.js'
@@ -14,6 +15,8 @@ import { changeSchema, toWireChange } from './wire-change.js'
 /** Dependencies of the change feed. */
 export interface ChangesDeps extends FeedDeps {
   policy: Policy
+  /** Called with the number of subscribers when it changes. */
+  onSubscribers?(count: number): void
 }
 
 /** Maximum number of changes in a response. */
@@ -52,14 +55,10 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
     const { maxSubscribers, writeTimeoutMs } = deps.feedLimits ?? FEED_LIMITS
     // Closing the server waits for its connections, so the streams must end first.
     app.addHook('preClose', async () => feed.close())
-    let subscribers = 0
+    const subscribers = createSubscriberCount(deps.onSubscribers)
     const subscribe = async (start: FeedStart, reply: FastifyReply) => {
-      if (subscribers >= maxSubscribers) return refuseSubscriber(reply, maxSubscribers)
-      // A connection that is already closed emits no `close` event, so it must not be counted.
-      if (!reply.raw.closed) {
-        subscribers++
-        reply.raw.once('close', () => subscribers--)
-      }
+      if (subscribers.count() >= maxSubscribers) return refuseSubscriber(reply, maxSubscribers)
+      subscribers.add(reply)
       const pages = feed.stream(start)
       // The first page is read before the headers are sent, so that the response is a 503 if the database is unavailable.
       const { value: first = null } = await pages.next()
@@ -73,6 +72,7 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
         exposeHeadRoute: false,
         schema: {
           summary: 'Changes since a cursor',
+          tags: inGroup('Change feed'),
           description:
             'With `Accept: text/event-stream`, the response is a stream of the events `change`, `freshness` (cursor, `as_of`, `lag_ms`, `policy`) and `reset`. ' +
             'After `reset`, the feed begins again without a cursor. The stream resumes after `Last-Event-ID`, else after `after`.',
@@ -100,6 +100,24 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
         return reply.code(410).send({ statusCode: 410, error: 'Gone', message })
       },
     )
+  }
+}
+
+/** Counts subscribers until their connections are closed. Calls `onChange` with the number whenever it changes. */
+function createSubscriberCount(onChange: ChangesDeps['onSubscribers']) {
+  let count = 0
+  const change = (by: 1 | -1) => {
+    count += by
+    onChange?.(count)
+  }
+  return {
+    count: () => count,
+    add({ raw }: FastifyReply): void {
+      // A connection that is already closed emits no `close` event, so it must not be counted.
+      if (raw.closed) return
+      change(1)
+      raw.once('close', () => change(-1))
+    },
   }
 }
 

@@ -3,11 +3,13 @@ import { z } from 'zod'
 import { toDateTime } from '../rules/instant.js'
 import { judge } from '../rules/judge.js'
 import { claimNames, isLoginUnreadable, readToken } from '../rules/token.js'
+import { inGroup } from './docs.js'
 import { sendError } from './errors.js'
 import type { ReadDeps } from './last-logout.js'
 import { errorResponses, instantSchema } from './schemas.js'
 
-const checkSchema = z.object({
+/** The claims of a token. */
+export const checkSchema = z.object({
   claims: z
     .record(z.string(), z.unknown())
     .describe(
@@ -48,6 +50,7 @@ export function checkRoute(deps: ReadDeps): FastifyPluginAsyncZod {
         config: { access: 'check' },
         schema: {
           summary: 'Decides whether a token is revoked',
+          tags: inGroup('Checks'),
           body: checkSchema,
           response: {
             200: verdictSchema,

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { singleFlight } from '../async/single-flight.js'
 import { toDateTime } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
+import { inGroup } from './docs.js'
 import { toFreshness } from './freshness.js'
 import { instantSchema } from './schemas.js'
 
@@ -41,6 +42,7 @@ export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
     last_poll_at: null,
   }
   const config = { access: 'public' as const }
+  const tags = inGroup('Health and metrics')
   const security: [] = []
   const response = { 200: healthSchema, 503: healthSchema }
 
@@ -49,13 +51,21 @@ export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
       '/health/live',
       {
         config,
-        schema: { summary: 'Whether the process runs', security, response: { 200: liveSchema } },
+        schema: {
+          summary: 'Whether the process runs',
+          tags,
+          security,
+          response: { 200: liveSchema },
+        },
       },
       async () => ({ status: 'ok' as const }),
     )
     app.get(
       '/health/ready',
-      { config, schema: { summary: 'Whether the database is available', security, response } },
+      {
+        config,
+        schema: { summary: 'Whether the database is available', tags, security, response },
+      },
       async (_request, reply) => {
         const health = await readHealth().catch(() => databaseUnavailable)
         return reply.code(health.status === 'database_unavailable' ? 503 : 200).send(health)
@@ -63,7 +73,10 @@ export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
     )
     app.get(
       '/health/fresh',
-      { config, schema: { summary: 'Whether the lag is at most MAX_LAG', security, response } },
+      {
+        config,
+        schema: { summary: 'Whether the lag is at most MAX_LAG', tags, security, response },
+      },
       async (_request, reply) => {
         const health = await readHealth().catch(() => databaseUnavailable)
         return reply.code(health.status === 'ok' ? 200 : 503).send(health)

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { toDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
 import type { LogoutSnapshot } from '../rules/logout-snapshot.js'
+import { inGroup } from './docs.js'
 import { sendError } from './errors.js'
 import { toFreshness } from './freshness.js'
 import {
@@ -55,6 +56,7 @@ export function lastLogoutRoutes(deps: ReadDeps): FastifyPluginAsyncZod {
         ...options,
         schema: {
           summary: "A user's last logout, and that of a session",
+          tags: inGroup('Last logouts'),
           querystring: params.extend(querystring.shape),
           response,
         },
@@ -66,7 +68,8 @@ export function lastLogoutRoutes(deps: ReadDeps): FastifyPluginAsyncZod {
       {
         ...options,
         schema: {
-          summary: 'The same as `GET /v1/last-logout`. Some proxies do not pass every id in a path',
+          summary: 'The same as GET /v1/last-logout. Some proxies do not pass every id in a path',
+          tags: inGroup('Last logouts'),
           params,
           querystring,
           response,

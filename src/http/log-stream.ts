@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { hasCode } from '../errors.js'
+import { inGroup } from './docs.js'
 import { handleError, sendError } from './errors.js'
 import { errorResponses } from './schemas.js'
 import { createSerialQueue } from './serial-queue.js'
@@ -41,6 +42,7 @@ export function logStreamRoute({ receive }: LogStream): FastifyPluginAsync {
         config: { access: 'log stream' },
         schema: {
           summary: 'Receives entries of an Auth0 log stream, before polling reads them',
+          tags: inGroup('Log stream'),
           description:
             'JSON lines, a JSON array or one object. The response is 204 after the entries are stored. Lines that cannot be parsed are stored as unattributable.',
           security: [{ log_stream: [] }],

@@ -3,6 +3,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { Instant } from '../rules/instant.js'
 import type { ReportedLogout } from '../rules/reported.js'
+import { inGroup } from './docs.js'
 import { sendError } from './errors.js'
 import { lastLogoutSchema, type ReadDeps, readLastLogout } from './last-logout.js'
 import { dateTimeSchema, errorResponses, idSchema } from './schemas.js'
@@ -30,6 +31,7 @@ export function reportRoutes(deps: ReportDeps): FastifyPluginAsyncZod {
         config,
         schema: {
           summary: 'Reports a logout, which counts at once',
+          tags: inGroup('Reports'),
           body: z.strictObject({
             user_id: idSchema,
             at: at
@@ -52,7 +54,8 @@ export function reportRoutes(deps: ReportDeps): FastifyPluginAsyncZod {
       {
         config,
         schema: {
-          summary: 'The same as `POST /v1/logouts`. Some proxies do not pass every id in a path',
+          summary: 'The same as POST /v1/logouts. Some proxies do not pass every id in a path',
+          tags: inGroup('Reports'),
           params: z.object({ user_id: idSchema }),
           body: z.strictObject({ at, session_id }),
           response,

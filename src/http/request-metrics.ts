@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { ApiMetrics } from '../measurements.js'
+import { inGroup } from './docs.js'
 import { EVENT_STREAM } from './event-stream.js'
 
 /** Receives the measurements of the API, and exposes all metrics. */
@@ -21,6 +22,7 @@ export function metricsRoute({ scrape }: Pick<HttpMetrics, 'scrape'>): FastifyPl
         config: { access: 'metrics' },
         schema: {
           summary: 'Metrics for Prometheus',
+          tags: inGroup('Health and metrics'),
           produces: ['text/plain'],
           response: { 200: z.string() },
         },

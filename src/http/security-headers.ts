@@ -18,6 +18,19 @@ export const DOCS_POLICY = {
 }
 
 /**
+ * Content security policy of the console: its own scripts, styles, icon and data. It forbids inline scripts and styles,
+ * and the functions that turn a text into HTML or a script.
+ */
+export const CONSOLE_POLICY = format({
+  ...DATA_POLICY,
+  'script-src': ["'self'"],
+  'style-src': ["'self'"],
+  'img-src': ["'self'"],
+  'connect-src': ["'self'"],
+  'require-trusted-types-for': ["'script'"],
+})
+
+/**
  * Headers that prevent browsers from framing, sniffing or executing a response, and caches from storing it: those of
  * Helmet 8, with a stricter policy. `Strict-Transport-Security` is absent: RFC 6797 §7.2 forbids it over plain HTTP, which
  * this server speaks. The proxy that terminates TLS can add it.
@@ -27,9 +40,7 @@ export const DOCS_POLICY = {
 const HEADERS = {
   // A response is outdated at once, and can contain personal data.
   'cache-control': 'no-store',
-  'content-security-policy': Object.entries(DATA_POLICY)
-    .map(([name, values]) => `${name} ${values.join(' ')}`)
-    .join(';'),
+  'content-security-policy': format(DATA_POLICY),
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
   'origin-agent-cluster': '?1',
@@ -53,4 +64,10 @@ export function secureResponses(app: FastifyInstance): void {
 /** Sets the headers of {@link secureResponses} on the response to a malformed URL, which is sent before any hook runs. */
 export function secureEarlyResponse(reply: FastifyReply): FastifyReply {
   return reply.headers(HEADERS)
+}
+
+function format(policy: Record<string, string[]>): string {
+  return Object.entries(policy)
+    .map(([name, values]) => `${name} ${values.join(' ')}`)
+    .join(';')
 }

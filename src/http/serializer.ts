@@ -20,7 +20,7 @@ export function createSerializerCompiler(): FastifySerializerCompiler<z.ZodType>
 }
 
 function compile(schema: z.ZodType): Serialize {
-  // In this dialect, a field that can be null is one schema with `nullable`. A union would be tried part by part.
+  // In OpenAPI 3.0, a field that can be null has `nullable`, not a union, of which the serializer would try each part.
   const jsonSchema = z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'output' })
   return fastJson(jsonSchema as AnySchema)
 }

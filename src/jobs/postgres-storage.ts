@@ -1,5 +1,5 @@
-import { createPostgresBackend, type PgPool, withBackend } from 'bullmq'
-import { assertQueueUsable, createQueuePool } from './postgres.js'
+import type { PgPool } from 'bullmq'
+import { createQueuePool } from './postgres.js'
 
 /** Where a queue is stored: its name, options and connection. */
 export interface QueueStorage<C, B> {
@@ -35,25 +35,5 @@ export function createPostgresStorage(
     // No check is needed: a refused statement closes the queue, and the next opening checks whether writes are accepted.
     assertWritable: async () => {},
     disconnect: () => pool.end(),
-  }
-}
-
-/**
- * Opens the queue in PostgreSQL in the same way as a worker, reads its schedule, and closes it. Takes no job.
- *
- * @throws What {@link assertQueueUsable} throws, and errors of BullMQ.
- */
-export async function probePostgresQueue(url: string, prefix: string): Promise<void> {
-  await assertQueueUsable(url)
-  const { Queue } = withBackend(createPostgresBackend)
-  const storage = createPostgresStorage({ prefix, timeoutMs: 5_000, onError: () => {} }, url)
-  try {
-    const queue = new Queue(storage.name, { connection: storage.connection })
-    // Without a listener, `error` would end the process. The call below rejects with the same error.
-    queue.on('error', () => {})
-    await queue.getJobSchedulers()
-    await queue.close()
-  } finally {
-    await storage.disconnect()
   }
 }

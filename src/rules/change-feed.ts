@@ -52,8 +52,8 @@ export interface ChangesPage {
   /** The cursor to continue from. */
   cursor: string
   /**
-   * The log has been read up to this instant. `null`: the first catch-up has not ended, or `more` is true: a subscriber
-   * must not rely on freshness before the subscriber has received every change.
+   * The log has been read up to this instant. `null`: the first catch-up has not ended, or `more` is true. Before a
+   * subscriber has received every change, the freshness does not apply to its data.
    */
   asOf: Instant | null
   /** When the page was read, by the clock of the database. */

@@ -15,8 +15,11 @@ export const OPTIONAL_TYPES = [
 ] as const
 
 /**
- * Event types that never count as a logout. For each type, one of these is true: an outsider can cause an entry of
- * this type; the `user_id` of the entry is not the user who was logged out; the entry does not mean that a session ended.
+ * Event types that never count as a logout, each for one of these reasons:
+ *
+ * - An outsider can cause such an entry.
+ * - The `user_id` of the entry is not the user who was logged out.
+ * - No session has ended.
  */
 const FORBIDDEN_TYPES = /^(flo|scpr|sapi|srrt|limit_.*|.*pwd_leak)$/
 
@@ -29,7 +32,7 @@ const BACKCHANNEL_INITIATORS = new Set([
 ])
 
 /** Returns why `EVENT_TYPES` must not name this event type; `null`: `EVENT_TYPES` may name it. */
-export function refuseType(type: string): 'forbidden' | 'unknown' | null {
+export function findTypeProblem(type: string): 'forbidden' | 'unknown' | null {
   if (FORBIDDEN_TYPES.test(type)) return 'forbidden'
   const types: readonly string[] = [...DEFAULT_TYPES, ...OPTIONAL_TYPES]
   return types.includes(type) ? null : 'unknown'

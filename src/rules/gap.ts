@@ -1,3 +1,4 @@
+import { isAhead } from './freshness.js'
 import { DAY_MS, type Instant, later } from './instant.js'
 import { isSynthetic, storageTimeOf } from './log-id.js'
 import type { Progress } from './progress.js'
@@ -11,14 +12,14 @@ import type { Span } from './span.js'
 export const MIN_RETENTION_MS = DAY_MS
 
 /**
- * Maximum age of the oldest entry in the log of a new tenant, in milliseconds. If the oldest entry is younger, Auth0 has
- * not deleted older entries.
+ * If the oldest entry of the log is younger than this, in milliseconds, the tenant is new: Auth0 has not deleted older
+ * entries.
  */
-const NEW_TENANT_MS = MIN_RETENTION_MS / 2
+const MAX_NEW_TENANT_AGE_MS = MIN_RETENTION_MS / 2
 
 /**
- * A pause of reading that is shorter than this, in milliseconds, cannot cause a gap: in so short a time, Auth0 deletes no
- * entry that is still unread.
+ * After a pause of reading that is longer than this, in milliseconds, a gap is checked for. In a shorter pause, Auth0
+ * deletes no unread entry.
  */
 export const GAP_CHECK_THRESHOLD_MS = 60_000
 
@@ -67,16 +68,14 @@ export function findGap(progress: Progress, retained: RetainedLog): Gap | null {
 
 /** Whether the oldest entry of the log is so recent that the tenant must be new, and Auth0 has deleted no entry. */
 export function isNewTenant(oldestAt: Instant, requestedAt: Instant): boolean {
-  return oldestAt > requestedAt - NEW_TENANT_MS
+  return oldestAt > requestedAt - MAX_NEW_TENANT_AGE_MS
 }
 
 /** Returns the instant up to which the log was read: `asOf` or the time of the checkpoint; `null`: it was not read. */
 export function readUpTo({ asOf, checkpoint }: Progress, requestedAt: Instant): Instant | null {
   const storedAt = storageTimeOf(checkpoint)
-  // If Auth0 changes the layout of log ids, a log id can yield any time.
-  return storedAt !== null && storedAt <= requestedAt + GAP_CHECK_THRESHOLD_MS
-    ? later(asOf, storedAt)
-    : asOf
+  // If Auth0 changes the layout of log ids, the time can be wrong. A time in the future certainly is.
+  return storedAt !== null && !isAhead(storedAt, requestedAt) ? later(asOf, storedAt) : asOf
 }
 
 /** Returns the gap after the instant up to which the log has been read. */
@@ -91,8 +90,8 @@ function findUnread(progress: Progress, { oldestAt, requestedAt }: RetainedLog):
 }
 
 /**
- * Whether the log was polled within the retention of the smallest plan. During a sweep, neither `asOf` nor the checkpoint
- * shows that: `asOf` does not move, and in a quiet tenant the checkpoint is old.
+ * Whether the log was polled within the retention of the smallest plan. The times of the polls decide, because during a
+ * sweep `asOf` does not move, and in a quiet tenant the checkpoint is old.
  */
 function wasPolledRecently({ lastPollAt, reconciledTo }: Progress, requestedAt: Instant): boolean {
   const polledAt = later(lastPollAt, reconciledTo)

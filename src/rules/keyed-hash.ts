@@ -90,16 +90,16 @@ function writeState(): void {
 /**
  * Hashes the first `length` bytes of the message, and leaves the result in `state`.
  *
- * @param from The state of the hash before the message.
- * @param before The number of bytes that were hashed to get the state `from`.
+ * @param initialState The state of the hash before the message.
+ * @param hashedBytes The number of bytes before the message that were hashed into `initialState`.
  */
-function digest(from: Int32Array, length: number, before: number): void {
+function digest(initialState: Int32Array, length: number, hashedBytes: number): void {
   // The padding consists of a 1 bit, zeros, and the length in bits.
   const end = Math.ceil((length + 9) / BLOCK_BYTES) * BLOCK_BYTES
   message.fill(0, length, end)
   message[length] = 0x80
-  view.setInt32(end - 4, (before + length) * 8)
-  state.set(from)
+  view.setInt32(end - 4, (hashedBytes + length) * 8)
+  state.set(initialState)
   for (let offset = 0; offset < end; offset += BLOCK_BYTES) compress(offset)
 }
 

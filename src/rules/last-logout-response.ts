@@ -27,8 +27,8 @@ export function readFreshness(json: unknown): StatedFreshness | InvalidField {
   if (policy !== 'session' && policy !== 'user') return { invalidField: 'policy' }
   if (!isDateTimeOrNull(as_of)) return { invalidField: 'as_of' }
   const asOf = readDateTime(as_of)
-  const isLag = asOf !== null && typeof lag_ms === 'number' && lag_ms >= 0
-  return { asOf, policy, lagMs: isLag ? lag_ms : Number.POSITIVE_INFINITY }
+  const hasLag = asOf !== null && typeof lag_ms === 'number' && lag_ms >= 0
+  return { asOf, policy, lagMs: hasLag ? lag_ms : Number.POSITIVE_INFINITY }
 }
 
 /**

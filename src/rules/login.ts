@@ -46,8 +46,8 @@ export interface Login {
 /**
  * Determines when the login happened.
  *
- * - In an interactive transaction: now. The first login of the session would be wrong: after a logout on another
- *   device, this device would repeat silent logins whose tokens are all rejected.
+ * - In an interactive transaction: now, not when the session began. Otherwise, after a logout on another device, this
+ *   device would repeat silent logins whose tokens are all rejected.
  * - At an exchange: when the refresh token was created, else when the newest authentication method was completed.
  *   Instants in the future are ignored.
  */

@@ -11,7 +11,7 @@ interface Times {
   now: Instant
 }
 
-/** How far the log has been read, as the tenant row contains it: the row of the database about its tenant. */
+/** How far the log has been read, as stored in the tenant row, the only row about the tenant. */
 export interface StoredProgress extends Times {
   /** The log id to continue from. */
   checkpoint: string | null
@@ -35,7 +35,7 @@ interface WithoutCheckpoint {
  * | `not_started` | the log was never read | the log holds entries | `sweeping` |
  * | | | the log is empty | `empty_log` |
  * | `empty_log` | the log was read and held no entry | an entry appears | `reading` |
- * | | | an entry from before the last poll appears, which was hidden | `sweeping`, after a gap is recorded |
+ * | | | a hidden entry from before the last poll appears | `sweeping`, after a gap is recorded |
  * | | | the log is still empty after a pause | `empty_log`, after a gap is recorded |
  * | `sweeping` | pages are read from the checkpoint on; older logouts are searched, the newest first | the search is complete | `reading` |
  * | `reading` | pages are read from the checkpoint to the end of the log | reading resumes after an outage | `reading`, after the outage is searched, and a gap is recorded if entries were deleted |

@@ -1,4 +1,4 @@
-import type { Gap } from '../rules/gap.js'
+import type { Gap, GapReason } from '../rules/gap.js'
 import { concernedUntil, stateOfGap, tokenHorizonMs } from '../rules/gap-state.js'
 import { type Instant, toDateTime } from '../rules/instant.js'
 import type { Span } from '../rules/span.js'
@@ -7,6 +7,13 @@ import type { Span } from '../rules/span.js'
 interface Lifetimes {
   maxTokenAgeMs: number
   maxRefreshAgeMs: number
+}
+
+/** A description of each reason for a gap. */
+export const GAP_REASONS: Record<GapReason, string> = {
+  retention: 'deleted before it was read',
+  empty_log: 'the log was empty when reading resumed',
+  cold_start: 'deleted before the first start',
 }
 
 /** Describes whether the logouts in a gap can still concern a token, and until when. */
@@ -29,11 +36,11 @@ export function describeGapState(
 }
 
 /** Returns the gap that ends last, if it is open. When this gap is closed, all gaps are closed. */
-export function findOpenGap<Found extends Gap>(
-  gaps: readonly Found[],
+function findOpenGap(
+  gaps: readonly Gap[],
   moment: { floorAt: Instant | null; now: Instant },
   lifetimes: Lifetimes,
-): Found | null {
+): Gap | null {
   const [last] = [...gaps].sort((a, b) => b.to - a.to)
   if (last === undefined) return null
   return stateOfGap(last, moment, tokenHorizonMs(lifetimes)) === 'open' ? last : null
@@ -46,7 +53,7 @@ export function describeConcern(gap: Pick<Span, 'to'>, lifetimes: Lifetimes): st
 }
 
 /**
- * Describes how to close an open gap, and what this ends. Without the login Action, the `iat` of a token counts as its
+ * Describes how to close an open gap, and which tokens this ends. Without the login Action, the `iat` of a token counts as its
  * login, so the floor ends only access tokens that expire within `maxTokenAgeMs` after the gap.
  */
 export function describeClosing({ to }: Pick<Span, 'to'>, { maxTokenAgeMs }: Lifetimes): string {
@@ -60,3 +67,15 @@ export function describeClosing({ to }: Pick<Span, 'to'>, { maxTokenAgeMs }: Lif
 /** Explains the gap of a first start. */
 export const FIRST_START_NOTE =
   "expected at a first start: the tenant's plan keeps its log for less time than MAX_REFRESH_AGE plus MAX_TOKEN_AGE. Nothing has to be done"
+
+/** Describes how to close the gap that ends last, if it is open; `null`: no gap is open. */
+export function adviseOnGaps(
+  gaps: readonly Gap[],
+  moment: { floorAt: Instant | null; now: Instant },
+  lifetimes: Lifetimes,
+): string | null {
+  const gap = findOpenGap(gaps, moment, lifetimes)
+  if (gap === null) return null
+  const closing = describeClosing(gap, lifetimes)
+  return gap.reason === 'cold_start' ? `${FIRST_START_NOTE}; ${closing}` : closing
+}

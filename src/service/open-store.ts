@@ -6,7 +6,7 @@ import type { LastLogoutStore } from '../ports.js'
 import { tokenHorizonMs } from '../rules/gap-state.js'
 import type { Instant } from '../rules/instant.js'
 import { createDatabase } from '../store/database.js'
-import { fixedClock } from '../store/epoch.js'
+import { clockForTests } from '../store/epoch.js'
 import { guardStore } from '../store/guard.js'
 import { createLastLogoutStore } from '../store/last-logout-store.js'
 import { assertUsable } from '../store/migrations.js'
@@ -80,7 +80,7 @@ export async function openStore(
       prisma: database.prisma,
       domain: config.auth0.domain,
       horizonMs: tokenHorizonMs(config),
-      clock: now && fixedClock(now),
+      clock: now && clockForTests(now),
       maxReadWaitMs: poolTimeouts?.connectTimeoutMs,
     })
     const assertOpenable = async () => {

@@ -13,6 +13,7 @@ import { createChangeListener } from '../store/change-listener.js'
 import { createLease } from '../sync/lease.js'
 import { receive } from '../sync/receive.js'
 import { readVersion } from '../version.js'
+import { createConsoleStateReader } from './console-state.js'
 import { queueConnection, queueName } from './open-database.js'
 import { type OpenStore, openStore, type StoreOptions, type StoreOverrides } from './open-store.js'
 import { createWorkerJobs, sync, type WorkerDeps } from './worker-jobs.js'
@@ -157,8 +158,11 @@ async function startApi(parts: Parts): Promise<string> {
   const listenUrl = config.database.directUrl ?? databaseUrl
   const listener = createChangeListener(listenUrl, log)
   closers.push(() => listener.close())
+  const consoleState = createConsoleStateReader(parts)
+  closers.push(async () => consoleState.close())
   const app = await buildApp({
     ...(await monitorDeps(parts)),
+    readConsoleState: consoleState.read,
     readKnownLogouts: store.readKnownLogouts,
     readChanges: store.readChanges,
     storeReported: store.storeReported,

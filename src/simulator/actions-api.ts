@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Actions } from './actions.js'
 import type { Bindings } from './bindings.js'
 import { ApiError, invalidQuery } from './errors.js'
-import type { Tokens } from './tokens.js'
+import type { TokenIssuer } from './token-issuer.js'
 
 const ACTIONS = '/api/v2/actions/actions'
 const ACTION = `${ACTIONS}/:id`
@@ -29,15 +29,18 @@ interface ByTrigger {
 
 /** The dependencies of the endpoints of Actions. */
 export interface ActionsApi {
-  tokens: Tokens
+  tokenIssuer: TokenIssuer
   actions: Actions
   bindings: Bindings
 }
 
 /** Adds the endpoints of Actions, each with the scope that Auth0 requires. */
-export function addActionRoutes(app: FastifyInstance, { tokens, actions, bindings }: ActionsApi) {
+export function addActionRoutes(
+  app: FastifyInstance,
+  { tokenIssuer, actions, bindings }: ActionsApi,
+) {
   const assertScope = (request: FastifyRequest, scope: string) =>
-    tokens.assertAuthorized(request.headers.authorization, scope)
+    tokenIssuer.assertAuthorized(request.headers.authorization, scope)
 
   app.get(ACTIONS, (request, reply) => {
     assertScope(request, 'read:actions')
@@ -74,7 +77,7 @@ export function addActionRoutes(app: FastifyInstance, { tokens, actions, binding
     return reply.code(202).send(actions.deploy(request.params.id))
   })
 
-  addDeletionRoute(app, { tokens, actions, bindings })
+  addDeletionRoute(app, { tokenIssuer, actions, bindings })
   app.get(TRIGGERS, (request, reply) => {
     assertScope(request, 'read:actions')
     return reply.send({ triggers: [POST_LOGIN] })
@@ -94,9 +97,9 @@ export function addActionRoutes(app: FastifyInstance, { tokens, actions, binding
 }
 
 /** Adds the deletion of an Action. Auth0 refuses to delete a bound Action, unless `force` also removes the binding. */
-function addDeletionRoute(app: FastifyInstance, { tokens, actions, bindings }: ActionsApi) {
+function addDeletionRoute(app: FastifyInstance, { tokenIssuer, actions, bindings }: ActionsApi) {
   app.delete<ById>(ACTION, (request, reply) => {
-    tokens.assertAuthorized(request.headers.authorization, 'delete:actions')
+    tokenIssuer.assertAuthorized(request.headers.authorization, 'delete:actions')
     const { id } = actions.get(request.params.id)
     if (bindings.isBound(id) && readQuery(request).get('force') !== 'true') {
       throw new ApiError(409, 'The action is bound to a trigger.')

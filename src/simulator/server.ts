@@ -12,7 +12,7 @@ import { type ExpiredCheckpoint, readLogs } from './logs.js'
 import { type SimulatedRateLimit, simulateRateLimit } from './rate-limit.js'
 import { createRequestLog, type RequestLog } from './request-log.js'
 import type { Tenant } from './tenant.js'
-import { type ClientCredentials, createTokens, type Tokens } from './tokens.js'
+import { type ClientCredentials, createTokenIssuer, type TokenIssuer } from './token-issuer.js'
 
 const DEFAULT_CREDENTIALS: ClientCredentials = {
   clientId: 'LastLogoutWorker0000000000000001',
@@ -76,8 +76,8 @@ export async function createSimulator(options: SimulatorOptions): Promise<Simula
   const app = fastify({ forceCloseConnections: true })
   addHooks(app, options, { requests, faults })
   addErrors(app)
-  const tokens = addRoutes(app, options, credentials)
-  addActionRoutes(app, { tokens, actions, bindings })
+  const tokenIssuer = addRoutes(app, options, credentials)
+  addActionRoutes(app, { tokenIssuer, actions, bindings })
   if (options.control === true) addControlRoutes(app, { tenant, faults })
   await app.listen({ host, port })
   const { port: boundPort } = app.server.address() as AddressInfo
@@ -126,15 +126,15 @@ function addRoutes(
   app: FastifyInstance,
   options: SimulatorOptions,
   credentials: ClientCredentials,
-): Tokens {
+): TokenIssuer {
   const { tenant, expiredCheckpoint = 'continue' } = options
-  const tokens = createTokens({
+  const tokenIssuer = createTokenIssuer({
     domain: tenant.domain,
     now: tenant.now,
     credentials,
     scopes: options.scopes ?? ['read:logs', 'read:logs_users'],
     expiresInSeconds: options.expiresInSeconds ?? 86_400,
-    onExchange: (audience, scope) => {
+    onTokenIssued: (audience, scope) => {
       if (options.logTokenExchanges === false) return
       const { clientId } = credentials
       const subject = { domain: tenant.domain, clientId, clientName: 'Log reader' }
@@ -147,17 +147,17 @@ function addRoutes(
   })
 
   app.post('/oauth/token', (request, reply) => {
-    const { status, body } = tokens.exchange(request.body)
+    const { status, body } = tokenIssuer.respondToTokenRequest(request.body)
     return reply.code(status).header('cache-control', 'no-store').send(body)
   })
 
   app.get('/api/v2/logs', (request, reply) => {
-    tokens.assertAuthorized(request.headers.authorization, 'read:logs')
+    tokenIssuer.assertAuthorized(request.headers.authorization, 'read:logs')
     const { body, link } = readLogs(tenant, toUrl(request).searchParams, expiredCheckpoint)
     if (link !== undefined) reply.header('link', link)
     return reply.type('application/json; charset=utf-8').send(body)
   })
-  return tokens
+  return tokenIssuer
 }
 
 function toUrl(request: FastifyRequest): URL {

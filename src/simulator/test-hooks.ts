@@ -30,7 +30,7 @@ export function registerSimulator(
 ): SimulatorHandle {
   const tenant = createTenant({ domain: 'acme.eu.auth0.com', lagMs: () => 0, ...options })
   let simulator: Simulator | undefined
-  const running = (): Simulator => {
+  const getSimulator = (): Simulator => {
     if (simulator === undefined)
       throw new Error('the simulator is not running: use it in a test or in a hook')
     return simulator
@@ -49,25 +49,25 @@ export function registerSimulator(
   return {
     tenant,
     get url() {
-      return running().url
+      return getSimulator().url
     },
     get env() {
-      return environmentOf(running())
+      return environmentOf(getSimulator())
     },
     get credentials() {
-      return running().credentials
+      return getSimulator().credentials
     },
     get requests() {
-      return running().requests
+      return getSimulator().requests
     },
     get faults() {
-      return running().faults
+      return getSimulator().faults
     },
     get actions() {
-      return running().actions
+      return getSimulator().actions
     },
     get bindings() {
-      return running().bindings
+      return getSimulator().bindings
     },
   }
 }

@@ -15,7 +15,7 @@ export const databaseClock: SqlClock = () =>
   Prisma.sql`(extract(epoch FROM clock_timestamp()) * 1000)`
 
 /** A clock for tests, in place of the database's clock. `now` returns whole milliseconds. */
-export function fixedClock(now: () => Instant): SqlClock {
+export function clockForTests(now: () => Instant): SqlClock {
   return () => Prisma.sql`(${now()}::float8)::numeric`
 }
 

@@ -24,7 +24,7 @@ type WritableRow<Row> = Row & { forgottenAt: Instant | null }
 export interface WritableBatch {
   users: WritableRow<User>[]
   sessions: WritableRow<Session>[]
-  /** Returns unattributable entries without those that were deleted with a person. */
+  /** Returns the entries without those that were deleted when a person was forgotten. */
   dropForgotten(entries: Unattributable[]): Promise<Unattributable[]>
 }
 

@@ -6,8 +6,8 @@ const MAX_LEASE_TTL_MS = 120_000
 
 /**
  * Acquires or renews the polling lease. Only the database's clock is used, so that the clocks of the workers need not
- * agree. If a lease ends later than {@link MAX_LEASE_TTL_MS} from now, the database's clock was set back after it was
- * acquired: such a lease counts as free.
+ * agree. If a lease ends later than {@link MAX_LEASE_TTL_MS} from now, the database's clock was set back after the
+ * lease was acquired. Such a lease counts as free.
  *
  * @returns False if another owner holds the lease.
  */

@@ -92,7 +92,7 @@ async function readKnownLogouts(
     sessionId: sessionId === null ? null : hash(sessionId),
   }))
   const byHashes = toSnapshots(await readSnapshot(prisma, clock, hashedQueries), horizonMs)
-  return snapshots.map((one, index) => merge(one, byHashes[index] ?? one))
+  return snapshots.map((snapshot, index) => merge(snapshot, byHashes[index] ?? snapshot))
 }
 
 /** Merges the rows with ids and the rows with hashes. Freshness, gaps and `now` are those of the rows with ids. */
@@ -117,9 +117,9 @@ function newer<Logout extends { at: Instant }>(a: Logout | null, b: Logout | nul
 }
 
 /**
- * Reads in one statement, so that rows, freshness, gaps and the time on the clock belong to the same moment. A
- * subquery reads each row, so that PostgreSQL cannot choose to scan the whole table for a join: for that choice it needs
- * statistics, which are missing after a bulk load.
+ * Reads in one statement, so that rows, freshness, gaps and the time on the clock belong to the same moment. Each row
+ * is read by a subquery, not by a join: without statistics, as after a bulk load, PostgreSQL could scan the whole table
+ * for a join.
  */
 async function readSnapshot(
   prisma: Executor,

@@ -27,10 +27,8 @@ interface RetainedLogWithPrefix extends RetainedLog {
 }
 
 /**
- * Records a gap if entries may be lost: the log has been read up to an instant, and Auth0 stored even the oldest
- * retained entry after that instant.
- *
- * @returns The oldest retained entry.
+ * Records a gap if entries may be lost: Auth0 stored even the oldest retained entry after the instant up to which the log
+ * has been read.
  */
 export async function recordGap(
   deps: SyncDeps,

@@ -26,7 +26,7 @@ export interface Lease {
   run(signal: AbortSignal, run: LeasedRun): Promise<boolean>
   /**
    * Waits with backoff before the next attempt. The wait ends early when another run of this process releases the lease.
-   * Otherwise, if the runs of this process follow each other closely, the attempts might never find the lease free.
+   * Without this, each attempt could fall into the next run of this process.
    */
   wait(attempt: number, backoff: Backoff, signal: AbortSignal): Promise<void>
 }
@@ -59,11 +59,11 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
       })
     } finally {
       clearInterval(renewalTimer)
-      // A renewal that is in flight would acquire the lease again after its release.
+      // Waits for a renewal in flight, which would otherwise acquire the lease again after its release.
       await lastRenewal
       if (holder === thisRun) {
         await store.releaseLease(owner).catch(() => {
-          // The lease expires by itself. The failure of the run must not be replaced by this failure.
+          // The lease expires by itself, and the failure of the run matters more than this failure.
         })
       }
     }

@@ -5,6 +5,9 @@ import type { ArrivedPage, SyncDeps } from './catch-up.js'
 import { type GapOptions, recordGap } from './gaps.js'
 import { createOutageSearch, type SearchRange } from './outage-search.js'
 
+/** The logouts of a shorter outage are not searched, because the catch-up soon reaches them. In milliseconds. */
+const MIN_SEARCHED_OUTAGE_MS = 60_000
+
 /**
  * Creates a function that checks for an outage of the worker before each page of a catch-up is stored. If reading has
  * paused, the function checks for a gap. If the page is much older than now, the function searches for the logouts of the
@@ -32,7 +35,7 @@ export function createOutageCheck(
     }
     polledAt = requestedAt
     const pageAgeMs = reachedAt === null ? 0 : requestedAt - reachedAt
-    if (pageAgeMs > options.reconcileWindowMs + GAP_CHECK_THRESHOLD_MS) {
+    if (pageAgeMs > options.reconcileWindowMs + MIN_SEARCHED_OUTAGE_MS) {
       await searchOutage(readTo, requestedAt)
     }
   }

@@ -9,7 +9,7 @@ export type SyncLoop = 'catch-up' | 'sweep' | 'replace-checkpoint'
  * Starts a loop.
  *
  * @returns A function to be called before each round. It returns the stored progress. From the second round on, it first
- *   waits with backoff. It throws `NO_PROGRESS`, and `ABORTED` during a wait.
+ *   waits with backoff. It throws `NO_PROGRESS`, or `ABORTED` if the signal aborts during a wait.
  */
 export type StartLoop = (loop: SyncLoop) => () => Promise<Progress>
 

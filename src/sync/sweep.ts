@@ -67,7 +67,7 @@ interface SearchResult {
   isCapped: boolean
 }
 
-/** Reads pages until one is empty. Auth0 does not document that only the last page is short, so all pages are read. */
+/** Reads pages until a page is empty. A short page does not end the search: Auth0 does not document that it is the last. */
 async function search(
   { source, types }: SyncDeps,
   span: Span,

@@ -3,7 +3,7 @@ import { onTestFinished } from 'vitest'
 import { openLoopback } from './loopback.js'
 
 /** The status and the body of a response. */
-export type Reply = [status: number, body: string]
+export type FakeResponse = [status: number, body: string]
 
 /** A fake server. It replaces the service, or a proxy between a client and the service. */
 export interface FakeServer {
@@ -12,13 +12,15 @@ export interface FakeServer {
   requests: string[]
 }
 
-/** Opens a fake server until the test ends. The server responds with what `reply` returns; `null`: it does not respond. */
-export async function openFakeServer(reply: (url: string) => Reply | null): Promise<FakeServer> {
+/** Opens a fake server until the test ends. The server responds with what `respond` returns; `null`: it does not respond. */
+export async function openFakeServer(
+  respond: (url: string) => FakeResponse | null,
+): Promise<FakeServer> {
   const requests: string[] = []
   const server = createServer((request, response) => {
     const url = request.url ?? ''
     requests.push(url)
-    const sent = reply(url)
+    const sent = respond(url)
     if (sent !== null) response.writeHead(sent[0]).end(sent[1])
   })
   const { url, close } = await openLoopback(server)
@@ -27,7 +29,7 @@ export async function openFakeServer(reply: (url: string) => Reply | null): Prom
 }
 
 /** Returns the response about a user (and a session) without a known logout. */
-export function replyAbout(user_id: string, session_id: string | null = null): Reply {
+export function responseAbout(user_id: string, session_id: string | null = null): FakeResponse {
   const body = {
     user_id,
     last_logout_at: null,
@@ -44,13 +46,13 @@ export function replyAbout(user_id: string, session_id: string | null = null): R
 }
 
 /** The 404 response of the service to an unknown path. */
-export const OWN_NOT_FOUND: Reply = [
+export const OWN_NOT_FOUND: FakeResponse = [
   404,
   '{"statusCode":404,"error":"Not Found","message":"not found: /docs lists all paths"}',
 ]
 
 /** 404 responses of other servers. */
-export const FOREIGN_NOT_FOUND: Reply[] = [
+export const FOREIGN_NOT_FOUND: FakeResponse[] = [
   [404, '<html><body><h1>404 Not Found</h1></body></html>'],
   [404, '{"message":"no Route matched with those values"}'],
   [404, '{"statusCode":404,"error":"Not Found","message":"","path":"/v1/last-logout"}'],

@@ -1,12 +1,12 @@
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from './client.js'
-import { type FakeServer, openFakeServer, type Reply, replyAbout } from './fake-server.js'
+import { type FakeResponse, type FakeServer, openFakeServer, responseAbout } from './fake-server.js'
 
 /** Opens a fake of the service until the test ends. It responds that the user `auth0|out` has logged out of all sessions, and that no other user has logged out. */
 export function openFakeService(): Promise<FakeServer> {
   return openFakeServer((url) => {
     const userId = new URL(url, 'http://service').searchParams.get('user_id') ?? ''
-    return userId === 'auth0|out' ? replyAboutLogout(userId) : replyAbout(userId)
+    return userId === 'auth0|out' ? responseAboutLogout(userId) : responseAbout(userId)
   })
 }
 
@@ -16,8 +16,8 @@ export async function openFakeClient(): Promise<LastLogoutClient> {
 }
 
 /** Returns the response about a user who has just logged out of all sessions. */
-function replyAboutLogout(userId: string): Reply {
-  const [status, body] = replyAbout(userId)
+function responseAboutLogout(userId: string): FakeResponse {
+  const [status, body] = responseAbout(userId)
   const at = new Date().toISOString()
   return [status, JSON.stringify({ ...JSON.parse(body), last_logout_at: at, all_sessions_at: at })]
 }

@@ -14,13 +14,13 @@ const JACKSON = ['annotations', 'core', 'databind'].map(
 /** A language with an example that checks tokens by `POST /v1/check`. */
 export interface Language {
   name: string
-  /** Path of the example. */
+  /** The path of the example. */
   example: string
   /** The Debian packages that run it. */
   debianPackages: string
   /**
-   * Builds the example with its driver in an empty directory. Returns the command that runs the driver. It trusts the
-   * certificate in the file of `SSL_CERT_FILE`, or that in `certificate` where the language does not read the variable.
+   * Builds the example with its driver in an empty directory. Returns the command that runs the driver. The driver trusts
+   * the certificate in the file `certificate`, which `SSL_CERT_FILE` names as well, if the language reads this variable.
    */
   build(dir: string, certificate: string): Promise<string[]>
 }
@@ -96,7 +96,7 @@ export const LANGUAGES: Language[] = [
   },
 ]
 
-/** A check that a driver runs. Without a timeout, it uses the default of the example. */
+/** A check that a driver runs. Without a timeout, the driver uses the default of the example. */
 export interface DriverCheck {
   url: string
   key: string
@@ -104,16 +104,16 @@ export interface DriverCheck {
   claims: object
 }
 
-/** A running driver. It keeps its clients until it ends. */
+/** A running driver. It keeps its clients until `close`. */
 export interface Driver {
-  /** Runs a check after those before it. Resolves to its outcome. */
+  /** Runs a check after the earlier checks have ended. Resolves to its outcome. */
   check(check: DriverCheck): Promise<string>
   /** What the driver has logged. */
   log(): string
   close(): Promise<void>
 }
 
-/** Builds and starts the driver of a language. It trusts the certificate in a file. */
+/** Builds and starts the driver of a language. The driver trusts the certificate in a file. */
 export async function startDriver(language: Language, certificate: string): Promise<Driver> {
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-language-'))
   const child = await start(language, dir, certificate).catch((cause) => {

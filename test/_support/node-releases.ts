@@ -9,7 +9,7 @@ export async function findNode(release: number): Promise<string> {
   const args = ['--yes', `node@${release}`, '-p', 'process.version + " " + process.execPath']
   const { stdout } = await promisify(execFile)('npx', args)
   const [version = '', path = ''] = stdout.trim().split(' ')
-  // Without this check, the version on the PATH would run if npm has not installed the other one.
+  // Without this check, a test would run the Node.js of the PATH if npm has not installed the requested release.
   if (!version.startsWith(`v${release}.`)) throw new Error(`node@${release} is ${version}`)
   return path
 }

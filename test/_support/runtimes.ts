@@ -92,7 +92,7 @@ console.log(port)`,
   ...NODE_RELEASES.map(node),
 ]
 
-/** Finds a binary in the package for this platform. npm has installed only this one of the platform packages. */
+/** Finds a binary in the package for this platform, the only platform package that npm has installed. */
 async function findBinary(scope: string, path: string): Promise<string> {
   const scopeDir = join(INSTALLED_DIR, 'node_modules', scope)
   for (const name of await readdir(scopeDir)) {

@@ -2,7 +2,7 @@ import { accessSync, constants, mkdtempSync, rmSync, statfsSync, writeFileSync }
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-const MEMORY = '/dev/shm'
+const MEMORY_DIRECTORY = '/dev/shm'
 
 /** The free space that the directory must have, in bytes. The databases of a test run need less. */
 const MIN_FREE_BYTES = 2 * 1024 ** 3
@@ -13,8 +13,10 @@ const MIN_FREE_BYTES = 2 * 1024 ** 3
  */
 export function findScratchDirectory(): string {
   try {
-    const { bavail, bsize } = statfsSync(MEMORY)
-    return bavail * bsize >= MIN_FREE_BYTES && allowsPrograms(MEMORY) ? MEMORY : tmpdir()
+    const { bavail, bsize } = statfsSync(MEMORY_DIRECTORY)
+    return bavail * bsize >= MIN_FREE_BYTES && allowsPrograms(MEMORY_DIRECTORY)
+      ? MEMORY_DIRECTORY
+      : tmpdir()
   } catch {
     // `/dev/shm` is not writable, or does not exist. It exists only on Linux.
     return tmpdir()

@@ -1,34 +1,34 @@
 import type { Clock } from './clock.js'
 
-/** Runs scenes (asynchronous functions) concurrently on one clock. The clock moves only while all scenes wait. */
+/** Runs flows (asynchronous functions) concurrently on one clock. The clock moves only while all flows wait. */
 export interface SharedTime {
-  /** Runs a scene. A scene calls `pass` to wait. */
-  run<T>(scene: () => Promise<T>): Promise<T>
+  /** Runs a flow. A flow calls `pass` to wait. */
+  run<T>(flow: () => Promise<T>): Promise<T>
   /** Resolves when the clock has advanced by `ms` milliseconds, and `onPassed` has run. */
   pass(ms: number): Promise<void>
 }
 
-/** A scene that waits. */
-interface WaitingScene {
-  /** The instant that the scene waits for, in milliseconds since the epoch. */
+/** A flow that waits. */
+interface WaitingFlow {
+  /** The instant that the flow waits for, in milliseconds since the epoch. */
   until: number
   resume(): void
   fail(error: unknown): void
 }
 
 /**
- * Creates a shared time. When every scene waits, three things happen: the clock is set to the earliest instant that a
- * scene waits for, `onPassed` runs once, and the scenes that wait for this instant continue.
+ * Creates a shared time. When every flow waits, three things happen: the clock is set to the earliest instant that a
+ * flow waits for, `onPassed` runs once, and the flows that wait for this instant continue.
  */
 export function createSharedTime(clock: Clock, onPassed: () => Promise<void>): SharedTime {
-  let sceneCount = 0
-  let waiting: WaitingScene[] = []
+  let flowCount = 0
+  let waiting: WaitingFlow[] = []
   let isPassing = false
 
   async function passWhileAllWait(): Promise<void> {
     if (isPassing) return
     isPassing = true
-    while (waiting.length > 0 && waiting.length === sceneCount) {
+    while (waiting.length > 0 && waiting.length === flowCount) {
       const next = Math.min(...waiting.map(({ until }) => until))
       clock.pass(next - clock.now())
       const outcome = await onPassed().then(
@@ -43,12 +43,12 @@ export function createSharedTime(clock: Clock, onPassed: () => Promise<void>): S
   }
 
   return {
-    async run(scene) {
-      sceneCount++
+    async run(flow) {
+      flowCount++
       try {
-        return await scene()
+        return await flow()
       } finally {
-        sceneCount--
+        flowCount--
         void passWhileAllWait()
       }
     },

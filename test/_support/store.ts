@@ -2,7 +2,7 @@ import { pino } from 'pino'
 import type { PoolTimeouts } from '../../src/pg/pool.js'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { createDatabase } from '../../src/store/database.js'
-import { fixedClock } from '../../src/store/epoch.js'
+import { clockForTests } from '../../src/store/epoch.js'
 import { createLastLogoutStore } from '../../src/store/last-logout-store.js'
 import type { TestDatabase } from './database.js'
 
@@ -33,7 +33,7 @@ export async function openTestStore(
     prisma: database.prisma,
     domain,
     horizonMs,
-    clock: now && fixedClock(now),
+    clock: now && clockForTests(now),
     idleTransactionTimeoutMs,
     maxReadWaitMs: timeouts.connectTimeoutMs,
   })

@@ -2,11 +2,11 @@ import { describe, expect, test } from 'vitest'
 import { readActionFile } from '../../src/auth0/actions/code.js'
 import { createClock } from '../_support/clock.js'
 import {
+  type FakeResponse,
   FOREIGN_NOT_FOUND,
   OWN_NOT_FOUND,
   openFakeServer,
-  type Reply,
-  replyAbout,
+  responseAbout,
 } from '../_support/fake-server.js'
 import { loadActionWithLog } from '../_support/run-action.js'
 
@@ -19,7 +19,7 @@ const code = await readActionFile()
 const isQuery = (url: string) => url.startsWith('/v1/last-logout')
 
 /** Loads the built Action, with a service that sends `reply`. The Action denies an unknown revocation status. */
-async function open(reply: (url: string) => Reply) {
+async function open(reply: (url: string) => FakeResponse) {
   const { url, requests } = await openFakeServer(reply)
   const clock = createClock()
   const load = () => loadActionWithLog(code, clock.now)
@@ -38,15 +38,15 @@ async function open(reply: (url: string) => Reply) {
 }
 
 test('the Action sends the ids in the query', async () => {
-  const { exchange, requests } = await open(() => replyAbout(USER, 'S1'))
+  const { exchange, requests } = await open(() => responseAbout(USER, 'S1'))
   expect((await exchange()).denied).toBeNull()
   expect(requests).toEqual([QUERY])
 })
 
 test.each([
-  ['another user', replyAbout('b', 'S1')],
-  ['another session', replyAbout(USER, 'S2')],
-  ['no session although a session was requested', replyAbout(USER)],
+  ['another user', responseAbout('b', 'S1')],
+  ['another session', responseAbout(USER, 'S2')],
+  ['no session although a session was requested', responseAbout(USER)],
 ])('the Action rejects a response about %s', async (_what, reply) => {
   const { exchange } = await open(() => reply)
   const { denied, lines, accessToken } = await exchange()
@@ -57,7 +57,7 @@ test.each([
 })
 
 describe('with a service that does not have the query form', () => {
-  const oldService = (url: string) => (isQuery(url) ? OWN_NOT_FOUND : replyAbout(USER, 'S1'))
+  const oldService = (url: string) => (isQuery(url) ? OWN_NOT_FOUND : responseAbout(USER, 'S1'))
 
   test('the Action sends only the path form for ten minutes after the 404', async () => {
     const { exchange, requests, clock, load } = await open(oldService)
@@ -81,7 +81,7 @@ describe('with a service that does not have the query form', () => {
 
   test('the Action still sends the query form to another service', async () => {
     const { exchange, load } = await open(oldService)
-    const newer = await openFakeServer(() => replyAbout(USER, 'S1'))
+    const newer = await openFakeServer(() => responseAbout(USER, 'S1'))
     const run = load()
     await exchange(run)
     expect((await exchange(run, USER, newer.url)).denied).toBeNull()
@@ -89,7 +89,9 @@ describe('with a service that does not have the query form', () => {
   })
 
   test('the Action rejects a response to the path form about another user', async () => {
-    const { exchange } = await open((url) => (isQuery(url) ? OWN_NOT_FOUND : replyAbout('b', 'S1')))
+    const { exchange } = await open((url) =>
+      isQuery(url) ? OWN_NOT_FOUND : responseAbout('b', 'S1'),
+    )
     expect((await exchange()).denied).toMatch(/^last_logout: /)
   })
 })
@@ -127,7 +129,7 @@ const NEWER_THAN_NODE_18 = `
 test('on Node 18, the Action sets its claims and denies an exchange after the logout', async () => {
   const { exchange, clock } = await open(() => {
     const at = new Date(clock.now() + MINUTE_MS).toISOString()
-    const [status, body] = replyAbout(USER, 'S1')
+    const [status, body] = responseAbout(USER, 'S1')
     const session = { session_id: 'S1', logout_at: at, ended: true }
     return [status, JSON.stringify({ ...JSON.parse(body), last_logout_at: at, session })]
   })
@@ -142,7 +144,7 @@ test('on Node 18, the Action sets its claims and denies an exchange after the lo
 })
 
 test('the Action does not accept a response about the user "null" for an event without a user id', async () => {
-  const { exchange, load } = await open(() => replyAbout('null', 'S1'))
+  const { exchange, load } = await open(() => responseAbout('null', 'S1'))
   const { denied } = await exchange(load(), null as unknown as string)
   expect(denied).toMatch(/^last_logout: /)
 })

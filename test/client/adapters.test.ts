@@ -96,7 +96,7 @@ describe.each([
     expect(await response.json()).toEqual({ user: 'auth0|in' })
   })
 
-  test('the adapter rejects a token from before a logout with 401 invalid_token', async () => {
+  test('the adapter refuses a token from before a logout with 401 invalid_token', async () => {
     server = await open(connected)
     const response = await call('auth0|out')
     expect(response.status).toBe(401)
@@ -110,7 +110,7 @@ describe.each([
     expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
   })
 
-  test('a request without a token is rejected by the JWT library', async () => {
+  test('a request without a token is refused by the JWT library', async () => {
     server = await open(connected)
     expect((await fetch(server.url)).status).toBe(401)
   })
@@ -125,7 +125,7 @@ describe('a fetch-style server', () => {
     return forFetch(client)(payload)
   }
 
-  test('the check resolves to null for an accepted token, else to the response that rejects the request', async () => {
+  test('the check resolves to null for an accepted token, else to the response that refuses the request', async () => {
     expect(await responseTo(connected, 'auth0|in')).toBeNull()
     const revoked = await responseTo(connected, 'auth0|out')
     expect(revoked?.status).toBe(401)

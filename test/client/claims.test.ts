@@ -91,7 +91,7 @@ describe('an unreadable login', () => {
 describe('a token without a usable subject', () => {
   test.each([
     [
-      'rejects a token without a usable subject if its session has ended',
+      'refuses a token without a usable subject if its session has ended',
       { sid: 'ended', iat: NOW + 60 },
       false,
     ],
@@ -106,7 +106,7 @@ describe('a token without a usable subject', () => {
     expect(client.checkNow(claims)).toMatchObject({ allowed })
   })
 
-  test('a check rejects a token without a usable subject if the floor covers it', async () => {
+  test('a check revokes a token without a usable subject if the floor covers it', async () => {
     const service = await serveLogouts()
     await service.store.raiseFloor(NOW * 1000)
     const client = openClient(service.url, { onUnknown: 'allow' })

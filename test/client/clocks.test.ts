@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { startStopwatch, startTickingClocks } from '../../src/client/clocks.js'
+import { startCoarseClocks, startStopwatch } from '../../src/client/clocks.js'
 
 function createClocks() {
   const at = { monotonic: 5_000, wall: 1_795_428_000_000 }
@@ -23,11 +23,11 @@ describe('a stopwatch', () => {
   })
 })
 
-test('a stopwatch still measures with both clocks after the ticking clocks are stopped', () => {
+test('a stopwatch still measures with both clocks after the coarse clocks are stopped', () => {
   const clocks = createClocks()
-  const ticking = startTickingClocks(clocks)
-  const elapsedMs = startStopwatch(ticking)
-  ticking.stop()
+  const coarseClocks = startCoarseClocks(clocks)
+  const elapsedMs = startStopwatch(coarseClocks)
+  coarseClocks.stop()
   clocks.at.monotonic += 600_000
   clocks.at.wall -= 3_600_000
   expect(elapsedMs()).toBe(600_000)

@@ -123,8 +123,8 @@ describe('a feed subscriber', () => {
     feed = await openScriptedFeed((response) => {
       const send = () => response.write(event('freshness', freshness(Date.now()), 'f.1'))
       send()
-      const ticking = setInterval(send, 50)
-      response.on('close', () => clearInterval(ticking))
+      const timer = setInterval(send, 50)
+      response.on('close', () => clearInterval(timer))
     })
     open({ reloadIntervalMs: 100 })
     await expect.poll(() => feed.queries.length).toBeGreaterThan(3)
@@ -315,13 +315,13 @@ describe('freshness', () => {
     expect(fifth - fourth).toBeGreaterThan(750)
   })
 
-  const ticking = (response: ServerResponse) => {
+  const sendFreshnessRepeatedly = (response: ServerResponse) => {
     const timer = setInterval(() => response.write(freshnessEvent(1_000)), 20)
     response.on('close', () => clearInterval(timer))
   }
 
   test('the age is correct after one reconnection when the clock of the client was set ahead', async () => {
-    feed = await openScriptedFeed(ticking)
+    feed = await openScriptedFeed(sendFreshnessRepeatedly)
     const clocks = createSettableClocks()
     const { subscriber } = subscribe({ clocks }, { maxStalenessMs: 20_000 })
     await subscriber.ready()
@@ -333,7 +333,7 @@ describe('freshness', () => {
   })
 
   test('the age stays correct when the clock of the client was set back', async () => {
-    feed = await openScriptedFeed(ticking)
+    feed = await openScriptedFeed(sendFreshnessRepeatedly)
     const clocks = createSettableClocks()
     const { subscriber } = subscribe({ clocks }, { maxStalenessMs: 20_000 })
     await subscriber.ready()

@@ -143,7 +143,7 @@ describe('Express', () => {
   })
 
   test('the Express adapter passes an error to the error handler if another handler has already sent a response', async () => {
-    // Express 4, unlike Express 5, does not catch a rejection of a handler.
+    // Express 4, unlike Express 5, does not catch the rejected promise of a handler.
     const sent = new Error('headers have been sent')
     const response = {
       status: () => response,

@@ -2,11 +2,11 @@ import { describe, expect, test } from 'vitest'
 import { createLastLogoutRequest } from '../../src/client/last-logout-request.js'
 import { createClock } from '../_support/clock.js'
 import {
+  type FakeResponse,
   FOREIGN_NOT_FOUND,
   OWN_NOT_FOUND,
   openFakeServer,
-  type Reply,
-  replyAbout,
+  responseAbout,
 } from '../_support/fake-server.js'
 
 const MINUTE_MS = 60_000
@@ -16,7 +16,7 @@ const PATH = '/v1/users/samlp%7Ccorp%7Ca%2Fb/last-logout?session_id=S1'
 
 const isQuery = (url: string) => url.startsWith('/v1/last-logout')
 
-async function open(reply: (url: string) => Reply | null, timeoutMs = 5_000) {
+async function open(reply: (url: string) => FakeResponse | null, timeoutMs = 5_000) {
   const service = await openFakeServer(reply)
   const clock = createClock()
   const settings = { url: `${service.url}/`, apiKey: 'k'.repeat(32), timeoutMs }
@@ -25,7 +25,7 @@ async function open(reply: (url: string) => Reply | null, timeoutMs = 5_000) {
 
 describe('a service that has the query form', () => {
   test('the client sends one request, with the ids in the query', async () => {
-    const { request, requests } = await open(() => replyAbout(ids.userId, ids.sessionId))
+    const { request, requests } = await open(() => responseAbout(ids.userId, ids.sessionId))
     expect(await request(ids)).toMatchObject({
       knownLogouts: { user: null, session: null, floorAt: null },
       freshness: { policy: 'session', lagMs: 0 },
@@ -34,11 +34,11 @@ describe('a service that has the query form', () => {
   })
 
   test.each([
-    ['another user', replyAbout('b', 'S1')],
-    ['another session', replyAbout(ids.userId, 'S2')],
-    ['no session although a session was requested', replyAbout(ids.userId)],
-    ['no user', [200, '{"policy":"session"}'] as Reply],
-    ['null', [200, 'null'] as Reply],
+    ['another user', responseAbout('b', 'S1')],
+    ['another session', responseAbout(ids.userId, 'S2')],
+    ['no session although a session was requested', responseAbout(ids.userId)],
+    ['no user', [200, '{"policy":"session"}'] as FakeResponse],
+    ['null', [200, 'null'] as FakeResponse],
   ])('the client rejects a response about %s', async (_what, reply) => {
     const { request } = await open(() => reply)
     const error = await request(ids).catch((error) => error)
@@ -48,7 +48,7 @@ describe('a service that has the query form', () => {
   })
 
   test('the client rejects a response about a session although no session was requested', async () => {
-    const { request } = await open(() => replyAbout('x', 'S1'))
+    const { request } = await open(() => responseAbout('x', 'S1'))
     await expect(request({ userId: 'x', sessionId: null })).rejects.toMatchObject({
       code: 'NOT_UNDERSTOOD',
     })
@@ -57,7 +57,7 @@ describe('a service that has the query form', () => {
 
 describe('a service that does not have the query form', () => {
   const oldService = (url: string) =>
-    isQuery(url) ? OWN_NOT_FOUND : replyAbout(ids.userId, ids.sessionId)
+    isQuery(url) ? OWN_NOT_FOUND : responseAbout(ids.userId, ids.sessionId)
 
   test('the client sends only the path form for ten minutes after the 404', async () => {
     const { request, requests, clock } = await open(oldService)
@@ -76,7 +76,7 @@ describe('a service that does not have the query form', () => {
   test('the client sends the query form at most ten minutes after the service was upgraded', async () => {
     let isUpgraded = false
     const { request, requests, clock } = await open((url) =>
-      isUpgraded ? replyAbout(ids.userId, ids.sessionId) : oldService(url),
+      isUpgraded ? responseAbout(ids.userId, ids.sessionId) : oldService(url),
     )
     await request(ids)
     isUpgraded = true
@@ -88,7 +88,9 @@ describe('a service that does not have the query form', () => {
   })
 
   test('the client rejects a response to the path form about another user', async () => {
-    const { request } = await open((url) => (isQuery(url) ? OWN_NOT_FOUND : replyAbout('b', 'S1')))
+    const { request } = await open((url) =>
+      isQuery(url) ? OWN_NOT_FOUND : responseAbout('b', 'S1'),
+    )
     await expect(request(ids)).rejects.toMatchObject({ code: 'NOT_UNDERSTOOD' })
   })
 

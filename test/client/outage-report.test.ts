@@ -6,7 +6,7 @@ import type { LastLogoutClientOptions } from '../../src/client/options.js'
 import { createOutageReport } from '../../src/client/outage-report.js'
 import { openClient } from '../_support/client.js'
 import { createClock } from '../_support/clock.js'
-import { openFakeServer, replyAbout } from '../_support/fake-server.js'
+import { openFakeServer, responseAbout } from '../_support/fake-server.js'
 import { event, freshness, openScriptedFeed, type ScriptedFeed } from '../_support/scripted-feed.js'
 
 const MINUTE_MS = 60_000
@@ -102,7 +102,7 @@ describe('onError', () => {
   )
 
   test('onError is called once for a cached response that has become stale', async () => {
-    const service = await openFakeServer(() => replyAbout('auth0|1'))
+    const service = await openFakeServer(() => responseAbout('auth0|1'))
     const opened = open(service.url, { lookup: 'request', maxStalenessMs: 50, cacheMs: 60_000 })
     await opened.check(login('auth0|1'))
     await expect.poll(() => opened.checkNow(login('auth0|1')).reason).toBe('stale')

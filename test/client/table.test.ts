@@ -28,12 +28,12 @@ describe('a table', () => {
     fc.assert(
       fc.property(steps, (given) => {
         const table = createTable()
-        const truth = new Map<string, { first: number; second: number; load: number }>()
+        const expected = new Map<string, { first: number; second: number; load: number }>()
         let load = 1
         for (const step of given) {
           if (step.kind === 'merge') {
-            const { first, second } = truth.get(step.id) ?? step
-            truth.set(step.id, {
+            const { first, second } = expected.get(step.id) ?? step
+            expected.set(step.id, {
               first: Math.max(first, step.first),
               second: Math.max(second, step.second),
               load,
@@ -41,14 +41,14 @@ describe('a table', () => {
             table.merge(fingerprintOf(step.id), step.first, step.second, load)
           } else {
             if (step.drops) {
-              for (const [key, row] of truth) if (row.load < load) truth.delete(key)
+              for (const [key, row] of expected) if (row.load < load) expected.delete(key)
               table.dropBefore(load)
             }
             load++
           }
         }
-        expect(table.size).toBe(truth.size)
-        for (const [key, { first, second }] of truth) {
+        expect(table.size).toBe(expected.size)
+        for (const [key, { first, second }] of expected) {
           const slot = table.find(fingerprintOf(key))
           expect([table.first(slot), table.second(slot)]).toEqual([first, second])
         }

@@ -13,9 +13,15 @@ test('demo runs without configuration, prints a curl command that works, and del
     /curl -s -H 'Authorization: (.*)' '(http\S+)'/.exec(command.stdout()) ?? []
   const response = await fetch(url, { headers: { authorization } })
   expect(await response.json()).toMatchObject({
-    last_logout_at: expect.stringMatching(/^20/),
+    user_id: 'auth0|demo-user-1',
+    last_logout_at: null,
     complete: true,
   })
+  // Before the demo runs, it prints what it starts. Then it prints the steps.
+  expect(command.stdout()).toMatch(
+    /^\nStarting the demo\..*\n\n( {2}starting .+\n){4}\nlast-logout is running/,
+  )
+  expect(command.stdout()).toMatch(/^ {2}1\. Log in .*\n(.*\n)* {2}5\. Log in again/m)
   const [, dataDir = ''] = /database .* in (\S+),/.exec(command.stdout()) ?? []
   expect(existsSync(dataDir)).toBe(true)
 

@@ -37,7 +37,7 @@ describe('healthcheck', () => {
     }
   })
 
-  test('healthcheck needs no other variable than HOST and PORT, and reads none of them as a secret', async () => {
+  test('healthcheck needs no other variable than HOST and PORT, and reads no secret', async () => {
     const env = { PORT: portOf(api.url), HOST: '0.0.0.0', DATABASE_URL: 'nonsense' }
     expect(await finishCommandLine(['healthcheck'], env)).toMatchObject({ code: 0, stderr: '' })
   })
@@ -110,7 +110,7 @@ test.each([
   [{ HOST: 'fe80::1' }, 'http://[fe80::1]:8080'],
   [{ HOST: 'localhost' }, 'http://localhost:8080'],
   [{ HOST: '10.0.0.7' }, 'http://10.0.0.7:8080'],
-])('reads the URL of the API from %j', (env, url) => {
+])('healthcheck reads the URL of the API from %j', (env, url) => {
   expect(readApiUrl(env)).toBe(url)
 })
 

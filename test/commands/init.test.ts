@@ -40,11 +40,11 @@ afterEach(async () => {
 
 const envFile = () => join(cwd, '.env')
 const logOut = (userId: string) => t.tenant.write(buildEntry('slo', { userId, sessionId: 'S1' }))
-const run = (input = INPUT, over = {}, flags: string[] = []) =>
-  finishCommandLine(['init', ...flags], { ...env, ...over }, { input, context: { cwd } })
+const run = (input = INPUT, overrides = {}, flags: string[] = []) =>
+  finishCommandLine(['init', ...flags], { ...env, ...overrides }, { input, context: { cwd } })
 
 describe('init', () => {
-  test('reads the credentials from standard input, and follows a logout to a refused token', async () => {
+  test('init reads the credentials from standard input, and follows a logout to a refused token', async () => {
     logOut('auth0|earlier')
     const command = startCommandLine(['init'], env, { input: INPUT, context: { cwd } })
     await expect.poll(command.stdout, WAIT).toContain('Waiting for a logout')
@@ -68,7 +68,7 @@ describe('init', () => {
     expect(readWriteRequests(t.simulator)).toEqual([])
   })
 
-  test('continues with an existing .env, and does not change it', async () => {
+  test('init continues with an existing .env, and does not change it', async () => {
     const text = 'AUTH0_CLIENT_ID=from-the-file\n'
     await writeFile(envFile(), text)
     const ofFile = {
@@ -85,7 +85,7 @@ describe('init', () => {
     expect(await readFile(envFile(), 'utf8')).toBe(text)
   })
 
-  test('continues when no worker has run since, although the data is stale', async () => {
+  test('init continues if no worker has run since, although the data is stale', async () => {
     expect((await run(INPUT, {}, ['--wait', '10ms'])).code).toBe(1)
     const ofFile = {
       AUTH0_DOMAIN: DOMAIN,
@@ -100,7 +100,7 @@ describe('init', () => {
     )
   })
 
-  test('at a signal during the wait, stops with 1, and keeps .env', async () => {
+  test('init exits with 1 after a signal during the wait, and keeps .env', async () => {
     const command = startCommandLine(['init'], env, { input: INPUT, context: { cwd } })
     await expect.poll(command.stdout, WAIT).toContain('Waiting for a logout')
     command.stop()
@@ -110,13 +110,13 @@ describe('init', () => {
     expect(await readdir(cwd)).toEqual(['.env'])
   })
 
-  test('stops where git would track .env, before it asks for anything', async () => {
+  test('init stops if git would track .env, before it asks for a value', async () => {
     execFileSync('git', ['init', '--quiet'], { cwd })
     const { code, stdout, stderr } = await run()
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     const [, line = ''] = /Run `(printf .*?)` there/.exec(stderr) ?? []
     expect(await readdir(cwd)).not.toContain('.env')
-    // The printed line solves it.
+    // The printed command solves the problem.
     execFileSync('sh', ['-c', line], { cwd })
     const next = await run('', {})
     expect(next.stderr).toContain('AUTH0_DOMAIN is missing. Nothing was written.')
@@ -126,7 +126,7 @@ describe('init', () => {
     ['a missing line', `${DOMAIN}\nC\n`, 'AUTH0_CLIENT_SECRET is missing'],
     ['an invalid domain', `https://x/\nC\n${SECRET}\n`, 'AUTH0_DOMAIN'],
     ['a secret with a quote', `${DOMAIN}\nC\n"${SECRET}\n`, 'contains a character'],
-  ])('writes nothing after %s', async (_name, input, message) => {
+  ])('init writes nothing after %s', async (_name, input, message) => {
     const { code, stdout, stderr } = await run(input)
     expect(code).toBe(2)
     expect(stderr).toContain(message)
@@ -134,7 +134,7 @@ describe('init', () => {
     expect(await readdir(cwd)).toEqual([])
   })
 
-  test('after a wrong secret, advises how to continue, and keeps .env', async () => {
+  test('init advises how to continue after a wrong secret, and keeps .env', async () => {
     const { code, stdout, stderr } = await run(`${DOMAIN}\nC\nwrong-secret\n`)
     expect(code).toBe(1)
     expect(stdout).toMatch(/^failure +token /m)
@@ -143,7 +143,7 @@ describe('init', () => {
     expect(await readdir(cwd)).toEqual(['.env'])
   })
 
-  test('names an unreachable domain and a missing scope', async () => {
+  test('init names an unreachable domain and a missing scope', async () => {
     const noDatabase = { AUTH0_BASE_URL: 'http://127.0.0.1:1', DATABASE_URL: '' }
     const unreachable = await run(INPUT, noDatabase)
     expect(unreachable.code).toBe(1)
@@ -158,7 +158,7 @@ describe('init', () => {
     expect(unscoped.stdout).toMatch(/^failure +scopes +read:logs is missing/m)
   })
 
-  test('on a terminal, does not show the secret, and Ctrl-C leaves nothing', async () => {
+  test('init does not show the secret on a terminal, and writes nothing if Ctrl-C is pressed', async () => {
     const terminal = await openTerminal()
     await expect.poll(terminal.output, WAIT).toContain('Domain: ')
     terminal.type(`${DOMAIN}\r`)
@@ -173,7 +173,7 @@ describe('init', () => {
     expect(await readdir(cwd)).toEqual([])
   })
 
-  test('on a terminal, does not show a secret that is pasted together with the line before it', async () => {
+  test('init does not show a secret that is pasted into a terminal together with the line before it', async () => {
     const terminal = await openTerminal()
     await expect.poll(terminal.output, WAIT).toContain('Domain: ')
     terminal.type(`${DOMAIN}\r`)
@@ -185,7 +185,7 @@ describe('init', () => {
     expect(terminal.output()).not.toContain(SECRET)
   })
 
-  test('on a terminal, the whole set-up runs with the embedded PostgreSQL, and the next command reads what it wrote', async () => {
+  test('init on a terminal sets up the embedded PostgreSQL, and the next command reads its .env', async () => {
     // If this process is root, PostgreSQL runs as another user, which must reach ./data.
     await chmod(cwd, 0o711)
     delete env.DATABASE_URL

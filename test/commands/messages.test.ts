@@ -423,7 +423,7 @@ const rows: [input: string, situation: string, row: Row][] = [
   ],
 ]
 
-describe('a newcomer', () => {
+describe('what a newcomer sees', () => {
   test.each(rows)('%s: %s', async (input, _situation, row) => {
     if (row.fault !== undefined) t.simulator.faults.push(row.fault)
     const { code, printed } = await run(input.split(' '), row.env?.())
@@ -438,10 +438,13 @@ describe('a newcomer', () => {
   test.each([
     ['node dist/main.js', {}],
     ['npx last-logout', { npm_command: 'exec', npm_lifecycle_script: "'last-logout'" }],
-  ])('bogus: the message names the program as it was started, %s', async (name, npm) => {
-    const { stderr } = await finishCommand(['bogus'], npm, { cwd: process.cwd() })
-    expect(stderr).toContain(`(see \`${name} --help\`)`)
-  })
+  ])(
+    'the message about an unknown command names the program as it was started: %s',
+    async (name, npm) => {
+      const { stderr } = await finishCommand(['bogus'], npm, { cwd: process.cwd() })
+      expect(stderr).toContain(`(see \`${name} --help\`)`)
+    },
+  )
 
   test('start: Redis is unavailable (0.1.0: "polling", although nothing is polled)', async () => {
     const variables = { REDIS_URL: 'redis://127.0.0.1:1' }

@@ -37,7 +37,7 @@ async function deployBetween() {
 const boundNames = () => readBindings(simulator).map(({ action }) => action.name)
 
 describe('uninstall', () => {
-  test('without --yes prints what to undo, and only reads', async () => {
+  test('uninstall without --yes prints what to undo, and sends no request that writes', async () => {
     await deployBetween()
     const { code, stdout, stderr } = await finishCommandLine(['uninstall'], env)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -54,7 +54,7 @@ describe('uninstall', () => {
     expect(stdout).not.toContain(KEY)
   })
 
-  test('with --yes removes the Action, keeps the others in their order, and is idempotent', async () => {
+  test('uninstall --yes removes the Action, keeps the others in their order, and can be repeated', async () => {
     await deployBetween()
     const first = await finishCommandLine(['uninstall', '--yes'], env)
     expect(first).toMatchObject({ code: 0, stderr: '' })
@@ -69,7 +69,7 @@ describe('uninstall', () => {
     expect(readWriteRequests(simulator)).toEqual([])
   })
 
-  test('completes a removal that was interrupted after the Action was unbound', async () => {
+  test('uninstall completes a removal that was interrupted after the Action was unbound', async () => {
     await deployBetween()
     simulator.bindings.replace({
       bindings: readBindings(simulator)
@@ -81,7 +81,7 @@ describe('uninstall', () => {
     expect(simulator.actions.list().map(({ name }) => name)).toEqual(['other 0', 'later'])
   })
 
-  test('refuses to remove another Action of that name, and names the option for the right one', async () => {
+  test('uninstall refuses to remove another Action of that name, and names the option --name', async () => {
     addAction(simulator, 'last-logout')
     const { code, stderr } = await finishCommandLine(['uninstall', '--yes'], env)
     expect(code).toBe(1)
@@ -92,7 +92,7 @@ describe('uninstall', () => {
     expect(stdout).toContain('no changes: the tenant has no Action other\n')
   })
 
-  test('names a missing scope, and still prints what to undo', async () => {
+  test('uninstall names a missing scope, and still prints what to undo', async () => {
     await open([])
     const refused = await finishCommandLine(['uninstall', '--yes'], env)
     expect(refused.code).toBe(1)

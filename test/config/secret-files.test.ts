@@ -60,7 +60,7 @@ test.each([
   ['a line break of Windows', 'hush\r\n', 'hush'],
   ['two line breaks, of which the first belongs to the value', 'hush\n\n', 'hush\n'],
   ['spaces, which belong to the value', ' hush ', ' hush '],
-])('reads a file that ends with %s', async (_what, text, value) => {
+])('loadConfig reads a file that ends with %s', async (_what, text, value) => {
   const path = await writeSecret('secret', text)
   const { AUTH0_CLIENT_SECRET: _, ...others } = VALUES
   const { auth0 } = load({ ...others, AUTH0_CLIENT_SECRET_FILE: path })

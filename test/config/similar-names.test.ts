@@ -23,6 +23,6 @@ test.each([
   ['a', []],
   ['s', []],
   ['', []],
-])('%s may be a misspelling of %j', (word, names) => {
+])('findSimilar suggests for "%s": %j', (word, names) => {
   expect(findSimilar(word, COMMANDS)).toEqual(names)
 })

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { openFakeServer, replyAbout } from '../_support/fake-server.js'
+import { openFakeServer, responseAbout } from '../_support/fake-server.js'
 
 /** A program that runs the built Action with an event, and prints the effects. */
 const DRIVER = `const [file, event] = process.argv.slice(1)
@@ -16,7 +16,7 @@ describe.each([18, 22])("on Auth0's runtime node%i", (release) => {
   /** Runs the Action in this release of Node.js. */
   async function run(event: object) {
     const at = new Date().toISOString()
-    const [status, body] = replyAbout('auth0|out', 'phone')
+    const [status, body] = responseAbout('auth0|out', 'phone')
     const response = JSON.stringify({
       ...JSON.parse(body),
       last_logout_at: at,

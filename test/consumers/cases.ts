@@ -4,12 +4,12 @@ import { CHALLENGE } from '../_support/revoked.js'
 /** The service that the client of a case is connected to. */
 export type ServiceState =
   | 'reachable'
-  /** Nothing listens at its address. */
+  /** The service does not listen. */
   | 'unreachable'
-  /** It has not read the log for ten minutes. */
+  /** The service has not read the log for ten minutes. */
   | 'stale'
 
-/** A response. A header that is absent is `null`; one that is not given can have any value. */
+/** An expected response. `null`: the header is absent. A header that is not given can have any value. */
 export interface Expected {
   status: number
   challenge?: string | null
@@ -35,9 +35,9 @@ export interface CaseGroup {
   cases: readonly Case[]
 }
 
-/** A response that a framework forces. */
+/** A response that differs because of a framework. */
 interface Difference {
-  /** Their folders in `examples`. */
+  /** The folders of the frameworks in `examples`. */
   frameworks: readonly string[]
   applies(each: Case): boolean
   expected: Expected
@@ -68,7 +68,7 @@ const LONG_AGO = NOW - 40 * 86_400
 export const SESSION = 'https://last-logout/session_id'
 const LOGIN = 'https://last-logout/authenticated_at'
 
-/** The logouts. They are the same in the service that is reachable and in the one that is stale. */
+/** The logouts of both services: the reachable one, and the stale one. */
 export const LOGGED_OUT: readonly LoggedOut[] = [
   { userId: 'auth0|out' },
   { userId: 'auth0|sessions', sessionId: 'phone' },
@@ -117,7 +117,7 @@ const SESSIONS: readonly Case[] = [
   row('a logout of all sessions', user('auth0|out', BEFORE, { [SESSION]: 'laptop' }), REVOKED),
 ]
 
-/** The time of the login as text, as some gateways convert numbers. */
+/** The time of the login as text: some gateways convert numbers to text. */
 const loginAt = (text: string) => ({ [LOGIN]: text })
 const CLAIMS: readonly Case[] = [
   row(
@@ -158,7 +158,7 @@ const INVALID_TOKENS: readonly Case[] = [
   row('a token of another issuer', user('auth0|in', BEFORE, { iss: 'https://other/' }), INVALID),
 ]
 
-/** Headers of tokens that an attacker can send. The JWT library rejects each for another reason. */
+/** Headers of tokens that an attacker can send. The JWT library refuses each for another reason. */
 const FORGED_HEADERS: readonly object[] = [
   { alg: 'none' },
   { alg: 'HS256', kid: 'one' },
@@ -230,7 +230,7 @@ export const GROUPS: readonly CaseGroup[] = [
   },
 ]
 
-/** What frameworks force to be otherwise. */
+/** The cases to which a framework forces another response. */
 const DIFFERENCES: readonly Difference[] = [
   {
     frameworks: [

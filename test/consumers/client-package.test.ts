@@ -11,7 +11,7 @@ const run = promisify(execFile)
 /** The entries of the package: `''`, `/express` and so on. */
 const ENTRIES = await readEntries()
 
-/** Those that import a class of their framework, which is an optional peer dependency. */
+/** The entries that import a class of their framework, which is an optional peer dependency. */
 const NEEDING_FRAMEWORK = ['hono', 'nestjs', 'trpc']
 
 let project: ClientProject
@@ -53,7 +53,7 @@ describe('the package', () => {
     },
   )
 
-  test('every entry loads without any framework, except for the entries that import a class of one', async () => {
+  test('every entry loads without its framework, unless the entry imports a class of the framework', async () => {
     const failing = await Promise.all(
       ENTRIES.map(async (entry) => {
         const args = ['--input-type=module', '-e', `await import('last-logout-client${entry}')`]

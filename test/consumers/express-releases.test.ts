@@ -62,7 +62,7 @@ describe.each(EXPRESS)('%s', (_express, loadExpress) => {
       return app
     }
 
-    test('isRevoked accepts a valid token, rejects a revoked token, and causes a 503 if the service is unreachable', async () => {
+    test('isRevoked accepts a valid token, refuses a revoked token, and causes a 503 if the service is unreachable', async () => {
       expect(await call(open(client), 'auth0|in')).toMatchObject({ status: 200, text: 'passed' })
       expect(await call(open(client), 'auth0|out')).toMatchObject({ status: 401, challenge })
       const unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
@@ -81,7 +81,7 @@ describe.each(EXPRESS)('%s', (_express, loadExpress) => {
     return app
   }
 
-  test('the middleware passes a rejection to the error handler of the app; without an error handler, it sends a response with status 401', async () => {
+  test('the middleware passes a refusal to the error handler of the app; without an error handler, it sends a response with status 401', async () => {
     const app = open()
     app.get('/', (_req, res) => void res.send('passed'))
     app.use(

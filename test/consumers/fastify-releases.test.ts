@@ -28,7 +28,7 @@ describe.each(FASTIFY)('%s', (_name, load) => {
   }
   const challenge = expect.stringMatching(/^Bearer error="invalid_token"/)
 
-  test('the hook passes a rejection to the error handler of the app', async () => {
+  test('the hook passes a refusal to the error handler of the app', async () => {
     const app = load()()
     app.setErrorHandler((error: Error & { statusCode: number; code: string }, _request, reply) =>
       reply.code(error.statusCode).send({ problem: error.code }),

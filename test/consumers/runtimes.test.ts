@@ -3,7 +3,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type ClientProject, installClient } from '../_support/client-package.js'
-import { replyAbout } from '../_support/fake-server.js'
+import { responseAbout } from '../_support/fake-server.js'
 import type { ProtectedServer } from '../_support/protected-server.js'
 import { RUNTIMES, type Runtime, serveIn } from '../_support/runtimes.js'
 import { KEY } from '../_support/served-api.js'
@@ -36,7 +36,7 @@ beforeAll(async () => {
   const silent = await open(() => {})
   const slow = await open((request, response) => {
     const userId = new URL(request.url ?? '', 'http://slow').searchParams.get('user_id') ?? ''
-    setTimeout(() => response.end(replyAbout(userId)[1]), SLOW_MS)
+    setTimeout(() => response.end(responseAbout(userId)[1]), SLOW_MS)
   })
   const redirecting = await open((_request, response) => {
     response.writeHead(302, { location: logouts.url }).end()

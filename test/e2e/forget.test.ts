@@ -131,7 +131,7 @@ describe('after a person was forgotten', () => {
   })
 
   test.each(['current', 'released'])(
-    'the %s client still rejects the tokens, and receives later changes',
+    'the %s client still refuses the tokens, and receives later changes',
     async (release) => {
       const { client, errors } = runningClients[release] ?? expect.fail()
       const other = `auth0|logged out while ${release} runs`
@@ -143,7 +143,7 @@ describe('after a person was forgotten', () => {
     },
   )
 
-  test('a client that starts after the person was forgotten rejects the same tokens, without a request', async () => {
+  test('a client that starts after the person was forgotten refuses the same tokens, without a request', async () => {
     const { client, errors } = await open({ createLastLogoutClient })
     onTestFinished(client.close)
     expect(outcomesOf(client)).toEqual(OUTCOMES)

@@ -6,33 +6,33 @@ import type { Policy } from '../../src/rules/judge.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { createClock } from '../_support/clock.js'
 import { loadActionWithLog, type RunAction } from '../_support/run-action.js'
+import { createSharedTime, type SharedTime } from '../_support/shared-time.js'
 import {
   type Browser,
-  createSessionWorld,
   type ExchangeFields,
   type IssuedTokens,
   isDenial,
-  type SessionWorld,
-} from '../_support/session-world.js'
-import { createSharedTime, type SharedTime } from '../_support/shared-time.js'
+  type SimulatedAuth0,
+  simulateAuth0,
+} from '../_support/simulated-auth0.js'
 import { LAG_MS, openWholeSystem, type WholeSystem } from '../_support/whole-system.js'
 
 const MINUTE_MS = 60_000
 
 /** What happens to the last token or the last refresh of a flow. */
 type Outcome =
-  /** The token should be rejected. It is rejected as soon as a poll has read the logout. */
+  /** The token should be refused. It is refused as soon as a poll has read the logout. */
   | 'closed'
-  /** The token should be rejected. It is accepted until the poll that reads the logout. */
+  /** The token should be refused. It is accepted until the poll that reads the logout. */
   | 'open until the poll'
-  /** The token should be rejected. It is accepted until it expires. */
+  /** The token should be refused. It is accepted until it expires. */
   | 'open until `exp`'
-  /** The token should be rejected. It is accepted without a limit of time. */
+  /** The token should be refused. It is accepted without a limit of time. */
   | 'open'
   /** The token should be accepted. It is accepted. */
   | 'unaffected'
-  /** The token should be accepted. It is rejected, and the user must log in again. */
-  | 'wrongly rejected'
+  /** The token should be accepted. It is refused, and the user must log in again. */
+  | 'wrongly refused'
 
 /** An outcome that can depend on `LAST_LOGOUT_ON_ERROR`, which decides if the Action does not know the time of the login. */
 type OutcomeByOnError = Outcome | { allow: Outcome; deny: Outcome }
@@ -62,7 +62,7 @@ const inEveryVariant = (cell: Cell): Row => ({
 })
 const CLOSED_BY_USER_POLICY = { session: 'unaffected', user: 'closed' } as const
 const OPEN_UNLESS_DENY = { allow: 'open', deny: 'closed' } as const
-const UNAFFECTED_UNLESS_DENY = { allow: 'unaffected', deny: 'wrongly rejected' } as const
+const UNAFFECTED_UNLESS_DENY = { allow: 'unaffected', deny: 'wrongly refused' } as const
 
 /**
  * The expected outcome of each flow in each variant. At first, a user is logged in on the browsers A and B. In most flows,
@@ -74,7 +74,7 @@ const MATRIX: Record<keyof typeof flows, Row> = {
   // Without the Action the token names no session, so every logout of the user counts.
   tokenOfB: {
     ...inEveryVariant(CLOSED_BY_USER_POLICY),
-    noAction: { session: 'wrongly rejected', user: 'closed' },
+    noAction: { session: 'wrongly refused', user: 'closed' },
   },
   // Auth0 does not revoke refresh tokens at a logout.
   refreshOnA: { ...inEveryVariant('closed'), noAction: 'open', noFields: OPEN_UNLESS_DENY },
@@ -88,7 +88,7 @@ const MATRIX: Record<keyof typeof flows, Row> = {
   refreshOnB: {
     noAction: { session: 'unaffected', user: 'open' },
     noFields: { session: UNAFFECTED_UNLESS_DENY, user: OPEN_UNLESS_DENY },
-    methods: { session: 'wrongly rejected', user: 'closed' },
+    methods: { session: 'wrongly refused', user: 'closed' },
     session: { session: 'unaffected', user: OPEN_UNLESS_DENY },
     methodsAndSession: CLOSED_BY_USER_POLICY,
     enterprise: CLOSED_BY_USER_POLICY,
@@ -105,9 +105,9 @@ const MATRIX: Record<keyof typeof flows, Row> = {
   refreshAfterSilentLogin: {
     ...inEveryVariant('unaffected'),
     noFields: UNAFFECTED_UNLESS_DENY,
-    methods: 'wrongly rejected',
+    methods: 'wrongly refused',
     session: { session: 'unaffected', user: UNAFFECTED_UNLESS_DENY },
-    methodsAndSession: { session: 'unaffected', user: 'wrongly rejected' },
+    methodsAndSession: { session: 'unaffected', user: 'wrongly refused' },
   },
   tokenAfterOperatorLogout: inEveryVariant('closed'),
   refreshAfterOperatorLogout: {
@@ -152,10 +152,10 @@ const COLUMNS = {
 } satisfies Partial<Record<Variant, string>>
 
 /** A user with two browsers, and the tokens of the logins on these browsers. */
-interface Scene {
+interface FlowContext {
   system: WholeSystem
   time: SharedTime
-  world: SessionWorld
+  auth0: SimulatedAuth0
   userId: string
   a: Browser
   b: Browser
@@ -165,117 +165,120 @@ interface Scene {
 
 /** The flows. Each flow returns whether its last token or its last refresh was accepted. */
 const flows = {
-  async tokenBeforePoll(scene: Scene) {
-    scene.a.logOut()
-    await passTime(scene, LAG_MS - 1)
-    return isAccepted(scene, scene.tokensOfA)
+  async tokenBeforePoll(context: FlowContext) {
+    context.a.logOut()
+    await passTime(context, LAG_MS - 1)
+    return isAccepted(context, context.tokensOfA)
   },
-  async tokenOfA(scene: Scene) {
-    scene.a.logOut()
-    await passTime(scene)
-    return isAccepted(scene, scene.tokensOfA)
+  async tokenOfA(context: FlowContext) {
+    context.a.logOut()
+    await passTime(context)
+    return isAccepted(context, context.tokensOfA)
   },
-  async tokenOfB(scene: Scene) {
-    scene.a.logOut()
-    await passTime(scene)
-    return isAccepted(scene, scene.tokensOfB)
+  async tokenOfB(context: FlowContext) {
+    context.a.logOut()
+    await passTime(context)
+    return isAccepted(context, context.tokensOfB)
   },
-  async refreshOnA(scene: Scene) {
-    scene.a.logOut()
-    await passTime(scene)
-    return isRefreshAccepted(scene, scene.tokensOfA)
+  async refreshOnA(context: FlowContext) {
+    context.a.logOut()
+    await passTime(context)
+    return isRefreshAccepted(context, context.tokensOfA)
   },
-  async tokenRefreshedBeforePoll(scene: Scene) {
-    const { a, tokensOfA, world } = scene
+  async tokenRefreshedBeforePoll(context: FlowContext) {
+    const { a, tokensOfA, auth0 } = context
     a.logOut()
-    await passTime(scene, LAG_MS - 1)
-    const refreshed = await world.refresh(tokensOfA)
-    expect(await isAccepted(scene, refreshed)).toBe(true)
-    await passTime(scene)
-    return isAccepted(scene, refreshed)
+    await passTime(context, LAG_MS - 1)
+    const refreshed = await auth0.refresh(tokensOfA)
+    expect(await isAccepted(context, refreshed)).toBe(true)
+    await passTime(context)
+    return isAccepted(context, refreshed)
   },
-  async refreshOnB(scene: Scene) {
-    scene.a.logOut()
-    await passTime(scene)
-    return isRefreshAccepted(scene, scene.tokensOfB)
+  async refreshOnB(context: FlowContext) {
+    context.a.logOut()
+    await passTime(context)
+    return isRefreshAccepted(context, context.tokensOfB)
   },
-  async newLogin(scene: Scene) {
-    scene.a.logOut()
-    await passTime(scene)
-    return isAccepted(scene, await scene.a.logIn())
+  async newLogin(context: FlowContext) {
+    context.a.logOut()
+    await passTime(context)
+    return isAccepted(context, await context.a.logIn())
   },
-  async refreshAfterNewLogin(scene: Scene) {
-    scene.a.logOut()
-    await passTime(scene)
-    return isRefreshAccepted(scene, await scene.a.logIn())
+  async refreshAfterNewLogin(context: FlowContext) {
+    context.a.logOut()
+    await passTime(context)
+    return isRefreshAccepted(context, await context.a.logIn())
   },
-  async silentLogin(scene: Scene) {
-    scene.a.logOut()
-    await passTime(scene)
-    return isAccepted(scene, await scene.b.logInSilently())
+  async silentLogin(context: FlowContext) {
+    context.a.logOut()
+    await passTime(context)
+    return isAccepted(context, await context.b.logInSilently())
   },
-  async refreshAfterSilentLogin(scene: Scene) {
-    scene.a.logOut()
-    await passTime(scene)
-    return isRefreshAccepted(scene, await scene.b.logInSilently())
+  async refreshAfterSilentLogin(context: FlowContext) {
+    context.a.logOut()
+    await passTime(context)
+    return isRefreshAccepted(context, await context.b.logInSilently())
   },
-  async tokenAfterOperatorLogout(scene: Scene) {
-    await reportLogout(scene)
-    return isAccepted(scene, scene.tokensOfA)
+  async tokenAfterOperatorLogout(context: FlowContext) {
+    await reportLogout(context)
+    return isAccepted(context, context.tokensOfA)
   },
-  async refreshAfterOperatorLogout(scene: Scene) {
-    await reportLogout(scene)
-    return isRefreshAccepted(scene, scene.tokensOfA)
+  async refreshAfterOperatorLogout(context: FlowContext) {
+    await reportLogout(context)
+    return isRefreshAccepted(context, context.tokensOfA)
   },
-  async silentLoginAfterOperatorLogout(scene: Scene) {
-    await reportLogout(scene)
-    return isAccepted(scene, await scene.a.logInSilently())
+  async silentLoginAfterOperatorLogout(context: FlowContext) {
+    await reportLogout(context)
+    return isAccepted(context, await context.a.logInSilently())
   },
-  async tokenAfterAccountDeletion(scene: Scene) {
-    deleteAccount(scene)
-    await passTime(scene)
-    return isAccepted(scene, scene.tokensOfA)
+  async tokenAfterAccountDeletion(context: FlowContext) {
+    deleteAccount(context)
+    await passTime(context)
+    return isAccepted(context, context.tokensOfA)
   },
-  async tokenAfterDeletionWithBackchannelLogout(scene: Scene) {
-    const { system, userId } = scene
-    deleteAccount(scene)
+  async tokenAfterDeletionWithBackchannelLogout(context: FlowContext) {
+    const { system, userId } = context
+    deleteAccount(context)
     const details = { initiator: 'account-deleted' }
     system.tenant.write(buildEntry('oidc_backchannel_logout_succeeded', { userId }, { details }))
-    await passTime(scene)
-    return isAccepted(scene, scene.tokensOfA)
+    await passTime(context)
+    return isAccepted(context, context.tokensOfA)
   },
-  async machineToken(scene: Scene) {
+  async machineToken(context: FlowContext) {
     const sub = `${randomUUID()}@clients`
-    const iat = scene.system.clock.now() / 1000
-    scene.a.logOut()
-    await scene.system.reportLogout(sub)
-    await passTime(scene)
-    return scene.system.accepts({ sub, iat })
+    const iat = context.system.clock.now() / 1000
+    context.a.logOut()
+    await context.system.reportLogout(sub)
+    await passTime(context)
+    return context.system.accepts({ sub, iat })
   },
 }
 
 /** Advances the clock by `ms`, and reads the log. */
-const passTime = ({ time }: Scene, ms = MINUTE_MS): Promise<void> => time.pass(ms)
+const passTime = ({ time }: FlowContext, ms = MINUTE_MS): Promise<void> => time.pass(ms)
 
-async function isAccepted({ system }: Scene, result: Awaited<ReturnType<SessionWorld['refresh']>>) {
+async function isAccepted(
+  { system }: FlowContext,
+  result: Awaited<ReturnType<SimulatedAuth0['refresh']>>,
+) {
   return !isDenial(result) && system.accepts(result.claims)
 }
 
 /** Returns whether a refresh is accepted. Expects a second refresh to have the same result. */
-async function isRefreshAccepted(scene: Scene, tokens: IssuedTokens): Promise<boolean> {
-  const first = await isAccepted(scene, await scene.world.refresh(tokens))
-  await passTime(scene)
-  expect(await isAccepted(scene, await scene.world.refresh(tokens))).toBe(first)
+async function isRefreshAccepted(context: FlowContext, tokens: IssuedTokens): Promise<boolean> {
+  const first = await isAccepted(context, await context.auth0.refresh(tokens))
+  await passTime(context)
+  expect(await isAccepted(context, await context.auth0.refresh(tokens))).toBe(first)
   return first
 }
 
-async function reportLogout(scene: Scene): Promise<void> {
-  await scene.system.reportLogout(scene.userId)
-  await passTime(scene)
+async function reportLogout(context: FlowContext): Promise<void> {
+  await context.system.reportLogout(context.userId)
+  await passTime(context)
 }
 
 /** Writes the entry of an account deletion. As in recorded entries, only `description` contains the user id, without the connection. */
-function deleteAccount({ system, userId }: Scene): void {
+function deleteAccount({ system, userId }: FlowContext): void {
   const description = `user_id: ${userId.split('|')[1]}`
   system.tenant.write(buildEntry('sdu', { userId }, { user_id: '', description }))
 }
@@ -301,24 +304,24 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   afterAll(() => system.close())
 
   /** Logs in on both browsers. Expects the token and a refresh of each browser to be accepted. */
-  async function open(variant: Variant, onError: string): Promise<Scene> {
+  async function open(variant: Variant, onError: string): Promise<FlowContext> {
     const exchangeFields = EVENT_FIELDS[variant]
-    const world = createSessionWorld({
+    const auth0 = simulateAuth0({
       tenant: system.tenant,
       runAction: exchangeFields && action,
       secrets: { ...system.secrets, LAST_LOGOUT_ON_ERROR: onError },
       exchangeFields: exchangeFields ?? {},
     })
     const userId = `auth0|${randomUUID()}`
-    const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
+    const [a, b] = [auth0.openBrowser(userId), auth0.openBrowser(userId)]
     const [tokensOfA, tokensOfB] = [await a.logIn(), await b.logIn()]
-    const scene = { system, time, world, userId, a, b, tokensOfA, tokensOfB }
-    await passTime(scene)
+    const context = { system, time, auth0, userId, a, b, tokensOfA, tokensOfB }
+    await passTime(context)
     for (const tokens of [tokensOfA, tokensOfB]) {
-      expect(await isAccepted(scene, tokens)).toBe(true)
-      expect(await isAccepted(scene, await world.refresh(tokens))).toBe(true)
+      expect(await isAccepted(context, tokens)).toBe(true)
+      expect(await isAccepted(context, await auth0.refresh(tokens))).toBe(true)
     }
-    return scene
+    return context
   }
 
   describe.each(Object.keys(EVENT_FIELDS) as Variant[])('in the variant %s', (variant) => {
@@ -335,7 +338,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     })
     test.concurrent.each(cells)('%s', async (_sentence, { flow, onError, outcome }) => {
       const accepted = await time.run(async () => flows[flow](await open(variant, onError)))
-      expect(accepted).toBe(outcome !== 'closed' && outcome !== 'wrongly rejected')
+      expect(accepted).toBe(outcome !== 'closed' && outcome !== 'wrongly refused')
     })
   })
 })

@@ -48,7 +48,7 @@ async function expectLoggedOnce(service: RunningService): Promise<void> {
 
 describe('the service', () => {
   test.for(['fast', 'immediate'] as const)(
-    'loses nothing when PostgreSQL is restarted (%s), and logs the outage once (pitfall 28)',
+    'the service loses nothing when PostgreSQL is restarted (%s), and logs the outage once (pitfall 28)',
     async (how, { annotate }) => {
       const service = await run()
       await logOut(service)
@@ -74,7 +74,7 @@ describe('the service', () => {
     },
   )
 
-  test('responds with 503 within the timeouts while PostgreSQL does not respond, and recovers', async ({
+  test('the service responds with 503 within the timeouts while PostgreSQL does not respond, and recovers', async ({
     annotate,
   }) => {
     const service = await run({ poolTimeouts })
@@ -93,7 +93,7 @@ describe('the service', () => {
     await expectLoggedOnce(service)
   }, 60_000)
 
-  test('responds with 503 while PostgreSQL has no connection left, and recovers', async ({
+  test('the service responds with 503 while PostgreSQL has no connection left, and recovers', async ({
     annotate,
   }) => {
     const service = await run()
@@ -106,7 +106,7 @@ describe('the service', () => {
     await expectLoggedOnce(service)
   })
 
-  test('continues to serve reads while PostgreSQL is read-only, and then writes again', async ({
+  test('the service continues to serve reads while PostgreSQL is read-only, and then writes again', async ({
     annotate,
   }) => {
     const service = await run()
@@ -126,7 +126,7 @@ describe('the service', () => {
     await expectLoggedOnce(service)
   })
 
-  test('continues to serve reads while an idle transaction holds a lock, and writes when that transaction is ended', async ({
+  test('the service continues to serve reads while an idle transaction holds a lock, and writes when that transaction is ended', async ({
     annotate,
   }) => {
     const service = await run()
@@ -145,7 +145,7 @@ describe('the service', () => {
     )
   })
 
-  test('waits for PostgreSQL at the start: it is alive but not ready, and logs the wait once', async ({
+  test('the service waits for PostgreSQL at the start, is alive but not ready, and logs the wait once', async ({
     annotate,
   }) => {
     await postgres.stop()

@@ -6,12 +6,12 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import { createClock } from '../_support/clock.js'
 import { loadActionWithLog, type RunAction } from '../_support/run-action.js'
 import {
-  createSessionWorld,
   type IssuedTokens,
   isDenial,
-  type SessionWorld,
-  type WorldOptions,
-} from '../_support/session-world.js'
+  type SimulatedAuth0,
+  type SimulatedAuth0Options,
+  simulateAuth0,
+} from '../_support/simulated-auth0.js'
 import { LAG_MS, openWholeSystem, type WholeSystem } from '../_support/whole-system.js'
 
 const LOGGED_OUT = { denied: 'last_logout: the session was logged out' }
@@ -41,14 +41,14 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   })
   afterAll(() => system.close())
 
-  /** Creates a session world for a new user. By default, the tenant has the login Action. */
-  function createWorld(
-    options: Partial<WorldOptions> = {},
+  /** Simulates Auth0 for a new user. By default, the tenant has the login Action. */
+  function openAuth0(
+    options: Partial<SimulatedAuth0Options> = {},
     secrets: Record<string, string> = {},
-  ): SessionWorld {
+  ): SimulatedAuth0 {
     userId = `auth0|${randomUUID()}`
     const allSecrets = { ...system.secrets, ...secrets }
-    return createSessionWorld({ tenant: system.tenant, runAction, secrets: allSecrets, ...options })
+    return simulateAuth0({ tenant: system.tenant, runAction, secrets: allSecrets, ...options })
   }
 
   /** Advances the clock, and reads the log. */
@@ -59,7 +59,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
 
   /** Resolves to whether the resource server accepts the token. Throws if the result is a denial. */
   async function isAccepted(
-    result: Awaited<ReturnType<SessionWorld['refresh']>>,
+    result: Awaited<ReturnType<SimulatedAuth0['refresh']>>,
   ): Promise<boolean> {
     if (isDenial(result)) throw new Error(`no tokens: ${result.denied}`)
     return system.accepts(result.claims)
@@ -69,25 +69,25 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   const areAccepted = (...tokens: IssuedTokens[]) => Promise.all(tokens.map(isAccepted))
 
   describe('an authorization that is started before the logout and finished after it', () => {
-    test('the resource server rejects all tokens of a code that was issued before the logout', async () => {
-      const world = createWorld({ exchangeFields: ENTERPRISE })
-      const browser = world.openBrowser(userId)
+    test('the resource server refuses all tokens of a code that was issued before the logout', async () => {
+      const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
+      const browser = auth0.openBrowser(userId)
       await browser.logIn()
       await passTime()
       const [one, other] = [await browser.authorize(), await browser.authorize('other app')]
       clock.pass(SECOND_MS)
       browser.logOut()
       clock.pass(SECOND_MS)
-      const earlier = world.redeem(one)
+      const earlier = auth0.redeem(one)
       expect(await isAccepted(earlier)).toBe(true)
       await passTime()
-      expect(await areAccepted(earlier, world.redeem(other))).toEqual([false, false])
-      expect(await world.refresh(earlier)).toEqual(LOGGED_OUT)
+      expect(await areAccepted(earlier, auth0.redeem(other))).toEqual([false, false])
+      expect(await auth0.refresh(earlier)).toEqual(LOGGED_OUT)
     })
 
-    test('the resource server rejects the tokens of a login page that was opened before the logout', async () => {
-      const world = createWorld({ exchangeFields: ENTERPRISE })
-      const browser = world.openBrowser(userId)
+    test('the resource server refuses the tokens of a login page that was opened before the logout', async () => {
+      const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
+      const browser = auth0.openBrowser(userId)
       await browser.logIn()
       const finish = browser.beginLogin()
       await passTime()
@@ -97,18 +97,18 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       expect(await isAccepted(tokens)).toBe(true)
       await passTime()
       expect(await isAccepted(tokens)).toBe(false)
-      expect(await world.refresh(tokens)).toEqual(LOGGED_OUT)
+      expect(await auth0.refresh(tokens)).toEqual(LOGGED_OUT)
     })
 
     test('without the Action, the resource server accepts the tokens of such an authorization like tokens of a new login', async () => {
-      const world = createWorld({ runAction: null })
-      const browser = world.openBrowser(userId)
+      const auth0 = openAuth0({ runAction: null })
+      const browser = auth0.openBrowser(userId)
       await browser.logIn()
       const begun = await browser.authorize('other app')
       await passTime()
       browser.logOut()
       clock.pass(SECOND_MS)
-      const tokens = world.redeem(begun)
+      const tokens = auth0.redeem(begun)
       await passTime()
       expect(await isAccepted(tokens)).toBe(true)
     })
@@ -116,34 +116,34 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
 
   describe('the exchange of an access token from before the logout', () => {
     /** Exchanges a token twice after the logout: before the service knows the logout, and after that. */
-    async function run(world: SessionWorld) {
-      const browser = world.openBrowser(userId)
+    async function run(auth0: SimulatedAuth0) {
+      const browser = auth0.openBrowser(userId)
       const old = await browser.logIn()
       await passTime()
       browser.logOut()
       clock.pass(2 * SECOND_MS)
-      const earlier = await world.exchangeToken(old)
+      const earlier = await auth0.exchangeToken(old)
       expect(await isAccepted(earlier)).toBe(true)
       await passTime()
-      return { isEarlierAccepted: await isAccepted(earlier), after: await world.exchangeToken(old) }
+      return { isEarlierAccepted: await isAccepted(earlier), after: await auth0.exchangeToken(old) }
     }
 
-    test('an exchange is denied, and the token of an earlier exchange is rejected, if the event contains the time of the login', async () => {
-      const { isEarlierAccepted, after } = await run(createWorld({ exchangeFields: METHODS }))
+    test('an exchange is denied, and the token of an earlier exchange is refused, if the event contains the time of the login', async () => {
+      const { isEarlierAccepted, after } = await run(openAuth0({ exchangeFields: METHODS }))
       expect(isEarlierAccepted).toBe(false)
       expect(after).toEqual(LOGGED_OUT)
     })
 
     test('LAST_LOGOUT_ON_ERROR decides about an exchange if the event does not contain the time of the login', async () => {
-      const { isEarlierAccepted, after } = await run(createWorld())
+      const { isEarlierAccepted, after } = await run(openAuth0())
       expect(isEarlierAccepted).toBe(true)
       expect(await isAccepted(after)).toBe(true)
-      const strict = await run(createWorld({}, { LAST_LOGOUT_ON_ERROR: 'deny' }))
+      const strict = await run(openAuth0({}, { LAST_LOGOUT_ON_ERROR: 'deny' }))
       expect(strict).toEqual({ isEarlierAccepted: true, after: UNKNOWN })
     })
 
     test('an exchange is allowed without the Action', async () => {
-      const { isEarlierAccepted, after } = await run(createWorld({ runAction: null }))
+      const { isEarlierAccepted, after } = await run(openAuth0({ runAction: null }))
       expect(isEarlierAccepted).toBe(true)
       expect(await isAccepted(after)).toBe(true)
     })
@@ -157,66 +157,66 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     ])(
       'a refreshed token of an event with %s is accepted until the poll that reads the logout (pitfall 24)',
       async (_name, exchangeFields) => {
-        const world = createWorld({ exchangeFields })
-        const browser = world.openBrowser(userId)
+        const auth0 = openAuth0({ exchangeFields })
+        const browser = auth0.openBrowser(userId)
         const first = await browser.logIn()
         await passTime()
         browser.logOut()
         await passTime(LAG_MS - 1)
-        const refreshed = await world.refresh(first)
+        const refreshed = await auth0.refresh(first)
         expect(await isAccepted(refreshed)).toBe(true)
         await passTime(1)
         expect(await isAccepted(refreshed)).toBe(false)
-        expect(await world.refresh(first)).toEqual(LOGGED_OUT)
+        expect(await auth0.refresh(first)).toEqual(LOGGED_OUT)
       },
     )
 
     test('a refreshed token contains the time of the login, not the time of the refresh (pitfall 24)', async () => {
-      const world = createWorld({ exchangeFields: ENTERPRISE })
-      const first = await world.openBrowser(userId).logIn()
+      const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
+      const first = await auth0.openBrowser(userId).logIn()
       const loginAt = clock.now() / 1000
       await passTime()
-      expect(await world.refresh(first)).toMatchObject({
+      expect(await auth0.refresh(first)).toMatchObject({
         claims: { [AUTHENTICATED_AT]: loginAt, iat: Math.floor(clock.now() / 1000) },
       })
     })
 
-    test('a refreshed token is rejected because of its session even if the refresh token rotates', async () => {
-      const world = createWorld({ exchangeFields: ENTERPRISE, rotates: true })
-      const browser = world.openBrowser(userId)
+    test('a refreshed token is refused because of its session even if the refresh token rotates', async () => {
+      const auth0 = openAuth0({ exchangeFields: ENTERPRISE, rotates: true })
+      const browser = auth0.openBrowser(userId)
       const first = await browser.logIn()
       await passTime()
       browser.logOut()
       clock.pass(SECOND_MS)
-      const refreshed = (await world.refresh(first)) as IssuedTokens
+      const refreshed = (await auth0.refresh(first)) as IssuedTokens
       await passTime()
       expect(await isAccepted(refreshed)).toBe(false)
-      expect(await world.refresh(refreshed)).toEqual(LOGGED_OUT)
+      expect(await auth0.refresh(refreshed)).toEqual(LOGGED_OUT)
     })
   })
 
   test('a logout ends the tokens of all apps of a session, and the next login allows all of them again', async () => {
-    const world = createWorld({ exchangeFields: ENTERPRISE })
-    const browser = world.openBrowser(userId)
+    const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
+    const browser = auth0.openBrowser(userId)
     const [orders, mail] = [await browser.logIn('orders'), await browser.logInSilently('mail')]
     await passTime()
     expect(await areAccepted(orders, mail)).toEqual([true, true])
     browser.logOut()
     await passTime()
     expect(await areAccepted(orders, mail)).toEqual([false, false])
-    expect(await world.refresh(orders, 'orders')).toEqual(LOGGED_OUT)
-    expect(await world.refresh(mail, 'mail')).toEqual(LOGGED_OUT)
+    expect(await auth0.refresh(orders, 'orders')).toEqual(LOGGED_OUT)
+    expect(await auth0.refresh(mail, 'mail')).toEqual(LOGGED_OUT)
     await expect(browser.logInSilently('mail')).rejects.toThrow('login_required')
 
     const again = [await browser.logIn('orders'), await browser.logInSilently('mail')]
     expect(await areAccepted(...again)).toEqual([true, true])
     await passTime()
-    for (const tokens of again) expect(await isAccepted(await world.refresh(tokens))).toBe(true)
+    for (const tokens of again) expect(await isAccepted(await auth0.refresh(tokens))).toBe(true)
   })
 
   test('a new login makes no revoked token valid again, on any device (pitfall 26)', async () => {
-    const world = createWorld({ exchangeFields: ENTERPRISE })
-    const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
+    const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
+    const [a, b] = [auth0.openBrowser(userId), auth0.openBrowser(userId)]
     const old = [await a.logIn(), await b.logIn()]
     await passTime()
     a.logOut({ session: false })
@@ -226,56 +226,56 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     system.tenant.write(buildEntry('s', { userId, sessionId: 'of the login' }))
     await passTime()
     expect(await areAccepted(...old, again)).toEqual([false, false, true])
-    for (const tokens of old) expect(await world.refresh(tokens)).toEqual(LOGGED_OUT)
+    for (const tokens of old) expect(await auth0.refresh(tokens)).toEqual(LOGGED_OUT)
   })
 
   describe('an entry without a session id', () => {
     test('an entry without a session id revokes the tokens of all sessions, but silent logins of active Auth0 sessions are accepted', async () => {
-      const world = createWorld({ exchangeFields: ENTERPRISE })
-      const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
+      const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
+      const [a, b] = [auth0.openBrowser(userId), auth0.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
       await passTime()
       a.logOut({ session: false })
       await passTime()
       expect(await areAccepted(onA, onB)).toEqual([false, false])
-      expect(await world.refresh(onA)).toEqual(LOGGED_OUT)
-      expect(await world.refresh(onB)).toEqual(LOGGED_OUT)
+      expect(await auth0.refresh(onA)).toEqual(LOGGED_OUT)
+      expect(await auth0.refresh(onB)).toEqual(LOGGED_OUT)
       const silent = await b.logInSilently()
       expect(await isAccepted(silent)).toBe(true)
-      expect(await isAccepted(await world.refresh(silent))).toBe(true)
+      expect(await isAccepted(await auth0.refresh(silent))).toBe(true)
     })
 
     test('an entry without a session id does not revoke a refresh token that was issued between the logout and the poll', async () => {
-      const world = createWorld({ exchangeFields: ENTERPRISE })
-      const browser = world.openBrowser(userId)
+      const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
+      const browser = auth0.openBrowser(userId)
       await browser.logIn()
       await passTime()
       const begun = await browser.authorize()
       clock.pass(SECOND_MS)
       browser.logOut({ session: false })
       clock.pass(SECOND_MS)
-      const tokens = world.redeem(begun)
+      const tokens = auth0.redeem(begun)
       await passTime()
       expect(await isAccepted(tokens)).toBe(false)
-      expect(await isAccepted(await world.refresh(tokens))).toBe(true)
+      expect(await isAccepted(await auth0.refresh(tokens))).toBe(true)
     })
   })
 
   describe('an slo entry without a user', () => {
     test('an slo entry with only a session id revokes only the tokens of this session (pitfall 27)', async () => {
-      const world = createWorld({ exchangeFields: ENTERPRISE })
-      const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
+      const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
+      const [a, b] = [auth0.openBrowser(userId), auth0.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
       await passTime()
       a.logOut({ user: false })
       await passTime()
       expect(await areAccepted(onA, onB)).toEqual([false, true])
-      expect(await world.refresh(onA)).toEqual(LOGGED_OUT)
-      expect(await isAccepted(await world.refresh(onB))).toBe(true)
+      expect(await auth0.refresh(onA)).toEqual(LOGGED_OUT)
+      expect(await isAccepted(await auth0.refresh(onB))).toBe(true)
     })
 
     test('an slo entry with only a session id does not revoke tokens without a session', async () => {
-      const bare = createWorld({ runAction: null })
+      const bare = openAuth0({ runAction: null })
       const browser = bare.openBrowser(userId)
       const tokens = await browser.logIn()
       await passTime()
@@ -285,8 +285,8 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     })
 
     test('an slo entry with neither id is stored as unattributable, and the other logouts of the page apply', async () => {
-      const world = createWorld({ exchangeFields: ENTERPRISE })
-      const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
+      const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
+      const [a, b] = [auth0.openBrowser(userId), auth0.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
       await passTime()
       const { unattributable: before } = await system.count()
@@ -304,8 +304,8 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
 
   describe('a second browser of the same user', () => {
     /** Logs in on two browsers, logs out on the first browser, and reads the log. */
-    async function run(world: SessionWorld) {
-      const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
+    async function run(auth0: SimulatedAuth0) {
+      const [a, b] = [auth0.openBrowser(userId), auth0.openBrowser(userId)]
       const [, second] = [await a.logIn(), await b.logIn()]
       await passTime()
       a.logOut()
@@ -314,36 +314,36 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     }
 
     test(`with Enterprise fields, the second browser ${policy === 'session' ? 'is unaffected' : 'continues after a silent login'}`, async () => {
-      const world = createWorld({ exchangeFields: ENTERPRISE })
-      const { b, second } = await run(world)
+      const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
+      const { b, second } = await run(auth0)
       expect(await isAccepted(second)).toBe(policy === 'session')
-      const refreshed = await world.refresh(second)
+      const refreshed = await auth0.refresh(second)
       if (policy === 'session') expect(await isAccepted(refreshed)).toBe(true)
       else expect(refreshed).toEqual(LOGGED_OUT)
 
       const silent = await b.logInSilently()
       expect(await isAccepted(silent)).toBe(true)
       await passTime()
-      const first = await world.refresh(silent)
+      const first = await auth0.refresh(silent)
       expect(await areAccepted(silent, first as IssuedTokens)).toEqual([true, true])
     })
 
     test('with methods alone, the second browser can log in silently, but can refresh only after an interactive login', async () => {
-      const world = createWorld({ exchangeFields: METHODS })
-      const { b } = await run(world)
+      const auth0 = openAuth0({ exchangeFields: METHODS })
+      const { b } = await run(auth0)
       const silent = await b.logInSilently()
       expect(await isAccepted(silent)).toBe(true)
-      expect(await world.refresh(silent)).toEqual(LOGGED_OUT)
+      expect(await auth0.refresh(silent)).toEqual(LOGGED_OUT)
       const interactive = await b.logIn()
       await passTime()
-      expect(await isAccepted(await world.refresh(interactive))).toBe(true)
+      expect(await isAccepted(await auth0.refresh(interactive))).toBe(true)
     })
   })
 
   describe('a new login before the logout is known', () => {
     test('the token of the new login stays valid when the logout is known (pitfall 22)', async () => {
-      const world = createWorld({ exchangeFields: ENTERPRISE })
-      const browser = world.openBrowser(userId)
+      const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
+      const browser = auth0.openBrowser(userId)
       const old = await browser.logIn()
       await passTime()
       browser.logOut()
@@ -351,12 +351,12 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       const again = await browser.logIn()
       await passTime()
       expect(await areAccepted(old, again)).toEqual([false, true])
-      expect(await isAccepted(await world.refresh(again))).toBe(true)
+      expect(await isAccepted(await auth0.refresh(again))).toBe(true)
     })
 
-    test('without the Action, the token of a login in the same second as the logout is rejected, because iat has whole seconds (pitfall 22)', async () => {
-      const world = createWorld({ runAction: null })
-      const browser = world.openBrowser(userId)
+    test('without the Action, the token of a login in the same second as the logout is refused, because iat has whole seconds (pitfall 22)', async () => {
+      const auth0 = openAuth0({ runAction: null })
+      const browser = auth0.openBrowser(userId)
       await browser.logIn()
       await passTime(MINUTE_MS - (clock.now() % SECOND_MS))
       clock.pass(500)

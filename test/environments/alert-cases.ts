@@ -23,7 +23,7 @@ export const ALERT_CASES: AlertCase[] = [
     series: {
       [`up{${A}}`]: '1x10 0x20',
       [`last_logout_database_up{${A}}`]: '1x10 stale',
-      // Another tenant, of which one of two processes is scraped.
+      // Another tenant. One of its two processes is scraped.
       'up{job="last-logout-b",instance="a:8080"}': '1x30',
       'up{job="last-logout-b",instance="b:8080"}': '0x30',
       'last_logout_database_up{job="last-logout-b",instance="a:8080"}': '1x30',
@@ -65,7 +65,7 @@ export const ALERT_CASES: AlertCase[] = [
     alert: 'LastLogoutPollsFailing',
     series: {
       [`last_logout_job_failures_total{${A},task="poll",code="AUTH0_UNAVAILABLE"}`]: '0x20 1+1x20',
-      // Once in five minutes, and another job: neither fires.
+      // One failure within five minutes, and failures of another job: the alert does not fire for either.
       [`last_logout_job_failures_total{${A},task="poll",code="DATABASE_UNAVAILABLE"}`]:
         '0x4 1x4 2x4 3x4 4x4 5x4 6x4',
       [`last_logout_job_failures_total{${A},task="reconcile",code="AUTH0_UNAVAILABLE"}`]: '0+1x40',
@@ -143,7 +143,7 @@ export const ALERT_CASES: AlertCase[] = [
   {
     alert: 'LastLogoutPollingMisses',
     series: {
-      // Both processes report the same rows: six in an hour are not twelve.
+      // Both processes report the same six rows per hour. They must not count as twelve.
       [`last_logout_reconciled_rows_total{${A}}`]: '0x30 6x90 6+1x60',
       [`last_logout_reconciled_rows_total{${B}}`]: '0x30 6x90 6+1x60',
     },
@@ -152,7 +152,7 @@ export const ALERT_CASES: AlertCase[] = [
   {
     alert: 'LastLogoutUnreadableEntries',
     series: {
-      // The first goes when it is older than RETAIN_DAYS.
+      // The first entry is deleted when it is older than RETAIN_DAYS.
       [`last_logout_unattributable_entries{${A},reason="malformed"}`]: '1x60 0x60 1x60',
       [`last_logout_unattributable_entries{${A},reason="no_subject"}`]: '0+1x180',
     },
@@ -176,7 +176,7 @@ export const ALERT_CASES: AlertCase[] = [
   {
     alert: 'LastLogoutApiErrors',
     series: {
-      // One in a hundred at first, and then two. Health checks do not count.
+      // At first, one in a hundred requests fails; then two. Health checks do not count.
       [`last_logout_http_request_duration_seconds_count{${A},method="GET",route="/v1/last-logout",status="200"}`]:
         '0+99x30 2970+98x30',
       [`last_logout_http_request_duration_seconds_count{${A},method="GET",route="/v1/last-logout",status="503"}`]:
@@ -191,7 +191,7 @@ export const ALERT_CASES: AlertCase[] = [
     series: {
       [`last_logout_feed_clients{${A}}`]: '3x10 0x100',
       [`last_logout_feed_clients{${B}}`]: '1x10 0x100',
-      // Of a tenant that never had a subscriber.
+      // The metric of a tenant that never had a subscriber.
       'last_logout_feed_clients{job="last-logout-b",instance="a:8080"}': '0x110',
     },
     fires: { '10m': [], '15m': [], '16m': ONE, '80m': [] },

@@ -10,14 +10,14 @@ import { runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
 import { openTestStore } from '../_support/store.js'
 import { WAIT } from '../_support/wait.js'
-import { works } from './compatibility.js'
+import { worksIn } from './compatibility.js'
 
 const HOUR_SECONDS = 3_600
 const DAY_SECONDS = 24 * HOUR_SECONDS
 
 type Store = LastLogoutStore & { close(): Promise<void> }
 
-const MACHINE_AHEAD = works(
+const MACHINE_AHEAD = worksIn(
   'Machines and clocks',
   'a machine whose clock is a day ahead',
   'commands take the clock of the database',
@@ -63,7 +63,7 @@ describe('a command on a machine whose clock is a day ahead', MACHINE_AHEAD, () 
   })
 })
 
-const WRONG_DATABASE = works(
+const WRONG_DATABASE = worksIn(
   'Machines and clocks',
   'a database whose clock is two hours off',
   'no data is fresh, so clients return unknown',
@@ -115,7 +115,7 @@ describe('a database whose clock is wrong', WRONG_DATABASE, () => {
   }, 60_000)
 })
 
-const PROMOTED = works(
+const PROMOTED = worksIn(
   'PostgreSQL poolers and replicas',
   'a promoted replica whose clock is two hours behind',
   'cursors of the old primary are reset',

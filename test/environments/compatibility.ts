@@ -28,11 +28,11 @@ declare module 'vitest' {
 }
 
 /** Returns the options of a `test` or `describe` that shows that last-logout works in an environment. */
-export function works(area: Area, environment: string | null, note = '') {
+export function worksIn(area: Area, environment: string | null, note = '') {
   return { meta: { compatibility: { area, environment, outcome: 'works', note } as const } }
 }
 
 /** Returns the options of a `test` or `describe` that shows that last-logout refuses to run in an environment. */
-export function refuses(area: Area, environment: string | null, note: string) {
+export function isRefusedIn(area: Area, environment: string | null, note: string) {
   return { meta: { compatibility: { area, environment, outcome: 'is refused', note } as const } }
 }

@@ -10,7 +10,7 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openProxy } from '../_support/proxy.js'
 import { KEY } from '../_support/served-api.js'
 import { DOMAIN } from '../_support/tenant.js'
-import { works } from './compatibility.js'
+import { worksIn } from './compatibility.js'
 import { PROXIES, startProxy } from './proxy-programs.js'
 
 const WAIT = { timeout: 20_000, interval: 50 }
@@ -88,7 +88,7 @@ async function measureGrowth(command: RunningCommand, load: () => Promise<unknow
 describe('a client that pipelines requests and reads nothing', () => {
   test(
     'a client without a key is disconnected, and 50,000 requests do not grow the memory of the API',
-    works(
+    worksIn(
       'Machines and clocks',
       'clients that pipeline thousands of requests',
       'a connection with more than 16 waiting requests is closed',
@@ -161,7 +161,7 @@ describe.each(PROXIES)('behind $name', (program) => {
 describe('a limit of open files', () => {
   test(
     'a low limit of open files lowers the limit of connections, and the API logs both limits',
-    works(
+    worksIn(
       'Machines and clocks',
       'a limit of open files below the limit of connections',
       'the limit of connections is lowered, and logged',

@@ -10,7 +10,7 @@ import { loadActionWithLog } from '../_support/run-action.js'
 import { KEY, SCRAPER } from '../_support/served-api.js'
 import { WAIT } from '../_support/wait.js'
 import { readValue } from '../metrics/running.js'
-import { works } from './compatibility.js'
+import { worksIn } from './compatibility.js'
 import { SERVERS, type ServerWithSettings } from './servers.js'
 import { FLOOR, LOGOUTS, MAX_REFRESH_AGE_MS, openSystem, type System } from './system.js'
 
@@ -37,7 +37,7 @@ const TOKENS = Object.values(LOGOUTS).flatMap(({ userId, at }) =>
 )
 
 for (const [name, { settings, open }] of SERVERS) {
-  describe(`on a server with ${name}`, works('PostgreSQL', `session settings: ${name}`), () => {
+  describe(`on a server with ${name}`, worksIn('PostgreSQL', `session settings: ${name}`), () => {
     let server: ServerWithSettings
     let system: System
     beforeAll(async () => {

@@ -6,7 +6,7 @@ import { startPostgres } from '../_support/postgres.js'
 import { openProxy } from '../_support/proxy.js'
 import { openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
-import { works } from './compatibility.js'
+import { worksIn } from './compatibility.js'
 
 const USER_ID = 'auth0|after the failover'
 
@@ -50,7 +50,7 @@ test.concurrent('reads are stale for server_lifetime, because PgBouncer keeps it
 }, 60_000)
 
 test.concurrent('reads are stale only for a short time if server_lifetime is short', {
-  ...works(
+  ...worksIn(
     'PostgreSQL poolers and replicas',
     'PgBouncer before a primary that is demoted',
     'reads are stale for at most `server_lifetime`',

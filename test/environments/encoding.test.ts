@@ -9,7 +9,7 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { runService } from '../_support/running-service.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
-import { refuses, works } from './compatibility.js'
+import { isRefusedIn, worksIn } from './compatibility.js'
 
 const closers: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -48,7 +48,7 @@ async function createDatabaseWithEncoding(encoding: string): Promise<string> {
 describe.each(['LATIN1', 'SQL_ASCII'])('a database with the encoding %s', (encoding) => {
   test(
     'migrate refuses the database, creates no table, and prints the SQL for a database with UTF8',
-    refuses(
+    isRefusedIn(
       'PostgreSQL',
       'a database with the encoding LATIN1 or SQL_ASCII',
       '`migrate` exits with 2 and prints the SQL for a database with UTF8; `doctor` reports the same',
@@ -186,7 +186,7 @@ describe('if PostgreSQL refuses a row', () => {
 
   test(
     'the store records the row once as unattributable, and stores all other rows of the page in order',
-    works(
+    worksIn(
       'PostgreSQL',
       'a table that refuses a row',
       'the row is unattributable (`not_storable`), the others are stored',

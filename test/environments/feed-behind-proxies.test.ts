@@ -7,7 +7,7 @@ import { event, freshness, openScriptedFeed } from '../_support/scripted-feed.js
 import { serveApi } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
-import { works } from './compatibility.js'
+import { worksIn } from './compatibility.js'
 import { caddyWith, type RunningProxy, startProxy } from './proxy-programs.js'
 
 const CADDY = caddyWith('encode gzip')
@@ -17,7 +17,10 @@ const USER_COUNT = 50
 
 const login = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 3_600 })
 
-const COMPRESSING = works('Reverse proxies before the API', 'Caddy with `encode gzip`, change feed')
+const COMPRESSING = worksIn(
+  'Reverse proxies before the API',
+  'Caddy with `encode gzip`, change feed',
+)
 
 describe('behind Caddy with `encode gzip`', COMPRESSING, () => {
   let database: TestDatabase

@@ -9,7 +9,7 @@ import { readRows } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 import { openCertificates, openTlsFront, type TlsFront } from '../_support/tls.js'
 import { workerEnv } from '../_support/worker.js'
-import { refuses, works } from './compatibility.js'
+import { isRefusedIn, worksIn } from './compatibility.js'
 
 const WAIT = { timeout: 30_000, interval: 50 }
 const PASSWORD = 'p@ss:word-that-no-output-may-show'
@@ -65,7 +65,7 @@ const logOut = (userId: string) =>
 
 describe('a worker behind a proxy', () => {
   test('a worker reads the log through a proxy with credentials, and no output contains the credentials', {
-    ...works('Proxies to Auth0', 'HTTP proxy with credentials (`HTTPS_PROXY`)'),
+    ...worksIn('Proxies to Auth0', 'HTTP proxy with credentials (`HTTPS_PROXY`)'),
     timeout: 60_000,
   }, async () => {
     const proxy = await openProxy({ credentials: `me:${PASSWORD}` })
@@ -84,7 +84,7 @@ describe('a worker behind a proxy', () => {
   })
 
   test('a worker reads the log through a proxy whose URL is https', {
-    ...works('Proxies to Auth0', 'HTTPS proxy'),
+    ...worksIn('Proxies to Auth0', 'HTTPS proxy'),
     timeout: 60_000,
   }, async () => {
     const proxy = await openProxy()
@@ -102,7 +102,7 @@ describe('a worker behind a proxy', () => {
   })
 
   test('a worker uses the proxy only for hosts that NO_PROXY does not contain', {
-    ...works('Proxies to Auth0', 'hosts of `NO_PROXY`'),
+    ...worksIn('Proxies to Auth0', 'hosts of `NO_PROXY`'),
     timeout: 60_000,
   }, async () => {
     const proxy = await openProxy()
@@ -172,7 +172,7 @@ describe('a command behind a proxy', () => {
 
   test(
     'a command refuses an invalid HTTPS_PROXY, and prints the name of the variable but not its value',
-    refuses('Proxies to Auth0', 'an invalid proxy, or SOCKS', 'exit code 2, without the value'),
+    isRefusedIn('Proxies to Auth0', 'an invalid proxy, or SOCKS', 'exit code 2, without the value'),
     async () => {
       const HTTPS_PROXY = `socks5://me:${encodeURIComponent(PASSWORD)}@127.0.0.1:1080`
       const { code, stderr } = await finishCommand(['doctor'], { ...env, HTTPS_PROXY })

@@ -6,7 +6,7 @@ import { applyMigrations } from '../../src/store/migrations.js'
 import { type PgBouncer, startPgBouncer } from '../_support/pgbouncer.js'
 import { type RunningService, runService } from '../_support/running-service.js'
 import { openTestStore } from '../_support/store.js'
-import { works } from './compatibility.js'
+import { worksIn } from './compatibility.js'
 import { createOwnedDatabase, type OwnedDatabase } from './roles.js'
 
 const LEVELS = ['repeatable read', 'serializable']
@@ -50,7 +50,7 @@ test.each([
 ])(
   'all concurrent reports and log-stream posts are stored if the default isolation is %s, with a connection %s',
   {
-    ...works(
+    ...worksIn(
       'PostgreSQL',
       '`default_transaction_isolation` of a role or a database: repeatable read, serializable',
     ),
@@ -136,7 +136,7 @@ function findWaiting(database: OwnedDatabase['database']): Promise<unknown[]> {
 
 test(
   'a write is retried after lock_timeout, for a bounded number of times',
-  works(
+  worksIn(
     'PostgreSQL',
     '`lock_timeout` of a role or a database',
     'a transaction is repeated up to six times',
@@ -168,7 +168,7 @@ test(
 
 test(
   'a write is repeated if PostgreSQL aborts it to resolve a deadlock',
-  works('PostgreSQL', 'deadlocks with other programs', 'the transaction is repeated'),
+  worksIn('PostgreSQL', 'deadlocks with other programs', 'the transaction is repeated'),
   async () => {
     const { url, database } = await createDatabaseWithRole({})
     await applyMigrations(url)

@@ -5,13 +5,13 @@ import { finishCommandLine } from '../_support/command-line.js'
 import { startPostgres } from '../_support/postgres.js'
 import { runService } from '../_support/running-service.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
-import { works } from './compatibility.js'
+import { worksIn } from './compatibility.js'
 
 /** SQLSTATE: program_limit_exceeded. */
 const QUEUE_FULL = '54000'
 
 test('doctor reports a full notification queue with what to do, and empties the queue when no session blocks it', {
-  ...works('PostgreSQL', 'a full notification queue', '`doctor` reports and frees it'),
+  ...worksIn('PostgreSQL', 'a full notification queue', '`doctor` reports and frees it'),
   timeout: 60_000,
 }, async () => {
   // The queue of this server has half a megabyte. By default, it has eight gigabytes.

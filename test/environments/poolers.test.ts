@@ -13,7 +13,7 @@ import { type RunningService, runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
-import { refuses, works } from './compatibility.js'
+import { isRefusedIn, worksIn } from './compatibility.js'
 
 type Settings = NonNullable<Parameters<typeof startPgBouncer>[1]>
 
@@ -92,7 +92,7 @@ async function runDoctor(variables: Record<string, string>) {
 describe.each(POOLERS)('behind $name', ({ settings, message }) => {
   test.each(['start', 'worker'])(
     '%s exits with 2 and names DATABASE_DIRECT_URL',
-    refuses(
+    isRefusedIn(
       'PostgreSQL poolers and replicas',
       'PgBouncer in any mode without `DATABASE_DIRECT_URL`, and the queue in PostgreSQL',
       'exit code 2, and `doctor` reports the same',
@@ -117,7 +117,7 @@ describe.each(POOLERS)('behind $name', ({ settings, message }) => {
 
 test(
   'worker refuses a DATABASE_DIRECT_URL that leads to a pooler',
-  refuses(
+  isRefusedIn(
     'PostgreSQL poolers and replicas',
     '`DATABASE_DIRECT_URL` that leads to a pooler',
     'exit code 2',
@@ -132,7 +132,7 @@ test(
 
 test.each(['session', 'transaction'] as const)(
   '%s pooling works with DATABASE_DIRECT_URL, and doctor finds nothing wrong',
-  works(
+  worksIn(
     'PostgreSQL poolers and replicas',
     'PgBouncer with session or transaction pooling',
     'with `DATABASE_DIRECT_URL`',
@@ -175,7 +175,7 @@ describe('with the queue on Redis', () => {
 
   test(
     'the service receives notifications through session pooling, and logs no warning',
-    works(
+    worksIn(
       'PostgreSQL poolers and replicas',
       'PgBouncer with session pooling, and the queue in Redis',
     ),
@@ -192,7 +192,7 @@ describe('with the queue on Redis', () => {
 
   test(
     'behind transaction pooling, the service receives no notifications: the feed polls, and log and doctor report it',
-    works(
+    worksIn(
       'PostgreSQL poolers and replicas',
       'PgBouncer with transaction pooling, and the queue in Redis',
       'the change feed polls every second; set `DATABASE_DIRECT_URL` for notifications',

@@ -6,7 +6,7 @@ import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { runService } from '../_support/running-service.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
-import { refuses, works } from './compatibility.js'
+import { isRefusedIn, worksIn } from './compatibility.js'
 
 /** A server of its own, because a role exists in the whole server, and the roles of docs/database.md have fixed names. */
 let server: TestPostgres
@@ -80,7 +80,7 @@ async function readDocumentedSql(): Promise<string> {
 
 test(
   'migrate works as the owner of docs/database.md, and everything else as its user with DML only',
-  works(
+  worksIn(
     'PostgreSQL',
     'an owner for `migrate`, and a user with DML only for everything else',
     '[the SQL](database.md#two-database-users)',
@@ -163,7 +163,7 @@ describe('migrate', () => {
 
   test(
     'migrate names the owner of the tables if another user runs it',
-    refuses(
+    isRefusedIn(
       'PostgreSQL',
       '`migrate` by a user that is not the owner of the tables',
       'exit code 2, with the owner to use',
@@ -192,7 +192,7 @@ describe('a user without privileges', () => {
 
   test(
     'worker and status refuse the user, and accept it after the SQL that they print was run',
-    refuses(
+    isRefusedIn(
       'PostgreSQL',
       'a user that lacks privileges',
       'exit code 2, with the SQL that grants them',

@@ -165,13 +165,13 @@ describe('Prometheus', () => {
 test.each([
   ['API', 0],
   ['worker', 1],
-])('promtool has no complaint about the metrics of the %s', async (_part, index) => {
+])('promtool reports no problem of the metrics of the %s', async (_part, index) => {
   const response = await fetch(`http://${targets[index]}/metrics`, {
     headers: { authorization: `Bearer ${SCRAPER}` },
   })
   const complaints = await checkMetrics(await response.text())
   expect(complaints.filter((line) => !NAMES_OF_PROM_CLIENT.test(line))).toEqual([])
-  // The linter has run.
+  // This text shows that the linter has run.
   expect(complaints.length).toBeGreaterThan(0)
 })
 

@@ -11,7 +11,7 @@ import { loadActionWithLog, type RunAction } from '../_support/run-action.js'
 import { KEY, serveApi } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
-import { works } from './compatibility.js'
+import { worksIn } from './compatibility.js'
 import { findProxy, PROXIES, type RunningProxy, startProxy } from './proxy-programs.js'
 
 const SESSION_CLAIM = 'https://last-logout/session_id'
@@ -48,86 +48,90 @@ afterAll(async () => {
 const sessionOf = (userId: string) => `session|of/${userId}`
 
 for (const program of PROXIES) {
-  describe(`behind ${program.name}`, works('Reverse proxies before the API', program.name), () => {
-    let proxy: RunningProxy | undefined
-    const url = () => proxy?.url ?? ''
-    let client: LastLogoutClient
-    const errors: unknown[] = []
-    beforeAll(async () => {
-      proxy = await startProxy(program, api.url)
-      const onError = (error: unknown) => void errors.push(error)
-      client = openClient(url(), { lookup: 'request', cacheMs: 0, onError })
-    })
-    afterAll(() => proxy?.close())
-
-    const outcomeOf = async (sub: string, loginAt: number, session?: string) => {
-      const claims = {
-        sub,
-        auth_time: loginAt / 1000,
-        ...(session && { [SESSION_CLAIM]: session }),
-      }
-      const { outcome } = await client.check(claims)
-      expect(errors.splice(0)).toEqual([])
-      return outcome
-    }
-    const refresh = async (user_id: string, session_id: string) => {
-      const { denied, lines } = await runAction({
-        user: { user_id },
-        transaction: { protocol: 'oauth2-refresh-token' },
-        refresh_token: { session_id, created_at: new Date(LOGOUT_AT - MINUTE_MS).toISOString() },
-        secrets: {
-          LAST_LOGOUT_URL: url(),
-          LAST_LOGOUT_API_KEY: KEY,
-          LAST_LOGOUT_ON_ERROR: 'deny',
-          LAST_LOGOUT_TIMEOUT_MS: '5000',
-        },
+  describe(
+    `behind ${program.name}`,
+    worksIn('Reverse proxies before the API', program.name),
+    () => {
+      let proxy: RunningProxy | undefined
+      const url = () => proxy?.url ?? ''
+      let client: LastLogoutClient
+      const errors: unknown[] = []
+      beforeAll(async () => {
+        proxy = await startProxy(program, api.url)
+        const onError = (error: unknown) => void errors.push(error)
+        client = openClient(url(), { lookup: 'request', cacheMs: 0, onError })
       })
-      expect(lines).toEqual([])
-      return denied
-    }
+      afterAll(() => proxy?.close())
 
-    test.each(ODD_IDS)(
-      'the client judges the tokens of user %s by the logouts of this user',
-      async (userId) => {
-        const loginBefore = LOGOUT_AT - MINUTE_MS
-        expect(await outcomeOf(userId, loginBefore, sessionOf(userId))).toBe('revoked')
-        expect(await outcomeOf(userId, loginBefore, 'another')).toBe('accepted')
-        expect(await outcomeOf(userId, loginBefore)).toBe('revoked')
-        expect(await outcomeOf(userId, LOGOUT_AT + MINUTE_MS)).toBe('accepted')
-      },
-    )
-
-    test.each(ODD_IDS)(
-      'the Action judges the exchanges of user %s by the logouts of this user',
-      async (userId) => {
-        expect(await refresh(userId, sessionOf(userId))).toBe(
-          'last_logout: the session was logged out',
-        )
-        expect(await refresh(userId, 'another')).toBeNull()
-      },
-    )
-
-    test.each(ODD_IDS)(
-      'a logout of user %s that an application reports revokes tokens',
-      async (id) => {
-        const userId = `${program.name} ${id}`
-        const loginBefore = LOGOUT_AT - MINUTE_MS
-        expect(await outcomeOf(userId, loginBefore)).toBe('accepted')
-        const response = await fetch(new URL('v1/logouts', url()), {
-          method: 'POST',
-          headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
-          body: JSON.stringify({ user_id: userId, at: new Date(LOGOUT_AT).toISOString() }),
+      const outcomeOf = async (sub: string, loginAt: number, session?: string) => {
+        const claims = {
+          sub,
+          auth_time: loginAt / 1000,
+          ...(session && { [SESSION_CLAIM]: session }),
+        }
+        const { outcome } = await client.check(claims)
+        expect(errors.splice(0)).toEqual([])
+        return outcome
+      }
+      const refresh = async (user_id: string, session_id: string) => {
+        const { denied, lines } = await runAction({
+          user: { user_id },
+          transaction: { protocol: 'oauth2-refresh-token' },
+          refresh_token: { session_id, created_at: new Date(LOGOUT_AT - MINUTE_MS).toISOString() },
+          secrets: {
+            LAST_LOGOUT_URL: url(),
+            LAST_LOGOUT_API_KEY: KEY,
+            LAST_LOGOUT_ON_ERROR: 'deny',
+            LAST_LOGOUT_TIMEOUT_MS: '5000',
+          },
         })
-        expect(response.status).toBe(200)
-        expect(await response.json()).toMatchObject({
-          user_id: userId,
-          last_logout_at: new Date(LOGOUT_AT).toISOString(),
-        })
-        expect(await outcomeOf(userId, loginBefore)).toBe('revoked')
-        expect(await outcomeOf(userId, LOGOUT_AT + MINUTE_MS)).toBe('accepted')
-      },
-    )
-  })
+        expect(lines).toEqual([])
+        return denied
+      }
+
+      test.each(ODD_IDS)(
+        'the client judges the tokens of user %s by the logouts of this user',
+        async (userId) => {
+          const loginBefore = LOGOUT_AT - MINUTE_MS
+          expect(await outcomeOf(userId, loginBefore, sessionOf(userId))).toBe('revoked')
+          expect(await outcomeOf(userId, loginBefore, 'another')).toBe('accepted')
+          expect(await outcomeOf(userId, loginBefore)).toBe('revoked')
+          expect(await outcomeOf(userId, LOGOUT_AT + MINUTE_MS)).toBe('accepted')
+        },
+      )
+
+      test.each(ODD_IDS)(
+        'the Action judges the exchanges of user %s by the logouts of this user',
+        async (userId) => {
+          expect(await refresh(userId, sessionOf(userId))).toBe(
+            'last_logout: the session was logged out',
+          )
+          expect(await refresh(userId, 'another')).toBeNull()
+        },
+      )
+
+      test.each(ODD_IDS)(
+        'a logout of user %s that an application reports revokes tokens',
+        async (id) => {
+          const userId = `${program.name} ${id}`
+          const loginBefore = LOGOUT_AT - MINUTE_MS
+          expect(await outcomeOf(userId, loginBefore)).toBe('accepted')
+          const response = await fetch(new URL('v1/logouts', url()), {
+            method: 'POST',
+            headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
+            body: JSON.stringify({ user_id: userId, at: new Date(LOGOUT_AT).toISOString() }),
+          })
+          expect(response.status).toBe(200)
+          expect(await response.json()).toMatchObject({
+            user_id: userId,
+            last_logout_at: new Date(LOGOUT_AT).toISOString(),
+          })
+          expect(await outcomeOf(userId, loginBefore)).toBe('revoked')
+          expect(await outcomeOf(userId, LOGOUT_AT + MINUTE_MS)).toBe('accepted')
+        },
+      )
+    },
+  )
 }
 
 describe('an id in a path', () => {

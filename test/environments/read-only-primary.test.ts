@@ -3,13 +3,13 @@ import { expect, test } from 'vitest'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { runService } from '../_support/running-service.js'
 import { WAIT } from '../_support/wait.js'
-import { works } from './compatibility.js'
+import { worksIn } from './compatibility.js'
 
 /** For how long transactions are counted. In this time, the watchdog checks the queue at least twice. */
 const COUNT_DURATION_MS = 8_000
 
 test('a primary that turns read-only gets few queries, and polls continue when it is writable again', {
-  ...works(
+  ...worksIn(
     'PostgreSQL poolers and replicas',
     'a primary that turns read-only',
     'the queue retries a few times per second, and continues by itself',

@@ -11,7 +11,7 @@ import { openCertificates } from '../_support/tls.js'
 import { WAIT } from '../_support/wait.js'
 import { workerEnv } from '../_support/worker.js'
 import { type Context, forbidConsole, waitForStarts } from '../jobs/fixture.js'
-import { refuses, works } from './compatibility.js'
+import { isRefusedIn, worksIn } from './compatibility.js'
 import { emulate, expectRefusal, expectToWork, startOn, VALKEY } from './redis-queue.js'
 
 forbidConsole()
@@ -42,7 +42,7 @@ describe('on a cluster of three nodes', () => {
 
   test(
     'a worker runs its jobs with the URL of any node',
-    works('Redis and Valkey', 'Redis Cluster 7.0', '`REDIS_URL` names one node or several'),
+    worksIn('Redis and Valkey', 'Redis Cluster 7.0', '`REDIS_URL` names one node or several'),
     async (context) => {
       for (const { url } of cluster.nodes) await expectToWork(context, url)
     },
@@ -50,7 +50,7 @@ describe('on a cluster of three nodes', () => {
 
   test(
     'a worker runs its jobs on Valkey 8 (emulated)',
-    works('Redis and Valkey', 'Valkey 8 cluster *(emulated)*'),
+    worksIn('Redis and Valkey', 'Valkey 8 cluster *(emulated)*'),
     async (context) => {
       for (const { url } of cluster.nodes) {
         await expectToWork(context, await emulate(context, url, VALKEY))
@@ -84,7 +84,7 @@ describe('on a cluster of three nodes', () => {
 
   test(
     'a worker runs its jobs if the first node in REDIS_URL is dead',
-    works('Redis and Valkey', 'a cluster whose first node in `REDIS_URL` is dead'),
+    worksIn('Redis and Valkey', 'a cluster whose first node in `REDIS_URL` is dead'),
     async (context) => {
       const { expect } = context
       const [, second, third] = hostsOf(cluster)
@@ -128,7 +128,7 @@ describe('on a cluster of three nodes', () => {
 
   test(
     'a worker exits if the nodes announce no address',
-    refuses(
+    isRefusedIn(
       'Redis and Valkey',
       'a cluster whose nodes announce no address',
       'exit code 2: set cluster-preferred-endpoint-type',
@@ -151,7 +151,7 @@ describe('a cluster with replicas', { concurrent: true }, () => {
   ] as [string, (allHosts: string[], frozenHost: string) => string][])(
     'a worker continues within 30 s after the primary is frozen, if REDIS_URL names %s',
     {
-      ...works(
+      ...worksIn(
         'Redis and Valkey',
         'a primary of a cluster that is frozen',
         'a replica takes over within 30 s',
@@ -243,7 +243,7 @@ describe('with TLS,', async () => {
 
   test(
     'a worker uses a cluster whose nodes announce addresses, if its certificate is valid for the host of REDIS_URL',
-    works(
+    worksIn(
       'Redis and Valkey',
       'TLS cluster whose nodes announce addresses',
       'the certificate has to contain the host of `REDIS_URL`',
@@ -260,7 +260,11 @@ describe('with TLS,', async () => {
 
   test(
     'a worker refuses a cluster whose certificate is for another host',
-    refuses('Redis and Valkey', 'TLS cluster with a certificate for another host', 'exit code 2'),
+    isRefusedIn(
+      'Redis and Valkey',
+      'TLS cluster with a certificate for another host',
+      'exit code 2',
+    ),
     async (context) => {
       const { expect } = context
       const tls = await createTls('DNS:elsewhere.example')

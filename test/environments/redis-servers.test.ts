@@ -13,7 +13,7 @@ import { openTenant } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
 import { workerEnv } from '../_support/worker.js'
 import { forbidConsole, waitForStarts } from '../jobs/fixture.js'
-import { refuses, works } from './compatibility.js'
+import { isRefusedIn, worksIn } from './compatibility.js'
 import {
   emulate,
   examine,
@@ -60,7 +60,7 @@ const DRAGONFLY: RespRules = {
 }
 
 describe('a worker runs its jobs on', () => {
-  test('Redis 7.0', works('Redis and Valkey', 'Redis 7.0'), (context) =>
+  test('Redis 7.0', worksIn('Redis and Valkey', 'Redis 7.0'), (context) =>
     expectToWork(context, redis.url),
   )
 
@@ -76,7 +76,7 @@ describe('a worker runs its jobs on', () => {
           /^(HELLO|INFO|CLUSTER)$/.test(name) ? `-ERR unknown command '${name}'\r\n` : undefined,
       },
     ],
-  ])('%s (emulated)', works('Redis and Valkey', null), async ([name, rules], context) => {
+  ])('%s (emulated)', worksIn('Redis and Valkey', null), async ([name, rules], context) => {
     const url = await emulate(context, redis.url, rules)
     await expectToWork(context, url, name.startsWith('a server') ? 'warning' : 'ok')
   })
@@ -107,7 +107,7 @@ describe('a worker refuses', () => {
     ],
   ])(
     '%s (emulated)',
-    refuses('Redis and Valkey', null, 'exit code 2, with what to use instead'),
+    isRefusedIn('Redis and Valkey', null, 'exit code 2, with what to use instead'),
     async ([_name, rules, problem], context) => {
       await expectRefusal(context, await emulate(context, redis.url, rules), problem)
     },
@@ -115,7 +115,7 @@ describe('a worker refuses', () => {
 
   test(
     'Redis Sentinel',
-    refuses(
+    isRefusedIn(
       'Redis and Valkey',
       'Redis Sentinel',
       'exit code 2: use the URL of the primary, or keep the schedule in PostgreSQL',
@@ -148,7 +148,7 @@ describe('a worker refuses', () => {
 
   test(
     'several servers that are no cluster',
-    refuses(
+    isRefusedIn(
       'Redis and Valkey',
       'several servers in `REDIS_URL` that are no cluster',
       'exit code 2',
@@ -165,7 +165,7 @@ describe('a user of Redis', () => {
 
   test(
     'a worker runs its jobs as a user that may not run dangerous commands, such as INFO',
-    works('Redis and Valkey', 'a user without INFO (`+@all -@dangerous`)'),
+    worksIn('Redis and Valkey', 'a user without INFO (`+@all -@dangerous`)'),
     async (context) => {
       await setUser('careful', '~*', '+@all', '-@dangerous')
       await expectToWork(context, urlAs('careful'), 'warning')
@@ -174,7 +174,7 @@ describe('a user of Redis', () => {
 
   test(
     'a worker runs its jobs as a user with only the permissions of docs/configuration.md',
-    works('Redis and Valkey', 'a user with [the least rights](configuration.md#redis)'),
+    worksIn('Redis and Valkey', 'a user with [the least rights](configuration.md#redis)'),
     async (context) => {
       const page = await readFile(new URL('../../docs/configuration.md', import.meta.url), 'utf8')
       const [, user = '', rules = ''] = /^ACL SETUSER (\S+) on >PASSWORD (.*)$/m.exec(page) ?? []

@@ -8,7 +8,7 @@ import { type RunningService, runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
-import { refuses, works } from './compatibility.js'
+import { isRefusedIn, worksIn } from './compatibility.js'
 import { createOwnedDatabase, withSchema } from './roles.js'
 
 const closers: (() => Promise<unknown>)[] = []
@@ -86,7 +86,7 @@ const readUserIds = async (database: TestDatabase, schema: string) => {
 describe('the tables', () => {
   test(
     'the tables are in public, even if the role has another search_path',
-    works(
+    worksIn(
       'PostgreSQL',
       'a role or a database with its own `search_path`',
       'tables are in `public`, or in the schema of `?schema=`',
@@ -131,7 +131,7 @@ describe('the tables', () => {
 
   test(
     'the tables are in the schema of DATABASE_URL, even if DATABASE_DIRECT_URL has no schema, behind PgBouncer',
-    works(
+    worksIn(
       'PostgreSQL poolers and replicas',
       'PgBouncer with transaction pooling and `?schema=`',
       'with `DATABASE_DIRECT_URL`',
@@ -164,7 +164,7 @@ describe('two schemas of one database', () => {
 
   test(
     'two schemas serve two tenants, each with its own logouts, change feed and queue',
-    works('PostgreSQL', 'two tenants in one database, each with its own `?schema=`'),
+    worksIn('PostgreSQL', 'two tenants in one database, each with its own `?schema=`'),
     async () => {
       const one = await startService(envOf('one', 'one.example'))
       const two = await startService(envOf('two', 'two.example'))
@@ -216,7 +216,7 @@ describe('two schemas of one database', () => {
 
   test(
     'a command refuses a schema that serves another tenant, with what to do',
-    refuses('PostgreSQL', 'two tenants in one schema', 'exit code 2, with what to do'),
+    isRefusedIn('PostgreSQL', 'two tenants in one schema', 'exit code 2, with what to do'),
     async () => {
       const one = await startService(envOf('one', 'one.example'))
       await expectWorking(one, 'auth0|1')
@@ -239,7 +239,7 @@ describe('options= in DATABASE_URL', () => {
 
   test(
     'every other option applies to the queue',
-    works('PostgreSQL', '`options=` in `DATABASE_URL`'),
+    worksIn('PostgreSQL', '`options=` in `DATABASE_URL`'),
     async () => {
       const database = await createDatabase()
       const url = new URL(database.url)

@@ -13,7 +13,7 @@ import { KEY } from '../_support/served-api.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { type Certificates, openCertificates, openTlsFront } from '../_support/tls.js'
-import { refuses, works } from './compatibility.js'
+import { isRefusedIn, worksIn } from './compatibility.js'
 
 /** Maximum duration of a command that refuses to run. It does not wait for a timeout of PostgreSQL or Redis. */
 const MAX_COMMAND_MS = 15_000
@@ -103,7 +103,7 @@ describe('PostgreSQL with TLS', () => {
 
   test.each(COMMANDS)(
     '%s refuses an untrusted certificate',
-    refuses(
+    isRefusedIn(
       'PostgreSQL',
       'an untrusted certificate',
       'exit code 2, with the code of Node, `sslrootcert` and `NODE_EXTRA_CA_CERTS`',
@@ -120,7 +120,7 @@ describe('PostgreSQL with TLS', () => {
 
   test.each(COMMANDS)(
     '%s refuses an sslrootcert that does not exist',
-    refuses('PostgreSQL', 'an `sslrootcert` that does not exist', 'exit code 2, with the path'),
+    isRefusedIn('PostgreSQL', 'an `sslrootcert` that does not exist', 'exit code 2, with the path'),
     async (command) => {
       const env = { DATABASE_URL: urlOf({ sslmode: 'verify-full', sslrootcert: '/no/such.pem' }) }
       await expectRefused(
@@ -161,7 +161,7 @@ describe('PostgreSQL with TLS', () => {
 
   test(
     'with sslrootcert, all connections of the service and its queue use TLS',
-    works('PostgreSQL', 'TLS with `sslrootcert` or `NODE_EXTRA_CA_CERTS`'),
+    worksIn('PostgreSQL', 'TLS with `sslrootcert` or `NODE_EXTRA_CA_CERTS`'),
     async () => {
       const url = urlOf({ sslmode: 'verify-full', sslrootcert: certificate.file })
       const service = await runService({ DATABASE_URL: url })
@@ -205,7 +205,7 @@ describe('PostgreSQL with TLS', () => {
 
 test(
   'api refuses a server without TLS if DATABASE_URL requires TLS',
-  refuses('PostgreSQL', '`sslmode=require` on a server without TLS', 'exit code 2'),
+  isRefusedIn('PostgreSQL', '`sslmode=require` on a server without TLS', 'exit code 2'),
   async () => {
     const database = await createTestDatabase()
     closers.push(database.drop)
@@ -236,7 +236,7 @@ describe('Redis with TLS', () => {
 
   test.each(['start', 'worker'])(
     '%s refuses an untrusted certificate',
-    refuses(
+    isRefusedIn(
       'Redis and Valkey',
       'an untrusted certificate',
       'exit code 2, with the code of Node and `NODE_EXTRA_CA_CERTS`',

@@ -14,7 +14,7 @@ import { importReleasedService } from '../_support/release-0-1-0.js'
 import { KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
-import { works } from './compatibility.js'
+import { worksIn } from './compatibility.js'
 import { findPostgresVersion } from './postgres-versions.js'
 
 const ROW_COUNT = 1_000_000
@@ -101,7 +101,7 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
   }
 
   test('the database is migrated while 0.1.0 runs, and requests wait for less than three seconds', {
-    ...works(
+    ...worksIn(
       'PostgreSQL',
       `upgrade from 0.1.0 with a million rows on PostgreSQL ${major}`,
       'while 0.1.0 runs; [rollback](upgrades.md)',
@@ -168,22 +168,22 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
 
 describe('a transaction that holds a table', () => {
   let postgres: TestPostgres
-  let backup: pg.Client
+  let blocker: pg.Client
   beforeAll(async () => {
     postgres = await startPostgres({}, { empty: true })
     await release010.applyMigrations(postgres.url)
-    backup = new pg.Client({ connectionString: postgres.url })
-    await backup.connect()
+    blocker = new pg.Client({ connectionString: postgres.url })
+    await blocker.connect()
   })
   afterAll(async () => {
-    await backup.end()
+    await blocker.end()
     await postgres.remove()
   })
 
   const shortLimits: LockLimits = { timeoutMs: 200, maxAttempts: 3, delayMs: 200 }
-  const holdLock = () => backup.query('BEGIN; SELECT FROM tenant')
+  const holdLock = () => blocker.query('BEGIN; SELECT FROM tenant')
 
-  test('migrate attempts to lock for a short time only, so that readers wait at most that long', async () => {
+  test('migrate waits for a lock only for a short time, so that readers wait at most that long', async () => {
     expect(LOCK_LIMITS).toEqual({ timeoutMs: 2_000, maxAttempts: 10, delayMs: 1_000 })
     await holdLock()
     const migration = applyMigrations(postgres.url, { ...shortLimits, maxAttempts: 100 })
@@ -194,7 +194,7 @@ describe('a transaction that holds a table', () => {
       maxMs = Math.max(maxMs, performance.now() - startedAt)
       await sleep(5)
     }
-    await backup.query('COMMIT')
+    await blocker.query('COMMIT')
     expect(await migration).not.toEqual([])
     // A query waited for the migration, but not for the two seconds of the transaction.
     expect(maxMs).toBeGreaterThan(50)
@@ -211,7 +211,7 @@ describe('a transaction that holds a table', () => {
       code: 'DATABASE_UNAVAILABLE',
       message: expect.stringMatching(/another transaction holds them.*Nothing was changed/),
     })
-    await backup.query('COMMIT')
+    await blocker.query('COMMIT')
     expect(await release010.applyMigrations(postgres.url)).toEqual([])
     expect(await applyMigrations(postgres.url)).not.toEqual([])
   })

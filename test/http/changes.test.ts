@@ -97,7 +97,7 @@ describe('GET /v1/changes', () => {
     expect(await get(`?after=${body.cursor}`)).toMatchObject({ body: { changes: [], more: false } })
   })
 
-  test('the API returns several pages, and a freshness only with the last page', async () => {
+  test('the API returns `as_of` only with the last of several pages', async () => {
     await logOut(1, 2, 3)
     await store.storeCaughtUp(CHECKPOINT, NOON + 5)
     const first = await get('?limit=2')
@@ -139,17 +139,14 @@ describe('GET /v1/changes', () => {
   test.each([
     ['malformed', 'x'],
     ['of another feed', '0123456789ab.1'],
-  ])(
-    'the API rejects a cursor with 410 and what to do, if the cursor is %s',
-    async (_what, cursor) => {
-      const { status, body } = await get(`?after=${cursor}`)
-      expect(status).toBe(410)
-      expect(body).toMatchObject({
-        error: 'Gone',
-        message: expect.stringContaining('load everything again'),
-      })
-    },
-  )
+  ])('the API rejects a cursor with 410 and advice if the cursor is %s', async (_what, cursor) => {
+    const { status, body } = await get(`?after=${cursor}`)
+    expect(status).toBe(410)
+    expect(body).toMatchObject({
+      error: 'Gone',
+      message: expect.stringContaining('load everything again'),
+    })
+  })
 
   test('the API rejects a cursor with 410 if it is ahead of the feed, as after a restore', async () => {
     await logOut(1, 2)
@@ -158,7 +155,7 @@ describe('GET /v1/changes', () => {
     expect((await get(`?after=${body.cursor}`)).status).toBe(410)
   })
 
-  test('the API rejects a cursor with 410 if it is from a database of which this database is a copy', async () => {
+  test('the API rejects a cursor with 410 if the cursor is from the original of a copied database', async () => {
     await logOut(1)
     const { body } = await get()
     await api.close()
@@ -205,7 +202,7 @@ describe('the event stream', () => {
     await feed.close()
   })
 
-  test('the stream sends a logout that is stored after the load, however old it is', async () => {
+  test('the stream sends a logout that is stored after the load, even if it happened long before', async () => {
     const feed = await subscribeToFeed(api.url, `?since=${new Date(NOON).toISOString()}`)
     await waitForLoad(feed)
     await logOut(-70 * 86_400_000)
@@ -224,7 +221,7 @@ describe('the event stream', () => {
     response.destroy()
   })
 
-  test('the stream sends a freshness only after every change that was committed before it', async () => {
+  test('the stream sends a freshness event only after all changes that were committed before it', async () => {
     const feed = await subscribeToFeed(api.url)
     const storeAll = async () => {
       for (let n = 1; n <= 40; n++) {
@@ -245,7 +242,7 @@ describe('the event stream', () => {
     await feed.close()
   })
 
-  test('the stream sends the freshness at every heartbeat while nothing changes', async () => {
+  test('the stream sends a freshness event at every heartbeat while nothing changes', async () => {
     await store.storeCaughtUp(CHECKPOINT, NOON)
     const shortHeartbeatServer = await serveWithShortHeartbeat()
     const feed = await subscribeToFeed(shortHeartbeatServer.url, '', bearer(keys.subscriber))
@@ -317,7 +314,7 @@ describe('the event stream', () => {
     await otherApi.close()
   })
 
-  test('the stream continues when the LISTEN connection is lost, and sends the changes since then', async () => {
+  test('the stream continues after the LISTEN connection was lost, and sends the changes that it missed', async () => {
     const feed = await subscribeToFeed(api.url)
     await waitForLoad(feed)
     const cutConnections = await database.query(

@@ -26,11 +26,11 @@ exec chroot "$root" "$@"`
 /** A directory that is the root of containers. */
 export interface Root {
   path: string
-  /** The program that is Node.js in it. */
+  /** The Node.js of the container. */
   node: string
 }
 
-/** What a container runs. */
+/** A command that runs in a container. */
 export interface ContainerCommand {
   args: string[]
   /** The only variables of the environment. */

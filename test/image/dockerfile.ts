@@ -34,7 +34,7 @@ export interface BuildOptions {
   context: string
   /** An empty directory for the roots of the stages. */
   directory: string
-  /** The program that is Node.js in the base image. */
+  /** The Node.js of the base image. */
   node: string
   /** Variables for the build steps only, such as the settings of npm of the build machine. */
   buildEnv: Record<string, string>

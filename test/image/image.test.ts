@@ -93,7 +93,7 @@ describe('the image, built and run without an engine', () => {
   let env: Record<string, string>
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'last-logout-image-'))
-    // The user of the image enters it.
+    // The user of the image must be able to enter the directory.
     await chmod(directory, 0o755)
     ;[image, database, t] = await Promise.all([
       buildImage(text, {
@@ -129,9 +129,9 @@ describe('the image, built and run without an engine', () => {
   }
 
   /** A container of the image, as `docker run --read-only` starts it. */
-  const command = (args: string[], over: Record<string, string> = {}) => ({
+  const command = (args: string[], overrides: Record<string, string> = {}) => ({
     args: [...image.entrypoint, ...args],
-    env: { ...image.env, ...env, HOST: '127.0.0.1', ...over },
+    env: { ...image.env, ...env, HOST: '127.0.0.1', ...overrides },
     workdir: image.workdir,
     ...(image.user !== undefined && { user: image.user }),
     isReadOnly: true,
@@ -187,6 +187,10 @@ describe('the image, built and run without an engine', () => {
         return ((await response.json()) as { last_logout_at: string | null }).last_logout_at
       }, WAIT)
       .not.toBe(null)
+    for (const path of ['console', 'console/console.js', 'console/uplot.js']) {
+      const { status } = await fetch(`http://127.0.0.1:${PORT}/${path}`)
+      expect({ path, status }).toEqual({ path, status: 200 })
+    }
     await stop(container)
   })
 
@@ -222,7 +226,7 @@ async function findNode(directory: string): Promise<string> {
   return node
 }
 
-/** The settings with which npm reaches a registry from this machine. A build has no others. */
+/** The settings with which npm reaches a registry from this machine. A build gets only these settings. */
 async function readNpmSettings(): Promise<Record<string, string>> {
   const { stdout } = await run('npm', ['config', 'get', 'registry'])
   return { ...TRUST, npm_config_registry: stdout.trim() }

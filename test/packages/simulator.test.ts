@@ -19,7 +19,7 @@ describe('the example of the README', () => {
     example = await readExample(README, 'With a test runner', 'js')
   })
 
-  test('passes with Vitest', async () => {
+  test('the example passes with Vitest', async () => {
     await symlink(join(process.cwd(), 'node_modules/vitest'), join(dir, 'node_modules/vitest'))
     await writeFile(join(dir, 'vitest-example.test.js'), example)
     const vitest = join(process.cwd(), 'node_modules/vitest/vitest.mjs')
@@ -29,7 +29,7 @@ describe('the example of the README', () => {
   }, 60_000)
 
   test.each(NODE_RELEASES)(
-    'passes with node:test on Node %i',
+    'the example passes with node:test on Node %i',
     async (release) => {
       const code = example
         .replace('last-logout-simulator/vitest', 'last-logout-simulator/node-test')
@@ -64,7 +64,7 @@ export const expect = (value) => ({
 })
 
 describe('the command', () => {
-  test('writes an entry and causes a fault by the requests of the README', async () => {
+  test('the command writes an entry and causes a fault after the requests of the README', async () => {
     const command = runCommand(['--port', '0', '--interval', '0'], {}, { script })
     await expect.poll(command.stdout, WAIT).toContain('AUTH0_CLIENT_SECRET')
     const env = Object.fromEntries(
@@ -104,19 +104,19 @@ describe('the command', () => {
     [['--users', '0'], "--users is '0': set a whole number from 1 to 100000"],
     [['--bogus'], '--bogus'],
     [['bogus'], 'bogus'],
-  ])('exits with 2 after %j, and names the problem', async (args, problem) => {
+  ])('the command exits with 2 after %j, and names the problem', async (args, problem) => {
     const result = await finishCommand(args, {}, { script })
     expect(result).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(problem) })
     expect(result.stderr).not.toMatch(/^ {4}at /m)
   })
 
-  test('prints its options', async () => {
+  test('the command prints its options', async () => {
     const result = await finishCommand(['--help'], {}, { script })
     expect(result).toMatchObject({ code: 0, stdout: expect.stringContaining('--interval <ms>') })
   })
 })
 
-/** The second example of the section. Its first one starts the command. */
+/** Reads the second example of the section. The first one starts the command. */
 async function readRequests(): Promise<string> {
   const section = (await readFile(README, 'utf8')).split('## As a command\n')[1] ?? ''
   return [...section.matchAll(/```sh\n([\s\S]*?)```/g)][1]?.[1] ?? ''

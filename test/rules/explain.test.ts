@@ -48,7 +48,7 @@ describe('the deciding logout', () => {
     expect(findDecidingReason(token, { ...none, floorAt: 5 }, { policy: 'session' })).toBeNull()
   })
 
-  test('decidedBy returns the reason that judge returns for a revoked token', () => {
+  test('findDecidingReason returns the reason that judge returns for a revoked token', () => {
     const instant = fc.integer({ min: 0, max: 9 })
     const logouts = fc.record({
       user: fc.option(fc.record({ at: instant, allSessionsAt: fc.option(instant) })),

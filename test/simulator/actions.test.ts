@@ -207,18 +207,3 @@ describe('the scope', () => {
     })
   })
 })
-
-test('a bound Action is deleted only by force, which removes its binding', async () => {
-  const api = await start({ scopes: [...scopes, 'delete:actions'] })
-  const [first, second] = [
-    await createDeployedAction(api, 'a'),
-    await createDeployedAction(api, 'b'),
-  ]
-  await api.call('PATCH', BINDINGS, { bindings: [byId(first), byId(second)] })
-  const remove = async (query = '') =>
-    (await api.call('DELETE', `${ACTIONS}/${first}${query}`)).status
-  expect([await remove(), await remove('?force=true'), await remove()]).toEqual([409, 204, 404])
-  const { status, body } = await api.call('GET', BINDINGS)
-  expect(status).toBe(200)
-  expect(body.bindings).toMatchObject([{ action: { id: second } }])
-})

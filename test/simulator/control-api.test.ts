@@ -10,7 +10,7 @@ const post = (path: string, body: object): [string, RequestInit] => [
   },
 ]
 
-test('a program writes an entry by a request, also one that is stored late', async () => {
+test('a request writes an entry, even one that is stored late', async () => {
   const { fetch, tenant } = await start({ control: true })
   const date = '2026-03-01T10:00:00.000Z'
   const body = { type: 'slo', user_id: 'auth0|1', session_id: 'S1', date, stored_at: date }
@@ -22,7 +22,7 @@ test('a program writes an entry by a request, also one that is stored late', asy
   ])
 })
 
-test('a program causes faults by a request', async () => {
+test('a request causes faults', async () => {
   const { fetch, logs } = await start({ control: true })
   const headers = { 'retry-after': '7' }
   expect((await fetch(...post('faults', { status: 429, times: 1, headers }))).status).toBe(204)
@@ -60,7 +60,7 @@ test.each(['constructor', '__proto__', 'unknown'])(
   },
 )
 
-test('a simulator without the option for the control API responds to its requests with 404', async () => {
+test('a simulator without `control` responds to requests of the control API with 404', async () => {
   const { fetch } = await start()
   expect((await fetch(...post('entries', { type: 'slo' }))).status).toBe(404)
 })

@@ -49,7 +49,7 @@ describe('POST /oauth/token', () => {
     expect(response.status).toBeLessThan(500)
   })
 
-  test('the token endpoint writes each exchange to the log like Auth0', async () => {
+  test('the token endpoint writes an entry for each token to the log, as Auth0 does', async () => {
     const { tenant, token } = await start({ logTokenExchanges: true })
     await token({ client_secret: 'wrong' })
     await token()
@@ -66,7 +66,7 @@ describe('POST /oauth/token', () => {
     })
   })
 
-  test('the token endpoint writes no exchange to the log if logTokenExchanges is false', async () => {
+  test('the token endpoint writes no entry if logTokenExchanges is false', async () => {
     const { tenant, token } = await start({ logTokenExchanges: false })
     await token()
     expect(tenant.entries()).toEqual([])

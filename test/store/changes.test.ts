@@ -46,13 +46,13 @@ test('the freshness of a page of changes is never ahead of the changes in the pa
 
 test('no feed position is assigned twice, even after a restore that lost changes', async () => {
   await logOut(1)
-  const backup = await database.query<{ seq: string }>('SELECT seq FROM tenant')
+  const [tenantBefore] = await database.query<{ seq: string }>('SELECT seq FROM tenant')
   await logOut(2)
   await logOut(3)
   const pageBefore = await store.readChanges({ after: null, since: null, limit: 10 })
 
   await database.query("DELETE FROM last_logout WHERE user_id IN ('auth0|2', 'auth0|3')")
-  await database.query('UPDATE tenant SET seq = $1', [backup[0]?.seq])
+  await database.query('UPDATE tenant SET seq = $1', [tenantBefore?.seq])
   expect(
     await store.readChanges({ after: pageBefore?.cursor ?? '', since: null, limit: 10 }),
     'the cursor is ahead of the feed',

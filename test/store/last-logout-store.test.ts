@@ -130,7 +130,7 @@ describe('the checkpoint', () => {
     expect((await readRows(database)).users).toEqual([])
   })
 
-  test('`begin` sets the checkpoint only if there is none', async () => {
+  test('setFirstCheckpoint sets the checkpoint only if there is none', async () => {
     await store.setFirstCheckpoint(CHECKPOINT, null)
     await store.setFirstCheckpoint('another', { from: 1, to: 2 })
     await expect(store.readProgress()).resolves.toMatchObject({

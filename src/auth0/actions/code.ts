@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 /** The file that `npm run build:action` writes. */
 const FILE = new URL('../../../dist/login-action.cjs', import.meta.url)
 
-/** The text with which the first line of that file begins. */
+/** The beginning of the first line of that file. */
 const BANNER = '// The login Action of last-logout '
 
 /** The line that {@link addDigestLine} adds before the banner. */

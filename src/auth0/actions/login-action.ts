@@ -21,7 +21,7 @@ import {
 
 const RUNTIME = 'node22'
 
-/** Maximum number of times that Auth0 may refuse to deploy an Action that it reports as built. */
+/** Maximum number of times that Auth0 may refuse to deploy an Action although its status is `built`. */
 const MAX_DEPLOY_REFUSALS = 5
 
 /** Access to the tenant, and the name of the login Action. */
@@ -35,7 +35,7 @@ export interface LoginActionOptions {
 /** State of the login Action in the tenant. */
 export interface ActionStatus {
   exists: boolean
-  /** Whether the code of the Action is that of this version of last-logout, no matter which settings it has. */
+  /** Whether the Action has the code of this version of last-logout. Its settings can differ. */
   current: boolean
   /** Whether the latest version of the Action is deployed. */
   deployed: boolean
@@ -175,7 +175,7 @@ function buildFailedError(): LastLogoutError {
   )
 }
 
-/** Binds the Action after all others. A change of the bindings by another user after the write is detected. */
+/** Binds the Action after all others. Throws `ACTION_NOT_DEPLOYED` if another user changes the bindings at that time. */
 async function bind({ actions, draft, id, withRetries }: Deployment): Promise<void> {
   const writtenBindings = await withRetries(() =>
     changeBindings(actions, (bindings) =>

@@ -5,7 +5,7 @@ import { type RetryLimits, retry } from '../retry.js'
 
 type Request<T> = (client: ManagementClient['actions']) => Promise<T>
 
-/** Sends requests to the endpoints of Actions. After a 429, all requests wait as long as that response asks for. */
+/** Sends requests to the endpoints of Actions. After a 429, all requests wait as long as the response requires. */
 export interface ActionRequests {
   /** Sends a request that changes nothing. Retries transient errors. */
   read<T>(request: Request<T>): Promise<T>
@@ -13,7 +13,7 @@ export interface ActionRequests {
   write<T>(scope: string, request: Request<T>): Promise<T>
 }
 
-/** Creates the requests on Auth0's SDK. */
+/** Creates requests that use Auth0's SDK. */
 export function createActionRequests(
   api: ManagementApi,
   signal: AbortSignal,

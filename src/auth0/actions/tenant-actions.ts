@@ -69,7 +69,7 @@ export interface TenantActions {
   replaceBindings(bindings: Binding[]): Promise<void>
 }
 
-/** Accesses the Actions through Auth0's SDK. After a 429, all requests wait as long as that response asks for. */
+/** Accesses the Actions through Auth0's SDK. After a 429, all requests wait as long as the response requires. */
 export function createTenantActions(
   api: ManagementApi,
   signal: AbortSignal,

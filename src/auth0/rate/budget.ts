@@ -23,8 +23,8 @@ export interface RateBudget {
 }
 
 /**
- * Uses a {@link createRateLimiter | rate limiter} to delay requests. After a 429, delays all requests for as long as
- * that response asks for. A request takes a token when it is sent, so the next request need not wait for the previous
+ * Uses a {@link createRateLimiter | rate limiter} to delay requests. After a 429, delays all requests as long as the
+ * response requires. A request takes a token when it is sent, so the next request need not wait for the previous
  * response.
  *
  * @see https://auth0.com/docs/troubleshoot/customer-support/operational-policies/rate-limit-policy

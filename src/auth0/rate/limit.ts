@@ -52,7 +52,7 @@ export function waitAfterRefusal(headers: Headers): number {
 }
 
 /**
- * Reads the wait that `retry-after` asks for, in milliseconds. The header holds seconds or a date (RFC 9110 §10.2.3).
+ * Reads the wait from `retry-after`, in milliseconds. The header holds seconds or a date (RFC 9110 §10.2.3).
  */
 function readRetryAfter(headers: Headers): number | null {
   const seconds = readNumber(headers, 'retry-after')

@@ -14,7 +14,7 @@ export interface Pause {
   wait(signal: AbortSignal): Promise<void>
   /** Begins a pause of at most a minute. */
   begin(waitMs: number): void
-  /** Begins the pause that an `AUTH0_RATE_LIMIT` error asks for. Ignores other errors. */
+  /** Begins the pause that an `AUTH0_RATE_LIMIT` error requires. Ignores other errors. */
   beginIfRateLimited(error: unknown): void
 }
 

@@ -45,13 +45,13 @@ type LastResponse = RateResponse & { fullAt: number }
  *    waits until Auth0's bucket is full: until `reset`, or until the documented rate has filled the bucket.
  * 4. Window: if the bounds contradict each other and `reset` does not move, the limit is a fixed window. Nothing is
  *    refilled before `reset`, so only the reserve limits requests. If `reset` moves early, the tenant's limit was
- *    changed: the bounds begin anew, and our bucket begins without tokens.
+ *    changed: the bounds are reset, and our bucket is emptied.
  *
  * No wait is longer than a minute, whatever the headers state.
  *
- * This limiter replaced an earlier one, which inferred the refill rate from the headers alone. That one needed two models,
- * an estimate of the server's clock, and twice the code. The table compares the requests that both send in 50 s, as a
- * fraction of the requests that a share of 0.5 allows (`npm run bench:rate`). No request of either limiter was refused.
+ * An earlier limiter inferred the refill rate from the headers alone. It needed two models, an estimate of the server's
+ * clock, and twice the code. The table shows which fraction of the allowed requests each limiter sends in 50 s, with a
+ * share of 0.5 (`npm run bench:rate`). Auth0's limit refused no request of either limiter.
  *
  * | limit | earlier limiter | this limiter |
  * |---|---|---|
@@ -80,7 +80,7 @@ export function createRateLimiter(share: number): RateLimiter {
   function updateReadyAt(now: number): void {
     if (last === null) return
     const refilledAt = nextTokenAt(bucketAt(now), bucketSizeOf(last.limit, share), ourRefillRate())
-    const at = isReserveTaken(last, inFlight, share)
+    const at = wouldTakeReserve(last, inFlight, share)
       ? Math.max(refilledAt, last.fullAt)
       : refilledAt
     readyAt = Math.min(at, now + MAX_WAIT_MS)
@@ -141,7 +141,7 @@ function nextTokenAt({ tokensTaken, at }: Bucket, size: number, perMs: number): 
 }
 
 /** Whether the next request would take a token from the reserve of the tenant's other callers. */
-function isReserveTaken(last: RateResponse, inFlight: number, share: number): boolean {
+function wouldTakeReserve(last: RateResponse, inFlight: number, share: number): boolean {
   const reserve = Math.min((1 - share) * last.limit, last.limit - 1)
   return last.remaining - inFlight - 1 < reserve - EPSILON
 }

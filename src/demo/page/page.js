@@ -1,23 +1,21 @@
-import { clock, element, list, prepend, store } from './elements.js'
-import { readClaims, startLogin, startLogout, takeCallback, tokenRequest } from './login.js'
+import { callBoth, resetBoth, toCurl } from './apis.js'
+import { element } from './elements.js'
+import { followFeed, showFreshness } from './feed.js'
+import { insertLine } from './lists.js'
+import { startLogin, startLogout, takeCallback, tokenRequest } from './login.js'
+import { isWaiting, showSteps, showTimeline } from './steps.js'
+import { run, storedValue, tokens, updateRun } from './stored.js'
+import { showState, showToken } from './token.js'
 
-const CLAIM = 'https://last-logout/'
+/** Interval at which the page calls the APIs after the logout, in milliseconds. */
+const CALL_INTERVAL_MS = 1_000
 
-/** The text of each reason. */
-const REASONS = {
-  session_ended: 'The session of the token was logged out.',
-  session_logout: 'The login of the token is not after the logout of its session.',
-  all_sessions_logout: 'The login of the token is not after a logout of all sessions of the user.',
-  user_logout: 'The login of the token is not after the last logout of the user.',
-  floor: 'The login of the token is not after the floor, which applies to all users.',
-  login_unknown: 'There was a logout, and the token does not contain the time of its login.',
-  no_logout: 'No known logout applies to the token.',
-  login_after_logout: 'The login of the token is after the last logout that applies to it.',
-}
+/** Interval at which the running counter is drawn, in milliseconds. */
+const DRAW_INTERVAL_MS = 100
 
 /** What to do after each error. */
 const ADVICE = {
-  invalid_token: 'The API rejected the token: log in again.',
+  invalid_token: 'The API with last-logout refused the token. The next step: log in.',
   access_denied:
     'The login Action denied the exchange: log in again, with prompt=login and no cached token.',
   login_required: 'This browser has no session: log in.',
@@ -25,25 +23,34 @@ const ADVICE = {
 }
 
 const settings = await (await fetch('settings.json')).json()
-const tokens = store('tokens', null)
-const responses = store('responses', [])
+const responses = storedValue('responses', [])
+let isCalling = false
 
-element('login').onclick = () => startLogin(settings, 'login')
+element('docs-link').href = settings.docsUrl
+element('console-link').href = settings.consoleUrl
+for (const id of ['login', 'again', 'login-now'])
+  element(id).onclick = () => startLogin(settings, 'login')
 element('silent').onclick = () => startLogin(settings, 'none')
-element('call').onclick = () => attempt('API', callApi)
+for (const id of ['call', 'call-now']) element(id).onclick = () => attempt('call', callNow)
 element('refresh').onclick = () => attempt('refresh', refreshToken)
-element('logout').onclick = () => startLogout(settings, tokens.get().id_token)
+element('logout').onclick = logOut
+element('copy-token').onclick = () => copy('token', tokens.get().access_token)
+element('copy-curl').onclick = () => copy('command', toCurl())
+element('show-others').onchange = ({ target }) =>
+  element('feed').classList.toggle('own-only', !target.checked)
 
 for (const response of responses.get()) showResponse(response)
 await attempt('login', handleCallback)
-showToken()
-subscribeToFeed()
-setInterval(showFreshness, 250)
+if (run.get().isCalled) await attempt('call', callBoth)
+showAll()
+followFeed(() => showKnown().catch(() => {}))
+setInterval(showMoment, DRAW_INTERVAL_MS)
+setInterval(callWhileWaiting, CALL_INTERVAL_MS)
 
 /** Runs an action of the user. If the action fails, shows advice: the demo may have stopped. */
-async function attempt(what, run) {
+async function attempt(what, action) {
   try {
-    await run()
+    await action()
   } catch {
     report(what, false, 'no response', 'No response: check that the demo is running.')
   }
@@ -54,8 +61,7 @@ async function handleCallback() {
   if (callback === null) return
   const { kind, error, code, verifier } = callback
   if (kind === 'logout') {
-    const advice =
-      'Logged out. The page keeps the token: call the API until the worker has read the log and the API rejects the token.'
+    const advice = 'Logged out. This page keeps the token, and calls both APIs once a second.'
     return report('logout', true, 'the session at the tenant has ended', advice)
   }
   if (error !== null) return report(kind, false, error, adviceFor(error))
@@ -65,139 +71,99 @@ async function handleCallback() {
     code_verifier: verifier,
     redirect_uri: `${location.origin}/`,
   })
-  if (ok) tokens.set(body)
+  if (ok) {
+    tokens.set(body)
+    run.set({})
+  }
   report(kind, ok, ok ? 'a new token' : body.error, adviceFor(body.error))
 }
 
-async function callApi() {
-  const response = await fetch('api/orders', { headers: bearer() })
-  const { error, error_description, orders } = await response.json()
-  const result = error ? `${error}: ${error_description}` : `orders ${orders.join(', ')}`
-  report('API', response.ok, `${response.status} ${result}`, adviceFor(error))
+function logOut() {
+  updateRun({ loggedOutAt: Date.now() })
+  startLogout(settings, tokens.get().id_token)
+}
+
+async function callNow() {
+  const result = await callBoth()
+  if (result === null) return
+  report('without last-logout', result.without.ok, describe(result.without), '')
+  report('with last-logout', result.with.ok, describe(result.with), adviceFor(result.with.error))
+  showAll()
+}
+
+/** Calls the APIs while the page waits for the refusal, unless the last call has no response yet. */
+async function callWhileWaiting() {
+  if (!isWaiting() || isCalling) return
+  isCalling = true
+  await attempt('call', async () => {
+    const result = await callBoth()
+    if (!result?.isRefused) return
+    report('with last-logout', false, describe(result.with), adviceFor(result.with.error))
+    showAll()
+  })
+  isCalling = false
+}
+
+function describe({ status, text }) {
+  return `${status} ${text}`
 }
 
 async function refreshToken() {
   const { refresh_token } = tokens.get()
   const { ok, body } = await tokenRequest(settings, { grant_type: 'refresh_token', refresh_token })
   if (ok) tokens.set({ ...tokens.get(), ...body })
+  else updateRun({ isDenied: true })
   const result = ok ? 'a new token' : `${body.error}: ${body.error_description}`
   report('refresh', ok, result, adviceFor(body.error))
-  showToken()
+  showAll()
+}
+
+async function copy(what, text) {
+  try {
+    await navigator.clipboard.writeText(text)
+    element('notice').textContent = `The ${what} is copied.`
+  } catch {
+    element('notice').textContent = `The browser does not permit to copy the ${what}.`
+  }
 }
 
 function adviceFor(error) {
   return error ? (ADVICE[error] ?? `The error was ${error}.`) : ''
 }
 
-function bearer() {
-  return { authorization: `Bearer ${tokens.get().access_token}` }
-}
-
 /** Shows the result of an action, with advice after a failure. */
 function report(what, ok, result, advice) {
-  const response = { at: Date.now(), ok, message: `${what}: ${result}` }
+  const response = { at: Date.now(), ok, text: `${what}: ${result}` }
   responses.set([...responses.get(), response].slice(-50))
   showResponse(response)
-  element('notice').hidden = advice === ''
   element('notice').textContent = advice
-  element('notice').classList.toggle('bad', !ok)
 }
 
-function showResponse({ at, ok, message }) {
-  prepend('responses', at, message, ok ? 'good' : 'bad')
+function showResponse({ at, ok, text }) {
+  insertLine('responses', { at, text, className: ok ? '' : 'bad' })
 }
 
-function showToken() {
-  const stored = tokens.get()
-  for (const id of ['call', 'refresh', 'logout']) element(id).disabled = stored === null
-  element('login').classList.toggle('primary', stored === null)
-  element('call').classList.toggle('primary', stored !== null)
-  element('encoded').hidden = stored === null
-  element('encoded-token').textContent = stored?.access_token ?? ''
-  if (stored === null) return
-  const claims = readClaims(stored.access_token)
-  list('token', {
-    user: claims.sub,
-    session: claims[`${CLAIM}session_id`],
-    'issued at': timeOf(claims.iat),
-    'login at': timeOf(claims[`${CLAIM}authenticated_at`]),
-    'last logout before': timeOf(claims[`${CLAIM}last_logout`]),
-    'expires at': timeOf(claims.exp),
-  })
-  showKnown()
+function showAll() {
+  showSteps()
+  showTimeline()
+  if (!run.get().isCalled) resetBoth()
+  showToken()
+  showKnown().catch(() => {})
 }
 
+/** Shows what last-logout knows about the user. Discards a token that another run of the demo has issued. */
 async function showKnown() {
-  if (tokens.get() === null) return
-  const response = await fetch('known', { headers: bearer() })
-  if (response.status === 401) return forget()
-  if (!response.ok) return
-  const { lastLogout, check } = await response.json()
-  const { revoked, reason } = check
-  showVerdict(revoked ? 'Rejected' : 'Accepted', revoked ? 'bad' : 'good')
-  element('why').textContent = `${REASONS[reason] ?? ''} (${reason})`
-  list('known', {
-    'last logout': clock(lastLogout.last_logout_at),
-    'all sessions': clock(lastLogout.all_sessions_at),
-    'your session': stateOf(lastLogout.session),
-    policy: lastLogout.policy,
-    plan: settings.enterprise ? 'Enterprise' : 'without Enterprise fields',
-  })
-}
-
-/** Discards a token that another run of the demo has issued. */
-function forget() {
+  if (await showState(settings)) return
   tokens.set(null)
-  showVerdict('The token is from another run of the demo: log in.', '')
-  for (const id of ['token', 'known']) list(id, {})
+  run.set({})
+  showSteps()
+  showTimeline()
+  resetBoth()
   showToken()
 }
 
-function showVerdict(verdict, className) {
-  element('verdict').textContent = verdict
-  element('verdict').className = `verdict ${className}`
-}
-
-function stateOf(session) {
-  if (session === null) return 'none in the token'
-  return session.ended ? `ended at ${clock(session.logout_at)}` : 'no logout known'
-}
-
-let freshness = null
-
-function subscribeToFeed() {
-  const feed = new EventSource('feed')
-  feed.addEventListener('change', ({ data }) => showChange(JSON.parse(data)))
-  feed.addEventListener('freshness', ({ data }) => {
-    const { as_of, lag_ms } = JSON.parse(data)
-    const receivedAt = performance.now()
-    freshness = { asOf: as_of, ageMs: () => lag_ms + performance.now() - receivedAt }
-    showKnown().catch(() => {})
-  })
-}
-
-function showFreshness() {
-  const age = freshness === null ? null : freshness.ageMs() / 1000
-  const isLive = age !== null && age < 10
-  element('freshness').classList.toggle('live', isLive)
-  if (age === null) return
-  const hint = isLive ? '' : ': check that the demo is running'
-  element('freshness').textContent =
-    `Log read up to ${clock(freshness.asOf)}, ${age.toFixed(1)} s ago${hint}`
-}
-
-function showChange(change) {
-  const { kind, at, user_id, session_id, ended } = change
-  const what = {
-    user: () => `${user_id} logged out`,
-    session: () => `session ${session_id.slice(0, 8)}… ${ended ? 'ended' : 'logged out'}`,
-    floor: () => 'the floor was raised',
-  }[kind]()
-  const stored = tokens.get()
-  const isOwn = stored !== null && readClaims(stored.access_token).sub === user_id
-  prepend('feed', at, isOwn ? `${what} (you)` : what, isOwn ? 'own' : '')
-}
-
-function timeOf(numericDate) {
-  return numericDate === undefined ? null : clock(numericDate * 1000)
+/** Shows what changes with time: the counter, and the age of the data. */
+function showMoment() {
+  showTimeline()
+  showFreshness()
 }

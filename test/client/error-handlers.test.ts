@@ -32,15 +32,15 @@ beforeEach(async () => {
   unreachable = openClient(UNREACHABLE_URL, { lookup: 'request' })
 })
 
-/** The parts of a response that a caller receives for a rejected request. */
-interface Rejection {
+/** The parts of a response that a caller receives for a refused request. */
+interface RefusedResponse {
   status: number
   challenge: string | null
   retryAfter: string | null
   body: unknown
 }
 
-async function read(response: Response): Promise<Rejection> {
+async function read(response: Response): Promise<RefusedResponse> {
   const { status, headers } = response
   const challenge = headers.get('www-authenticate')
   return { status, challenge, retryAfter: headers.get('retry-after'), body: await response.json() }
@@ -77,7 +77,7 @@ describe('Express', () => {
     message: REVOKED.error_description,
   }
 
-  test('the Express adapter passes a rejection to the error handler of the app', async () => {
+  test('the Express adapter passes a refusal to the error handler of the app', async () => {
     const app = express()
     protect(app)
     app.use(showError)
@@ -136,7 +136,7 @@ describe('Express', () => {
         app.use(showError)
       },
     ],
-  ])('the Express adapter passes a rejection to an error handler of %s', async (_where, build) => {
+  ])('the Express adapter passes a refusal to an error handler of %s', async (_where, build) => {
     const app = express()
     build(app)
     expect(await call(app)).toMatchObject({ status: 418, body: revokedError })
@@ -195,7 +195,7 @@ describe('Fastify', () => {
     }
   }
 
-  test('the Fastify adapter passes a rejection to the error handler of the app', async () => {
+  test('the Fastify adapter passes a refusal to the error handler of the app', async () => {
     const app = Fastify()
     app.setErrorHandler((error: Error & Record<string, unknown>, _request, reply) => {
       const { code, status, statusCode, headers, message } = error
@@ -217,7 +217,7 @@ describe('Fastify', () => {
     })
   })
 
-  test('the Fastify adapter passes a rejection to the error handler of a plugin, and sends the response itself outside the plugin', async () => {
+  test('the Fastify adapter passes a refusal to the error handler of a plugin, and sends the response itself outside the plugin', async () => {
     const app = Fastify()
     await app.register(async (plugin) => {
       plugin.setErrorHandler((_error, _request, reply) => reply.code(418).send({}))

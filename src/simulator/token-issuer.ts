@@ -7,8 +7,8 @@ export interface ClientCredentials {
   clientSecret: string
 }
 
-/** Options of {@link createTokens}. */
-export interface TokenOptions {
+/** Options of {@link createTokenIssuer}. */
+export interface TokenIssuerOptions {
   domain: string
   credentials: ClientCredentials
   /** The scopes of each token. */
@@ -17,7 +17,7 @@ export interface TokenOptions {
   expiresInSeconds: number
   now: () => number
   /** Called for each token that is issued. */
-  onExchange: (audience: string, scope: string) => void
+  onTokenIssued: (audience: string, scope: string) => void
 }
 
 /** The response of `POST /oauth/token`. */
@@ -27,20 +27,20 @@ interface TokenResponse {
 }
 
 /** Issues and verifies management tokens. */
-export interface Tokens {
-  /** Handles a client credentials grant. */
-  exchange(body: unknown): TokenResponse
+export interface TokenIssuer {
+  /** Returns the response to a token request with the grant type `client_credentials`. */
+  respondToTokenRequest(body: unknown): TokenResponse
   /** Throws an `ApiError` if the `Authorization` header does not contain a valid token with the scope. */
   assertAuthorized(header: string | undefined, scope: string): void
 }
 
 /**
- * Creates the token endpoint of a tenant.
+ * Creates the issuer of the management tokens of a tenant.
  *
  * @see https://auth0.com/docs/secure/tokens/access-tokens/management-api-access-tokens
  */
-export function createTokens(options: TokenOptions): Tokens {
-  const { domain, credentials, scopes, expiresInSeconds, now, onExchange } = options
+export function createTokenIssuer(options: TokenIssuerOptions): TokenIssuer {
+  const { domain, credentials, scopes, expiresInSeconds, now, onTokenIssued } = options
   const audience = `https://${domain}/api/v2/`
   const expiries = new Map<string, number>()
 
@@ -48,12 +48,12 @@ export function createTokens(options: TokenOptions): Tokens {
     const token = randomBytes(32).toString('base64url')
     const scope = scopes.join(' ')
     expiries.set(token, now() + expiresInSeconds * 1000)
-    onExchange(audience, scope)
+    onTokenIssued(audience, scope)
     const body = { access_token: token, scope, expires_in: expiresInSeconds, token_type: 'Bearer' }
     return { status: 200, body }
   }
 
-  function exchange(body: unknown): TokenResponse {
+  function respondToTokenRequest(body: unknown): TokenResponse {
     const grant = isRecord(body) ? body : {}
     if (grant.grant_type !== 'client_credentials') {
       return refuse(403, 'unsupported_grant_type', `Unsupported grant type: ${grant.grant_type}`)
@@ -78,7 +78,7 @@ export function createTokens(options: TokenOptions): Tokens {
     if (!scopes.includes(scope)) throw insufficientScope(scope)
   }
 
-  return { exchange, assertAuthorized }
+  return { respondToTokenRequest, assertAuthorized }
 }
 
 function refuse(status: number, error: string, description: string): TokenResponse {

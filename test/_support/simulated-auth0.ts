@@ -19,8 +19,8 @@ export interface ExchangeFields {
   refreshToken?: boolean
 }
 
-/** The options of {@link createSessionWorld}. */
-export interface WorldOptions {
+/** The options of {@link simulateAuth0}. */
+export interface SimulatedAuth0Options {
   tenant: Tenant
   /** Runs the login Action; `null`: the tenant has none. */
   runAction: RunAction | null
@@ -80,7 +80,7 @@ export interface Browser {
 }
 
 /** The part of Auth0 that users and applications interact with, in memory. */
-export interface SessionWorld {
+export interface SimulatedAuth0 {
   openBrowser(userId: string): Browser
   /** Exchanges an authorization code for tokens. */
   redeem(code: Code): IssuedTokens
@@ -90,8 +90,8 @@ export interface SessionWorld {
   exchangeToken(tokens: IssuedTokens): Promise<IssuedTokens | Denial>
 }
 
-/** Creates a simulation of Auth0's sessions and tokens. It begins without sessions. */
-export function createSessionWorld(options: WorldOptions): SessionWorld {
+/** Simulates Auth0's sessions and tokens. At first, there is no session. */
+export function simulateAuth0(options: SimulatedAuth0Options): SimulatedAuth0 {
   const { tenant, exchangeFields = {}, rotates = false } = options
   const now = () => tenant.now()
 

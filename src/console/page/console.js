@@ -1,0 +1,73 @@
+import { element } from './elements.js'
+import { clearLag, redrawLag } from './lag-plot.js'
+import { clearLookups, handleLookups } from './lookups.js'
+import { hasKey, requestWithKey, setKey } from './requests.js'
+import { showServiceState, showUnreachable } from './state.js'
+
+const UPDATE_INTERVAL_MS = 5_000
+
+/** Statuses of a response to a key that is wrong, lacks a role, or comes from an address that is throttled. */
+const REFUSED = [401, 403, 429]
+
+let isUpdating = false
+
+element('key-form').addEventListener('submit', (event) => {
+  event.preventDefault()
+  open(element('key').value.trim())
+})
+element('lock').addEventListener('click', () => close(''))
+handleLookups()
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redrawLag)
+addEventListener('resize', redrawLag)
+element('key').focus()
+setInterval(updateIfIdle, UPDATE_INTERVAL_MS)
+
+/** Shows the data, if the key is accepted. */
+async function open(key) {
+  setKey(key)
+  await update()
+  if (!hasKey()) return
+  // The field must not keep the key.
+  element('key').value = ''
+  element('health-title').scrollIntoView({ block: 'nearest' })
+}
+
+/** Discards the key and all data, and asks for a key. */
+function close(message) {
+  setKey(null)
+  clearLookups()
+  show(false)
+  clearLag()
+  element('key-error').textContent = message
+  element('key').focus()
+}
+
+/** Updates the data, unless there is no key, or the last request has no response yet. */
+async function updateIfIdle() {
+  if (!hasKey() || isUpdating) return
+  isUpdating = true
+  await update().finally(() => {
+    isUpdating = false
+  })
+}
+
+async function update() {
+  try {
+    const state = await requestWithKey('console/data')
+    // The operator has discarded the key in the meantime.
+    if (!hasKey()) return
+    show(true)
+    showServiceState(state)
+  } catch (error) {
+    if (REFUSED.includes(error.status)) return close(error.message)
+    if (error.status === undefined) throw error
+    if (element('data').hidden) return close(error.message)
+    showUnreachable(error)
+  }
+}
+
+function show(isOpen) {
+  element('entry').hidden = isOpen
+  element('data').hidden = !isOpen
+  element('lock').hidden = !isOpen
+}

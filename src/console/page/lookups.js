@@ -1,0 +1,143 @@
+import { element, showFacts, timeElement } from './elements.js'
+import { requestWithKey } from './requests.js'
+
+/** The text of each verdict, and its class. */
+const VERDICTS = {
+  revoked: ['Revoked', 'bad'],
+  not_revoked: ['Not revoked', 'good'],
+  unknown: ['Unknown', 'warn'],
+}
+
+/** The text of each reason. */
+const REASONS = {
+  session_ended: 'Auth0 has ended the session of the token',
+  session_logout: 'the login is not after the logout of its session',
+  all_sessions_logout: 'the login is not after a logout of all sessions',
+  user_logout: 'the login is not after the last logout of the user',
+  floor: 'the login is not after the floor',
+  login_unknown: 'a logout applies to the token, and no claim contains the time of the login',
+  no_subject: 'no known logout applies to the token, and a claim is invalid',
+  login_unreadable: 'no known logout applies to the token, and the claim of the login is invalid',
+  no_logout: 'no known logout applies to the token',
+  login_after_logout: 'the login is after every logout that applies to the token',
+  machine_token: 'the token belongs to an application, which does not log out',
+}
+
+/** Handles the forms that look up a user and explain a verdict. */
+export function handleLookups() {
+  handleForm('user-form', 'user-status', 'user', lookUpUser)
+  handleForm('claims-form', 'verdict', 'explanation', explainVerdict)
+}
+
+/** Removes all results, which contain personal data. */
+export function clearLookups() {
+  for (const id of ['user', 'explanation', 'user-status', 'verdict']) element(id).replaceChildren()
+  for (const id of ['user-form', 'claims-form']) element(id).reset()
+}
+
+function handleForm(formId, statusId, factsId, submit) {
+  element(formId).addEventListener('submit', async (event) => {
+    event.preventDefault()
+    element(factsId).replaceChildren()
+    showStatus(statusId, 'Reading…')
+    try {
+      await submit()
+    } catch (error) {
+      showStatus(statusId, error.message, 'bad')
+    }
+  })
+}
+
+async function lookUpUser() {
+  const query = new URLSearchParams({ user_id: element('user-id').value })
+  const sessionId = element('session-id').value
+  if (sessionId !== '') query.set('session_id', sessionId)
+  const found = await requestWithKey(`v1/last-logout?${query}`)
+  const isKnown = found.last_logout_at !== null
+  showStatus(
+    'user-status',
+    isKnown ? 'The user has logged out.' : 'No logout of this user is known.',
+  )
+  const { session } = found
+  showFacts('user', {
+    user: found.user_id,
+    'last logout': timeOrNone(found.last_logout_at),
+    'all sessions': timeOrNone(found.all_sessions_at),
+    ...(session && { session: session.ended ? 'ended' : 'not ended' }),
+    ...(session && { 'session logout': timeOrNone(session.logout_at) }),
+    floor: timeOrNone(found.floor_at),
+    'read up to': timeOrNone(found.as_of),
+    complete: found.complete ? 'yes' : 'no: earlier logouts can be missing',
+  })
+}
+
+async function explainVerdict() {
+  const namespace = element('namespace').value
+  const explanation = await requestWithKey('console/data/explain', {
+    claims: readPasted(element('claims').value),
+    ...(namespace !== '' && { namespace }),
+  })
+  const { verdict, reason, logouts, session_id, login_at, decided_by } = explanation
+  const [title, className] = VERDICTS[verdict]
+  showStatus('verdict', `${title}: ${REASONS[reason] ?? reason}`, className)
+  const logout = (name) => {
+    const text = timeOrNone(logouts[name]?.at ?? null)
+    return name === decided_by ? emphasized(text) : text
+  }
+  showFacts('explanation', {
+    user: explanation.subject,
+    session: session_id ?? describeAbsence(explanation.session_id_claim),
+    login: login_at === null ? describeAbsence(explanation.login_at_claim) : timeElement(login_at),
+    'login claim': explanation.login_at_claim,
+    expires: timeOrNone(explanation.expires_at),
+    'session logout': logout('session'),
+    'all sessions': logout('all_sessions'),
+    'last logout': logout('user'),
+    floor: logout('floor'),
+    policy: explanation.policy,
+    'read up to': timeOrNone(explanation.as_of),
+    complete: explanation.complete ? 'yes' : 'no: earlier logouts can be missing',
+  })
+}
+
+/**
+ * Reads claims from JSON, or from a token, of which only the payload is used.
+ *
+ * @throws Error if the text is neither.
+ */
+function readPasted(pasted) {
+  const text = pasted.trim()
+  try {
+    return text.startsWith('{') ? JSON.parse(text) : readPayload(text)
+  } catch {
+    throw new Error(
+      'This is neither JSON nor a token: paste claims such as { "sub": "auth0|123" }, or a JWT.',
+    )
+  }
+}
+
+function readPayload(token) {
+  const base64 = token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')
+  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))
+  return JSON.parse(new TextDecoder().decode(bytes))
+}
+
+function showStatus(id, text, className = '') {
+  element(id).textContent = text
+  element(id).classList.remove('good', 'bad', 'warn')
+  if (className !== '') element(id).classList.add(className)
+}
+
+function describeAbsence(claim) {
+  return claim === null ? 'no claim contains it' : `unknown: the claim ${claim} is invalid`
+}
+
+function timeOrNone(time) {
+  return time === null ? 'none' : timeElement(time)
+}
+
+function emphasized(content) {
+  const strong = document.createElement('strong')
+  strong.append(content, ' (decisive)')
+  return strong
+}

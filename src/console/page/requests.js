@@ -1,0 +1,40 @@
+/** The key of the operator. It is only in the memory of the page: neither stored nor part of an address. */
+let key = null
+
+/** Sets the key of later requests; `null`: discards the key. */
+export function setKey(newKey) {
+  key = newKey
+}
+
+/** Whether the operator has entered a key. */
+export function hasKey() {
+  return key !== null
+}
+
+/** A request that failed, with the status of the response; 0: there was no response. */
+export class RequestError extends Error {
+  constructor(status, message) {
+    super(message)
+    this.status = status
+  }
+}
+
+/**
+ * Sends a request with the key. Sends a body as JSON with POST.
+ *
+ * @throws RequestError with the message of the API.
+ */
+export async function requestWithKey(path, body) {
+  const init = body && {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  }
+  const headers = { ...init?.headers, authorization: `Bearer ${key}` }
+  const response = await fetch(path, { ...init, headers }).catch(() => {
+    throw new RequestError(0, 'no response: check that the API is running')
+  })
+  const content = await response.json().catch(() => ({}))
+  if (response.ok) return content
+  throw new RequestError(response.status, content.message ?? `status ${response.status}`)
+}

@@ -1,0 +1,117 @@
+import { create, durationText, element, formatTime, showFacts, timeElement } from './elements.js'
+import { showLag } from './lag-plot.js'
+
+/** How long a job may be overdue before it counts as a problem, in milliseconds. The watchdog needs some seconds. */
+const MAX_OVERDUE_MS = 30_000
+
+/** Shows the state of the service. */
+export function showServiceState(state) {
+  showHealth(findProblems(state))
+  showLag(state)
+  showFreshnessFacts(state)
+  showLogouts(state)
+  showGaps(state)
+  showJobs(state.schedule)
+  element('subscribers').textContent = state.subscribers
+  element('about').textContent = `${state.tenant}, version ${state.version}, policy ${state.policy}`
+  element('updated').textContent = `Updated ${formatTime(Date.now())}. Updates every 5 s.`
+}
+
+/** Shows that the state is unknown, and why. What was shown before is still shown, with its time. */
+export function showUnreachable({ status, message }) {
+  const what =
+    status === 503 ? 'The database is unavailable' : 'The API does not respond as expected'
+  showHealth([`${what}: ${message}. All below is as of the last update.`], 'Unknown')
+}
+
+function findProblems({ lag_ms: lagMs, max_lag_ms: maxLagMs, as_of: asOf, ...state }) {
+  const { sweep_remaining: sweep, gap_list: gaps, schedule } = state
+  const overdue = schedule.jobs.filter(
+    ({ next_at }) => next_at !== null && Date.parse(next_at) < Date.now() - MAX_OVERDUE_MS,
+  )
+  return [
+    asOf === null && 'The first catch-up is not complete: no worker has read the log to its end.',
+    asOf !== null &&
+      lagMs === null &&
+      'as_of is ahead of the clock of the database: one of the clocks is wrong.',
+    lagMs !== null &&
+      lagMs > maxLagMs &&
+      `Stale: the lag is ${durationText(lagMs)}, and MAX_LAG is ${durationText(maxLagMs)}. Check the worker with last-logout doctor.`,
+    sweep !== null && 'A sweep is not complete: earlier logouts can be missing.',
+    gaps.some(({ state }) => state === 'open') && 'A gap is open: see Gaps.',
+    schedule.error !== null &&
+      `The schedule cannot be read (${schedule.error}): see Scheduled jobs.`,
+    overdue.length > 0 && `Overdue: ${overdue.map(({ name }) => name).join(', ')}.`,
+  ].filter(Boolean)
+}
+
+function showHealth(problems, title = problems.length === 0 ? 'Healthy' : 'Needs attention') {
+  const health = element('health')
+  // A status that does not change is not announced again.
+  if (health.textContent !== title) health.textContent = title
+  health.className = `health ${problems.length === 0 ? 'good' : 'bad'}`
+  element('problems').replaceChildren(...problems.map((text) => create('li', {}, text)))
+}
+
+function showFreshnessFacts(state) {
+  showFacts('freshness', {
+    'read up to': timeOr(state.as_of, 'never'),
+    lag: state.lag_ms === null ? 'unknown' : durationText(state.lag_ms),
+    'last poll': timeOr(state.last_poll_at, 'never'),
+    'last reconcile': timeOr(state.reconciled_at, 'never'),
+    sweep: state.sweep_remaining === null ? 'done' : describeSpan(state.sweep_remaining),
+    floor: timeOr(state.floor_at, 'none'),
+    checkpoint: state.checkpoint ?? 'none',
+  })
+}
+
+function showLogouts({ users, sessions, reconciled, unattributable }) {
+  const reasons = Object.entries(unattributable).map(([reason, count]) => `${count} ${reason}`)
+  showFacts('logouts', {
+    users: `${users} with a last logout`,
+    sessions: `${sessions} with a logout`,
+    reconciled: `${reconciled} rows that polling missed`,
+    unattributable: reasons.length === 0 ? 'none' : reasons.join(', '),
+  })
+}
+
+function showGaps({ gap_list: gaps, gap_advice: advice }) {
+  const items = gaps.map((gap) => create('li', {}, describeSpan(gap), `: ${gap.meaning}`))
+  element('gaps').replaceChildren(...items)
+  element('gap-advice').textContent = gaps.length === 0 ? 'No gap is known.' : (advice ?? '')
+}
+
+function describeSpan({ from, to }) {
+  return create('span', {}, timeElement(from), ' to ', timeElement(to))
+}
+
+function showJobs({ store, error, jobs }) {
+  const where = store === 'redis' ? 'Redis' : 'PostgreSQL'
+  element('jobs-note').textContent = describeSchedule(where, error, jobs)
+  const byInterval = [...jobs].sort((a, b) => a.interval_ms - b.interval_ms)
+  const rows = byInterval.map(({ name, interval_ms, next_at }) => {
+    const interval = interval_ms === null ? '' : `every ${durationText(interval_ms)}, `
+    return [name, create('span', {}, interval, describeNext(next_at))]
+  })
+  showFacts('jobs', Object.fromEntries(rows))
+}
+
+/** Describes the next run. The schedule is read every few seconds: a frequent job can have run since then. */
+function describeNext(nextAt) {
+  if (nextAt === null) return 'next run unknown'
+  const isPast = Date.parse(nextAt) <= Date.now()
+  return create('span', {}, isPast ? 'was due ' : 'next ', timeElement(nextAt))
+}
+
+function describeSchedule(where, error, jobs) {
+  if (error !== null)
+    return `The queue in ${where} cannot be read (${error}). last-logout doctor shows why.`
+  if (jobs.length > 0) return `From the queue in ${where}.`
+  return where === 'Redis'
+    ? 'The queue in Redis has no job: no worker has started.'
+    : 'The queue in PostgreSQL has no job. If the workers use Redis, set REDIS_URL for this process too. Otherwise, no worker has started.'
+}
+
+function timeOr(time, fallback) {
+  return time === null ? fallback : timeElement(time)
+}

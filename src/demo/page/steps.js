@@ -1,0 +1,56 @@
+import { durationText, element, formatTime } from './elements.js'
+import { run, tokens } from './stored.js'
+
+/** The steps in their order. Step 4 has no button. */
+const STEPS = ['login', 'call', 'logout', 'wait', 'again']
+
+/** The buttons that need a token. */
+const TOKEN_BUTTONS = ['call-now', 'refresh']
+
+/** Returns the step that is next. */
+export function nextStep() {
+  const { isCalled, isDenied, loggedOutAt, refusedAt } = run.get()
+  if (tokens.get() === null) return 'login'
+  if (isDenied || refusedAt !== undefined) return 'again'
+  if (loggedOutAt !== undefined) return 'wait'
+  return isCalled ? 'logout' : 'call'
+}
+
+/** Whether the user has logged out, and no API has refused the token yet. */
+export function isWaiting() {
+  const { loggedOutAt, refusedAt } = run.get()
+  return tokens.get() !== null && loggedOutAt !== undefined && refusedAt === undefined
+}
+
+/** Enables the button of the next step, and marks the steps before it as done. */
+export function showSteps() {
+  const next = nextStep()
+  for (const [index, name] of STEPS.entries()) {
+    const step = element(`step-${name}`)
+    step.classList.toggle('done', index < STEPS.indexOf(next))
+    if (name === next) step.setAttribute('aria-current', 'step')
+    else step.removeAttribute('aria-current')
+    const button = element(name)
+    if (button !== null) button.disabled = name !== next
+  }
+  for (const id of TOKEN_BUTTONS) element(id).disabled = tokens.get() === null
+}
+
+/** Shows the times from the logout to the refusal. The counter runs until the refusal. */
+export function showTimeline() {
+  const { loggedOutAt, knownAt, refusedAt } = run.get()
+  const sinceLogout = (at) =>
+    loggedOutAt === undefined ? formatTime(at) : `+${durationText(at - loggedOutAt)}`
+  const show = (id, at, format) => {
+    const item = element(id)
+    item.classList.toggle('reached', at !== undefined)
+    item.querySelector('span').textContent = at === undefined ? '–' : format(at)
+  }
+  show('reached-logout', loggedOutAt, formatTime)
+  show('reached-known', knownAt, sinceLogout)
+  show('reached-refusal', refusedAt, sinceLogout)
+  const endsAt = refusedAt ?? Date.now()
+  element('counter').textContent = durationText(
+    loggedOutAt === undefined ? 0 : endsAt - loggedOutAt,
+  )
+}

@@ -1,0 +1,99 @@
+import { cacheFor } from '../async/timeout.js'
+import type { Config } from '../config/config.js'
+import { createLagHistory } from '../console/lag-history.js'
+import { LastLogoutError } from '../errors.js'
+import type { ConsoleState } from '../http/console.js'
+import type { LastLogoutStore } from '../ports.js'
+import { toDateTime } from '../rules/instant.js'
+import { adviseOnGaps, describeGapState, GAP_REASONS } from './describe-gap.js'
+import { queueConnection, queueName } from './open-database.js'
+import { createStatusReport, toGapReport } from './status-report.js'
+
+/** Minimum interval between two counts of rows, in milliseconds. Counting a million users and sessions takes 0.3 s. */
+const COUNT_INTERVAL_MS = 60_000
+
+/** Minimum interval between two reads of the schedule, in milliseconds. Each read opens a connection. */
+const SCHEDULE_INTERVAL_MS = 10_000
+
+/** How long a request waits for the count, and for the store of the queue, in milliseconds. */
+const COUNT_TIMEOUT_MS = 10_000
+const SCHEDULE_TIMEOUT_MS = 3_000
+
+/** The state of the service for the console. */
+export interface ConsoleStateReader {
+  read(): Promise<ConsoleState>
+  close(): void
+}
+
+interface ConsoleStateDeps {
+  config: Config<'database'>
+  store: Pick<LastLogoutStore, 'readProgress' | 'readGaps' | 'count'>
+  databaseUrl: string
+}
+
+/** Creates the reader of the state. It records the lag until it is closed. All else is read on request. */
+export function createConsoleStateReader(deps: ConsoleStateDeps): ConsoleStateReader {
+  const { config, store } = deps
+  const history = createLagHistory(store)
+  const readCounts = cacheFor(COUNT_INTERVAL_MS, COUNT_TIMEOUT_MS, store.count)
+  const readSchedule = createScheduleReader(deps)
+  return {
+    close: history.close,
+    async read() {
+      const [progress, gaps, counts, schedule] = await Promise.all([
+        store.readProgress(),
+        store.readGaps(),
+        readCounts(),
+        readSchedule(),
+      ])
+      if (counts === null) {
+        throw new LastLogoutError(
+          'DATABASE_UNAVAILABLE',
+          `PostgreSQL has not counted the rows within ${COUNT_TIMEOUT_MS} ms: retry later`,
+        )
+      }
+      const report = createStatusReport(config, { progress, gaps, counts })
+      const { at, lagMs } = history.read()
+      return {
+        ...report,
+        gap_list: gaps.map((gap) => ({
+          ...toGapReport(gap, progress, config),
+          meaning: `${GAP_REASONS[gap.reason]}; ${describeGapState(gap, progress, config)}`,
+        })),
+        gap_advice: adviseOnGaps(gaps, progress, config),
+        history: { since: toDateTime(history.startedAt), at, lag_ms: lagMs },
+        schedule,
+      }
+    },
+  }
+}
+
+type Schedule = ConsoleState['schedule']
+
+/** Creates a function that reads the schedule from the store of the queue. An unavailable store is a result, no error. */
+function createScheduleReader({ config, databaseUrl }: ConsoleStateDeps): () => Promise<Schedule> {
+  const connection = queueConnection(config, databaseUrl)
+  const prefix = queueName(config, databaseUrl)
+  const store = connection.kind === 'redis' ? ('redis' as const) : ('postgresql' as const)
+  const read = async (): Promise<Schedule> => {
+    try {
+      // Loads BullMQ only if a console is open.
+      const { readSchedule } = await import('../jobs/read-schedule.js')
+      const jobs = await readSchedule(connection, prefix)
+      return {
+        store,
+        error: null,
+        jobs: jobs.map(({ name, everyMs, nextAt }) => ({
+          name,
+          interval_ms: everyMs,
+          next_at: toDateTime(nextAt),
+        })),
+      }
+    } catch (error) {
+      // Only the code: a message can contain the names of hosts and database users.
+      return { store, error: String(Object(error).code ?? 'no response'), jobs: [] }
+    }
+  }
+  const readCached = cacheFor(SCHEDULE_INTERVAL_MS, SCHEDULE_TIMEOUT_MS, read)
+  return async () => (await readCached()) ?? { store, error: 'no response', jobs: [] }
+}

@@ -1,0 +1,50 @@
+import type { Config } from '../config/config.js'
+import type { RowCounts } from '../ports.js'
+import { lagOf } from '../rules/freshness.js'
+import type { RecordedGap } from '../rules/gap.js'
+import { concernedUntil, stateOfGap, tokenHorizonMs } from '../rules/gap-state.js'
+import { toDateTime } from '../rules/instant.js'
+import type { Progress } from '../rules/progress.js'
+
+/** What the database holds, and how fresh it is: the output of `status --json`, which the console displays too. */
+export type StatusReport = ReturnType<typeof createStatusReport>
+
+interface StoredFacts {
+  progress: Progress
+  counts: RowCounts
+  gaps: RecordedGap[]
+}
+
+/** Creates a status report. */
+export function createStatusReport(config: Config, { progress, counts, gaps }: StoredFacts) {
+  const { checkpoint, asOf, sweep, floorAt, lastPollAt, reconciledTo, now } = progress
+  return {
+    tenant: config.auth0.domain,
+    checkpoint,
+    as_of: toDateTime(asOf),
+    lag_ms: lagOf(asOf, now),
+    last_poll_at: toDateTime(lastPollAt),
+    reconciled_at: toDateTime(reconciledTo),
+    sweep_remaining: sweep && { from: toDateTime(sweep.from), to: toDateTime(sweep.to) },
+    floor_at: toDateTime(floorAt),
+    users: counts.users,
+    sessions: counts.sessions,
+    reconciled: counts.reconciled,
+    gaps: counts.gaps,
+    gap_list: gaps.map((gap) => toGapReport(gap, progress, config)),
+    unattributable: counts.unattributable,
+  }
+}
+
+/** Reports a gap. */
+export function toGapReport(gap: RecordedGap, progress: Progress, config: Config) {
+  const horizonMs = tokenHorizonMs(config)
+  return {
+    from: toDateTime(gap.from),
+    to: toDateTime(gap.to),
+    reason: gap.reason,
+    detected_at: toDateTime(gap.detectedAt),
+    state: stateOfGap(gap, progress, horizonMs),
+    concerned_until: toDateTime(concernedUntil(gap, horizonMs)),
+  }
+}

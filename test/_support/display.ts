@@ -1,0 +1,40 @@
+import { mkdir } from 'node:fs/promises'
+import axe from 'axe-core'
+import type { Page } from 'playwright-core'
+
+/** Where screenshots are written. Git ignores it. */
+const SCREENSHOTS = 'dist/screenshots'
+
+const WIDTHS = [1280, 390]
+const COLOR_SCHEMES = ['light', 'dark'] as const
+
+interface AxeResults {
+  violations: { id: string; help: string; nodes: { html: string }[] }[]
+}
+
+/**
+ * Shows a page on a wide and on a narrow screen, light and dark. Takes a screenshot of each, and checks its
+ * accessibility and that nothing is wider than the screen. Returns all problems.
+ *
+ * @param name The name of the screenshots.
+ */
+export async function findDisplayProblems(page: Page, name: string): Promise<string[]> {
+  await mkdir(SCREENSHOTS, { recursive: true })
+  await page.evaluate(axe.source)
+  const problems: string[] = []
+  for (const colorScheme of COLOR_SCHEMES) {
+    for (const width of WIDTHS) {
+      const variant = `${name}-${width}-${colorScheme}`
+      await page.emulateMedia({ colorScheme })
+      await page.setViewportSize({ width, height: 900 })
+      await page.screenshot({ path: `${SCREENSHOTS}/${variant}.png`, fullPage: true })
+      const pageWidth = Number(await page.evaluate('document.documentElement.scrollWidth'))
+      if (pageWidth > width) problems.push(`${variant}: the page is ${pageWidth} px wide`)
+      const { violations } = await page.evaluate<AxeResults>('axe.run()')
+      for (const { id, help, nodes } of violations) {
+        problems.push(`${variant}: ${id}: ${help}: ${nodes.map(({ html }) => html).join(' ')}`)
+      }
+    }
+  }
+  return problems
+}

@@ -1,0 +1,67 @@
+import { expect, test } from 'vitest'
+import { createLogins } from '../../src/demo/logins.js'
+import { createTenant } from '../../src/simulator/tenant.js'
+
+const USER = { userId: 'auth0|demo-user-1', userName: 'demo-user-1@example.com' }
+const CLIENT = { clientId: 'client', clientName: 'Order desk' }
+
+/** The part of an Action's API that the Action of this test uses. */
+interface ActionApi {
+  accessToken: { setCustomClaim(name: string, value: string): void }
+  access: { deny(reason: string): void }
+}
+
+/** Opens logins with an Action that records its events, and denies an exchange if `denial` is set. */
+function openLogins(enterprise: boolean) {
+  const tenant = createTenant({ domain: 'acme.eu.auth0.com', lagMs: () => 0 })
+  const events: { transaction: { protocol: string }; [field: string]: unknown }[] = []
+  const state = { denial: '' }
+  const logins = createLogins({
+    tenant,
+    client: CLIENT,
+    secrets: { LAST_LOGOUT_URL: 'http://127.0.0.1:1' },
+    enterprise,
+    async action(event, api) {
+      events.push(event as (typeof events)[number])
+      const { accessToken, access } = api as ActionApi
+      accessToken.setCustomClaim('https://last-logout/session_id', 'S1')
+      if (state.denial !== '') access.deny(state.denial)
+    },
+  })
+  return { logins, events, state }
+}
+
+test.each([
+  ['with', true],
+  ['without', false],
+])(
+  'the Action gets the refresh token at an exchange on a plan %s Enterprise fields: %s',
+  async (_plan, enterprise) => {
+    const { logins, events } = openLogins(enterprise)
+    await logins.logIn('grant', { user: USER, sessionId: 'S1', loginTs: 1, isSilent: false })
+    expect(await logins.refresh('grant')).toBe(null)
+    const [login, exchange] = events
+    expect(login).toMatchObject({
+      transaction: { protocol: 'oidc-basic-profile' },
+      session: { id: 'S1' },
+    })
+    expect(exchange).toMatchObject({ transaction: { protocol: 'oauth2-refresh-token' } })
+    expect('refresh_token' in (exchange ?? {})).toBe(enterprise)
+    expect(logins.claimsOf('grant').accessToken).toEqual({ 'https://last-logout/session_id': 'S1' })
+  },
+)
+
+test('a silent login keeps the time at which the user entered credentials', async () => {
+  const { logins, events } = openLogins(false)
+  await logins.logIn('one', { user: USER, sessionId: 'S1', loginTs: 1, isSilent: false })
+  await logins.logIn('two', { user: USER, sessionId: 'S1', loginTs: 1, isSilent: true })
+  expect(events[1]?.authentication).toEqual(events[0]?.authentication)
+})
+
+test('a denial of the Action refuses the exchange, and so does an unknown login', async () => {
+  const { logins, state } = openLogins(true)
+  await logins.logIn('grant', { user: USER, sessionId: 'S1', loginTs: 1, isSilent: false })
+  state.denial = 'last_logout: the session was logged out'
+  expect(await logins.refresh('grant')).toBe(state.denial)
+  expect(await logins.refresh('other')).toBe('unknown login')
+})

@@ -1,0 +1,210 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { ApiKey } from '../../src/config/api-keys.js'
+import { LastLogoutError } from '../../src/errors.js'
+import type { ConsoleState } from '../../src/http/console.js'
+import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
+
+const NOW = Date.UTC(2026, 10, 28, 12)
+const iso = (at: number) => new Date(at).toISOString()
+
+const operator: ApiKey = { name: 'operator', key: 'o'.repeat(32), roles: ['read', 'metrics'] }
+const scraper: ApiKey = { name: 'scraper', key: 's'.repeat(32), roles: ['metrics'] }
+
+const STATE: ConsoleState = {
+  tenant: 'acme.eu.auth0.com',
+  checkpoint: '900',
+  as_of: iso(NOW),
+  lag_ms: 840,
+  last_poll_at: iso(NOW),
+  reconciled_at: null,
+  sweep_remaining: null,
+  floor_at: null,
+  users: 3,
+  sessions: 4,
+  reconciled: 0,
+  unattributable: { no_user: 2 },
+  gap_list: [],
+  gap_advice: null,
+  history: { since: iso(NOW), at: [NOW, NOW + 1], lag_ms: [840, null] },
+  schedule: {
+    store: 'postgresql',
+    error: null,
+    jobs: [{ name: 'poll', interval_ms: 5_000, next_at: null }],
+  },
+}
+
+const logout = { at: NOW, logId: '900', type: 'slo' }
+const known = {
+  user: { ...logout, allSessionsAt: null },
+  session: { ...logout, ended: true },
+  floorAt: null,
+  asOf: NOW,
+  now: NOW + 840,
+  complete: true,
+}
+const page = { changes: [], cursor: 'c', asOf: NOW, now: NOW, more: false }
+
+let app: Awaited<ReturnType<typeof openApi>>
+let url: string
+let readConsoleState = async () => STATE
+beforeAll(async () => {
+  app = await openApi({
+    apiKeys: [...Object.values(keys), operator, scraper],
+    readKnownLogouts: async () => known,
+    readProgress: async () => {
+      throw new Error('not called')
+    },
+    readChanges: async () => page,
+    storeReported: async () => null,
+    readConsoleState: () => readConsoleState(),
+  })
+  url = await listenOnLoopback(app)
+})
+afterAll(() => app.close())
+
+const getData = (key: ApiKey | null) =>
+  app.inject({ url: '/console/data', headers: key === null ? {} : bearer(key) })
+
+const explain = (claims: object, key: ApiKey = operator) =>
+  app.inject({
+    method: 'POST',
+    url: '/console/data/explain',
+    headers: bearer(key),
+    payload: { claims },
+  })
+
+describe('the page', () => {
+  test('is open, and forbids inline scripts and styles, and anything from another host', async () => {
+    const response = await app.inject('/console')
+    expect(response.statusCode).toBe(200)
+    expect(response.headers['content-type']).toBe('text/html; charset=utf-8')
+    expect(response.headers['content-security-policy']).toBe(
+      "default-src 'none';base-uri 'none';form-action 'none';frame-ancestors 'none';script-src 'self';style-src 'self';img-src 'self';connect-src 'self';require-trusted-types-for 'script'",
+    )
+    expect(response.headers['x-frame-options']).toBe('DENY')
+    expect(response.body).not.toMatch(
+      /(?:href|src)="(?:\w+:|\/)|<style|style=|<script(?![^>]* src=)| on\w+=/,
+    )
+  })
+
+  test('contains only files that exist, with their types', async () => {
+    const { body } = await app.inject('/console')
+    const links = [...body.matchAll(/(?:href|src)="([^"]+)"/g)].map(([, link = '']) => link)
+    expect(links.length).toBeGreaterThan(3)
+    const found = new Set(links.map((link) => `/${link}`))
+    for (const path of found) {
+      const response = await app.inject(path)
+      expect({ path, status: response.statusCode }).toEqual({ path, status: 200 })
+      if (!path.endsWith('.js')) continue
+      expect(response.headers['content-type']).toBe('text/javascript; charset=utf-8')
+      for (const [, name] of response.body.matchAll(/^import .*'\.\/(.+)'$/gm)) {
+        found.add(`/console/${name}`)
+      }
+    }
+    expect([...found]).toContain('/console/uplot.js')
+  })
+
+  test('is served without its state: no path below it is open but its files', async () => {
+    expect((await app.inject('/console/')).headers.location).toBe('../console')
+    for (const path of ['/console/data', '/console/package.json', '/console/../package.json']) {
+      expect((await app.inject(path)).statusCode).toBe(401)
+    }
+  })
+
+  test('does not exist in an API without the state', async () => {
+    const other = await openApi({
+      readKnownLogouts: async () => known,
+      readProgress: () => Promise.reject(new Error('not called')),
+      readChanges: async () => page,
+      storeReported: async () => null,
+    })
+    const response = await other.inject({ url: '/console', headers: bearer(keys.reader) })
+    expect(response.statusCode).toBe(404)
+    await other.close()
+  })
+})
+
+describe('the data', () => {
+  test('requires a key with the role metrics', async () => {
+    expect((await getData(null)).statusCode).toBe(401)
+    expect((await getData(keys.reader)).json().message).toContain('the role metrics')
+    expect((await getData(scraper)).statusCode).toBe(200)
+  })
+
+  test('contains the state, the version, the policy and the number of subscribers', async () => {
+    const expected = {
+      ...STATE,
+      version: '0.0.0',
+      policy: 'session',
+      max_lag_ms: 60_000,
+      subscribers: 0,
+    }
+    expect((await getData(operator)).json()).toEqual(expected)
+
+    const headers = { ...bearer(keys.subscriber), accept: 'text/event-stream' }
+    const subscription = await fetch(`${url}/v1/changes`, { headers })
+    expect((await getData(operator)).json().subscribers).toBe(1)
+    await subscription.body?.cancel()
+    await expect.poll(async () => (await getData(operator)).json().subscribers).toBe(0)
+  })
+
+  test('is unavailable while the database is', async () => {
+    readConsoleState = () => Promise.reject(new LastLogoutError('DATABASE_UNAVAILABLE', 'down'))
+    expect((await getData(operator)).statusCode).toBe(503)
+    readConsoleState = async () => STATE
+  })
+})
+
+describe('the explanation of a verdict', () => {
+  test('contains the reason, and the facts that it follows from', async () => {
+    const claims = { sub: 'auth0|1', sid: 'S1', iat: NOW / 1000 - 60, exp: NOW / 1000 + 60 }
+    const response = await explain(claims)
+    expect(response.json()).toEqual({
+      signature_verified: false,
+      subject: 'auth0|1',
+      session_id: 'S1',
+      session_id_claim: 'sid',
+      login_at: iso(NOW - 60_000),
+      login_at_claim: 'iat',
+      expires_at: iso(NOW + 60_000),
+      expired: false,
+      policy: 'session',
+      logouts: {
+        session: { at: iso(NOW), log_id: '900', type: 'slo', ended: true },
+        all_sessions: null,
+        user: { at: iso(NOW), log_id: '900', type: 'slo' },
+        floor: null,
+      },
+      decided_by: 'session',
+      verdict: 'revoked',
+      revoked: true,
+      reason: 'session_ended',
+      as_of: iso(NOW),
+      lag_ms: 840,
+      complete: true,
+    })
+  })
+
+  test('requires a key with the role read, and a usable sub', async () => {
+    expect((await explain({ sub: 'auth0|1' }, scraper)).statusCode).toBe(403)
+    const response = await explain({ iat: 1 })
+    expect(response.statusCode).toBe(400)
+    expect(response.json().message).toContain('sub')
+  })
+})
+
+test('/openapi.json describes the data of the console in a group, and none of the files', async () => {
+  const response = await app.inject({ url: '/openapi.json', headers: bearer(keys.reader) })
+  const { paths, tags } = response.json()
+  expect(Object.keys(paths).filter((path) => path.startsWith('/console'))).toEqual([
+    '/console/data',
+    '/console/data/explain',
+  ])
+  const groups = tags.map(({ name }: { name: string }) => name)
+  const used = Object.values<Record<string, { tags?: string[] }>>(paths)
+    .flatMap((methods) => Object.values(methods))
+    .map((operation) => operation.tags)
+  expect(used.every((tags) => tags?.length === 1 && groups.includes(tags[0]))).toBe(true)
+  expect(groups).toEqual(expect.arrayContaining([...new Set(used.flat())]))
+  expect(new Set(used.flat()).size).toBe(groups.length)
+})

@@ -1,0 +1,115 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { loadConfig } from '../../src/config/config.js'
+import {
+  type ConsoleStateReader,
+  createConsoleStateReader,
+} from '../../src/service/console-state.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
+import { DOMAIN } from '../_support/tenant.js'
+
+const HOUR_MS = 3_600_000
+
+let database: TestDatabase
+let store: Awaited<ReturnType<typeof openTestStore>>
+let reader: ConsoleStateReader
+beforeEach(async () => {
+  database = await createTestDatabase()
+  store = await openTestStore(database)
+})
+afterEach(async () => {
+  reader.close()
+  await store.close()
+  await database.drop()
+})
+
+function read(env: Record<string, string> = {}, overrides: Partial<typeof store> = {}) {
+  const config = loadConfig({ AUTH0_DOMAIN: DOMAIN, DATABASE_URL: database.url, ...env }, [
+    'database',
+  ])
+  reader = createConsoleStateReader({
+    config,
+    store: { ...store, ...overrides },
+    databaseUrl: database.url,
+  })
+  return reader.read()
+}
+
+test('the state of a new database has no data, no gap and no job', async () => {
+  const before = Date.now()
+  const state = await read()
+  expect(state).toMatchObject({
+    tenant: DOMAIN,
+    checkpoint: null,
+    as_of: null,
+    lag_ms: null,
+    users: 0,
+    unattributable: {},
+    gap_list: [],
+    gap_advice: null,
+    history: { at: [], lag_ms: [] },
+    schedule: { store: 'postgresql', error: null, jobs: [] },
+  })
+  expect(Date.parse(state.history.since)).toBeGreaterThanOrEqual(before)
+})
+
+test('the state contains freshness, the meaning of each gap, and how to close an open gap', async () => {
+  const now = Date.now()
+  await store.setFirstCheckpoint(CHECKPOINT, null)
+  await store.storeCaughtUp(CHECKPOINT, now)
+  const closedGap = { from: now - 90 * 24 * HOUR_MS, to: now - 80 * 24 * HOUR_MS }
+  const openGap = { from: now - 2 * HOUR_MS, to: now - HOUR_MS }
+  await store.storeGap({ ...closedGap, reason: 'cold_start' }, false)
+  await store.storeGap({ ...openGap, reason: 'retention' }, false)
+  const { as_of, lag_ms, gap_list, gap_advice } = await read()
+  expect(as_of).toBe(new Date(now).toISOString())
+  expect(lag_ms).toBeLessThan(60_000)
+  expect(gap_list).toMatchObject([
+    {
+      from: new Date(openGap.from).toISOString(),
+      state: 'open',
+      meaning: expect.stringMatching(/^deleted before it was read; open: .* concern tokens until /),
+    },
+    { state: 'expired', meaning: expect.stringMatching(/^deleted before the first start; over: /) },
+  ])
+  expect(gap_advice).toContain(`last-logout floor raise ${new Date(openGap.to).toISOString()}`)
+})
+
+test('the rows are counted once for requests in a row', async () => {
+  let counts = 0
+  await read(
+    {},
+    {
+      count: () => {
+        counts++
+        return store.count()
+      },
+    },
+  )
+  await reader.read()
+  expect(counts).toBe(1)
+})
+
+describe('if the store of the queue is unavailable', () => {
+  test('the state contains the code of the error, and no host or password', async () => {
+    const { schedule } = await read({ REDIS_URL: 'redis://:a-secret@127.0.0.1:1' })
+    expect(schedule).toEqual({ store: 'redis', error: 'ECONNREFUSED', jobs: [] })
+  })
+
+  test('the state contains the code of the error if the tables of the queue are missing', async () => {
+    await database.query('DROP SCHEMA bullmq CASCADE')
+    expect((await read()).schedule).toEqual({
+      store: 'postgresql',
+      error: 'DATABASE_NOT_MIGRATED',
+      jobs: [],
+    })
+  })
+})
+
+test('the state is unavailable while the database is', async () => {
+  const unavailable = Object.assign(new Error('down'), { code: 'DATABASE_UNAVAILABLE' })
+  const fail = () => Promise.reject(unavailable)
+  await expect(read({}, { readProgress: fail, readGaps: fail, count: fail })).rejects.toMatchObject(
+    { code: 'DATABASE_UNAVAILABLE' },
+  )
+})
