@@ -13,7 +13,7 @@ const UNIT = [
   'test/{async,config,console}/**/*.test.ts',
   'test/auth0/{rate/limit,retry}.test.ts',
   'test/client/{auth-required,clocks,conformance,delivery-delay,feed-events,feed-progress,hono,koa,lambda}.test.ts',
-  'test/client/{last-logout-request,lazy-connect,logout-cache,lookup,options,outage-report,refusal,error-handlers,repeat-with-backoff,request-lookup,table,trpc}.test.ts',
+  'test/client/{last-logout-request,lazy-connect,logout-cache,lookup,options,outage-report,refusal,error-handlers,repeat-with-backoff,request-lookup,table,trpc,utf8-decoder,watch}.test.ts',
   'test/commands/{documents,progress-display}.test.ts',
   'test/demo/logins.test.ts',
   'test/doctor/*.test.ts',

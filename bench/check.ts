@@ -1,15 +1,18 @@
 /**
- * Measures the time of a check, as a share of the time that `jose` takes to verify the token's RS256 signature. Also
- * measures the memory that the client takes for each cached user and session. Checks and verifications run alternately.
+ * Measures the client: the time of a check, as a share of the time that `jose` takes to verify the token's RS256
+ * signature; the time of a load, as a ratio to parsing the same bytes; how long the load holds the event loop; and the
+ * memory of each user and session. Compares the table of the client with a `Map`.
  *
  *   npm run bench:check [-- users rounds]
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import type * as Client from '../src/client/index.js'
 import { reportFigures } from './figures.js'
 import { median } from './median.js'
+import { openMapStore, openTableStore, type RowStore } from './row-stores.js'
 import { sessionIdOf, userIdOf } from './subjects.js'
 
 // The benchmark measures the built package. A TypeScript loader adds code that preserves function names, and that code
@@ -18,8 +21,15 @@ const builtPackage = '../dist/client-package/esm/client/index.js'
 const { createLastLogoutClient }: typeof Client = await import(builtPackage)
 
 const CHECKS = 100_000
+/** A JWT library parses the claims just before the check, so that they are in the processor's cache. */
+const CHECKS_PER_TURN = 200
 const VERIFICATIONS = 2_000
-const MAX_CHECK_SHARE = 0.01
+const FINDS = 200_000
+/** Number of rows that are inserted between two measurements of the time. */
+const ROWS_PER_TURN = 500
+const MAX_CHECK_SHARE = 0.005
+const MAX_LOAD_MS = 3_000
+const MAX_HOLD_MS = 50
 const MAX_SUBJECT_BYTES = 130
 const [users = '1000000', rounds = '5'] = process.argv.slice(2)
 const userCount = Number(users)
@@ -28,47 +38,28 @@ if (globalThis.gc === undefined) throw new Error('this benchmark needs node --ex
 
 const feedProcess = fork(new URL('./feed-process.ts', import.meta.url), [users])
 const [port] = (await once(feedProcess, 'message')) as [number]
+const url = `http://127.0.0.1:${port}`
 
+const parseMs = await measureParsing()
 const bytesBefore = measureMemory()
 const client = createLastLogoutClient({
-  url: `http://127.0.0.1:${port}`,
+  url,
   apiKey: 'unused',
   onUnknown: 'deny',
   // After the load, the stream sends nothing. With the default, the cache would become stale during the benchmark.
   maxStalenessMs: 3_600_000,
 })
-const startedAt = performance.now()
-await client.ready()
-const loadedMs = performance.now() - startedAt
+const { ms: loadMs, holdMs } = await measureHold(() => client.ready())
 const bytesPerSubject = (measureMemory() - bytesBefore) / (2 * userCount)
 console.log(
-  `${userCount} users and ${userCount} sessions loaded in ${(loadedMs / 1000).toFixed(1)} s: ` +
-    `${bytesPerSubject.toFixed(0)} bytes each (limit ${MAX_SUBJECT_BYTES})\n`,
+  `load of ${userCount} users and ${userCount} sessions: ${seconds(loadMs)} (limit ${seconds(MAX_LOAD_MS)}), ` +
+    `${(loadMs / parseMs).toFixed(2)} of parsing the same bytes (${seconds(parseMs)})\n` +
+    `longest hold of the event loop: ${holdMs.toFixed(0)} ms (limit ${MAX_HOLD_MS} ms)\n` +
+    `memory of each: ${bytesPerSubject.toFixed(0)} bytes (limit ${MAX_SUBJECT_BYTES})\n`,
 )
 
-const iat = Math.floor(Date.now() / 1000) - 60
-const { privateKey, publicKey } = await generateKeyPair('RS256')
-const token = await new SignJWT(claimsOf(1)).setProtectedHeader({ alg: 'RS256' }).sign(privateKey)
-
-const shares: number[] = []
-console.log('verification   check      share')
-for (let round = 0; round < Number(rounds); round++) {
-  const verifyUs = await measureMicroseconds(VERIFICATIONS, async () => {
-    for (let n = 0; n < VERIFICATIONS; n++) await jwtVerify(token, publicKey)
-  })
-  const claims = freshClaims()
-  const checkUs = await measureMicroseconds(CHECKS, async () => {
-    for (const tokenClaims of claims)
-      if (client.checkNow(tokenClaims).outcome === 'unknown') throw new Error()
-  })
-  shares.push(checkUs / verifyUs)
-  console.log(
-    `${verifyUs.toFixed(1).padStart(9)} µs ${checkUs.toFixed(3).padStart(8)} µs   ${percent(checkUs / verifyUs)}`,
-  )
-}
-const share = median(shares)
-console.log(`\nmedian share ${percent(share)} (limit ${percent(MAX_CHECK_SHARE)})`)
-if (share > MAX_CHECK_SHARE || bytesPerSubject > MAX_SUBJECT_BYTES) process.exitCode = 1
+const checkShare = await measureChecks()
+console.log(`\nmedian share ${percent(checkShare)} (limit ${percent(MAX_CHECK_SHARE)})\n`)
 await client.close()
 feedProcess.kill()
 reportFigures([
@@ -81,18 +72,135 @@ reportFigures([
   },
 ])
 
+console.log(`rows of ${userCount} users   fill     longest hold   memory of a row   find`)
+for (const [name, open] of [
+  ['table', openTableStore],
+  ['Map', openMapStore],
+] as const) {
+  const { fillMs, maxTurnMs, bytes, findNs } = await measureStore(open)
+  console.log(
+    `${name.padEnd(21)} ${seconds(fillMs).padStart(8)} ${maxTurnMs.toFixed(0).padStart(11)} ms ` +
+      `${bytes.toFixed(0).padStart(11)} bytes ${findNs.toFixed(0).padStart(9)} ns`,
+  )
+}
+
+if (
+  checkShare > MAX_CHECK_SHARE ||
+  bytesPerSubject > MAX_SUBJECT_BYTES ||
+  loadMs > MAX_LOAD_MS ||
+  holdMs > MAX_HOLD_MS
+) {
+  process.exitCode = 1
+}
+
+/** Reads the feed as the client does, parses each event, and keeps nothing. Returns the time in milliseconds. */
+async function measureParsing(): Promise<number> {
+  const startedAt = performance.now()
+  const response = await fetch(`${url}/v1/changes`)
+  const decoder = new TextDecoder()
+  let incomplete = ''
+  for await (const chunk of response.body ?? []) {
+    const blocks = (incomplete + decoder.decode(chunk, { stream: true })).split('\n\n')
+    incomplete = blocks.pop() ?? ''
+    for (const block of blocks) {
+      const event = JSON.parse(block.slice(block.indexOf('data: ') + 'data: '.length))
+      // The end of the loop closes the connection.
+      if (event.as_of !== undefined) return performance.now() - startedAt
+    }
+  }
+  throw new Error('the feed ended without a freshness event')
+}
+
+/** Measures how long an operation takes, and how long it holds the event loop at most. */
+async function measureHold(run: () => Promise<void>): Promise<{ ms: number; holdMs: number }> {
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  delay.enable()
+  const startedAt = performance.now()
+  await run()
+  const ms = performance.now() - startedAt
+  // The monitor notices a hold in the next turn of the event loop.
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  delay.disable()
+  return { ms, holdMs: delay.max / 1e6 }
+}
+
+/** Compares checks with verifications, alternately. Returns the median share. */
+async function measureChecks(): Promise<number> {
+  const { privateKey, publicKey } = await generateKeyPair('RS256')
+  const token = await new SignJWT(claimsOf(1)).setProtectedHeader({ alg: 'RS256' }).sign(privateKey)
+  const shares: number[] = []
+  console.log('verification   check      share')
+  for (let round = 0; round < Number(rounds); round++) {
+    const verifyUs = await measureMicroseconds(VERIFICATIONS, async () => {
+      for (let n = 0; n < VERIFICATIONS; n++) await jwtVerify(token, publicKey)
+    })
+    let checkUs = 0
+    for (let turn = 0; turn < CHECKS / CHECKS_PER_TURN; turn++) {
+      const claims = freshClaims(CHECKS_PER_TURN)
+      checkUs += await measureMicroseconds(CHECKS, async () => {
+        for (const tokenClaims of claims)
+          if (client.checkNow(tokenClaims).outcome === 'unknown') throw new Error()
+      })
+    }
+    shares.push(checkUs / verifyUs)
+    console.log(
+      `${verifyUs.toFixed(1).padStart(9)} µs ${checkUs.toFixed(3).padStart(8)} µs   ${percent(checkUs / verifyUs)}`,
+    )
+  }
+  return median(shares)
+}
+
+/** Fills a store with a row for each user, and finds random rows. Half of the ids have no row. */
+async function measureStore(open: () => RowStore) {
+  const before = measureMemory()
+  const store = open()
+  const at = Date.now()
+  let fillMs = 0
+  let maxTurnMs = 0
+  for (let first = 0; first < userCount; first += ROWS_PER_TURN) {
+    // As in the feed, an id is a part of a parsed text.
+    const ids = freshIds(Array.from({ length: ROWS_PER_TURN }, (_, i) => first + i))
+    const startedAt = performance.now()
+    for (const id of ids) store.merge(id, at, Number.NEGATIVE_INFINITY, 1)
+    const turnMs = performance.now() - startedAt
+    fillMs += turnMs
+    maxTurnMs = Math.max(maxTurnMs, turnMs)
+  }
+  const bytes = (measureMemory() - before) / userCount
+  const findUs = await measureFinds(store)
+  return { fillMs, maxTurnMs, bytes, findNs: findUs * 1000 }
+}
+
+async function measureFinds(store: RowStore): Promise<number> {
+  const ids = freshIds(
+    Array.from({ length: FINDS }, () => Math.floor(Math.random() * userCount * 2)),
+  )
+  let found = 0
+  const us = await measureMicroseconds(FINDS, async () => {
+    for (const id of ids) if (store.find(id) !== -1) found++
+  })
+  if (found < FINDS / 3) throw new Error(`only ${found} rows were found`)
+  return us
+}
+
+/** Returns new strings that V8 has not hashed. */
+function freshIds(numbers: number[]): string[] {
+  return JSON.parse(JSON.stringify(numbers.map(userIdOf)))
+}
+
 /**
  * Returns claims as a JWT library returns them: as new objects, with strings that V8 has not hashed. Half of the users
  * are in the client's cache.
  */
-function freshClaims(): Client.Claims[] {
-  return Array.from({ length: CHECKS }, () => {
+function freshClaims(count: number): Client.Claims[] {
+  return Array.from({ length: count }, () => {
     const n = Math.floor(Math.random() * userCount * 2)
     return JSON.parse(JSON.stringify(claimsOf(n)))
   })
 }
 
 function claimsOf(n: number): Client.Claims {
+  const iat = Math.floor(Date.now() / 1000) - 60
   return {
     'https://last-logout/authenticated_at': iat,
     'https://last-logout/session_id': sessionIdOf(n),
@@ -117,6 +225,10 @@ function measureMemory(): number {
   globalThis.gc?.()
   const { heapUsed, arrayBuffers } = process.memoryUsage()
   return heapUsed + arrayBuffers
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`
 }
 
 function percent(share: number): string {

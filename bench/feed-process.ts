@@ -1,6 +1,7 @@
 /**
  * Serves a change feed in its own process, and sends the port to the parent process. The feed sends a change for each
- * user, a change for each user's session, and then one freshness event. The argument is the number of users.
+ * user, a change for each user's session, and then one freshness event. The argument is the number of users. The bytes
+ * are formatted before the first request, so that a request measures its client only.
  */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -10,28 +11,34 @@ import { sessionIdOf, userIdOf } from './subjects.js'
 const userCount = Number(process.argv[2])
 /** Number of users whose events are written together. */
 const USERS_PER_CHUNK = 1_000
+const AGE_MS = 3_600_000
+
+function formatChunk(first: number): Buffer {
+  let text = ''
+  for (let i = first; i < Math.min(first + USERS_PER_CHUNK, userCount); i++) {
+    const at = new Date(Date.now() - AGE_MS + i).toISOString()
+    const user = { kind: 'user', user_id: userIdOf(i), at, all_sessions_at: null, type: 'slo' }
+    const session = {
+      kind: 'session',
+      session_id: sessionIdOf(i),
+      user_id: userIdOf(i),
+      at,
+      ended: true,
+      type: 'slo',
+    }
+    for (const change of [user, session])
+      text += `event: change\ndata: ${JSON.stringify(change)}\n\n`
+  }
+  return Buffer.from(text)
+}
+
+const chunks: Buffer[] = []
+for (let first = 0; first < userCount; first += USERS_PER_CHUNK) chunks.push(formatChunk(first))
 
 function* events() {
-  const at = new Date(Date.now() - 3_600_000).toISOString()
-  for (let first = 0; first < userCount; first += USERS_PER_CHUNK) {
-    let text = ''
-    for (let i = first; i < first + USERS_PER_CHUNK; i++) {
-      const user = { kind: 'user', user_id: userIdOf(i), at, all_sessions_at: null, type: 'slo' }
-      const session = {
-        kind: 'session',
-        session_id: sessionIdOf(i),
-        user_id: userIdOf(i),
-        at,
-        ended: true,
-        type: 'slo',
-      }
-      for (const change of [user, session])
-        text += `event: change\ndata: ${JSON.stringify(change)}\n\n`
-    }
-    yield text
-  }
+  yield* chunks
   const freshness = { cursor: '1', as_of: new Date().toISOString(), lag_ms: 0, policy: 'session' }
-  yield `event: freshness\nid: 1\ndata: ${JSON.stringify(freshness)}\n\n`
+  yield Buffer.from(`event: freshness\nid: 1\ndata: ${JSON.stringify(freshness)}\n\n`)
 }
 
 const server = createServer((_request, response) => {

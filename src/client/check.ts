@@ -66,7 +66,17 @@ export function checkWithoutRequest(context: CheckContext, claims: unknown): Dec
     : judgeFromLookup(context, token, cached)
 }
 
-function judgeFromCache(context: CheckContext, input: unknown): CacheResult {
+/**
+ * Judges claims again that a check has accepted, without a request. Since that check, the feed has delivered every logout
+ * that can revoke the token.
+ */
+export function recheck(context: CheckContext, claims: unknown): Decision {
+  const result = judgeFromCache(context, claims, true)
+  return 'decision' in result ? result.decision : decideWithoutLookup(context, 'lookup_needed')
+}
+
+/** @param isComplete The cache holds every logout that can revoke the token, whenever its login was. */
+function judgeFromCache(context: CheckContext, input: unknown, isComplete = false): CacheResult {
   const { settings, feed } = context
   const claims = Object(input)
   const freshness = feed?.freshness() ?? null
@@ -88,7 +98,8 @@ function judgeFromCache(context: CheckContext, input: unknown): CacheResult {
   if (judged.revoked === true) return { decision: decide(judged, asOf, settings) }
   if (context.isFeedStale(freshness)) return { decision: decideUnknown('stale', asOf, settings) }
   // Only a logout after the login can revoke the token. The cache contains all logouts since `completeSince`.
-  const isSufficient = token.loginAt !== null && token.loginAt >= feed.completeSince()
+  const isSufficient =
+    isComplete || (token.loginAt !== null && token.loginAt >= feed.completeSince())
   return isSufficient ? { decision: decide(judged, asOf, settings) } : { needsLookup: token }
 }
 

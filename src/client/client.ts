@@ -3,13 +3,17 @@ import { type CheckContext, checkWithLookup, checkWithoutRequest } from './check
 import { createClaimReport } from './claim-report.js'
 import { systemClocks } from './clocks.js'
 import type { Decision } from './decision.js'
-import { createFeedSubscriber } from './feed-subscriber.js'
+import type { ReceivedChange } from './feed-events.js'
+import { createFeedSubscriber, type FeedSubscriber } from './feed-subscriber.js'
 import { createFirstLoad } from './first-load.js'
-import { createLogoutCache } from './logout-cache.js'
+import { createLogoutCache, type LogoutCache } from './logout-cache.js'
+import { createLogoutListeners, type LogoutListener } from './logout-listeners.js'
 import { createLookup } from './lookup.js'
 import { type ClientSettings, type LastLogoutClientOptions, readOptions } from './options.js'
 import { createOutageReport } from './outage-report.js'
 import { createStalenessCheck } from './staleness.js'
+import { createWatcher } from './watch.js'
+import type { WatchOptions } from './watch-review.js'
 
 /** Verified claims of an access token. */
 export type Claims = Record<string, unknown>
@@ -44,7 +48,30 @@ export interface LastLogoutClient {
    *   retry), or with the code `CLOSED` if the client is closed.
    */
   ready(): Promise<void>
-  /** Ends the connection. Checks continue to use the logouts in memory until this data is stale. */
+  /**
+   * Watches the token of a connection that stays open, such as a WebSocket. Calls `onRevoked` at most once, when the
+   * connection must end. With `mode: 'observe'`, it only reports the decision to `onDecision`.
+   *
+   * @param claims The claims of a token that a check has accepted.
+   * @returns A function that ends the watch.
+   * @throws `TypeError` for invalid arguments, and with `lookup: 'request'`.
+   * @example
+   * const stop = client.watch(claims, { onRevoked: ({ outcome }) => connection.end(outcome) })
+   * connection.once('close', stop)
+   */
+  watch(claims: object, options: WatchOptions): () => void
+  /**
+   * Calls a listener with each logout that the client did not know: also those of the first load. The cache already
+   * contains the logout. `onError` receives the errors that the listener throws.
+   *
+   * @returns A function that removes the listener.
+   * @throws `TypeError` if the listener is no function, and with `lookup: 'request'`.
+   */
+  onLogout(listener: LogoutListener): () => void
+  /**
+   * Ends the connection to the service, and all watches. Checks continue to use the logouts in memory until this data is
+   * stale.
+   */
   close(): Promise<void>
 }
 
@@ -60,9 +87,49 @@ export interface LastLogoutClient {
  */
 export function createLastLogoutClient(options: LastLogoutClientOptions): LastLogoutClient {
   const settings = readOptions(options)
-  const subscription = settings.lookup === 'feed' ? subscribe(settings) : null
+  const listeners = createLogoutListeners(settings.onError)
+  const subscription = settings.lookup === 'feed' ? subscribe(settings, onNewLogout) : null
   const feed = subscription?.feed ?? null
-  const context: CheckContext = {
+  const context = createCheckContext(settings, subscription)
+  const watcher = feed === null ? null : createWatcher({ ...context, feed })
+
+  function onNewLogout(change: ReceivedChange): void {
+    watcher?.applyChange(change)
+    listeners.notify(change)
+  }
+
+  function report(decision: Decision, claims: object): Decision {
+    settings.onDecision?.(decision, claims as Claims)
+    return decision
+  }
+
+  return {
+    check: async (claims) => report(await checkWithLookup(context, claims), claims),
+    checkNow: (claims) => report(checkWithoutRequest(context, claims), claims),
+    ready: async () => feed?.ready(),
+    watch(claims, watchOptions) {
+      if (watcher === null) throw receivesNoLogouts('watch')
+      return watcher.watch(claims, watchOptions)
+    },
+    onLogout(listener) {
+      if (watcher === null) throw receivesNoLogouts('onLogout')
+      if (typeof listener !== 'function') {
+        throw new TypeError('client.onLogout: the listener must be a function')
+      }
+      return listeners.add(listener)
+    },
+    async close() {
+      watcher?.close()
+      await feed?.close()
+    },
+  }
+}
+
+function createCheckContext(
+  settings: ClientSettings,
+  subscription: Subscription | null,
+): CheckContext {
+  return {
     settings,
     names: claimNames(settings.namespace),
     reportClaims: createClaimReport(settings.onError),
@@ -71,28 +138,43 @@ export function createLastLogoutClient(options: LastLogoutClientOptions): LastLo
     isLookupStale: createStalenessCheck(settings, systemClocks, LOOKUP_DELAY_CAUSE),
     isFeedStale: createStalenessCheck(settings, systemClocks, FEED_DELAY_CAUSE),
     cache: subscription?.cache ?? NO_CACHE,
-    feed,
+    feed: subscription?.feed ?? null,
     firstLoad: subscription?.firstLoad ?? null,
-  }
-  const report = (decision: Decision, claims: object) => {
-    settings.onDecision?.(decision, claims as Claims)
-    return decision
-  }
-  return {
-    check: async (claims) => report(await checkWithLookup(context, claims), claims),
-    checkNow: (claims) => report(checkWithoutRequest(context, claims), claims),
-    ready: async () => feed?.ready(),
-    close: async () => feed?.close(),
   }
 }
 
-/** Creates a cache and its subscriber, which connects at once, or with the first check if `connect` is `lazy`. */
-function subscribe(settings: ClientSettings) {
+/** A cache, and the subscriber that keeps it up to date. */
+interface Subscription {
+  cache: LogoutCache
+  feed: FeedSubscriber
+  firstLoad: CheckContext['firstLoad']
+}
+
+/**
+ * Creates a subscription, which connects at once, or with the first check if `connect` is `lazy`.
+ *
+ * @param onNewLogout Called with each change that the cache did not know, after the cache has merged it.
+ */
+function subscribe(
+  settings: ClientSettings,
+  onNewLogout: (change: ReceivedChange) => void,
+): Subscription {
   const cache = createLogoutCache()
-  const feed = createFeedSubscriber(settings, cache)
+  const merge = (change: ReceivedChange) => {
+    const isNew = cache.merge(change)
+    if (isNew) onNewLogout(change)
+    return isNew
+  }
+  const feed = createFeedSubscriber(settings, { ...cache, merge })
   if (settings.connect === 'lazy') {
     return { cache, feed, firstLoad: createFirstLoad(feed, settings.timeoutMs) }
   }
   feed.start()
   return { cache, feed, firstLoad: null }
+}
+
+function receivesNoLogouts(method: string): TypeError {
+  return new TypeError(
+    `client.${method}: a client with lookup: 'request' receives no logouts. Create the client with lookup: 'feed'`,
+  )
 }

@@ -27,6 +27,11 @@ export class LastLogoutClientError extends Error {
   }
 }
 
+/** Creates the error of a call that a closed client cannot serve. */
+export function closedError(): LastLogoutClientError {
+  return new LastLogoutClientError('CLOSED', 'the client is closed')
+}
+
 /** Creates the error of an invalid response. Its code has been `NOT_UNDERSTOOD` since release 0.1.0. */
 export function invalidResponse(message: string): LastLogoutClientError {
   return new LastLogoutClientError('NOT_UNDERSTOOD', message)

@@ -6,10 +6,10 @@ import type { ServerSentEvent } from './event-stream.js'
 
 type ChangeOf<Kind> = Extract<Change, { kind: Kind }>
 
-/** The part of a change that a check needs. */
+/** The part of a change that the client uses. */
 export type ReceivedChange =
   | Pick<ChangeOf<'user'>, 'kind' | 'userId' | 'at' | 'allSessionsAt'>
-  | Pick<ChangeOf<'session'>, 'kind' | 'sessionId' | 'at' | 'ended'>
+  | Pick<ChangeOf<'session'>, 'kind' | 'sessionId' | 'userId' | 'at' | 'ended'>
   | ChangeOf<'floor'>
   | Pick<ChangeOf<'forgotten_user'>, 'kind' | 'key' | 'userHash' | 'at' | 'allSessionsAt'>
   | Pick<ChangeOf<'forgotten_session'>, 'kind' | 'key' | 'sessionHash' | 'at' | 'ended'>
@@ -59,7 +59,12 @@ function readChange(json: unknown): ReceivedChange | null {
     case 'user':
       return { kind, userId: readText(user_id, 'user_id'), ...readUserLogout(fields) }
     case 'session':
-      return { kind, sessionId: readText(session_id, 'session_id'), ...readSessionLogout(fields) }
+      return {
+        kind,
+        sessionId: readText(session_id, 'session_id'),
+        userId: typeof user_id === 'string' ? user_id : null,
+        ...readSessionLogout(fields),
+      }
     case 'floor':
       return { kind, at: readInstant(fields.at, 'at') }
     case 'forgotten_user': {

@@ -1,6 +1,6 @@
 import type { Instant } from '../rules/instant.js'
 import { type Clocks, startStopwatch, systemClocks } from './clocks.js'
-import { LastLogoutClientError } from './errors.js'
+import { closedError, LastLogoutClientError } from './errors.js'
 import type { ServerSentEvent } from './event-stream.js'
 import { ENDED_ON_PURPOSE, readFeed } from './feed-connection.js'
 import { readFeedEvent } from './feed-events.js'
@@ -151,8 +151,4 @@ export function createReceiver(
 function lateError(delayMs: number): LastLogoutClientError {
   const message = `events of the change feed arrive ${Math.round(delayMs / 1000)} s late: a proxy buffers them, or a clock was set; connecting again`
   return new LastLogoutClientError('UNAVAILABLE', message)
-}
-
-function closedError(): LastLogoutClientError {
-  return new LastLogoutClientError('CLOSED', 'the client is closed')
 }

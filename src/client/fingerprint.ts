@@ -6,27 +6,27 @@ export function createKey(): Uint32Array {
   return crypto.getRandomValues(new Uint32Array(2))
 }
 
+/** The words of the text that is being hashed. All calls share this buffer. */
+let words = new Int32Array(512)
+
 /**
- * Computes HalfSipHash-1-3 of the UTF-16 code units of a text, and writes the 64 bits to `out`.
+ * Computes HalfSipHash-1-3 of a text, and writes the 64 bits to `out`.
  *
  * @see https://github.com/veorq/SipHash/blob/master/halfsiphash.c
  */
 export function fingerprint(text: string, key: Uint32Array, out: Fingerprint): void {
+  // A text has at most one word for two code units, and the last word.
+  if (words.length <= text.length) words = new Int32Array(2 * text.length)
+  const wordCount = packLatin1(text) ?? packUtf16(text)
   const k0 = key[0] as number
   const k1 = key[1] as number
   let v0 = k0
   let v1 = k1 ^ 0xee
   let v2 = k0 ^ 0x6c796765
   let v3 = k1 ^ 0x74656462
-  const { length } = text
-  // A word holds two code units. The last word holds the length in bytes, and a code unit if their number is odd.
-  const wordCount = (length >>> 1) + 1
   // One loop for the words and both finalizations: function calls would cost more than the loop body.
   for (let step = 0; step < wordCount + 6; step++) {
-    const i = 2 * step
-    let word = 0
-    if (i + 1 < length) word = text.charCodeAt(i) | (text.charCodeAt(i + 1) << 16)
-    else if (i <= length) word = (length << 25) | (i < length ? text.charCodeAt(i) : 0)
+    const word = step < wordCount ? (words[step] as number) : 0
     if (step === wordCount) v2 ^= 0xee
     if (step === wordCount + 3) {
       out[0] = v1 ^ v3
@@ -46,4 +46,45 @@ export function fingerprint(text: string, key: Uint32Array, out: Fingerprint): v
     v0 ^= word
   }
   out[1] = v1 ^ v3
+}
+
+/*
+ * Two texts never have the same words. The last word holds the length, and in bit 24 how the text is packed. Almost every
+ * id is Latin-1. Four code units in a word save a third of the time of two.
+ */
+
+/** Packs four code units into a word. Returns the number of words, or `null` if the text is not Latin-1. */
+function packLatin1(text: string): number | null {
+  const { length } = text
+  const wordCount = (length >>> 2) + 1
+  let seen = 0
+  let i = 0
+  for (let n = 0; n < wordCount - 1; n++, i += 4) {
+    const a = text.charCodeAt(i)
+    const b = text.charCodeAt(i + 1)
+    const c = text.charCodeAt(i + 2)
+    const d = text.charCodeAt(i + 3)
+    seen |= a | b | c | d
+    words[n] = a | (b << 8) | (c << 16) | (d << 24)
+  }
+  let last = length << 25
+  for (let shift = 0; i < length; i++, shift += 8) {
+    const unit = text.charCodeAt(i)
+    seen |= unit
+    last |= unit << shift
+  }
+  words[wordCount - 1] = last
+  return seen > 0xff ? null : wordCount
+}
+
+/** Packs two code units into a word. Returns the number of words. */
+function packUtf16(text: string): number {
+  const { length } = text
+  const wordCount = (length >>> 1) + 1
+  for (let n = 0; n < wordCount - 1; n++) {
+    words[n] = text.charCodeAt(2 * n) | (text.charCodeAt(2 * n + 1) << 16)
+  }
+  const last = length % 2 === 0 ? 0 : text.charCodeAt(length - 1)
+  words[wordCount - 1] = (length << 25) | (1 << 24) | last
+  return wordCount
 }

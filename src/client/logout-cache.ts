@@ -14,7 +14,8 @@ const NONE = Number.NEGATIVE_INFINITY
 export interface LogoutCache {
   /** Begins a load. From now on, merged changes count as delivered by this load. */
   beginLoad(): void
-  merge(change: ReceivedChange): void
+  /** Merges a change. Returns whether the cache did not know it. */
+  merge(change: ReceivedChange): boolean
   /** Returns the logouts that can cover a token. */
   find(token: Token): KnownLogouts
   /**
@@ -22,8 +23,8 @@ export interface LogoutCache {
    * because a logout can be stored long after it happened, and only the service knows when it was stored.
    */
   dropUndelivered(): void
-  /** Number of users and sessions. */
-  size(): number
+  /** Counts the users and sessions. Reads the whole cache. */
+  count(): number
 }
 
 /** Creates an empty cache. */
@@ -41,24 +42,22 @@ export function createLogoutCache(): LogoutCache {
     merge(change) {
       switch (change.kind) {
         case 'user':
-          rows.mergeUser(change.userId, change, loadNumber)
-          break
+          return rows.mergeUser(change.userId, change, loadNumber)
         case 'session':
-          rows.mergeSession(change.sessionId, change, loadNumber)
-          break
-        case 'floor':
+          return rows.mergeSession(change.sessionId, change, loadNumber)
+        case 'floor': {
+          const isNew = change.at > floorAt
           floorAt = Math.max(floorAt, change.at)
-          break
+          return isNew
+        }
         case 'forgotten_user':
           hashes.add(change.key, loadNumber)
-          rows.mergeUser(change.userHash, change, loadNumber)
-          break
+          return rows.mergeUser(change.userHash, change, loadNumber)
         case 'forgotten_session':
           hashes.add(change.key, loadNumber)
-          rows.mergeSession(change.sessionHash, change, loadNumber)
-          break
+          return rows.mergeSession(change.sessionHash, change, loadNumber)
         default:
-          change satisfies never
+          return change satisfies never
       }
     },
     find({ subject, sessionId }) {
@@ -73,7 +72,7 @@ export function createLogoutCache(): LogoutCache {
       rows.dropBefore(loadNumber)
       hashes.dropBefore(loadNumber)
     },
-    size: rows.size,
+    count: rows.count,
   }
 }
 
@@ -113,13 +112,13 @@ function createRows() {
   const userFingerprint = new Uint32Array(2)
   const sessionFingerprint = new Uint32Array(2)
   return {
-    mergeUser(id: string, { at, allSessionsAt }: UserLogout, loadNumber: number): void {
+    mergeUser(id: string, { at, allSessionsAt }: UserLogout, loadNumber: number): boolean {
       fingerprint(id, key, userFingerprint)
-      users.merge(userFingerprint, at, allSessionsAt ?? NONE, loadNumber)
+      return users.merge(userFingerprint, at, allSessionsAt ?? NONE, loadNumber)
     },
-    mergeSession(id: string, { at, ended }: SessionLogout, loadNumber: number): void {
+    mergeSession(id: string, { at, ended }: SessionLogout, loadNumber: number): boolean {
       fingerprint(id, key, sessionFingerprint)
-      sessions.merge(sessionFingerprint, at, ended ? 1 : 0, loadNumber)
+      return sessions.merge(sessionFingerprint, at, ended ? 1 : 0, loadNumber)
     },
     find(subject: string, sessionId: string | null, floorAt: Instant): KnownLogouts {
       // Compute both fingerprints before reading either table: the two memory accesses can then overlap.
@@ -141,7 +140,7 @@ function createRows() {
       users.dropBefore(loadNumber)
       sessions.dropBefore(loadNumber)
     },
-    size: () => users.size + sessions.size,
+    count: () => users.count() + sessions.count(),
   }
 }
 

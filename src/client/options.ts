@@ -1,6 +1,7 @@
 import { DEFAULT_MAX_STALENESS_MS } from '../rules/freshness.js'
 import { DAY_MS, HOUR_MS } from '../rules/instant.js'
 import { DEFAULT_NAMESPACE } from '../rules/token.js'
+import { callSafely } from './call-safely.js'
 import type { Decision } from './decision.js'
 
 /** Options of `createLastLogoutClient`. */
@@ -149,9 +150,7 @@ function ignoreErrors<Args extends unknown[]>(
   callback: ((...args: Args) => unknown) | undefined,
 ): ((...args: Args) => void) | undefined {
   if (callback === undefined) return undefined
-  return (...args) => {
-    new Promise((resolve) => resolve(callback(...args))).catch(() => {})
-  }
+  return (...args) => callSafely(() => callback(...args))
 }
 
 function isPlainUrl(text: string): boolean {

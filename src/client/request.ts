@@ -1,4 +1,5 @@
 import { invalidResponse, LastLogoutClientError } from './errors.js'
+import { createUtf8Decoder } from './utf8-decoder.js'
 
 /** The service that requests are sent to. */
 export interface RequestOptions {
@@ -51,9 +52,9 @@ export async function* readText(response: Response, signal: AbortSignal): AsyncG
   const cancel = () => void reader.cancel().catch(() => {})
   signal.addEventListener('abort', cancel)
   try {
-    const decoder = new TextDecoder()
+    const decode = createUtf8Decoder()
     for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
-      yield decoder.decode(chunk.value, { stream: true })
+      yield decode(chunk.value)
     }
     signal.throwIfAborted()
   } finally {

@@ -1,32 +1,50 @@
 import type { Fingerprint } from './fingerprint.js'
 
-/** All capacities are powers of two. */
-const INITIAL_CAPACITY = 1_024
-/** The capacity is doubled above this share of used slots. */
+/**
+ * The segment of a row is chosen by this number of bits of its fingerprint. Each segment grows on its own, so that a table
+ * of millions of rows never copies all of them at once, which would hold the event loop.
+ */
+const SEGMENT_BITS = 5
+const SEGMENTS = 2 ** SEGMENT_BITS
+/** Capacity of an empty segment. All capacities are powers of two. */
+const INITIAL_CAPACITY = 32
+/** A segment is rebuilt above this share of used slots. */
 const MAX_LOAD_FACTOR = 0.6
+/** A rebuilt segment gets twice the capacity if the remaining rows need more than this share of its slots. */
+const MAX_REMAINING_FACTOR = 0.5
 
 /**
  * A hash table whose key is the fingerprint of an id. A row contains two numbers, which only increase, and the number of
  * the load that delivered the row last.
  */
 export interface Table {
-  readonly size: number
-  /** Returns the slot of a row, which is valid until the next change; -1 if there is no row. */
+  /** Returns the position of a row, which is valid until the next change; -1 if there is no row. */
   find(id: Fingerprint): number
-  first(slot: number): number
-  second(slot: number): number
-  /** Inserts a row, or raises the numbers of a row. Marks the row as delivered by load `loadNumber`. */
-  merge(id: Fingerprint, first: number, second: number, loadNumber: number): void
-  /** Deletes the rows that neither load `loadNumber` nor a later load has delivered. */
+  first(position: number): number
+  second(position: number): number
+  /**
+   * Inserts a row, or raises the numbers of a row. Marks the row as delivered by load `loadNumber`.
+   *
+   * @returns Whether the row is new, or a number was raised.
+   */
+  merge(id: Fingerprint, first: number, second: number, loadNumber: number): boolean
+  /**
+   * Drops the rows that neither load `loadNumber` nor a later load has delivered. Takes constant time: the memory of the
+   * rows is reused when their segment is rebuilt.
+   */
   dropBefore(loadNumber: number): void
+  /** Counts the rows. Reads the whole table. */
+  count(): number
 }
 
 /**
- * Slots for open addressing with linear probing. Memory access dominates the cost of a check. Most ids that are checked
- * have no row. For such an id, a check reads only the tags, which fit into the processor's cache.
+ * A part of the table, with open addressing and linear probing. Memory access dominates the cost of a check. Most ids
+ * that are checked have no row. For such an id, a check reads only the tags, which fit into the processor's cache.
  */
-interface Slots {
+interface Segment {
   capacity: number
+  /** Number of used slots, with those of dropped rows. */
+  used: number
   /** For each slot, a byte that is computed from the fingerprint and never 0; 0 if the slot is free. */
   tags: Uint8Array
   /** A slot has eight words. Words 0 and 1 are the fingerprint. */
@@ -42,73 +60,85 @@ interface Slots {
 const SLOT_BYTES = 32
 
 /**
- * Creates an empty table. It holds 64-bit fingerprints instead of ids. A row takes 55 to 110 bytes, outside the
+ * Creates an empty table. It holds 64-bit fingerprints instead of ids. A row takes 55 to 130 bytes, outside the
  * JavaScript heap. About one check in 10^13 finds the row of another id with the same fingerprint. Such a row can only
  * revoke a valid token. It cannot make a revoked token valid.
  */
 export function createTable(): Table {
-  let slots = createSlots(INITIAL_CAPACITY)
-  let size = 0
+  const segments = Array.from({ length: SEGMENTS }, () => createSegment(INITIAL_CAPACITY))
+  /** The rows of earlier loads are dropped. */
+  let minLoad = Number.NEGATIVE_INFINITY
 
-  const seek = (id: Fingerprint) => slotOf(slots, id[0] as number, id[1] as number)
-  const first = (slot: number) => slots.numbers[4 * slot + 1] as number
-  const second = (slot: number) => slots.numbers[4 * slot + 2] as number
+  const segmentAt = (position: number) => segments[position & (SEGMENTS - 1)] as Segment
 
-  /** Creates new slots, and copies into them the rows that load `minLoad` or a later load has delivered. */
-  function rebuild(capacity: number, minLoad: number): void {
-    const old = slots
-    slots = createSlots(capacity)
-    size = 0
+  /** Copies the rows that are not dropped into a new segment. */
+  function rebuild(index: number): Segment {
+    const old = segmentAt(index)
+    const remaining = countRows(old, minLoad)
+    const isFull = remaining > MAX_REMAINING_FACTOR * old.capacity
+    const segment = createSegment(isFull ? 2 * old.capacity : old.capacity)
     for (let slot = 0; slot < old.capacity; slot++) {
+      if (!hasRow(old, slot, minLoad)) continue
       const [low, high] = [old.fingerprints[8 * slot] ?? 0, old.fingerprints[8 * slot + 1] ?? 0]
-      const [a, b] = [old.numbers[4 * slot + 1] ?? 0, old.numbers[4 * slot + 2] ?? 0]
-      const loadNumber = old.numbers[4 * slot + 3] ?? 0
-      if (old.tags[slot] === 0 || loadNumber < minLoad) continue
-      put(slots, slotOf(slots, low, high), [low, high, a, b, loadNumber])
-      size++
+      const [first, second] = [old.numbers[4 * slot + 1] ?? 0, old.numbers[4 * slot + 2] ?? 0]
+      const to = slotOf(segment, low, high)
+      put(segment, to, [low, high, first, second, old.numbers[4 * slot + 3] ?? 0])
     }
+    segments[index] = segment
+    return segment
   }
 
   return {
-    get size() {
-      return size
-    },
     find(id) {
-      const slot = seek(id)
-      return slots.tags[slot] === 0 ? -1 : slot
+      const index = indexOf(id)
+      const segment = segmentAt(index)
+      const slot = slotOf(segment, id[0] as number, id[1] as number)
+      return hasRow(segment, slot, minLoad) ? (slot << SEGMENT_BITS) | index : -1
     },
-    first,
-    second,
-    merge(id, nextFirst, nextSecond, loadNumber) {
-      if (size + 1 > MAX_LOAD_FACTOR * slots.capacity) {
-        rebuild(2 * slots.capacity, Number.NEGATIVE_INFINITY)
+    first: (position) => segmentAt(position).numbers[4 * (position >>> SEGMENT_BITS) + 1] as number,
+    second: (position) =>
+      segmentAt(position).numbers[4 * (position >>> SEGMENT_BITS) + 2] as number,
+    merge(id, first, second, loadNumber) {
+      const [low, high] = [id[0] as number, id[1] as number]
+      const index = indexOf(id)
+      let segment = segmentAt(index)
+      if (segment.used + 1 > MAX_LOAD_FACTOR * segment.capacity) segment = rebuild(index)
+      const slot = slotOf(segment, low, high)
+      if (!hasRow(segment, slot, minLoad)) {
+        put(segment, slot, [low, high, first, second, loadNumber])
+        return true
       }
-      const slot = seek(id)
-      if (slots.tags[slot] === 0) {
-        put(slots, slot, [id[0] ?? 0, id[1] ?? 0, nextFirst, nextSecond, loadNumber])
-        size++
-        return
-      }
-      slots.numbers[4 * slot + 1] = Math.max(first(slot), nextFirst)
-      slots.numbers[4 * slot + 2] = Math.max(second(slot), nextSecond)
-      slots.numbers[4 * slot + 3] = loadNumber
+      const { numbers } = segment
+      numbers[4 * slot + 3] = loadNumber
+      // Both calls are necessary: each raises one number.
+      const isFirstRaised = raise(numbers, 4 * slot + 1, first)
+      return raise(numbers, 4 * slot + 2, second) || isFirstRaised
     },
-    dropBefore: (loadNumber) => rebuild(slots.capacity, loadNumber),
+    dropBefore(loadNumber) {
+      minLoad = Math.max(minLoad, loadNumber)
+    },
+    count: () => segments.reduce((sum, segment) => sum + countRows(segment, minLoad), 0),
   }
 }
 
-function createSlots(capacity: number): Slots {
+function createSegment(capacity: number): Segment {
   const memory = new ArrayBuffer(SLOT_BYTES * capacity)
   return {
     capacity,
+    used: 0,
     tags: new Uint8Array(capacity),
     fingerprints: new Uint32Array(memory),
     numbers: new Float64Array(memory),
   }
 }
 
+/** Returns the segment of a fingerprint, by bits that determine neither its slot nor its tag. */
+function indexOf(id: Fingerprint): number {
+  return ((id[1] as number) >>> 8) & (SEGMENTS - 1)
+}
+
 /** Returns the slot of a fingerprint, or the free slot to insert it into. */
-function slotOf({ capacity, tags, fingerprints }: Slots, low: number, high: number): number {
+function slotOf({ capacity, tags, fingerprints }: Segment, low: number, high: number): number {
   const tag = tagOf(high)
   let slot = low & (capacity - 1)
   for (;;) {
@@ -125,11 +155,28 @@ function tagOf(high: number): number {
   return high & 0xff || 1
 }
 
-function put(
-  { tags, fingerprints, numbers }: Slots,
-  slot: number,
-  row: [number, number, number, number, number],
-) {
+/** Whether a slot contains a row that is not dropped. */
+function hasRow({ tags, numbers }: Segment, slot: number, minLoad: number): boolean {
+  return tags[slot] !== 0 && (numbers[4 * slot + 3] as number) >= minLoad
+}
+
+function countRows(segment: Segment, minLoad: number): number {
+  let rows = 0
+  for (let slot = 0; slot < segment.capacity; slot++) if (hasRow(segment, slot, minLoad)) rows++
+  return rows
+}
+
+/** Raises a number to a value. Returns whether the number was less. */
+function raise(numbers: Float64Array, i: number, value: number): boolean {
+  if ((numbers[i] as number) >= value) return false
+  numbers[i] = value
+  return true
+}
+
+/** Writes a row into a free slot, or over a dropped row of the same id. */
+function put(segment: Segment, slot: number, row: [number, number, number, number, number]): void {
+  const { tags, fingerprints, numbers } = segment
+  if (tags[slot] === 0) segment.used++
   tags[slot] = tagOf(row[1])
   fingerprints[8 * slot] = row[0]
   fingerprints[8 * slot + 1] = row[1]

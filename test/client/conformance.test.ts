@@ -141,7 +141,7 @@ function run(consumer: ReturnType<typeof openConsumer>, step: Step): void {
     const text = step.receive.map(({ event, id, data }) => formatEvent(event, data, id)).join('')
     expect(consumer.receive(text), stepText).toBe(step.ends_connection ?? false)
   }
-  if (step.rows !== undefined) expect(consumer.cache.size(), stepText).toBe(step.rows)
+  if (step.rows !== undefined) expect(consumer.cache.count(), stepText).toBe(step.rows)
   if (step.age_ms !== undefined) {
     expect(consumer.ageMs(), stepText).toBe(step.age_ms ?? Number.POSITIVE_INFINITY)
   }

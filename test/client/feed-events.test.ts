@@ -32,7 +32,16 @@ describe('an event of the change feed', () => {
       { ...USER, all_sessions_at: AT },
       { kind: 'user', userId: 'auth0|1', at: INSTANT, allSessionsAt: INSTANT },
     ],
-    ['session', SESSION, { kind: 'session', sessionId: 'S1', at: INSTANT, ended: true }],
+    [
+      'session',
+      SESSION,
+      { kind: 'session', sessionId: 'S1', userId: null, at: INSTANT, ended: true },
+    ],
+    [
+      'session, with its user',
+      { ...SESSION, user_id: 'auth0|1' },
+      { kind: 'session', sessionId: 'S1', userId: 'auth0|1', at: INSTANT, ended: true },
+    ],
     ['floor', { kind: 'floor', at: AT }, { kind: 'floor', at: INSTANT }],
     [
       'forgotten_user',

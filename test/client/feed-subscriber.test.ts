@@ -203,9 +203,9 @@ describe('a cached logout', () => {
     )
     const { subscriber, cache } = subscribe({ maxReloadDelayMs: 1 }, { reloadIntervalMs: 100 })
     await expect.poll(() => subscriber.freshness()?.asOf).toBe(NOW - 1)
-    expect(cache.size()).toBe(1)
+    expect(cache.count()).toBe(1)
     await expect.poll(() => subscriber.freshness()?.asOf).toBe(NOW + 1)
-    expect(cache.size()).toBe(0)
+    expect(cache.count()).toBe(0)
   })
 })
 

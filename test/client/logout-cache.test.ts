@@ -43,7 +43,7 @@ test('the cache merges a row with a hash and a row with the id of the same user 
   cache.merge(forgottenUser(NOON, NOON - 1))
   cache.merge({ kind: 'user', userId: 'auth0|1', at: NOON + 5, allSessionsAt: null })
   cache.merge(forgottenSession(NOON, true))
-  cache.merge({ kind: 'session', sessionId: 'S1', at: NOON + 5, ended: false })
+  cache.merge({ kind: 'session', sessionId: 'S1', userId: null, at: NOON + 5, ended: false })
   cache.merge({ kind: 'floor', at: NOON - 9 })
   expect(cache.find(TOKEN)).toEqual({
     user: { at: NOON + 5, allSessionsAt: NOON - 1 },
@@ -57,11 +57,11 @@ test('the cache drops the row with the id when a load has delivered only the row
   cache.beginLoad()
   cache.merge({ kind: 'user', userId: 'auth0|1', at: NOON, allSessionsAt: null })
   cache.merge(forgottenUser(NOON))
-  expect(cache.size()).toBe(2)
+  expect(cache.count()).toBe(2)
   cache.beginLoad()
   cache.merge(forgottenUser(NOON))
   cache.dropUndelivered()
-  expect(cache.size()).toBe(1)
+  expect(cache.count()).toBe(1)
   expect(cache.find(TOKEN).user).toEqual({ at: NOON, allSessionsAt: null })
 })
 

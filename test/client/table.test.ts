@@ -47,7 +47,7 @@ describe('a table', () => {
             load++
           }
         }
-        expect(table.size).toBe(expected.size)
+        expect(table.count()).toBe(expected.size)
         for (const [key, { first, second }] of expected) {
           const slot = table.find(fingerprintOf(key))
           expect([table.first(slot), table.second(slot)]).toEqual([first, second])
@@ -66,21 +66,34 @@ describe('a table', () => {
     )
     expect(table.find(Uint32Array.of(1_000, 0xfe))).toBe(-1)
     table.dropBefore(499)
-    expect(table.size).toBe(1)
+    expect(table.count()).toBe(1)
   })
 
   test('a table grows to a hundred thousand rows without losing a row', () => {
     const table = createTable()
     for (let n = 0; n < 100_000; n++)
       table.merge(fingerprintOf(`auth0|${n}`), n, -n, n < 99_990 ? 1 : 2)
-    expect(table.size).toBe(100_000)
+    expect(table.count()).toBe(100_000)
     for (let n = 0; n < 100_000; n++) {
       const slot = table.find(fingerprintOf(`auth0|${n}`))
       if (table.first(slot) !== n || table.second(slot) !== -n) throw new Error(`${n} is lost`)
     }
     table.dropBefore(2)
-    expect(table.size).toBe(10)
+    expect(table.count()).toBe(10)
     expect(table.find(fingerprintOf('auth0|5'))).toBe(-1)
+  })
+
+  test('a table holds the rows of the last load after twelve loads of other ids', () => {
+    const table = createTable()
+    const idsOf = (load: number) =>
+      Array.from({ length: 1_500 }, (_, n) => fingerprintOf(`auth0|${load}-${n}`))
+    for (let load = 1; load <= 12; load++) {
+      for (const id of idsOf(load)) table.merge(id, load, -load, load)
+      table.dropBefore(load)
+      expect(table.count()).toBe(1_500)
+    }
+    for (const id of idsOf(11)) expect(table.find(id)).toBe(-1)
+    for (const id of idsOf(12)) expect(table.first(table.find(id))).toBe(12)
   })
 })
 
@@ -88,7 +101,23 @@ describe('a fingerprint', () => {
   const hash = (text: string, hashKey = key) => fingerprintOf(text, hashKey).join('.')
 
   test('a fingerprint depends on every character, on their order and number, and on the key', () => {
-    const texts = ['', '\0', '\0\0', 'a', 'ab', 'ba', 'aba', 'abab', 'Ł', 'A', 'a\0', '\0a']
+    const texts = [
+      '',
+      '\0',
+      '\0\0',
+      'a',
+      'ab',
+      'ba',
+      'aba',
+      'abab',
+      'Ł',
+      'A',
+      'a\0',
+      '\0a',
+      'é',
+      'aé',
+    ]
+    texts.push('\0\0\0\0', 'ābab', 'a\u0162ab', '慡慡', 'aaaa', 'Ā', 'Āb', 'bĀ', 'a'.repeat(2_000))
     expect(new Set(texts.map((text) => hash(text))).size).toBe(texts.length)
     expect(hash('ab')).toBe(hash('ab'))
     expect(hash('ab')).not.toBe(hash('ab', Uint32Array.of(0x03020101, 0x07060504)))

@@ -1,0 +1,143 @@
+/**
+ * Measures what watched connections cost: the time of the event loop per change of the feed, with and without watched
+ * connections, and compared with a poll by `checkNow`; and how the floor ends all of them in batches.
+ *
+ *   npm run bench:watch [-- connections changes]
+ */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type * as Client from '../src/client/index.js'
+import { sessionIdOf, userIdOf } from './subjects.js'
+
+const builtPackage = '../dist/client-package/esm/client/index.js'
+const { createLastLogoutClient }: typeof Client = await import(builtPackage)
+
+const MAX_CHANGE_MS = 5
+const [connections = '20000', changes = '500'] = process.argv.slice(2)
+const connectionCount = Number(connections)
+const changeCount = Number(changes)
+
+const feed = fork(new URL('./watch-feed.ts', import.meta.url))
+const [port] = (await once(feed, 'message')) as [number]
+const client = createLastLogoutClient({
+  url: `http://127.0.0.1:${port}`,
+  apiKey: 'unused',
+  onUnknown: 'deny',
+})
+await client.ready()
+
+const iat = Math.floor(Date.now() / 1000) - 60
+const claimsOf = (n: number) => ({
+  sub: userIdOf(n),
+  sid: sessionIdOf(n),
+  iat,
+  exp: iat + 86_400,
+})
+
+// The ids of connections begin at 0, those of other users are negative.
+console.log(`${changeCount} changes, one at a time\n`)
+console.log('watched   change of             event loop per change   longest hold')
+await printChanges(0, 'another user', (n) => userLogout(-1 - n))
+let ended: number[] = []
+let turn = 0
+for (let n = 0; n < connectionCount; n++) {
+  client.watch(claimsOf(n), { onRevoked: () => ended.push(turn) })
+}
+await sleep(2_000)
+const costs = [
+  await printChanges(connectionCount, 'another user', (n) => userLogout(-100_000 - n)),
+  await printChanges(connectionCount, 'a watched user', userLogout),
+  await printChanges(connectionCount, 'a watched session', (n) => sessionLogout(changeCount + n)),
+]
+const expected = 2 * changeCount
+if (ended.length !== expected) throw new Error(`${ended.length} of ${expected} connections ended`)
+
+const startedAt = performance.now()
+for (let n = 0; n < connectionCount; n++) client.checkNow(claimsOf(n))
+const pollMs = performance.now() - startedAt
+console.log(`\na poll of ${connectionCount} connections by checkNow: ${pollMs.toFixed(0)} ms`)
+
+ended = []
+const remaining = connectionCount - expected
+const turns = setInterval(() => turn++, 1)
+const { ms, holdMs } = await measure(async () => {
+  feed.send(event({ kind: 'floor', at: new Date().toISOString() }))
+  while (ended.length < remaining) await sleep(5)
+})
+clearInterval(turns)
+const batches = countBatches(ended)
+const largest = Math.max(...batches.values())
+console.log(
+  `the floor ends ${remaining} connections in ${(ms / 1000).toFixed(1)} s, ${batches.size} batches of at most ${largest}; ` +
+    `longest hold of the event loop: ${holdMs.toFixed(0)} ms`,
+)
+if (Math.max(...costs) > MAX_CHANGE_MS) process.exitCode = 1
+await client.close()
+feed.kill()
+
+/** Sends changes one at a time, and prints their cost. Returns the time of the event loop per change, in milliseconds. */
+async function printChanges(
+  watched: number,
+  what: string,
+  changeOf: (n: number) => object,
+): Promise<number> {
+  const { activeMs, holdMs } = await measure(async () => {
+    for (let n = 0; n < changeCount; n++) {
+      const received = new Promise<void>((resolve) => {
+        const remove = client.onLogout(() => {
+          remove()
+          resolve()
+        })
+      })
+      feed.send(event(changeOf(n)))
+      await received
+    }
+  })
+  const changeMs = activeMs / changeCount
+  console.log(
+    `${String(watched).padStart(7)}   ${what.padEnd(20)} ${changeMs.toFixed(3).padStart(20)} ms ${holdMs.toFixed(0).padStart(11)} ms`,
+  )
+  return changeMs
+}
+
+async function measure(run: () => Promise<void>) {
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  delay.enable()
+  const before = performance.eventLoopUtilization()
+  const startMs = performance.now()
+  await run()
+  const ms = performance.now() - startMs
+  const { active } = performance.eventLoopUtilization(before)
+  delay.disable()
+  return { ms, activeMs: active, holdMs: delay.max / 1e6 }
+}
+
+function userLogout(n: number): object {
+  const at = new Date().toISOString()
+  return { kind: 'user', user_id: userIdOf(n), at, all_sessions_at: at, type: 'slo' }
+}
+
+function sessionLogout(n: number): object {
+  const at = new Date().toISOString()
+  return {
+    kind: 'session',
+    session_id: sessionIdOf(n),
+    user_id: null,
+    at,
+    ended: true,
+    type: 'slo',
+  }
+}
+
+function event(change: object): string {
+  return `event: change\ndata: ${JSON.stringify(change)}\n\n`
+}
+
+/** Counts the connections that ended in the same turn of the event loop. */
+function countBatches(turnsOfEnds: number[]): Map<number, number> {
+  const batches = new Map<number, number>()
+  for (const each of turnsOfEnds) batches.set(each, (batches.get(each) ?? 0) + 1)
+  return batches
+}

@@ -1,0 +1,65 @@
+import type { LastLogoutClient } from './client.js'
+import { assertClaims } from './verified-claims.js'
+import type { WatchEnd } from './watch-review.js'
+
+/** Options of the adapters for live connections. */
+export interface LiveOptions {
+  /**
+   * With `onUnknown: 'deny'`: how long the revocation status may be unknown before the connection ends, in milliseconds.
+   * Default 60,000.
+   */
+  maxUnknownMs?: number
+}
+
+/** A connection that stays open, and whose token was verified. */
+interface LiveConnection extends LiveOptions {
+  claims: unknown
+  /** Aborts when the connection is closed. */
+  closed: AbortSignal
+  /** Ends the connection. */
+  end(outcome: WatchEnd['outcome']): void
+}
+
+/** Time after which a connection that the peer does not close is destroyed, in milliseconds. */
+const DESTROY_AFTER_MS = 2_000
+
+/**
+ * Checks the token of a connection, and ends the connection if the token is not accepted. Otherwise it watches the token
+ * until the connection is closed.
+ *
+ * @returns Whether the token is accepted, and the connection is still open.
+ * @throws `TypeError` if the claims are not verified claims.
+ */
+export async function protectConnection(
+  client: LastLogoutClient,
+  { claims, closed, end, maxUnknownMs }: LiveConnection,
+): Promise<boolean> {
+  const verified = assertClaims(claims, 'the argument', 'pass the verified claims of the token.')
+  const { allowed, outcome } = await client.check(verified)
+  if (closed.aborted) return false
+  if (!allowed) {
+    end(outcome === 'revoked' ? 'revoked' : 'unknown')
+    return false
+  }
+  client.watch(verified, {
+    signal: closed,
+    maxUnknownMs,
+    onRevoked: (watchEnd) => end(watchEnd.outcome),
+  })
+  return true
+}
+
+/** Returns a signal that aborts when the connection is closed. */
+export function signalOfClose(connection: {
+  once(event: 'close', listener: () => void): unknown
+}): AbortSignal {
+  const controller = new AbortController()
+  connection.once('close', () => controller.abort())
+  return controller.signal
+}
+
+/** Destroys a connection if it is not closed within two seconds. */
+export function destroyUnlessClosed(closed: AbortSignal, destroy: () => void): void {
+  const timer = setTimeout(destroy, DESTROY_AFTER_MS)
+  closed.addEventListener('abort', () => clearTimeout(timer))
+}

@@ -1,0 +1,76 @@
+import { schemeOfClaims } from './challenge-scheme.js'
+import type { LastLogoutClient } from './client.js'
+import {
+  destroyUnlessClosed,
+  type LiveOptions,
+  protectConnection,
+  signalOfClose,
+} from './live-connection.js'
+import { toRefusal } from './refusal.js'
+import type { WatchEnd } from './watch-review.js'
+
+/** The part of a `ServerResponse` of Node.js that is used. */
+interface ResponseLike {
+  readonly destroyed: boolean
+  writeHead(status: number, headers: Record<string, string>): unknown
+  end(body?: string): unknown
+  destroy(): unknown
+  on(event: 'error', listener: () => void): unknown
+  once(event: 'close', listener: () => void): unknown
+}
+
+/** An `EventSource` reconnects after this time, in milliseconds. */
+const RETRY_MS = 5_000
+
+/**
+ * Creates a function that checks the token of a request for Server-Sent Events, and ends the response when the token is
+ * revoked or expires. The client then reconnects, and the next check refuses the revoked token with 401, after which an
+ * `EventSource` does not reconnect. For an unknown revocation status, the response is an event stream that ends at once,
+ * because an `EventSource` does not reconnect after 503.
+ *
+ * @returns A function that takes the response and the verified claims. Its promise resolves to whether the request is
+ *   accepted. If it is not, the response is sent already. Without claims, the promise rejects with a `TypeError`.
+ * @example
+ * const protect = lastLogout(client)
+ * app.get('/events', auth(), async (req, res) => {
+ *   if (await protect(res, req.auth.payload)) sendEvents(res)
+ * })
+ * // Fastify: reply.hijack(), then protect(reply.raw, request.user)
+ */
+export function lastLogout(
+  client: LastLogoutClient,
+  options: LiveOptions = {},
+): (response: ResponseLike, claims: object) => Promise<boolean> {
+  return async (response, claims) => {
+    if (response.destroyed) return false
+    const closed = signalOfClose(response)
+    let isAccepted = false
+    const end = (outcome: WatchEnd['outcome']) => {
+      if (isAccepted) endStream(response, closed)
+      else refuse(response, outcome, claims)
+    }
+    isAccepted = await protectConnection(client, { ...options, claims, closed, end })
+    return isAccepted
+  }
+}
+
+function endStream(response: ResponseLike, closed: AbortSignal): void {
+  // Until the response is closed, the app can still write events, which then cause an error.
+  response.on('error', () => {})
+  response.end()
+  destroyUnlessClosed(closed, () => response.destroy())
+}
+
+function refuse(response: ResponseLike, outcome: WatchEnd['outcome'], claims: object): void {
+  const refusal =
+    outcome === 'revoked'
+      ? toRefusal({ allowed: false, outcome }, schemeOfClaims(claims as Record<string, unknown>))
+      : null
+  if (refusal === null) {
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+    response.end(`retry: ${RETRY_MS}\n\n`)
+    return
+  }
+  response.writeHead(refusal.status, { ...refusal.headers, 'content-type': 'application/json' })
+  response.end(JSON.stringify(refusal.body))
+}

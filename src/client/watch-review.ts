@@ -1,0 +1,154 @@
+import type { Instant } from '../rules/instant.js'
+import type { Policy } from '../rules/judge.js'
+import { callSafely } from './call-safely.js'
+import { type CheckContext, checkWithLookup, checkWithoutRequest, recheck } from './check.js'
+import type { Decision } from './decision.js'
+import type { FeedSubscriber } from './feed-subscriber.js'
+
+/** Why a connection must end. */
+export interface WatchEnd {
+  /**
+   * `revoked`: a logout revoked the token. `expired`: the token has expired (`exp`). `unknown`: with `onUnknown: 'deny'`,
+   * the revocation status has been unknown for `maxUnknownMs`.
+   */
+  outcome: 'revoked' | 'expired' | 'unknown'
+  reason: Decision['reason'] | 'expired'
+}
+
+/** Options of `watch`. */
+export interface WatchOptions {
+  /** Ends the watch when it aborts, for example because the connection is closed. */
+  signal?: AbortSignal | undefined
+  /** Called at most once, when the connection must end. `onError` receives the errors that it throws. */
+  onRevoked: (end: WatchEnd) => unknown
+  /**
+   * With `onUnknown: 'deny'`: how long the revocation status may be unknown before the connection must end, in
+   * milliseconds. Default 60,000.
+   */
+  maxUnknownMs?: number | undefined
+}
+
+/** A watched token. */
+export interface Watch {
+  claims: object
+  subject: string | null
+  sessionId: string | null
+  expiresAt: Instant | null
+  maxUnknownMs: number
+  onRevoked: WatchOptions['onRevoked']
+  startedAtMs: number
+  /** Whether a check has accepted the token. */
+  isAccepted: boolean
+  /** When the next request for the token may be sent; `Infinity` during a request. */
+  nextRequestAtMs: number
+  stop(): void
+}
+
+/** Dependencies of a review. */
+export type WatchContext = CheckContext & { feed: FeedSubscriber }
+
+/** The list of watches that a review updates. */
+interface ReviewHooks {
+  isWatched(watch: Watch): boolean
+  onAccepted(watch: Watch): void
+  onEnd(watch: Watch): void
+}
+
+/** Reviews watched tokens. */
+interface WatchReview {
+  /** Judges a token again, and ends its watch if necessary. Returns whether the watch has ended. */
+  run(watch: Watch): boolean
+  /** Reads the freshness and the policy of the feed. */
+  updateFeed(): { isPolicyNew: boolean }
+  isUnknownTooLong(watch: Watch): boolean
+  /** Ends a watch for which there will be no more data. */
+  endStale(watch: Watch): void
+}
+
+const EXPIRED: WatchEnd = { outcome: 'expired', reason: 'expired' }
+
+/**
+ * Creates a review. Until a check accepts a token, each review checks the token, with a request if the cache is not
+ * sufficient. From then on, the feed delivers every logout that can revoke the token.
+ */
+export function createWatchReview(
+  context: WatchContext,
+  retryIntervalMs: number,
+  { isWatched, onAccepted, onEnd }: ReviewHooks,
+): WatchReview {
+  const { settings } = context
+  const canEndUnknown = settings.onUnknown === 'deny' && settings.mode === 'enforce'
+  const feedState = createFeedState(context)
+
+  function run(watch: Watch): boolean {
+    if (!isWatched(watch)) return false
+    const judge = watch.isAccepted ? recheck : checkWithoutRequest
+    const decision = judge(context, watch.claims)
+    const needsRequest = decision.reason === 'lookup_needed'
+    if (needsRequest && performance.now() >= watch.nextRequestAtMs) void request(watch)
+    return apply(watch, decision)
+  }
+
+  async function request(watch: Watch): Promise<void> {
+    watch.nextRequestAtMs = Number.POSITIVE_INFINITY
+    const decision = await checkWithLookup(context, watch.claims)
+    watch.nextRequestAtMs = performance.now() + retryIntervalMs
+    if (isWatched(watch)) apply(watch, decision)
+  }
+
+  function apply(watch: Watch, decision: Decision): boolean {
+    if (decision.outcome === 'accepted') {
+      watch.isAccepted = true
+      onAccepted(watch)
+    }
+    const end = endOf(watch, decision, isUnknownTooLong)
+    if (end === null) return false
+    onEnd(watch)
+    if (end !== EXPIRED) settings.onDecision?.(decision, watch.claims as Record<string, unknown>)
+    if (settings.mode === 'enforce') callSafely(() => watch.onRevoked(end), settings.onError)
+    return true
+  }
+
+  function isUnknownTooLong({ isAccepted, startedAtMs, maxUnknownMs }: Watch): boolean {
+    if (!canEndUnknown) return false
+    const unknownMs = isAccepted ? feedState.staleMs() : performance.now() - startedAtMs
+    return unknownMs >= maxUnknownMs
+  }
+
+  return {
+    run,
+    isUnknownTooLong,
+    updateFeed: feedState.update,
+    endStale({ onRevoked }) {
+      const end: WatchEnd = { outcome: 'unknown', reason: 'stale' }
+      if (canEndUnknown) callSafely(() => onRevoked(end), settings.onError)
+    },
+  }
+}
+
+/** Returns why a connection must end; `null` if it must not. */
+function endOf(
+  watch: Watch,
+  { outcome, reason }: Decision,
+  isUnknownTooLong: (watch: Watch) => boolean,
+): WatchEnd | null {
+  if (outcome === 'revoked') return { outcome, reason }
+  if (watch.expiresAt !== null && watch.expiresAt <= Date.now()) return EXPIRED
+  return outcome === 'unknown' && isUnknownTooLong(watch) ? { outcome, reason } : null
+}
+
+/** Tracks for how long the data of the feed has been stale, and its policy. */
+function createFeedState({ feed, isFeedStale }: WatchContext) {
+  let staleSinceMs: number | null = null
+  let policy: Policy | undefined
+  return {
+    update(): { isPolicyNew: boolean } {
+      const freshness = feed.freshness()
+      staleSinceMs = isFeedStale(freshness) ? (staleSinceMs ?? performance.now()) : null
+      const previous = policy
+      policy = freshness?.policy ?? previous
+      return { isPolicyNew: policy !== previous && previous !== undefined }
+    },
+    staleMs: (): number => (staleSinceMs === null ? 0 : performance.now() - staleSinceMs),
+  }
+}

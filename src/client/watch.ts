@@ -1,0 +1,159 @@
+import { readNumericDate } from '../rules/instant.js'
+import { readToken } from '../rules/token.js'
+import type { ReceivedChange } from './feed-events.js'
+import { BATCH_LIMITS, type BatchLimits, createReviewQueue } from './review-queue.js'
+import { createWatchIndex, type WatchIndex } from './watch-index.js'
+import {
+  createWatchReview,
+  type Watch,
+  type WatchContext,
+  type WatchOptions,
+} from './watch-review.js'
+
+/** Intervals that are not options. Times in milliseconds. */
+export interface WatchLimits extends BatchLimits {
+  /** How often tokens that have expired, are not accepted yet, or are unknown for too long are reviewed. */
+  reviewIntervalMs: number
+  /** How long after a request without a usable response the next request for the same token is sent. */
+  retryIntervalMs: number
+}
+
+const WATCH_LIMITS: WatchLimits = {
+  ...BATCH_LIMITS,
+  reviewIntervalMs: 1_000,
+  retryIntervalMs: 5_000,
+}
+
+const DEFAULT_MAX_UNKNOWN_MS = 60_000
+
+/** Watches the tokens of connections. */
+export interface Watcher {
+  /** Begins a watch. Returns a function that ends it. */
+  watch(claims: object, options: WatchOptions): () => void
+  /** Reviews the tokens that a change can revoke. The cache must already contain the change. */
+  applyChange(change: ReceivedChange): void
+  /** Ends all watches without a call of `onRevoked`. */
+  close(): void
+}
+
+/**
+ * Creates a watcher.
+ *
+ * A change of a user or of a session concerns only the tokens of that user or session, which an index finds. The floor, a
+ * change of a forgotten person (whose row contains hashes instead of ids) and a new policy can concern every token: all
+ * tokens are then reviewed in batches. An interval reviews expired tokens, tokens that are not accepted yet, and the
+ * tokens whose revocation status has been unknown for too long.
+ */
+export function createWatcher(context: WatchContext, limits: Partial<WatchLimits> = {}): Watcher {
+  const { reviewIntervalMs, retryIntervalMs, ...batchLimits } = { ...WATCH_LIMITS, ...limits }
+  const index = createWatchIndex<Watch>()
+  const undecided = new Set<Watch>()
+  const review = createWatchReview(context, retryIntervalMs, {
+    isWatched: index.has,
+    onAccepted: (watch) => undecided.delete(watch),
+    onEnd: (watch) => watch.stop(),
+  })
+  const queue = createReviewQueue(review.run, batchLimits)
+  let timer: ReturnType<typeof setInterval> | undefined
+  let isClosed = false
+
+  function reviewDue(): void {
+    if (review.updateFeed().isPolicyNew) queue.add(index.all())
+    queue.add(index.expiredBy(Date.now()))
+    queue.add(undecided)
+    queue.add([...index.all()].filter(review.isUnknownTooLong))
+  }
+
+  function add(watch: Watch): void {
+    index.add(watch)
+    undecided.add(watch)
+    timer ??= startInterval(reviewDue, reviewIntervalMs)
+    // Not at once: the caller has not received the function that ends the watch yet.
+    queueMicrotask(() => review.run(watch))
+  }
+
+  function remove(watch: Watch): void {
+    index.delete(watch)
+    undecided.delete(watch)
+    if (index.size > 0) return
+    clearInterval(timer)
+    timer = undefined
+  }
+
+  return {
+    watch(claims, options) {
+      assertWatchable(claims, options)
+      context.feed.start()
+      const watch = createWatch(context, claims, options, remove)
+      if (options.signal?.aborted === true) return watch.stop
+      // A closed client receives no logouts. An error would end the process of an app that is shutting down.
+      if (isClosed) queueMicrotask(() => review.endStale(watch))
+      else add(watch)
+      return watch.stop
+    },
+    applyChange(change) {
+      const watches = concernedBy(change, index)
+      // A load can contain many changes that concern all watches. The queue reviews each watch once.
+      if (watches === index.all() || watches.size > batchLimits.maxBatchSize) queue.add(watches)
+      else for (const watch of watches) review.run(watch)
+    },
+    close() {
+      isClosed = true
+      queue.close()
+      for (const watch of index.all()) watch.stop()
+    },
+  }
+}
+
+/** Returns the watches that a change can end. */
+function concernedBy(change: ReceivedChange, index: WatchIndex<Watch>): ReadonlySet<Watch> {
+  if (change.kind === 'user') return index.ofUser(change.userId)
+  return change.kind === 'session' ? index.ofSession(change.sessionId) : index.all()
+}
+
+function assertWatchable(claims: unknown, options: Partial<WatchOptions> | undefined): void {
+  if (typeof claims !== 'object' || claims === null) {
+    throw new TypeError('client.watch: claims must be the verified claims of a token')
+  }
+  if (typeof options?.onRevoked !== 'function') {
+    throw new TypeError('client.watch: onRevoked must be a function that ends the connection')
+  }
+  const { maxUnknownMs = DEFAULT_MAX_UNKNOWN_MS } = options
+  if (!(maxUnknownMs >= 0)) {
+    throw new TypeError('client.watch: maxUnknownMs must be a number of milliseconds, 0 or more')
+  }
+}
+
+/** Creates a watch whose function `stop` calls `remove`. */
+function createWatch(
+  { names }: WatchContext,
+  claims: object,
+  { signal, onRevoked, maxUnknownMs = DEFAULT_MAX_UNKNOWN_MS }: WatchOptions,
+  remove: (watch: Watch) => void,
+): Watch {
+  const { subject, sessionId } = readToken(claims as Record<string, unknown>, names)
+  const watch: Watch = {
+    claims,
+    subject,
+    sessionId,
+    expiresAt: readNumericDate((claims as { exp?: unknown }).exp),
+    maxUnknownMs,
+    onRevoked,
+    startedAtMs: performance.now(),
+    isAccepted: false,
+    nextRequestAtMs: 0,
+    stop() {
+      signal?.removeEventListener('abort', watch.stop)
+      remove(watch)
+    },
+  }
+  signal?.addEventListener('abort', watch.stop)
+  return watch
+}
+
+function startInterval(run: () => void, intervalMs: number): ReturnType<typeof setInterval> {
+  const timer = setInterval(run, intervalMs)
+  // In browsers and jsdom, a timer is a number, and does not keep a process running.
+  if (typeof timer === 'object') timer.unref()
+  return timer
+}

@@ -1,0 +1,57 @@
+import type { ServerResponse } from 'node:http'
+import { onTestFinished } from 'vitest'
+import type { LastLogoutClient } from '../../src/client/index.js'
+import { openClient } from './client.js'
+import { event, freshness, openScriptedFeed } from './scripted-feed.js'
+
+const STALE_LAG_MS = 600_000
+
+/** A client with `onUnknown: 'deny'`, and the change feed that it reads. */
+export interface ControlledFeed {
+  client: LastLogoutClient
+  /** Sends a logout of the session, or of all sessions of the user. */
+  logOut(userId: string, sessionId?: string): void
+  /** Sends that the data is stale, or that it is fresh. A client of stale data returns `unknown`. */
+  setStale(isStale: boolean): void
+}
+
+/** Opens a change feed until the test ends. The test decides what the feed sends. */
+export async function openControlledFeed(): Promise<ControlledFeed> {
+  const responses = new Set<ServerResponse>()
+  let lagMs = 0
+  const freshnessEvent = () => event('freshness', freshness(Date.now(), { lag_ms: lagMs }), 'f.1')
+  const feed = await openScriptedFeed((response) => {
+    responses.add(response)
+    response.write(freshnessEvent())
+  })
+  const client = openClient(feed.url)
+  onTestFinished(async () => {
+    await client.close()
+    await feed.close()
+  })
+  await client.ready()
+  const send = (text: string) => {
+    for (const response of responses) response.write(text)
+  }
+  return {
+    client,
+    logOut(user_id, session_id) {
+      const at = new Date().toISOString()
+      const change =
+        session_id === undefined
+          ? { kind: 'user', user_id, at, all_sessions_at: at, type: 'slo' }
+          : { kind: 'session', session_id, user_id, at, ended: true, type: 'slo' }
+      send(event('change', change))
+    },
+    setStale(isStale) {
+      lagMs = isStale ? STALE_LAG_MS : 0
+      send(freshnessEvent())
+    },
+  }
+}
+
+/** Returns the claims of a token that was issued a minute ago, and that expires in an hour. */
+export function liveClaims(sub: string, claims: object = {}): object {
+  const now = Math.floor(Date.now() / 1000)
+  return { sub, iat: now - 60, exp: now + 3_600, ...claims }
+}

@@ -1,0 +1,47 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { createUtf8Decoder } from '../../src/client/utf8-decoder.js'
+
+function cut(bytes: Uint8Array, lengths: number[]): Uint8Array[] {
+  const pieces: Uint8Array[] = []
+  let begin = 0
+  for (const length of lengths) {
+    pieces.push(bytes.subarray(begin, begin + length))
+    begin += length
+  }
+  return [...pieces, bytes.subarray(begin)]
+}
+
+const decodeAll = (pieces: Uint8Array[]) => pieces.map(createUtf8Decoder()).join('')
+
+test('the decoder returns the text, wherever the bytes are cut', () => {
+  const text = fc.string({
+    unit: fc.constantFrom('a', '\n', 'é', '€', '😀', '\uFEFF'),
+    maxLength: 30,
+  })
+  fc.assert(
+    fc.property(text, fc.array(fc.nat(5), { maxLength: 40 }), (given, lengths) => {
+      const bytes = new TextEncoder().encode(given)
+      expect(decodeAll(cut(bytes, lengths))).toBe(new TextDecoder().decode(bytes))
+    }),
+  )
+})
+
+test('the decoder returns every complete character at once', () => {
+  const decode = createUtf8Decoder()
+  expect(['é', '€', '😀', 'a'].map((text) => decode(new TextEncoder().encode(text)))).toEqual([
+    'é',
+    '€',
+    '😀',
+    'a',
+  ])
+})
+
+test('the decoder replaces bytes that are not UTF-8, and continues', () => {
+  const malformed = [
+    Uint8Array.of(0x80, 0x80, 0x80, 0x80, 0x80),
+    Uint8Array.of(0xff),
+    Uint8Array.of(0x61),
+  ]
+  expect(decodeAll(malformed)).toMatch(/^\uFFFD+a$/)
+})

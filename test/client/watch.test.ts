@@ -1,0 +1,332 @@
+import { createHmac } from 'node:crypto'
+import { afterEach, expect, test, vi } from 'vitest'
+import { createClaimReport } from '../../src/client/claim-report.js'
+import type { Decision } from '../../src/client/decision.js'
+import type { ReceivedChange } from '../../src/client/feed-events.js'
+import type { FeedSubscriber } from '../../src/client/feed-subscriber.js'
+import { type Freshness, withAge } from '../../src/client/freshness.js'
+import { createLogoutCache } from '../../src/client/logout-cache.js'
+import type { LookupResult } from '../../src/client/lookup.js'
+import { type LastLogoutClientOptions, readOptions } from '../../src/client/options.js'
+import { createOutageReport } from '../../src/client/outage-report.js'
+import { createWatcher, type Watcher, type WatchLimits } from '../../src/client/watch.js'
+import type { WatchEnd, WatchOptions } from '../../src/client/watch-review.js'
+import type { Policy } from '../../src/rules/judge.js'
+import { claimNames } from '../../src/rules/token.js'
+
+const SESSION = 'https://last-logout/session_id'
+const LOGIN_SECONDS = Math.floor(Date.now() / 1000) - 60
+const LATER = Date.now()
+const LIMITS: Partial<WatchLimits> = { reviewIntervalMs: 5, retryIntervalMs: 5 }
+
+const claimsOf = (sub: string, claims: object = {}) => ({ sub, iat: LOGIN_SECONDS, ...claims })
+const userLogout = (userId: string): ReceivedChange => ({
+  kind: 'user',
+  userId,
+  at: LATER,
+  allSessionsAt: LATER,
+})
+const sessionLogout = (sessionId: string): ReceivedChange => ({
+  kind: 'session',
+  sessionId,
+  userId: null,
+  at: LATER,
+  ended: true,
+})
+const FLOOR: ReceivedChange = { kind: 'floor', at: LATER }
+
+let watcher: Watcher
+afterEach(() => watcher.close())
+
+/** Opens a watcher beside a feed and a lookup whose state the test sets. */
+function open(options: Partial<LastLogoutClientOptions> = {}, limits: Partial<WatchLimits> = {}) {
+  const decisions: Decision[] = []
+  const errors: unknown[] = []
+  const settings = readOptions({
+    url: 'http://127.0.0.1',
+    apiKey: 'unused',
+    onUnknown: 'deny',
+    onDecision: (decision) => decisions.push(decision),
+    onError: (error) => errors.push(error),
+    ...options,
+  })
+  const state = {
+    ageMs: 0,
+    policy: 'session' as Policy,
+    isLoaded: true,
+    completeSince: 0,
+    fetchLogouts: (): Promise<LookupResult> => Promise.reject(new Error('not expected')),
+  }
+  const freshness = (): Freshness =>
+    withAge({ asOf: LATER, lagMs: 0, policy: state.policy }, () => state.ageMs)
+  const feed: FeedSubscriber = {
+    start: () => {},
+    freshness: () => (state.isLoaded ? freshness() : null),
+    completeSince: () => state.completeSince,
+    ready: async () => {},
+    close: async () => {},
+  }
+  const cache = createLogoutCache()
+  watcher = createWatcher(
+    {
+      settings,
+      names: claimNames(),
+      reportClaims: createClaimReport(undefined),
+      lookup: { cached: () => undefined, fetch: () => state.fetchLogouts() },
+      lookupOutage: createOutageReport(undefined, { wall: Date.now }),
+      isLookupStale: () => false,
+      isFeedStale: (stated) => stated === null || stated.ageMs() > settings.maxStalenessMs,
+      cache,
+      feed,
+      firstLoad: null,
+    },
+    { ...LIMITS, ...limits },
+  )
+  const receive = (change: ReceivedChange) => {
+    if (cache.merge(change)) watcher.applyChange(change)
+  }
+  const watch = (claims: object, watchOptions: Partial<WatchOptions> = {}) => {
+    const ends: WatchEnd[] = []
+    const stop = watcher.watch(claims, { onRevoked: (end) => ends.push(end), ...watchOptions })
+    return { ends, stop }
+  }
+  return { state, freshness, receive, watch, decisions, errors }
+}
+
+const settled = () => new Promise((resolve) => setTimeout(resolve, 30))
+
+test('a logout ends the connections of its user at once, and no others', async () => {
+  const { receive, watch, decisions } = open()
+  const [first, second, other] = ['auth0|1', 'auth0|1', 'auth0|2'].map((sub) =>
+    watch(claimsOf(sub)),
+  )
+  await settled()
+  receive(userLogout('auth0|1'))
+  const end = { outcome: 'revoked', reason: 'all_sessions_logout' }
+  expect([first?.ends, second?.ends, other?.ends]).toEqual([[end], [end], []])
+  expect(decisions).toMatchObject([{ outcome: 'revoked' }, { outcome: 'revoked' }])
+})
+
+test('the end of a session ends the connections of this session only', async () => {
+  const { receive, watch } = open()
+  const phone = watch(claimsOf('auth0|1', { [SESSION]: 'phone' }))
+  const laptop = watch(claimsOf('auth0|1', { sid: 'laptop' }))
+  await settled()
+  receive(sessionLogout('phone'))
+  expect(phone.ends).toEqual([{ outcome: 'revoked', reason: 'session_ended' }])
+  expect(laptop.ends).toEqual([])
+})
+
+test('a logout before the login ends no connection', async () => {
+  const { receive, watch } = open()
+  const { ends } = watch(claimsOf('auth0|1', { iat: Math.floor(LATER / 1000) + 60 }))
+  receive(userLogout('auth0|1'))
+  await settled()
+  expect(ends).toEqual([])
+})
+
+test('a token that is already revoked ends its connection after `watch` has returned', async () => {
+  const { receive, watch } = open()
+  receive(userLogout('auth0|1'))
+  const { ends } = watch(claimsOf('auth0|1'))
+  expect(ends).toEqual([])
+  await expect.poll(() => ends).toEqual([{ outcome: 'revoked', reason: 'all_sessions_logout' }])
+})
+
+test('a connection is ended once, although several logouts revoke its token', async () => {
+  const { receive, watch } = open()
+  const { ends } = watch(claimsOf('auth0|1', { sid: 'S1' }))
+  await settled()
+  for (const change of [sessionLogout('S1'), userLogout('auth0|1'), FLOOR]) receive(change)
+  await settled()
+  expect(ends).toHaveLength(1)
+})
+
+test('a watch that was stopped, or whose signal has aborted, ends no connection', async () => {
+  const { receive, watch } = open()
+  const [stopped, controller] = [watch(claimsOf('auth0|1')), new AbortController()]
+  const aborted = watch(claimsOf('auth0|1'), { signal: controller.signal })
+  const never = watch(claimsOf('auth0|1'), { signal: AbortSignal.abort() })
+  await settled()
+  stopped.stop()
+  controller.abort()
+  receive(userLogout('auth0|1'))
+  await settled()
+  expect([stopped.ends, aborted.ends, never.ends]).toEqual([[], [], []])
+})
+
+test('the floor ends the connections of all users in batches, with a pause after each batch', async () => {
+  const { receive, watch } = open(
+    {},
+    { maxBatchSize: 10, maxBatchMs: 1_000, minPauseMs: 1, maxPauseMs: 3 },
+  )
+  const turns = new Map<number, number>()
+  let turn = 0
+  const counting = setInterval(() => turn++, 1)
+  for (let n = 0; n < 45; n++) {
+    watch(claimsOf(`auth0|${n}`), { onRevoked: () => turns.set(turn, (turns.get(turn) ?? 0) + 1) })
+  }
+  watch({ sub: 'app@clients' }, { onRevoked: () => turns.set(-1, 1) })
+  await settled()
+  receive(FLOOR)
+  expect(turns.size).toBe(0)
+  const ended = () => [...turns.values()].reduce((sum, count) => sum + count, 0)
+  await expect.poll(ended).toBe(45)
+  clearInterval(counting)
+  expect(Math.max(...turns.values())).toBeLessThanOrEqual(10)
+  expect(turns.has(-1)).toBe(false)
+})
+
+test('a logout of one user ends a connection at once while the floor ends others in batches', async () => {
+  const { receive, watch } = open({}, { maxBatchSize: 1, minPauseMs: 60_000, maxPauseMs: 60_000 })
+  const ends = [1, 2, 3].map((n) => watch(claimsOf(`auth0|${n}`)).ends)
+  await settled()
+  receive(FLOOR)
+  await expect.poll(() => ends[0]).toHaveLength(1)
+  receive(userLogout('auth0|3'))
+  expect(ends.map(({ length }) => length)).toEqual([1, 0, 1])
+})
+
+test('a logout of a forgotten person ends the connections of that person', async () => {
+  const { receive, watch } = open()
+  const [forgotten, other] = [watch(claimsOf('auth0|1')), watch(claimsOf('auth0|2'))]
+  await settled()
+  const userHash = createHmac('sha256', 'K').update('auth0|1').digest('hex')
+  receive({ kind: 'forgotten_user', key: 'K', userHash, at: LATER, allSessionsAt: LATER })
+  await expect.poll(() => forgotten.ends).toHaveLength(1)
+  expect(other.ends).toEqual([])
+})
+
+test('a new policy ends the connections that only this policy revokes', async () => {
+  const { state, receive, watch } = open()
+  const laptop = watch(claimsOf('auth0|1', { sid: 'laptop' }))
+  await settled()
+  receive({ kind: 'user', userId: 'auth0|1', at: LATER, allSessionsAt: null })
+  await settled()
+  expect(laptop.ends).toEqual([])
+  state.policy = 'user'
+  await expect.poll(() => laptop.ends).toEqual([{ outcome: 'revoked', reason: 'user_logout' }])
+})
+
+test('the connection of a token that expires is ended', async () => {
+  const { watch } = open()
+  const { ends } = watch(claimsOf('auth0|1', { exp: Date.now() / 1000 + 0.05 }))
+  const machine = watch({ sub: 'app@clients', exp: Date.now() / 1000 + 0.05 })
+  const later = watch(claimsOf('auth0|1', { exp: Date.now() / 1000 + 60 }))
+  await expect.poll(() => ends).toEqual([{ outcome: 'expired', reason: 'expired' }])
+  await expect.poll(() => machine.ends).toHaveLength(1)
+  expect(later.ends).toEqual([])
+})
+
+test('with `deny`, a connection ends after the feed was stale for `maxUnknownMs`, not before', async () => {
+  const { state, watch } = open()
+  const [short, long] = [watch(claimsOf('1'), { maxUnknownMs: 40 }), watch(claimsOf('2'))]
+  await settled()
+  state.ageMs = 400_000
+  await settled()
+  state.ageMs = 0
+  await settled()
+  expect(short.ends).toEqual([])
+  state.ageMs = 400_000
+  await expect.poll(() => short.ends).toEqual([{ outcome: 'unknown', reason: 'stale' }])
+  expect(long.ends).toEqual([])
+})
+
+test.each([{ onUnknown: 'allow' as const }, { mode: 'observe' as const }])(
+  'with %o, a connection whose revocation status is unknown stays open',
+  async (options) => {
+    const { state, watch } = open(options)
+    const { ends } = watch(claimsOf('auth0|1'), { maxUnknownMs: 0 })
+    state.isLoaded = false
+    await settled()
+    expect(ends).toEqual([])
+  },
+)
+
+test('a token that was watched before the first load is judged after it', async () => {
+  const { state, receive, watch } = open()
+  state.isLoaded = false
+  state.completeSince = Number.POSITIVE_INFINITY
+  const [revoked, accepted] = [watch(claimsOf('auth0|1')), watch(claimsOf('auth0|2'))]
+  await settled()
+  receive({ kind: 'user', userId: 'auth0|1', at: LOGIN_SECONDS * 1000, allSessionsAt: null })
+  Object.assign(state, { isLoaded: true, completeSince: 0 })
+  await expect.poll(() => revoked.ends).toHaveLength(1)
+  expect(accepted.ends).toEqual([])
+})
+
+test('a token for which the cache is not sufficient is checked by a request, which is repeated until it succeeds', async () => {
+  const { state, freshness, receive, watch } = open()
+  state.completeSince = LATER
+  const logout = { at: LATER, allSessionsAt: LATER }
+  const found = {
+    knownLogouts: { user: logout, session: null, floorAt: null },
+    freshness: freshness(),
+  }
+  const fetchLogouts = vi
+    .spyOn(state, 'fetchLogouts')
+    .mockRejectedValueOnce(new Error('unavailable'))
+    .mockResolvedValueOnce(found)
+  const { ends } = watch(claimsOf('auth0|1'))
+  await expect.poll(() => ends).toHaveLength(1)
+  expect(fetchLogouts).toHaveBeenCalledTimes(2)
+
+  fetchLogouts.mockResolvedValue({ ...found, knownLogouts: { ...found.knownLogouts, user: null } })
+  const other = watch(claimsOf('auth0|2'))
+  await settled()
+  expect(fetchLogouts).toHaveBeenCalledTimes(3)
+  receive(userLogout('auth0|2'))
+  expect(other.ends).toHaveLength(1)
+})
+
+test('with `observe`, a logout is reported once, and ends no connection', async () => {
+  const { receive, watch, decisions } = open({ mode: 'observe' })
+  const { ends } = watch(claimsOf('auth0|1'))
+  await settled()
+  receive(userLogout('auth0|1'))
+  receive(FLOOR)
+  await settled()
+  expect(decisions).toMatchObject([{ outcome: 'revoked', allowed: true }])
+  expect(ends).toEqual([])
+})
+
+test('an error or a rejection of `onRevoked` is reported to `onError`, and ends no other watch', async () => {
+  const { receive, watch, errors } = open()
+  const fails = (message: string) => () => {
+    throw new Error(message)
+  }
+  watch(claimsOf('auth0|1'), { onRevoked: fails('thrown') })
+  watch(claimsOf('auth0|1'), { onRevoked: async () => fails('rejected')() })
+  const { ends } = watch(claimsOf('auth0|1'))
+  await settled()
+  receive(userLogout('auth0|1'))
+  await settled()
+  expect(ends).toHaveLength(1)
+  expect(errors).toMatchObject([{ message: 'thrown' }, { message: 'rejected' }])
+})
+
+test.each<[string, unknown, unknown]>([
+  ['claims', undefined, { onRevoked: () => {} }],
+  ['onRevoked', {}, undefined],
+  ['onRevoked', {}, {}],
+  ['maxUnknownMs', {}, { onRevoked: () => {}, maxUnknownMs: Number.NaN }],
+])('an invalid argument is a TypeError that names %s', (name, claims, options) => {
+  open()
+  expect(() => watcher.watch(claims as object, options as WatchOptions)).toThrow(
+    expect.objectContaining({ name: 'TypeError', message: expect.stringContaining(name) }),
+  )
+})
+
+test.each([
+  ['deny' as const, [{ outcome: 'unknown', reason: 'stale' }]],
+  ['allow' as const, []],
+])(
+  'after the client was closed, with `%s`, the ends of a new watch are %j',
+  async (onUnknown, expected) => {
+    const { watch } = open({ onUnknown })
+    watcher.close()
+    const { ends } = watch(claimsOf('auth0|1'))
+    await settled()
+    expect(ends).toEqual(expected)
+  },
+)

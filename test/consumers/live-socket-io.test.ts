@@ -1,0 +1,152 @@
+import { createServer } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { beforeEach, expect, onTestFinished, test } from 'vitest'
+import { lastLogout } from '../../src/client/socket-io.js'
+import { type ControlledFeed, liveClaims, openControlledFeed } from '../_support/controlled-feed.js'
+import { requireInstalled } from '../_support/installed.js'
+import { openLoopback } from '../_support/loopback.js'
+import { WAIT } from '../_support/wait.js'
+
+const { Server } = requireInstalled('socket.io')
+const { io } = requireInstalled('socket.io-client')
+
+/** The part of a socket of the server that the tests use. */
+interface ServerSocket {
+  data: { claims?: object }
+  handshake: { auth: { claims?: object } }
+  recovered: boolean
+  conn: { close(): void }
+  emit(event: string, ...data: unknown[]): boolean
+  disconnect(close: true): unknown
+  once(event: string, listener: () => void): unknown
+  on(event: string, listener: (text: string) => void): unknown
+}
+
+let feed: ControlledFeed
+beforeEach(async () => {
+  feed = await openControlledFeed()
+})
+
+/** Opens a server. Verifying a signature is not what these tests are about: clients send claims instead of a token. */
+async function openServer({
+  maxUnknownMs,
+  ...options
+}: {
+  maxUnknownMs?: number
+  connectionStateRecovery?: object
+} = {}) {
+  const http = createServer()
+  const server = new Server(http, options)
+  const connected: ServerSocket[] = []
+  const received: string[] = []
+  server.use((socket: ServerSocket, next: () => void) => {
+    Object.assign(socket.data, { claims: socket.handshake.auth.claims })
+    next()
+  })
+  const getClaims = (socket: ServerSocket) => socket.data.claims
+  lastLogout<ServerSocket>(feed.client, { getClaims, ...(maxUnknownMs && { maxUnknownMs }) })(
+    server,
+  )
+  server.on('connection', (socket: ServerSocket) => {
+    connected.push(socket)
+    socket.emit('greeting')
+    socket.on('message', (text) => received.push(text))
+  })
+  const { url, close } = await openLoopback(http)
+  onTestFinished(async () => {
+    await server.close()
+    await close().catch(() => {})
+  })
+  return { url, connected, received }
+}
+
+/** Connects with the client of Socket.IO, and records what happens. */
+function connect(url: string, claims: object) {
+  const socket = io(url, { auth: { claims }, reconnectionDelay: 300, reconnectionDelayMax: 300 })
+  const events: string[] = []
+  socket.on('connect', () => events.push(socket.recovered ? 'recovered' : 'connect'))
+  socket.on('connect_error', (error: { data?: { error: string } }) => {
+    events.push(`connect_error ${error.data?.error}`)
+  })
+  socket.on('last-logout', ({ outcome }: { outcome: string }) => events.push(outcome))
+  socket.on('greeting', () => events.push('greeting'))
+  socket.on('disconnect', (reason: string) => events.push(reason))
+  onTestFinished(() => socket.disconnect())
+  return { socket, events }
+}
+
+test('a logout disconnects the clients of its session, which do not reconnect', async () => {
+  const { url, connected, received } = await openServer()
+  const phone = connect(url, liveClaims('auth0|1', { sid: 'phone' }))
+  const laptop = connect(url, liveClaims('auth0|1', { sid: 'laptop' }))
+  await expect.poll(() => connected, WAIT).toHaveLength(2)
+  feed.logOut('auth0|1', 'phone')
+  const ended = ['connect', 'greeting', 'revoked', 'io server disconnect']
+  await expect.poll(() => phone.events, WAIT).toEqual(ended)
+  await sleep(500)
+  expect([phone.events, phone.socket.active]).toEqual([ended, false])
+  laptop.socket.emit('message', 'hello')
+  await expect.poll(() => received, WAIT).toEqual(['hello'])
+
+  phone.socket.connect()
+  await expect.poll(() => phone.events, WAIT).toEqual([...ended, 'connect_error invalid_token'])
+  await sleep(500)
+  expect([phone.socket.active, connected.length]).toEqual([false, 2])
+})
+
+test('a client that recovers its connection after the logout is disconnected before it receives anything', async () => {
+  const { url, connected } = await openServer({ connectionStateRecovery: {} })
+  const { socket, events } = connect(url, liveClaims('auth0|1'))
+  await expect.poll(() => events, WAIT).toEqual(['connect', 'greeting'])
+  // The connection breaks. It reconnects after the logout.
+  const disconnected = new Promise<void>((resolve) => connected[0]?.once('disconnect', resolve))
+  socket.io.engine.close()
+  await disconnected
+  feed.logOut('auth0|1')
+  await expect.poll(() => connected.length, WAIT).toBe(2)
+  expect(connected[1]?.recovered).toBe(true)
+  await expect.poll(() => events.slice(-2), WAIT).toEqual(['revoked', 'io server disconnect'])
+  expect(events.filter((event) => event === 'greeting')).toHaveLength(1)
+  expect(socket.active).toBe(false)
+})
+
+test('a recovered connection whose token is accepted is watched as before', async () => {
+  const { url, connected } = await openServer({ connectionStateRecovery: {} })
+  const { socket, events } = connect(url, liveClaims('auth0|1'))
+  await expect.poll(() => connected.length, WAIT).toBe(1)
+  socket.io.engine.close()
+  await expect.poll(() => connected.length, WAIT).toBe(2)
+  feed.logOut('auth0|1')
+  await expect.poll(() => events.slice(-2), WAIT).toEqual(['revoked', 'io server disconnect'])
+})
+
+test('a token that expires disconnects its client, which receives the reason', async () => {
+  const { url } = await openServer()
+  const { socket, events } = connect(url, liveClaims('auth0|1', { exp: Date.now() / 1000 + 1 }))
+  await expect.poll(() => events.slice(-2), WAIT).toEqual(['expired', 'io server disconnect'])
+  expect(socket.active).toBe(false)
+})
+
+test('while the revocation status is unknown, the client reconnects by itself, and then continues', async () => {
+  const { url, connected, received } = await openServer({ maxUnknownMs: 100 })
+  const { socket, events } = connect(url, liveClaims('auth0|1'))
+  await expect.poll(() => connected.length, WAIT).toBe(1)
+  feed.setStale(true)
+  await expect.poll(() => events, WAIT).toEqual(['connect', 'greeting', 'transport close'])
+  expect(socket.active).toBe(true)
+  // The next attempt is refused, and the one after it is accepted.
+  await new Promise((resolve) => socket.io.once('open', resolve))
+  await new Promise((resolve) => socket.io.once('close', resolve))
+  expect(connected).toHaveLength(1)
+  feed.setStale(false)
+  await expect.poll(() => connected.length, WAIT).toBe(2)
+  socket.emit('message', 'again')
+  await expect.poll(() => received, WAIT).toEqual(['again'])
+})
+
+test('a client without verified claims is refused', async () => {
+  const { url, connected } = await openServer()
+  const { events } = connect(url, undefined as never)
+  await expect.poll(() => events, WAIT).toEqual(['connect_error undefined'])
+  expect(connected).toEqual([])
+})

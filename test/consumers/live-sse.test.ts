@@ -1,0 +1,151 @@
+import type { ServerResponse } from 'node:http'
+import { connect as connectSocket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import express from 'express'
+import fastify from 'fastify'
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { lastLogout } from '../../src/client/sse.js'
+import { type ControlledFeed, liveClaims, openControlledFeed } from '../_support/controlled-feed.js'
+import { requireInstalled } from '../_support/installed.js'
+import { serve } from '../_support/protected-server.js'
+import { WAIT } from '../_support/wait.js'
+
+const { EventSource } = requireInstalled('eventsource')
+
+let feed: ControlledFeed
+beforeEach(async () => {
+  feed = await openControlledFeed()
+})
+
+type Handler = (response: ServerResponse, claims: object) => Promise<void>
+
+/** Reads the claims from the URL. Verifying a signature is not what these tests are about. */
+const claimsIn = (url = '') => JSON.parse(decodeURIComponent(url.split('?')[1] ?? ''))
+
+const eventsUrl = (url: string, claims: object) =>
+  new URL(`/events?${encodeURIComponent(JSON.stringify(claims))}`, url)
+
+const SERVERS: [
+  name: string,
+  open: (handle: Handler) => Promise<{ url: string; close(): Promise<void> }>,
+][] = [
+  [
+    'Express',
+    async (handle) => {
+      const app = express()
+      app.get('/events', (req, res) => handle(res, claimsIn(req.originalUrl)))
+      return serve(app.listen(0, '127.0.0.1'))
+    },
+  ],
+  [
+    'Fastify',
+    async (handle) => {
+      const app = fastify({ forceCloseConnections: true })
+      app.get('/events', async (request, reply) => {
+        reply.hijack()
+        await handle(reply.raw, claimsIn(request.url))
+      })
+      const url = await app.listen({ port: 0, host: '127.0.0.1' })
+      return { url, close: () => app.close() }
+    },
+  ],
+]
+
+interface ServerOptions {
+  maxUnknownMs?: number
+  /** The size of the first event. */
+  firstBytes?: number
+}
+
+describe.each(SERVERS)('Server-Sent Events under %s', (_name, open) => {
+  /** Opens a server that sends an event every few milliseconds, until the response is closed. */
+  async function openServer({ firstBytes = 0, ...options }: ServerOptions = {}) {
+    const protect = lastLogout(feed.client, options)
+    const accepted: boolean[] = []
+    const openResponses = new Set<ServerResponse>()
+    const server = await open(async (response, claims) => {
+      const isAccepted = await protect(response, claims)
+      accepted.push(isAccepted)
+      if (!isAccepted) return
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.write('retry: 50\n\n')
+      if (firstBytes > 0) response.write(`: ${'x'.repeat(firstBytes)}\n\n`)
+      // The app does not know that the stream has ended before the response is closed.
+      const timer = setInterval(() => response.write('data: tick\n\n'), 5)
+      openResponses.add(response)
+      response.once('close', () => {
+        clearInterval(timer)
+        openResponses.delete(response)
+      })
+    })
+    onTestFinished(() => server.close())
+    return { url: server.url, accepted, open: openResponses }
+  }
+
+  function connect(url: string, claims: object) {
+    const source = new EventSource(eventsUrl(url, claims))
+    const received: string[] = []
+    const errors: (number | undefined)[] = []
+    source.addEventListener('message', ({ data }: { data: string }) => received.push(data))
+    source.addEventListener('error', ({ code }: { code?: number }) => errors.push(code))
+    onTestFinished(() => source.close())
+    return { source, received, errors }
+  }
+
+  test('a logout ends the stream of its session, and the client stops after it was refused with 401', async () => {
+    const { url, accepted } = await openServer()
+    const phone = connect(url, liveClaims('auth0|1', { sid: 'phone' }))
+    const laptop = connect(url, liveClaims('auth0|1', { sid: 'laptop' }))
+    await expect.poll(() => phone.received.length * laptop.received.length, WAIT).toBeGreaterThan(1)
+    feed.logOut('auth0|1', 'phone')
+    await expect.poll(() => phone.source.readyState, WAIT).toBe(EventSource.CLOSED)
+    expect(phone.errors.at(-1)).toBe(401)
+    const seen = [phone.received.length, laptop.received.length] as const
+    await sleep(300)
+    expect(phone.received).toHaveLength(seen[0])
+    expect(laptop.received.length).toBeGreaterThan(seen[1])
+    expect(accepted).toEqual([true, true, false])
+  })
+
+  test('a revoked token gets 401 with a challenge', async () => {
+    const { url } = await openServer()
+    feed.logOut('auth0|1')
+    const claims = liveClaims('auth0|1', { cnf: { jkt: 'K' } })
+    await expect.poll(() => feed.client.checkNow(claims).outcome, WAIT).toBe('revoked')
+    const response = await fetch(eventsUrl(url, claims))
+    expect([response.status, await response.json()]).toMatchObject([
+      401,
+      { error: 'invalid_token' },
+    ])
+    expect(response.headers.get('www-authenticate')).toMatch(/^DPoP error="invalid_token"/)
+  })
+
+  test('a token that expires ends the stream, and the client connects again', async () => {
+    const { url, accepted } = await openServer()
+    connect(url, liveClaims('auth0|1', { exp: Date.now() / 1000 + 1 }))
+    await expect.poll(() => accepted.length, WAIT).toBeGreaterThan(1)
+  })
+
+  test('while the revocation status is unknown, the client tries again, and then continues', async () => {
+    const { url, accepted } = await openServer({ maxUnknownMs: 100 })
+    const { source, received } = connect(url, liveClaims('auth0|1'))
+    await expect.poll(() => received.length, WAIT).toBeGreaterThan(1)
+    feed.setStale(true)
+    await expect.poll(() => accepted, WAIT).toEqual([true, false])
+    const seen = received.length
+    feed.setStale(false)
+    await expect.poll(() => received.length, WAIT).toBeGreaterThan(seen)
+    expect([source.readyState, accepted]).toEqual([EventSource.OPEN, [true, false, true]])
+  })
+
+  test('the response to a client that does not read is closed', async () => {
+    const { url, open: openResponses } = await openServer({ firstBytes: 20_000_000 })
+    const { hostname, port, pathname, search } = eventsUrl(url, liveClaims('auth0|1'))
+    const socket = connectSocket(Number(port), hostname)
+    onTestFinished(() => void socket.destroy())
+    socket.pause().write(`GET ${pathname}${search} HTTP/1.1\r\nhost: localhost\r\n\r\n`)
+    await expect.poll(() => openResponses.size, WAIT).toBe(1)
+    feed.logOut('auth0|1')
+    await expect.poll(() => openResponses.size, WAIT).toBe(0)
+  })
+})
