@@ -7,7 +7,7 @@ process.env.TMPDIR = findScratchDirectory()
 
 /** Pure code, and code that needs no server but HTTP on the loopback: no PostgreSQL is started for it. */
 const UNIT = [
-  'test/{bench,pg,rules,simulator,soak}/**/*.test.ts',
+  'test/{bench,pg,rules,simulator,soak,tokens}/**/*.test.ts',
   'test/action/lookup.test.ts',
   'test/{architecture,documents,errors,install-scripts,pitfalls,privacy,program-name,release,words,workflows}.test.ts',
   'test/{async,config,console}/**/*.test.ts',
@@ -17,7 +17,7 @@ const UNIT = [
   'test/commands/{documents,progress-display}.test.ts',
   'test/demo/logins.test.ts',
   'test/doctor/*.test.ts',
-  'test/http/{connection-limit,console,feed,serializer}.test.ts',
+  'test/http/{connection-limit,console,feed,forward-auth,gateway-requests,introspect,serializer}.test.ts',
   'test/jobs/runner.test.ts',
   'test/store/{migrations-only-add,schema}.test.ts',
   'test/sync/{no-progress,progress-guard,read-lines,sweep}.test.ts',

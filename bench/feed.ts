@@ -10,8 +10,8 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClientsReady } from './feed-clients.js'
 import { type Figure, reportFigures } from './figures.js'
-import { quantile } from './median.js'
 import { openBenchDatabase } from './open-bench-database.js'
+import { quantile } from './quantile.js'
 import { BENCH_KEY, startApi } from './start-api.js'
 
 const CLIENTS_PER_PROCESS = 250

@@ -12,6 +12,8 @@ import { sessionIdOf, userIdOf } from './subjects.js'
 export interface Load {
   url: string
   endpoint: 'last-logout' | 'check' | 'logouts'
+  /** The texts of prepared requests, of which random ones are sent instead of requests to `endpoint`. */
+  requests?: string[]
   /** The number of users; each request is about a random one. */
   users: number
   connections: number
@@ -27,8 +29,10 @@ export interface LoadResult {
   cpuShare: number
 }
 
-/** Builds a request about a random user. */
-function buildRequest({ endpoint, users }: Load): string {
+/** Returns a prepared request, or builds one about a random user. */
+function buildRequest({ endpoint, users, requests = [] }: Load): string {
+  const prepared = requests[Math.floor(Math.random() * requests.length)]
+  if (prepared !== undefined) return prepared
   const n = Math.floor(Math.random() * users)
   const head = `HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer ${BENCH_KEY}\r\n`
   if (endpoint === 'last-logout') {
@@ -62,7 +66,7 @@ async function sendRequests(socket: Socket, load: Load, endMs: number, latencies
     socket.write(buildRequest(load))
   }
   const onResponse = (text: string) => {
-    if (!text.startsWith('HTTP/1.1 200')) {
+    if (!text.startsWith('HTTP/1.1 20')) {
       socket.destroy(new Error(text))
       return
     }

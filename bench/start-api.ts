@@ -14,10 +14,16 @@ export interface ApiProcess {
   close(): Promise<void>
 }
 
-/** Starts `last-logout api` from the built program on a free port. `nodeOptions` are options of Node.js. */
+/**
+ * Starts `last-logout api` from the built program on a free port.
+ *
+ * @param nodeOptions Options of Node.js. Default: none.
+ * @param env Environment variables that replace or extend those of the benchmarks.
+ */
 export async function startApi(
   databaseUrl: string,
   nodeOptions: string[] = [],
+  env: Record<string, string> = {},
 ): Promise<ApiProcess> {
   const main = new URL('../dist/main.js', import.meta.url).pathname
   const api = spawn(process.execPath, [...nodeOptions, main, 'api'], {
@@ -27,6 +33,7 @@ export async function startApi(
       API_KEYS: `bench:${BENCH_KEY}:read+check+feed+logout`,
       DATABASE_URL: databaseUrl,
       PORT: '0',
+      ...env,
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   })

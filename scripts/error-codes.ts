@@ -66,6 +66,10 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
     when: 'Auth0 cannot be reached, does not respond in time, fails TLS certificate verification, or responds with a server error. Or a system in front of Auth0 responds instead, such as a firewall with 403 and HTML. last-logout retries with backoff.',
     todo: "Check `AUTH0_DOMAIN`, the network, the system that the message names, and Auth0's status page. If this host reaches Auth0 only through a proxy, set `HTTPS_PROXY`. Behind a proxy that terminates TLS, set `NODE_EXTRA_CA_CERTS` to its certificate.",
   },
+  KEY_SET_UNAVAILABLE: {
+    when: 'The key set with which the tokens of users are verified cannot be fetched. Until it can be fetched, the keys that are known are used for one hour; then tokens are neither accepted nor refused.',
+    todo: 'If `TOKEN_JWKS_URL` is set, check it; otherwise check `AUTH0_DOMAIN`. The URL must respond with a JSON Web Key Set. If a proxy leads to Auth0, set `HTTPS_PROXY`.',
+  },
   CLOCK_AHEAD: {
     when: 'The clock of Auth0 is more than a minute ahead of the clock of the database server. Freshness does not advance.',
     todo: 'Synchronize the clock of the database server (NTP), and run `last-logout doctor`.',

@@ -7,6 +7,12 @@ export interface LogDestination extends NodeJS.WritableStream {
   isTTY?: boolean
 }
 
+/** Headers with keys and tokens. No line contains the headers of a request: this is a second line of defence. */
+const redact = ['authorization', 'cookie', 'x-last-logout-key'].flatMap((name) => [
+  `headers["${name}"]`,
+  `req.headers["${name}"]`,
+])
+
 /**
  * Creates the logger. It writes JSON lines, or human-readable lines if the destination is a terminal.
  *
@@ -22,7 +28,7 @@ export async function createLog(
     err: (error: unknown) => nameInError(toLoggedError(error), programName),
     advice: (advice: string) => nameProgram(advice, programName),
   }
-  const options = { level, serializers }
+  const options = { level, serializers, redact }
   if (!destination.isTTY) return pino(options, destination)
   const { default: pretty } = await import('pino-pretty')
   return pino(options, pretty({ destination, ignore: 'pid,hostname', sync: true }))

@@ -48,10 +48,13 @@ interface MeasuredResponse {
   durationMs: number
 }
 
+/** Why a request was rejected for its key. */
+export type AuthFailure = 'no_key' | 'unknown_key' | 'lacks_role'
+
 /** Receives the measurements of the API. */
 export interface ApiMetrics {
   onResponse(response: MeasuredResponse): void
   /** Called when a stream of the change feed has begun (`change` is 1) or ended (`change` is -1). */
   onSubscriber(change: 1 | -1): void
-  onFailedAuthentication(reason: 'no_key' | 'unknown_key' | 'lacks_role'): void
+  onFailedAuthentication(reason: AuthFailure): void
 }

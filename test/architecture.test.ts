@@ -36,6 +36,7 @@ const ALLOWED: Record<string, string[]> = {
   service: [
     'http',
     'console',
+    'tokens',
     'sync',
     'auth0',
     'store',
@@ -53,6 +54,7 @@ const ALLOWED: Record<string, string[]> = {
   ],
   http: ['console', 'config', 'async', 'measurements', 'ports', 'errors', 'rules'],
   console: ['async', 'rules'],
+  tokens: ['async', 'errors', 'rules'],
   sync: ['async', 'measurements', 'ports', 'errors', 'rules'],
   auth0: ['async', 'measurements', 'ports', 'errors', 'tls', 'rules'],
   store: ['pg', 'async', 'ports', 'errors', 'rules'],

@@ -18,6 +18,7 @@ const KEY = 'key-that-no-line-may-show-0123456789'
 const WRONG_KEY = 'wrong-one-that-no-line-may-show-01234'
 const TOKEN = 'token-that-no-line-may-show-0123456789'
 const SECRETS = [PERSON, KEY, WRONG_KEY, TOKEN]
+const FORM = 'application/x-www-form-urlencoded'
 
 let database: TestDatabase
 let t: TestTenant
@@ -47,7 +48,9 @@ test('at level info, no log line contains a user id, a session id, a key, a toke
       AUTH0_CLIENT_ID: clientId,
       AUTH0_CLIENT_SECRET: clientSecret,
       DATABASE_URL: proxy.url,
-      API_KEYS: `test:${KEY}:read+check+feed+logout+metrics`,
+      API_KEYS: `test:${KEY}:read+check+feed+logout+metrics+introspect+forward-auth`,
+      TOKEN_AUDIENCES: 'test=https://orders.example.com',
+      LOGOUT_ENDPOINT: 'true',
       LOG_STREAM_TOKEN: TOKEN,
       POLL_INTERVAL: '200ms',
       PORT: '0',
@@ -109,6 +112,9 @@ async function requestEverything(url: string): Promise<void> {
     ['/v1/log-stream', TOKEN, `${PERSON}\n{"type":"slo","user_name":"${PERSON}"}`],
     ['/v1/log-stream', TOKEN, PERSON.repeat(1_000_000)],
     ['/v1/log-stream', KEY, PERSON],
+    ['/v1/introspect', KEY, `token=${TOKEN}`],
+    ['/v1/forward-auth', TOKEN, PERSON],
+    ['/logout', TOKEN, `id_token_hint=${TOKEN}`],
   ]
   const getPaths = [
     `${user}/last-logout?session_id=${PERSON}`,
@@ -120,6 +126,8 @@ async function requestEverything(url: string): Promise<void> {
     `/v1/changes?after=${PERSON}`,
     `/v1/changes?since=${PERSON}&limit=${PERSON}`,
     `/${PERSON}`,
+    `/logout?id_token_hint=${TOKEN}&state=${PERSON}`,
+    `/v1/forward-auth/${PERSON}`,
     '/openapi.json',
     '/docs/',
     '/metrics',
@@ -128,10 +136,14 @@ async function requestEverything(url: string): Promise<void> {
     '/health/fresh',
   ]
   const send = async (path: string, key: string, body?: string) => {
-    const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' }
+    const headers = {
+      authorization: `Bearer ${key}`,
+      'content-type': path === '/v1/introspect' ? FORM : 'application/json',
+      'x-last-logout-key': path.endsWith(PERSON) ? KEY : WRONG_KEY,
+    }
     const init = body === undefined ? { headers } : { method: 'POST', headers, body }
     // If a body is too long, the server can close the connection before it has received the whole body.
-    await fetch(url + path, init).then(
+    await fetch(url + path, { ...init, redirect: 'manual' }).then(
       (response) => response.text(),
       () => '',
     )

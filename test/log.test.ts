@@ -32,6 +32,15 @@ test('the log contains the code, the message and the causes of an error', async 
   })
 })
 
+test('the log contains no key and no token of a request, if a line contains its headers', async () => {
+  const headers = { authorization: 'secret', cookie: 'secret', 'x-last-logout-key': 'secret' }
+  const text = await logText((log) =>
+    log.child({ part: 'api' }).warn({ headers, req: { headers } }),
+  )
+  expect(text).toContain('x-last-logout-key')
+  expect(text).not.toContain('secret')
+})
+
 test('the log writes an error that is its own cause', async () => {
   const err = new Error('round')
   err.cause = err

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { fail, MIN_KEY_LENGTH, splitList } from './values.js'
 
-const ROLES = ['read', 'check', 'feed', 'logout', 'metrics'] as const
+const ROLES = ['read', 'check', 'feed', 'logout', 'metrics', 'introspect', 'forward-auth'] as const
 /** A permission of an API key. */
 export type Role = (typeof ROLES)[number]
 
@@ -10,9 +10,19 @@ export interface ApiKey {
   name: string
   key: string
   roles: Role[]
+  /** The audience of the access tokens that this caller may check, by `TOKEN_AUDIENCES`. */
+  audience?: string
 }
 
 const DEFAULT_ROLES: Role[] = ['read', 'check', 'feed']
+
+/** The roles of gateways, which send the access tokens of users. */
+const GATEWAY_ROLES: Role[] = ['introspect', 'forward-auth']
+
+/** Whether the key is that of a gateway, so that it needs an audience. */
+export function isGatewayKey({ roles }: Pick<ApiKey, 'roles'>): boolean {
+  return GATEWAY_ROLES.some((role) => roles.includes(role))
+}
 
 /** Schema of `API_KEYS`: a list of `name:key` or `name:key:role+role`. */
 export const apiKeys = z.string().transform((text, context) => {

@@ -5,6 +5,7 @@ import { toDirectUrl } from './database-schema.js'
 import { type HttpProxy, isWithoutProxy } from './http-proxy.js'
 import { type GivenVariables, readSecretFiles } from './secret-files.js'
 import { findSimilar } from './similar-names.js'
+import { addAudiences } from './token-settings.js'
 import { type Variables, variables } from './variables.js'
 
 /**
@@ -114,15 +115,16 @@ function findMissing(given: GivenVariables, needs: readonly Need[]): string[] {
     : missing
 }
 
-/** Returns the proxy for requests to Auth0. As in curl, variables in lower case take precedence. */
-function chooseProxy(baseUrl: URL, values: Variables): HttpProxy | undefined {
+/** Returns the proxy for requests to a URL of Auth0. As in curl, variables in lower case take precedence. */
+function chooseProxy(url: URL, values: Variables): HttpProxy | undefined {
   const noProxy = values.no_proxy ?? values.NO_PROXY
-  if (baseUrl.protocol !== 'https:' || isWithoutProxy(baseUrl, noProxy)) return undefined
+  if (url.protocol !== 'https:' || isWithoutProxy(url, noProxy)) return undefined
   return values.https_proxy ?? values.HTTPS_PROXY
 }
 
 function toSettings(values: Variables) {
   const baseUrl = new URL(values.AUTH0_BASE_URL ?? `https://${values.AUTH0_DOMAIN}`)
+  const jwksUrl = new URL(values.TOKEN_JWKS_URL ?? '/.well-known/jwks.json', baseUrl)
   return {
     auth0: {
       domain: values.AUTH0_DOMAIN,
@@ -145,9 +147,19 @@ function toSettings(values: Variables) {
       port: values.PORT,
       /** Port for health and metrics of a worker without the API. Undefined: the worker does not serve them. */
       workerPort: values.WORKER_PORT,
-      apiKeys: values.API_KEYS ?? [],
+      apiKeys: addAudiences(values.API_KEYS ?? [], values.TOKEN_AUDIENCES),
       logStreamToken: values.LOG_STREAM_TOKEN,
       trustProxy: values.TRUST_PROXY,
+      /** Whether the API serves `/logout`. */
+      logoutEndpoint: values.LOGOUT_ENDPOINT === 'true',
+    },
+    /** How the tokens of users are verified. */
+    tokens: {
+      /** The accepted issuers, without the slash at the end. */
+      issuers: values.TOKEN_ISSUER ?? [`https://${values.AUTH0_DOMAIN}`],
+      jwksUrl: jwksUrl.href,
+      /** Undefined: the key set is fetched directly. */
+      proxy: chooseProxy(jwksUrl, values),
     },
     policy: values.POLICY,
     eventTypes: values.EVENT_TYPES,

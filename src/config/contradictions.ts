@@ -1,6 +1,7 @@
 import { DAY_MS } from '../rules/instant.js'
 import { readKey } from './api-keys.js'
 import { findSchemaProblems } from './database-schema.js'
+import { findAudienceProblems } from './token-settings.js'
 import type { Variables } from './variables.js'
 
 /** Returns the problems of variables that are valid, but not together. */
@@ -19,6 +20,10 @@ export function findContradictions(values: Partial<Variables>): string[] {
     ...(values.DATABASE_URL !== undefined && values.DATA_DIR !== undefined
       ? ['DATABASE_URL and DATA_DIR exclude each other: set one of them']
       : []),
+    // A worker without the API can share the environment of the API, except for its keys.
+    ...(values.API_KEYS === undefined
+      ? []
+      : findAudienceProblems(values.API_KEYS, values.TOKEN_AUDIENCES)),
     ...findSchemaProblems({
       DATABASE_URL: values.DATABASE_URL,
       DATABASE_DIRECT_URL: values.DATABASE_DIRECT_URL,

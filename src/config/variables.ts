@@ -5,6 +5,7 @@ import { apiKeys } from './api-keys.js'
 import { databaseUrl } from './database-url.js'
 import { httpProxy } from './http-proxy.js'
 import { redisUrls } from './redis-urls.js'
+import { jwksUrl, tokenAudiences, tokenIssuers } from './token-settings.js'
 import {
   baseUrl,
   domain,
@@ -46,6 +47,10 @@ export const variables = {
   EVENT_TYPES: eventTypes.default([...DEFAULT_TYPES]),
   ON_GAP: z.enum(['record', 'floor'], 'must be record or floor').default('record'),
   LOG_STREAM_TOKEN: headerToken.optional(),
+  TOKEN_ISSUER: tokenIssuers.optional(),
+  TOKEN_JWKS_URL: jwksUrl.optional(),
+  TOKEN_AUDIENCES: tokenAudiences.optional(),
+  LOGOUT_ENDPOINT: z.enum(['true', 'false'], 'must be true or false').default('false'),
   TRUST_PROXY: proxies.optional(),
   LOG_LEVEL: z
     .enum(

@@ -1,16 +1,20 @@
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import { validatorCompiler } from 'fastify-type-provider-zod'
 import type { ApiKey } from '../config/api-keys.js'
+import type { TokenVerifier } from '../rules/verification.js'
 import { requireKeys } from './auth.js'
 import { type ChangesDeps, changesRoute } from './changes.js'
 import { checkRoute } from './check.js'
 import { type ConsoleDeps, consoleRoutes } from './console.js'
 import { serveDocs } from './docs.js'
 import { handleError, handleNotFound, sendError } from './errors.js'
+import { forwardAuthRoutes } from './forward-auth.js'
 import { type HealthDeps, healthRoutes } from './health.js'
+import { introspectRoute } from './introspect.js'
 import { lastLogoutRoutes } from './last-logout.js'
 import { HTTP_LIMITS, type HttpLimits, MAX_CONNECTIONS } from './limits.js'
 import { type LogStream, logStreamRoute } from './log-stream.js'
+import { logoutRoutes } from './logout.js'
 import { type ReportDeps, reportRoutes } from './report.js'
 import { type HttpMetrics, measureRequests, metricsRoute } from './request-metrics.js'
 import { secureEarlyResponse, secureResponses } from './security-headers.js'
@@ -24,6 +28,12 @@ export interface AppDeps extends ReportDeps, ChangesDeps, MonitorDeps {
   logStream?: LogStream | undefined
   /** Undefined: the console does not exist. */
   readConsoleState?: ConsoleDeps['readConsoleState'] | undefined
+  /** Undefined: the routes that verify tokens do not exist. */
+  verifier?: TokenVerifier | undefined
+  /** The issuers to which `/logout` redirects. Undefined: `/logout` does not exist. */
+  logoutIssuers?: readonly string[] | undefined
+  /** Default: that of `/logout`. */
+  logoutTimeoutMs?: number
 }
 
 /** Dependencies of the routes for health and metrics. A worker without an API serves only these routes. */
@@ -47,7 +57,12 @@ const CLOSE_GRACE_MS = 2_000
 export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   const { logStream, readConsoleState } = deps
   const app = await createApp(deps, logStream?.token)
-  await serveDocs(app, { version: deps.version, hasLogStream: logStream !== undefined })
+  await serveDocs(app, {
+    version: deps.version,
+    hasLogStream: logStream !== undefined,
+    hasGateways: deps.verifier !== undefined,
+    hasLogout: deps.logoutIssuers !== undefined,
+  })
   await app.register(lastLogoutRoutes(deps))
   await app.register(checkRoute(deps))
   let subscribers = 0
@@ -61,7 +76,20 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
     await app.register(consoleRoutes({ ...deps, readConsoleState, countSubscribers }))
   }
   if (logStream) await app.register(logStreamRoute(logStream))
+  await addTokenRoutes(app, deps)
   return addMonitoring(app, deps)
+}
+
+/** Adds the routes that verify the tokens of users. */
+async function addTokenRoutes(
+  app: FastifyInstance,
+  { verifier, logoutIssuers: issuers, logoutTimeoutMs: timeoutMs, ...deps }: AppDeps,
+): Promise<void> {
+  if (verifier === undefined) return
+  await app.register(introspectRoute({ ...deps, verifier }))
+  await app.register(forwardAuthRoutes({ ...deps, verifier }))
+  if (issuers === undefined) return
+  await app.register(logoutRoutes({ ...deps, verifier, issuers, timeoutMs }))
 }
 
 /** Builds an app with health and metrics only. Does not listen. */

@@ -12,15 +12,11 @@ const COUNT_PERIOD_MS = 60_000
 /** Maximum number of tracked addresses. If there are more, the least recently used address is evicted. */
 const MAX_ADDRESSES = 10_000
 
-/**
- * Throttles addresses that send wrong keys.
- *
- * @returns A function that records a failed request. It returns after how many seconds the address may retry, or 0 if
- *   the address is not throttled. A request without a key does not count.
- */
-export async function throttleFailedAuth(
-  app: FastifyInstance,
-): Promise<(request: FastifyRequest) => Promise<number>> {
+/** Records a failed request. Returns after how many seconds the address may retry; 0: it has not failed too often. */
+type RecordFailure = (request: FastifyRequest) => Promise<number>
+
+/** Throttles addresses that send wrong keys. */
+export async function throttleFailedAuth(app: FastifyInstance): Promise<RecordFailure> {
   await app.register(rateLimit, {
     global: false,
     max: MAX_FAILURES,
@@ -28,17 +24,26 @@ export async function throttleFailedAuth(
     cache: MAX_ADDRESSES,
     keyGenerator: readAddress,
   })
-  const count = app.createRateLimit()
-  // One line per period for all addresses together: an attacker must not be able to flood the log.
-  const warn = throttle(COUNT_PERIOD_MS, (address: string) =>
+  return countFailures(app.createRateLimit(), (address) =>
     app.log.warn({ address }, 'too many wrong keys from an address'),
   )
+}
 
+/**
+ * Counts failed requests of one kind for each address.
+ *
+ * @param onExceeded Called with the address when it has failed too often, at most once per period for all addresses
+ *   together: an attacker must not be able to flood the log.
+ */
+export function countFailures(
+  count: ReturnType<FastifyInstance['createRateLimit']>,
+  onExceeded: (address: string) => void,
+): RecordFailure {
+  const report = throttle(COUNT_PERIOD_MS, onExceeded)
   return async (request) => {
-    if (request.headers.authorization === undefined) return 0
     const failures = await count(request)
     if (failures.isAllowed || !failures.isExceeded) return 0
-    warn(failures.key)
+    report(failures.key)
     return failures.ttlInSeconds
   }
 }

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { ApiMetrics } from '../measurements.js'
@@ -40,8 +40,7 @@ export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): voi
   app.addHook('onRequest', (request, reply, done) => {
     const startedAt = performance.now()
     reply.raw.once('close', () => {
-      const failure = readFailure(request, reply)
-      if (failure !== null) metrics.onFailedAuthentication(failure)
+      if (request.authFailure !== null) metrics.onFailedAuthentication(request.authFailure)
       // The duration of a stream is not a latency.
       if (isEventStream(reply)) return
       const { url: route } = request.routeOptions
@@ -65,11 +64,4 @@ export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): voi
 
 function isEventStream(reply: FastifyReply): boolean {
   return reply.getHeader('content-type') === EVENT_STREAM
-}
-
-function readFailure({ headers }: FastifyRequest, { raw }: FastifyReply) {
-  if (raw.statusCode === 403) return 'lacks_role'
-  // An address that is throttled gets a 429 instead of a 401.
-  if (raw.statusCode !== 401 && raw.statusCode !== 429) return null
-  return headers.authorization === undefined ? 'no_key' : 'unknown_key'
 }

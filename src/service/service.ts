@@ -5,15 +5,15 @@ import type { ManagementApiOptions } from '../auth0/sdk-client.js'
 import type { Config } from '../config/config.js'
 import type { MonitorDeps } from '../http/app.js'
 import { listen } from '../http/listen.js'
-import type { LogStream } from '../http/log-stream.js'
 import type { SyncProgress } from '../measurements.js'
 import { createMetrics, type Metrics } from '../metrics/metrics.js'
 import type { LastLogoutStore, LogSource } from '../ports.js'
 import { createChangeListener } from '../store/change-listener.js'
 import { createLease } from '../sync/lease.js'
-import { receive } from '../sync/receive.js'
 import { readVersion } from '../version.js'
 import { createConsoleStateReader } from './console-state.js'
+import { createLogStream } from './create-log-stream.js'
+import { createTokenDeps } from './create-token-deps.js'
 import { queueConnection, queueName } from './open-database.js'
 import { type OpenStore, openStore, type StoreOptions, type StoreOverrides } from './open-store.js'
 import { createWorkerJobs, sync, type WorkerDeps } from './worker-jobs.js'
@@ -143,14 +143,6 @@ async function startWorker(
   closers.push(() => jobs.close())
 }
 
-function createLogStream({ config, store }: Parts): LogStream | undefined {
-  const { logStreamToken: token } = config.http
-  const types = new Set(config.eventTypes)
-  return token === undefined
-    ? undefined
-    : { token, receive: (body, signal) => receive({ store, types }, body, signal) }
-}
-
 async function startApi(parts: Parts): Promise<string> {
   const { buildApp } = await import('../http/app.js')
   const { config, store, metrics, closers, databaseUrl } = parts
@@ -169,6 +161,7 @@ async function startApi(parts: Parts): Promise<string> {
     subscribe: listener.subscribe,
     policy: config.policy,
     logStream: createLogStream(parts),
+    ...(await createTokenDeps(parts)),
     version: await readVersion(),
   })
   closers.push(() => app.close())

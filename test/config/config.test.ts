@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { type DatabaseConfig, loadConfig, type Need } from '../../src/config/config.js'
 import { hasCode } from '../../src/errors.js'
 
@@ -40,6 +40,12 @@ test('loadConfig uses the default of every variable that is not set', () => {
       logStreamToken: undefined,
       trustProxy: undefined,
       workerPort: undefined,
+      logoutEndpoint: false,
+    },
+    tokens: {
+      issuers: ['https://tenant.eu.auth0.com'],
+      jwksUrl: 'https://tenant.eu.auth0.com/.well-known/jwks.json',
+      proxy: undefined,
     },
     policy: 'session',
     eventTypes: ['slo', 'universal_logout_succeeded'],
@@ -151,6 +157,20 @@ test.each([
   ['API_KEYS', `orders:${'\u044e'.repeat(32)}`],
   ['API_KEYS', `a:${KEY}:read,b:${KEY}:logout`],
   ['LOG_LEVEL', 'loud'],
+  ['LOGOUT_ENDPOINT', 'yes'],
+  ['TOKEN_ISSUER', 'tenant.eu.auth0.com'],
+  ['TOKEN_ISSUER', 'http://tenant.eu.auth0.com/'],
+  ['TOKEN_ISSUER', 'https://tenant.eu.auth0.com/?x'],
+  ['TOKEN_ISSUER', 'https://user:hunter2@tenant.eu.auth0.com/'],
+  ['TOKEN_ISSUER', ','],
+  ['TOKEN_JWKS_URL', 'http://tenant.eu.auth0.com/.well-known/jwks.json'],
+  ['TOKEN_JWKS_URL', 'https://user:hunter2@tenant.eu.auth0.com/jwks'],
+  ['TOKEN_AUDIENCES', 'orders'],
+  ['TOKEN_AUDIENCES', '=https://orders.example.com'],
+  ['TOKEN_AUDIENCES', 'orders='],
+  ['TOKEN_AUDIENCES', 'orders=https://a,orders=https://b'],
+  // The key of the tests has none of the roles.
+  ['TOKEN_AUDIENCES', 'orders=https://orders.example.com'],
   ['LOG_STREAM_TOKEN', 'short'],
   ['LOG_STREAM_TOKEN', `${KEY}\u00e4`],
   ['LOG_STREAM_TOKEN', ` ${KEY}`],
@@ -170,6 +190,66 @@ test.each([
 ])('loadConfig rejects %s=%j and names the variable', (name, value) => {
   const problems = problemsOf({ ...completeEnv, [name]: value })
   expect(problems).toEqual([expect.stringMatching(`^  - ${name} `)])
+})
+
+describe('the audiences of gateways', () => {
+  const gateway = (env: Record<string, string>) => ({
+    ...completeEnv,
+    API_KEYS: `orders:${KEY},gateway:${KEY}1:forward-auth,gateway:${KEY}2:introspect+forward-auth`,
+    ...env,
+  })
+
+  test('each key of a gateway has the audience of its name', () => {
+    const env = gateway({ TOKEN_AUDIENCES: ' gateway = https://orders.example.com/?a=b ' })
+    const { apiKeys } = loadConfig(env, ALL_NEEDS).http
+    const audience = 'https://orders.example.com/?a=b'
+    expect(apiKeys.map((key) => key.audience)).toEqual([undefined, audience, audience])
+  })
+
+  test('a key of a gateway without an audience is a problem, which names neither key nor name', () => {
+    const problems = problemsOf(gateway({}))
+    expect(problems).toEqual([
+      expect.stringMatching(/^ {2}- TOKEN_AUDIENCES lacks the audience of entry 2 of API_KEYS/),
+      expect.stringMatching(/^ {2}- TOKEN_AUDIENCES lacks the audience of entry 3 of API_KEYS/),
+    ])
+    expect(problems.join()).not.toContain(KEY)
+  })
+
+  test('an audience without a key of a gateway is a problem', () => {
+    const problem = expect.stringMatching(/^ {2}- TOKEN_AUDIENCES names (orders|typo), but/)
+    const withTypo = gateway({ TOKEN_AUDIENCES: 'gateway=https://a,typo=https://b' })
+    expect(problemsOf(withTypo)).toEqual([problem])
+    const withoutRole = gateway({ TOKEN_AUDIENCES: 'gateway=https://a,orders=https://b' })
+    expect(problemsOf(withoutRole)).toEqual([problem])
+    // A worker can share the variables of the API, except for its keys.
+    expect(problemsOf({ ...withTypo, API_KEYS: undefined }, ['auth0', 'database'])).toEqual([])
+  })
+
+  test('the issuers of several domains have one key set, that of the tenant', () => {
+    const { tokens } = loadConfig(
+      {
+        ...completeEnv,
+        TOKEN_ISSUER: 'https://login.example.com/, https://tenant.eu.auth0.com',
+        HTTPS_PROXY: 'http://proxy.example:3128',
+        LOGOUT_ENDPOINT: 'true',
+      },
+      ALL_NEEDS,
+    )
+    expect(tokens).toEqual({
+      issuers: ['https://login.example.com', 'https://tenant.eu.auth0.com'],
+      jwksUrl: 'https://tenant.eu.auth0.com/.well-known/jwks.json',
+      proxy: { url: 'http://proxy.example:3128', authorization: undefined },
+    })
+  })
+
+  test('the key set is on the host of AUTH0_BASE_URL, unless TOKEN_JWKS_URL names it', () => {
+    const jwksUrlOf = (env: Record<string, string>) =>
+      loadConfig({ ...completeEnv, ...env }, ALL_NEEDS).tokens.jwksUrl
+    const simulator = { AUTH0_BASE_URL: 'http://127.0.0.1:4000' }
+    expect(jwksUrlOf(simulator)).toBe('http://127.0.0.1:4000/.well-known/jwks.json')
+    const url = 'https://keys.example.com/jwks'
+    expect(jwksUrlOf({ ...simulator, TOKEN_JWKS_URL: url })).toBe(url)
+  })
 })
 
 test.each([

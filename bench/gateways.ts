@@ -1,0 +1,170 @@
+/**
+ * Compares introspection and forward-auth of `last-logout api` with a bare Fastify that verifies the same tokens, but
+ * reads no logouts. Both run alternately under the same load. Then measures how long after a request of `/logout` the last
+ * client refuses the user's tokens.
+ *
+ *   npm run bench:gateways [-- users rounds seconds logouts clients]
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
+import type { Load, LoadResult } from './load-process.js'
+import { median } from './median.js'
+import { openBenchDatabase } from './open-bench-database.js'
+import { quantile } from './quantile.js'
+import { BENCH_DOMAIN, BENCH_KEY, startApi } from './start-api.js'
+import { sessionIdOf, userIdOf } from './subjects.js'
+
+const CONNECTIONS = 64
+const TOKENS = 500
+const PAUSE_MS = 30
+const ISSUER = `https://${BENCH_DOMAIN}/`
+const AUDIENCE = 'https://orders.example.com'
+const CLIENT_ID = 'SinglePageApp0000000000000000001'
+const ENDPOINTS = ['introspect', 'forward-auth'] as const
+const args = process.argv.slice(2)
+const [users = '100000', rounds = '3', seconds = '4', logouts = '200', clients = '10'] = args
+
+const { privateKey, publicKey } = await generateKeyPair('RS256')
+const jwk = { ...(await exportJWK(publicKey)), kid: 'one', alg: 'RS256', use: 'sig' }
+const keySet = createServer((_request, response) => response.end(JSON.stringify({ keys: [jwk] })))
+await once(keySet.listen(0, '127.0.0.1'), 'listening')
+const jwksUrl = `http://127.0.0.1:${(keySet.address() as AddressInfo).port}/jwks.json`
+
+const bench = await openBenchDatabase(Number(users))
+const api = await startApi(bench.url, [], {
+  API_KEYS: `bench:${BENCH_KEY}:feed+introspect+forward-auth`,
+  TOKEN_AUDIENCES: `bench=${AUDIENCE}`,
+  TOKEN_JWKS_URL: jwksUrl,
+  LOGOUT_ENDPOINT: 'true',
+})
+const peerProcess = fork(new URL('./gateways-peer.mjs', import.meta.url), [
+  BENCH_KEY,
+  ISSUER,
+  AUDIENCE,
+  jwksUrl,
+])
+const [peerUrl] = (await once(peerProcess, 'message')) as [string]
+const loadProcess = fork(new URL('./load-process.ts', import.meta.url))
+const tokens = await Promise.all(Array.from({ length: TOKENS }, (_, n) => signAccessToken(n)))
+
+console.log(`${users} users; ${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s\n`)
+console.log(
+  'endpoint       server         requests/s      p50      p99   CPU share of the load generator',
+)
+for (const endpoint of ENDPOINTS) {
+  const requests = tokens.map(endpoint === 'introspect' ? introspection : forwardAuth)
+  const ratios: number[] = []
+  for (const url of [peerUrl, api.url]) await runLoad(url, requests)
+  for (let round = 0; round < Number(rounds); round++) {
+    const peer = await runLoad(peerUrl, requests)
+    const measured = await runLoad(api.url, requests)
+    printResult(endpoint, 'bare Fastify', peer)
+    printResult(endpoint, 'last-logout', measured)
+    ratios.push(measured.requestsPerSecond / peer.requestsPerSecond)
+  }
+  const [min, max] = [Math.min(...ratios), Math.max(...ratios)]
+  console.log(
+    `${endpoint.padEnd(12)}   throughput ${median(ratios).toFixed(2)} (${min.toFixed(2)} to ${max.toFixed(2)}) of bare Fastify\n`,
+  )
+}
+loadProcess.kill()
+peerProcess.kill()
+await measureLogouts()
+await api.close()
+await bench.close()
+keySet.close()
+
+/** Signs the token of a user who has logged in again after a logout. */
+function signAccessToken(n: number): Promise<string> {
+  const nowSeconds = Math.ceil(Date.now() / 1000)
+  return sign({
+    aud: AUDIENCE,
+    azp: CLIENT_ID,
+    scope: 'openid read:orders write:orders',
+    sub: userIdOf(n),
+    iat: nowSeconds + 1,
+    exp: nowSeconds + 3_600,
+    'https://last-logout/authenticated_at': nowSeconds + 1,
+    'https://last-logout/session_id': sessionIdOf(Number(users) + n),
+  })
+}
+
+function sign(claims: JWTPayload): Promise<string> {
+  const header = { alg: 'RS256', kid: 'one', typ: 'JWT' }
+  return new SignJWT({ iss: ISSUER, ...claims }).setProtectedHeader(header).sign(privateKey)
+}
+
+function introspection(token: string): string {
+  const body = `token=${token}`
+  const head = `POST /v1/introspect HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer ${BENCH_KEY}\r\n`
+  const type = 'content-type: application/x-www-form-urlencoded\r\n'
+  return `${head}${type}content-length: ${body.length}\r\n\r\n${body}`
+}
+
+function forwardAuth(token: string): string {
+  const head = `GET /v1/forward-auth HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer ${token}\r\n`
+  return `${head}x-last-logout-key: ${BENCH_KEY}\r\n\r\n`
+}
+
+async function runLoad(url: string, requests: string[]): Promise<LoadResult> {
+  const durationMs = Number(seconds) * 1000
+  const load: Load = {
+    url,
+    endpoint: 'check',
+    requests,
+    users: 0,
+    connections: CONNECTIONS,
+    durationMs,
+  }
+  loadProcess.send(load)
+  const [result] = (await once(loadProcess, 'message')) as [LoadResult]
+  return result
+}
+
+function printResult(endpoint: string, server: string, result: LoadResult): void {
+  const { requestsPerSecond, p50Ms, p99Ms, cpuShare } = result
+  console.log(
+    `${endpoint.padEnd(12)}   ${server.padEnd(12)} ${requestsPerSecond.toFixed(0).padStart(10)}   ` +
+      `${p50Ms.toFixed(1).padStart(6)} ms ${p99Ms.toFixed(1).padStart(6)} ms   ${cpuShare.toFixed(2)}`,
+  )
+}
+
+/** Logs users out by `/logout`, one after the other, and prints when the last client has refused their tokens. */
+async function measureLogouts(): Promise<void> {
+  const child = fork(new URL('./feed-clients.ts', import.meta.url), [api.url, clients])
+  await once(child, 'message')
+  // The first logout opens connections.
+  await logOut('auth0|first', child)
+  const refusalsMs: number[] = []
+  const redirectsMs: number[] = []
+  for (let n = 0; n < Number(logouts); n++) {
+    await sleep(PAUSE_MS)
+    const { refusalMs, redirectMs } = await logOut(`auth0|logout-${n}`, child)
+    refusalsMs.push(refusalMs)
+    redirectsMs.push(redirectMs)
+  }
+  child.kill()
+  const format = (values: number[]) =>
+    `p50 ${quantile(values, 0.5).toFixed(1)} ms, p99 ${quantile(values, 0.99).toFixed(1)} ms, max ${Math.max(...values).toFixed(1)} ms`
+  console.log(`${logouts} requests of /logout, ${clients} clients`)
+  console.log(`until the redirect:             ${format(redirectsMs)}`)
+  console.log(`until the last client refuses:  ${format(refusalsMs)}`)
+}
+
+async function logOut(sub: string, child: ChildProcess) {
+  const iat = Math.floor(Date.now() / 1000) - 60
+  const hint = await sign({ aud: CLIENT_ID, sub, sid: `session of ${sub}`, iat, exp: iat + 3_600 })
+  child.send(sub)
+  await once(child, 'message')
+  const refused = once(child, 'message') as Promise<[number]>
+  const startedAtMs = performance.timeOrigin + performance.now()
+  const response = await fetch(`${api.url}/logout?id_token_hint=${hint}`, { redirect: 'manual' })
+  const redirectMs = performance.timeOrigin + performance.now() - startedAtMs
+  if (response.status !== 303) throw new Error(`the logout failed with ${response.status}`)
+  const [refusedAtMs] = await refused
+  return { refusalMs: refusedAtMs - startedAtMs, redirectMs }
+}

@@ -1,0 +1,129 @@
+import { METHODS } from 'node:http'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import type { VerifiedClaims } from '../rules/verification.js'
+import { inGroup } from './docs.js'
+import { sendError } from './errors.js'
+import { errorResponses } from './schemas.js'
+import {
+  audienceOf,
+  type CheckedToken,
+  clientIdOf,
+  createTokenChecker,
+  sendUnknown,
+  type TokenCheckDeps,
+} from './token-check.js'
+
+const PATH = '/v1/forward-auth'
+
+/** The header of a gateway that accepts no other status than 200. Its only value is `200`. */
+const SUCCESS_STATUS_HEADER = 'x-last-logout-success-status'
+
+/** The methods of the original requests, which some gateways keep. Node.js passes `CONNECT` to no handler. */
+const ORIGINAL_METHODS = METHODS.filter((method) => method !== 'CONNECT')
+
+/**
+ * `/v1/forward-auth`: a gateway sends each request of a user, without its body, before it forwards the request. It may
+ * keep the method, and append the path (Envoy does both).
+ */
+export function forwardAuthRoutes(deps: TokenCheckDeps): FastifyPluginAsync {
+  const check = createTokenChecker(deps)
+  return async (app) => {
+    for (const method of ORIGINAL_METHODS) {
+      if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
+    }
+    const options = {
+      config: { access: 'forward-auth' },
+      onRequest: async (request: FastifyRequest, reply: FastifyReply) => {
+        closeAfterBody(request, reply)
+        await respond(request, reply, check)
+        return reply
+      },
+      // A gateway can send the headers of a body, such as `Content-Type`, without the body. Fastify would parse it before
+      // it calls the handler.
+      handler: async () => {},
+    } as const
+    const others = ORIGINAL_METHODS.filter((method) => method !== 'GET' && method !== 'HEAD')
+    app.get(PATH, { ...options, schema: documentation })
+    app.route({ ...options, method: others, url: PATH, schema: { hide: true } })
+    app.route({ ...options, method: ORIGINAL_METHODS, url: `${PATH}/*`, schema: { hide: true } })
+  }
+}
+
+const documentation = {
+  tags: inGroup('Gateways'),
+  summary:
+    'Whether a gateway may forward a request: any method, and any path below. The token of the user is in Authorization, the key in X-Last-Logout-Key',
+  security: [{ gateway_key: [] }],
+  response: {
+    204: z.null().describe('The gateway may forward the request'),
+    401: errorResponses[401].describe('The token is missing, invalid, or was revoked'),
+    403: errorResponses[403].describe('The key is missing or unknown, or lacks the role'),
+    429: errorResponses[429],
+    503: errorResponses[503].describe(
+      'It is unknown whether the token is valid: the keys, the database or fresh logouts are unavailable',
+    ),
+  },
+}
+
+/**
+ * Closes the connection after the response to a request with a body, which is not read. nginx sends `Content-Length` of
+ * the original request without the body: the next request on the connection would be read as that body.
+ */
+function closeAfterBody({ headers }: FastifyRequest, reply: FastifyReply): void {
+  const { 'content-length': length = '0', 'transfer-encoding': encoding } = headers
+  if (length !== '0' || encoding !== undefined) reply.header('connection', 'close')
+}
+
+async function respond(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  check: (accessToken: string, audience: string) => Promise<CheckedToken>,
+): Promise<FastifyReply> {
+  const { authorization = '', [SUCCESS_STATUS_HEADER]: successStatus } = request.headers
+  const [, accessToken] = /^bearer +(\S+)$/i.exec(authorization) ?? []
+  if (accessToken === undefined) return refuseWithoutToken(authorization, reply)
+  const checked = await check(accessToken, audienceOf(request))
+  if (checked.status === 'unknown') return sendUnknown(reply, checked)
+  if (checked.status === 'refused') return refuse(reply, checked.description)
+  // A bearer token would bypass the proof of possession (RFC 9449 §7.2, RFC 8705 §3).
+  if (checked.claims.cnf !== undefined) return refuse(reply, BOUND_TOKEN)
+  reply.headers(identityHeaders(checked.claims))
+  return successStatus === '200' ? reply.code(200).send() : reply.code(204).send()
+}
+
+const BOUND_TOKEN = 'the token is bound to a key, which only the API itself can check'
+
+function refuseWithoutToken(authorization: string, reply: FastifyReply): FastifyReply {
+  if (/^dpop +\S/i.test(authorization)) return refuse(reply, BOUND_TOKEN)
+  // Without a token, RFC 6750 §3.1 permits no error code.
+  reply.header('www-authenticate', 'Bearer')
+  return sendError(reply, 401, 'the token is missing: send `Authorization: Bearer <access token>`')
+}
+
+/** Refuses a token (RFC 6750 §3.1). */
+function refuse(reply: FastifyReply, description: string): FastifyReply {
+  reply.header(
+    'www-authenticate',
+    `Bearer error="invalid_token", error_description="${description}"`,
+  )
+  return sendError(reply, 401, description)
+}
+
+/**
+ * Returns who sends the request, percent-encoded. Every header is always present, so that it replaces a header that the
+ * user has sent, also in gateways that only copy what the response contains.
+ */
+function identityHeaders(claims: VerifiedClaims): Record<string, string> {
+  const { sub, scope } = claims
+  return {
+    'x-last-logout-user': encode(sub),
+    'x-last-logout-client': encode(clientIdOf(claims) ?? ''),
+    'x-last-logout-scope': encode(typeof scope === 'string' ? scope : ''),
+  }
+}
+
+/** Percent-encodes a text (RFC 3986 §2.1). A lone surrogate has no encoding. */
+function encode(text: string): string {
+  return encodeURIComponent(text.toWellFormed())
+}

@@ -1,0 +1,19 @@
+import type { Config } from '../config/config.js'
+import type { LogStream } from '../http/log-stream.js'
+import type { LastLogoutStore } from '../ports.js'
+import { receive } from '../sync/receive.js'
+
+/** Creates the receiver of the log stream. Returns `undefined` without a `LOG_STREAM_TOKEN`. */
+export function createLogStream({
+  config,
+  store,
+}: {
+  config: Config
+  store: LastLogoutStore
+}): LogStream | undefined {
+  const { logStreamToken: token } = config.http
+  const types = new Set(config.eventTypes)
+  return token === undefined
+    ? undefined
+    : { token, receive: (body, signal) => receive({ store, types }, body, signal) }
+}

@@ -1,0 +1,160 @@
+import {
+  type CryptoKey,
+  createLocalJWKSet,
+  errors,
+  type FlattenedJWSInput,
+  type JSONWebKeySet,
+  type JWSHeaderParameters,
+} from 'jose'
+import { unlessAborted } from '../async/abort.js'
+import { createFailureTracker, type FailureTracker } from '../async/failure-tracker.js'
+import { singleFlight } from '../async/single-flight.js'
+import { LastLogoutError } from '../errors.js'
+
+/** When a key set is fetched, and how long it is used. All times in milliseconds. */
+export const KEY_SET_LIMITS = {
+  /** The keys are fetched again in the background when they are older than this. */
+  refreshMs: 600_000,
+  /** While the keys cannot be fetched, those that are older than this are no longer used. */
+  keepMs: 3_600_000,
+  /** Minimum time between two fetches. An unknown key within this time is not fetched. */
+  cooldownMs: 30_000,
+  /** Minimum time between a fetch that failed and the next one. */
+  retryMs: 5_000,
+  /** Timeout of a fetch. */
+  timeoutMs: 5_000,
+}
+
+/** Options of {@link createKeySet}. */
+export interface KeySetOptions {
+  /** The URL of the JSON Web Key Set (RFC 7517 §5). */
+  url: string
+  /** Default: the global `fetch`. */
+  send?: typeof fetch | undefined
+  log: KeySetLog
+  /** Default: {@link KEY_SET_LIMITS}. */
+  limits?: typeof KEY_SET_LIMITS | undefined
+}
+
+/** The logger of a key set. */
+interface KeySetLog {
+  warn(fields: object, message: string): void
+}
+
+/** The public keys of a tenant. */
+export interface KeySet {
+  /**
+   * Finds the key that verifies a token, by `kid` and `alg` of its header. Fetches the keys if they do not contain it.
+   *
+   * @throws An error of `jose` if there is no such key.
+   * @throws `KEY_SET_UNAVAILABLE` if the keys cannot be fetched, or were fetched too short a time ago to be fetched again.
+   */
+  find(header: JWSHeaderParameters, token: FlattenedJWSInput): Promise<CryptoKey>
+  /** Fetches the keys if they were not fetched before. Never rejects: failures are logged. */
+  load(): Promise<void>
+}
+
+/** Keys, and when they were fetched, by the monotonic clock. */
+interface FetchedKeys {
+  find: ReturnType<typeof createLocalJWKSet>
+  fetchedAt: number
+}
+
+/**
+ * Creates a key set that is fetched from a URL. A token chooses its `kid`, so unknown ones must not cause more than one
+ * fetch per `cooldownMs`. Within that time, a key that is not found may be one that was added after the last fetch:
+ * whether it exists is then unknown. During an outage of the URL, the last keys are used for `keepMs`.
+ */
+export function createKeySet({
+  url,
+  send = fetch,
+  log,
+  limits = KEY_SET_LIMITS,
+}: KeySetOptions): KeySet {
+  const outage = trackOutage(log)
+  let keys: FetchedKeys | undefined
+  let attemptedAt = Number.NEGATIVE_INFINITY
+  const age = () => (keys === undefined ? Infinity : performance.now() - keys.fetchedAt)
+
+  const fetchOnce = singleFlight(async () => {
+    try {
+      const find = createLocalJWKSet(await fetchKeys(url, send, limits.timeoutMs))
+      keys = { find, fetchedAt: performance.now() }
+      outage.recordSuccess()
+      return keys
+    } catch (cause) {
+      const error = unavailableError(url, limits.retryMs, cause)
+      outage.recordFailure(error)
+      throw error
+    } finally {
+      attemptedAt = performance.now()
+    }
+  })
+
+  /** Fetches the keys, unless the last attempt was too short a time ago. */
+  const refresh = async (): Promise<FetchedKeys> => {
+    const minMs = outage.isFailing() ? limits.retryMs : limits.cooldownMs
+    const waitMs = attemptedAt + minMs - performance.now()
+    if (waitMs > 0) throw unavailableError(url, waitMs)
+    return fetchOnce()
+  }
+  const refreshInBackground = () => void refresh().catch(() => {})
+
+  return {
+    async find(header, token) {
+      const startedAt = performance.now()
+      const isUsable = age() <= limits.keepMs
+      if (isUsable && age() > limits.refreshMs) refreshInBackground()
+      const current = keys !== undefined && isUsable ? keys : await refresh()
+      try {
+        return await current.find(header, token)
+      } catch (error) {
+        const isNewer = current.fetchedAt >= startedAt
+        if (!(error instanceof errors.JWKSNoMatchingKey) || isNewer) throw error
+      }
+      return (await refresh()).find(header, token)
+    },
+    load: async () => {
+      if (keys === undefined) await refresh().catch(() => {})
+    },
+  }
+}
+
+async function fetchKeys(
+  url: string,
+  send: typeof fetch,
+  timeoutMs: number,
+): Promise<JSONWebKeySet> {
+  const controller = new AbortController()
+  const { signal } = controller
+  const request = async () => {
+    const response = await send(url, { signal, redirect: 'manual' })
+    if (response.status !== 200) {
+      await response.body?.cancel()
+      throw new Error(`the response has the status ${response.status}`)
+    }
+    return (await response.json()) as JSONWebKeySet
+  }
+  const timer = setTimeout(() => {
+    controller.abort(new LastLogoutError('KEY_SET_UNAVAILABLE', `No response in ${timeoutMs} ms.`))
+  }, timeoutMs)
+  // On Node.js 20, a response that is being read can ignore the signal.
+  return unlessAborted(request(), signal).finally(() => clearTimeout(timer))
+}
+
+function trackOutage(log: KeySetLog): FailureTracker {
+  return createFailureTracker({
+    onFailure: (err, isFirst) => {
+      if (isFirst) log.warn({ err }, 'key set unavailable')
+    },
+    onRecovery: (failingMs) => log.warn({ failingMs }, 'key set available again'),
+  })
+}
+
+function unavailableError(url: string, retryAfterMs: number, cause?: unknown): LastLogoutError {
+  const message =
+    cause === undefined
+      ? `The key set ${url} was fetched a moment ago, and is not fetched again yet. Retry later.`
+      : `The key set ${url} cannot be fetched. Check TOKEN_JWKS_URL, AUTH0_DOMAIN, and the connection to Auth0.`
+  return new LastLogoutError('KEY_SET_UNAVAILABLE', message, { cause, retryAfterMs })
+}

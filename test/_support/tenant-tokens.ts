@@ -1,0 +1,56 @@
+import type { JWTHeaderParameters, JWTPayload } from 'jose'
+import type { TokenVerifier } from '../../src/rules/verification.js'
+import { createKeySet } from '../../src/tokens/key-set.js'
+import { createTokenVerifier } from '../../src/tokens/token-verifier.js'
+import { createTokenSigner, type KeySetServer, openKeySetServer } from './token-signer.js'
+
+/** The issuer of {@link openTenantTokens}, without the slash that Auth0 adds. */
+export const TOKEN_ISSUER = 'https://tenant.example'
+
+/** The audience of the access tokens of {@link openTenantTokens}. */
+export const API_AUDIENCE = 'https://orders.example.com'
+
+/** The client of the tokens of {@link openTenantTokens}. */
+export const CLIENT_ID = 'SinglePageApp0000000000000000001'
+
+/** The tokens of a tenant, as Auth0 issues them. */
+export interface TenantTokens {
+  keySet: KeySetServer
+  verifier: TokenVerifier
+  signAccessToken(claims?: JWTPayload, header?: Partial<JWTHeaderParameters>): Promise<string>
+  signIdToken(claims?: JWTPayload, header?: Partial<JWTHeaderParameters>): Promise<string>
+  close(): Promise<void>
+}
+
+/** Returns the current time as a NumericDate. */
+export const nowSeconds = () => Math.floor(Date.now() / 1000)
+
+/** Opens the key set of a tenant, and creates a verifier of its tokens. */
+export async function openTenantTokens(issuer = TOKEN_ISSUER): Promise<TenantTokens> {
+  const signer = await createTokenSigner('one')
+  const keySet = await openKeySetServer(signer.jwk)
+  const verifier = createTokenVerifier({
+    issuers: [issuer],
+    keySet: createKeySet({ url: keySet.url, log: { warn: () => {} } }),
+    apiAudiences: [API_AUDIENCE],
+    maxHintAgeMs: 86_400_000,
+  })
+  const common = () => ({
+    iss: `${issuer}/`,
+    sub: 'auth0|123',
+    iat: nowSeconds() - 60,
+    exp: nowSeconds() + 3600,
+  })
+  return {
+    keySet,
+    verifier,
+    signAccessToken: (claims, header) =>
+      signer.sign(
+        { ...common(), aud: API_AUDIENCE, azp: CLIENT_ID, scope: 'read:orders', ...claims },
+        header,
+      ),
+    signIdToken: (claims, header) =>
+      signer.sign({ ...common(), aud: CLIENT_ID, sid: 'S1', nonce: 'n', ...claims }, header),
+    close: keySet.close,
+  }
+}

@@ -1,0 +1,56 @@
+import { createServer } from 'node:http'
+import {
+  exportJWK,
+  generateKeyPair,
+  type JWK,
+  type JWTHeaderParameters,
+  type JWTPayload,
+  SignJWT,
+} from 'jose'
+import { openLoopback } from './loopback.js'
+
+/** Signs tokens with one key. */
+export interface TokenSigner {
+  /** The public key. */
+  jwk: JWK
+  sign(claims: JWTPayload, header?: Partial<JWTHeaderParameters>): Promise<string>
+}
+
+/** A server of a key set that tests can change. */
+export interface KeySetServer {
+  url: string
+  keys: JWK[]
+  /** Number of requests. */
+  requests: number
+  /** The response instead of the keys; `null`: no response. Undefined: the keys. */
+  response?: { status: number; body: string; location?: string } | null | undefined
+  close(): Promise<void>
+}
+
+/** Creates a signer with a new key. */
+export async function createTokenSigner(kid: string, alg = 'RS256'): Promise<TokenSigner> {
+  const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true })
+  const jwk = { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' }
+  return {
+    jwk,
+    sign: (claims, header) =>
+      new SignJWT(claims).setProtectedHeader({ alg, kid, typ: 'JWT', ...header }).sign(privateKey),
+  }
+}
+
+/** Serves a key set on the loopback interface. */
+export async function openKeySetServer(...keys: JWK[]): Promise<KeySetServer> {
+  const server: KeySetServer = { url: '', keys, requests: 0, close: async () => {} }
+  const http = createServer((_request, response) => {
+    server.requests++
+    if (server.response === null) return
+    const { status, body, location } = server.response ?? {
+      status: 200,
+      body: JSON.stringify({ keys: server.keys }),
+    }
+    if (location !== undefined) response.setHeader('location', location)
+    response.writeHead(status, { 'content-type': 'application/json' }).end(body)
+  })
+  const { url, close } = await openLoopback(http)
+  return Object.assign(server, { url: `${url}/.well-known/jwks.json`, close })
+}

@@ -1,0 +1,89 @@
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { findProxy, type ProxyProgram } from './proxy-programs.js'
+
+/** What a gateway connects, and its key. */
+export interface GatewaySettings {
+  /** The host and port of the API behind the gateway. */
+  upstream: string
+  key: string
+  /** A file with the certificate of last-logout. Apache requires TLS. */
+  certificateFile: string
+}
+
+const APACHE_MODULES = [
+  'mpm_event',
+  'authn_core',
+  'authz_core',
+  'authz_user',
+  'headers',
+  'proxy',
+  'proxy_http',
+  'auth_openidc',
+]
+
+/** Returns a gateway of Debian with its configuration of deploy/gateways. `target` of the program is last-logout. */
+export async function createGateway(
+  name: string,
+  { upstream, key, certificateFile }: GatewaySettings,
+): Promise<ProxyProgram> {
+  const read = async (file: string) => {
+    const text = await readFile(`deploy/gateways/${file}`, 'utf8')
+    return text.replaceAll('127.0.0.1:3000', upstream).replaceAll('GATEWAY_KEY', key)
+  }
+  switch (name) {
+    case 'nginx': {
+      const text = await read('nginx.conf')
+      return {
+        ...findProxy('nginx'),
+        config: ({ dir, port, target }) => `
+          daemon off;
+          pid ${dir}/pid;
+          events {}
+          http {
+            access_log off;
+            ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((of) => `${of}_temp_path ${dir}/${of};`).join('\n')}
+            ${text.replaceAll('127.0.0.1:8080', target).replace('listen 8000', `listen 127.0.0.1:${port}`)}
+          }`,
+      }
+    }
+    case 'Apache': {
+      const text = await read('apache.conf')
+      return {
+        ...findProxy('Apache'),
+        config: ({ dir, port, target }) => `
+          ${APACHE_MODULES.map((module) => `LoadModule ${module}_module /usr/lib/apache2/modules/mod_${module}.so`).join('\n')}
+          ServerName 127.0.0.1
+          Listen 127.0.0.1:${port}
+          PidFile ${dir}/pid
+          DefaultRuntimeDir ${dir}
+          ErrorLog /dev/stderr
+          User www-data
+          Group www-data
+          OIDCCABundlePath ${certificateFile}
+          ${text.replaceAll('last-logout.example.com', target).replace('*:8000', `127.0.0.1:${port}`)}`,
+      }
+    }
+    case 'HAProxy': {
+      const text = await read('haproxy.cfg')
+      return {
+        ...findProxy('HAProxy'),
+        config: ({ port, target }) =>
+          text
+            .replace('/etc/haproxy/last-logout.lua', resolve('deploy/gateways/haproxy.lua'))
+            .replaceAll('127.0.0.1:8080', target)
+            .replace('bind :8000', `bind 127.0.0.1:${port}`),
+      }
+    }
+    default: {
+      const text = await read('Caddyfile')
+      return {
+        ...findProxy('Caddy'),
+        config: ({ port, target }) =>
+          `{\n\tadmin off\n\tauto_https off\n}\n${text
+            .replaceAll('127.0.0.1:8080', target)
+            .replace(':8000', `http://127.0.0.1:${port}`)}`,
+      }
+    }
+  }
+}

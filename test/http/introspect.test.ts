@@ -1,0 +1,202 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { LastLogoutError } from '../../src/errors.js'
+import { bearer } from '../_support/api.js'
+import {
+  type GatewayApi,
+  gatewayKeys,
+  loggedOut,
+  openGatewayApi,
+  snapshotWith,
+  staleSnapshot,
+} from '../_support/gateway-api.js'
+import {
+  API_AUDIENCE,
+  CLIENT_ID,
+  nowSeconds,
+  openTenantTokens,
+  type TenantTokens,
+} from '../_support/tenant-tokens.js'
+
+const FORM = 'application/x-www-form-urlencoded'
+
+let t: TenantTokens
+let api: GatewayApi
+beforeAll(async () => {
+  t = await openTenantTokens()
+  api = await openGatewayApi(t)
+})
+afterAll(async () => {
+  await api.app.close()
+  await t.close()
+})
+beforeEach(() => {
+  api.snapshot = snapshotWith()
+  api.reads.length = 0
+})
+
+const post = (payload: string, headers: Record<string, string> = bearer(gatewayKeys.introspect)) =>
+  api.app.inject({
+    method: 'POST',
+    url: '/v1/introspect',
+    headers: { 'content-type': FORM, ...headers },
+    payload,
+  })
+const introspect = (token: string, headers?: Record<string, string>) =>
+  post(`${new URLSearchParams({ token, token_type_hint: 'access_token' })}`, headers)
+
+const inactive = async (token: string) => {
+  const response = await introspect(token)
+  expect(response.statusCode).toBe(200)
+  expect(response.body).toBe('{"active":false}')
+}
+
+describe('POST /v1/introspect', () => {
+  test('returns the claims of an active token, with a short exp', async () => {
+    const token = await t.signAccessToken({
+      'https://app.example/tier': 'gold',
+      permissions: ['read:orders'],
+    })
+    const response = await introspect(token)
+    expect(response.statusCode).toBe(200)
+    expect(response.headers).toMatchObject({ 'cache-control': 'no-store' })
+    const body = response.json()
+    expect(body).toEqual({
+      active: true,
+      iss: 'https://tenant.example/',
+      sub: 'auth0|123',
+      aud: API_AUDIENCE,
+      azp: CLIENT_ID,
+      client_id: CLIENT_ID,
+      scope: 'read:orders',
+      permissions: ['read:orders'],
+      'https://app.example/tier': 'gold',
+      iat: expect.any(Number),
+      exp: expect.any(Number),
+      token_type: 'Bearer',
+    })
+    expect(body.exp).toBeGreaterThan(nowSeconds())
+    expect(body.exp).toBeLessThanOrEqual(nowSeconds() + 10)
+  })
+
+  test('does not return an exp after that of the token', async () => {
+    const exp = nowSeconds() + 5
+    const response = await introspect(await t.signAccessToken({ exp }))
+    expect(response.json()).toMatchObject({ active: true, exp })
+  })
+
+  test('returns how a token is bound to a key, so that the resource server can check the proof', async () => {
+    const cnf = { jkt: 'thumbprint' }
+    const response = await introspect(await t.signAccessToken({ cnf }))
+    expect(response.json()).toMatchObject({ active: true, token_type: 'DPoP', cnf })
+  })
+
+  test('a claim of the token cannot make it active', async () => {
+    api.snapshot = loggedOut()
+    await inactive(await t.signAccessToken({ active: true }))
+  })
+
+  test('returns active false and nothing else for a revoked token, also if the data is stale', async () => {
+    api.snapshot = loggedOut()
+    await inactive(await t.signAccessToken())
+    api.snapshot = staleSnapshot(Date.now())
+    await inactive(await t.signAccessToken())
+  })
+
+  test('returns active false for an invalid token, and reads no logouts', async () => {
+    await inactive('x')
+    await inactive(await t.signAccessToken({ exp: nowSeconds() - 1 }))
+    await inactive(await t.signIdToken())
+    await inactive(await t.signAccessToken({ aud: 'https://other' }))
+    expect(api.reads).toEqual([])
+  })
+
+  test('reads the logouts of the session that the token names', async () => {
+    await introspect(await t.signAccessToken({ 'https://last-logout/session_id': 'S1' }))
+    await introspect(await t.signAccessToken())
+    expect(api.reads).toEqual([
+      ['auth0|123', 'S1'],
+      ['auth0|123', null],
+    ])
+  })
+
+  test('accepts only tokens for the audience of the key', async () => {
+    const own = await t.signAccessToken()
+    const others = await t.signAccessToken({ aud: 'https://other' })
+    const active = async (token: string) =>
+      (await introspect(token, bearer(gatewayKeys.otherApi))).json().active
+    expect(await active(own)).toBe(false)
+    expect(await active(others)).toBe(true)
+  })
+
+  test('machine tokens are active, whatever the floor is', async () => {
+    api.snapshot = { ...staleSnapshot(), floorAt: Date.now() }
+    const response = await introspect(await t.signAccessToken({ sub: 'worker@clients' }))
+    expect(response.json()).toMatchObject({ active: true })
+  })
+
+  test.each([
+    ['the data is stale', () => staleSnapshot()],
+    ['the log has never been read to its end', () => ({ ...snapshotWith(), asOf: null })],
+    ['the database is unavailable', () => new LastLogoutError('DATABASE_UNAVAILABLE', 'gone')],
+  ])('responds with 503 and Retry-After if %s', async (_why, snapshot) => {
+    api.snapshot = snapshot()
+    const response = await introspect(await t.signAccessToken())
+    expect(response.statusCode).toBe(503)
+    expect(Number(response.headers['retry-after'])).toBeGreaterThan(0)
+    expect(response.json()).toMatchObject({ statusCode: 503, message: expect.any(String) })
+  })
+
+  test('responds with 503 if the login of the token cannot be read', async () => {
+    const token = await t.signAccessToken({ 'https://last-logout/authenticated_at': 'yesterday' })
+    expect((await introspect(token)).statusCode).toBe(503)
+  })
+
+  test('responds with 503 if the key of the token may be newer than the key set', async () => {
+    await introspect(await t.signAccessToken())
+    const response = await introspect(await t.signAccessToken({}, { kid: 'newer' }))
+    expect(response.statusCode).toBe(503)
+    expect(Number(response.headers['retry-after'])).toBeLessThanOrEqual(30)
+  })
+
+  test('takes the key as the password of Basic authentication too', async () => {
+    const authorization = `Basic ${btoa(`client:${gatewayKeys.introspect.key}`)}`
+    const response = await introspect(await t.signAccessToken(), { authorization })
+    expect(response.json()).toMatchObject({ active: true })
+  })
+
+  test('requires a key with the role introspect', async () => {
+    const token = await t.signAccessToken()
+    expect((await introspect(token, {})).statusCode).toBe(401)
+    const { reader, forwardAuth } = gatewayKeys
+    expect((await introspect(token, bearer(reader))).statusCode).toBe(403)
+    expect((await introspect(token, bearer(forwardAuth))).statusCode).toBe(403)
+    // The header of the other endpoint is no credential here.
+    const headers = { 'x-last-logout-key': gatewayKeys.introspect.key }
+    expect((await introspect(token, headers)).statusCode).toBe(401)
+  })
+
+  test.each([
+    ['no token', ''],
+    ['an empty token', 'token='],
+    ['two tokens', 'token=a&token=b'],
+  ])('responds with 400 to a form with %s', async (_what, payload) => {
+    expect((await post(payload)).statusCode).toBe(400)
+  })
+
+  test('responds with 415 to JSON', async () => {
+    const response = await post('{"token":"x"}', {
+      ...bearer(gatewayKeys.introspect),
+      'content-type': 'application/json',
+    })
+    expect(response.statusCode).toBe(415)
+  })
+})
+
+test('the routes for gateways do not exist without a verifier', async () => {
+  const without = await openGatewayApi(t, { verifier: undefined })
+  for (const url of ['/v1/introspect', '/v1/forward-auth', '/logout']) {
+    const headers = bearer(gatewayKeys.reader)
+    expect((await without.app.inject({ url, headers })).statusCode).toBe(404)
+  }
+  await without.app.close()
+})

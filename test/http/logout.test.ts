@@ -1,0 +1,289 @@
+import type { FastifyInstance } from 'fastify'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { AppDeps } from '../../src/http/app.js'
+import { bearer, keys, openApi } from '../_support/api.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openTestStore } from '../_support/store.js'
+import {
+  API_AUDIENCE,
+  CLIENT_ID,
+  nowSeconds,
+  openTenantTokens,
+  type TenantTokens,
+  TOKEN_ISSUER,
+} from '../_support/tenant-tokens.js'
+
+const LOGOUT_URL = `${TOKEN_ISSUER}/oidc/logout`
+const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
+
+let t: TenantTokens
+let database: TestDatabase
+let store: Awaited<ReturnType<typeof openTestStore>>
+/** The clock of the database. */
+let now = Date.parse('2026-11-23T10:00:00.123Z')
+let app: FastifyInstance & { lines: string[] }
+beforeAll(async () => {
+  t = await openTenantTokens()
+  database = await createTestDatabase()
+  store = await openTestStore(database, { now: () => now })
+  app = await openLogoutApi()
+})
+afterAll(async () => {
+  await app.close()
+  await store.close()
+  await database.drop()
+  await t.close()
+})
+/** Every test has its own user and session. */
+let user = ''
+beforeEach(() => {
+  user = `auth0|${Math.random()}`
+  now += 1_000
+})
+const opened: FastifyInstance[] = []
+afterEach(async () => {
+  for (const other of opened.splice(0)) await other.close()
+})
+
+const openLogoutApi = (deps: Partial<AppDeps> = {}) =>
+  openApi({
+    ...store,
+    verifier: t.verifier,
+    logoutIssuers: [TOKEN_ISSUER],
+    ...deps,
+  })
+const openOther = async (deps: Partial<AppDeps>) => {
+  const other = await openLogoutApi(deps)
+  opened.push(other)
+  return other
+}
+
+const hintOf = (claims: object = {}) => t.signIdToken({ sub: user, sid: `of ${user}`, ...claims })
+const parametersWith = (hint: string) => ({
+  id_token_hint: hint,
+  client_id: CLIENT_ID,
+  post_logout_redirect_uri: 'https://app.example/?a=b&c=ä',
+  state: 'x y',
+})
+const get = (
+  parameters: Record<string, string> | URLSearchParams | string,
+  remoteAddress = '192.0.2.1',
+) => app.inject({ url: `/logout?${new URLSearchParams(parameters)}`, remoteAddress })
+const post = (body: string, headers: Record<string, string> = FORM) =>
+  app.inject({ method: 'POST', url: '/logout', headers, payload: body })
+
+/** Reads the stored logouts of the user, and of the session of {@link hintOf}. */
+const stored = async (userId = user) => {
+  const { user: ofUser, session } = await store.readKnownLogouts(userId, `of ${userId}`)
+  return { user: ofUser, session }
+}
+const nothing = { user: null, session: null }
+
+/** Expects that the response redirects to the tenant with the parameters. */
+const expectRedirect = (
+  { statusCode, headers }: Awaited<ReturnType<typeof get>>,
+  parameters: Record<string, string> | URLSearchParams,
+  logoutUrl = LOGOUT_URL,
+) => {
+  expect(statusCode).toBe(303)
+  const location = String(headers.location)
+  expect(location.startsWith(`${logoutUrl}?`)).toBe(true)
+  expect([...new URL(location).searchParams]).toEqual([...new URLSearchParams(parameters)])
+  expect(headers).toMatchObject({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' })
+}
+
+describe.each(['GET', 'POST'])('%s /logout', (method) => {
+  const send = (parameters: Record<string, string>) =>
+    method === 'GET' ? get(parameters) : post(`${new URLSearchParams(parameters)}`)
+
+  test('stores the logout of the session of the hint, then redirects with the same parameters', async () => {
+    const parameters = parametersWith(await hintOf())
+    expectRedirect(await send(parameters), parameters)
+    const type = 'reported_logout'
+    expect(await stored()).toEqual({
+      user: { at: now, allSessionsAt: null, logId: '', type },
+      session: { at: now, ended: false, logId: '', type },
+    })
+  })
+
+  test('accepts an expired hint', async () => {
+    const parameters = { id_token_hint: await hintOf({ exp: nowSeconds() - 3_600 }) }
+    expectRedirect(await send(parameters), parameters)
+    expect(await stored()).toMatchObject({ session: { at: now } })
+  })
+
+  test.each<[string, () => Promise<Record<string, string>>]>([
+    ['no hint', async () => ({ client_id: CLIENT_ID })],
+    ['no parameters', async () => ({})],
+    ['a hint that is no token', async () => ({ id_token_hint: 'x' })],
+    ['an access token', async () => ({ id_token_hint: await t.signAccessToken({ sub: user }) })],
+    [
+      'a hint of another issuer',
+      async () => ({ id_token_hint: await hintOf({ iss: 'https://x' }) }),
+    ],
+    ['a hint for an API', async () => ({ id_token_hint: await hintOf({ aud: API_AUDIENCE }) })],
+    [
+      'a hint that expired longer ago than any token lives',
+      async () => ({ id_token_hint: await hintOf({ exp: nowSeconds() - 2 * 86_400 }) }),
+    ],
+    [
+      'a hint that names no session, since it would end all of them',
+      async () => ({ id_token_hint: await hintOf({ sid: undefined }) }),
+    ],
+    [
+      'a hint of another client',
+      async () => ({ id_token_hint: await hintOf(), client_id: 'another' }),
+    ],
+  ])('stores nothing for %s, and redirects all the same', async (_what, create) => {
+    const parameters = await create()
+    expectRedirect(await send(parameters), parameters)
+    expect(await stored()).toEqual(nothing)
+  })
+})
+
+describe('/logout', () => {
+  test('stores nothing if there are two hints, and passes both on', async () => {
+    const hint = await hintOf()
+    const parameters = new URLSearchParams([
+      ['id_token_hint', hint],
+      ['id_token_hint', hint],
+    ])
+    expectRedirect(await get(parameters), parameters)
+    expect(await stored()).toEqual(nothing)
+  })
+
+  test.each([
+    'post_logout_redirect_uri=%zz&state=%00%ff',
+    'x=%0d%0aset-cookie:%20a=b',
+    '//evil.example',
+    'a&b&&=c',
+  ])('redirects to the tenant with the parameters %s', async (query) => {
+    const response = await app.inject({ url: `/logout?${query}` })
+    expect(response.statusCode).toBe(303)
+    expect(new URL(String(response.headers.location)).origin).toBe(TOKEN_ISSUER)
+    expect(response.headers).not.toHaveProperty('set-cookie')
+  })
+
+  test('takes the parameters of a form and of the query together', async () => {
+    const response = await app.inject({
+      method: 'POST',
+      url: '/logout?federated=',
+      headers: FORM,
+      payload: `id_token_hint=${await hintOf()}`,
+    })
+    expect(response.statusCode).toBe(303)
+    expect(await stored()).toMatchObject({ session: { at: now } })
+    expect(response.headers.location).toMatch(/\?federated=&id_token_hint=/)
+  })
+
+  test.each(['application/json', 'text/plain', 'multipart/form-data'])(
+    'redirects for the content type %s too',
+    async (type) => {
+      expect((await post('{', { 'content-type': type })).statusCode).toBe(303)
+    },
+  )
+
+  test('does not report for HEAD, which a program may send to see where a link leads', async () => {
+    const url = `/logout?id_token_hint=${await hintOf()}`
+    const headers = bearer(keys.reader)
+    expect((await app.inject({ method: 'HEAD', url, headers })).statusCode).toBe(404)
+    expect(await stored()).toEqual(nothing)
+  })
+
+  test('redirects to the domain of the issuer of the hint', async () => {
+    const custom = await openTenantTokens('https://login.example.com')
+    const other = await openOther({
+      verifier: custom.verifier,
+      logoutIssuers: [TOKEN_ISSUER, 'https://login.example.com'],
+    })
+    const parameters = { id_token_hint: await custom.signIdToken({ sub: user, sid: `of ${user}` }) }
+    const send = (query: Record<string, string>) =>
+      other.inject({ url: `/logout?${new URLSearchParams(query)}` })
+    expectRedirect(await send(parameters), parameters, 'https://login.example.com/oidc/logout')
+    expectRedirect(await send({ state: 'x' }), { state: 'x' })
+    await custom.close()
+  })
+
+  test.each<[string, Partial<AppDeps>]>([
+    ['the store does not respond', { storeReported: () => new Promise(() => {}) }],
+    [
+      'the store fails',
+      {
+        storeReported: async () => {
+          throw new Error('a bug')
+        },
+      },
+    ],
+    [
+      'the keys do not arrive',
+      { verifier: { verifyIdTokenHint: () => new Promise(() => {}) } as never },
+    ],
+    [
+      'the verification fails',
+      {
+        verifier: {
+          verifyIdTokenHint: async () => {
+            throw new Error('a bug')
+          },
+        } as never,
+      },
+    ],
+    [
+      'it is unknown whether the hint is valid',
+      { verifier: { verifyIdTokenHint: async () => ({ outcome: 'unknown' }) } as never },
+    ],
+  ])('redirects in bounded time if %s, and logs that once', async (_what, deps) => {
+    const other = await openOther({ ...deps, logoutTimeoutMs: 20 })
+    const parameters = { id_token_hint: await hintOf() }
+    for (let n = 0; n < 3; n++) {
+      const url = `/logout?${new URLSearchParams(parameters)}`
+      expectRedirect(await other.inject({ url }), parameters)
+    }
+    const warnings = other.lines.filter((line) => line.includes('logout redirected without'))
+    expect(warnings).toHaveLength(1)
+    expect(other.lines.join('')).not.toContain(parameters.id_token_hint)
+  })
+})
+
+describe('the bounds of /logout', () => {
+  test('many invalid hints are logged once, and block no valid hint of the same address', async () => {
+    for (let n = 0; n < 25; n++) {
+      expect((await get({ id_token_hint: 'x' }, '192.0.2.7')).statusCode).toBe(303)
+    }
+    const warnings = app.lines.filter((line) => line.includes('too many invalid logout hints'))
+    expect(warnings).toHaveLength(1)
+    expect(warnings[0]).toContain('192.0.2.7')
+    await get({ id_token_hint: await hintOf() }, '192.0.2.7')
+    expect(await stored()).toMatchObject({ session: { at: now } })
+  })
+
+  test('invalid hints do not count as wrong keys', async () => {
+    const address = '192.0.2.8'
+    for (let n = 0; n < 25; n++) await get({ id_token_hint: 'x' }, address)
+    const headers = { authorization: `Bearer ${'w'.repeat(32)}` }
+    const response = await app.inject({ url: '/v1/last-logout', headers, remoteAddress: address })
+    expect(response.statusCode).toBe(401)
+  })
+
+  test('a hint that is sent again and again is stored twenty times a minute', async () => {
+    let reports = 0
+    const other = await openOther({
+      async storeReported() {
+        reports++
+        return now
+      },
+    })
+    const url = `/logout?id_token_hint=${await hintOf()}`
+    for (let n = 0; n < 30; n++) expect((await other.inject({ url })).statusCode).toBe(303)
+    expect(reports).toBe(20)
+    await other.inject({ url: `/logout?id_token_hint=${await hintOf({ sid: 'another' })}` })
+    expect(reports).toBe(21)
+  })
+})
+
+test('/logout does not exist unless it is enabled', async () => {
+  const other = await openOther({ logoutIssuers: undefined })
+  expect((await other.inject({ url: '/logout' })).statusCode).toBe(401)
+  const headers = bearer(keys.reader)
+  expect((await other.inject({ url: '/logout', headers })).statusCode).toBe(404)
+})

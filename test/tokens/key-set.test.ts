@@ -1,0 +1,138 @@
+import { errors } from 'jose'
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { createKeySet, KEY_SET_LIMITS, type KeySet } from '../../src/tokens/key-set.js'
+import {
+  createTokenSigner,
+  type KeySetServer,
+  openKeySetServer,
+  type TokenSigner,
+} from '../_support/token-signer.js'
+
+const header = (kid: string) => ({ alg: 'RS256', kid })
+const token = { payload: '', signature: '' }
+const noMatchingKey = expect.any(errors.JWKSNoMatchingKey)
+const unavailable = expect.objectContaining({ code: 'KEY_SET_UNAVAILABLE' })
+
+let one: TokenSigner
+let two: TokenSigner
+beforeAll(async () => {
+  ;[one, two] = await Promise.all([createTokenSigner('one'), createTokenSigner('two')])
+})
+
+let server: KeySetServer
+let lines: string[]
+beforeEach(async () => {
+  server = await openKeySetServer(one.jwk)
+  lines = []
+})
+afterEach(() => server.close())
+
+/** Opens a key set. Logs only messages. */
+function open(limits: Partial<typeof KEY_SET_LIMITS> = {}): KeySet {
+  return createKeySet({
+    url: server.url,
+    log: { warn: (_fields, message) => void lines.push(message) },
+    limits: { ...KEY_SET_LIMITS, ...limits },
+  })
+}
+
+const find = (keySet: KeySet, kid: string) => keySet.find(header(kid), token)
+
+describe('a key set', () => {
+  test('is fetched once, also for concurrent tokens', async () => {
+    const keySet = open()
+    await Promise.all([keySet.load(), find(keySet, 'one'), find(keySet, 'one')])
+    expect(await find(keySet, 'one')).toMatchObject({ type: 'public' })
+    expect(server.requests).toBe(1)
+  })
+
+  test('does not contain an unknown key, if it was fetched for its token', async () => {
+    await expect(find(open(), 'unknown')).rejects.toEqual(noMatchingKey)
+    const keySet = open({ cooldownMs: 0 })
+    await keySet.load()
+    await expect(find(keySet, 'unknown')).rejects.toEqual(noMatchingKey)
+    expect(server.requests).toBe(3)
+  })
+
+  test('finds a key that was added after the last fetch', async () => {
+    const keySet = open({ cooldownMs: 0 })
+    await keySet.load()
+    server.keys = [one.jwk, two.jwk]
+    expect(await find(keySet, 'two')).toMatchObject({ type: 'public' })
+  })
+
+  test('does not know whether an unknown key exists while it may not be fetched again', async () => {
+    const keySet = open({ cooldownMs: 30_000 })
+    await keySet.load()
+    server.keys = [one.jwk, two.jwk]
+    const error = await find(keySet, 'two').catch((error) => error)
+    expect(error).toEqual(unavailable)
+    expect(error.retryAfterMs).toBeGreaterThan(25_000)
+    expect(error.retryAfterMs).toBeLessThanOrEqual(30_000)
+    expect(await find(keySet, 'one')).toMatchObject({ type: 'public' })
+  })
+
+  test('is fetched at most once per cooldown for any number of unknown keys', async () => {
+    const keySet = open()
+    const unknown = Array.from({ length: 200 }, (_, n) => find(keySet, `unknown-${n}`))
+    await Promise.allSettled(unknown)
+    await expect(find(keySet, 'unknown')).rejects.toEqual(unavailable)
+    expect(server.requests).toBe(1)
+  })
+
+  test('accepts no other algorithm than that of the key', async () => {
+    const keySet = open({ cooldownMs: 0 })
+    await expect(keySet.find({ alg: 'PS256', kid: 'one' }, token)).rejects.toEqual(noMatchingKey)
+    await expect(keySet.find({ alg: 'HS256', kid: 'one' }, token)).rejects.toBeInstanceOf(
+      errors.JOSENotSupported,
+    )
+  })
+})
+
+describe('during an outage', () => {
+  const outage = { status: 500, body: '' }
+
+  test('a key set keeps its keys, logs the outage once, and logs its end', async () => {
+    const keySet = open({ refreshMs: 0, cooldownMs: 0, retryMs: 0 })
+    await keySet.load()
+    server.response = outage
+    for (let n = 0; n < 5; n++) await find(keySet, 'one')
+    await expect.poll(() => lines).toEqual(['key set unavailable'])
+    await expect(find(keySet, 'unknown')).rejects.toEqual(unavailable)
+    server.response = undefined
+    await find(keySet, 'one')
+    await expect.poll(() => lines.at(-1)).toBe('key set available again')
+    expect(lines).toHaveLength(2)
+  })
+
+  test('a key set does not use keys that are older than the limit', async () => {
+    const keySet = open({ keepMs: 0, cooldownMs: 0, retryMs: 0 })
+    await keySet.load()
+    server.response = outage
+    await expect(find(keySet, 'one')).rejects.toEqual(unavailable)
+    server.response = undefined
+    expect(await find(keySet, 'one')).toMatchObject({ type: 'public' })
+  })
+
+  test('a key set is not fetched for each token', async () => {
+    server.response = outage
+    const keySet = open({ retryMs: 5_000 })
+    for (let n = 0; n < 50; n++) await expect(find(keySet, 'one')).rejects.toEqual(unavailable)
+    expect(server.requests).toBe(1)
+  })
+
+  test.each([
+    ['a page of HTML', { status: 200, body: '<html>' }],
+    ['JSON that is no key set', { status: 200, body: '{"keys":[1]}' }],
+    ['null', { status: 200, body: 'null' }],
+    ['a redirect', { status: 302, body: '', location: '/elsewhere' }],
+    ['no response', null],
+  ])('a key set is unavailable if the URL responds with %s', async (_what, response) => {
+    server.response = response
+    const keySet = open({ timeoutMs: 50 })
+    await keySet.load()
+    expect(lines).toEqual(['key set unavailable'])
+    await expect(find(keySet, 'one')).rejects.toEqual(unavailable)
+    expect(server.requests).toBe(1)
+  })
+})
