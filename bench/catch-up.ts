@@ -19,8 +19,10 @@ import { createLastLogoutStore } from '../src/store/last-logout-store.js'
 import { applyMigrations } from '../src/store/migrations.js'
 import { catchUp } from '../src/sync/catch-up.js'
 import { createProgressGuard } from '../src/sync/progress-guard.js'
+import { type Figure, reportFigures } from './figures.js'
 import { median } from './median.js'
 
+const figures: Figure[] = []
 const DOMAIN = 'bench.example'
 /** The latencies, and how many of the newest entries a run reads at each of them: enough for about two seconds. */
 const SETTINGS = [
@@ -83,6 +85,13 @@ for (const [index, { latencyMs, entries }] of SETTINGS.entries()) {
     `${String(latencyMs).padStart(4)} ms  ${formatRate(median(bareLoopRates))}/s  ${formatRate(median(catchUpRates))}/s   ` +
       `${median(ratios).toFixed(3)} (${min.toFixed(3)} to ${max.toFixed(3)})`,
   )
+  figures.push({
+    name: `catch-up at ${latencyMs} ms of latency`,
+    peer: 'fetching and parsing',
+    ratios,
+    atLeast: latencyMs === 0 ? 0.6 : 0.95,
+    values: { latencyMs, pagesPerSecond: median(catchUpRates) },
+  })
 }
 const { users, sessions } = await store.count()
 console.log(`\nstored ${users} users and ${sessions} sessions`)
@@ -91,6 +100,7 @@ await database.close()
 await postgres.close()
 await rm(dataDir, { recursive: true })
 tenantProcess.kill()
+reportFigures(figures)
 
 async function bareLoop(url: string, begin: string): Promise<number> {
   const form = { grant_type: 'client_credentials', client_id: credentials.clientId }
