@@ -20,6 +20,7 @@ const BENCHMARKS = new Map<string, Arguments>([
   ['feed', { full: ['40'], short: ['10'] }],
   ['catch-up', { full: ['5'], short: ['1'] }],
   ['check', { full: ['1000000', '5'], short: ['100000', '3'] }],
+  ['memory', { full: ['dist/bundle/last-logout.mjs', '30'], short: null }],
   ['watch', { full: ['20000', '500'], short: ['5000', '100'] }],
   ['peers', { full: ['5', '1'], short: ['1', '0.5'] }],
   ['cli', { full: ['3'], short: null }],
