@@ -21,6 +21,8 @@ const BENCHMARKS = new Map<string, Arguments>([
   ['catch-up', { full: ['5'], short: ['1'] }],
   ['check', { full: ['1000000', '5'], short: ['100000', '3'] }],
   ['watch', { full: ['20000', '500'], short: ['5000', '100'] }],
+  ['gateways', { full: ['20000', '3', '2'], short: ['1000', '1', '1', '10'] }],
+  ['memory', { full: ['dist/bundle/last-logout.mjs', '20'], short: null }],
   ['peers', { full: ['5', '1'], short: ['1', '0.5'] }],
   ['cli', { full: ['3'], short: null }],
   ['start', { full: ['dist/main.js', 'dist/bundle/last-logout.mjs'], short: null }],

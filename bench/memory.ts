@@ -10,6 +10,7 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClosers } from '../src/async/closers.js'
 import { migrateQueue } from '../src/jobs/jobs.js'
+import { type Figure, reportFigures } from './figures.js'
 import type { Load, LoadResult } from './load-process.js'
 import { median } from './median.js'
 import { openBenchDatabase } from './open-bench-database.js'
@@ -68,12 +69,14 @@ async function measure(databaseUrl: string): Promise<void> {
   closers.push(api.close)
   await sleep(IDLE_MS)
   const { nowMb: peerMb } = await readMemory(libraries.pid)
+  const figures: Figure[] = []
   const print = (what: string, mb: number) => {
-    const ratio = (mb / peerMb).toFixed(2)
-    console.log(`${what.padEnd(40)} ${mb.toFixed(0).padStart(7)}   ${ratio.padStart(6)}`)
+    console.log(`${what.padEnd(40)} ${mb.toFixed(0).padStart(7)}`)
+    const peer = 'Node.js with the libraries'
+    figures.push({ name: `memory: ${what}`, peer, ratios: [mb / peerMb], values: { MiB: mb } })
   }
   console.log(`${script}, Node.js ${process.version}\n`)
-  console.log(`${''.padEnd(44)} MiB   ratio to Node.js with the libraries`)
+  console.log(`${''.padEnd(44)} MiB`)
   print('Node.js', (await readMemory(node.pid)).nowMb)
   print('Node.js with the libraries', peerMb)
   print(`start, idle for ${IDLE_MS / 1000} s`, (await readMemory(service.pid)).nowMb)
@@ -86,6 +89,7 @@ async function measure(databaseUrl: string): Promise<void> {
   const idleSeconds = IDLE_MS / 1000 + Number(loadSeconds)
   print(`start, idle for ${idleSeconds} s`, (await readMemory(service.pid)).nowMb)
   console.log(`\n${rate.toFixed(0)} requests/s over ${CONNECTIONS} connections`)
+  reportFigures(figures)
 }
 
 /** Starts `start` with a simulated tenant. */

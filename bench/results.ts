@@ -1,5 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { BacklogMeasurement } from './backlog.js'
 import type { Figure } from './figures.js'
 import type { ClientResult } from './growth/clients.js'
 import type { RowsResult } from './growth/rows.js'
@@ -7,14 +8,6 @@ import type { SubscribersResult } from './growth/subscribers.js'
 import { describeMachine, type Machine } from './machine.js'
 
 const FILE = 'dist/bench-results.json'
-
-/** The memory of a worker that reads a backlog. */
-export interface BacklogResult {
-  entries: number
-  seconds: number
-  /** Resident memory at regular intervals. */
-  rssMiB: number[]
-}
 
 /** The stored results of `npm run bench` and of `npm run bench:growth`. The documents are written from them. */
 export interface BenchResults {
@@ -29,7 +22,7 @@ export interface BenchResults {
   /** By the number of subscribers. */
   subscribers: Record<string, SubscribersResult>
   /** By the number of entries. */
-  backlogs: Record<string, BacklogResult>
+  backlogs: Record<string, BacklogMeasurement>
 }
 
 /** The kinds of results, and the type of each. */

@@ -10,15 +10,17 @@
  * A part takes at most 100 seconds. The parts `fill-…` take longer: after an interruption, they continue.
  */
 import { parseArgs } from 'node:util'
+import { measureBacklog } from '../backlog.js'
 import { storeResult } from '../results.js'
 import { measureClient } from './clients.js'
 import { writeDocuments } from './documents.js'
 import { deleteGrownDatabase, openGrownDatabase } from './grow-tables.js'
 import { describeRows, measureRows } from './rows.js'
-import { measureSubscribers } from './subscribers.js'
+import { measureSubscriberLoad } from './subscribers.js'
 
 const USERS = [10_000, 100_000, 1_000_000, 10_000_000]
 const SUBSCRIBERS = [10, 100, 500, 1_000, 2_000]
+const BACKLOG_ENTRIES = 1_000_000
 
 /** The parts in the order in which they run, and what each does. */
 const parts = new Map<string, () => Promise<void>>([
@@ -47,8 +49,13 @@ const parts = new Map<string, () => Promise<void>>([
   ...SUBSCRIBERS.map((subscribers): [string, () => Promise<void>] => [
     `subscribers-${subscribers}`,
     async () =>
-      storeResult('subscribers', String(subscribers), await measureSubscribers(subscribers)),
+      storeResult('subscribers', String(subscribers), await measureSubscriberLoad(subscribers)),
   ]),
+  [
+    `backlog-${BACKLOG_ENTRIES}`,
+    async () =>
+      storeResult('backlogs', String(BACKLOG_ENTRIES), await measureBacklog(BACKLOG_ENTRIES)),
+  ],
   ['documents', writeDocuments],
 ])
 
