@@ -69,30 +69,27 @@ async function measure(databaseUrl: string): Promise<void> {
   closers.push(api.close)
   await sleep(IDLE_MS)
   const { nowMb: peerMb } = await readMemory(libraries.pid)
-  const print = (what: string, mb: number): Figure => {
-    const ratio = mb / peerMb
-    console.log(`${what.padEnd(40)} ${mb.toFixed(0).padStart(7)}   ${ratio.toFixed(2).padStart(6)}`)
-    return { name: `memory: ${what}`, peer: 'Node.js with the libraries', ratios: [ratio] }
+  const figures: Figure[] = []
+  const print = (what: string, mb: number) => {
+    console.log(`${what.padEnd(40)} ${mb.toFixed(0).padStart(7)}`)
+    const peer = 'Node.js with the libraries'
+    figures.push({ name: `memory: ${what}`, peer, ratios: [mb / peerMb], values: { MiB: mb } })
   }
   console.log(`${script}, Node.js ${process.version}\n`)
-  console.log(`${''.padEnd(44)} MiB   ratio to Node.js with the libraries`)
+  console.log(`${''.padEnd(44)} MiB`)
   print('Node.js', (await readMemory(node.pid)).nowMb)
   print('Node.js with the libraries', peerMb)
-  const idle = [
-    print(`start, idle for ${IDLE_MS / 1000} s`, (await readMemory(service.pid)).nowMb),
-    print(`api, idle for ${IDLE_MS / 1000} s`, (await readMemory(api.pid)).nowMb),
-  ]
+  print(`start, idle for ${IDLE_MS / 1000} s`, (await readMemory(service.pid)).nowMb)
+  print(`api, idle for ${IDLE_MS / 1000} s`, (await readMemory(api.pid)).nowMb)
 
   const rate = await runLoad(api.url)
   const { nowMb, maxMb } = await readMemory(api.pid)
-  const loaded = [
-    print(`api, after ${loadSeconds} s of full load`, nowMb),
-    print('api, maximum', maxMb),
-  ]
+  print(`api, after ${loadSeconds} s of full load`, nowMb)
+  print('api, maximum', maxMb)
   const idleSeconds = IDLE_MS / 1000 + Number(loadSeconds)
   print(`start, idle for ${idleSeconds} s`, (await readMemory(service.pid)).nowMb)
   console.log(`\n${rate.toFixed(0)} requests/s over ${CONNECTIONS} connections`)
-  reportFigures([...idle, ...loaded])
+  reportFigures(figures)
 }
 
 /** Starts `start` with a simulated tenant. */

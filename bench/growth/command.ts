@@ -16,7 +16,7 @@ import { measureClient } from './clients.js'
 import { writeDocuments } from './documents.js'
 import { deleteGrownDatabase, openGrownDatabase } from './grow-tables.js'
 import { describeRows, measureRows } from './rows.js'
-import { measureFeedGrowth } from './subscribers.js'
+import { measureSubscriberLoad } from './subscribers.js'
 
 const USERS = [10_000, 100_000, 1_000_000, 10_000_000]
 const SUBSCRIBERS = [10, 100, 500, 1_000, 2_000]
@@ -49,7 +49,7 @@ const parts = new Map<string, () => Promise<void>>([
   ...SUBSCRIBERS.map((subscribers): [string, () => Promise<void>] => [
     `subscribers-${subscribers}`,
     async () =>
-      storeResult('subscribers', String(subscribers), await measureFeedGrowth(subscribers)),
+      storeResult('subscribers', String(subscribers), await measureSubscriberLoad(subscribers)),
   ]),
   [
     `backlog-${BACKLOG_ENTRIES}`,

@@ -25,7 +25,7 @@ const ROUNDS = 5
 const LOGOUTS = 500
 
 /** Measures the delay of one logout, and the throughput of many at once. */
-export async function measureFeedGrowth(subscribers: number): Promise<SubscribersResult> {
+export async function measureSubscriberLoad(subscribers: number): Promise<SubscribersResult> {
   const [figure] = await runBenchmark('feed', [REPORTS, String(subscribers)])
   const { p50Ms = Number.NaN, p99Ms = Number.NaN } = figure?.values ?? {}
   return { subscribers, p50Ms, p99Ms, ...(await measureThroughput(subscribers)) }
