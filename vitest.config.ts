@@ -7,11 +7,11 @@ process.env.TMPDIR = findScratchDirectory()
 
 /** Pure code, and code that needs no server but HTTP on the loopback: no PostgreSQL is started for it. */
 const UNIT = [
-  'test/{pg,rules,simulator,soak,tokens}/**/*.test.ts',
+  'test/{bench,pg,rules,simulator,soak,tokens}/**/*.test.ts',
   'test/action/lookup.test.ts',
   'test/{architecture,documents,errors,install-scripts,pitfalls,privacy,program-name,release,words,workflows}.test.ts',
   'test/{async,config,console}/**/*.test.ts',
-  'test/auth0/{rate/limit,retry}.test.ts',
+  'test/auth0/{rate/{limit,spare-budget},retry}.test.ts',
   'test/client/{auth-required,clocks,conformance,delivery-delay,feed-events,feed-progress,hono,koa,lambda}.test.ts',
   'test/client/{last-logout-request,lazy-connect,logout-cache,lookup,options,outage-report,refusal,error-handlers,repeat-with-backoff,request-lookup,table,trpc,utf8-decoder,watch}.test.ts',
   'test/commands/{documents,progress-display}.test.ts',
@@ -20,7 +20,7 @@ const UNIT = [
   'test/http/{connection-limit,console,feed,forward-auth,gateway-requests,introspect,serializer}.test.ts',
   'test/jobs/runner.test.ts',
   'test/store/{migrations-only-add,schema}.test.ts',
-  'test/sync/{no-progress,progress-guard,read-lines,sweep}.test.ts',
+  'test/sync/{catch-up-when-due,end-of-log,no-progress,progress-guard,read-ahead,read-lines,sweep}.test.ts',
 ]
 
 const ENVIRONMENTS = ['test/environments/**/*.test.ts']

@@ -10,6 +10,7 @@ import { once } from 'node:events'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import type * as Client from '../src/client/index.js'
+import { reportFigures } from './figures.js'
 import { median } from './median.js'
 import { openMapStore, openTableStore, type RowStore } from './row-stores.js'
 import { sessionIdOf, userIdOf } from './subjects.js'
@@ -57,22 +58,54 @@ console.log(
     `memory of each: ${bytesPerSubject.toFixed(0)} bytes (limit ${MAX_SUBJECT_BYTES})\n`,
 )
 
-const checkShare = await measureChecks()
+const checkShares = await measureChecks()
+const checkShare = median(checkShares)
 console.log(`\nmedian share ${percent(checkShare)} (limit ${percent(MAX_CHECK_SHARE)})\n`)
 await client.close()
 feedProcess.kill()
 
 console.log(`rows of ${userCount} users   fill     longest hold   memory of a row   find`)
+const stores: Record<string, StoreCosts> = {}
 for (const [name, open] of [
   ['table', openTableStore],
   ['Map', openMapStore],
 ] as const) {
-  const { fillMs, maxTurnMs, bytes, findNs } = await measureStore(open)
+  const costs = await measureStore(open)
+  const { fillMs, maxTurnMs, bytes, findNs } = costs
+  stores[name] = costs
   console.log(
     `${name.padEnd(21)} ${seconds(fillMs).padStart(8)} ${maxTurnMs.toFixed(0).padStart(11)} ms ` +
       `${bytes.toFixed(0).padStart(11)} bytes ${findNs.toFixed(0).padStart(9)} ns`,
   )
 }
+
+const ratioOfTables = (cost: keyof StoreCosts) => [
+  (stores.table?.[cost] ?? Number.NaN) / (stores.Map?.[cost] ?? Number.NaN),
+]
+reportFigures([
+  {
+    name: 'client: check',
+    peer: 'RS256 jwtVerify',
+    ratios: checkShares,
+    atMost: MAX_CHECK_SHARE,
+  },
+  { name: 'client: load', peer: 'parsing the same bytes', ratios: [loadMs / parseMs] },
+  {
+    name: 'client: longest hold of the event loop',
+    peer: `${MAX_HOLD_MS} ms`,
+    ratios: [holdMs / MAX_HOLD_MS],
+    atMost: 1,
+  },
+  {
+    name: 'client: memory of a user or session',
+    peer: `${MAX_SUBJECT_BYTES} bytes`,
+    ratios: [bytesPerSubject / MAX_SUBJECT_BYTES],
+    atMost: 1,
+  },
+  { name: "client's table: fill", peer: 'a Map', ratios: ratioOfTables('fillMs') },
+  { name: "client's table: memory", peer: 'a Map', ratios: ratioOfTables('bytes') },
+  { name: "client's table: find", peer: 'a Map', ratios: ratioOfTables('findNs') },
+])
 
 if (
   checkShare > MAX_CHECK_SHARE ||
@@ -81,6 +114,15 @@ if (
   holdMs > MAX_HOLD_MS
 ) {
   process.exitCode = 1
+}
+
+/** What a store costs. */
+interface StoreCosts {
+  fillMs: number
+  maxTurnMs: number
+  /** Memory of a row. */
+  bytes: number
+  findNs: number
 }
 
 /** Reads the feed as the client does, parses each event, and keeps nothing. Returns the time in milliseconds. */
@@ -114,8 +156,8 @@ async function measureHold(run: () => Promise<void>): Promise<{ ms: number; hold
   return { ms, holdMs: delay.max / 1e6 }
 }
 
-/** Compares checks with verifications, alternately. Returns the median share. */
-async function measureChecks(): Promise<number> {
+/** Compares checks with verifications, alternately. Returns the share of each round. */
+async function measureChecks(): Promise<number[]> {
   const { privateKey, publicKey } = await generateKeyPair('RS256')
   const token = await new SignJWT(claimsOf(1)).setProtectedHeader({ alg: 'RS256' }).sign(privateKey)
   const shares: number[] = []
@@ -137,11 +179,11 @@ async function measureChecks(): Promise<number> {
       `${verifyUs.toFixed(1).padStart(9)} µs ${checkUs.toFixed(3).padStart(8)} µs   ${percent(checkUs / verifyUs)}`,
     )
   }
-  return median(shares)
+  return shares
 }
 
 /** Fills a store with a row for each user, and finds random rows. Half of the ids have no row. */
-async function measureStore(open: () => RowStore) {
+async function measureStore(open: () => RowStore): Promise<StoreCosts> {
   const before = measureMemory()
   const store = open()
   const at = Date.now()

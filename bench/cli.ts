@@ -12,11 +12,13 @@ import { join } from 'node:path'
 import { createEmbeddedPostgres } from '../src/embedded-postgres/server.js'
 import { createSimulator } from '../src/simulator/server.js'
 import { createTenant } from '../src/simulator/tenant.js'
+import { reportFigures } from './figures.js'
 import { median } from './median.js'
 
 const MAIN = new URL('../dist/main.js', import.meta.url).pathname
 const PROBE = new URL('./cpu-probe.mjs', import.meta.url).pathname
 const TOKEN = `e30.${Buffer.from('{"sub":"auth0|1","iat":1}').toString('base64url')}.c2ln`
+const EMPTY_PROCESS = 'node -e 0'
 const [rounds = '5'] = process.argv.slice(2)
 
 /** The CPU times of one run of a command. */
@@ -37,7 +39,7 @@ interface Command {
 
 const program = (...args: string[]): Command => ({ args: [MAIN, ...args] })
 const commands = new Map<string, Command>([
-  ['node -e 0', { args: ['-e', '0'] }],
+  [EMPTY_PROCESS, { args: ['-e', '0'] }],
   ['--help', program('--help')],
   ['migrate', program('migrate')],
   ['status', program('status')],
@@ -73,6 +75,15 @@ try {
     for (const [name, command] of commands) results.get(name)?.push(await measure(command))
   }
   printResults(results)
+  const emptyRuns = results.get(EMPTY_PROCESS) ?? []
+  results.delete(EMPTY_PROCESS)
+  reportFigures(
+    [...results].map(([name, runs]) => ({
+      name: `${name}: CPU time`,
+      peer: EMPTY_PROCESS,
+      ratios: runs.map(({ exitMs }, round) => exitMs / (emptyRuns[round]?.exitMs ?? Number.NaN)),
+    })),
+  )
 } finally {
   await simulator.close()
   await postgres.close()
@@ -106,10 +117,10 @@ async function measure({ args, until }: Command): Promise<CpuTimes> {
 }
 
 function printResults(results: Map<string, CpuTimes[]>): void {
-  const emptyProcessMs = median((results.get('node -e 0') ?? []).map(({ exitMs }) => exitMs))
+  const emptyProcessMs = median((results.get(EMPTY_PROCESS) ?? []).map(({ exitMs }) => exitMs))
   const cell = (ms: number | undefined) =>
     ms === undefined ? '' : `${ms.toFixed(0)} ms, ${(ms / emptyProcessMs).toFixed(1)}`
-  console.log(`CPU time, and its ratio to node -e 0; median of ${rounds} rounds\n`)
+  console.log(`CPU time, and its ratio to ${EMPTY_PROCESS}; median of ${rounds} rounds\n`)
   console.log(`${''.padEnd(14)} ${'first query'.padEnd(14)} end`)
   for (const [name, runs] of results) {
     const queryTimesMs = runs.flatMap(({ firstQueryMs }) => firstQueryMs ?? [])

@@ -1,22 +1,22 @@
 /**
- * Measures how long after the response to a reported logout the last client refuses the user's tokens, for 1, 100 and
- * 1,000 clients. The clients run in other processes. Prints the ratio to one write over the loopback and its echo.
+ * Measures how long after the response to a reported logout the last client refuses the user's tokens, for several
+ * numbers of clients. The clients run in other processes. Prints the ratio to one write over the loopback and its echo.
  *
- *   npm run bench:feed [-- reports]
+ *   npm run bench:feed [-- reports clients,…]
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClientsReady } from './feed-clients.js'
+import { type Figure, reportFigures } from './figures.js'
 import { openBenchDatabase } from './open-bench-database.js'
 import { quantile } from './quantile.js'
 import { BENCH_KEY, startApi } from './start-api.js'
 
-const CLIENT_COUNTS = [1, 100, 1_000]
 const CLIENTS_PER_PROCESS = 250
 const PAUSE_MS = 60
-const [reports = '100'] = process.argv.slice(2)
+const [reports = '100', clientCounts = '1,100,1000'] = process.argv.slice(2)
 
 const bench = await openBenchDatabase(0)
 const api = await startApi(bench.url)
@@ -24,7 +24,8 @@ console.log(`${reports} reported logouts, one at a time; all times in ms\n`)
 console.log(
   'clients   until the last client refuses: p50      p99   echo: p50     p99   ratio of p99',
 )
-for (const count of CLIENT_COUNTS) {
+const figures: Figure[] = []
+for (const count of clientCounts.split(',').map(Number)) {
   const processes = await openClients(count)
   const [first] = processes
   if (first === undefined) throw new Error('there are no clients')
@@ -46,11 +47,18 @@ for (const count of CLIENT_COUNTS) {
     `${String(count).padStart(7)}   ${delay50.toFixed(1).padStart(35)} ${delay99.toFixed(1).padStart(8)}   ` +
       `${echo50.toFixed(2).padStart(9)} ${echo99.toFixed(2).padStart(7)}   ${(delay99 / echo99).toFixed(0)}`,
   )
+  figures.push({
+    name: `report to refusal by ${count} clients`,
+    peer: 'a write and its echo',
+    ratios: delaysMs.map((delayMs) => delayMs / echo50),
+    values: { p50Ms: delay50, p99Ms: delay99 },
+  })
   echo.destroy()
   for (const child of children) child.kill()
 }
 await api.close()
 await bench.close()
+reportFigures(figures)
 
 /** Starts processes with this number of clients in total. */
 async function openClients(count: number): Promise<{ child: ChildProcess; echoPort: number }[]> {

@@ -11,7 +11,7 @@ import { sessionIdOf, userIdOf } from './subjects.js'
 /** A load. */
 export interface Load {
   url: string
-  endpoint: 'last-logout' | 'check'
+  endpoint: 'last-logout' | 'check' | 'logouts'
   /** The texts of prepared requests, of which random ones are sent instead of requests to `endpoint`. */
   requests?: string[]
   /** The number of users; each request is about a random one. */
@@ -38,6 +38,7 @@ function buildRequest({ endpoint, users, requests = [] }: Load): string {
   if (endpoint === 'last-logout') {
     return `GET /v1/last-logout?user_id=${encodeURIComponent(userIdOf(n))} ${head}\r\n`
   }
+  if (endpoint === 'logouts') return buildPost('/v1/logouts', head, { user_id: userIdOf(n) })
   const iat = Math.floor(Date.now() / 1000)
   const claims = {
     'https://last-logout/authenticated_at': iat,
@@ -48,8 +49,12 @@ function buildRequest({ endpoint, users, requests = [] }: Load): string {
     iat,
     exp: iat + 86_400,
   }
-  const body = JSON.stringify({ claims })
-  return `POST /v1/check ${head}content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+  return buildPost('/v1/check', head, { claims })
+}
+
+function buildPost(path: string, head: string, content: object): string {
+  const body = JSON.stringify(content)
+  return `POST ${path} ${head}content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
 }
 
 /** Sends requests over one connection until `endMs`, one after the other. Adds their latencies to `latenciesMs`. */

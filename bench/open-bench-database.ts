@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { createEmbeddedPostgres } from '../src/embedded-postgres/server.js'
+import type { LastLogoutStore } from '../src/ports.js'
 import { createDatabase, type Database } from '../src/store/database.js'
 import { createLastLogoutStore } from '../src/store/last-logout-store.js'
 import { applyMigrations } from '../src/store/migrations.js'
@@ -13,12 +14,26 @@ import { BENCH_DOMAIN } from './start-api.js'
 export interface BenchDatabase {
   url: string
   database: Database
+  store: LastLogoutStore
   close(): Promise<void>
 }
 
-/** Starts PostgreSQL with default settings, and stores logouts of this number of users. */
+/** Starts PostgreSQL with default settings in a temporary directory, and stores logouts of this number of users. */
 export async function openBenchDatabase(users: number): Promise<BenchDatabase> {
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-bench-'))
+  const bench = await openBenchDatabaseIn(dataDir)
+  await fillTables(bench.database, users)
+  return {
+    ...bench,
+    async close() {
+      await bench.close()
+      await rm(dataDir, { recursive: true })
+    },
+  }
+}
+
+/** Starts PostgreSQL with default settings. Its data stays in the directory. */
+export async function openBenchDatabaseIn(dataDir: string): Promise<BenchDatabase> {
   const postgres = await createEmbeddedPostgres({ dataDir })
   await applyMigrations(postgres.url)
   const database = createDatabase(postgres.url, pino({ level: 'warn' }), {
@@ -30,14 +45,13 @@ export async function openBenchDatabase(users: number): Promise<BenchDatabase> {
     horizonMs: 0,
   })
   await store.claim()
-  await fillTables(database, users)
   return {
     url: postgres.url,
     database,
+    store,
     async close() {
       await database.close()
       await postgres.close()
-      await rm(dataDir, { recursive: true })
     },
   }
 }

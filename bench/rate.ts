@@ -10,6 +10,7 @@ import { syntheticLogId } from '../src/rules/log-id.js'
 import type { SimulatedRateLimit } from '../src/simulator/rate-limit.js'
 import { createSimulator } from '../src/simulator/server.js'
 import { createTenant } from '../src/simulator/tenant.js'
+import { type Figure, reportFigures } from './figures.js'
 
 const DOMAIN = 'bench.example'
 const SHARE = 0.5
@@ -25,10 +26,11 @@ const limits: SimulatedRateLimit[] = [
 
 console.log(`share ${SHARE}, ${seconds} s\n`)
 console.log('limit                        sent   allowed   ratio       429')
-const lines = await Promise.all(limits.map(measure))
-console.log(lines.join('\n'))
+const results = await Promise.all(limits.map(measure))
+console.log(results.map(({ line }) => line).join('\n'))
+reportFigures(results.map(({ figure }) => figure))
 
-async function measure(rateLimit: SimulatedRateLimit): Promise<string> {
+async function measure(rateLimit: SimulatedRateLimit): Promise<{ line: string; figure: Figure }> {
   const tenant = createTenant({ domain: DOMAIN })
   const simulator = await createSimulator({ tenant, rateLimit, logTokenExchanges: false })
   const api = createManagementApi({
@@ -61,7 +63,15 @@ async function measure(rateLimit: SimulatedRateLimit): Promise<string> {
     (sentRequests / allowedRequests).toFixed(3),
     rateLimited,
   ]
-  return `${formatLimit(rateLimit)}${cells.map((cell) => String(cell).padStart(9)).join('')}`
+  return {
+    line: `${formatLimit(rateLimit)}${cells.map((cell) => String(cell).padStart(9)).join('')}`,
+    figure: {
+      name: 'requests to Auth0',
+      peer: `${SHARE} of ${formatLimit(rateLimit).trim()}`,
+      ratios: [sentRequests / allowedRequests],
+      atMost: 1,
+    },
+  }
 }
 
 function rethrowUnless(signal: AbortSignal) {

@@ -7,8 +7,8 @@
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
+import { reportFigures } from './figures.js'
 import type { Load, LoadResult } from './load-process.js'
-import { median } from './median.js'
 import { openBenchDatabase } from './open-bench-database.js'
 import { BENCH_KEY, startApi } from './start-api.js'
 import { sessionIdOf, userIdOf } from './subjects.js'
@@ -46,13 +46,17 @@ for (const endpoint of ENDPOINTS) {
     ratios[endpoint].p99.push(measured.p99Ms / peer.p99Ms)
   }
 }
-console.log()
-for (const endpoint of ENDPOINTS) {
-  const { rate, p99 } = ratios[endpoint]
-  console.log(
-    `${endpoint.padEnd(11)}   throughput ${formatSpread(rate)} of bare Fastify, p99 ${formatSpread(p99)} times as long`,
-  )
-}
+reportFigures(
+  ENDPOINTS.flatMap((endpoint) => [
+    {
+      name: `${endpoint}: throughput`,
+      peer: 'bare Fastify',
+      ratios: ratios[endpoint].rate,
+      atLeast: 0.5,
+    },
+    { name: `${endpoint}: p99`, peer: 'bare Fastify', ratios: ratios[endpoint].p99, atMost: 2 },
+  ]),
+)
 
 loadProcess.kill()
 peerProcess.kill()
@@ -95,10 +99,4 @@ function printResult(endpoint: string, server: string, result: LoadResult): void
     `${endpoint.padEnd(11)}   ${server.padEnd(12)} ${requestsPerSecond.toFixed(0).padStart(10)}   ` +
       `${p50Ms.toFixed(1).padStart(6)} ms ${p99Ms.toFixed(1).padStart(6)} ms   ${cpuShare.toFixed(2)}`,
   )
-}
-
-/** Formats ratios as the median, the minimum and the maximum. */
-function formatSpread(values: number[]): string {
-  const [min, max] = [Math.min(...values), Math.max(...values)]
-  return `${median(values).toFixed(2)} (${min.toFixed(2)} to ${max.toFixed(2)})`
 }

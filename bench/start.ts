@@ -9,13 +9,14 @@ import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { createEmbeddedPostgres } from '../src/embedded-postgres/server.js'
 import { migrateQueue } from '../src/jobs/jobs.js'
 import { environmentOf } from '../src/simulator/environment.js'
 import { createSimulator } from '../src/simulator/server.js'
 import { createTenant } from '../src/simulator/tenant.js'
 import { applyMigrations } from '../src/store/migrations.js'
+import { reportFigures } from './figures.js'
 import { median } from './median.js'
 
 const ROUNDS = 11
@@ -45,12 +46,18 @@ try {
   await rm(dataDir, { recursive: true })
 }
 
-const first = median(times.get(scripts[0] ?? '') ?? [])
+const [[firstScript, firstMs] = ['', []], ...others] = times
 for (const [script, all] of times) {
-  const ms = median(all)
   const range = `${Math.min(...all).toFixed(0)} to ${Math.max(...all).toFixed(0)}`
-  console.log(`${ms.toFixed(0).padStart(6)} ms  ${(ms / first).toFixed(2)}×  (${range})  ${script}`)
+  console.log(`${median(all).toFixed(0).padStart(6)} ms  (${range})  ${script}`)
 }
+reportFigures(
+  others.map(([script, ms]) => ({
+    name: `start of ${relative('.', script)}`,
+    peer: relative('.', firstScript),
+    ratios: ms.map((each, round) => each / (firstMs[round] ?? Number.NaN)),
+  })),
+)
 
 /** Starts the program, and returns the time until it responds, in milliseconds. */
 async function measureStart(script: string): Promise<number> {

@@ -27,6 +27,7 @@ const simulators = await Promise.all(
 )
 process.send?.({
   startMs,
+  endMs,
   urls: simulators.map(({ url }) => url),
   credentials: simulators[0]?.credentials,
 })

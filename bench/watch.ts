@@ -9,6 +9,7 @@ import { once } from 'node:events'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type * as Client from '../src/client/index.js'
+import { reportFigures } from './figures.js'
 import { sessionIdOf, userIdOf } from './subjects.js'
 
 const builtPackage = '../dist/client-package/esm/client/index.js'
@@ -76,6 +77,11 @@ console.log(
 if (Math.max(...costs) > MAX_CHANGE_MS) process.exitCode = 1
 await client.close()
 feed.kill()
+const name = `a change with ${connections} watched connections`
+reportFigures([
+  { name, peer: `${MAX_CHANGE_MS} ms`, ratios: costs.map((ms) => ms / MAX_CHANGE_MS), atMost: 1 },
+  { name, peer: 'a poll by checkNow', ratios: costs.map((ms) => ms / pollMs) },
+])
 
 /** Sends changes one at a time, and prints their cost. Returns the time of the event loop per change, in milliseconds. */
 async function printChanges(

@@ -63,6 +63,11 @@ export interface LogSource {
   readNewest(signal: AbortSignal): Promise<SearchPage>
   /** Reads up to `PAGE_SIZE` entries with the earliest dates. */
   readOldest(signal: AbortSignal): Promise<SearchPage>
+  /**
+   * Waits until the rate limit allows a request that does not delay the next catch-up. Returns false if that takes longer
+   * than `maxWaitMs`.
+   */
+  awaitSpareBudget(maxWaitMs: number, signal: AbortSignal): Promise<boolean>
 }
 
 /** Numbers of stored rows. */
@@ -104,8 +109,11 @@ export interface LastLogoutStore {
   claim(): Promise<void>
   /** Reads how far the log has been read. */
   readProgress(): Promise<Progress>
-  /** Acquires or renews the polling lease for `ttlMs`. Returns false if another owner holds the lease. */
-  acquireLease(owner: string, ttlMs: number): Promise<boolean>
+  /**
+   * Acquires or renews the polling lease for `ttlMs`. Returns how far the log has been read, or `null` if another owner
+   * holds the lease.
+   */
+  acquireLease(owner: string, ttlMs: number): Promise<Progress | null>
   /** Releases the polling lease, if `owner` holds it. */
   releaseLease(owner: string): Promise<void>
   /** Sets the first checkpoint and the span to sweep. Does nothing if the checkpoint is already set. */
@@ -116,7 +124,7 @@ export interface LastLogoutStore {
    */
   moveCheckpoint(from: string, to: string | null, sweep: Span | null): Promise<boolean>
   /**
-   * Stores a page and moves the checkpoint. If the stored checkpoint differs from `page.from`, changes nothing and
+   * Stores a page, moves the checkpoint, and moves `as_of` to `page.storedAt` unless it is still unknown. If the stored checkpoint differs from `page.from`, changes nothing and
    * returns false.
    *
    * @throws CLOCK_AHEAD when `page.storedAt` is too far ahead of the database's clock. The rows are stored, but the
@@ -155,12 +163,12 @@ export interface LastLogoutStore {
    */
   raiseFloor(at: Instant | null): Promise<Instant>
   /**
-   * Records that the log has been read to its end. Does nothing if the stored checkpoint differs from `checkpoint`.
-   * `as_of` moves back only if the stored `as_of` is too far ahead of the database's clock.
+   * Records that the log has been read to its end, and returns the progress after that. If the stored checkpoint differs
+   * from `checkpoint`, changes nothing and returns `null`. `as_of` moves back only if the stored `as_of` is too far ahead of the database's clock.
    *
    * @throws CLOCK_AHEAD when `requestedAt` is too far ahead of the database's clock. Then `as_of` does not advance.
    */
-  storeCaughtUp(checkpoint: string | null, requestedAt: Instant): Promise<void>
+  storeCaughtUp(checkpoint: string | null, requestedAt: Instant): Promise<Progress | null>
   /** Reads the known logouts of a user, of a session if `sessionId` is not `null`, and the floor. */
   readKnownLogouts(userId: string, sessionId: string | null): Promise<LogoutSnapshot>
   /**

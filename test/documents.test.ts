@@ -45,8 +45,11 @@ function listAnchors(name: string): string[] {
   })
 }
 
+/** Returns the targets of links, and the files of pictures. */
 const listLinks = (name: string) =>
-  [...withoutCode(name).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target)
+  [...withoutCode(name).matchAll(/\]\(([^)\s]+)\)|\bsrc(?:set)?="([^"\s]+)"/g)].map(
+    ([, target, file = '']) => target ?? file,
+  )
 
 /** Whether a line of an excerpt must be in its example. An import can be one of several names there. */
 const isCode = (line: string) => line !== '' && !line.startsWith('import ')

@@ -44,6 +44,7 @@ export function createLogSource(options: LogSourceOptions): LogSource {
     readNewest: (signal) => request({ page: '0', per_page: '1', sort: 'date:-1' }, signal),
     readOldest: (signal) =>
       request({ page: '0', per_page: `${PAGE_SIZE}`, sort: 'date:1' }, signal),
+    awaitSpareBudget: budget.awaitSpare,
   }
 }
 

@@ -60,11 +60,11 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
     get: (path, signal) =>
       call(
         'read:logs and read:logs_users',
-        async (client) => {
+        async (client, readText) => {
           // The URL is absolute, because the SDK escapes the question mark of a relative URL.
           const response = await client.fetch(`https://${options.domain}/api/v2/${path}`, {})
           const { status, headers } = response
-          return { status, headers, body: await response.text() }
+          return { status, headers, body: readText() }
         },
         signal,
       ),

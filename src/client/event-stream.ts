@@ -35,13 +35,21 @@ export function createEventReader(onEvent: (event: ServerSentEvent) => void) {
 
 function readEvent(block: string): ServerSentEvent {
   const event: ServerSentEvent = { name: 'message', data: '', id: null }
-  for (const line of block.split('\n')) {
-    const colon = line.indexOf(':')
-    const value = line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1)
-    const field = line.slice(0, colon)
-    if (field === 'event') event.name = value
-    if (field === 'data') event.data += event.data === '' ? value : `\n${value}`
-    if (field === 'id') event.id = value
+  let begin = 0
+  while (begin < block.length) {
+    const nextLine = block.indexOf('\n', begin)
+    const end = nextLine < 0 ? block.length : nextLine
+    readLine(block.slice(begin, end), event)
+    begin = end + 1
   }
   return event
+}
+
+function readLine(line: string, event: ServerSentEvent): void {
+  const colon = line.indexOf(':')
+  const value = line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1)
+  const field = line.slice(0, colon)
+  if (field === 'data') event.data += event.data === '' ? value : `\n${value}`
+  else if (field === 'event') event.name = value
+  else if (field === 'id') event.id = value
 }

@@ -63,6 +63,10 @@ const SLOT_BYTES = 32
  * Creates an empty table. It holds 64-bit fingerprints instead of ids. A row takes 55 to 130 bytes, outside the
  * JavaScript heap. About one check in 10^13 finds the row of another id with the same fingerprint. Such a row can only
  * revoke a valid token. It cannot make a revoked token valid.
+ *
+ * Why not a `Map` with an object for each row: with a million rows, a `Map` takes 157 bytes for each row (limit 130), this
+ * table 69; it finds an id in 0.84 µs, this table in 0.24 µs; and its growth holds the event loop for 28 ms, this table
+ * for 10 ms (`npm run bench:check`, Node.js 20).
  */
 export function createTable(): Table {
   const segments = Array.from({ length: SEGMENTS }, () => createSegment(INITIAL_CAPACITY))

@@ -9,7 +9,7 @@ interface IndexedToken {
 
 /** Watched tokens. A token is found by its user, its session and its expiry, so that a change concerns few of them. */
 export interface WatchIndex<Token> {
-  readonly size: number
+  isEmpty(): boolean
   add(token: Token): void
   delete(token: Token): void
   has(token: Token): boolean
@@ -26,9 +26,7 @@ export function createWatchIndex<Token extends IndexedToken>(): WatchIndex<Token
   const sessions = createGroups<string, Token>()
   const expiries = createGroups<Instant, Token>()
   return {
-    get size() {
-      return all.size
-    },
+    isEmpty: () => all.size === 0,
     add(token) {
       all.add(token)
       users.add(token.subject, token)

@@ -75,7 +75,7 @@ export function createWatcher(context: WatchContext, limits: Partial<WatchLimits
   function remove(watch: Watch): void {
     index.delete(watch)
     undecided.delete(watch)
-    if (index.size > 0) return
+    if (!index.isEmpty()) return
     clearInterval(timer)
     timer = undefined
   }

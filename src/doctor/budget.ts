@@ -11,6 +11,12 @@ const PAGE_SIZE = 100
 
 const MINUTE_MS = 60_000
 
+/**
+ * Entries per minute from which on a poll ends at a page with recent entries, not at an empty page. At two entries per
+ * second, the last entry is almost always recent enough.
+ */
+const BUSY_VOLUME = 120
+
 /** Number of requests per minute that the tenant allows to all its applications together. */
 export interface Allowance {
   perMinute: number
@@ -105,11 +111,15 @@ function toPollBudgetCheck(
   )
 }
 
-/** Returns the requests per minute that polling needs. Each poll reads pages until it gets an empty page. */
+/**
+ * Returns the requests per minute that polling needs. Each poll reads pages until it gets an empty page, or in a busy
+ * tenant a page with recent entries.
+ */
 function requestsPerMinute(volume: number, pollIntervalMs: number): number {
   const polls = MINUTE_MS / pollIntervalMs
   const perPoll = volume / polls
-  return polls * (1 + (perPoll <= 1 ? perPoll : Math.ceil(perPoll / PAGE_SIZE)))
+  const pages = perPoll <= 1 ? perPoll : Math.ceil(perPoll / PAGE_SIZE)
+  return polls * (volume >= BUSY_VOLUME ? Math.max(1, pages) : 1 + pages)
 }
 
 /**

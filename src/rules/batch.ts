@@ -24,4 +24,6 @@ export interface PageToStore {
   /** Storage time of the last entry; `null` if unknown. */
   storedAt: Instant | null
   batch: Batch
+  /** Whether the log has now been read up to `storedAt`, so that `as_of` is set even if it was `null`. Default: false. */
+  endsCatchUp?: boolean
 }

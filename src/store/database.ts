@@ -93,18 +93,33 @@ function withTables(prisma: PrismaClient, tables: Tables) {
  * Runs a query or a transaction. After a conflict with another transaction, `run` is retried with backoff, up to a
  * limit.
  *
- * @param run Runs one statement or one transaction, so that a failed attempt leaves no changes.
+ * @param run Runs one statement or one transaction, so that a failed attempt leaves no changes. `attempt` counts from 0.
  * @throws `DATABASE_UNAVAILABLE` instead of the driver's error when the database cannot be used.
  * @throws `CONFIGURATION` when the database user lacks a privilege.
  */
-export async function query<T>(run: () => Promise<T>): Promise<T> {
+export async function query<T>(run: (attempt: number) => Promise<T>): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     try {
-      return await run()
+      return await run(attempt)
     } catch (error) {
       if (attempt === MAX_RETRIES || !isConflictState(readState(error))) throw toOwnError(error)
       await backOff(attempt, RETRY_BACKOFF, new AbortController().signal)
     }
+  }
+}
+
+/**
+ * Runs one statement, without retries.
+ *
+ * @returns `null` if the statement conflicted with another transaction, or PostgreSQL refused one of its rows.
+ * @throws The errors of {@link query}.
+ */
+export async function tryOnce<T>(run: () => Promise<T>): Promise<T | null> {
+  try {
+    return await run()
+  } catch (error) {
+    if (isConflictState(readState(error)) || isRefusedRow(error)) return null
+    throw toOwnError(error)
   }
 }
 

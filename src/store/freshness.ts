@@ -1,10 +1,10 @@
-import type { LastLogoutError } from '../errors.js'
-import { isAhead, MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
+import { MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
-import { clockAheadError } from './clock-ahead.js'
+import type { Progress } from '../rules/progress.js'
 import type { Executor } from './database.js'
-import { readClock, type SqlClock, timestamp, timestampOf } from './epoch.js'
+import { type SqlClock, timestamp, timestampOf } from './epoch.js'
 import { Prisma } from './generated/client.js'
+import { type ProgressRow, progressColumns, readProgressRow } from './progress-row.js'
 
 /**
  * Returns SQL that moves `as_of` forward to `readTo`, an instant of Auth0's clock. An instant that is ahead of the
@@ -26,22 +26,22 @@ interface CaughtUp {
 }
 
 /**
- * Records that the log has been read to its end. `as_of` does not advance before the sweep is complete.
+ * Records that the log has been read to its end. `as_of` does not advance before the sweep is complete, and not to a
+ * `requestedAt` that is too far ahead of the database's clock.
  *
- * @returns A `CLOCK_AHEAD` error if `requestedAt` is too far ahead of the database's clock. `as_of` has not advanced
- *   then. The error is returned, because throwing it here would roll back the write.
+ * @returns The progress after that; `null` if the stored checkpoint is another one.
  */
 export async function storeCaughtUp(
   tx: Executor,
   clock: SqlClock,
   { checkpoint, requestedAt }: CaughtUp,
-): Promise<LastLogoutError | null> {
-  const [row] = await tx.$queryRaw<{ now: Instant }[]>`
+): Promise<Progress | null> {
+  const [row] = await tx.$queryRaw<ProgressRow[]>`
     UPDATE ${tx.tables.tenant} SET last_poll_at = ${timestampOf(clock())},
       as_of = CASE WHEN sweep_to IS NULL THEN ${advanceAsOf(requestedAt, clock)} ELSE as_of END
     WHERE checkpoint IS NOT DISTINCT FROM ${checkpoint}
-    RETURNING ${readClock(clock)} AS now`
-  return row !== undefined && isAhead(requestedAt, row.now) ? clockAheadError(requestedAt) : null
+    RETURNING ${progressColumns(clock)}`
+  return row === undefined ? null : readProgressRow(row)
 }
 
 /** Records that a reconcile has searched every entry that was visible at `at`. */

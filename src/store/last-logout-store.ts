@@ -1,33 +1,23 @@
 import { LastLogoutError } from '../errors.js'
 import type { LastLogoutStore } from '../ports.js'
+import { isAhead } from '../rules/freshness.js'
 import { readChanges } from './changes.js'
-import {
-  type Database,
-  isRefusedRow,
-  query,
-  TRANSACTION,
-  type Transact,
-  type Transaction,
-} from './database.js'
+import { clockAheadError } from './clock-ahead.js'
+import { type Database, query } from './database.js'
 import { databaseClock, type SqlClock } from './epoch.js'
 import { raiseFloor } from './floor.js'
 import { forget } from './forget.js'
 import { finishReconcile, storeCaughtUp } from './freshness.js'
 import { readGaps, writeGap } from './gaps.js'
 import { acquireLease, releaseLease } from './lease.js'
+import { readProgress } from './progress-row.js'
 import { createLogoutReader } from './read-known-logouts.js'
 import { createReportWriter } from './report-writer.js'
 import { count, prune } from './retention.js'
-import { storeBatch, storePage, storeReconciled, storeSweep } from './store-batch.js'
-import {
-  claim,
-  compareAndSetCheckpoint,
-  type LockedTenant,
-  limitIdleTime,
-  lockTenant,
-  readProgress,
-  setFirstCheckpoint,
-} from './tenant-row.js'
+import { storeBatch, storeReconciled, storeSweep } from './store-batch.js'
+import { storePage, storePageAtOnce } from './store-page.js'
+import { claim, compareAndSetCheckpoint, setFirstCheckpoint } from './tenant-row.js'
+import { createWriters } from './writers.js'
 
 const IDLE_TRANSACTION_TIMEOUT_MS = 30_000
 
@@ -49,35 +39,16 @@ export interface LastLogoutStoreOptions {
   maxReadWaitMs?: number | undefined
 }
 
-/** Runs in a transaction that has locked the tenant row. */
-type Write<T> = (tx: Transaction, tenant: LockedTenant) => Promise<T>
-
 /** Creates the store, whose data is in PostgreSQL. */
 export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogoutStore {
   const { database, domain, horizonMs, clock = databaseClock } = options
   const { prisma } = database
   const { idleTransactionTimeoutMs = IDLE_TRANSACTION_TIMEOUT_MS, maxReadWaitMs } = options
 
-  const inTransaction: Transact = (run) => query(() => prisma.$transaction(run, TRANSACTION))
-
-  /** Runs a write that locks only the rows that it changes. */
-  const transact: Transact = (run) =>
-    inTransaction(async (tx) => {
-      await limitIdleTime(tx, idleTransactionTimeoutMs)
-      return run(tx)
-    })
-
-  /** Runs a write under the lock of the tenant row, so that feed positions are in the order of commits. */
-  const write = <T>(run: Write<T>): Promise<T> =>
-    inTransaction(async (tx) => run(tx, await lockTenant(tx, clock, idleTransactionTimeoutMs)))
-
-  /** Writes entries of the log. If PostgreSQL refuses a row, the other rows are stored. */
-  const writeEntries = <T>(run: Write<T>): Promise<T> =>
-    write(run).catch((error) => {
-      if (!isRefusedRow(error)) throw error
-      return write((tx, tenant) => run(tx, { ...tenant, isolatesRows: true }))
-    })
-
+  const { execute, transact, write, writeEntries } = createWriters(prisma, {
+    clock,
+    idleTransactionTimeoutMs,
+  })
   return {
     claim: () => transact((tx) => claim(tx, domain)),
     readProgress: () => query(() => readProgress(prisma, clock)),
@@ -87,12 +58,17 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
     count: () => query(() => count(prisma)),
     prune: (retainMs, onBatch) => prune(transact, clock, { retainMs, horizonMs, onBatch }),
 
-    acquireLease: (owner, ttlMs) => transact((tx) => acquireLease(tx, owner, ttlMs)),
-    releaseLease: (owner) => transact((tx) => releaseLease(tx, owner)),
+    acquireLease: (owner, ttlMs) =>
+      execute((executor) => acquireLease(executor, clock, { owner, ttlMs })),
+    releaseLease: (owner) => execute((executor) => releaseLease(executor, owner)),
     finishReconcile: (at) => transact((tx) => finishReconcile(tx, clock, at)),
     async storeCaughtUp(checkpoint, requestedAt) {
-      const failure = await transact((tx) => storeCaughtUp(tx, clock, { checkpoint, requestedAt }))
-      if (failure !== null) throw failure
+      const progress = await execute((executor) =>
+        storeCaughtUp(executor, clock, { checkpoint, requestedAt }),
+      )
+      if (progress !== null && isAhead(requestedAt, progress.now))
+        throw clockAheadError(requestedAt)
+      return progress
     },
 
     setFirstCheckpoint: (to, sweep) =>
@@ -100,6 +76,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
     moveCheckpoint: (from, to, sweep) =>
       write((tx, tenant) => compareAndSetCheckpoint(tx, tenant, { from, to, sweep })),
     async storePage(page) {
+      if (await storePageAtOnce(prisma, clock, page)) return true
       const stored = await writeEntries((tx, tenant) => storePage(tx, tenant, clock, page))
       if (stored instanceof LastLogoutError) throw stored
       return stored

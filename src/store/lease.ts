@@ -1,24 +1,32 @@
+import type { Progress } from '../rules/progress.js'
 import type { Executor } from './database.js'
-import { databaseClock, timestampOf } from './epoch.js'
+import { databaseClock, type SqlClock, timestampOf } from './epoch.js'
+import { type ProgressRow, progressColumns, readProgressRow } from './progress-row.js'
 
 /** Upper bound of a lease's time to live, in milliseconds. */
 const MAX_LEASE_TTL_MS = 120_000
 
 /**
- * Acquires or renews the polling lease. Only the database's clock is used, so that the clocks of the workers need not
+ * Acquires or renews the polling lease. Only the database's clock decides, so that the clocks of the workers need not
  * agree. If a lease ends later than {@link MAX_LEASE_TTL_MS} from now, the database's clock was set back after the
  * lease was acquired. Such a lease counts as free.
  *
- * @returns False if another owner holds the lease.
+ * @param clock Reads the `now` of the returned progress.
+ * @returns The progress, so that a poll need not read it; `null` if another owner holds the lease.
  */
-export async function acquireLease(tx: Executor, owner: string, ttlMs: number): Promise<boolean> {
+export async function acquireLease(
+  tx: Executor,
+  clock: SqlClock,
+  { owner, ttlMs }: { owner: string; ttlMs: number },
+): Promise<Progress | null> {
   const fromNow = (ms: number) => timestampOf(databaseClock(), ms)
   const until = fromNow(Math.min(ttlMs, MAX_LEASE_TTL_MS))
-  const acquired = await tx.$executeRaw`
+  const [row] = await tx.$queryRaw<ProgressRow[]>`
     UPDATE ${tx.tables.tenant} SET lease_owner = ${owner}, lease_until = ${until}
     WHERE lease_owner = ${owner} OR lease_until IS NULL OR lease_until < clock_timestamp()
-      OR lease_until > ${fromNow(MAX_LEASE_TTL_MS)}`
-  return acquired === 1
+      OR lease_until > ${fromNow(MAX_LEASE_TTL_MS)}
+    RETURNING ${progressColumns(clock)}`
+  return row === undefined ? null : readProgressRow(row)
 }
 
 /** Releases the polling lease, if `owner` holds it. */

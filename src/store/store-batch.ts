@@ -1,41 +1,8 @@
-import type { LastLogoutError } from '../errors.js'
-
-import type { Batch, PageToStore } from '../rules/batch.js'
-import { isAhead } from '../rules/freshness.js'
+import type { Batch } from '../rules/batch.js'
 import type { Span } from '../rules/span.js'
-import { clockAheadError } from './clock-ahead.js'
 import type { Executor } from './database.js'
-import { type SqlClock, timestampOf } from './epoch.js'
-import { advanceAsOf } from './freshness.js'
 import { type LockedTenant, shrinkSweep } from './tenant-row.js'
 import { writeBatch } from './write-batch.js'
-
-/**
- * Stores a page. If the storage time of its last entry is too far ahead of the database's clock, the logouts are stored
- * with instants that are too early, and the checkpoint does not move. After the clock was corrected, the page is read
- * again, and the logouts get their true instants before `as_of` advances.
- *
- * @returns Whether the page was stored, or a `CLOCK_AHEAD` error. The error is returned, because throwing it here
- *   would roll back the write.
- */
-export async function storePage(
-  tx: Executor,
-  tenant: LockedTenant,
-  clock: SqlClock,
-  page: PageToStore,
-): Promise<boolean | LastLogoutError> {
-  if (tenant.checkpoint !== page.from) return false
-  if (page.storedAt !== null && isAhead(page.storedAt, tenant.now)) {
-    await storeBatch(tx, tenant, page.batch)
-    return clockAheadError(page.storedAt)
-  }
-  const { seq } = await writeBatch(tx, page.batch, tenant)
-  await tx.$executeRaw`
-    UPDATE ${tx.tables.tenant} SET checkpoint = ${page.next}, seq = ${seq}, last_poll_at = ${timestampOf(clock())},
-      as_of = CASE WHEN as_of IS NOT NULL AND sweep_to IS NULL
-        THEN ${advanceAsOf(page.storedAt, clock)} ELSE as_of END`
-  return true
-}
 
 /** Stores entries without moving the checkpoint. Returns the number of rows that moved forward. */
 export async function storeBatch(

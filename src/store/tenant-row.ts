@@ -1,9 +1,7 @@
 import { LastLogoutError } from '../errors.js'
-import type { Instant } from '../rules/instant.js'
-import { type Progress, toProgress } from '../rules/progress.js'
 import type { Span } from '../rules/span.js'
 import { type Executor, type Transaction, tenantRowMissingError } from './database.js'
-import { currentPosition, readClock, type SqlClock, timestamp, toEpoch } from './epoch.js'
+import { currentPosition, readClock, type SqlClock, timestamp } from './epoch.js'
 import { Prisma } from './generated/client.js'
 import type { WriteState } from './write-batch.js'
 
@@ -138,40 +136,4 @@ export async function shrinkSweep(tx: Executor, { from, to }: Span): Promise<boo
       sweep_to = CASE WHEN ${hasRest} THEN ${timestamp(from)} END
     WHERE sweep_to = ${timestamp(to)}`
   return shrunk === 1
-}
-
-interface ProgressRow {
-  checkpoint: string | null
-  as_of: Instant | null
-  sweep_from: Instant | null
-  sweep_to: Instant | null
-  floor_at: Instant | null
-  last_poll_at: Instant | null
-  reconciled_to: Instant | null
-  now: Instant
-}
-
-/**
- * Reads how far the log has been read.
- *
- * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
- */
-export async function readProgress(prisma: Executor, clock: SqlClock): Promise<Progress> {
-  const [row] = await prisma.$queryRaw<ProgressRow[]>`
-    SELECT checkpoint, ${toEpoch('as_of')} AS as_of, ${toEpoch('sweep_from')} AS sweep_from,
-      ${toEpoch('sweep_to')} AS sweep_to, ${toEpoch('floor_at')} AS floor_at,
-      ${toEpoch('last_poll_at')} AS last_poll_at, ${toEpoch('reconciled_to')} AS reconciled_to,
-      ${readClock(clock)} AS now
-    FROM ${prisma.tables.tenant}`
-  if (row === undefined) throw tenantRowMissingError()
-  const { checkpoint, sweep_from: from, sweep_to: to } = row
-  return toProgress({
-    checkpoint,
-    asOf: row.as_of,
-    sweep: from === null || to === null ? null : { from, to },
-    floorAt: row.floor_at,
-    lastPollAt: row.last_poll_at,
-    reconciledTo: row.reconciled_to,
-    now: row.now,
-  })
 }

@@ -1,6 +1,7 @@
 import type { Unattributable } from '../rules/batch.js'
 import type { Executor } from './database.js'
 import { Prisma } from './generated/client.js'
+import type { Tables } from './tables.js'
 
 /** Maximum length of a stored entry, in characters. */
 const MAX_ENTRY_LENGTH = 8_192
@@ -16,41 +17,62 @@ export const UNATTRIBUTABLE_ID = Prisma.sql`CASE WHEN log_id = '' THEN md5(entry
 /** Maximum number of stored entries per reason and day. The number is limited, because anyone on the internet can cause such entries. */
 const MAX_PER_DAY = 1_000
 
-/**
- * Stores unattributable entries up to {@link MAX_PER_DAY}, and counts the excess entries. An entry that is read several
- * times is stored once. An excess entry is counted each time it is read.
- *
- * The caller holds the lock of the tenant row, so one count of today's entries is valid for the whole statement.
- * `MATERIALIZED` makes PostgreSQL count once, not once per row.
- */
+/** Stores unattributable entries, by the rules of {@link unattributableParts}. */
 export async function writeUnattributable(tx: Executor, rows: Unattributable[]): Promise<void> {
-  await tx.$executeRaw`
-    WITH page AS (
-      SELECT DISTINCT ON (id) id, reason, entry, position FROM (
-        SELECT ${UNATTRIBUTABLE_ID} AS id, reason, entry, position
-        FROM unnest(
-          ${rows.map((row) => row.logId)}::text[],
-          ${rows.map((row) => row.reason)}::text[],
-          ${rows.map(truncateEntry)}::text[]
-        ) WITH ORDINALITY AS page (log_id, reason, entry, position)
-      ) AS received ORDER BY id, position
-    ), today AS MATERIALIZED (
-      SELECT reason, count(*) AS count FROM ${tx.tables.unattributable} AS counted
-      WHERE received_at >= date_trunc('day', now(), 'UTC')
-        AND reason = ANY(${[...new Set(rows.map((row) => row.reason))]}::text[])
-      GROUP BY reason
-    ), unseen AS (
-      SELECT id, reason, entry,
-        row_number() OVER (PARTITION BY reason ORDER BY position) + COALESCE(today.count, 0) AS rank
-      FROM page LEFT JOIN today USING (reason)
-      WHERE NOT EXISTS (
-        SELECT FROM ${tx.tables.unattributable} AS stored WHERE stored.id = page.id)
-    ), stored AS (
-      INSERT INTO ${tx.tables.unattributable} (id, reason, entry)
-      SELECT id, reason, entry FROM unseen WHERE rank <= ${MAX_PER_DAY}
-    )
-    INSERT INTO ${tx.tables.unattributableExcess} AS excess (reason, day, count)
+  const { parts, countExcess } = unattributableParts(tx.tables, rows)
+  await tx.$executeRaw`WITH ${Prisma.join(parts, ', ')} ${countExcess}`
+}
+
+/** SQL of a statement that stores unattributable entries. */
+interface UnattributableParts {
+  /** The parts of its `WITH`. */
+  parts: Prisma.Sql[]
+  /** The statement itself, which can also be a part of another `WITH`. */
+  countExcess: Prisma.Sql
+}
+
+/**
+ * Returns SQL that stores unattributable entries up to {@link MAX_PER_DAY}, and counts the excess entries. An entry that is
+ * read several times is stored once. An excess entry is counted each time it is read.
+ *
+ * The lock of the tenant row is held, so one count of today's entries suffices for the whole statement. `MATERIALIZED`
+ * makes PostgreSQL count once, not once per row. If the statement itself takes the lock, it can miss the entries of the
+ * writer that it waited for. The number of stored entries can then exceed the limit by those.
+ *
+ * @param from SQL of a `FROM` item with one row, followed by `CROSS JOIN`: without the row, nothing is stored.
+ */
+export function unattributableParts(
+  { unattributable, unattributableExcess }: Tables,
+  rows: Unattributable[],
+  from: Prisma.Sql = Prisma.empty,
+): UnattributableParts {
+  const received = Prisma.sql`received AS (
+    SELECT DISTINCT ON (id) id, reason, entry, position FROM (
+      SELECT ${UNATTRIBUTABLE_ID} AS id, reason, entry, position
+      FROM ${from} unnest(
+        ${rows.map((row) => row.logId)}::text[],
+        ${rows.map((row) => row.reason)}::text[],
+        ${rows.map(truncateEntry)}::text[]
+      ) WITH ORDINALITY AS page (log_id, reason, entry, position)
+    ) AS entries ORDER BY id, position)`
+  const today = Prisma.sql`today AS MATERIALIZED (
+    SELECT reason, count(*) AS count FROM ${unattributable} AS counted
+    WHERE received_at >= date_trunc('day', now(), 'UTC')
+      AND reason = ANY(${[...new Set(rows.map((row) => row.reason))]}::text[])
+    GROUP BY reason)`
+  const unseen = Prisma.sql`unseen AS (
+    SELECT id, reason, entry,
+      row_number() OVER (PARTITION BY reason ORDER BY position) + COALESCE(today.count, 0) AS rank
+    FROM received LEFT JOIN today USING (reason)
+    WHERE NOT EXISTS (SELECT FROM ${unattributable} AS stored WHERE stored.id = received.id))`
+  const kept = Prisma.sql`kept AS (
+    INSERT INTO ${unattributable} (id, reason, entry)
+    SELECT id, reason, entry FROM unseen WHERE rank <= ${MAX_PER_DAY}
+    ON CONFLICT (id) DO NOTHING)`
+  const countExcess = Prisma.sql`
+    INSERT INTO ${unattributableExcess} AS excess (reason, day, count)
     SELECT reason, (now() AT TIME ZONE 'UTC')::date, count(*)
     FROM unseen WHERE rank > ${MAX_PER_DAY} GROUP BY reason
     ON CONFLICT (reason, day) DO UPDATE SET count = excess.count + excluded.count`
+  return { parts: [received, today, unseen, kept], countExcess }
 }

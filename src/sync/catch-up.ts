@@ -1,20 +1,13 @@
 import { withAbort } from '../async/abort.js'
 import { abortedError } from '../errors.js'
 import type { LogoutPage, SyncProgress } from '../measurements.js'
-import { type LastLogoutStore, type LogSource, PAGE_SIZE, type Page } from '../ports.js'
-import { readLogId } from '../rules/entry.js'
+import type { LastLogoutStore, LogSource } from '../ports.js'
 import type { Gap } from '../rules/gap.js'
 import type { Instant } from '../rules/instant.js'
-import { storageTimeOf } from '../rules/log-id.js'
 import type { Span } from '../rules/span.js'
 import type { StartLoop, SyncLoop } from './progress-guard.js'
-import { readBatch } from './read-batch.js'
-
-/** A catch-up that has taken longer than this, in milliseconds, may end at a full page, although more entries follow. */
-const LONG_CATCH_UP_MS = 60_000
-
-/** Precision of Auth0's `Date` header, in milliseconds. */
-const DATE_PRECISION_MS = 1_000
+import { toBatch } from './read-batch.js'
+import { type ReadPage, readPages } from './read-pages.js'
 
 /** The dependencies of reading the log. */
 export interface SyncDeps {
@@ -56,8 +49,9 @@ export function isReadTwice(stage: SyncProgress['stage']): boolean {
 }
 
 /**
- * Reads pages from the checkpoint to the end of the log. While a page is being stored, the next page is requested. Pages
- * are stored in order, each together with its checkpoint, so that an abort between two pages loses nothing.
+ * Reads pages from the checkpoint to the end of the log. The end is an empty page, or a short page with recent entries:
+ * see {@link readPages}. While pages are being stored, the next pages are requested. Those that arrive meanwhile are stored
+ * together. Pages are stored in order, together with their checkpoint, so that an abort loses nothing.
  *
  * @param onPage Runs before each page is stored.
  * @throws `NO_PROGRESS` if the database does not keep the rows that are written.
@@ -66,7 +60,7 @@ export function isReadTwice(stage: SyncProgress['stage']): boolean {
 export async function catchUp(
   deps: LoopDeps,
   signal: AbortSignal,
-  onPage: (page: ArrivedPage) => Promise<void> = async () => {},
+  onPage: (page: ReadPage) => Promise<void> = async () => {},
 ): Promise<void> {
   const nextRound = deps.startLoop('catch-up')
   for (;;) {
@@ -75,60 +69,34 @@ export async function catchUp(
     // Until the first catch-up has ended, the delay of entries is not measured: no earlier poll could have read them.
     const onLogoutPage = asOf === null ? undefined : deps.onLogoutPage
     const end = await withAbort(signal, (controller) =>
-      readPages(checkpoint, { ...deps, onLogoutPage, onPage }, controller),
+      storePages(checkpoint, { ...deps, onLogoutPage, onPage }, controller),
     )
     if (end === 'end') return
     // Another poller has moved the checkpoint. The pages that were read from the old checkpoint are discarded.
   }
 }
 
-/** A page that was read and is not stored yet. */
-export interface ArrivedPage {
-  /** When the page was requested, by Auth0's clock. */
-  requestedAt: Instant
-  /** Storage time of the first entry; `null`: the page is empty, or the entry has no storage time. */
-  firstAt: Instant | null
-  /** Storage time of the last entry; `null`: the page is empty, or the entry has no storage time. */
-  reachedAt: Instant | null
-}
-
-async function readPages(
+async function storePages(
   checkpoint: string,
-  deps: SyncDeps & { onPage(page: ArrivedPage): Promise<void> },
+  deps: SyncDeps & { onPage(page: ReadPage): Promise<void> },
   controller: AbortController,
 ): Promise<'end' | 'moved'> {
-  const { source, store } = deps
+  const { store } = deps
   const { signal } = controller
-  const read = async (from: string): Promise<ReceivedPage> => {
-    const page = await source.readPage(from, signal)
-    return { ...page, receivedAt: performance.now() }
-  }
   try {
+    const pages = readPages(checkpoint, deps, signal)
     let from = checkpoint
-    let next = read(from)
-    let beganAt: Instant | null = null
     for (;;) {
-      const page = await next
-      beganAt ??= page.requestedAt
-      const firstAt = storageTimeOf(readLogId(page.entries[0]))
-      await deps.onPage({ requestedAt: page.requestedAt, firstAt, reachedAt: readReached(page) })
-      if (page.entries.length === 0) {
-        await store.storeCaughtUp(from, page.requestedAt)
+      const group = await pages.take()
+      for (const page of group) await deps.onPage(page)
+      pages.proceed()
+      if (!(await storeGroup(from, group, deps))) return 'moved'
+      const last = group.at(-1)
+      from = last?.next ?? from
+      if (last === undefined || last.isLast) {
         return from === checkpoint || (await isCheckpointStored(from, store)) ? 'end' : 'moved'
       }
-      const isLast = hasReachedEnd(page, beganAt)
-      if (!isLast) {
-        next = read(page.next)
-        // The next round awaits the promise. Until then, a rejection must not count as unhandled.
-        next.catch(() => {})
-      }
-      if (!(await storePage(from, page, deps))) return 'moved'
-      if (isLast) {
-        await store.storeCaughtUp(page.next, beganAt)
-        return (await isCheckpointStored(page.next, store)) ? 'end' : 'moved'
-      }
       if (signal.aborted) throw abortedError()
-      from = page.next
     }
   } finally {
     // Cancels the request for the next page, if that page is not needed any more.
@@ -141,42 +109,23 @@ async function isCheckpointStored(checkpoint: string, store: LastLogoutStore): P
   return (await store.readProgress()).checkpoint === checkpoint
 }
 
-interface ReceivedPage extends Page {
-  receivedAt: number
-}
-
-async function storePage(from: string, page: ReceivedPage, deps: SyncDeps): Promise<boolean> {
-  const { batch, events } = readBatch(page.entries, deps.types)
-  const reachedAt = readReached(page)
-  const stored = await deps.store.storePage({ from, next: page.next, storedAt: reachedAt, batch })
-  if (stored) {
-    const entries = page.entries.length
-    deps.onProgress?.({ stage: 'catch-up', pages: 1, entries, events: events.length, reachedAt })
-    const writtenMs = performance.now() - page.receivedAt
-    if (events.length > 0) deps.onLogoutPage?.({ events, requestedAt: page.requestedAt, writtenMs })
+/** Stores pages that were read one after another from the checkpoint `from`. Returns false if the checkpoint has moved. */
+async function storeGroup(from: string, group: ReadPage[], deps: SyncDeps): Promise<boolean> {
+  const pages = group.filter(({ entries }) => entries > 0)
+  const last = pages.at(-1)
+  if (last !== undefined) {
+    const { next, reachedAt: storedAt, isLast: endsCatchUp } = last
+    const batch = toBatch(pages)
+    if (!(await deps.store.storePage({ from, next, storedAt, batch, endsCatchUp }))) return false
+    for (const page of pages) reportPage(page, deps)
   }
-  return stored
+  const end = group.find(({ entries }) => entries === 0)
+  return end === undefined || (await deps.store.storeCaughtUp(end.next, end.requestedAt)) !== null
 }
 
-/**
- * Whether the catch-up may end at this page: all entries from before the beginning of the catch-up have been read, and
- * few newer entries can be left. A busy tenant stores an entry between any two requests, so an empty page may never come.
- */
-function hasReachedEnd({ entries, requestedAt }: Page, beganAt: Instant): boolean {
-  if (entries.length >= PAGE_SIZE && requestedAt - beganAt < LONG_CATCH_UP_MS) return false
-  const storedAt = storageTimeOf(readLogId(entries.at(-1)))
-  return (
-    storedAt !== null &&
-    storedAt > beganAt + DATE_PRECISION_MS &&
-    storedAt <= requestedAt + DATE_PRECISION_MS
-  )
-}
-
-/**
- * Returns the storage time of the last entry, but not later than the request: if Auth0 changes the layout of log ids, a
- * log id can yield any time.
- */
-function readReached({ entries, requestedAt }: Page): Instant | null {
-  const storedAt = storageTimeOf(readLogId(entries.at(-1)))
-  return storedAt === null ? null : Math.min(storedAt, requestedAt)
+function reportPage(page: ReadPage, { onProgress, onLogoutPage }: SyncDeps): void {
+  const { entries, events, reachedAt, requestedAt } = page
+  onProgress?.({ stage: 'catch-up', pages: 1, entries, events: events.length, reachedAt })
+  const writtenMs = performance.now() - page.receivedAt
+  if (events.length > 0) onLogoutPage?.({ events, requestedAt, writtenMs })
 }

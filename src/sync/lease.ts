@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { withAbort } from '../async/abort.js'
 import { type Backoff, backOff } from '../async/backoff.js'
 import type { LastLogoutStore } from '../ports.js'
+import type { Progress } from '../rules/progress.js'
 
 /** The time to live of a lease, in milliseconds. After a poller has crashed, the others wait for this time. */
 const LEASE_TTL_MS = 30_000
@@ -13,8 +14,11 @@ interface Holder {
   ended: Promise<void>
 }
 
-/** A run that needs the lease. The signal aborts when the lease is lost, for example after the machine slept. */
-type LeasedRun = (leaseSignal: AbortSignal) => Promise<void>
+/**
+ * A run that needs the lease. The signal aborts when the lease is lost, for example after the machine slept. `progress`:
+ * how far the log had been read when the lease was acquired.
+ */
+type LeasedRun = (leaseSignal: AbortSignal, progress: Progress) => Promise<void>
 
 /** The exclusive right to poll. */
 export interface Lease {
@@ -40,13 +44,12 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
   const owner = randomUUID()
   let holder: Holder | null = null
 
-  async function hold(thisRun: Holder, run: LeasedRun): Promise<void> {
+  async function hold(thisRun: Holder, progress: Progress, run: LeasedRun): Promise<void> {
     let lastRenewal: Promise<unknown> = Promise.resolve()
     const renew = async (controller: AbortController) => {
-      const isHeld = await store.acquireLease(owner, ttlMs).catch(() => {
-        // An outage of the database also makes the run fail, and the failure of the run is reported.
-      })
-      if (isHeld === false) controller.abort()
+      // An outage of the database also makes the run fail, and the failure of the run is reported.
+      const renewed = await store.acquireLease(owner, ttlMs).catch(() => undefined)
+      if (renewed === null) controller.abort()
     }
     let renewalTimer: NodeJS.Timeout | undefined
     try {
@@ -55,7 +58,7 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
           if (thisRun.signal.aborted) return clearInterval(renewalTimer)
           lastRenewal = renew(controller)
         }, ttlMs / 3)
-        return run(controller.signal)
+        return run(controller.signal, progress)
       })
     } finally {
       clearInterval(renewalTimer)
@@ -79,8 +82,9 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
       const thisRun = { signal, ended }
       holder = thisRun
       try {
-        if (!(await store.acquireLease(owner, ttlMs))) return false
-        await hold(thisRun, run)
+        const progress = await store.acquireLease(owner, ttlMs)
+        if (progress === null) return false
+        await hold(thisRun, progress, run)
         return true
       } finally {
         if (holder === thisRun) holder = null

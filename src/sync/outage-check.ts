@@ -1,9 +1,10 @@
 import { GAP_CHECK_THRESHOLD_MS, readUpTo } from '../rules/gap.js'
 import type { Instant } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
-import type { ArrivedPage, SyncDeps } from './catch-up.js'
+import type { SyncDeps } from './catch-up.js'
 import { type GapOptions, recordGap } from './gaps.js'
 import { createOutageSearch, type SearchRange } from './outage-search.js'
+import type { ReadPage } from './read-pages.js'
 
 /** The logouts of a shorter outage are not searched, because the catch-up soon reaches them. In milliseconds. */
 const MIN_SEARCHED_OUTAGE_MS = 60_000
@@ -21,7 +22,7 @@ export function createOutageCheck(
   progress: Progress,
   options: SearchRange & GapOptions & { polledAt: Instant | null },
   signal: AbortSignal,
-): (page: ArrivedPage) => Promise<void> {
+): (page: ReadPage) => Promise<void> {
   const searchOutage = createOutageSearch(deps, progress, options, signal)
   let { polledAt } = options
 

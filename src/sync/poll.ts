@@ -7,6 +7,7 @@ import type { Span } from '../rules/span.js'
 import { catchUp, type LoopDeps, type SyncDeps } from './catch-up.js'
 import { coldStart } from './cold-start.js'
 import type { GapOptions } from './gaps.js'
+import { withKnownProgress } from './known-progress.js'
 import { createLease, type Lease } from './lease.js'
 import { createOutageCheck } from './outage-check.js'
 import type { SearchRange } from './outage-search.js'
@@ -60,6 +61,8 @@ export async function reconcile(
   return runGuarded(deps, signal, async (loopDeps, leaseSignal) => {
     await readToEnd(loopDeps, options, leaseSignal)
     await sweepRecent(loopDeps, options, leaseSignal)
+    // The next poll can begin almost a whole interval after the last catch-up of the sweep.
+    await catchUpFromCheckpoint(loopDeps, options, leaseSignal)
   })
 }
 
@@ -70,11 +73,12 @@ async function runGuarded(
   run: (deps: LoopDeps, leaseSignal: AbortSignal) => Promise<void>,
 ): Promise<PollOutcome> {
   const { store, lease = createLease(store), guard = createProgressGuard() } = deps
-  const hasRun = await lease.run(signal, (leaseSignal) =>
-    guard.run(store.readProgress, leaseSignal, (startLoop) =>
-      run({ ...deps, startLoop }, leaseSignal),
-    ),
-  )
+  const hasRun = await lease.run(signal, (leaseSignal, progress) => {
+    const leasedStore = withKnownProgress(store, progress)
+    return guard.run(leasedStore.readProgress, leaseSignal, (startLoop) =>
+      run({ ...deps, store: leasedStore, startLoop }, leaseSignal),
+    )
+  })
   return hasRun ? 'caught_up' : 'lease_held'
 }
 
@@ -159,16 +163,24 @@ async function catchUpFromCheckpoint(
   }
 }
 
-/** Creates a function that catches up if the next poll is due. A sweep calls this function, because it can take hours. */
+/**
+ * Creates a function to be called before each request of a sweep, which can take hours. It catches up whenever a poll
+ * would be due, and waits until the rate limit leaves enough requests for the next catch-up. After a catch-up, it does not
+ * wait longer than until the next one is due: otherwise a busy log could stop the sweep.
+ */
 function catchUpWhenDue(
   deps: LoopDeps,
   options: PollOptions,
   signal: AbortSignal,
 ): () => Promise<void> {
-  let caughtUpAt = performance.now()
+  let dueAt = performance.now() + options.pollIntervalMs
   return async () => {
-    if (performance.now() - caughtUpAt < options.pollIntervalMs) return
-    await catchUpFromCheckpoint(deps, options, signal)
-    caughtUpAt = performance.now()
+    for (let hasCaughtUp = false; ; hasCaughtUp = true) {
+      const dueInMs = dueAt - performance.now()
+      if (dueInMs > 0 && (await deps.source.awaitSpareBudget(dueInMs, signal))) return
+      if (hasCaughtUp) return
+      dueAt = performance.now() + options.pollIntervalMs
+      await catchUpFromCheckpoint(deps, options, signal)
+    }
   }
 }

@@ -2,8 +2,14 @@ import type { Batch, Unattributable } from '../rules/batch.js'
 import { type LogoutEvent, readEntry, readLogId } from '../rules/entry.js'
 import { fold } from '../rules/fold.js'
 
-/** Reads entries. Folds the logout events among them into one row per user, and one row per session. */
-export function readBatch(entries: unknown[], types: ReadonlySet<string>): ReadBatch {
+/** The logout events among entries, and the entries that cannot be used. */
+export interface Reading {
+  events: LogoutEvent[]
+  unattributable: Unattributable[]
+}
+
+/** Reads entries. */
+export function readEntries(entries: unknown[], types: ReadonlySet<string>): Reading {
   const events: LogoutEvent[] = []
   const unattributable: Unattributable[] = []
   for (const entry of entries) {
@@ -14,13 +20,15 @@ export function readBatch(entries: unknown[], types: ReadonlySet<string>): ReadB
       unattributable.push({ logId, reason: reading.reason, entry: toJson(entry) })
     }
   }
-  return { batch: { ...fold(events), unattributable }, events }
+  return { events, unattributable }
 }
 
-/** A batch to be stored, and the logout events that it was folded from. */
-interface ReadBatch {
-  batch: Batch
-  events: LogoutEvent[]
+/** Folds logout events into a batch to be stored: one row per user, and one row per session. */
+export function toBatch(readings: Reading[]): Batch {
+  return {
+    ...fold(readings.flatMap(({ events }) => events)),
+    unattributable: readings.flatMap(({ unattributable }) => unattributable),
+  }
 }
 
 /** The entry as JSON. An entry that was parsed from JSON can be nested too deeply for `JSON.stringify`. */

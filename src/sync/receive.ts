@@ -1,6 +1,6 @@
 import { abortedError } from '../errors.js'
 import type { LastLogoutStore } from '../ports.js'
-import { readBatch } from './read-batch.js'
+import { readEntries, toBatch } from './read-batch.js'
 import { readLines, unwrapEntry } from './read-lines.js'
 
 /** Number of entries per transaction. While a transaction runs, the poll waits: both lock the tenant row. */
@@ -52,7 +52,7 @@ export async function receive(
   for (let from = 0; from < items.length; from += BATCH_SIZE) {
     if (signal.aborted) throw abortedError()
     const entries = items.slice(from, from + BATCH_SIZE).map(unwrapEntry)
-    const { batch } = readBatch(entries, types)
+    const batch = toBatch([readEntries(entries, types)])
     const { users, sessions, unattributable } = batch
     if (users.length + sessions.length + unattributable.length > 0) await store.storeBatch(batch)
   }

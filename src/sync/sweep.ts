@@ -5,7 +5,7 @@ import { HOUR_MS, type Instant, toDateTime } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
 import type { Span } from '../rules/span.js'
 import type { SyncDeps } from './catch-up.js'
-import { readBatch } from './read-batch.js'
+import { readEntries, toBatch } from './read-batch.js'
 
 /** Maximum number of entries that Auth0 returns for one search. */
 const MAX_SEARCH_ENTRIES = 1_000
@@ -48,11 +48,17 @@ export async function sweep(
       continue
     }
     rest = part.from > rest.from ? { from: rest.from, to: part.from } : null
-    const { batch, events } = readBatch(entries, deps.types)
-    const isStored = (await options.store(batch, part)) !== false
+    const reading = readEntries(entries, deps.types)
+    const isStored = (await options.store(toBatch([reading]), part)) !== false
     const { stage } = options
     const reachedAt = part.from
-    deps.onProgress?.({ stage, pages, entries: entries.length, events: events.length, reachedAt })
+    deps.onProgress?.({
+      stage,
+      pages,
+      entries: entries.length,
+      events: reading.events.length,
+      reachedAt,
+    })
     if (!isStored) return
     if (entries.length < SPARSE_ENTRIES) widthMs *= 4
   }

@@ -12,5 +12,6 @@ export function withHeartbeat(source: LogSource, onResponse: () => void): LogSou
     search: (search, signal) => report(source.search(search, signal)),
     readNewest: (signal) => report(source.readNewest(signal)),
     readOldest: (signal) => report(source.readOldest(signal)),
+    awaitSpareBudget: source.awaitSpareBudget,
   }
 }

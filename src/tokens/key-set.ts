@@ -50,6 +50,11 @@ export interface KeySet {
    * @throws `KEY_SET_UNAVAILABLE` if the keys cannot be fetched, or were fetched too short a time ago to be fetched again.
    */
   find(header: JWSHeaderParameters, token: FlattenedJWSInput): Promise<CryptoKey>
+  /**
+   * Returns a number that identifies the keys of the last fetch. A new fetch has a new number, also if it returns the same
+   * keys. `null`: there are no usable keys.
+   */
+  generation(): number | null
   /** Fetches the keys if they were not fetched before. Never rejects: failures are logged. */
   load(): Promise<void>
 }
@@ -58,6 +63,7 @@ export interface KeySet {
 interface FetchedKeys {
   find: ReturnType<typeof createLocalJWKSet>
   fetchedAt: number
+  generation: number
 }
 
 /**
@@ -79,7 +85,7 @@ export function createKeySet({
   const fetchOnce = singleFlight(async () => {
     try {
       const find = createLocalJWKSet(await fetchKeys(url, send, limits.timeoutMs))
-      keys = { find, fetchedAt: performance.now() }
+      keys = { find, fetchedAt: performance.now(), generation: (keys?.generation ?? 0) + 1 }
       outage.recordSuccess()
       return keys
     } catch (cause) {
@@ -98,14 +104,19 @@ export function createKeySet({
     if (waitMs > 0) throw unavailableError(url, waitMs)
     return fetchOnce()
   }
-  const refreshInBackground = () => void refresh().catch(() => {})
+
+  /** Returns the keys if they may be used. If they are old, fetches them again in the background. */
+  const usableKeys = () => {
+    if (keys === undefined || age() > limits.keepMs) return undefined
+    if (age() > limits.refreshMs) refresh().catch(() => {})
+    return keys
+  }
 
   return {
+    generation: () => usableKeys()?.generation ?? null,
     async find(header, token) {
       const startedAt = performance.now()
-      const isUsable = age() <= limits.keepMs
-      if (isUsable && age() > limits.refreshMs) refreshInBackground()
-      const current = keys !== undefined && isUsable ? keys : await refresh()
+      const current = usableKeys() ?? (await refresh())
       try {
         return await current.find(header, token)
       } catch (error) {

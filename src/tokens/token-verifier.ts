@@ -3,6 +3,7 @@ import { hasCode } from '../errors.js'
 import { isAccessToken, isIdToken } from '../rules/token-kind.js'
 import type { TokenVerifier, Verification, VerifiedClaims } from '../rules/verification.js'
 import type { KeySet } from './key-set.js'
+import { createVerifiedTokens } from './verified-tokens.js'
 
 /**
  * The accepted signature algorithms: all with a public key that Auth0 offers for tokens. `HS256` would need a secret of
@@ -19,7 +20,7 @@ const RETRY_AFTER_MS = 5_000
 export interface TokenVerifierOptions {
   /** The accepted issuers, without the slash at the end that Auth0 adds. */
   issuers: readonly string[]
-  keySet: Pick<KeySet, 'find'>
+  keySet: Pick<KeySet, 'find' | 'generation'>
   /** The audiences of access tokens. An ID token has none of them. */
   apiAudiences: readonly string[]
   /** How long ago an `id_token_hint` may have expired, in milliseconds. */
@@ -53,9 +54,19 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     }
   }
 
+  const verified = createVerifiedTokens()
   return {
-    verifyAccessToken: (token, audience) =>
-      verify(token, { audience, requiredClaims: ['sub', 'iat', 'exp'] }, isAccessToken),
+    async verifyAccessToken(token, audience) {
+      const generation = keySet.generation()
+      const known = generation === null ? undefined : verified.find(token, audience, generation)
+      if (known !== undefined) return { outcome: 'valid', claims: known }
+      const expected = { audience, requiredClaims: ['sub', 'iat', 'exp'] }
+      const verification = await verify(token, expected, isAccessToken)
+      if (verification.outcome === 'valid' && generation !== null) {
+        verified.add(token, audience, generation, verification.claims)
+      }
+      return verification
+    },
     verifyIdTokenHint: (hint, clientId) =>
       verify(
         hint,

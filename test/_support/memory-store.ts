@@ -1,4 +1,5 @@
 import type { LastLogoutStore } from '../../src/ports.js'
+import { later } from '../../src/rules/instant.js'
 import { type StoredProgress, toProgress } from '../../src/rules/progress.js'
 
 /** Replaces the methods of a store that are not used to read the log. */
@@ -21,6 +22,7 @@ export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogo
   const set = (changed: Partial<StoredProgress>) => {
     progress = { ...progress, ...changed }
   }
+  const read = () => toProgress({ ...progress, now: Date.now() })
   return {
     claim: unused,
     readKnownLogouts: unused,
@@ -29,9 +31,9 @@ export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogo
     storeReported: unused,
     forget: unused,
     prune: unused,
-    acquireLease: async () => true,
+    acquireLease: async () => read(),
     releaseLease: async () => {},
-    readProgress: async () => toProgress({ ...progress, now: Date.now() }),
+    readProgress: async () => read(),
     readGaps: async () => [],
     count: async () => ({ users: 0, sessions: 0, unattributable: {}, gaps: 0, reconciled: 0 }),
     storeGap: async () => false,
@@ -44,9 +46,11 @@ export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogo
       set({ checkpoint: to, sweep })
       return true
     },
-    async storePage({ from, next }) {
+    async storePage({ from, next, storedAt, endsCatchUp }) {
       if (progress.checkpoint !== from) return false
       set({ checkpoint: next })
+      const isRead = progress.sweep === null && (progress.asOf !== null || endsCatchUp === true)
+      if (isRead) set({ asOf: later(progress.asOf, storedAt) })
       return true
     },
     async storeSweep(_batch, part) {
@@ -56,7 +60,9 @@ export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogo
       return true
     },
     async storeCaughtUp(checkpoint, requestedAt) {
-      if (progress.checkpoint === checkpoint && progress.sweep === null) set({ asOf: requestedAt })
+      if (progress.checkpoint !== checkpoint) return null
+      if (progress.sweep === null) set({ asOf: later(progress.asOf, requestedAt) })
+      return read()
     },
   }
 }

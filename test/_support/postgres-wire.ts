@@ -6,6 +6,8 @@ export interface PostgresWire {
   url: string
   /** The number of row descriptions. Zero means that the proxy has parsed no result. */
   rowDescriptionCount(): number
+  /** The SQL of each executed statement, in order, including `BEGIN` and `COMMIT`. */
+  statements(): readonly string[]
   /** Describes each value that was sent as a date or a time, by its type or as text. Contains no duplicates. */
   dateTimes(): string[]
   close(): Promise<void>
@@ -41,6 +43,7 @@ export async function openPostgresWire(target: string): Promise<PostgresWire> {
   const url = new URL(target)
   const { hostname: host, port } = url
   const findings = new Set<string>()
+  const statements: string[] = []
   let rowDescriptions = 0
   const server = createServer((near) => {
     const far = connect({ host, port: Number(port) })
@@ -51,6 +54,7 @@ export async function openPostgresWire(target: string): Promise<PostgresWire> {
       onRowDescription: () => {
         rowDescriptions++
       },
+      onStatement: (sql) => void statements.push(sql),
     })
     near.on('data', readMessages(onRequest, { startsUntyped: true }))
     far.on('data', readMessages(onResponse, { startsUntyped: false }))
@@ -61,6 +65,7 @@ export async function openPostgresWire(target: string): Promise<PostgresWire> {
   return {
     url: url.href,
     rowDescriptionCount: () => rowDescriptions,
+    statements: () => statements,
     dateTimes: () => [...findings],
     close,
   }
@@ -92,9 +97,11 @@ function readMessages(onMessage: OnMessage, { startsUntyped }: { startsUntyped: 
 function readConversation({
   report,
   onRowDescription,
+  onStatement,
 }: {
   report: Report
   onRowDescription(): void
+  onStatement(sql: string): void
 }) {
   let sql = ''
   let columns: string[] = []
@@ -119,6 +126,8 @@ function readConversation({
     } else if (type === 'Q') {
       sql = fields.text()
     }
+    // Execute, or a simple query.
+    if (type === 'E' || type === 'Q') onStatement(sql.replace(/\s+/g, ' ').trim())
   }
   const onResponse: OnMessage = (type, body) => {
     const fields = openFields(body)

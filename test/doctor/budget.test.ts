@@ -85,7 +85,7 @@ describe('the poll budget', () => {
       'ok',
       /3 entries per minute need 15 .*allows 50/,
     ],
-    ['with many entries, within the share', bucketOf10, 3_000, 5_000, 'ok', /need 48 requests/],
+    ['with many entries, within the share', bucketOf10, 3_000, 5_000, 'ok', /need 36 requests/],
     [
       'with few entries and too many polls',
       bucketOf10,
@@ -100,7 +100,7 @@ describe('the poll budget', () => {
       6_000,
       5_000,
       'failure',
-      /need 72 .*falls behind/,
+      /need 60 .*falls behind/,
     ],
     [
       'with an undocumented limit that is certainly sufficient',

@@ -202,7 +202,7 @@ describe('a lease', () => {
     ['can be acquired if it ends in an hour, because the clock was set back', '1 hour', true],
   ])('a lease of another owner %s', async (_what, interval, isAcquired) => {
     await leaseUntil(`clock_timestamp() + interval '${interval}'`)
-    await expect(store.acquireLease('mine', 30_000)).resolves.toBe(isAcquired)
+    expect((await store.acquireLease('mine', 30_000)) !== null).toBe(isAcquired)
   })
 })
 

@@ -5,7 +5,7 @@ import { loadConfig } from '../../src/config/config.js'
 import { createMetrics } from '../../src/metrics/metrics.js'
 import type { LastLogoutStore, LogSource } from '../../src/ports.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
-import { type StoredProgress, toProgress } from '../../src/rules/progress.js'
+import { type Progress, type StoredProgress, toProgress } from '../../src/rules/progress.js'
 import type { Span } from '../../src/rules/span.js'
 import { createWorkerJobs } from '../../src/service/worker-jobs.js'
 import { buildEntry } from '../../src/simulator/entries.js'
@@ -51,11 +51,25 @@ function limitRequests({ source }: TestTenant, max = MAX_REQUESTS): LogSource {
     search: countRequests(source.search),
     readNewest: countRequests(source.readNewest),
     readOldest: countRequests(source.readOldest),
+    awaitSpareBudget: source.awaitSpareBudget,
   }
 }
 
 const shift = (span: Span | null, byMs: number): Span | null =>
   span && { from: span.from + byMs, to: span.to + byMs }
+
+/** Changes the progress that the methods of a store return. */
+function changeProgress(
+  store: LastLogoutStore,
+  change: (progress: Progress) => Progress,
+): Partial<LastLogoutStore> {
+  const changeKnown = (progress: Progress | null) => progress && change(progress)
+  return {
+    readProgress: async () => change(await store.readProgress()),
+    acquireLease: async (...lease) => changeKnown(await store.acquireLease(...lease)),
+    storeCaughtUp: async (...end) => changeKnown(await store.storeCaughtUp(...end)),
+  }
+}
 
 /** Faults of a store. With each fault, reads of the store contradict earlier writes. */
 const STORE_FAULTS = {
@@ -66,22 +80,17 @@ const STORE_FAULTS = {
     const otherCheckpoint = syntheticLogId(Date.now() - HOUR)
     return {
       storePage: async () => false,
-      async readProgress() {
-        const progress = await store.readProgress()
-        return ++reads % 2 === 0
-          ? toProgress({ ...progress, checkpoint: otherCheckpoint })
-          : progress
-      },
+      ...changeProgress(store, (progress) =>
+        ++reads % 2 === 0 ? toProgress({ ...progress, checkpoint: otherCheckpoint }) : progress,
+      ),
     }
   },
   'refuses every part of a sweep': () => ({ storeSweep: async () => false }),
   'accepts every part of a sweep, and stores no part': () => ({ storeSweep: async () => true }),
-  'returns the sweep in another time zone': (store: LastLogoutStore) => ({
-    async readProgress() {
-      const progress = await store.readProgress()
-      return toProgress({ ...progress, sweep: shift(progress.sweep, 5 * HOUR) })
-    },
-  }),
+  'returns the sweep in another time zone': (store: LastLogoutStore) =>
+    changeProgress(store, (progress) =>
+      toProgress({ ...progress, sweep: shift(progress.sweep, 5 * HOUR) }),
+    ),
 } satisfies Record<string, (store: LastLogoutStore) => Partial<LastLogoutStore>>
 
 type StoreFault = keyof typeof STORE_FAULTS
@@ -288,9 +297,11 @@ describe('another poller that moves the checkpoint', () => {
   test('a reconcile waits with backoff while another poller holds the lease', async () => {
     const tenant = await openLog([MINUTE])
     const triedAt: number[] = []
+    const workingStore = createMemoryStore()
     const store: LastLogoutStore = {
-      ...createMemoryStore(),
-      acquireLease: async () => triedAt.push(performance.now()) > 5,
+      ...workingStore,
+      acquireLease: async (owner, ttlMs) =>
+        triedAt.push(performance.now()) > 5 ? workingStore.acquireLease(owner, ttlMs) : null,
     }
     await openWorker(tenant, store).run('reconcile')
     const waits = triedAt.slice(1).map((at, n) => at - (triedAt[n] ?? at))

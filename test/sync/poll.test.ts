@@ -95,9 +95,9 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     const log = history(3)
     t.tenant.writeStored(log)
     const otherStore = await openTestStore(database)
-    const withoutLease = { ...otherStore, acquireLease: async () => true }
+    const withoutLease = { ...otherStore, acquireLease: otherStore.readProgress }
     await Promise.all([
-      runPoll({ store: { ...store, acquireLease: async () => true } }),
+      runPoll({ store: { ...store, acquireLease: store.readProgress } }),
       runPoll({ store: withoutLease, source: openSource(t.simulator) }),
     ])
     await database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL')
@@ -382,7 +382,8 @@ describe('a poll', () => {
         },
       },
     })
-    expect(order.slice(0, 3)).toEqual(['requested', 'requested', 'stored'])
+    expect(order.slice(0, 2)).toEqual(['requested', 'requested'])
+    expect(order).toContain('stored')
   })
 
   test('a poll discards its pages when another poller has moved the checkpoint, and continues from the new checkpoint', async () => {
@@ -428,9 +429,9 @@ describe('a poll', () => {
         if (++attempts > 1) await whenRenewalAllowed
         return store.acquireLease(owner, ttlMs)
       },
-      readProgress: async () => {
+      storeCaughtUp: async (checkpoint, requestedAt) => {
         if (attempts === 1) vi.advanceTimersByTime(10_000)
-        return store.readProgress()
+        return store.storeCaughtUp(checkpoint, requestedAt)
       },
     }
     const polling = runPoll({ store: slowStore })
@@ -438,12 +439,12 @@ describe('a poll', () => {
     vi.useRealTimers()
     allowRenewal()
     await polling
-    await expect(store.acquireLease('next', 1_000)).resolves.toBe(true)
+    await expect(store.acquireLease('next', 1_000)).resolves.not.toBeNull()
   })
 
   test('a poll releases the lease when it fails', async () => {
     t.simulator.faults.push({ path: PATH, times: 99, respond: faults.missingScope() })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_SCOPE' })
-    await expect(store.acquireLease('next', 1_000)).resolves.toBe(true)
+    await expect(store.acquireLease('next', 1_000)).resolves.not.toBeNull()
   })
 })

@@ -149,8 +149,9 @@ describe('reconciling', () => {
     await runOperation(reconcile)
     const { checkpoint, asOf, reconciledTo } = await store.readProgress()
     expect(checkpoint).toBe(progressBefore.checkpoint)
-    expect(asOf).toBeGreaterThanOrEqual(progressBefore.asOf ?? Number.NaN)
-    expect(reconciledTo).toBe(asOf)
+    expect(reconciledTo).toBeGreaterThanOrEqual(progressBefore.asOf ?? Number.NaN)
+    // After the search, the reconcile has caught up once more.
+    expect(asOf).toBeGreaterThanOrEqual(reconciledTo ?? Number.NaN)
   })
 
   test('reconcile reads new entries between its search requests', async () => {
@@ -364,10 +365,10 @@ describe('with new entries before each page request', () => {
     await expect(readUsers()).resolves.toEqual(['long ago', 'recent'])
     const { asOf, reconciledTo } = await store.readProgress()
     expect(asOf).toBeGreaterThan(clock.now() - maxLagMs)
-    expect(reconciledTo).toBe(asOf)
+    expect(reconciledTo).toBeLessThanOrEqual(asOf ?? Number.NaN)
   })
 
-  test('poll stops at the first page with an entry stored after the catch-up began', async () => {
+  test('poll stops at the first short page with an entry that was stored while the catch-up ran', async () => {
     writeLogout('a', MINUTE)
     await runOperation(poll)
     t.simulator.requests.clear()
@@ -380,8 +381,7 @@ describe('with new entries before each page request', () => {
       },
     }
     await runOperation(poll, { source })
-    // The catch-up begins with the request for the first page. The second page contains an entry that was stored after
-    // that request, so poll requests no third page.
-    expect(countRequests('from')).toBe(2)
+    // No page is ever empty, because an entry is stored before each request.
+    expect(countRequests('from')).toBe(1)
   })
 })

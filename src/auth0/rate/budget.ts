@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { hasCode, LastLogoutError } from '../../errors.js'
+import { abortedError, hasCode, LastLogoutError } from '../../errors.js'
 import type { LogRequest } from '../../measurements.js'
 import { type RateLimit, readRateLimit, readServerTime, waitAfterRefusal } from './limit.js'
 import { createPause } from './pause.js'
@@ -20,6 +20,13 @@ export interface RateBudget {
     request: () => Promise<T>,
     signal: AbortSignal,
   ): Promise<T>
+  /**
+   * Waits until a request would leave most of our bucket to the requests that cannot wait. Returns false if that takes
+   * longer than `maxWaitMs`.
+   *
+   * @throws `ABORTED` when `signal` aborts.
+   */
+  awaitSpare(maxWaitMs: number, signal: AbortSignal): Promise<boolean>
 }
 
 /**
@@ -33,20 +40,27 @@ export function createRateBudget({ share, observe }: RateBudgetOptions): RateBud
   const limiter = createRateLimiter(share)
   const pause = createPause()
 
-  async function wait(signal: AbortSignal): Promise<void> {
+  /** Waits until `readyAt` has passed. Returns false if that takes longer than `maxWaitMs`. */
+  async function wait(readyAt: () => number, signal: AbortSignal, maxWaitMs = Infinity) {
+    const giveUpAt = performance.now() + maxWaitMs
     // Checks again after each wait, because another request can have been sent or refused during the wait.
     for (;;) {
-      await pause.wait(signal)
-      const waitMs = limiter.readyAt() - performance.now()
-      if (waitMs <= 0) return
-      await sleep(waitMs, undefined, { signal })
+      const now = performance.now()
+      const waitMs = Math.max(pause.endsAt(), readyAt()) - now
+      if (waitMs <= 0) return true
+      if (now >= giveUpAt) return false
+      await sleep(Math.min(waitMs, giveUpAt - now), undefined, { signal }).catch((error) => {
+        throw abortedError(error)
+      })
     }
   }
 
   return {
+    awaitSpare: (maxWaitMs, signal) => wait(limiter.spareAt, signal, maxWaitMs),
+
     async send(request, signal) {
       const calledAt = performance.now()
-      await wait(signal)
+      await wait(limiter.readyAt, signal)
       const sentAt = performance.now()
       limiter.recordSent(sentAt)
       const budgetUsed = limiter.usedFraction(sentAt)

@@ -10,6 +10,8 @@ const MAX_JITTER = 0.1
 
 /** A pause of all requests after a 429. */
 export interface Pause {
+  /** When the pause ends, in milliseconds of a monotonic clock. */
+  endsAt(): number
   /** Resolves when the pause is over. */
   wait(signal: AbortSignal): Promise<void>
   /** Begins a pause of at most a minute. */
@@ -28,6 +30,7 @@ export function createPause(): Pause {
 
   return {
     begin,
+    endsAt: () => endsAt,
     async wait(signal) {
       const waitMs = endsAt - performance.now()
       if (waitMs > 0) await sleep(waitMs, undefined, { signal })

@@ -10,6 +10,12 @@ import {
 /** Larger than the rounding error of sums of fractions. */
 const EPSILON = 1e-6
 
+/**
+ * The fraction of our bucket that a request leaves if it can wait. With Auth0's bucket of 10 and a share of 0.5, a
+ * catch-up can then send three requests at once: enough for 50 entries per second and a poll every five seconds.
+ */
+const SPARED_FRACTION = 0.6
+
 /** Decides when the next request may be sent. Every time is in milliseconds of a monotonic clock. */
 export interface RateLimiter {
   recordSent(now: number): void
@@ -18,6 +24,8 @@ export interface RateLimiter {
   recordEndWithoutLimit(): void
   /** When the next request may be sent. Before the first response, requests may be sent at once. */
   readyAt(): number
+  /** When the next request may be sent such that it leaves {@link SPARED_FRACTION} of our bucket. */
+  spareAt(): number
   /** The used fraction of our bucket, from 0 to 1; `null`: the refill rate is unknown, or the limit is a fixed window. */
   usedFraction(now: number): number | null
 }
@@ -73,21 +81,21 @@ export function createRateLimiter(share: number): RateLimiter {
   let last: LastResponse | null = null
   let inFlight = 0
   let readyAt = Number.NEGATIVE_INFINITY
+  let spareAt = Number.NEGATIVE_INFINITY
 
   const ourRefillRate = () => (last === null ? 0 : share * usableRefillRate(last.limit, refillRate))
   const bucketAt = (now: number) => refillBucket(bucket, now, ourRefillRate())
 
   function updateReadyAt(now: number): void {
     if (last === null) return
-    const refilledAt = nextTokenAt(bucketAt(now), bucketSizeOf(last.limit, share), ourRefillRate())
-    const at = wouldTakeReserve(last, inFlight, share)
-      ? Math.max(refilledAt, last.fullAt)
-      : refilledAt
-    readyAt = Math.min(at, now + MAX_WAIT_MS)
+    const state = { bucket: bucketAt(now), perMs: ourRefillRate(), last, inFlight }
+    readyAt = sendableAt(state, share, 0)
+    spareAt = sendableAt(state, share, sparedTokens(bucketSizeOf(last.limit, share)))
   }
 
   return {
     readyAt: () => readyAt,
+    spareAt: () => spareAt,
 
     usedFraction(now) {
       if (last === null || ourRefillRate() === 0) return null
@@ -127,6 +135,11 @@ function bucketSizeOf(limit: number, share: number): number {
   return Math.max(1, share * limit)
 }
 
+/** Returns how many tokens a request leaves if it can wait. A bucket of one token has none to spare. */
+function sparedTokens(size: number): number {
+  return Math.min(SPARED_FRACTION * size, size - 1)
+}
+
 function refillBucket({ tokensTaken, at }: Bucket, now: number, perMs: number): Bucket {
   return {
     tokensTaken: Math.max(0, tokensTaken - perMs * Math.max(0, now - at)),
@@ -138,6 +151,23 @@ function refillBucket({ tokensTaken, at }: Bucket, now: number, perMs: number): 
 function nextTokenAt({ tokensTaken, at }: Bucket, size: number, perMs: number): number {
   const tokensLacking = tokensTaken + 1 - size
   return perMs > 0 && tokensLacking > EPSILON ? at + tokensLacking / perMs : at
+}
+
+/** Returns when a request may be sent that leaves `spared` tokens of our bucket. */
+function sendableAt(
+  {
+    bucket,
+    perMs,
+    last,
+    inFlight,
+  }: { bucket: Bucket; perMs: number; last: LastResponse; inFlight: number },
+  share: number,
+  spared: number,
+): number {
+  const refilledAt = nextTokenAt(bucket, bucketSizeOf(last.limit, share) - spared, perMs)
+  const isReserved = wouldTakeReserve(last, inFlight + spared, share)
+  const at = isReserved ? Math.max(refilledAt, last.fullAt) : refilledAt
+  return Math.min(at, bucket.at + MAX_WAIT_MS)
 }
 
 /** Whether the next request would take a token from the reserve of the tenant's other callers. */

@@ -1,0 +1,93 @@
+import { generateHistory } from '../src/simulator/history.js'
+import { buildLogId, DEFAULT_ID_PREFIX } from '../src/simulator/log-id.js'
+import type { LogEntry, StoredEntry, Tenant } from '../src/simulator/tenant.js'
+
+/** Number of different entries. They repeat with other ids, users and sessions. */
+const TEMPLATE_COUNT = 1_000
+
+/** An entry as text, without its ids. */
+interface Template {
+  type: unknown
+  /** The JSON before and after the ids. */
+  parts: string[]
+}
+
+/**
+ * Simulates a tenant whose log has any number of entries. It builds an entry when it is read, so that the memory of the
+ * tenant does not grow with the log. Only reads by checkpoint return entries.
+ *
+ * @param startMs Storage time of the first entry. The last one is stored at `endMs`.
+ */
+export function createBacklogTenant(
+  domain: string,
+  { entries, startMs, endMs }: { entries: number; startMs: number; endMs: number },
+): Tenant {
+  const templates = buildTemplates(domain)
+  const storedAtMs = (n: number) => startMs + (n / entries) * (endMs - startMs)
+  const logIdOf = (n: number) => buildLogId(DEFAULT_ID_PREFIX, storedAtMs(n), n)
+
+  /** Returns the number of the first entry after a position. */
+  function numberAfter(position: string): number {
+    let [low, high] = [0, entries]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (logIdOf(middle) <= position) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  function entryOf(n: number): StoredEntry {
+    const { type, parts } = templates[n % TEMPLATE_COUNT] ?? { type: 's', parts: [] }
+    const round = Math.floor(n / TEMPLATE_COUNT)
+    const logId = logIdOf(n)
+    const json = parts.join(`${round}`).replaceAll(LOG_ID_MARK, logId)
+    return { logId, type, userId: undefined, dateMs: storedAtMs(n), json: Buffer.from(json) }
+  }
+
+  const readOnly = (): never => {
+    throw new TypeError('the log of this tenant cannot be changed')
+  }
+  return {
+    domain,
+    now: Date.now,
+    positionAt: (ms) => buildLogId(DEFAULT_ID_PREFIX, ms, 0),
+    oldestRetained: () => '',
+    write: readOnly,
+    writeStored: readOnly,
+    readAfter(position, take) {
+      const first = numberAfter(position)
+      const count = Math.max(0, Math.min(take, entries - first))
+      return Array.from({ length: count }, (_, index) => entryOf(first + index))
+    },
+    search: () => [],
+    entries: readOnly,
+  }
+}
+
+/** Stands for the log id in a template. */
+const LOG_ID_MARK = '<log-id>'
+/** Stands for the part of a user id and a session id that differs each time the template is used. */
+const ROUND_MARK = '<round>'
+
+function buildTemplates(domain: string): Template[] {
+  const nowMs = Date.now()
+  const history = generateHistory({
+    entries: TEMPLATE_COUNT,
+    startMs: nowMs - 60_000,
+    endMs: nowMs,
+    logoutShare: 0.2,
+    bytes: 1_500,
+    domain,
+  })
+  return history.map((entry) => {
+    const { type, user_id, details } = entry
+    const marked: LogEntry = { ...entry, log_id: LOG_ID_MARK, _id: LOG_ID_MARK }
+    if (typeof user_id === 'string' && user_id !== '') marked.user_id = `${user_id}${ROUND_MARK}`
+    const { session_id: sessionId } = Object(details)
+    if (typeof sessionId === 'string') {
+      marked.details = { ...Object(details), session_id: `${sessionId}${ROUND_MARK}` }
+    }
+    return { type, parts: JSON.stringify(marked).split(ROUND_MARK) }
+  })
+}

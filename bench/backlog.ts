@@ -1,0 +1,146 @@
+/**
+ * Measures the memory of the built `last-logout worker` while it reads a backlog: the log of an outage of hours.
+ *
+ *   npm run bench:backlog [-- entries]
+ */
+import { fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { readProcess } from '../soak/processes.js'
+import { createEmbeddedPostgres } from '../src/embedded-postgres/server.js'
+import { migrateQueue } from '../src/jobs/jobs.js'
+import { withClient } from '../src/pg/client.js'
+import { syntheticLogId } from '../src/rules/log-id.js'
+import { applyMigrations } from '../src/store/migrations.js'
+import { BENCH_DOMAIN } from './start-api.js'
+
+const SAMPLE_INTERVAL_MS = 1_000
+/** After this time, the measurement ends with the entries that have been read. */
+const MAX_DURATION_MS = 85_000
+/** Number of samples from the start of the worker, until its code is loaded and compiled. */
+const WARM_UP_SAMPLES = 5
+/** The backlog is the log of this time before now. */
+const BACKLOG_MS = 6 * 3_600_000
+
+/** What {@link measureBacklog} measured. */
+export interface BacklogMeasurement {
+  /** Number of entries that were read: fewer than requested if the time did not suffice. */
+  entries: number
+  seconds: number
+  /** Resident memory of the worker, once a second. */
+  rssMiB: number[]
+}
+
+/** Lets a worker read a backlog of this number of entries, and samples its memory. */
+export async function measureBacklog(entries: number): Promise<BacklogMeasurement> {
+  const endMs = Date.now() - 60_000
+  const startMs = endMs - BACKLOG_MS
+  const args = [BENCH_DOMAIN, ...[entries, startMs, endMs].map(String)]
+  const tenant = fork(new URL('./backlog-process.ts', import.meta.url), args)
+  const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-bench-'))
+  const postgres = await createEmbeddedPostgres({ dataDir })
+  try {
+    const [{ url, credentials }] = await once(tenant, 'message')
+    await prepareDatabase(postgres.url, startMs)
+    const worker = startWorker(postgres.url, url, credentials)
+    const exited = once(worker, 'exit')
+    try {
+      const measurement = await sample(worker.pid ?? 0, postgres.url, { entries, startMs, endMs })
+      worker.kill()
+      await exited
+      return measurement
+    } finally {
+      worker.kill('SIGKILL')
+    }
+  } finally {
+    tenant.kill()
+    await postgres.close()
+    await rm(dataDir, { recursive: true })
+  }
+}
+
+/** Creates the tables, and a tenant row as after an outage that began at `startMs`. */
+async function prepareDatabase(databaseUrl: string, startMs: number): Promise<void> {
+  await applyMigrations(databaseUrl)
+  await migrateQueue(databaseUrl)
+  await withClient(databaseUrl, (client) =>
+    client.query(
+      `INSERT INTO tenant (id, domain, checkpoint, as_of, reconciled_to)
+       VALUES (1, $1, $2, to_timestamp($3::float8 / 1000), to_timestamp($3::float8 / 1000))`,
+      [BENCH_DOMAIN, syntheticLogId(startMs - 1), startMs],
+    ),
+  )
+}
+
+function startWorker(
+  databaseUrl: string,
+  baseUrl: string,
+  { clientId, clientSecret }: { clientId: string; clientSecret: string },
+) {
+  const main = fileURLToPath(new URL('../dist/main.js', import.meta.url))
+  return spawn(process.execPath, [main, 'worker'], {
+    env: {
+      PATH: process.env.PATH,
+      AUTH0_DOMAIN: BENCH_DOMAIN,
+      AUTH0_BASE_URL: baseUrl,
+      AUTH0_CLIENT_ID: clientId,
+      AUTH0_CLIENT_SECRET: clientSecret,
+      DATABASE_URL: databaseUrl,
+      RATE_SHARE: '1',
+      LOG_LEVEL: 'warn',
+    },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
+}
+
+interface Backlog {
+  entries: number
+  startMs: number
+  endMs: number
+}
+
+/** Samples the memory until the backlog has been read. */
+async function sample(
+  pid: number,
+  databaseUrl: string,
+  { entries, startMs, endMs }: Backlog,
+): Promise<BacklogMeasurement> {
+  const rssMiB: number[] = []
+  const startedAt = performance.now()
+  return withClient(databaseUrl, async (client) => {
+    for (;;) {
+      await sleep(SAMPLE_INTERVAL_MS)
+      rssMiB.push((await readProcess(pid)).rssMb)
+      const { rows } = await client.query<{ read_to: number }>(
+        'SELECT extract(epoch FROM as_of)::float8 * 1000 AS read_to FROM tenant',
+      )
+      const fraction = Math.min(1, ((rows[0]?.read_to ?? startMs) - startMs) / (endMs - startMs))
+      const elapsedMs = performance.now() - startedAt
+      if (fraction < 0.9999 && elapsedMs < MAX_DURATION_MS) continue
+      return { entries: Math.round(fraction * entries), seconds: elapsedMs / 1_000, rssMiB }
+    }
+  })
+}
+
+function toReport({ entries, seconds, rssMiB }: BacklogMeasurement): string {
+  const steady = rssMiB.slice(WARM_UP_SAMPLES)
+  const tenths = Array.from({ length: 10 }, (_, n) => {
+    const part = steady.slice((n * steady.length) / 10, ((n + 1) * steady.length) / 10)
+    return Math.max(...part).toFixed(0)
+  })
+  const range = Math.max(...steady) - Math.min(...steady)
+  return [
+    `${entries} entries in ${seconds.toFixed(0)} s (${(entries / seconds).toFixed(0)}/s)`,
+    `resident memory, the maximum of each tenth: ${tenths.join(' ')} MiB`,
+    `range after the first ${WARM_UP_SAMPLES} s: ${range.toFixed(0)} MiB (limit 64 MiB)`,
+  ].join('\n')
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [entries = '1000000'] = process.argv.slice(2)
+  console.log(toReport(await measureBacklog(Number(entries))))
+}

@@ -1,0 +1,59 @@
+/**
+ * Runs the benchmarks one after another. Prints every ratio to a peer or a limit of the same run, with its spread, and
+ * stores the ratios for docs/performance.md. Takes at most ten minutes, or 90 seconds with `--short`.
+ *
+ *   npm run bench [-- --short] [-- names]
+ */
+import { parseArgs } from 'node:util'
+import { type Figure, figureRows, formatTable } from './figures.js'
+import { storeResult } from './results.js'
+import { runBenchmark } from './run-benchmark.js'
+
+/** The arguments of a benchmark: of a full run, and of a short run. `null`: it is not part of a short run. */
+interface Arguments {
+  full: string[]
+  short: string[] | null
+}
+
+const BENCHMARKS = new Map<string, Arguments>([
+  ['reads', { full: ['100000', '5', '2'], short: ['20000', '2', '1'] }],
+  ['feed', { full: ['40'], short: ['10'] }],
+  ['catch-up', { full: ['5'], short: ['1'] }],
+  ['check', { full: ['1000000', '5'], short: ['100000', '3'] }],
+  ['watch', { full: ['20000', '500'], short: ['5000', '100'] }],
+  ['peers', { full: ['5', '1'], short: ['1', '0.5'] }],
+  ['cli', { full: ['3'], short: null }],
+  ['start', { full: ['dist/main.js', 'dist/bundle/last-logout.mjs'], short: null }],
+  ['rate', { full: ['40'], short: null }],
+])
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { short: { type: 'boolean', default: false } },
+})
+const unknown = positionals.find((name) => !BENCHMARKS.has(name))
+if (unknown !== undefined) {
+  throw new Error(
+    `there is no benchmark ${unknown}; there are ${[...BENCHMARKS.keys()].join(', ')}`,
+  )
+}
+
+const startedMs = performance.now()
+const figures: Figure[] = []
+const failures: string[] = []
+for (const [name, { full, short }] of BENCHMARKS) {
+  const args = values.short ? short : full
+  if (args === null || (positionals.length > 0 && !positionals.includes(name))) continue
+  console.log(`\n=== ${name} ${args.join(' ')}\n`)
+  try {
+    const measured = await runBenchmark(name, args)
+    figures.push(...measured)
+    if (!values.short) await storeResult('figures', name, measured)
+  } catch (error) {
+    failures.push(String(error))
+  }
+}
+const seconds = Math.round((performance.now() - startedMs) / 1000)
+console.log(`\n=== all ratios, after ${seconds} s\n\n${formatTable(figureRows(figures))}`)
+for (const failure of failures) console.error(failure)
+if (failures.length > 0) process.exitCode = 1

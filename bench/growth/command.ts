@@ -1,0 +1,75 @@
+/**
+ * Measures how reads, writes, sizes, clients, the change feed and a backlog grow. Stores the results, and writes
+ * docs/performance.md and the figures of docs/scaling.md from them. A run of all parts takes about 15 minutes and 6 GB in the
+ * directory for temporary files.
+ *
+ *   npm run bench:growth                      runs all parts
+ *   npm run bench:growth -- PART…             runs these parts, such as rows-10000 or subscribers-1000
+ *   npm run bench:growth -- --list            lists the parts
+ *
+ * A part takes at most 100 seconds. The parts `fill-…` take longer: after an interruption, they continue.
+ */
+import { parseArgs } from 'node:util'
+import { storeResult } from '../results.js'
+import { measureClient } from './clients.js'
+import { writeDocuments } from './documents.js'
+import { deleteGrownDatabase, openGrownDatabase } from './grow-tables.js'
+import { describeRows, measureRows } from './rows.js'
+import { measureSubscribers } from './subscribers.js'
+
+const USERS = [10_000, 100_000, 1_000_000, 10_000_000]
+const SUBSCRIBERS = [10, 100, 500, 1_000, 2_000]
+
+/** The parts in the order in which they run, and what each does. */
+const parts = new Map<string, () => Promise<void>>([
+  ...USERS.flatMap((users): [string, () => Promise<void>][] => [
+    [
+      `fill-${users}`,
+      async () => {
+        const bench = await openGrownDatabase(users)
+        await bench.close()
+      },
+    ],
+    [
+      `rows-${users}`,
+      async () => {
+        const result = await measureRows(users)
+        console.log(describeRows(result))
+        await storeResult('rows', String(users), result)
+      },
+    ],
+  ]),
+  ['delete-rows', deleteGrownDatabase],
+  ...USERS.map((users): [string, () => Promise<void>] => [
+    `clients-${users}`,
+    async () => storeResult('clients', String(users), await measureClient(users)),
+  ]),
+  ...SUBSCRIBERS.map((subscribers): [string, () => Promise<void>] => [
+    `subscribers-${subscribers}`,
+    async () =>
+      storeResult('subscribers', String(subscribers), await measureSubscribers(subscribers)),
+  ]),
+  ['documents', writeDocuments],
+])
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { list: { type: 'boolean', default: false } },
+})
+if (values.list) console.log([...parts.keys()].join('\n'))
+else await runParts(positionals.length > 0 ? positionals : [...parts.keys()])
+
+async function runParts(names: string[]): Promise<void> {
+  const unknown = names.find((name) => !parts.has(name))
+  if (unknown !== undefined) {
+    throw new Error(
+      `there is no part ${unknown}: \`npm run bench:growth -- --list\` lists the parts`,
+    )
+  }
+  for (const name of names) {
+    const startedMs = performance.now()
+    console.log(`\n=== ${name}\n`)
+    await parts.get(name)?.()
+    console.log(`${name}: ${Math.round((performance.now() - startedMs) / 1000)} s`)
+  }
+}

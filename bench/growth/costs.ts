@@ -1,0 +1,62 @@
+import { formatNumber } from '../figures.js'
+import { median } from '../median.js'
+import type { BenchResults } from '../results.js'
+
+/** How the cost of one unit of work changes from the smallest measured size to the largest. */
+export interface CostGrowth {
+  name: string
+  from: string
+  to: string
+  /** The cost at the largest size, divided by the cost at the smallest size. Over 1: it grows faster than the work. */
+  factor: number
+}
+
+/** Lists the costs for which two sizes were measured. */
+export function listCosts({ rows, clients, subscribers }: BenchResults): CostGrowth[] {
+  const users = (each: { users: number }) => `${formatNumber(each.users)} users`
+  const total = (bytes: Record<string, number>) => Object.values(bytes).reduce((a, b) => a + b, 0)
+  const rate = (values: { requestsPerSecond: number }[]) =>
+    median(values.map((each) => each.requestsPerSecond))
+  const rowCost = (name: string, cost: (each: BenchResults['rows'][string]) => number) =>
+    compare(name, Object.values(rows), users, cost)
+  const clientCost = (name: string, cost: (each: BenchResults['clients'][string]) => number) =>
+    compare(name, Object.values(clients), users, cost)
+  const subscriberCost = (
+    name: string,
+    cost: (each: BenchResults['subscribers'][string]) => number,
+  ) =>
+    compare(
+      name,
+      Object.values(subscribers),
+      (each) => `${formatNumber(each.subscribers)} subscribers`,
+      cost,
+    )
+  return [
+    rowCost('time of a read', ({ reads }) => 1 / rate(reads)),
+    rowCost('p99 of a read', ({ reads }) => median(reads.map(({ p99Ms }) => p99Ms))),
+    rowCost('time to store a logout', (each) => 1 / median(each.logoutsPerSecond)),
+    rowCost('time of a reported logout', ({ reports }) => 1 / rate(reports)),
+    rowCost('bytes of a user and a session', (each) => total(each.bytes) / each.users),
+    clientCost('time to load a user and a session', (each) => each.seconds / each.users),
+    clientCost("a client's memory of a user and a session", (each) => each.bytes / each.users),
+    subscriberCost(
+      'time until the last client refuses (p99), per client',
+      (each) => each.p99Ms / each.subscribers,
+    ),
+    subscriberCost(
+      'time to deliver a change to a subscriber',
+      (each) => 1 / median(each.changesPerSecond),
+    ),
+  ].flat()
+}
+
+function compare<Result>(
+  name: string,
+  results: Result[],
+  describe: (result: Result) => string,
+  cost: (result: Result) => number,
+): CostGrowth[] {
+  const [first, last] = [results[0], results.at(-1)]
+  if (first === undefined || last === undefined || first === last) return []
+  return [{ name, from: describe(first), to: describe(last), factor: cost(last) / cost(first) }]
+}

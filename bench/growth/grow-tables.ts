@@ -1,0 +1,45 @@
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fillTables } from '../fill-tables.js'
+import { type BenchDatabase, openBenchDatabaseIn } from '../open-bench-database.js'
+
+/** The database that grows from part to part of `npm run bench:growth`. */
+const DATA_DIR = join(tmpdir(), 'last-logout-bench-growth')
+
+/** Number of users that one transaction stores. After an interruption, filling continues from the last transaction. */
+const USERS_PER_TRANSACTION = 500_000
+
+/** Opens the database, and stores users until it has this number of them. */
+export async function openGrownDatabase(users: number): Promise<BenchDatabase> {
+  const bench = await openBenchDatabaseIn(DATA_DIR)
+  try {
+    await growTables(bench, users)
+    return bench
+  } catch (error) {
+    await bench.close()
+    throw error
+  }
+}
+
+/** Deletes the database. It must be closed. */
+export async function deleteGrownDatabase(): Promise<void> {
+  await rm(DATA_DIR, { recursive: true, force: true })
+}
+
+async function growTables({ database }: BenchDatabase, users: number): Promise<void> {
+  const { prisma } = database
+  const startedMs = performance.now()
+  const [{ count } = { count: 0 }] = await prisma.$queryRaw<{ count: number }[]>`
+    SELECT count(*)::int AS count FROM last_logout`
+  if (count > users) await prisma.$executeRaw`TRUNCATE last_logout, session_logout`
+  const stored = count > users ? 0 : count
+  for (let first = stored; first < users; first += USERS_PER_TRANSACTION) {
+    await fillTables(database, Math.min(users, first + USERS_PER_TRANSACTION), first)
+  }
+  if (stored === users) return
+  // A table that has existed for a while has statistics, and its pages need no more work after the insertion.
+  await prisma.$executeRaw`VACUUM (ANALYZE) last_logout, session_logout`
+  const seconds = Math.round((performance.now() - startedMs) / 1000)
+  console.log(`stored ${users - stored} users and sessions in ${seconds} s`)
+}

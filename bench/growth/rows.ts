@@ -1,0 +1,120 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { formatNumber } from '../figures.js'
+import type { Load, LoadResult } from '../load-process.js'
+import { median } from '../median.js'
+import type { BenchDatabase } from '../open-bench-database.js'
+import { startApi } from '../start-api.js'
+import { sessionIdOf, userIdOf } from '../subjects.js'
+import { type ClientLoad, loadClient } from './clients.js'
+import { openGrownDatabase } from './grow-tables.js'
+
+/** What is measured with a number of users and as many sessions in the tables. Each array has one value a round. */
+export interface RowsResult {
+  users: number
+  reads: LoadResult[]
+  reports: LoadResult[]
+  /** Logouts stored per second, in batches of {@link LOGOUTS_PER_BATCH} users and their sessions. */
+  logoutsPerSecond: number[]
+  /** Size of each table and index after filling and before any write, in bytes. */
+  bytes: Record<string, number>
+  /** A client that loads everything from the API. `null`: too many rows for the time of a part. */
+  load: ClientLoad | null
+}
+
+const CONNECTIONS = 64
+const ROUNDS = 3
+const ROUND_MS = 3_000
+const MAX_LOADED_USERS = 1_000_000
+
+/** Number of logouts in a batch: those of a page of Auth0's log that contains only logouts. */
+const LOGOUTS_PER_BATCH = 100
+
+/** Measures reads, writes, sizes and the load of a client. Takes less than 100 seconds after the tables are filled. */
+export async function measureRows(users: number): Promise<RowsResult> {
+  const bench = await openGrownDatabase(users)
+  const api = await startApi(bench.url)
+  const loadProcess = fork(new URL('../load-process.ts', import.meta.url))
+  const load = (endpoint: Load['endpoint']) =>
+    runLoad(loadProcess, {
+      url: api.url,
+      endpoint,
+      users,
+      connections: CONNECTIONS,
+      durationMs: ROUND_MS,
+    })
+  try {
+    const bytes = await readSizes(bench)
+    const clientLoad = users > MAX_LOADED_USERS ? null : await loadClient(api.url, users)
+    await load('last-logout')
+    const reads = await repeat(() => load('last-logout'))
+    const logoutsPerSecond = await repeat(() => measureWrites(bench, users))
+    const reports = await repeat(() => load('logouts'))
+    return { users, reads, reports, logoutsPerSecond, bytes, load: clientLoad }
+  } finally {
+    loadProcess.kill()
+    await api.close()
+    await bench.close()
+  }
+}
+
+/** Describes a result in one line. */
+export function describeRows({ users, reads, reports, logoutsPerSecond }: RowsResult): string {
+  const readsPerSecond = median(reads.map(({ requestsPerSecond }) => requestsPerSecond))
+  const reportsPerSecond = median(reports.map(({ requestsPerSecond }) => requestsPerSecond))
+  return (
+    `${formatNumber(users)} users: ${formatNumber(readsPerSecond)} reads/s, ` +
+    `${formatNumber(median(logoutsPerSecond))} logouts/s, ${formatNumber(reportsPerSecond)} reports/s`
+  )
+}
+
+async function repeat<Result>(measure: () => Promise<Result>): Promise<Result[]> {
+  const results: Result[] = []
+  while (results.length < ROUNDS) results.push(await measure())
+  return results
+}
+
+async function runLoad(loadProcess: ChildProcess, load: Load): Promise<LoadResult> {
+  loadProcess.send(load)
+  const [result] = (await once(loadProcess, 'message')) as [LoadResult]
+  return result
+}
+
+/** Stores logouts of random users one batch after another, as the worker does. Returns the logouts per second. */
+async function measureWrites({ store }: BenchDatabase, users: number): Promise<number> {
+  const startedMs = performance.now()
+  let logouts = 0
+  while (performance.now() - startedMs < ROUND_MS) {
+    await store.storeBatch({ ...randomLogouts(users), unattributable: [] })
+    logouts += LOGOUTS_PER_BATCH
+  }
+  return (logouts * 1000) / (performance.now() - startedMs)
+}
+
+function randomLogouts(users: number) {
+  const at = Date.now()
+  const numbers = new Set<number>()
+  while (numbers.size < LOGOUTS_PER_BATCH) numbers.add(Math.floor(Math.random() * users))
+  const logouts = [...numbers].map((n) => ({
+    userId: userIdOf(n),
+    sessionId: sessionIdOf(n),
+    at,
+    allSessionsAt: null,
+    ended: true,
+    logId: String(n).padStart(56, '0'),
+    type: 'slo',
+  }))
+  return {
+    users: logouts.map(({ sessionId: _sessionId, ended: _ended, ...user }) => user),
+    sessions: logouts.map(({ allSessionsAt: _allSessionsAt, ...session }) => session),
+  }
+}
+
+async function readSizes({ database }: BenchDatabase): Promise<Record<string, number>> {
+  const relations = await database.prisma.$queryRaw<{ name: string; bytes: number }[]>`
+    SELECT c.relname::text AS name, pg_relation_size(c.oid)::float8 AS bytes
+    FROM pg_class AS c LEFT JOIN pg_index AS i ON i.indexrelid = c.oid
+    WHERE coalesce(i.indrelid, c.oid) IN ('last_logout'::regclass, 'session_logout'::regclass)
+    ORDER BY c.relname`
+  return Object.fromEntries(relations.map(({ name, bytes }) => [name, bytes]))
+}

@@ -1,0 +1,80 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { type BenchDatabase, openBenchDatabase } from '../open-bench-database.js'
+import { runBenchmark } from '../run-benchmark.js'
+import { startApi } from '../start-api.js'
+import { sessionIdOf, userIdOf } from '../subjects.js'
+import { readMessage } from './clients.js'
+import type { MarkerReceived } from './subscribers-process.js'
+
+/** What is measured with a number of subscribers of one API process. Each array has one value a round. */
+export interface SubscribersResult {
+  subscribers: number
+  /** From the response to a reported logout until all clients refuse: the median, in milliseconds. */
+  p50Ms: number
+  p99Ms: number
+  /** Changes delivered per second, counted once for each subscriber. */
+  changesPerSecond: number[]
+  /** Bytes of a change on the wire. */
+  bytesPerChange: number
+}
+
+const REPORTS = '20'
+const ROUNDS = 5
+
+/** Number of users, and of sessions, whose logouts are stored in one transaction. Together they fill a page of the feed. */
+const LOGOUTS = 500
+
+/** Measures the delay of one logout, and the throughput of many at once. */
+export async function measureSubscribers(subscribers: number): Promise<SubscribersResult> {
+  const [figure] = await runBenchmark('feed', [REPORTS, String(subscribers)])
+  const { p50Ms = Number.NaN, p99Ms = Number.NaN } = figure?.values ?? {}
+  return { subscribers, p50Ms, p99Ms, ...(await measureThroughput(subscribers)) }
+}
+
+async function measureThroughput(subscribers: number) {
+  const bench = await openBenchDatabase(0)
+  const api = await startApi(bench.url)
+  const child = fork(new URL('./subscribers-process.ts', import.meta.url), [
+    api.url,
+    String(subscribers),
+  ])
+  try {
+    await readMessage<MarkerReceived>(child)
+    const changesPerSecond: number[] = []
+    let bytesPerChange = 0
+    // The first round opens connections and is not counted.
+    for (let round = 0; round <= ROUNDS; round++) {
+      const { seconds, bytes } = await deliver(bench, child, round)
+      if (round > 0) changesPerSecond.push((2 * LOGOUTS * subscribers) / seconds)
+      bytesPerChange = bytes / (2 * LOGOUTS)
+    }
+    return { changesPerSecond, bytesPerChange }
+  } finally {
+    child.kill()
+    await api.close()
+    await bench.close()
+  }
+}
+
+/** Stores logouts in one transaction. Returns the time from its beginning until the last subscriber has the last logout. */
+async function deliver({ store }: BenchDatabase, child: ChildProcess, round: number) {
+  const numbers = Array.from({ length: LOGOUTS }, (_, n) => round * LOGOUTS + n)
+  const watching = readMessage<string>(child)
+  child.send(sessionIdOf(numbers.at(-1) ?? 0))
+  await watching
+  const delivery = readMessage<MarkerReceived>(child)
+  const logout = { at: Date.now(), logId: '', type: 'slo' }
+  const startMs = performance.timeOrigin + performance.now()
+  await store.storeBatch({
+    users: numbers.map((n) => ({ userId: userIdOf(n), allSessionsAt: null, ...logout })),
+    sessions: numbers.map((n) => ({
+      sessionId: sessionIdOf(n),
+      userId: userIdOf(n),
+      ended: true,
+      ...logout,
+    })),
+    unattributable: [],
+  })
+  const { atMs, bytes } = await delivery
+  return { seconds: (atMs - startMs) / 1000, bytes }
+}

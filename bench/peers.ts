@@ -1,0 +1,95 @@
+/**
+ * Compares a check by the client, and `POST /v1/check`, with other ways to find out whether a token was revoked: a GET
+ * from Redis, a query to PostgreSQL, and introspection by an OpenID provider. Also compares them with the verification
+ * of the token's RS256 signature. Every server runs on the loopback, and its state is in memory. Needs `redis-server`.
+ *
+ *   npm run bench:peers [-- rounds seconds]
+ */
+import { reportFigures } from './figures.js'
+import { median } from './median.js'
+import { CHECK_BY_API, CHECK_BY_CLIENT, openPeers, type Peer, SIGNATURE } from './open-peers.js'
+
+const CONCURRENCY = 64
+/** A check by the client takes less than the resolution of the clock, so many are measured together. */
+const CHECKS_PER_MEASUREMENT = 1_000
+const [rounds = '5', seconds = '1'] = process.argv.slice(2)
+
+/** What one round measured. */
+interface Measurement {
+  /** Time of a check while no other one is pending, in microseconds. */
+  microseconds: number
+  /** Checks per second while {@link CONCURRENCY} are pending. */
+  perSecond: number
+}
+
+const { peers, close } = await openPeers()
+const results = new Map(peers.map(({ name }) => [name, [] as Measurement[]]))
+try {
+  for (const peer of peers) await measure(peer, 100)
+  for (let round = 0; round < Number(rounds); round++) {
+    for (const peer of peers)
+      results.get(peer.name)?.push(await measure(peer, Number(seconds) * 1000))
+  }
+} finally {
+  await close()
+}
+
+console.log(`median of ${rounds} rounds of ${seconds} s\n`)
+console.log(`${''.padEnd(34)} one at a time   ${CONCURRENCY} at a time`)
+for (const [name, measurements] of results) {
+  const microseconds = median(measurements.map((each) => each.microseconds))
+  const perSecond = median(measurements.map((each) => each.perSecond))
+  console.log(
+    `${name.padEnd(34)} ${microseconds.toFixed(1).padStart(10)} µs ${perSecond.toFixed(0).padStart(12)}/s`,
+  )
+}
+
+const others = [...results].filter(([name]) => name !== CHECK_BY_CLIENT && name !== CHECK_BY_API)
+const byClient = results.get(CHECK_BY_CLIENT) ?? []
+const byApi = results.get(CHECK_BY_API) ?? []
+reportFigures([
+  ...others.map(([name, measurements]) => ({
+    name: `${CHECK_BY_CLIENT}: time`,
+    peer: name,
+    ratios: byClient.map((each, round) => each.microseconds / at(measurements, round).microseconds),
+  })),
+  ...others
+    .filter(([name]) => name !== SIGNATURE)
+    .map(([name, measurements]) => ({
+      name: `${CHECK_BY_API}: throughput`,
+      peer: name,
+      ratios: byApi.map((each, round) => each.perSecond / at(measurements, round).perSecond),
+    })),
+])
+
+/** Measures a peer for the given time: half of it one check at a time, and half of it many at a time. */
+async function measure({ check, isSynchronous }: Peer, durationMs: number): Promise<Measurement> {
+  const perMeasurement = isSynchronous ? CHECKS_PER_MEASUREMENT : 1
+  const timesMs: number[] = []
+  const middleMs = performance.now() + durationMs / 2
+  while (performance.now() < middleMs) {
+    const startMs = performance.now()
+    for (let n = 0; n < perMeasurement; n++) {
+      const pending = check()
+      if (!isSynchronous) await pending
+    }
+    timesMs.push(performance.now() - startMs)
+  }
+  const microseconds = (median(timesMs) * 1000) / perMeasurement
+  if (isSynchronous) return { microseconds, perSecond: 1_000_000 / microseconds }
+
+  const startMs = performance.now()
+  const endMs = startMs + durationMs / 2
+  let checks = 0
+  const repeat = async () => {
+    for (; performance.now() < endMs; checks++) await check()
+  }
+  await Promise.all(Array.from({ length: CONCURRENCY }, repeat))
+  return { microseconds, perSecond: (checks * 1000) / (performance.now() - startMs) }
+}
+
+function at(measurements: Measurement[], round: number): Measurement {
+  const measurement = measurements[round]
+  if (measurement === undefined) throw new Error(`there is no round ${round}`)
+  return measurement
+}

@@ -1,0 +1,108 @@
+import type { LastLogoutError } from '../errors.js'
+import type { Batch, PageToStore } from '../rules/batch.js'
+import { isAhead, MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
+import { clockAheadError } from './clock-ahead.js'
+import { type Executor, tryOnce } from './database.js'
+import { currentPosition, type SqlClock, timestampOf } from './epoch.js'
+import { advanceAsOf } from './freshness.js'
+import { Prisma } from './generated/client.js'
+import { storeBatch } from './store-batch.js'
+import type { Tables } from './tables.js'
+import type { LockedTenant } from './tenant-row.js'
+import { unattributableParts } from './unattributable.js'
+import { type RowSource, upsertSessions, upsertUsers } from './upsert.js'
+import { writeBatch } from './write-batch.js'
+
+/**
+ * Stores a page in a transaction that has locked the tenant row. If the storage time of its last entry is too far ahead of
+ * the database's clock, the logouts are stored with instants that are too early, and the checkpoint does not move. After
+ * the clock was corrected, the page is read again, and the logouts get their true instants before `as_of` advances.
+ *
+ * @returns Whether the page was stored, or a `CLOCK_AHEAD` error. The error is returned, because throwing it here
+ *   would roll back the write.
+ */
+export async function storePage(
+  tx: Executor,
+  tenant: LockedTenant,
+  clock: SqlClock,
+  page: PageToStore,
+): Promise<boolean | LastLogoutError> {
+  if (tenant.checkpoint !== page.from) return false
+  if (page.storedAt !== null && isAhead(page.storedAt, tenant.now)) {
+    await storeBatch(tx, tenant, page.batch)
+    return clockAheadError(page.storedAt)
+  }
+  const { seq } = await writeBatch(tx, page.batch, tenant)
+  await tx.$executeRaw`UPDATE ${tx.tables.tenant} SET ${movedColumns(page, clock)}, seq = ${seq}`
+  return true
+}
+
+/** Returns SQL that moves the checkpoint to the end of a page, and `as_of` to the storage time of its last entry. */
+function movedColumns({ next, storedAt, endsCatchUp }: PageToStore, clock: SqlClock): Prisma.Sql {
+  const isRead = endsCatchUp ? Prisma.sql`TRUE` : Prisma.sql`as_of IS NOT NULL`
+  return Prisma.sql`checkpoint = ${next}, last_poll_at = ${timestampOf(clock())},
+    as_of = CASE WHEN ${isRead} AND sweep_to IS NULL
+      THEN ${advanceAsOf(storedAt, clock)} ELSE as_of END`
+}
+
+/**
+ * Stores a page in one statement, unless something needs the transaction of {@link storePage}, such as a forgotten person.
+ * The `UPDATE` of the tenant row comes first: it takes the lock under which all writers assign positions, and PostgreSQL
+ * checks its conditions again if it had to wait for the lock. The rows are written only if it found the checkpoint that the
+ * page was read from. An upsert then always finds the latest row, because at READ COMMITTED, a conflict does not depend on
+ * the snapshot of the statement. At any other default isolation, a conflict fails the statement.
+ *
+ * @returns Whether the page was stored. If not, nothing was changed.
+ */
+export async function storePageAtOnce(
+  prisma: Executor,
+  clock: SqlClock,
+  page: PageToStore,
+): Promise<boolean> {
+  const moved = await tryOnce(() => prisma.$queryRaw<unknown[]>(pageSql(prisma, clock, page)))
+  return moved?.length === 1
+}
+
+function pageSql({ tables }: Executor, clock: SqlClock, page: PageToStore): Prisma.Sql {
+  const { users, sessions } = page.batch
+  const rowCount = BigInt(users.length + sessions.length)
+  const now = Prisma.sql`floor(${clock()})::float8`
+  return Prisma.sql`
+    WITH moved AS (
+      UPDATE ${tables.tenant} SET ${movedColumns(page, clock)},
+        seq = GREATEST(seq, ${currentPosition(clock)}) + ${rowCount}::bigint
+      WHERE checkpoint = ${page.from} AND forgotten_at IS NULL
+        AND COALESCE(${page.storedAt}::float8 <= ${now} + ${MAX_CLOCK_AHEAD_MS}, TRUE)
+        AND timeline IS NOT DISTINCT FROM COALESCE(${tables.timeline}(), timeline)
+      RETURNING seq - ${rowCount}::bigint AS seq, ${now} AS now
+    )${Prisma.join([Prisma.empty, ...batchParts(tables, page.batch)], ', ')}
+    SELECT 1 AS stored FROM moved`
+}
+
+/** Returns the parts of the `WITH` that write a batch, if the part `moved` has a row. */
+function batchParts(tables: Tables, { users, sessions, unattributable }: Batch): Prisma.Sql[] {
+  const from = Prisma.sql`moved CROSS JOIN`
+  const rowsAfter = (position: number): RowSource => ({
+    from,
+    seq: Prisma.sql`moved.seq + ${BigInt(position)}::bigint`,
+    maxAt: Prisma.sql`moved.now`,
+  })
+  const unforgotten = <Row>(row: Row) => ({ ...row, forgottenAt: null })
+  const parts: Prisma.Sql[] = []
+  if (users.length > 0) {
+    const upsert = upsertUsers(tables, users.map(unforgotten), rowsAfter(0))
+    parts.push(Prisma.sql`users AS (${upsert})`)
+  }
+  if (sessions.length > 0) {
+    const upsert = upsertSessions(tables, sessions.map(unforgotten), rowsAfter(users.length))
+    parts.push(Prisma.sql`sessions AS (${upsert})`)
+  }
+  if (unattributable.length > 0) {
+    const unattributableSql = unattributableParts(tables, unattributable, from)
+    parts.push(
+      ...unattributableSql.parts,
+      Prisma.sql`counted AS (${unattributableSql.countExcess})`,
+    )
+  }
+  return parts
+}

@@ -1,0 +1,89 @@
+import { timestampOf } from './epoch.js'
+import type { WritableBatch } from './forgotten.js'
+import { Prisma } from './generated/client.js'
+import type { Tables } from './tables.js'
+
+/** Rows of users to write, and rows of sessions. */
+export type Users = WritableBatch['users']
+export type Sessions = WritableBatch['sessions']
+
+/** Where an upsert gets the positions and the upper bound of its instants from. */
+export interface RowSource {
+  /** SQL of a `FROM` item that provides `seq` and `maxAt`, followed by `CROSS JOIN`; empty: they are constants. */
+  from: Prisma.Sql
+  /** SQL of the feed position after which the positions of the rows begin. */
+  seq: Prisma.Sql
+  /** SQL of the upper bound, in milliseconds since the epoch: a later instant is replaced by it. */
+  maxAt: Prisma.Sql
+}
+
+/**
+ * Returns SQL that writes the rows of users. Each column moves forward separately. A row in which no column moves forward
+ * does not change.
+ */
+export function upsertUsers(
+  { lastLogout }: Tables,
+  users: Users,
+  { from, seq, maxAt }: RowSource,
+): Prisma.Sql {
+  return Prisma.sql`
+    INSERT INTO ${lastLogout} AS stored (user_id, at, all_sessions_at, log_id, type, seq, forgotten_at)
+    SELECT user_id, ${timestampOf(Prisma.sql`LEAST(page.at, ${maxAt})`)},
+      CASE WHEN page.all_sessions_at IS NOT NULL
+        THEN ${timestampOf(Prisma.sql`LEAST(page.all_sessions_at, ${maxAt})`)} END,
+      log_id, type, ${seq} + position, ${FORGOTTEN_AT}
+    FROM ${from} unnest(
+      ${users.map((row) => row.userId)}::text[],
+      ${users.map((row) => row.at)}::float8[],
+      ${users.map((row) => row.allSessionsAt)}::float8[],
+      ${users.map((row) => row.logId)}::text[],
+      ${users.map((row) => row.type)}::text[],
+      ${users.map((row) => row.forgottenAt)}::float8[]
+    ) WITH ORDINALITY AS page (user_id, at, all_sessions_at, log_id, type, forgotten_at, position)
+    ON CONFLICT (user_id) DO UPDATE SET
+      at = GREATEST(stored.at, excluded.at),
+      all_sessions_at = GREATEST(stored.all_sessions_at, excluded.all_sessions_at),
+      log_id = CASE WHEN ${EXCLUDED_IS_NEWER} THEN excluded.log_id ELSE stored.log_id END,
+      type = CASE WHEN ${EXCLUDED_IS_NEWER} THEN excluded.type ELSE stored.type END,
+      seq = excluded.seq
+    WHERE ${EXCLUDED_IS_NEWER}
+      OR excluded.all_sessions_at > COALESCE(stored.all_sessions_at, '-infinity')`
+}
+
+/** Returns SQL that writes the rows of sessions, by the same rules as {@link upsertUsers}. */
+export function upsertSessions(
+  { sessionLogout }: Tables,
+  sessions: Sessions,
+  { from, seq, maxAt }: RowSource,
+): Prisma.Sql {
+  return Prisma.sql`
+    INSERT INTO ${sessionLogout} AS stored (session_id, user_id, at, ended, log_id, type, seq, forgotten_at)
+    SELECT session_id, user_id, ${timestampOf(Prisma.sql`LEAST(page.at, ${maxAt})`)}, ended, log_id, type,
+      ${seq} + position, ${FORGOTTEN_AT}
+    FROM ${from} unnest(
+      ${sessions.map((row) => row.sessionId)}::text[],
+      ${sessions.map((row) => row.userId)}::text[],
+      ${sessions.map((row) => row.at)}::float8[],
+      ${sessions.map((row) => row.ended)}::boolean[],
+      ${sessions.map((row) => row.logId)}::text[],
+      ${sessions.map((row) => row.type)}::text[],
+      ${sessions.map((row) => row.forgottenAt)}::float8[]
+    ) WITH ORDINALITY
+      AS page (session_id, user_id, at, ended, log_id, type, forgotten_at, position)
+    ON CONFLICT (session_id) DO UPDATE SET
+      user_id = GREATEST(stored.user_id COLLATE "C", excluded.user_id COLLATE "C"),
+      at = GREATEST(stored.at, excluded.at),
+      ended = stored.ended OR excluded.ended,
+      log_id = CASE WHEN ${EXCLUDED_IS_NEWER} THEN excluded.log_id ELSE stored.log_id END,
+      type = CASE WHEN ${EXCLUDED_IS_NEWER} THEN excluded.type ELSE stored.type END,
+      seq = excluded.seq
+    WHERE ${EXCLUDED_IS_NEWER}
+      OR (excluded.ended AND NOT stored.ended)
+      OR excluded.user_id COLLATE "C" > COALESCE(stored.user_id, '') COLLATE "C"`
+}
+
+/** SQL condition: the new logout is newer. In the same millisecond, the greater log id is newer, as in `rules/fold.ts`. */
+const EXCLUDED_IS_NEWER = Prisma.sql`
+  (excluded.at, excluded.log_id COLLATE "C") > (stored.at, stored.log_id COLLATE "C")`
+
+const FORGOTTEN_AT = timestampOf(Prisma.sql`page.forgotten_at`)

@@ -1,0 +1,123 @@
+import { readFile } from 'node:fs/promises'
+import { describe, expect, test } from 'vitest'
+import { type Panel, renderChart, THEMES } from '../../bench/growth/charts.js'
+import { listCosts } from '../../bench/growth/costs.js'
+import { renderPerformance } from '../../bench/growth/performance-document.js'
+import { renderScaling } from '../../bench/growth/scaling-document.js'
+import type { BenchResults } from '../../bench/results.js'
+
+const read = (requestsPerSecond: number, p99Ms: number) => ({
+  requestsPerSecond,
+  p50Ms: p99Ms / 2,
+  p99Ms,
+  cpuShare: 0.5,
+})
+
+const rows = (users: number, factor: number): BenchResults['rows'][string] => ({
+  users,
+  reads: [read(4_000, 20 * factor)],
+  reports: [read(500, 200)],
+  logoutsPerSecond: [2_000, 2_500, 1_500],
+  bytes: { last_logout: 200 * users, last_logout_pkey: 60 * users, session_logout: 300 * users },
+  load: users > 1_000 ? null : { seconds: users / 500, bytes: 200 * users },
+})
+
+const results: BenchResults = {
+  machine: { cpu: 'Example CPU', cores: 2, memoryGiB: 24, node: '20.1.0', postgres: '18.4' },
+  days: { 'rows-1000': '2026-11-27', 'clients-1000': '2026-11-28' },
+  figures: {
+    'catch-up': [
+      {
+        name: 'catch-up',
+        peer: 'a loop',
+        ratios: [0.9],
+        values: { latencyMs: 20, pagesPerSecond: 40 },
+      },
+    ],
+  },
+  rows: { 1000: rows(1_000, 1), 100000: rows(100_000, 3) },
+  clients: { 1000: { users: 1_000, seconds: 0.1, bytes: 200_000 } },
+  subscribers: {
+    100: { subscribers: 100, p50Ms: 5, p99Ms: 10, changesPerSecond: [50_000], bytesPerChange: 200 },
+  },
+  backlogs: {},
+}
+
+const cellsOf = (markdown: string, name: string) =>
+  markdown
+    .split('\n')
+    .find((line) => line.startsWith(`| ${name}`))
+    ?.split('|')
+    .map((cell) => cell.trim())
+    .slice(2, -1)
+
+describe('docs/performance.md', () => {
+  const { markdown, charts } = renderPerformance(results)
+
+  test('names the machine and the days of the measurements', () => {
+    expect(markdown).toContain('from 2026-11-27 to 2026-11-28 on 2 cores (Example CPU)')
+  })
+
+  test('has a chart and a table for each kind of result, and nothing without results', () => {
+    expect([...charts.keys()]).toEqual(['reads', 'writes', 'clients', 'subscribers'])
+    expect(cellsOf(markdown, '1,000 ')).toEqual(['4,000', '10 ms', '20 ms'])
+    expect(markdown).not.toContain('backlog')
+  })
+
+  test('compares the cost at the largest size with that at the smallest', () => {
+    expect(listCosts(results)).toContainEqual({
+      name: 'p99 of a read',
+      from: '1,000 users',
+      to: '100,000 users',
+      factor: 3,
+    })
+    expect(cellsOf(markdown, 'p99 of a read')).toEqual(['1,000 users', '100,000 users', '3.0'])
+  })
+})
+
+describe('docs/scaling.md', () => {
+  test('computes the share of a process, and the number of processes, from the results', async () => {
+    const markdown = renderScaling(await readFile('docs/scaling.md', 'utf8'), results)
+    expect(cellsOf(markdown, 'entries read, with 20 ms')).toEqual([
+      '4,000/s',
+      '50 (1.3 %)',
+      '5,000 (**× 1.3**)',
+      '500,000 (**× 125**)',
+    ])
+    expect(cellsOf(markdown, 'logouts stored')?.[1]).toBe('10 (0.50 %)')
+    expect(cellsOf(markdown, 'changes delivered')?.[1]).toBe('2,000 (4.0 %)')
+    expect(cellsOf(markdown, 'session rows')?.[0]).toBe('51,840,000')
+    expect(cellsOf(markdown, 'their tables')?.[0]).toBe('16 GB')
+    expect(cellsOf(markdown, 'memory of a client')?.[1]).toBe('276 GB')
+  })
+
+  test('fails for a document without a place for the tables', () => {
+    expect(() => renderScaling('# Scaling\n', results)).toThrow(/add their comments/)
+  })
+})
+
+test.each(['light', 'dark'] as const)(
+  'a %s chart has every panel and the name of every series',
+  (scheme) => {
+    const panel = (title: string, names: string[]): Panel => ({
+      title,
+      xTitle: 'users',
+      xScale: 'log',
+      yScale: 'value',
+      series: names.map((name, n) => ({
+        name,
+        points: [
+          [10, n + 1],
+          [100, 2 * n + 3],
+        ],
+      })),
+    })
+    const svg = renderChart(
+      [panel('Reads', ['all']), panel('Latency', ['p50', 'p99'])],
+      THEMES[scheme],
+    )
+    for (const text of ['Reads', 'Latency', 'all', 'p50', 'p99', '>100<'])
+      expect(svg).toContain(text)
+    expect(svg).toContain(THEMES[scheme].series[1])
+  },
+)

@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest'
+import { figureRows, formatNumber, formatTable } from '../../bench/figures.js'
+import { median } from '../../bench/median.js'
+import { quantile } from '../../bench/quantile.js'
+
+test.each([
+  [0, '0'],
+  [0.00213, '0.0021'],
+  [0.5, '0.50'],
+  [3.456, '3.5'],
+  [174.6, '175'],
+  [1_234_567, '1,234,567'],
+])('formats %d with two significant digits or all digits before the point', (value, text) => {
+  expect(formatNumber(value)).toBe(text)
+})
+
+test('a row shows the median of the ratios with its spread, and whether it is out of bounds', () => {
+  const [, kept, missed, single] = figureRows([
+    { name: 'reads', peer: 'bare Fastify', ratios: [0.7, 0.5, 0.6], atLeast: 0.5 },
+    { name: 'p99', peer: 'bare Fastify', ratios: [2.5, 3, 2], atMost: 2 },
+    { name: 'memory', peer: 'Node.js', ratios: [1.2] },
+  ])
+  expect(kept).toEqual(['reads', 'bare Fastify', '0.60 (0.50 to 0.70)', 'at least 0.5'])
+  expect(missed).toEqual(['p99', 'bare Fastify', '2.5 (2.0 to 3.0)', 'at most 2: missed'])
+  expect(single).toEqual(['memory', 'Node.js', '1.2', ''])
+})
+
+test('aligns the cells of a table, without spaces at the end of a line', () => {
+  expect(
+    formatTable([
+      ['a', 'long head', ''],
+      ['longer', 'b', 'c'],
+    ]),
+  ).toBe('a        long head\nlonger   b           c')
+})
+
+test('a quantile is the value below which the share of the values is', () => {
+  expect(median([3, 1, 2])).toBe(2)
+  expect(quantile([5, 4, 3, 2, 1, 0, 9, 8, 7, 6], 0.9)).toBe(9)
+})

@@ -1,0 +1,236 @@
+import fc from 'fast-check'
+import pg from 'pg'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { LastLogoutStore } from '../../src/ports.js'
+import type { LogoutEvent } from '../../src/rules/entry.js'
+import { fold } from '../../src/rules/fold.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { expectedRows, logoutEvents } from '../_support/expected-rows.js'
+import { openPostgresWire } from '../_support/postgres-wire.js'
+import { CHECKPOINT, openTestStore, readRows } from '../_support/store.js'
+
+const NOON = Date.parse('2026-11-23T12:00:00Z')
+
+let database: TestDatabase
+let store: LastLogoutStore & { close(): Promise<void> }
+/** Another session, which can hold the lock of the tenant row. */
+let other: pg.Client
+beforeEach(async () => {
+  database = await createTestDatabase()
+  store = await openTestStore(database)
+  await store.setFirstCheckpoint(CHECKPOINT, null)
+  other = new pg.Client({ connectionString: database.url })
+  await other.connect()
+})
+afterEach(async () => {
+  await other.end()
+  await store.close()
+  await database.drop()
+})
+
+const logout = (overrides: Partial<LogoutEvent> = {}): LogoutEvent => ({
+  logId: 'L1',
+  type: 'slo',
+  at: NOON,
+  userId: 'auth0|1',
+  sessionId: 'S1',
+  ...overrides,
+})
+const page = (from: string, next: string, events: LogoutEvent[] = []) => ({
+  from,
+  next,
+  storedAt: NOON,
+  batch: { ...fold(events), unattributable: [] },
+})
+
+/** Runs `write` while another session holds the lock of the tenant row. Commits that session when `write` waits. */
+async function whileLocked<T>(sql: string, write: () => Promise<T>): Promise<T> {
+  await other.query('BEGIN')
+  await other.query('SELECT FROM tenant FOR UPDATE')
+  await other.query(sql)
+  const writing = write()
+  const countWaiting = async () =>
+    (
+      await database.query(`
+        SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+    ).length
+  await expect.poll(countWaiting, { interval: 5 }).toBe(1)
+  await other.query('COMMIT')
+  return writing
+}
+
+test('the rows do not depend on the pages of the events', async () => {
+  const splits = fc.array(fc.nat({ max: 4 }), { minLength: 60, maxLength: 60 })
+  await fc.assert(
+    fc.asyncProperty(logoutEvents, splits, async (events, draws) => {
+      await database.query('TRUNCATE last_logout, session_logout')
+      await database.query(`UPDATE tenant SET checkpoint = 'P0'`)
+      for (let n = 0; n < 5; n++) {
+        const part = events.filter((_event, index) => draws[index] === n)
+        await expect(store.storePage(page(`P${n}`, `P${n + 1}`, part))).resolves.toBe(true)
+      }
+      const stored = events.filter((_event, index) => draws[index] !== undefined)
+      expect(await readRows(database)).toEqual(expectedRows(stored))
+    }),
+    { numRuns: 40 },
+  )
+})
+
+test('the rows of a page have distinct positions after those of the page before', async () => {
+  const events = [logout(), logout({ userId: 'auth0|2', sessionId: 'S2' })]
+  await store.storePage(page(CHECKPOINT, 'P1', events))
+  const newer = events.map((event) => ({ ...event, at: NOON + 1 }))
+  const readPositions = async () =>
+    (
+      await database.query<{ seq: string }>(
+        'SELECT seq FROM last_logout UNION ALL SELECT seq FROM session_logout ORDER BY seq',
+      )
+    ).map(({ seq }) => BigInt(seq))
+  const positionsBefore = await readPositions()
+  await store.storePage(page('P1', 'P2', newer))
+  const positions = await readPositions()
+  expect(new Set(positions).size).toBe(4)
+  expect((positions[0] ?? 0n) > (positionsBefore.at(-1) ?? 0n)).toBe(true)
+  expect(await database.query('SELECT seq FROM tenant')).toEqual([{ seq: `${positions.at(-1)}` }])
+})
+
+test('an instant in the future is stored as the time of the database, and a missing one stays missing', async () => {
+  const now = NOON + 5_000
+  const storeWithClock = await openTestStore(database, { now: () => now })
+  const future = [
+    logout({ at: now + 60_000 }),
+    logout({ at: now + 60_000, userId: 'auth0|2', sessionId: null }),
+  ]
+  await expect(storeWithClock.storePage(page(CHECKPOINT, 'P1', future))).resolves.toBe(true)
+  await storeWithClock.close()
+  const { users, sessions } = await readRows(database)
+  expect(users).toMatchObject([
+    { at: now, allSessionsAt: null },
+    { at: now, allSessionsAt: now },
+  ])
+  expect(sessions).toMatchObject([{ at: now }])
+})
+
+test('a page about a forgotten person stores no id', async () => {
+  const events = [logout()]
+  await store.storePage(page(CHECKPOINT, 'P1', events))
+  await store.forget('auth0|1')
+  await expect(store.storePage(page('P1', 'P2', events))).resolves.toBe(true)
+  const { users, sessions } = await readRows(database)
+  expect(users).toHaveLength(1)
+  expect(JSON.stringify([users, sessions])).not.toMatch(/auth0\|1|S1/)
+})
+
+test('unattributable entries of a page are stored once, up to the limit per day, and counted above it', async () => {
+  const unattributable = Array.from({ length: 1_001 }, (_, n) => ({
+    logId: `L${n}`,
+    reason: 'no_subject',
+    entry: '{}',
+  }))
+  const withEntries = { ...page(CHECKPOINT, 'P1', [logout()]), storedAt: NOON }
+  const batch = { ...withEntries.batch, unattributable }
+  await expect(store.storePage({ ...withEntries, batch })).resolves.toBe(true)
+  await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 1_001 } })
+  expect(await database.query('SELECT count(*)::int AS n FROM unattributable')).toEqual([
+    { n: 1_000 },
+  ])
+  const again = { ...batch, unattributable: unattributable.slice(0, 5) }
+  await expect(store.storePage({ ...page('P1', 'P2'), batch: again })).resolves.toBe(true)
+  await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 1_001 } })
+})
+
+test('a page with logouts and unattributable entries is stored in one statement, also after a wait for the lock', async () => {
+  const wire = await openPostgresWire(database.url)
+  const wiredStore = await openTestStore(wire)
+  const unattributable = [{ logId: 'U', reason: 'no_subject', entry: '{}' }]
+  const first = page(CHECKPOINT, 'P1', [logout()])
+  const before = wire.statements().length
+  await wiredStore.storePage({ ...first, batch: { ...first.batch, unattributable } })
+  const changed = 'UPDATE tenant SET seq = seq + 1'
+  await whileLocked(changed, () =>
+    wiredStore.storePage(page('P1', 'P2', [logout({ at: NOON + 1 })])),
+  )
+  const verbs = wire
+    .statements()
+    .slice(before)
+    .map((sql) => sql.slice(0, 10))
+  await wiredStore.close()
+  await wire.close()
+  expect(verbs).toEqual(['WITH moved', 'WITH moved'])
+  await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P2' })
+})
+
+describe('as_of', () => {
+  test('a page that ends the catch-up sets as_of to its storage time, even if as_of was unknown', async () => {
+    await store.storePage({ ...page(CHECKPOINT, 'P1'), endsCatchUp: true })
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON })
+  })
+
+  test('a page that ends the catch-up does not set as_of before the sweep is complete', async () => {
+    await store.moveCheckpoint(CHECKPOINT, 'P1', { from: NOON - 1_000, to: NOON })
+    await store.storePage({ ...page('P1', 'P2'), endsCatchUp: true })
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
+  })
+})
+
+describe('while another writer holds the lock of the tenant row', () => {
+  const PAGE = page(CHECKPOINT, 'P1', [logout()])
+
+  test('a page waits, and is discarded if the checkpoint has moved meanwhile', async () => {
+    const moved = `UPDATE tenant SET checkpoint = 'elsewhere'`
+    await expect(whileLocked(moved, () => store.storePage(PAGE))).resolves.toBe(false)
+    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'elsewhere' })
+    expect(await readRows(database)).toEqual({ users: [], sessions: [] })
+  })
+
+  test('a page does not move back a row that the other writer commits', async () => {
+    const newer = `
+      INSERT INTO last_logout (user_id, at, log_id, type, seq)
+      VALUES ('auth0|1', to_timestamp(${NOON / 1000 + 7}), 'L9', 'slo', 5);
+      UPDATE tenant SET seq = 9000000000000000`
+    await expect(whileLocked(newer, () => store.storePage(PAGE))).resolves.toBe(true)
+    const { users, sessions } = await readRows(database)
+    expect(users).toMatchObject([{ at: NOON + 7_000, logId: 'L9' }])
+    expect(sessions).toMatchObject([{ at: NOON }])
+    // Positions continue after that of the other writer.
+    expect(await database.query('SELECT seq FROM session_logout')).toEqual([
+      { seq: '9000000000000002' },
+    ])
+  })
+
+  test('a page is stored if the other writer forgets a person meanwhile', async () => {
+    const forgotten = 'UPDATE tenant SET forgotten_at = now()'
+    await expect(whileLocked(forgotten, () => store.storePage(PAGE))).resolves.toBe(true)
+    expect((await readRows(database)).users).toHaveLength(1)
+  })
+
+  test.each(['read committed', 'repeatable read', 'serializable'])(
+    'a page and a lease are stored after the wait if the default isolation is %s',
+    async (isolation) => {
+      await database.query(
+        `ALTER DATABASE ${database.name} SET default_transaction_isolation = '${isolation}'`,
+      )
+      const isolated = await openTestStore(database)
+      const changed = 'UPDATE tenant SET seq = seq + 1'
+      await expect(whileLocked(changed, () => isolated.storePage(PAGE))).resolves.toBe(true)
+      await expect(
+        whileLocked(changed, () => isolated.acquireLease('a', 60_000)),
+      ).resolves.toMatchObject({ checkpoint: 'P1' })
+      await expect(
+        whileLocked(changed, () => isolated.storeCaughtUp('P1', NOON + 1)),
+      ).resolves.toMatchObject({ asOf: NOON + 1 })
+      await isolated.close()
+    },
+  )
+
+  test('one of several pages that were read from one checkpoint is stored', async () => {
+    const pages = Array.from({ length: 8 }, (_, n) =>
+      page(CHECKPOINT, `P${n}`, [logout({ userId: `auth0|${n}`, sessionId: `S${n}` })]),
+    )
+    const stored = await Promise.all(pages.map((each) => store.storePage(each)))
+    expect(stored.filter(Boolean)).toHaveLength(1)
+    const { users } = await readRows(database)
+    expect(users).toMatchObject([{ userId: `auth0|${stored.indexOf(true)}` }])
+  })
+})
