@@ -29,7 +29,7 @@ export interface BackchannelLogoutOptions {
 
 /**
  * Creates the option `backchannelLogout` of `auth()` of `express-openid-connect`. At each request with a session, the
- * library asks whether its user or session was logged out. If so, it ends the session before it requires a login. An
+ * library checks whether its user or session was logged out. If so, it ends the session before it requires a login. An
  * unknown revocation status that `onUnknown` denies is an error with status 503, and the session is kept.
  *
  * The library also opens its route for logout tokens. It verifies a token and responds with 204, and nothing is stored:
