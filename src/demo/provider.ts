@@ -30,6 +30,8 @@ const ACTION_CLAIMS = ['authenticated_at', 'session_id', 'last_logout'].map(
 export interface ProviderOptions {
   issuer: string
   clientId: string
+  /** Makes the client a confidential one (RFC 6749 §2.1). Default: a public client. */
+  clientSecret?: string
   /** URL of the demo's app, to which the login and the logout redirect. */
   appUrl: string
   users: readonly DemoUser[]
@@ -42,13 +44,15 @@ export interface ProviderOptions {
  * token.
  */
 export function createProvider(options: ProviderOptions): Provider {
-  const { issuer, clientId, appUrl, users, logins } = options
+  const { issuer, clientId, clientSecret, appUrl, users, logins } = options
   const provider = new Provider(issuer, {
     ...configure(options),
     clients: [
       {
         client_id: clientId,
-        token_endpoint_auth_method: 'none',
+        ...(clientSecret === undefined
+          ? { token_endpoint_auth_method: 'none' as const }
+          : { client_secret: clientSecret }),
         grant_types: ['authorization_code', 'refresh_token'],
         redirect_uris: [`${appUrl}/`],
         post_logout_redirect_uris: [`${appUrl}/`],
