@@ -18,6 +18,7 @@ const DOCUMENTS = [
   'README.md',
   'SECURITY.md',
   'conformance',
+  'deploy/gateways',
   'docs',
   'examples',
   'src/simulator/README.md',
