@@ -120,6 +120,8 @@ const MATRIX: Record<keyof typeof flows, Row> = {
   // The log entry of the deletion, `sdu`, does not identify the user reliably.
   tokenAfterAccountDeletion: inEveryVariant('open until `exp`'),
   tokenAfterDeletionWithBackchannelLogout: inEveryVariant('closed'),
+  // The log entry of the block, `sapi`, names the administrator.
+  tokenAfterBlock: inEveryVariant('open until `exp`'),
   machineToken: inEveryVariant('unaffected'),
 }
 
@@ -141,6 +143,7 @@ const TITLES: Record<keyof typeof flows, string> = {
   tokenAfterAccountDeletion: 'account deleted: access token ³',
   tokenAfterDeletionWithBackchannelLogout:
     'account deleted, reported by Back-Channel Logout ³: access token',
+  tokenAfterBlock: 'user blocked: access token ³',
   machineToken: 'machine token',
 }
 /** The column titles of the table in docs/login-action.md. The table does not show every variant. */
@@ -244,6 +247,14 @@ const flows = {
     await passTime(scene)
     return isAccepted(scene, scene.tokensOfA)
   },
+  async tokenAfterBlock(scene: Scene) {
+    const administrator = scene.world.openBrowser(`auth0|${randomUUID()}`)
+    const { claims } = await administrator.logIn()
+    blockUser(scene, claims.sub)
+    await passTime(scene)
+    expect(await scene.system.accepts(claims)).toBe(true)
+    return isAccepted(scene, scene.tokensOfA)
+  },
   async machineToken(scene: Scene) {
     const sub = `${randomUUID()}@clients`
     const iat = scene.system.clock.now() / 1000
@@ -278,6 +289,13 @@ async function reportLogout(scene: Scene): Promise<void> {
 function deleteAccount({ system, userId }: Scene): void {
   const description = `user_id: ${userId.split('|')[1]}`
   system.tenant.write(buildEntry('sdu', { userId }, { user_id: '', description }))
+}
+
+/** Writes the entry of a block. As in recorded entries, `user_id` is the administrator, and only the path names the user. */
+function blockUser({ system, userId }: Scene, administratorId: string): void {
+  const path = `/api/v2/users/${encodeURIComponent(userId)}`
+  const details = { request: { method: 'patch', path, body: { blocked: true } } }
+  system.tenant.write(buildEntry('sapi', { userId: administratorId }, { details }))
 }
 
 let code: string
