@@ -120,6 +120,8 @@ const MATRIX: Record<keyof typeof flows, Row> = {
   // The log entry of the deletion, `sdu`, does not identify the user reliably.
   tokenAfterAccountDeletion: inEveryVariant('open until `exp`'),
   tokenAfterDeletionWithBackchannelLogout: inEveryVariant('closed'),
+  // The log entry of the block, `sapi`, names the administrator.
+  tokenAfterBlock: inEveryVariant('open until `exp`'),
   machineToken: inEveryVariant('unaffected'),
 }
 
@@ -141,6 +143,7 @@ const TITLES: Record<keyof typeof flows, string> = {
   tokenAfterAccountDeletion: 'account deleted: access token ³',
   tokenAfterDeletionWithBackchannelLogout:
     'account deleted, reported by Back-Channel Logout ³: access token',
+  tokenAfterBlock: 'user blocked: access token ³',
   machineToken: 'machine token',
 }
 /** The column titles of the table in docs/login-action.md. The table does not show every variant. */
@@ -244,6 +247,13 @@ const flows = {
     await passTime(context)
     return isAccepted(context, context.tokensOfA)
   },
+  async tokenAfterBlock(context: FlowContext) {
+    const administrator = await context.auth0.openBrowser(`auth0|${randomUUID()}`).logIn()
+    blockUser(context, String(administrator.claims.sub))
+    await passTime(context)
+    expect(await isAccepted(context, administrator)).toBe(true)
+    return isAccepted(context, context.tokensOfA)
+  },
   async machineToken(context: FlowContext) {
     const sub = `${randomUUID()}@clients`
     const iat = context.system.clock.now() / 1000
@@ -281,6 +291,13 @@ async function reportLogout(context: FlowContext): Promise<void> {
 function deleteAccount({ system, userId }: FlowContext): void {
   const description = `user_id: ${userId.split('|')[1]}`
   system.tenant.write(buildEntry('sdu', { userId }, { user_id: '', description }))
+}
+
+/** Writes the entry of a block. As in recorded entries of `sapi`, only the path of the request names the user. */
+function blockUser({ system, userId }: FlowContext, administratorId: string): void {
+  const path = `/api/v2/users/${encodeURIComponent(userId)}`
+  const details = { request: { method: 'patch', path, body: { blocked: true } } }
+  system.tenant.write(buildEntry('sapi', { userId: administratorId }, { details }))
 }
 
 let code: string
