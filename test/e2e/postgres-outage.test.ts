@@ -167,7 +167,10 @@ describe('the service', () => {
 async function takeAllConnections(): Promise<() => Promise<void>> {
   const taken: pg.Client[] = []
   const release = async () => void (await Promise.all(taken.splice(0).map((each) => each.end())))
-  for (;;) {
+  const [{ max = 0 } = {}] = await postgres.query<{ max: number }>(
+    `SELECT current_setting('max_connections')::int AS max`,
+  )
+  while (taken.length < max) {
     const client = new pg.Client({ connectionString: postgres.url, application_name: 'taken' })
     client.on('error', () => {})
     try {
@@ -175,12 +178,13 @@ async function takeAllConnections(): Promise<() => Promise<void>> {
       taken.push(client)
     } catch (error) {
       expect(error).toMatchObject({ code: '53300' })
-      const ended = await taken[0]?.query(`
+      // A connection that is being opened is not listed yet: it is ended in a later round.
+      await taken[0]?.query(`
         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE backend_type = 'client backend' AND application_name <> 'taken'`)
-      if (ended?.rowCount === 0) return release
     }
   }
+  return release
 }
 
 async function setReadOnly(value: 'on' | 'off'): Promise<void> {
