@@ -14,7 +14,7 @@ local function refuse(txn, status, headers)
 end
 
 core.register_action("last-logout", { "http-req" }, function(txn)
-  local authorization = txn.sf:req_hdr("Authorization")
+  local authorization = txn.sf:req_fhdr("Authorization")
   local headers = { ["x-last-logout-key"] = { key } }
   if authorization ~= "" then
     headers["authorization"] = { authorization }

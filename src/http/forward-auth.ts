@@ -80,6 +80,8 @@ async function respond(
   reply: FastifyReply,
   check: (accessToken: string, audience: string) => Promise<CheckedToken>,
 ): Promise<FastifyReply> {
+  // The API behind the gateway could read another one than is checked here.
+  if (countHeaders(request, 'authorization') > 1) return refuse(reply, SEVERAL_TOKENS)
   const { authorization = '', [SUCCESS_STATUS_HEADER]: successStatus } = request.headers
   const [, accessToken] = /^bearer +(\S+)$/i.exec(authorization) ?? []
   if (accessToken === undefined) return refuseWithoutToken(authorization, reply)
@@ -92,6 +94,12 @@ async function respond(
   return successStatus === '200' ? reply.code(200).send() : reply.code(204).send()
 }
 
+/** Counts the lines of a header. Node.js keeps only the first line of some headers. */
+function countHeaders({ raw }: FastifyRequest, name: string): number {
+  return raw.rawHeaders.filter((text, n) => n % 2 === 0 && text.toLowerCase() === name).length
+}
+
+const SEVERAL_TOKENS = 'the request has more than one Authorization header'
 const BOUND_TOKEN = 'the token is bound to a key, which only the API itself can check'
 
 function refuseWithoutToken(authorization: string, reply: FastifyReply): FastifyReply {

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { readToken } from '../rules/token.js'
+import { isMachine, readToken } from '../rules/token.js'
 import { determineStatus } from '../rules/token-status.js'
 import type { TokenVerifier, VerifiedClaims } from '../rules/verification.js'
 import { sendError } from './errors.js'
@@ -35,6 +35,8 @@ export function createTokenChecker({ verifier, readKnownLogouts, policy }: Token
     if (token.subject === null) {
       return { status: 'refused', description: 'the claim sub of the token is not accepted' }
     }
+    // No logout concerns a machine token (R6), so an outage of the database does not either.
+    if (isMachine(token.subject)) return { status: 'active', claims }
     const snapshot = await readKnownLogouts(token.subject, token.sessionId)
     switch (determineStatus(token, snapshot, policy)) {
       case 'active':

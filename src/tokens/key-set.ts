@@ -66,6 +66,9 @@ interface FetchedKeys {
   generation: number
 }
 
+/** Keys that are older than `refreshMs` by this factor are fetched before they are used: some may have been removed. */
+const MAX_REFRESH_DELAY = 2
+
 /**
  * Creates a key set that is fetched from a URL. A token chooses its `kid`, so unknown ones must not cause more than one
  * fetch per `cooldownMs`. Within that time, a key that is not found may be one that was added after the last fetch:
@@ -107,16 +110,19 @@ export function createKeySet({
 
   /** Returns the keys if they may be used. If they are old, fetches them again in the background. */
   const usableKeys = () => {
-    if (keys === undefined || age() > limits.keepMs) return undefined
+    const maxAgeMs = outage.isFailing() ? limits.keepMs : MAX_REFRESH_DELAY * limits.refreshMs
+    if (keys === undefined || age() > Math.min(maxAgeMs, limits.keepMs)) return undefined
     if (age() > limits.refreshMs) refresh().catch(() => {})
     return keys
   }
+
+  const refreshOrKeep = () => refresh().catch((error) => usableKeys() ?? Promise.reject(error))
 
   return {
     generation: () => usableKeys()?.generation ?? null,
     async find(header, token) {
       const startedAt = performance.now()
-      const current = usableKeys() ?? (await refresh())
+      const current = usableKeys() ?? (await refreshOrKeep())
       try {
         return await current.find(header, token)
       } catch (error) {
@@ -125,9 +131,7 @@ export function createKeySet({
       }
       return (await refresh()).find(header, token)
     },
-    load: async () => {
-      if (keys === undefined) await refresh().catch(() => {})
-    },
+    load: async () => void (keys ?? (await refresh().catch(() => {}))),
   }
 }
 

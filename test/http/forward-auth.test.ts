@@ -17,9 +17,11 @@ const keyHeader = { 'x-last-logout-key': gatewayKeys.forwardAuth.key }
 let t: TenantTokens
 let api: GatewayApi
 let token: string
+let url: URL
 beforeAll(async () => {
   t = await openTenantTokens()
   api = await openGatewayApi(t)
+  url = new URL(await listenOnLoopback(api.app))
   token = await t.signAccessToken()
 })
 afterAll(async () => {
@@ -75,6 +77,23 @@ describe('/v1/forward-auth', () => {
       })
       expect(response.headers).not.toHaveProperty('x-last-logout-user')
     }
+  })
+
+  test('responds with 401 to two tokens, of which the API could read the other one', async () => {
+    const socket = connect(Number(url.port), '127.0.0.1')
+    const line = `Authorization: Bearer ${token}\r\n`
+    const key = `X-Last-Logout-Key: ${gatewayKeys.forwardAuth.key}\r\n`
+    socket.end(
+      `GET /v1/forward-auth HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${key}${line}${line}\r\n`,
+    )
+    const [chunk] = (await once(socket, 'data')) as [Buffer]
+    expect(String(chunk)).toMatch(/^HTTP\/1\.1 401 /)
+  })
+
+  test('responds with 204 to a machine token while the database is unavailable', async () => {
+    api.snapshot = new Error('the database is unavailable')
+    const response = await askWith({ sub: 'SinglePageApp0000000000000000001@clients' })
+    expect(response.statusCode).toBe(204)
   })
 
   test('responds with 401 and no error code without a token', async () => {
@@ -138,7 +157,6 @@ describe('/v1/forward-auth', () => {
   })
 
   test('closes the connection after a request whose body may be missing', async () => {
-    const url = new URL(await listenOnLoopback(api.app))
     /** Sends the head of a request without a body. Returns the response. */
     const send = async (...lines: string[]) => {
       const socket = connect(Number(url.port), url.hostname).setEncoding('latin1')

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { errors } from 'jose'
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createKeySet, KEY_SET_LIMITS, type KeySet } from '../../src/tokens/key-set.js'
@@ -112,6 +113,16 @@ describe('during an outage', () => {
     await expect(find(keySet, 'one')).rejects.toEqual(unavailable)
     server.response = undefined
     expect(await find(keySet, 'one')).toMatchObject({ type: 'public' })
+  })
+
+  test('a key set that was not used for long is fetched before it is used, so that a removed key is not accepted', async () => {
+    const keySet = open({ cooldownMs: 0, refreshMs: 5 })
+    await keySet.load()
+    server.keys = [two.jwk]
+    await sleep(15)
+    expect(keySet.generation()).toBeNull()
+    await expect(find(keySet, 'one')).rejects.toEqual(noMatchingKey)
+    await expect(find(keySet, 'two')).resolves.toMatchObject({ type: 'public' })
   })
 
   test('a key set is not fetched for each token', async () => {

@@ -1,5 +1,5 @@
 import { element, showFacts, timeElement } from './elements.js'
-import { requestWithKey } from './requests.js'
+import { hasKey, requestWithKey } from './requests.js'
 
 /** The text of each verdict, and its class. */
 const VERDICTS = {
@@ -53,6 +53,7 @@ async function lookUpUser() {
   const sessionId = element('session-id').value
   if (sessionId !== '') query.set('session_id', sessionId)
   const found = await requestWithKey(`v1/last-logout?${query}`)
+  if (!hasKey()) return
   const isKnown = found.last_logout_at !== null
   showStatus(
     'user-status',
@@ -77,6 +78,8 @@ async function explainVerdict() {
     claims: readPasted(element('claims').value),
     ...(namespace !== '' && { namespace }),
   })
+  // The operator has discarded the key in the meantime.
+  if (!hasKey()) return
   const { verdict, reason, logouts, session_id, login_at, decided_by } = explanation
   const [title, className] = VERDICTS[verdict]
   showStatus('verdict', `${title}: ${REASONS[reason] ?? reason}`, className)
