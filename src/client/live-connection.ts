@@ -41,12 +41,19 @@ export async function protectConnection(
     end(outcome === 'revoked' ? 'revoked' : 'unknown')
     return false
   }
+  let hasEnded = false
   client.watch(verified, {
     signal: closed,
     maxUnknownMs,
-    onRevoked: (watchEnd) => end(watchEnd.outcome),
+    onRevoked(watchEnd) {
+      hasEnded = true
+      end(watchEnd.outcome)
+    },
   })
-  return true
+  // The first review of the watch runs in a microtask. It can end the connection: `exp` may have passed within the tolerance
+  // of the JWT library.
+  await Promise.resolve()
+  return !hasEnded
 }
 
 /** Returns a signal that aborts when the connection is closed. */

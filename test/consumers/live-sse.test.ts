@@ -126,6 +126,15 @@ describe.each(SERVERS)('Server-Sent Events under %s', (_name, open) => {
     await expect.poll(() => accepted.length, WAIT).toBeGreaterThan(1)
   })
 
+  test('a token that has expired, which the JWT library tolerates, opens no stream', async () => {
+    const { url, accepted } = await openServer()
+    const response = await fetch(
+      eventsUrl(url, liveClaims('auth0|1', { exp: Date.now() / 1000 - 2 })),
+    )
+    expect(await response.text()).toMatch(/^retry: \d+\n\n$/)
+    expect(accepted).toEqual([false])
+  })
+
   test('while the revocation status is unknown, the client tries again, and then continues', async () => {
     const { url, accepted } = await openServer({ maxUnknownMs: 100 })
     const { source, received } = connect(url, liveClaims('auth0|1'))

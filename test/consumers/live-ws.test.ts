@@ -75,6 +75,14 @@ describe('a server of ws', () => {
     expect([received, accepted]).toEqual([[], [false]])
   })
 
+  test('a token that has expired, which the JWT library tolerates, is refused with 4403, and its messages are not handled', async () => {
+    const { url, received, accepted } = await openServer()
+    const { closes } = connect(url, liveClaims('auth0|1', { exp: Date.now() / 1000 - 2 }))
+    await expect.poll(() => closes, WAIT).toHaveLength(1)
+    expect(closes[0]?.[0]).toBe(4403)
+    expect([received, accepted]).toEqual([[], [false]])
+  })
+
   test('a client that does not close its connection is disconnected, and none of its messages is handled', async () => {
     const { url, received, server } = await openServer()
     const { socket } = connect(url, liveClaims('auth0|1'))

@@ -25,7 +25,8 @@ export function createPause(): Pause {
   let endsAt = 0
   const begin = (waitMs: number) => {
     const jitter = 1 + Math.random() * MAX_JITTER
-    endsAt = performance.now() + Math.min(waitMs, MAX_WAIT_MS) * jitter
+    // Of two requests in progress, the second must not shorten the wait that the first one got.
+    endsAt = Math.max(endsAt, performance.now() + Math.min(waitMs, MAX_WAIT_MS) * jitter)
   }
 
   return {
