@@ -12,7 +12,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
 import { type Figure, reportFigures } from './figures.js'
-import type { Load, LoadResult } from './load-process.js'
+import { compareServers, openLoadGenerator, printComparisonHead } from './load-generator.js'
 import { openBenchDatabase } from './open-bench-database.js'
 import { quantile } from './quantile.js'
 import { BENCH_DOMAIN, BENCH_KEY, startApi } from './start-api.js'
@@ -50,33 +50,34 @@ const peerProcess = fork(new URL('./gateways-peer.mjs', import.meta.url), [
   jwksUrl,
 ])
 const [peerUrl] = (await once(peerProcess, 'message')) as [string]
-const loadProcess = fork(new URL('./load-process.ts', import.meta.url))
+const generator = openLoadGenerator()
 const tokens = await Promise.all(Array.from({ length: TOKENS }, (_, n) => signAccessToken(n)))
 
 console.log(`${users} users; ${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s\n`)
-console.log(
-  'endpoint       server         requests/s      p50      p99   CPU share of the load generator',
-)
+printComparisonHead()
 const figures: Figure[] = []
 for (const endpoint of ENDPOINTS) {
-  const requests = tokens.map(endpoint === 'introspect' ? introspection : forwardAuth)
-  const ratios: number[] = []
-  for (const url of [peerUrl, api.url]) await runLoad(url, requests)
-  for (let round = 0; round < Number(rounds); round++) {
-    const peer = await runLoad(peerUrl, requests)
-    const measured = await runLoad(api.url, requests)
-    printResult(endpoint, 'bare Fastify', peer)
-    printResult(endpoint, 'last-logout', measured)
-    ratios.push(measured.requestsPerSecond / peer.requestsPerSecond)
-  }
+  const { rate } = await compareServers(generator, {
+    name: endpoint,
+    apiUrl: api.url,
+    peerUrl,
+    rounds: Number(rounds),
+    load: {
+      endpoint: 'check',
+      requests: tokens.map(endpoint === 'introspect' ? introspection : forwardAuth),
+      users: 0,
+      connections: CONNECTIONS,
+      durationMs: Number(seconds) * 1000,
+    },
+  })
   figures.push({
     name: `${endpoint}: throughput`,
     peer: 'bare Fastify that verifies the same token',
-    ratios,
+    ratios: rate,
     atLeast: 0.5,
   })
 }
-loadProcess.kill()
+generator.close()
 peerProcess.kill()
 await measureLogouts()
 await api.close()
@@ -114,29 +115,6 @@ function introspection(token: string): string {
 function forwardAuth(token: string): string {
   const head = `GET /v1/forward-auth HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer ${token}\r\n`
   return `${head}x-last-logout-key: ${BENCH_KEY}\r\n\r\n`
-}
-
-async function runLoad(url: string, requests: string[]): Promise<LoadResult> {
-  const durationMs = Number(seconds) * 1000
-  const load: Load = {
-    url,
-    endpoint: 'check',
-    requests,
-    users: 0,
-    connections: CONNECTIONS,
-    durationMs,
-  }
-  loadProcess.send(load)
-  const [result] = (await once(loadProcess, 'message')) as [LoadResult]
-  return result
-}
-
-function printResult(endpoint: string, server: string, result: LoadResult): void {
-  const { requestsPerSecond, p50Ms, p99Ms, cpuShare } = result
-  console.log(
-    `${endpoint.padEnd(12)}   ${server.padEnd(12)} ${requestsPerSecond.toFixed(0).padStart(10)}   ` +
-      `${p50Ms.toFixed(1).padStart(6)} ms ${p99Ms.toFixed(1).padStart(6)} ms   ${cpuShare.toFixed(2)}`,
-  )
 }
 
 /** Logs users out by `/logout`, one after the other, and prints when the last client has refused their tokens. */

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createClosers } from '../src/async/closers.js'
 import { migrateQueue } from '../src/jobs/jobs.js'
 import { type Figure, reportFigures } from './figures.js'
-import type { Load, LoadResult } from './load-process.js'
+import { openLoadGenerator } from './load-generator.js'
 import { median } from './median.js'
 import { openBenchDatabase } from './open-bench-database.js'
 import { type ApiProcess, startApi } from './start-api.js'
@@ -111,18 +111,18 @@ async function startService(databaseUrl: string): Promise<ApiProcess> {
 
 /** Sends requests to both endpoints in turn. Returns the median of the rates, in requests per second. */
 async function runLoad(url: string): Promise<number> {
-  const loadProcess = forkUntilClosed('./load-process.ts', [])
+  const generator = openLoadGenerator()
+  closers.push(async () => generator.close())
   const rates: number[] = []
   for (let part = 0; part < PARTS; part++) {
-    loadProcess.send({
+    const { requestsPerSecond } = await generator.run({
       url,
       endpoint: part % 2 === 0 ? 'last-logout' : 'check',
       users: USERS,
       connections: CONNECTIONS,
       durationMs: (Number(loadSeconds) * 1000) / PARTS,
-    } satisfies Load)
-    const [result] = (await once(loadProcess, 'message')) as [LoadResult]
-    rates.push(result.requestsPerSecond)
+    })
+    rates.push(requestsPerSecond)
   }
   return median(rates)
 }

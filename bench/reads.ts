@@ -7,8 +7,9 @@
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { reportFigures } from './figures.js'
-import type { Load, LoadResult } from './load-process.js'
+import { type Figure, reportFigures } from './figures.js'
+import { compareServers, openLoadGenerator, printComparisonHead } from './load-generator.js'
+import type { Load } from './load-process.js'
 import { openBenchDatabase } from './open-bench-database.js'
 import { BENCH_KEY, startApi } from './start-api.js'
 import { sessionIdOf, userIdOf } from './subjects.js'
@@ -29,51 +30,35 @@ const peerProcess = fork(new URL('./reads-peer.mjs', import.meta.url), [
   ...(await Promise.all(ENDPOINTS.map(readResponse))),
 ])
 const [peerUrl] = (await once(peerProcess, 'message')) as [string]
-const loadProcess = fork(new URL('./load-process.ts', import.meta.url))
+const generator = openLoadGenerator()
 
-console.log(
-  'endpoint      server         requests/s      p50      p99   CPU share of the load generator',
-)
-const ratios = { 'last-logout': newRatios(), check: newRatios() }
+printComparisonHead()
+const figures: Figure[] = []
 for (const endpoint of ENDPOINTS) {
-  for (const url of [peerUrl, api.url]) await runLoad(url, endpoint)
-  for (let round = 0; round < Number(rounds); round++) {
-    const peer = await runLoad(peerUrl, endpoint)
-    const measured = await runLoad(api.url, endpoint)
-    printResult(endpoint, 'bare Fastify', peer)
-    printResult(endpoint, 'last-logout', measured)
-    ratios[endpoint].rate.push(measured.requestsPerSecond / peer.requestsPerSecond)
-    ratios[endpoint].p99.push(measured.p99Ms / peer.p99Ms)
-  }
-}
-reportFigures(
-  ENDPOINTS.flatMap((endpoint) => [
-    {
-      name: `${endpoint}: throughput`,
-      peer: 'bare Fastify',
-      ratios: ratios[endpoint].rate,
-      atLeast: 0.5,
+  const { rate, p99 } = await compareServers(generator, {
+    name: endpoint,
+    apiUrl: api.url,
+    peerUrl,
+    rounds: Number(rounds),
+    load: {
+      endpoint,
+      users: Number(users),
+      connections: CONNECTIONS,
+      durationMs: Number(seconds) * 1000,
     },
-    { name: `${endpoint}: p99`, peer: 'bare Fastify', ratios: ratios[endpoint].p99, atMost: 2 },
-  ]),
-)
+  })
+  const peer = 'bare Fastify'
+  figures.push(
+    { name: `${endpoint}: throughput`, peer, ratios: rate, atLeast: 0.5 },
+    { name: `${endpoint}: p99`, peer, ratios: p99, atMost: 2 },
+  )
+}
+reportFigures(figures)
 
-loadProcess.kill()
+generator.close()
 peerProcess.kill()
 await api.close()
 await bench.close()
-
-function newRatios(): { rate: number[]; p99: number[] } {
-  return { rate: [], p99: [] }
-}
-
-async function runLoad(url: string, endpoint: Load['endpoint']): Promise<LoadResult> {
-  const durationMs = Number(seconds) * 1000
-  const load: Load = { url, endpoint, users: Number(users), connections: CONNECTIONS, durationMs }
-  loadProcess.send(load)
-  const [result] = (await once(loadProcess, 'message')) as [LoadResult]
-  return result
-}
 
 /** Reads a response of the API, as JSON. */
 async function readResponse(endpoint: Load['endpoint']): Promise<string> {
@@ -91,12 +76,4 @@ async function readResponse(endpoint: Load['endpoint']): Promise<string> {
           body: JSON.stringify({ claims }),
         })
   return response.text()
-}
-
-function printResult(endpoint: string, server: string, result: LoadResult): void {
-  const { requestsPerSecond, p50Ms, p99Ms, cpuShare } = result
-  console.log(
-    `${endpoint.padEnd(11)}   ${server.padEnd(12)} ${requestsPerSecond.toFixed(0).padStart(10)}   ` +
-      `${p50Ms.toFixed(1).padStart(6)} ms ${p99Ms.toFixed(1).padStart(6)} ms   ${cpuShare.toFixed(2)}`,
-  )
 }

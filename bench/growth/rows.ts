@@ -1,6 +1,5 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import { formatNumber } from '../figures.js'
+import { openLoadGenerator } from '../load-generator.js'
 import type { Load, LoadResult } from '../load-process.js'
 import { median } from '../median.js'
 import type { BenchDatabase } from '../open-bench-database.js'
@@ -34,9 +33,9 @@ const LOGOUTS_PER_BATCH = 100
 export async function measureRows(users: number): Promise<RowsResult> {
   const bench = await openGrownDatabase(users)
   const api = await startApi(bench.url)
-  const loadProcess = fork(new URL('../load-process.ts', import.meta.url))
+  const generator = openLoadGenerator()
   const load = (endpoint: Load['endpoint']) =>
-    runLoad(loadProcess, {
+    generator.run({
       url: api.url,
       endpoint,
       users,
@@ -52,7 +51,7 @@ export async function measureRows(users: number): Promise<RowsResult> {
     const reports = await repeat(() => load('logouts'))
     return { users, reads, reports, logoutsPerSecond, bytes, load: clientLoad }
   } finally {
-    loadProcess.kill()
+    generator.close()
     await api.close()
     await bench.close()
   }
@@ -72,12 +71,6 @@ async function repeat<Result>(measure: () => Promise<Result>): Promise<Result[]>
   const results: Result[] = []
   while (results.length < ROUNDS) results.push(await measure())
   return results
-}
-
-async function runLoad(loadProcess: ChildProcess, load: Load): Promise<LoadResult> {
-  loadProcess.send(load)
-  const [result] = (await once(loadProcess, 'message')) as [LoadResult]
-  return result
 }
 
 /** Stores logouts of random users one batch after another, as the worker does. Returns the logouts per second. */

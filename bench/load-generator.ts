@@ -1,0 +1,72 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import type { Load, LoadResult } from './load-process.js'
+
+/** A process that sends requests. */
+export interface LoadGenerator {
+  run(load: Load): Promise<LoadResult>
+  close(): void
+}
+
+/** Starts a process of `load-process.ts`. */
+export function openLoadGenerator(): LoadGenerator {
+  const child = fork(new URL('./load-process.ts', import.meta.url))
+  return {
+    async run(load) {
+      child.send(load)
+      const [result] = (await once(child, 'message')) as [LoadResult]
+      return result
+    },
+    close: () => void child.kill(),
+  }
+}
+
+/** Two servers under the same load. */
+interface Comparison {
+  /** What is compared, such as the name of an endpoint. */
+  name: string
+  apiUrl: string
+  /** URL of a bare Fastify. */
+  peerUrl: string
+  rounds: number
+  load: Omit<Load, 'url'>
+}
+
+/** The ratios of all rounds, to the peer. */
+interface Ratios {
+  rate: number[]
+  p99: number[]
+}
+
+/** Prints the head of the table of {@link compareServers}. */
+export function printComparisonHead(): void {
+  console.log(
+    'endpoint       server         requests/s      p50      p99   CPU share of the load generator',
+  )
+}
+
+/** Loads both servers alternately, so that other load of the machine affects both. Prints the result of each round. */
+export async function compareServers(
+  generator: LoadGenerator,
+  { name, apiUrl, peerUrl, rounds, load }: Comparison,
+): Promise<Ratios> {
+  const ratios: Ratios = { rate: [], p99: [] }
+  for (const url of [peerUrl, apiUrl]) await generator.run({ ...load, url })
+  for (let round = 0; round < rounds; round++) {
+    const peer = await generator.run({ ...load, url: peerUrl })
+    const measured = await generator.run({ ...load, url: apiUrl })
+    printResult(name, 'bare Fastify', peer)
+    printResult(name, 'last-logout', measured)
+    ratios.rate.push(measured.requestsPerSecond / peer.requestsPerSecond)
+    ratios.p99.push(measured.p99Ms / peer.p99Ms)
+  }
+  return ratios
+}
+
+function printResult(name: string, server: string, result: LoadResult): void {
+  const { requestsPerSecond, p50Ms, p99Ms, cpuShare } = result
+  console.log(
+    `${name.padEnd(12)}   ${server.padEnd(12)} ${requestsPerSecond.toFixed(0).padStart(10)}   ` +
+      `${p50Ms.toFixed(1).padStart(6)} ms ${p99Ms.toFixed(1).padStart(6)} ms   ${cpuShare.toFixed(2)}`,
+  )
+}
