@@ -1,3 +1,4 @@
+import { DENIALS } from '../rules/action-settings.js'
 import { DEFAULT_MAX_STALENESS_MS } from '../rules/freshness.js'
 import { judge, type Outcome } from '../rules/judge.js'
 import type { LastLogoutResponse } from '../rules/last-logout-response.js'
@@ -6,12 +7,6 @@ import type { LoginSubject, PostLoginApi, PostLoginEvent } from './event.js'
 import { readSubject } from './event.js'
 import { LookupError, lookUp } from './lookup.js'
 import { type ActionSettings, readSettings } from './settings.js'
-
-/** The denial that the application receives. The application must then log the user in again, with `prompt=login`. */
-const LOGGED_OUT = 'last_logout: the session was logged out'
-
-/** The denial if the revocation status is unknown and `LAST_LOGOUT_ON_ERROR` is `deny`. */
-const STATUS_UNAVAILABLE = 'last_logout: the revocation status of the session is unavailable'
 
 /** Maximum length of a log line, in characters. Auth0 drops the rest. */
 const MAX_LINE_LENGTH = 256
@@ -83,7 +78,7 @@ function judgeExchange(
 function enforce(api: PostLoginApi, { mode, onError }: ActionSettings, outcome: Outcome): void {
   const isDenied = outcome === 'revoked' || (outcome === 'unknown' && onError === 'deny')
   if (!isDenied) return
-  const reason = outcome === 'revoked' ? LOGGED_OUT : STATUS_UNAVAILABLE
+  const reason = outcome === 'revoked' ? DENIALS.revoked : DENIALS.unknown
   if (mode === 'observe') log(`observed, not denied: ${reason}`)
   else api.access.deny(reason)
 }

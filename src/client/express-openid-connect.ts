@@ -1,3 +1,4 @@
+import { DENIAL_PREFIX, DENIALS } from '../rules/action-settings.js'
 import type { Claims, LastLogoutClient } from './client.js'
 import { toRefusal } from './refusal.js'
 import { RejectedError } from './rejected-error.js'
@@ -66,12 +67,6 @@ function readLogin(session: Session, { nonce, iat }: Claims): Login {
   return login
 }
 
-/** The descriptions of the login Action's denials begin with this. */
-const DENIAL_PREFIX = 'last_logout:'
-
-/** The description with which the login Action denies the refresh of a session that was logged out. */
-const LOGGED_OUT = 'last_logout: the session was logged out'
-
 /** The part of an error of `openid-client` that is used. */
 interface OAuthErrorLike {
   error?: unknown
@@ -95,7 +90,7 @@ export function endDeniedSessions({ sessionName = 'appSession' }: { sessionName?
       next(error)
       return
     }
-    const isLoggedOut = description === LOGGED_OUT
+    const isLoggedOut = description === DENIALS.revoked
     if (isLoggedOut) Object.assign(req, { [sessionName]: undefined })
     const refusal = toRefusal({ allowed: false, outcome: isLoggedOut ? 'revoked' : 'unknown' })
     next(refusal && new RejectedError(refusal))
