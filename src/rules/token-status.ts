@@ -4,11 +4,11 @@ import { judgeClaims } from './judge-claims.js'
 import type { LogoutSnapshot } from './logout-snapshot.js'
 import type { TokenWithClaimNames } from './token.js'
 
-/** Whether a resource server may accept a verified token. */
+/** Whether a resource server may accept the verified token of a user. */
 export type TokenStatus = 'active' | 'revoked' | 'unknown'
 
 /**
- * Determines the status of a verified token by R7. If the snapshot is stale, a token that is not revoked by it is
+ * Determines the status of the verified token of a user by R7. If the snapshot is stale, a token that is not revoked by it is
  * `unknown`, and so is a token whose login cannot be read.
  */
 export function determineStatus(
@@ -18,7 +18,6 @@ export function determineStatus(
 ): TokenStatus {
   const judged = judgeClaims(token, snapshot, { policy })
   if (judged.revoked === true) return 'revoked'
-  if (judged.reason === 'machine_token') return 'active'
   const lagMs = lagOf(snapshot.asOf, snapshot.now)
   const isStale = lagMs === null || lagMs > DEFAULT_MAX_STALENESS_MS
   return judged.revoked === null || isStale ? 'unknown' : 'active'
