@@ -22,6 +22,7 @@ const FILES = {
   'requests.js': new URL('requests.js', PAGE),
   'state.js': new URL('state.js', PAGE),
   'elements.js': new URL('elements.js', SHARED),
+  'read-claims.js': new URL('read-claims.js', SHARED),
   'theme.css': new URL('theme.css', SHARED),
   'icon.svg': new URL('icon.svg', SHARED),
   'uplot.js': new URL('uPlot.esm.js', CHARTS),

@@ -1,4 +1,5 @@
 import { element, showFacts, timeElement } from './elements.js'
+import { readClaims } from './read-claims.js'
 import { hasKey, requestWithKey } from './requests.js'
 
 /** The text of each verdict, and its class. */
@@ -25,8 +26,8 @@ const REASONS = {
 
 /** Handles the forms that look up a user and explain a verdict. */
 export function handleLookups() {
-  handleForm('user-form', 'user-status', 'user', lookUpUser)
-  handleForm('claims-form', 'verdict', 'explanation', explainVerdict)
+  handleForm('user-form', 'user-status', 'user', requestUser, showUser)
+  handleForm('claims-form', 'verdict', 'explanation', requestVerdict, showVerdict)
 }
 
 /** Removes all results, which contain personal data. */
@@ -35,25 +36,29 @@ export function clearLookups() {
   for (const id of ['user-form', 'claims-form']) element(id).reset()
 }
 
-function handleForm(formId, statusId, factsId, submit) {
+function handleForm(formId, statusId, factsId, request, show) {
   element(formId).addEventListener('submit', async (event) => {
     event.preventDefault()
     element(factsId).replaceChildren()
     showStatus(statusId, 'Reading…')
     try {
-      await submit()
+      const result = await request()
+      // The operator has not discarded the key in the meantime.
+      if (hasKey()) show(result)
     } catch (error) {
       showStatus(statusId, error.message, 'bad')
     }
   })
 }
 
-async function lookUpUser() {
+function requestUser() {
   const query = new URLSearchParams({ user_id: element('user-id').value })
   const sessionId = element('session-id').value
   if (sessionId !== '') query.set('session_id', sessionId)
-  const found = await requestWithKey(`v1/last-logout?${query}`)
-  if (!hasKey()) return
+  return requestWithKey(`v1/last-logout?${query}`)
+}
+
+function showUser(found) {
   const isKnown = found.last_logout_at !== null
   showStatus(
     'user-status',
@@ -72,14 +77,15 @@ async function lookUpUser() {
   })
 }
 
-async function explainVerdict() {
+function requestVerdict() {
   const namespace = element('namespace').value
-  const explanation = await requestWithKey('console/data/explain', {
+  return requestWithKey('console/data/explain', {
     claims: readPasted(element('claims').value),
     ...(namespace !== '' && { namespace }),
   })
-  // The operator has discarded the key in the meantime.
-  if (!hasKey()) return
+}
+
+function showVerdict(explanation) {
   const { verdict, reason, logouts, session_id, login_at, decided_by } = explanation
   const [title, className] = VERDICTS[verdict]
   showStatus('verdict', `${title}: ${REASONS[reason] ?? reason}`, className)
@@ -111,18 +117,12 @@ async function explainVerdict() {
 function readPasted(pasted) {
   const text = pasted.trim()
   try {
-    return text.startsWith('{') ? JSON.parse(text) : readPayload(text)
+    return text.startsWith('{') ? JSON.parse(text) : readClaims(text)
   } catch {
     throw new Error(
       'This is neither JSON nor a token: paste claims such as { "sub": "auth0|123" }, or a JWT.',
     )
   }
-}
-
-function readPayload(token) {
-  const base64 = token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')
-  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))
-  return JSON.parse(new TextDecoder().decode(bytes))
 }
 
 function showStatus(id, text, className = '') {

@@ -1,5 +1,5 @@
 import { durationText, element, formatTime } from './elements.js'
-import { readClaims } from './login.js'
+import { readClaims } from './read-claims.js'
 import { run, tokens, updateRun } from './stored.js'
 
 /** Two APIs that verify the same token. Only the second one uses last-logout. */

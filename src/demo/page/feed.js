@@ -1,6 +1,6 @@
 import { durationText, element, formatTime } from './elements.js'
 import { insertLine } from './lists.js'
-import { readClaims } from './login.js'
+import { readClaims } from './read-claims.js'
 import { run, tokens, updateRun } from './stored.js'
 
 /** Maximum age of live data, in milliseconds. */

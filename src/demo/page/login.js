@@ -49,13 +49,6 @@ export async function tokenRequest({ issuer, clientId }, parameters) {
   return { ok: response.ok, body: await response.json() }
 }
 
-/** Reads the claims of a token for display. Only the API verifies its signature. */
-export function readClaims(token) {
-  const payload = token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')
-  const bytes = Uint8Array.from(atob(payload), (character) => character.charCodeAt(0))
-  return JSON.parse(new TextDecoder().decode(bytes))
-}
-
 function toUrl(issuer, path, parameters = {}) {
   const url = new URL(path, issuer)
   url.search = new URLSearchParams(parameters)

@@ -1,6 +1,6 @@
 import { bearerHeader } from './apis.js'
 import { element, formatTime, showFacts, timeElement } from './elements.js'
-import { readClaims } from './login.js'
+import { readClaims } from './read-claims.js'
 import { tokens } from './stored.js'
 
 const CLAIM = 'https://last-logout/'
