@@ -33,7 +33,7 @@ const (
 
 // Client checks tokens. Create one instance per process. It is safe for concurrent use.
 type Client struct {
-	// Timeout limits the whole exchange, including the body.
+	// Timeout limits the whole request, including the body of the response.
 	Timeout time.Duration
 	url     string
 	apiKey  string

@@ -48,7 +48,7 @@ public final class LastLogout {
     this(url, apiKey, Duration.ofSeconds(1));
   }
 
-  /** Uses a timeout that limits the whole exchange, including the body. */
+  /** Uses a timeout that limits the whole request, including the body of the response. */
   public LastLogout(String url, String apiKey, Duration timeout) {
     this.url = URI.create(url.replaceAll("/+$", "") + "/v1/check");
     this.apiKey = apiKey;

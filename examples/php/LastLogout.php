@@ -38,7 +38,7 @@ final class LastLogout
             CURLOPT_HTTPHEADER => ["Authorization: Bearer {$this->apiKey}", 'Content-Type: application/json'],
             // A redirect would carry the key to another server.
             CURLOPT_FOLLOWLOCATION => false,
-            // It limits the whole exchange, including the body.
+            // It limits the whole request, including the body of the response.
             CURLOPT_TIMEOUT_MS => $this->timeoutMs,
             // Any other number than the length of the chunk ends the exchange.
             CURLOPT_WRITEFUNCTION => function ($curl, string $chunk) use (&$body): int {

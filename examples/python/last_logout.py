@@ -28,7 +28,7 @@ class LastLogout:
 
     def check(self, claims):
         """Returns 'accepted', 'revoked' or 'unknown' for verified claims: respond with 200, 401 or 503."""
-        # The timeout of a connection limits each read. The timeout of the future limits the whole exchange.
+        # The timeout of a connection limits each read. The timeout of the future limits the whole request.
         exchange = self._threads.submit(self._post, claims)
         try:
             return judge(exchange.result(self._timeout_seconds), datetime.now(timezone.utc))

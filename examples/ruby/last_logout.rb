@@ -25,7 +25,7 @@ class LastLogout
 
   # Returns :accepted, :revoked or :unknown for verified claims: respond with 200, 401 or 503.
   def check(claims)
-    # The timeouts of Net::HTTP limit each step. This one limits the whole exchange.
+    # The timeouts of Net::HTTP limit each step. This one limits the whole request.
     verdict = Timeout.timeout(@timeout_seconds) { post(JSON.generate({ claims: claims })) }
     judge(JSON.parse(verdict), Time.now)
   rescue StandardError => e
