@@ -1,9 +1,10 @@
 import type { FastifyInstance } from 'fastify'
+import { afterAll, beforeAll, beforeEach } from 'vitest'
 import type { ApiKey } from '../../src/config/api-keys.js'
 import type { AppDeps } from '../../src/http/app.js'
 import type { LogoutSnapshot } from '../../src/rules/logout-snapshot.js'
 import { openApi } from './api.js'
-import { API_AUDIENCE, nowSeconds, type TenantTokens } from './tenant-tokens.js'
+import { API_AUDIENCE, nowSeconds, openTenantTokens, type TenantTokens } from './tenant-tokens.js'
 
 const key = (name: string, roles: ApiKey['roles']): ApiKey => ({
   name,
@@ -20,13 +21,17 @@ export const gatewayKeys = {
   reader: key('reader', ['read']),
 }
 
-/** The API for gateways, with logouts that tests set. */
-export interface GatewayApi {
-  app: FastifyInstance & { lines: string[] }
+/** What the store of an API for gateways returns, and what was read from it. */
+interface GatewayStore {
   /** What the store returns for every token. An error: the store throws it. */
   snapshot: LogoutSnapshot | Error
   /** The user and session of each read. */
   reads: [userId: string, sessionId: string | null][]
+}
+
+/** The API for gateways, with logouts that tests set. */
+export interface GatewayApi extends GatewayStore {
+  app: FastifyInstance & { lines: string[] }
 }
 
 /** Returns a snapshot of fresh data, with a logout of the user if there is one. */
@@ -56,11 +61,11 @@ export function staleSnapshot(userLogoutAt: number | null = null): LogoutSnapsho
 export async function openGatewayApi(
   { verifier }: Pick<TenantTokens, 'verifier'>,
   deps: Partial<AppDeps> = {},
+  store: GatewayStore = { snapshot: snapshotWith(), reads: [] },
 ): Promise<GatewayApi> {
   const unused = async () => {
     throw new Error('not called')
   }
-  const api: Omit<GatewayApi, 'app'> = { snapshot: snapshotWith(), reads: [] }
   const app = await openApi({
     apiKeys: Object.values(gatewayKeys),
     verifier,
@@ -68,11 +73,34 @@ export async function openGatewayApi(
     readChanges: unused,
     storeReported: unused,
     async readKnownLogouts(...read) {
-      api.reads.push(read)
-      if (api.snapshot instanceof Error) throw api.snapshot
-      return api.snapshot
+      store.reads.push(read)
+      if (store.snapshot instanceof Error) throw store.snapshot
+      return store.snapshot
     },
     ...deps,
   })
-  return Object.assign(api, { app })
+  return Object.assign(store, { app })
+}
+
+/**
+ * Opens the tokens of a tenant, and an API for gateways, for the tests of a file. Before each test, the API has fresh data
+ * without a logout. Use both in tests and hooks only.
+ */
+export function useGatewayApi(): { t: TenantTokens; api: GatewayApi } {
+  const t = {} as TenantTokens
+  const store: GatewayStore = { snapshot: snapshotWith(), reads: [] }
+  const api = store as GatewayApi
+  beforeAll(async () => {
+    Object.assign(t, await openTenantTokens())
+    await openGatewayApi(t, {}, store)
+  })
+  afterAll(async () => {
+    await api.app.close()
+    await t.close()
+  })
+  beforeEach(() => {
+    api.snapshot = snapshotWith()
+    api.reads.length = 0
+  })
+  return { t, api }
 }

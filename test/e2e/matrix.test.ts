@@ -166,6 +166,27 @@ interface FlowContext {
   tokensOfB: IssuedTokens
 }
 
+/** Whether the last token or the last refresh of a flow was accepted. */
+type Flow = (context: FlowContext) => Promise<boolean>
+
+/** Returns a flow that continues when the logout of A is known. */
+const afterLogoutOfA =
+  (flow: Flow): Flow =>
+  async (context) => {
+    context.a.logOut()
+    await passTime(context)
+    return flow(context)
+  }
+
+/** Returns a flow that continues when the operator's logout is known. */
+const afterOperatorLogout =
+  (flow: Flow): Flow =>
+  async (context) => {
+    await context.system.reportLogout(context.userId)
+    await passTime(context)
+    return flow(context)
+  }
+
 /** The flows. Each flow returns whether its last token or its last refresh was accepted. */
 const flows = {
   async tokenBeforePoll(context: FlowContext) {
@@ -173,21 +194,9 @@ const flows = {
     await passTime(context, LAG_MS - 1)
     return isAccepted(context, context.tokensOfA)
   },
-  async tokenOfA(context: FlowContext) {
-    context.a.logOut()
-    await passTime(context)
-    return isAccepted(context, context.tokensOfA)
-  },
-  async tokenOfB(context: FlowContext) {
-    context.a.logOut()
-    await passTime(context)
-    return isAccepted(context, context.tokensOfB)
-  },
-  async refreshOnA(context: FlowContext) {
-    context.a.logOut()
-    await passTime(context)
-    return isRefreshAccepted(context, context.tokensOfA)
-  },
+  tokenOfA: afterLogoutOfA((context) => isAccepted(context, context.tokensOfA)),
+  tokenOfB: afterLogoutOfA((context) => isAccepted(context, context.tokensOfB)),
+  refreshOnA: afterLogoutOfA((context) => isRefreshAccepted(context, context.tokensOfA)),
   async tokenRefreshedBeforePoll(context: FlowContext) {
     const { a, tokensOfA, auth0 } = context
     a.logOut()
@@ -197,43 +206,26 @@ const flows = {
     await passTime(context)
     return isAccepted(context, refreshed)
   },
-  async refreshOnB(context: FlowContext) {
-    context.a.logOut()
-    await passTime(context)
-    return isRefreshAccepted(context, context.tokensOfB)
-  },
-  async newLogin(context: FlowContext) {
-    context.a.logOut()
-    await passTime(context)
-    return isAccepted(context, await context.a.logIn())
-  },
-  async refreshAfterNewLogin(context: FlowContext) {
-    context.a.logOut()
-    await passTime(context)
-    return isRefreshAccepted(context, await context.a.logIn())
-  },
-  async silentLogin(context: FlowContext) {
-    context.a.logOut()
-    await passTime(context)
-    return isAccepted(context, await context.b.logInSilently())
-  },
-  async refreshAfterSilentLogin(context: FlowContext) {
-    context.a.logOut()
-    await passTime(context)
-    return isRefreshAccepted(context, await context.b.logInSilently())
-  },
-  async tokenAfterOperatorLogout(context: FlowContext) {
-    await reportLogout(context)
-    return isAccepted(context, context.tokensOfA)
-  },
-  async refreshAfterOperatorLogout(context: FlowContext) {
-    await reportLogout(context)
-    return isRefreshAccepted(context, context.tokensOfA)
-  },
-  async silentLoginAfterOperatorLogout(context: FlowContext) {
-    await reportLogout(context)
-    return isAccepted(context, await context.a.logInSilently())
-  },
+  refreshOnB: afterLogoutOfA((context) => isRefreshAccepted(context, context.tokensOfB)),
+  newLogin: afterLogoutOfA(async (context) => isAccepted(context, await context.a.logIn())),
+  refreshAfterNewLogin: afterLogoutOfA(async (context) =>
+    isRefreshAccepted(context, await context.a.logIn()),
+  ),
+  silentLogin: afterLogoutOfA(async (context) =>
+    isAccepted(context, await context.b.logInSilently()),
+  ),
+  refreshAfterSilentLogin: afterLogoutOfA(async (context) =>
+    isRefreshAccepted(context, await context.b.logInSilently()),
+  ),
+  tokenAfterOperatorLogout: afterOperatorLogout((context) =>
+    isAccepted(context, context.tokensOfA),
+  ),
+  refreshAfterOperatorLogout: afterOperatorLogout((context) =>
+    isRefreshAccepted(context, context.tokensOfA),
+  ),
+  silentLoginAfterOperatorLogout: afterOperatorLogout(async (context) =>
+    isAccepted(context, await context.a.logInSilently()),
+  ),
   async tokenAfterAccountDeletion(context: FlowContext) {
     deleteAccount(context)
     await passTime(context)
@@ -280,11 +272,6 @@ async function isRefreshAccepted(context: FlowContext, tokens: IssuedTokens): Pr
   await passTime(context)
   expect(await isAccepted(context, await context.auth0.refresh(tokens))).toBe(first)
   return first
-}
-
-async function reportLogout(context: FlowContext): Promise<void> {
-  await context.system.reportLogout(context.userId)
-  await passTime(context)
 }
 
 /** Writes the entry of an account deletion. As in recorded entries, only `description` contains the user id, without the connection. */

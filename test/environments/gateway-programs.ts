@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { findProxy, type ProxyProgram } from './proxy-programs.js'
+import { apacheConfig, findProxy, type ProxyProgram } from './proxy-programs.js'
 
 /** What a gateway connects, and its key. */
 export interface GatewaySettings {
@@ -11,16 +11,7 @@ export interface GatewaySettings {
   certificateFile: string
 }
 
-const APACHE_MODULES = [
-  'mpm_event',
-  'authn_core',
-  'authz_core',
-  'authz_user',
-  'headers',
-  'proxy',
-  'proxy_http',
-  'auth_openidc',
-]
+const APACHE_MODULES = ['authn_core', 'authz_user', 'headers', 'auth_openidc']
 
 /** Returns a gateway of Debian with its configuration of deploy/gateways. `target` of the program is last-logout. */
 export async function createGateway(
@@ -51,17 +42,14 @@ export async function createGateway(
       const text = await read('apache.conf')
       return {
         ...findProxy('Apache'),
-        config: ({ dir, port, target }) => `
-          ${APACHE_MODULES.map((module) => `LoadModule ${module}_module /usr/lib/apache2/modules/mod_${module}.so`).join('\n')}
-          ServerName 127.0.0.1
-          Listen 127.0.0.1:${port}
-          PidFile ${dir}/pid
-          DefaultRuntimeDir ${dir}
-          ErrorLog /dev/stderr
-          User www-data
-          Group www-data
-          OIDCCABundlePath ${certificateFile}
-          ${text.replaceAll('last-logout.example.com', target).replace('*:8000', `127.0.0.1:${port}`)}`,
+        config: (place) =>
+          apacheConfig(
+            place,
+            APACHE_MODULES,
+            `OIDCCABundlePath ${certificateFile}\n${text
+              .replaceAll('last-logout.example.com', place.target)
+              .replace('*:8000', `127.0.0.1:${place.port}`)}`,
+          ),
       }
     }
     case 'HAProxy': {

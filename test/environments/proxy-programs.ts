@@ -31,6 +31,28 @@ export interface ProxyProgram {
   endSignal?: NodeJS.Signals
 }
 
+const APACHE_MODULES = ['mpm_event', 'authz_core', 'proxy', 'proxy_http']
+
+/** Returns a configuration of Apache that listens on the port, and loads the modules of a proxy and these modules. */
+export function apacheConfig(
+  { dir, port }: ProxyPlace,
+  modules: readonly string[],
+  settings: string,
+): string {
+  const load = (module: string) =>
+    `LoadModule ${module}_module /usr/lib/apache2/modules/mod_${module}.so`
+  return `
+    ${[...APACHE_MODULES, ...modules].map(load).join('\n')}
+    ServerName 127.0.0.1
+    Listen 127.0.0.1:${port}
+    PidFile ${dir}/pid
+    DefaultRuntimeDir ${dir}
+    ErrorLog /dev/stderr
+    User www-data
+    Group www-data
+    ${settings}`
+}
+
 /** A running proxy. */
 export interface RunningProxy {
   /** The URL that leads to the server through the proxy. */
@@ -103,19 +125,7 @@ export const PROXIES: ProxyProgram[] = [
     debianPackage: 'apache2',
     path: '/',
     args: ({ dir }) => ['-d', dir, '-f', join(dir, 'config'), '-DFOREGROUND'],
-    config: ({ dir, port, target }) => `
-      LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
-      LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
-      LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
-      LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
-      ServerName 127.0.0.1
-      Listen 127.0.0.1:${port}
-      PidFile ${dir}/pid
-      DefaultRuntimeDir ${dir}
-      ErrorLog /dev/stderr
-      User www-data
-      Group www-data
-      ProxyPass / http://${target}/`,
+    config: (place) => apacheConfig(place, [], `ProxyPass / http://${place.target}/`),
   },
   {
     name: 'HAProxy',

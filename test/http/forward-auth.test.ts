@@ -1,35 +1,23 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { bearer, listenOnLoopback } from '../_support/api.js'
 import {
-  type GatewayApi,
   gatewayKeys,
   loggedOut,
   openGatewayApi,
-  snapshotWith,
   staleSnapshot,
+  useGatewayApi,
 } from '../_support/gateway-api.js'
-import { openTenantTokens, type TenantTokens } from '../_support/tenant-tokens.js'
 
 const keyHeader = { 'x-last-logout-key': gatewayKeys.forwardAuth.key }
 
-let t: TenantTokens
-let api: GatewayApi
+const { t, api } = useGatewayApi()
 let token: string
 let url: URL
 beforeAll(async () => {
-  t = await openTenantTokens()
-  api = await openGatewayApi(t)
   url = new URL(await listenOnLoopback(api.app))
   token = await t.signAccessToken()
-})
-afterAll(async () => {
-  await api.app.close()
-  await t.close()
-})
-beforeEach(() => {
-  api.snapshot = snapshotWith()
 })
 
 const ask = (

@@ -1,15 +1,7 @@
 import { readFile } from 'node:fs/promises'
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { parse } from 'yaml'
-import {
-  type GatewayApi,
-  gatewayKeys,
-  loggedOut,
-  openGatewayApi,
-  snapshotWith,
-  staleSnapshot,
-} from '../_support/gateway-api.js'
-import { openTenantTokens, type TenantTokens } from '../_support/tenant-tokens.js'
+import { gatewayKeys, loggedOut, staleSnapshot, useGatewayApi } from '../_support/gateway-api.js'
 
 /** A request of a gateway that the tests do not run, as its documents and sources describe it. */
 interface GatewayRequest {
@@ -156,19 +148,7 @@ const REQUESTS: GatewayRequest[] = [
 const lowerCase = (headers: Record<string, string>) =>
   Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
 
-let t: TenantTokens
-let api: GatewayApi
-beforeAll(async () => {
-  t = await openTenantTokens()
-  api = await openGatewayApi(t)
-})
-afterAll(async () => {
-  await api.app.close()
-  await t.close()
-})
-beforeEach(() => {
-  api.snapshot = snapshotWith()
-})
+const { t, api } = useGatewayApi()
 
 test.each(REQUESTS)('the request of $gateway gets the status that it needs', async (request) => {
   const { build, accepted, refused } = request

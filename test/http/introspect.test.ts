@@ -1,38 +1,19 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { LastLogoutError } from '../../src/errors.js'
 import { bearer } from '../_support/api.js'
 import {
-  type GatewayApi,
   gatewayKeys,
   loggedOut,
   openGatewayApi,
   snapshotWith,
   staleSnapshot,
+  useGatewayApi,
 } from '../_support/gateway-api.js'
-import {
-  API_AUDIENCE,
-  CLIENT_ID,
-  nowSeconds,
-  openTenantTokens,
-  type TenantTokens,
-} from '../_support/tenant-tokens.js'
+import { API_AUDIENCE, CLIENT_ID, nowSeconds } from '../_support/tenant-tokens.js'
 
 const FORM = 'application/x-www-form-urlencoded'
 
-let t: TenantTokens
-let api: GatewayApi
-beforeAll(async () => {
-  t = await openTenantTokens()
-  api = await openGatewayApi(t)
-})
-afterAll(async () => {
-  await api.app.close()
-  await t.close()
-})
-beforeEach(() => {
-  api.snapshot = snapshotWith()
-  api.reads.length = 0
-})
+const { t, api } = useGatewayApi()
 
 const post = (payload: string, headers: Record<string, string> = bearer(gatewayKeys.introspect)) =>
   api.app.inject({
