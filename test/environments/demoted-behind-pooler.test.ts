@@ -26,16 +26,25 @@ async function failOver({ onTestFinished }: TestContext, server_lifetime: number
   // The store replaces its connections every second, so only a connection of PgBouncer can lead to the old primary.
   const reader = await openTestStore(pooler, { domain: DOMAIN }, { maxLifetimeSeconds: 1 })
   onTestFinished(() => reader.close())
+  const findLogout = async () => (await reader.readKnownLogouts(USER_ID, null)).user
+  await findOutThatStatementsAreNotKept(findLogout)
 
   await newPrimary.promote()
   await demotedPrimary.query('ALTER SYSTEM SET default_transaction_read_only = on')
   await demotedPrimary.query('SELECT pg_reload_conf()')
   address.redirectTo(newPrimary.url)
   await writeLogout(newPrimary.url)
-  return {
-    pooler,
-    findLogout: async () => (await reader.readKnownLogouts(USER_ID, null)).user,
-  }
+  return { pooler, findLogout }
+}
+
+/**
+ * Reads over two connections, of which the second cannot prepare its statement again. The driver ends the connection of
+ * that error, which can also end the connection of PgBouncer to the server. Later statements have no name.
+ */
+async function findOutThatStatementsAreNotKept(read: () => Promise<unknown>): Promise<void> {
+  await read()
+  await sleep(1_100)
+  await read()
 }
 
 test.concurrent('reads are stale for server_lifetime, because PgBouncer keeps its connections to a demoted primary', async (context) => {
