@@ -1,5 +1,5 @@
-import { DENIAL_PREFIX, DENIALS } from '../rules/action-settings.js'
 import type { Claims, LastLogoutClient } from './client.js'
+import { readDenial } from './refresh-denial.js'
 import { toRefusal } from './refusal.js'
 import { RejectedError } from './rejected-error.js'
 import { assertClaims } from './verified-claims.js'
@@ -85,14 +85,13 @@ interface OAuthErrorLike {
 export function endDeniedSessions({ sessionName = 'appSession' }: { sessionName?: string } = {}) {
   return (error: unknown, req: object, _res: unknown, next: (error: unknown) => void): void => {
     const { error: code, error_description } = Object(error) as OAuthErrorLike
-    const description = String(error_description)
-    if (code !== 'access_denied' || !description.startsWith(DENIAL_PREFIX)) {
+    const denial = readDenial(code, error_description)
+    if (denial === null) {
       next(error)
       return
     }
-    const isLoggedOut = description === DENIALS.revoked
-    if (isLoggedOut) Object.assign(req, { [sessionName]: undefined })
-    const refusal = toRefusal({ allowed: false, outcome: isLoggedOut ? 'revoked' : 'unknown' })
+    if (denial === 'revoked') Object.assign(req, { [sessionName]: undefined })
+    const refusal = toRefusal({ allowed: false, outcome: denial })
     next(refusal && new RejectedError(refusal))
   }
 }
