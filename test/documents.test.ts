@@ -1,13 +1,21 @@
 import { access, readdir, readFile } from 'node:fs/promises'
 import { join, normalize } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { FRAMEWORKS, FRAMEWORKS_DOCUMENT, renderFrameworks } from '../scripts/frameworks.js'
+import {
+  FRAMEWORKS,
+  FRAMEWORKS_DOCUMENT,
+  readDependencies,
+  renderFrameworks,
+} from '../scripts/frameworks.js'
 import { readExample } from './_support/documents.js'
 
 const MAX_README_LINES = 200
 const MAX_README_WORDS = 1_500
 
 const INDEX = 'docs/README.md'
+
+/** The examples of apps with cookie sessions. `test/consumers/cookie-sessions.test.ts` runs them. */
+const SESSION_EXAMPLES = ['express-openid-connect', 'nextjs-auth0']
 
 const pages = (await readdir('docs')).filter((name) => name.endsWith('.md'))
 const documents = [
@@ -19,7 +27,9 @@ const documents = [
   ...pages.map((name) => `docs/${name}`),
   'src/client/README.md',
   'src/simulator/README.md',
-  ...FRAMEWORKS.map(({ example }) => `examples/${example}/README.md`),
+  ...[...FRAMEWORKS.map(({ example }) => example), ...SESSION_EXAMPLES].map(
+    (example) => `examples/${example}/README.md`,
+  ),
 ]
 const texts = new Map(
   await Promise.all(
@@ -157,13 +167,39 @@ describe('docs/resource-servers.md', () => {
     expect(lines).toEqual(expect.arrayContaining(excerpt.split('\n').filter(isCode)))
   })
 
-  test('every example that is a package is in the table of frameworks', async () => {
+  test('every example that is a package is in the table of frameworks, or of cookie sessions', async () => {
     const folders = await readdir('examples')
     const isPackage = await Promise.all(
       folders.map((folder) => exists(join('examples', folder, 'package.json'))),
     )
     const packages = folders.filter((_folder, index) => isPackage[index])
-    expect(packages.sort()).toEqual(FRAMEWORKS.map(({ example }) => example).sort())
+    const tables = [...FRAMEWORKS.map(({ example }) => example), ...SESSION_EXAMPLES]
+    expect(packages.sort()).toEqual(tables.sort())
+  })
+})
+
+describe('docs/cookie-sessions.md', () => {
+  test.each(SESSION_EXAMPLES)(
+    'the table names the example %s, with its version',
+    async (example) => {
+      const dependencies = await readDependencies(join('examples', example))
+      const library = Object.keys(dependencies).find((name) => name.endsWith(example)) ?? ''
+      const row = `| \`last-logout-client/${example}\` | ${dependencies[library]} | [examples/${example}](../examples/${example}) |`
+      expect(texts.get('docs/cookie-sessions.md')).toContain(row)
+    },
+  )
+
+  test.each([
+    ['proxy.ts', 0],
+    ['app/orders/route.ts', 1],
+  ])('each line of the excerpt of %s is in the example', async (path, index) => {
+    const [, section = ''] = (texts.get('docs/cookie-sessions.md') ?? '').split('\n## @auth0/')
+    const excerpts = [...section.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code = '']) => code)
+    const lines = (await readFile(join('examples/nextjs-auth0', path), 'utf8')).split('\n')
+    const trimmed = (text: string[]) => text.map((line) => line.trim()).filter(Boolean)
+    expect(trimmed(lines)).toEqual(
+      expect.arrayContaining(trimmed((excerpts[index] ?? 'none').split('\n'))),
+    )
   })
 })
 

@@ -13,7 +13,7 @@ const EXCLUDED_FILES = ['test/words.test.ts', 'src/embedded-postgres/binaries.ts
  * Names that several exports may share: each adapter of the client and of the simulator exports its function under the
  * same public name, and Vitest calls `setup` of every global set-up.
  */
-const SHARED_NAMES = ['lastLogout', 'setup', 'useSimulator']
+const SHARED_NAMES = ['endLoggedOutSessions', 'lastLogout', 'setup', 'useSimulator']
 
 /** Forbidden phrases of comments and strings, and what to write instead of each phrase. */
 const FORBIDDEN_PHRASES: [phrase: RegExp, instead: string][] = [

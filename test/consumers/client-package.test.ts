@@ -12,7 +12,7 @@ const run = promisify(execFile)
 const ENTRIES = await readEntries()
 
 /** The entries that import a class of their framework, which is an optional peer dependency. */
-const NEEDING_FRAMEWORK = ['hono', 'nestjs', 'trpc']
+const NEEDING_FRAMEWORK = ['hono', 'nestjs', 'trpc', 'nextjs-auth0']
 
 let project: ClientProject
 beforeAll(async () => {

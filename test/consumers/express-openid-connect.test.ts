@@ -7,12 +7,13 @@ import { createLogins } from '../../src/demo/logins.js'
 import { createProvider } from '../../src/demo/provider.js'
 import { createTenant } from '../../src/simulator/tenant.js'
 import { type ControlledFeed, openControlledFeed } from '../_support/controlled-feed.js'
+import { openCookieBrowser } from '../_support/cookie-browser.js'
 import { requireInstalled } from '../_support/installed.js'
+import { LOGIN_USER } from '../_support/tenant-login.js'
 import { WAIT } from '../_support/wait.js'
 
 const { auth } = requireInstalled('express-openid-connect')
 
-const USER = { userId: 'auth0|demo-user-1', userName: 'demo-user-1@example.com' }
 const CLIENT = { clientId: 'client', clientName: 'Order desk' }
 const SECRET = 'a secret of at least thirty-two characters'
 
@@ -72,7 +73,7 @@ async function openApp(session: object = {}): Promise<string> {
     clientId: CLIENT.clientId,
     clientSecret: SECRET,
     appUrl: `${app.url}/callback`,
-    users: [USER],
+    users: [LOGIN_USER],
     logins,
   })
   issuer.handle(provider.callback())
@@ -104,37 +105,12 @@ async function openApp(session: object = {}): Promise<string> {
   return app.url
 }
 
-/** A browser: it keeps cookies, and follows redirects and the login page. */
+/** A browser, and the cookies of its session. */
 function openBrowser() {
-  const cookies = new Map<string, string>()
-  const request = async (url: string | URL, init: RequestInit = {}) => {
-    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
-    const headers = { accept: 'text/html', cookie, ...init.headers }
-    const response = await fetch(url, { ...init, headers, redirect: 'manual' })
-    for (const line of response.headers.getSetCookie()) {
-      const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? []
-      if (value === '' || /expires=Thu, 01 Jan 1970/i.test(line)) cookies.delete(name)
-      else cookies.set(name, value)
-    }
-    return response
-  }
-  const visit = async (address: string) => {
-    let url = new URL(address)
-    let response = await request(url)
-    for (let steps = 0; steps < 12; steps += 1) {
-      if (response.status === 200 && url.pathname.startsWith('/login/')) {
-        const body = new URLSearchParams({ user: USER.userId })
-        response = await request(url, { method: 'POST', body })
-      }
-      const location = response.headers.get('location')
-      if (location === null) break
-      url = new URL(location, url)
-      response = await request(url)
-    }
-    return response
-  }
-  const sessionCookies = () => [...cookies.keys()].filter((name) => name.startsWith('appSession'))
-  return { cookies, request, visit, sessionCookies }
+  const browser = openCookieBrowser()
+  const sessionCookies = () =>
+    [...browser.cookies.keys()].filter((name) => name.startsWith('appSession'))
+  return { ...browser, sessionCookies }
 }
 
 const nextSecond = () => new Promise((resolve) => setTimeout(resolve, 1_000 - (Date.now() % 1_000)))
@@ -147,13 +123,13 @@ test('a logout ends the session with all its cookies, and the next login works a
   action.padding = 'x'.repeat(6_000)
   const url = await openApp()
   const browser = openBrowser()
-  expect(await (await browser.visit(url)).text()).toBe(`orders of ${USER.userId}`)
+  expect(await (await browser.visit(url)).text()).toBe(`orders of ${LOGIN_USER.userId}`)
   expect(browser.sessionCookies().length).toBeGreaterThan(1)
-  feed.logOut(USER.userId)
+  feed.logOut(LOGIN_USER.userId)
   await waitForLogin(browser, url)
   expect(browser.sessionCookies()).toEqual([])
   await nextSecond()
-  expect(await (await browser.visit(url)).text()).toBe(`orders of ${USER.userId}`)
+  expect(await (await browser.visit(url)).text()).toBe(`orders of ${LOGIN_USER.userId}`)
 })
 
 test('a login over a session that was logged out counts as a new login', async () => {
@@ -161,7 +137,7 @@ test('a login over a session that was logged out counts as a new login', async (
   const browser = openBrowser()
   await browser.visit(url)
   expect((await browser.request(url)).status).toBe(200)
-  feed.logOut(USER.userId)
+  feed.logOut(LOGIN_USER.userId)
   await nextSecond()
   expect((await browser.visit(`${url}/login`)).status).toBe(200)
   expect((await browser.request(url)).status).toBe(200)
@@ -172,7 +148,7 @@ test('a session that a refresh writes back after the logout is ended at the next
   const browser = openBrowser()
   await browser.visit(url)
   action.beforeRefresh = async () => {
-    feed.logOut(USER.userId)
+    feed.logOut(LOGIN_USER.userId)
     await nextSecond()
   }
   const refreshed = await browser.request(`${url}/refresh`)
@@ -222,7 +198,7 @@ test('a logout ends a session in a store', async () => {
   const browser = openBrowser()
   await browser.visit(url)
   expect(sessions.size).toBe(1)
-  feed.logOut(USER.userId)
+  feed.logOut(LOGIN_USER.userId)
   await waitForLogin(browser, url)
   expect(sessions.size).toBe(0)
 })

@@ -1,0 +1,68 @@
+import { LOGIN_USER } from './tenant-login.js'
+
+const MAX_STEPS = 12
+
+/** A browser without scripts. It keeps cookies, follows redirects, and fills in the tenant's login and logout pages. */
+export interface CookieBrowser {
+  cookies: Map<string, string>
+  /** Sends one request, without following a redirect. */
+  request(url: string | URL, init?: RequestInit): Promise<Response>
+  /** Opens a page, as a user would. Returns the last response. */
+  visit(address: string): Promise<Response>
+  /** The addresses of the last visit. */
+  visited: URL[]
+}
+
+/** Opens a browser without cookies. All servers are on one host, so there is one set of cookies. */
+export function openCookieBrowser(): CookieBrowser {
+  const cookies = new Map<string, string>()
+  const request = async (url: string | URL, init: RequestInit = {}) => {
+    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
+    const headers = { accept: 'text/html', cookie, ...init.headers }
+    const response = await fetch(url, { ...init, headers, redirect: 'manual' })
+    for (const line of response.headers.getSetCookie()) {
+      const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? []
+      if (value === '' || /expires=Thu, 01 Jan 1970/i.test(line)) cookies.delete(name)
+      else cookies.set(name, value)
+    }
+    return response
+  }
+  const visited: URL[] = []
+  return {
+    cookies,
+    request,
+    visited,
+    async visit(address) {
+      let url = new URL(address)
+      visited.splice(0, Number.POSITIVE_INFINITY, url)
+      let response = await request(url)
+      for (let steps = 0; steps < MAX_STEPS; steps += 1) {
+        if (response.status === 200) {
+          const form = await readForm(response, url)
+          if (form === null) break
+          url = form.action
+          response = await request(url, { method: 'POST', body: form.body })
+        }
+        const location = response.headers.get('location')
+        if (location === null) break
+        url = new URL(location, url)
+        visited.push(url)
+        response = await request(url)
+      }
+      return response
+    },
+  }
+}
+
+/** Fills in the form of the tenant's login or logout. `null`: the page is another one. */
+async function readForm(response: Response, url: URL) {
+  if (url.pathname.startsWith('/login/')) {
+    return { action: url, body: new URLSearchParams({ user: LOGIN_USER.userId }) }
+  }
+  if (url.pathname !== '/oidc/logout') return null
+  const page = await response.clone().text()
+  const [, action] = /action="([^"]+)"/.exec(page) ?? []
+  const [, xsrf = ''] = /name="xsrf" value="([^"]+)"/.exec(page) ?? []
+  if (action === undefined) return null
+  return { action: new URL(action, url), body: new URLSearchParams({ xsrf, logout: 'yes' }) }
+}
