@@ -17,18 +17,24 @@ export const APPLICATION = {
   clientSecret: 'a client secret of more than 32 characters',
 }
 
-/** What an application of the tenant looks like. */
-export interface LoginOptions {
-  tenant: Tenant
+/** The settings of the application. */
+export interface ApplicationSettings {
   /** Where the login redirects to. */
   redirectUri: string
   /** Where the logout redirects to. */
   returnTo: string
   /** How the application authenticates (RFC 7591 §2). `none`: it is a public client. */
   authMethod: 'client_secret_basic' | 'client_secret_post' | 'none'
+}
+
+/** What the login does. */
+export interface LoginOptions {
+  tenant: Tenant
   action: Action
   /** The secrets of the Action. */
   secrets?: Record<string, string>
+  /** Runs at each request of `/oidc/logout`, before the tenant handles it. */
+  beforeLogout?: (url: URL) => Promise<void>
   /** What the tenant names as the lifetime of an access token, in seconds. Default: that of the demo. */
   expiresIn?: number
 }
@@ -37,60 +43,57 @@ export interface LoginOptions {
 export interface TenantLogin {
   /** The issuer, with a slash at the end. */
   issuer: string
-  /** The address of `/oidc/logout` for each request there. */
-  logouts: URL[]
-  serve(options: LoginOptions): Promise<void>
+  /** Begins to respond. Earlier requests wait. */
+  serve(options: LoginOptions): void
+  /** Replaces the settings of the application. */
+  register(settings: ApplicationSettings): Promise<void>
   close(): Promise<void>
 }
 
 /** Opens a server for the login of a tenant. */
 export async function openTenantLogin(): Promise<TenantLogin> {
+  let begin: (options: LoginOptions) => void = () => {}
+  const options = new Promise<LoginOptions>((resolve) => {
+    begin = resolve
+  })
   const server = createServer()
   const { port, close } = await openLoopback(server)
   // The library nextjs-auth0 accepts no IP address.
   const issuer = `http://localhost:${port}/`
-  const logouts: URL[] = []
+  const opened = options.then((settings) => openProvider(issuer, settings))
+  server.on('request', async (request, response) => {
+    const { beforeLogout } = await options
+    const url = new URL(request.url ?? '', issuer)
+    if (url.pathname === '/oidc/logout') await beforeLogout?.(url)
+    await (await opened).callback()(request, response)
+  })
   return {
     issuer,
-    logouts,
-    async serve(options) {
-      const provider = await createApplicationProvider(issuer, options)
-      const handle = provider.callback()
-      server.on('request', (request, response) => {
-        const url = new URL(request.url ?? '', issuer)
-        if (url.pathname === '/oidc/logout') logouts.push(url)
-        void handle(request, response)
+    serve: begin,
+    async register({ redirectUri, returnTo, authMethod }) {
+      const client = await (await opened).Client.find(APPLICATION.clientId)
+      if (client === undefined) throw new Error('the provider does not know the application')
+      Object.assign(client, {
+        redirectUris: [redirectUri],
+        postLogoutRedirectUris: [returnTo],
+        tokenEndpointAuthMethod: authMethod,
       })
     },
     close,
   }
 }
 
-async function createApplicationProvider(issuer: string, options: LoginOptions) {
-  const { tenant, redirectUri, returnTo, authMethod, action, secrets = {}, expiresIn } = options
-  const { clientId, clientSecret } = APPLICATION
-  const client = { clientId, clientName: 'Order desk' }
+function openProvider(issuer: string, options: LoginOptions) {
+  const { tenant, action, secrets = {}, expiresIn } = options
+  const client = { clientId: APPLICATION.clientId, clientName: 'Order desk' }
   const logins = createLogins({ tenant, client, secrets, action, enterprise: false })
-  const provider = createProvider({
-    issuer,
-    clientId,
-    ...(authMethod !== 'none' && { clientSecret }),
-    appUrl: returnTo,
-    users: [LOGIN_USER],
-    logins,
+  const users = [LOGIN_USER]
+  const appUrl = 'http://127.0.0.1'
+  const provider = createProvider({ issuer, ...APPLICATION, appUrl, users, logins })
+  provider.use(async (ctx, next) => {
+    await next()
+    const body = ctx.body as { expires_in?: number } | undefined
+    if (expiresIn !== undefined && body?.expires_in !== undefined) body.expires_in = expiresIn
   })
-  // The demo's application has its callback at `/`.
-  Object.assign((await provider.Client.find(clientId)) ?? {}, {
-    redirectUris: [redirectUri],
-    postLogoutRedirectUris: [returnTo],
-    tokenEndpointAuthMethod: authMethod,
-  })
-  if (expiresIn !== undefined) {
-    provider.use(async (ctx, next) => {
-      await next()
-      const body = ctx.body as { expires_in?: number } | undefined
-      if (ctx.path === '/oauth/token' && body?.expires_in !== undefined) body.expires_in = expiresIn
-    })
-  }
   return provider
 }

@@ -10,8 +10,8 @@ import { type RunningService, runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
 import {
   APPLICATION,
+  type ApplicationSettings,
   LOGIN_USER,
-  type LoginOptions,
   openTenantLogin,
   type TenantLogin,
 } from '../_support/tenant-login.js'
@@ -29,7 +29,7 @@ interface App {
   login: string
   /** The name of the session's cookie, and the beginning of those of a session that is cut up. */
   cookie: string
-  authMethod: LoginOptions['authMethod']
+  authMethod: ApplicationSettings['authMethod']
   /** The status of `/orders` without a session. */
   refused: number
   env(issuer: string, url: string): Record<string, string>
@@ -119,14 +119,9 @@ describe.each(APPS)('the example $example', (app) => {
     login = await openTenantLogin()
     const port = await freePort()
     url = `http://127.0.0.1:${port}`
-    await login.serve({
-      tenant: service.tenant,
-      redirectUri: `${url}${app.callback}`,
-      returnTo: url,
-      authMethod: app.authMethod,
-      action: runAction,
-      expiresIn: 1,
-    })
+    login.serve({ tenant: service.tenant, action: runAction, expiresIn: 1 })
+    const { authMethod } = app
+    await login.register({ redirectUri: `${url}${app.callback}`, returnTo: url, authMethod })
     server = await example.start({
       ...app.env(login.issuer, url),
       LAST_LOGOUT_URL: service.url,
