@@ -3,6 +3,7 @@ import { readActionFile } from '../auth0/actions/code.js'
 import { createLastLogoutClient } from '../client/index.js'
 import { loadAction } from '../simulator/run-action.js'
 import type { Tenant } from '../simulator/tenant.js'
+import { serveOrderSocket } from './live-connections.js'
 import { createLogins, type DemoUser } from './logins.js'
 import { openServer } from './open-server.js'
 import { createOrderDesk } from './order-desk.js'
@@ -66,6 +67,7 @@ export async function openApp(deps: DemoAppDeps, closers: Closers): Promise<AppI
     'request',
     createOrderDesk({ ...common, ...service, client: lastLogoutClient, enterprise }),
   )
+  closers.push(serveOrderSocket(page.server, { issuer, client: lastLogoutClient }))
   return { pageUrl: page.url, issuer, audience: AUDIENCE, userId: FIRST_USER.userId }
 }
 

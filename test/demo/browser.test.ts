@@ -74,6 +74,10 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
       'with last-logout: 200 orders A-1001, A-1002',
     ])
     expect(await mine.textContent('#with-text')).toBe('Accepted, until a logout')
+    for (const use of ['socket', 'stream'])
+      await expect
+        .poll(() => stateOf(mine, use), WAIT)
+        .toMatch(/^open for \d+\.\d s, [1-9]\d* orders$/)
     const kept = await tokensOf(mine)
 
     await logOut(mine)
@@ -85,6 +89,16 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     expect(await mine.textContent('#without-text')).toMatch(
       /^Still accepted, until (tomorrow )?\d\d:\d\d:\d\d$/,
     )
+    // The live connections have ended without a request of the page.
+    const after = '\\d\\.\\d s after the logout$'
+    for (const [use, state] of [
+      ['rest', '^401'],
+      ['socket', '^closed 4401 revoked'],
+      ['stream', '^ended'],
+    ] as const) {
+      await expect.poll(() => stateOf(mine, use), WAIT).toMatch(new RegExp(`${state}, ${after}`))
+      expect(await mine.textContent(`#use-${use} td`)).toMatch(/^\d\.\d s$/)
+    }
     expect(await mine.textContent('#reached-refusal')).toMatch(/Refused\s+\+\d\.\d s/)
     await expect
       .poll(() => mine.textContent('#reached-known'), WAIT)
@@ -178,11 +192,6 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
   })
 })
 
-/** Performs clicks that lead to the tenant, and waits until the tenant has redirected the browser back to the page. */
-async function leaveAndReturn(page: Page, clicks: () => Promise<void>): Promise<void> {
-  await Promise.all([page.waitForEvent('load', { timeout: 10_000 }), clicks()])
-}
-
 async function logIn(page: Page): Promise<void> {
   await page.click('#login:enabled, #again:enabled')
   await chooseUser(page)
@@ -195,7 +204,7 @@ async function chooseUser(page: Page): Promise<void> {
 }
 
 async function logInSilently(page: Page): Promise<void> {
-  await leaveAndReturn(page, () => clickMore(page, '#silent'))
+  await Promise.all([page.waitForEvent('load', WAIT), clickMore(page, '#silent')])
   await expect.poll(() => newest(page), WAIT).toBe('silent login: a new token')
 }
 
@@ -204,13 +213,20 @@ async function callAndLogOut(page: Page): Promise<void> {
   await logOut(page)
 }
 
+/** Logs out in the window that the page opens, and that closes itself. */
 async function logOut(page: Page): Promise<void> {
   const before = await tokensOf(page)
-  await leaveAndReturn(page, () => page.click('#logout'))
+  const [window] = await Promise.all([page.waitForEvent('popup', WAIT), page.click('#logout')])
+  await expect.poll(() => window.isClosed(), WAIT).toBe(true)
   await expect
     .poll(() => responsesOf(page), WAIT)
     .toContainEqual(expect.stringMatching(/^logout: /))
   expect(await tokensOf(page)).toEqual(before)
+}
+
+/** Returns the state of a use of the token. */
+async function stateOf(page: Page, use: string): Promise<string> {
+  return (await page.textContent(`#use-${use} span`)) ?? ''
 }
 
 /** Returns the steps whose button is enabled. */

@@ -1,5 +1,5 @@
-/** The parameter `state` with which the tenant redirects after a logout. */
-const LOGGED_OUT = 'logged-out'
+/** The message of the window in which the user has logged out. */
+export const LOGOUT_MESSAGE = 'logged-out'
 
 /** Starts the authorization code flow with PKCE. The browser goes to the tenant's login. */
 export async function startLogin({ issuer, clientId }, prompt) {
@@ -19,20 +19,22 @@ export async function startLogin({ issuer, clientId }, prompt) {
   })
 }
 
-/** Ends the session at the tenant, which redirects back to the page. The page keeps its tokens. */
-export function startLogout({ issuer }, idToken) {
-  location.href = toUrl(issuer, 'oidc/logout', {
+/**
+ * Opens a window that ends the session at the tenant, sends `LOGOUT_MESSAGE` to this page, and closes itself. Returns whether
+ * the browser has opened the window.
+ */
+export function openLogout({ issuer }, idToken) {
+  const url = toUrl(issuer, 'oidc/logout', {
     id_token_hint: idToken,
-    post_logout_redirect_uri: `${location.origin}/`,
-    state: LOGGED_OUT,
+    post_logout_redirect_uri: `${location.origin}/logged-out.html`,
   })
+  return open(url, 'logout', 'popup,width=480,height=360') !== null
 }
 
-/** Takes the result of a login or a logout from the URL. Returns `null` if the URL contains none. */
+/** Takes the result of a login from the URL. Returns `null` if the URL contains none. */
 export function takeCallback() {
   const query = new URLSearchParams(location.search)
   history.replaceState(null, '', '/')
-  if (query.get('state') === LOGGED_OUT) return { kind: 'logout' }
   const { state, verifier, prompt } = JSON.parse(sessionStorage.getItem('login') ?? '{}')
   if (state === undefined || query.get('state') !== state) return null
   sessionStorage.removeItem('login')
