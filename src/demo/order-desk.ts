@@ -45,7 +45,11 @@ export function createOrderDesk(options: OrderDeskOptions): Express {
   const app = express()
   app.disable('x-powered-by')
   app.use(setSecurityHeaders(issuer))
-  const links = { docsUrl: `${serviceUrl}/docs`, consoleUrl: `${serviceUrl}/console` }
+  const links = {
+    logoutUrl: `${serviceUrl}/logout`,
+    docsUrl: `${serviceUrl}/docs`,
+    consoleUrl: `${serviceUrl}/console`,
+  }
   app.get(
     '/settings.json',
     (_req, res) => void res.json({ issuer, clientId, enterprise, ...links }),

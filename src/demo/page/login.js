@@ -7,7 +7,7 @@ export async function startLogin({ issuer, clientId }, prompt) {
   const state = randomText()
   sessionStorage.setItem('login', JSON.stringify({ verifier, state, prompt }))
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier))
-  location.href = toUrl(issuer, 'authorize', {
+  location.href = toUrl(`${issuer}authorize`, {
     client_id: clientId,
     response_type: 'code',
     redirect_uri: `${location.origin}/`,
@@ -20,12 +20,16 @@ export async function startLogin({ issuer, clientId }, prompt) {
 }
 
 /**
- * Opens a window that ends the session at the tenant, sends `LOGOUT_MESSAGE` to this page, and closes itself. Returns whether
- * the browser has opened the window.
+ * Opens a window that ends the session at the tenant, sends `LOGOUT_MESSAGE` to this page, and closes itself.
+ *
+ * @param way `auth0`: the window goes to the tenant. `endpoint`: it goes to last-logout with the same parameters, which
+ *   stores the logout, and redirects to the tenant.
+ * @returns Whether the browser has opened the window.
  */
-export function openLogout({ issuer }, idToken) {
-  const url = toUrl(issuer, 'oidc/logout', {
+export function openLogout({ issuer, clientId, logoutUrl }, way, idToken) {
+  const url = toUrl(way === 'endpoint' ? logoutUrl : `${issuer}oidc/logout`, {
     id_token_hint: idToken,
+    client_id: clientId,
     post_logout_redirect_uri: `${location.origin}/logged-out.html`,
   })
   return open(url, 'logout', 'popup,width=480,height=360') !== null
@@ -44,17 +48,15 @@ export function takeCallback() {
 
 /** Requests tokens. */
 export async function tokenRequest({ issuer, clientId }, parameters) {
-  const response = await fetch(toUrl(issuer, 'oauth/token'), {
+  const response = await fetch(`${issuer}oauth/token`, {
     method: 'POST',
     body: new URLSearchParams({ client_id: clientId, ...parameters }),
   })
   return { ok: response.ok, body: await response.json() }
 }
 
-function toUrl(issuer, path, parameters = {}) {
-  const url = new URL(path, issuer)
-  url.search = new URLSearchParams(parameters)
-  return url.href
+function toUrl(address, parameters) {
+  return `${address}?${new URLSearchParams(parameters)}`
 }
 
 function randomText() {

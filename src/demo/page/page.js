@@ -36,6 +36,7 @@ element('silent').onclick = () => startLogin(settings, 'none')
 for (const id of ['call', 'call-now']) element(id).onclick = () => attempt('call', callNow)
 element('refresh').onclick = () => attempt('refresh', refreshToken)
 element('logout').onclick = () => logOut('auth0')
+element('logout-endpoint').onclick = () => logOut('endpoint')
 addEventListener('message', onMessage)
 element('copy-token').onclick = () => copy('token', tokens.get().access_token)
 element('copy-curl').onclick = () => copy('command', toCurl())
@@ -80,7 +81,7 @@ async function handleCallback() {
 
 /** Logs out in a window of its own. This page stays open, as in another tab, and keeps its token and connections. */
 function logOut(way) {
-  if (!openLogout(settings, tokens.get().id_token)) {
+  if (!openLogout(settings, way, tokens.get().id_token)) {
     return report(
       'logout',
       false,

@@ -29,8 +29,7 @@ export function showSteps() {
     step.classList.toggle('done', index < STEPS.indexOf(next))
     if (name === next) step.setAttribute('aria-current', 'step')
     else step.removeAttribute('aria-current')
-    const button = element(name)
-    if (button !== null) button.disabled = name !== next
+    for (const button of step.querySelectorAll('button')) button.disabled = name !== next
   }
   for (const id of TOKEN_BUTTONS) element(id).disabled = tokens.get() === null
 }

@@ -5,7 +5,7 @@ import { durationOf, endOf, run } from './stored.js'
 const states = new Map()
 
 /** The ways to log out, in the order of the columns. */
-const WAYS = ['auth0']
+const WAYS = ['auth0', 'endpoint']
 
 /** Sets the state of a use of the token: a text, or a function that returns one. */
 export function setState(use, state) {
