@@ -29,7 +29,7 @@ const otherTokens: [string, unknown, Record<string, unknown>][] = [
 ]
 
 describe('isAccessToken', () => {
-  test.each(accessTokens)('accepts an access token with %s', (_what, typ, claims) => {
+  test.each(accessTokens)('accepts an access token with %s', (_case, typ, claims) => {
     expect(isAccessToken(typ, claims)).toBe(true)
   })
 
@@ -44,7 +44,7 @@ describe('isAccessToken', () => {
 })
 
 describe('isIdToken', () => {
-  test.each(idTokens)('accepts an ID token with %s', (_what, typ, claims) => {
+  test.each(idTokens)('accepts an ID token with %s', (_case, typ, claims) => {
     expect(isIdToken(typ, claims, [API])).toBe(true)
   })
 

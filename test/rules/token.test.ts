@@ -28,7 +28,7 @@ describe('the login of a token', () => {
       2_500,
       'auth_time',
     ],
-  ])('the login is read from %s', (_what, overrides, afterMs, claim) => {
+  ])('the login is read from %s', (_case, overrides, afterMs, claim) => {
     const token = readToken({ ...claims, ...overrides })
     expect(token).toMatchObject({ loginAt: LOGIN_MS + afterMs, loginClaim: claim })
     expect(isLoginUnreadable(token)).toBe(false)
