@@ -1,4 +1,4 @@
-import type { KnownLogouts } from '../rules/judge.js'
+import type { KnownLogouts, Policy } from '../rules/judge.js'
 import { judgeClaims } from '../rules/judge-claims.js'
 import {
   type ClaimNames,
@@ -103,15 +103,18 @@ function judgeFromCache(context: CheckContext, input: unknown, isComplete = fals
   return isSufficient ? { decision: decide(judged, asOf, settings) } : { needsLookup: token }
 }
 
-/** Judges by the response and by the cache, because the feed may have delivered a logout during the request. */
+/**
+ * Judges by the response and by the cache, because the feed may have delivered a logout during the request. Judges by the
+ * policy of the feed, because a cached response may contain an earlier policy.
+ */
 function judgeFromLookup(context: CheckContext, token: TokenWithClaimNames, result: LookupResult) {
-  const { settings, cache } = context
+  const { settings, cache, feed } = context
   const { freshness } = result
   const judged = judgeWithPolicy(
     context,
     token,
     mergeLogouts(cache.find(token), result.knownLogouts),
-    freshness,
+    feed?.freshness() ?? freshness,
   )
   return judged.revoked !== true && context.isLookupStale(freshness)
     ? decideWithoutLookup(context, 'stale')
@@ -139,8 +142,12 @@ function judgeWithPolicy(
   known: KnownLogouts,
   freshness: Freshness | null,
 ) {
-  const policy = freshness?.policy ?? 'user'
-  return judgeClaims(token, known, { policy, leewayMs: settings.leewayMs })
+  return judgeClaims(token, known, { policy: policyOf(freshness), leewayMs: settings.leewayMs })
+}
+
+/** Returns the policy by which tokens are judged. Before the first load, it is the stricter one. */
+export function policyOf(freshness: Freshness | null): Policy {
+  return freshness?.policy ?? 'user'
 }
 
 /** Whether the claims belong to a machine token, which is accepted without any data. */

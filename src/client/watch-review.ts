@@ -1,7 +1,13 @@
 import type { Instant } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
 import { callSafely } from './call-safely.js'
-import { type CheckContext, checkWithLookup, checkWithoutRequest, recheck } from './check.js'
+import {
+  type CheckContext,
+  checkWithLookup,
+  checkWithoutRequest,
+  policyOf,
+  recheck,
+} from './check.js'
 import type { Decision } from './decision.js'
 import type { FeedSubscriber } from './feed-subscriber.js'
 
@@ -36,9 +42,10 @@ export interface Watch {
   expiresAt: Instant | null
   maxUnknownMs: number
   onRevoked: WatchOptions['onRevoked']
-  startedAtMs: number
-  /** Whether a check has accepted the token. */
-  isAccepted: boolean
+  /** The policy under which a check has accepted the token; `null`: no check has, or the policy is a new one. */
+  acceptedPolicy: Policy | null
+  /** Since when `acceptedPolicy` has been `null`, if it is. */
+  undecidedSinceMs: number
   /** When the next request for the token may be sent; `Infinity` during a request. */
   nextRequestAtMs: number
   stop(): void
@@ -50,7 +57,6 @@ export type WatchContext = CheckContext & { feed: FeedSubscriber }
 /** The list of watches that a review updates. */
 interface ReviewHooks {
   isWatched(watch: Watch): boolean
-  onAccepted(watch: Watch): void
   onEnd(watch: Watch): void
 }
 
@@ -58,9 +64,13 @@ interface ReviewHooks {
 interface WatchReview {
   /** Judges a token again, and ends its watch if necessary. Returns whether the watch has ended. */
   run(watch: Watch): boolean
-  /** Reads the freshness and the policy of the feed. */
-  updateFeed(): { isPolicyNew: boolean }
-  isUnknownTooLong(watch: Watch): boolean
+  /** Reads the freshness of the feed. */
+  updateFeed(): void
+  /**
+   * Whether a watch needs a review without a change: no check has accepted its token under the current policy, or the
+   * revocation status has been unknown for too long.
+   */
+  isDue(watch: Watch): boolean
   /** Ends a watch for which there will be no more data. */
   endStale(watch: Watch): void
 }
@@ -69,20 +79,25 @@ const EXPIRED: WatchEnd = { outcome: 'expired', reason: 'expired' }
 
 /**
  * Creates a review. Until a check accepts a token, each review checks the token, with a request if the cache is not
- * sufficient. From then on, the feed delivers every logout that can revoke the token.
+ * sufficient. From then on, the feed delivers every logout that can revoke the token. Under a new policy, earlier logouts
+ * can revoke it, and a check must accept it again.
  */
 export function createWatchReview(
   context: WatchContext,
   retryIntervalMs: number,
-  { isWatched, onAccepted, onEnd }: ReviewHooks,
+  { isWatched, onEnd }: ReviewHooks,
 ): WatchReview {
-  const { settings } = context
+  const { settings, feed } = context
   const canEndUnknown = settings.onUnknown === 'deny' && settings.mode === 'enforce'
-  const feedState = createFeedState(context)
+  const staleSpan = createStaleSpan(context)
+  const currentPolicy = () => policyOf(feed.freshness())
 
   function run(watch: Watch): boolean {
     if (!isWatched(watch)) return false
-    const judge = watch.isAccepted ? recheck : checkWithoutRequest
+    if (watch.acceptedPolicy !== null && watch.acceptedPolicy !== currentPolicy()) {
+      Object.assign(watch, { acceptedPolicy: null, undecidedSinceMs: performance.now() })
+    }
+    const judge = watch.acceptedPolicy === null ? checkWithoutRequest : recheck
     const decision = judge(context, watch.claims)
     const needsRequest = decision.reason === 'lookup_needed'
     if (needsRequest && performance.now() >= watch.nextRequestAtMs) void request(watch)
@@ -97,10 +112,7 @@ export function createWatchReview(
   }
 
   function apply(watch: Watch, decision: Decision): boolean {
-    if (decision.outcome === 'accepted') {
-      watch.isAccepted = true
-      onAccepted(watch)
-    }
+    if (decision.outcome === 'accepted') watch.acceptedPolicy = currentPolicy()
     const end = endOf(watch, decision, isUnknownTooLong)
     if (end === null) return false
     onEnd(watch)
@@ -109,19 +121,22 @@ export function createWatchReview(
     return true
   }
 
-  function isUnknownTooLong({ isAccepted, startedAtMs, maxUnknownMs }: Watch): boolean {
+  function isUnknownTooLong({ acceptedPolicy, undecidedSinceMs, maxUnknownMs }: Watch): boolean {
     if (!canEndUnknown) return false
-    const unknownMs = isAccepted ? feedState.staleMs() : performance.now() - startedAtMs
+    const unknownMs =
+      acceptedPolicy === null ? performance.now() - undecidedSinceMs : staleSpan.lengthMs()
     return unknownMs >= maxUnknownMs
   }
 
   return {
     run,
-    isUnknownTooLong,
-    updateFeed: feedState.update,
-    endStale({ onRevoked }) {
+    isDue: (watch) => watch.acceptedPolicy !== currentPolicy() || isUnknownTooLong(watch),
+    updateFeed: staleSpan.update,
+    endStale(watch) {
+      if (!isWatched(watch)) return
+      onEnd(watch)
       const end: WatchEnd = { outcome: 'unknown', reason: 'stale' }
-      if (canEndUnknown) callSafely(() => onRevoked(end), settings.onError)
+      if (canEndUnknown) callSafely(() => watch.onRevoked(end), settings.onError)
     },
   }
 }
@@ -137,18 +152,13 @@ function endOf(
   return outcome === 'unknown' && isUnknownTooLong(watch) ? { outcome, reason } : null
 }
 
-/** Tracks for how long the data of the feed has been stale, and its policy. */
-function createFeedState({ feed, isFeedStale }: WatchContext) {
-  let staleSinceMs: number | null = null
-  let policy: Policy | undefined
+/** Tracks for how long the data of the feed has been stale. */
+function createStaleSpan({ feed, isFeedStale }: WatchContext) {
+  let sinceMs: number | null = null
   return {
-    update(): { isPolicyNew: boolean } {
-      const freshness = feed.freshness()
-      staleSinceMs = isFeedStale(freshness) ? (staleSinceMs ?? performance.now()) : null
-      const previous = policy
-      policy = freshness?.policy ?? previous
-      return { isPolicyNew: policy !== previous && previous !== undefined }
+    update(): void {
+      sinceMs = isFeedStale(feed.freshness()) ? (sinceMs ?? performance.now()) : null
     },
-    staleMs: (): number => (staleSinceMs === null ? 0 : performance.now() - staleSinceMs),
+    lengthMs: (): number => (sinceMs === null ? 0 : performance.now() - sinceMs),
   }
 }

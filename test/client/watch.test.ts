@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import { getEventListeners } from 'node:events'
 import { afterEach, expect, test, vi } from 'vitest'
 import { createClaimReport } from '../../src/client/claim-report.js'
 import type { Decision } from '../../src/client/decision.js'
@@ -208,6 +209,48 @@ test('a new policy ends the connections that only this policy revokes', async ()
   await expect.poll(() => laptop.ends).toEqual([{ outcome: 'revoked', reason: 'user_logout' }])
 })
 
+test('a new policy in the first interval of the first watch ends the connections that only this policy revokes', async () => {
+  const { state, receive, watch } = open({}, { reviewIntervalMs: 100 })
+  receive({ kind: 'user', userId: 'auth0|1', at: LATER, allSessionsAt: null })
+  const laptop = watch(claimsOf('auth0|1', { sid: 'laptop' }))
+  await new Promise(setImmediate)
+  expect(laptop.ends).toEqual([])
+  state.policy = 'user'
+  await expect.poll(() => laptop.ends).toEqual([{ outcome: 'revoked', reason: 'user_logout' }])
+})
+
+test('after a new policy, a token for which the cache is not sufficient is checked by a request again', async () => {
+  const { state, freshness, watch } = open()
+  state.completeSince = LATER
+  const user = { at: LATER, allSessionsAt: null }
+  // As from the cache of responses, the response contains the policy of the time of the first request.
+  const found = { knownLogouts: { user, session: null, floorAt: null }, freshness: freshness() }
+  const fetchLogouts = vi.spyOn(state, 'fetchLogouts').mockResolvedValue(found)
+  const { ends } = watch(claimsOf('auth0|1', { sid: 'laptop' }))
+  await settled()
+  expect(ends).toEqual([])
+  expect(fetchLogouts).toHaveBeenCalledTimes(1)
+  state.policy = 'user'
+  await expect.poll(() => ends).toEqual([{ outcome: 'revoked', reason: 'user_logout' }])
+})
+
+test('after a new policy, a connection ends if no request succeeds for `maxUnknownMs`', async () => {
+  const { state, freshness, watch } = open()
+  state.completeSince = LATER
+  const found = {
+    knownLogouts: { user: null, session: null, floorAt: null },
+    freshness: freshness(),
+  }
+  vi.spyOn(state, 'fetchLogouts')
+    .mockResolvedValueOnce(found)
+    .mockRejectedValue(new Error('unavailable'))
+  const { ends } = watch(claimsOf('auth0|1'), { maxUnknownMs: 50 })
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  expect(ends).toEqual([])
+  state.policy = 'user'
+  await expect.poll(() => ends).toEqual([{ outcome: 'unknown', reason: 'lookup_needed' }])
+})
+
 test('the connection of a token that expires is ended', async () => {
   const { watch } = open()
   const { ends } = watch(claimsOf('auth0|1', { exp: Date.now() / 1000 + 0.05 }))
@@ -316,6 +359,27 @@ test.each<[string, unknown, unknown]>([
     expect.objectContaining({ name: 'TypeError', message: expect.stringContaining(name) }),
   )
 })
+
+test('after the client was closed, a watch that is stopped at once ends no connection', async () => {
+  const { watch } = open()
+  watcher.close()
+  const { ends, stop } = watch(claimsOf('auth0|1'))
+  stop()
+  await settled()
+  expect(ends).toEqual([])
+})
+
+test.each(['deny' as const, 'allow' as const])(
+  'after the client was closed, with `%s`, a new watch leaves no listener on its signal',
+  async (onUnknown) => {
+    const { watch } = open({ onUnknown })
+    watcher.close()
+    const { signal } = new AbortController()
+    watch(claimsOf('auth0|1'), { signal })
+    await settled()
+    expect(getEventListeners(signal, 'abort')).toEqual([])
+  },
+)
 
 test.each([
   ['deny' as const, [{ outcome: 'unknown', reason: 'stale' }]],
