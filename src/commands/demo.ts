@@ -33,8 +33,8 @@ last-logout is running with a simulated tenant. Open this page:
 
   1. Log in as one of two users. No password is needed.
   2. Call two APIs with the token. Only one of them uses last-logout.
-  3. Log out. The page keeps the token.
-  4. Wait. The page calls both APIs once a second, until one refuses the token after some seconds.
+  3. Log out at Auth0, or through last-logout. The page keeps the token.
+  4. Wait. The page calls both APIs once a second, until one refuses the token. Its WebSocket and its event stream end too.
   5. Log in again. The API accepts the new token.
 
   tenant    ${tenantUrl}: a user logs in or out every second

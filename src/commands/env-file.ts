@@ -9,7 +9,7 @@ const IGNORE_LINE = "printf '.env\\ndata/\\n' >> .gitignore"
 
 /** Creates the value of `API_KEYS`: one key for each caller that the documents name. */
 export function createApiKeys(): string {
-  const callers = ['action read', 'orders-api feed+read', 'cli check+read']
+  const callers = ['action read', 'orders-api feed+read', 'cli check+read', 'operator read+metrics']
   return callers.map((caller) => caller.replace(' ', `:${createApiKey()}:`)).join(',')
 }
 

@@ -9,6 +9,7 @@ import express, {
 import { auth } from 'express-oauth2-jwt-bearer'
 import { lastLogout } from '../client/express.js'
 import type { LastLogoutClient } from '../client/index.js'
+import { streamOrders } from './live-connections.js'
 import { AUDIENCE } from './provider.js'
 
 /** The directories of the page, and of what it shares with the console. It needs no build step: its sources are served. */
@@ -44,13 +45,18 @@ export function createOrderDesk(options: OrderDeskOptions): Express {
   const app = express()
   app.disable('x-powered-by')
   app.use(setSecurityHeaders(issuer))
-  const links = { docsUrl: `${serviceUrl}/docs`, consoleUrl: `${serviceUrl}/console` }
+  const links = {
+    logoutUrl: `${serviceUrl}/logout`,
+    docsUrl: `${serviceUrl}/docs`,
+    consoleUrl: `${serviceUrl}/console`,
+  }
   app.get(
     '/settings.json',
     (_req, res) => void res.json({ issuer, clientId, enterprise, ...links }),
   )
   app.get('/api/orders', verified, lastLogout(client), listOrders)
   app.get('/api-without/orders', verified, listOrders)
+  app.get('/live/events', verified, streamOrders(client))
   app.get('/known', verified, showUserState(options))
   app.get('/feed', feed(options))
   app.use(express.static(PAGE), express.static(SHARED))

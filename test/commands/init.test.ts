@@ -9,6 +9,7 @@ import { readWriteRequests } from '../_support/actions.js'
 import { finishCommand } from '../_support/cli.js'
 import { finishCommandLine, startCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { readExample } from '../_support/documents.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
 const SECRET = 'a-secret-of-the-worker'
@@ -60,11 +61,14 @@ describe('init', () => {
     expect((await stat(envFile())).mode & 0o777).toBe(0o600)
     const text = await readFile(envFile(), 'utf8')
     expect(text).toMatch(
-      /^AUTH0_DOMAIN=.*\nAUTH0_CLIENT_ID=C\nAUTH0_CLIENT_SECRET=.*\nAPI_KEYS=action:\w{48}:read,orders-api:\w{48}:feed\+read,cli:\w{48}:check\+read\n$/,
+      /^AUTH0_DOMAIN=.*\nAUTH0_CLIENT_ID=C\nAUTH0_CLIENT_SECRET=.*\nAPI_KEYS=action:\w{48}:read,orders-api:\w{48}:feed\+read,cli:\w{48}:check\+read,operator:\w{48}:read\+metrics\n$/,
     )
     for (const secret of [SECRET, ...(text.match(/\w{48}/g) ?? [])]) {
       expect(printed).not.toContain(secret)
     }
+    const printKey = await readExample('docs/console.md', 'The key', 'sh')
+    const operatorKey = execFileSync('sh', ['-c', printKey], { cwd, encoding: 'utf8' }).trim()
+    expect(text).toContain(`,operator:${operatorKey}:read+metrics\n`)
     expect(readWriteRequests(t.simulator)).toEqual([])
   })
 

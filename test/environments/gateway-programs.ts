@@ -11,7 +11,7 @@ export interface GatewaySettings {
   certificateFile: string
 }
 
-const APACHE_MODULES = ['authn_core', 'authz_user', 'headers', 'auth_openidc']
+const APACHE_MODULES = ['authn_core', 'authz_user', 'headers', 'macro', 'auth_openidc']
 
 /** Returns a gateway of Debian with its configuration of deploy/gateways. `target` of the program is last-logout. */
 export async function createGateway(

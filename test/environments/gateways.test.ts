@@ -53,6 +53,16 @@ const SPOOFED = {
   'x-last-logout-success-status': '200',
 }
 
+/** Names that some servers read as that of a header of {@link SPOOFED}. */
+const ALIASES = [
+  'x_last_logout_user',
+  'x-last_logout-client',
+  'x-last-logout_scope',
+  'x_last-logout_user',
+]
+/** Such names with other characters. Apache forwards these headers. */
+const OTHER_ALIASES = ['x.last.logout.user', 'x-last-logout!user', 'x~last-logout-user']
+
 /** A request as the API behind the gateway receives it. */
 interface ReceivedRequest {
   method: string
@@ -136,6 +146,16 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
     expect(decodeURIComponent(headers['x-last-logout-scope'] ?? '')).toBe('read:orders')
     expect(Object.values(headers).join()).not.toMatch(/admin|spoofed/)
     expect(Object.values(headers).join()).not.toContain(key)
+  })
+
+  const aliases = [...ALIASES, ...(expected.name === 'Apache' ? [] : OTHER_ALIASES)]
+  test.each(aliases)('the API does not receive the header %s of a user', async (name) => {
+    const url = new URL('orders', gateway.url)
+    const preflight = { origin: 'https://app.example', 'access-control-request-method': 'POST' }
+    await request(url, 'GET', { authorization, [name]: 'auth0%7Cadmin' })
+    await request(url, 'OPTIONS', { ...preflight, [name]: 'auth0%7Cadmin' })
+    for (const { headers } of received) expect(Object.values(headers).join()).not.toMatch(/admin/)
+    expect(received).toHaveLength(2)
   })
 
   test('no header of a user remains if a token has no such claim', async () => {

@@ -1,6 +1,7 @@
-import { durationText, element, formatTime } from './elements.js'
+import { element, formatTime } from './elements.js'
 import { readClaims } from './read-claims.js'
-import { run, tokens, updateRun } from './stored.js'
+import { endOf, recordEnd, run, tokens, updateRun } from './stored.js'
+import { setState, timeAfter } from './uses.js'
 
 /** Two APIs that verify the same token. Only the second one uses last-logout. */
 const PATHS = { without: 'api-without/orders', with: 'api/orders' }
@@ -25,7 +26,8 @@ export async function callBoth() {
   const [withoutResponse, withResponse] = responses
   const isRefused = withResponse.status === 401
   updateRun({ isCalled: true })
-  if (isRefused && run.get().refusedAt === undefined) updateRun({ refusedAt: Date.now() })
+  setState('rest', `${withResponse.status}`)
+  if (isRefused) recordEnd('rest', '401')
   showBoth(responses)
   return { without: withoutResponse, with: withResponse, isRefused }
 }
@@ -38,33 +40,32 @@ async function call(name) {
 }
 
 function showBoth([withoutResponse, withResponse]) {
-  const { loggedOutAt, refusedAt } = run.get()
+  const { loggedOutAt } = run.get()
   const until = formatTime(readClaims(tokens.get().access_token).exp * 1000)
-  const isLate = loggedOutAt !== undefined || refusedAt !== undefined
+  const isLate = loggedOutAt !== undefined || endOf('rest') !== undefined
   show('without', withoutResponse.status, {
     text: withoutResponse.ok
       ? `${isLate ? 'Still accepted' : 'Accepted'}, until ${until}`
       : withoutResponse.text,
     className: isLate ? 'bad' : 'good',
   })
-  show('with', withResponse.status, describeProtected(withResponse, run.get()))
+  show('with', withResponse.status, describeProtected(withResponse, loggedOutAt))
 }
 
 /** Describes the response of the API with last-logout. A refusal after the logout is good, a late acceptance is not. */
-function describeProtected({ ok, status, text }, { loggedOutAt, refusedAt }) {
+function describeProtected({ ok, status, text }, loggedOutAt) {
   if (ok && loggedOutAt === undefined)
     return { text: 'Accepted, until a logout', className: 'good' }
   if (ok) return { text: 'Accepted: the logout is not known yet', className: 'warn' }
   // Not a refusal: the API does not know, for example because the service does not respond.
   if (status !== 401) return { text, className: 'warn' }
-  const after =
-    loggedOutAt === undefined ? '' : ` ${durationText(refusedAt - loggedOutAt)} after the logout`
-  return { text: `Refused${after}`, className: 'good' }
+  return { text: `Refused${timeAfter(' ', endOf('rest').at)}`, className: 'good' }
 }
 
 /** Shows that the APIs have not been called with the current token. */
 export function resetBoth() {
   for (const name of ['without', 'with']) show(name, '–', { text: 'Not called yet', className: '' })
+  setState('rest', 'Not called yet')
 }
 
 function show(name, status, { text, className }) {
