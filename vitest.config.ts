@@ -12,7 +12,7 @@ const UNIT = [
   'test/{architecture,documents,errors,install-scripts,pitfalls,privacy,program-name,release,words,workflows}.test.ts',
   'test/{async,config,console}/**/*.test.ts',
   'test/auth0/{rate/{limit,spare-budget},retry}.test.ts',
-  'test/client/{auth-required,clocks,conformance,delivery-delay,feed-events,feed-progress,hono,koa,lambda}.test.ts',
+  'test/client/{auth-required,clocks,conformance,delivery-delay,feed-connection,feed-events,feed-progress,hono,koa,lambda}.test.ts',
   'test/client/{last-logout-request,lazy-connect,logout-cache,lookup,options,outage-report,refusal,error-handlers,repeat-with-backoff,request-lookup,table,trpc,utf8-decoder,watch}.test.ts',
   'test/commands/{documents,progress-display}.test.ts',
   'test/demo/{live-connections,logins,nginx}.test.ts',
