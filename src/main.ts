@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { addAbortSignal } from 'node:stream'
+import { setFlagsFromString } from 'node:v8'
 import type { CommandContext } from './commands/context.js'
 import type { Prompt } from './commands/prompt.js'
 import { runCommandLine } from './commands/run.js'
@@ -11,6 +12,11 @@ import { type ProgramStart, readProgramName } from './program-name.js'
 
 /** Maximum time that an unfinished request keeps the process alive after the command has ended, in milliseconds. */
 const EXIT_GRACE_MS = 500
+
+// Objects of a request live while PostgreSQL reads. V8 infers from some of them that similar objects live for long, and
+// then creates those in the old generation. There, after their end, they keep all objects that they refer to, so a garbage
+// collection takes several times as long. Whether V8 does so differs from process to process.
+setFlagsFromString('--no-allocation-site-pretenuring')
 
 const stopping = new AbortController()
 

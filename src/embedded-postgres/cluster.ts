@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { type ProgramUser, spawnProgram } from '../child-program.js'
 import * as binaries from './binaries.js'
 import { codeOf, notStartedError, nullIfMissing, unusableError } from './errors.js'
 
@@ -73,7 +74,7 @@ async function removeDrafts(dataDir: string): Promise<void> {
   }
 }
 
-async function assertReachable(dataDir: string, user: binaries.ServerUser): Promise<void> {
+async function assertReachable(dataDir: string, user: ProgramUser): Promise<void> {
   if (await binaries.canEnter(dataDir, user)) return
   // Other users may enter an empty directory, for example one from mkdtemp.
   if ((await fs.readdir(dataDir)).length === 0) await fs.chmod(dataDir, 0o711)
@@ -186,7 +187,7 @@ export async function startLoggedProgram(
   try {
     if ((await log.stat()).size > MAX_LOG_BYTES) await log.truncate()
     const { size: beginOffset } = await log.stat()
-    const program = await binaries.spawnProgram(command, log.fd, user)
+    const program = await spawnProgram(command, log.fd, user)
     const readOutput = async () => (await fs.readFile(path)).subarray(beginOffset).toString()
     return { ...program, readOutput }
   } finally {

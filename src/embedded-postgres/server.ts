@@ -2,8 +2,8 @@ import * as fs from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Client } from 'pg'
+import type { Program } from '../child-program.js'
 import { LastLogoutError } from '../errors.js'
-import type { Program } from './binaries.js'
 import {
   DATABASE_NAME,
   type DataDirectory,
