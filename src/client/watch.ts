@@ -87,6 +87,8 @@ export function createWatcher(context: WatchContext, limits: Partial<WatchLimits
       return watch.stop
     },
     applyChange(change) {
+      // A load delivers millions of changes, most of them before the first watch.
+      if (index.isEmpty()) return
       const watches = concernedBy(change, index)
       // A load can contain many changes that concern all watches. The queue reviews each watch once.
       if (watches === index.all() || watches.size > batchLimits.maxBatchSize) queue.add(watches)

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import { z } from 'zod'
 import { throttle } from '../async/throttle.js'
 import { withTimeout } from '../async/timeout.js'
 import { readToken } from '../rules/token.js'
@@ -81,6 +82,9 @@ const documentation = {
   tags: inGroup('Logout'),
   summary: "Reports a logout, then redirects to the tenant's /oidc/logout with the same parameters",
   security: [],
+  response: {
+    303: z.null().describe("The tenant's /oidc/logout, also if no logout was reported"),
+  },
 }
 
 /**

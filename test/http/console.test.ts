@@ -1,37 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ApiKey } from '../../src/config/api-keys.js'
 import { LastLogoutError } from '../../src/errors.js'
-import type { ConsoleState } from '../../src/http/console.js'
 import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
-
-const NOW = Date.UTC(2026, 10, 28, 12)
-const iso = (at: number) => new Date(at).toISOString()
+import { CONSOLE_STATE, CONSOLE_NOW as NOW } from '../_support/console-state.js'
 
 const operator: ApiKey = { name: 'operator', key: 'o'.repeat(32), roles: ['read', 'metrics'] }
 const scraper: ApiKey = { name: 'scraper', key: 's'.repeat(32), roles: ['metrics'] }
 
-const STATE: ConsoleState = {
-  tenant: 'acme.eu.auth0.com',
-  checkpoint: '900',
-  as_of: iso(NOW),
-  lag_ms: 840,
-  last_poll_at: iso(NOW),
-  reconciled_at: null,
-  sweep_remaining: null,
-  floor_at: null,
-  users: 3,
-  sessions: 4,
-  reconciled: 0,
-  unattributable: { no_user: 2 },
-  gap_list: [],
-  gap_advice: null,
-  history: { since: iso(NOW), at: [NOW, NOW + 1], lag_ms: [840, null] },
-  schedule: {
-    store: 'postgresql',
-    error: null,
-    jobs: [{ name: 'poll', interval_ms: 5_000, next_at: null }],
-  },
-}
+const iso = (at: number) => new Date(at).toISOString()
 
 const logout = { at: NOW, logId: '900', type: 'slo' }
 const snapshot = {
@@ -46,7 +22,7 @@ const page = { changes: [], cursor: 'c', asOf: NOW, now: NOW, more: false }
 
 let app: Awaited<ReturnType<typeof openApi>>
 let url: string
-let readConsoleState = async () => STATE
+let readConsoleState = async () => CONSOLE_STATE
 beforeAll(async () => {
   app = await openApi({
     apiKeys: [...Object.values(keys), operator, scraper],
@@ -135,7 +111,7 @@ describe('the data', () => {
 
   test('contains the state, the version, the policy and the number of subscribers', async () => {
     const expectedData = {
-      ...STATE,
+      ...CONSOLE_STATE,
       version: '0.0.0',
       policy: 'session',
       max_lag_ms: 60_000,
@@ -153,7 +129,7 @@ describe('the data', () => {
   test('is unavailable with 503 while the database is unavailable', async () => {
     readConsoleState = () => Promise.reject(new LastLogoutError('DATABASE_UNAVAILABLE', 'down'))
     expect((await getData(operator)).statusCode).toBe(503)
-    readConsoleState = async () => STATE
+    readConsoleState = async () => CONSOLE_STATE
   })
 })
 
