@@ -1,8 +1,11 @@
 import { sleep } from './sleep.js'
 
-/** Delay after a successful attempt, in milliseconds. It doubles with each failure in a row. */
+/** Delay after a successful attempt, in milliseconds. It doubles with each consecutive failure. */
 const MIN_BACKOFF_MS = 100
+
+/** Maximum delay, in milliseconds. */
 const MAX_BACKOFF_MS = 10_000
+
 /** Maximum of `retryAfterMs`. After a longer time without data, checks would return `unknown`. */
 const MAX_RETRY_AFTER_MS = 30_000
 
@@ -14,11 +17,11 @@ export interface AttemptResult {
 }
 
 /**
- * Repeats an attempt with exponential backoff and jitter, until stopped.
+ * Repeats an attempt with exponential backoff and jitter.
  *
- * @param attempt Never rejects. A failure doubles the delay before the next attempt, a success resets the delay. The delay
+ * @param attempt Never rejects. A failure doubles the delay before the next attempt. A success resets the delay. The delay
  *   is not shorter than `retryAfterMs`.
- * @returns A function that stops the repetition and resolves when the current attempt has ended.
+ * @returns A function that stops the repetition. It resolves when the current attempt has ended.
  */
 export function repeatWithBackoff(attempt: () => Promise<AttemptResult>): () => Promise<void> {
   const controller = new AbortController()
@@ -39,9 +42,9 @@ async function repeat(attempt: () => Promise<AttemptResult>, signal: AbortSignal
 }
 
 /**
- * Returns a random delay: between half the backoff and all of it, or up to half longer than `retryAfterMs` if this is
- * more. When the service restarts, it disconnects all clients at the same time. The random delays keep them from
- * reconnecting at the same time.
+ * Returns a random delay: from half of the backoff to the whole backoff, or up to half longer than `retryAfterMs` if this
+ * is more. A restart of the service disconnects all clients at the same time. Random delays prevent them from reconnecting
+ * at the same time.
  */
 export function delayMs(failures: number, retryAfterMs = 0): number {
   const backoffMs = Math.min(MIN_BACKOFF_MS * 2 ** failures, MAX_BACKOFF_MS)

@@ -15,8 +15,8 @@ export const MIN_RETENTION_MS = DAY_MS
 const MAX_NEW_TENANT_AGE_MS = MIN_RETENTION_MS / 2
 
 /**
- * Maximum time without reading that needs no check for a gap, in milliseconds. In a shorter time, Auth0 deletes no unread
- * entry.
+ * Maximum time without reading that needs no check for a gap, in milliseconds. In a shorter time, Auth0 deletes no
+ * unread entry.
  */
 export const GAP_CHECK_THRESHOLD_MS = 60_000
 
@@ -52,8 +52,8 @@ export interface RetainedLog {
  * Returns the span whose entries Auth0 deleted before they were read; `null`: there is no such span.
  *
  * The gap begins at the instant up to which the log has been read. In a quiet tenant, this instant is later than the
- * entry of the checkpoint: the deletion of an old last entry causes no gap. A sweep is the search of older logouts after
- * the first start. A gap during a sweep also contains the rest of the sweep.
+ * entry of the checkpoint: the deletion of an old last entry causes no gap. A sweep is the search of older logouts
+ * after the first start. A gap during a sweep also contains the rest of the sweep.
  */
 export function findGap(progress: Progress, retained: RetainedLog): Gap | null {
   const { sweep } = progress

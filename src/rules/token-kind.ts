@@ -6,8 +6,8 @@ const ACCESS_TOKEN_CLAIMS = ['scope', 'permissions', 'client_id', 'gty']
 
 /**
  * Whether a token is an access token. If the header `typ` is `at+jwt` (RFC 9068 §2.1), the token is one. Under Auth0's
- * default profile, `typ` is `JWT` for access tokens and ID tokens. Then `azp` or `client_id` names the client. The client
- * is the audience of an ID token, but never of an access token.
+ * default profile, `typ` is `JWT` for access tokens and ID tokens. Then `azp` or `client_id` names the client. The
+ * client is the audience of an ID token, but never of an access token.
  *
  * @see https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles
  */
