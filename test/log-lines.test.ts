@@ -21,13 +21,13 @@ const SECRETS = [PERSON, KEY, WRONG_KEY, TOKEN]
 const FORM = 'application/x-www-form-urlencoded'
 
 let database: TestDatabase
-let t: TestTenant
+let auth0: TestTenant
 beforeAll(async () => {
   database = await createTestDatabase()
-  t = await openTenant()
+  auth0 = await openTenant()
 })
 afterAll(async () => {
-  await t.close()
+  await auth0.close()
   await database.drop()
 })
 
@@ -40,11 +40,11 @@ test('at level info, no log line contains a user id, a session id, a key, a toke
     },
   })
   const proxy = await openProxy(database.url)
-  const { clientId, clientSecret } = t.simulator.credentials
+  const { clientId, clientSecret } = auth0.simulator.credentials
   const config = loadConfig(
     {
       AUTH0_DOMAIN: DOMAIN,
-      AUTH0_BASE_URL: t.simulator.url,
+      AUTH0_BASE_URL: auth0.simulator.url,
       AUTH0_CLIENT_ID: clientId,
       AUTH0_CLIENT_SECRET: clientSecret,
       DATABASE_URL: proxy.url,
@@ -65,8 +65,12 @@ test('at level info, no log line contains a user id, a session id, a key, a toke
   writeLogouts()
   await expect.poll(() => lines.join(), { timeout: 20_000 }).toContain('log read')
   await requestEverything(url)
-  t.simulator.faults.push({ path: '/api/v2/logs', times: 3, respond: faults.respondWith(401, {}) })
-  t.simulator.faults.push({ path: '/api/v2/logs', times: 3, respond: faults.cutOffJson() })
+  auth0.simulator.faults.push({
+    path: '/api/v2/logs',
+    times: 3,
+    respond: faults.respondWith(401, {}),
+  })
+  auth0.simulator.faults.push({ path: '/api/v2/logs', times: 3, respond: faults.cutOffJson() })
   await expect.poll(() => lines.join(), { timeout: 20_000 }).toMatch(/AUTH0_/)
 
   // Causes log lines about an outage of the database.
@@ -91,9 +95,9 @@ test('at level info, no log line contains a user id, a session id, a key, a toke
 
 function writeLogouts(): void {
   const userId = `auth0|${PERSON}`
-  t.tenant.write(buildEntry('slo', { userId, sessionId: `${PERSON}-session` }))
-  t.tenant.write(buildEntry('slo', { userId, userName: PERSON }, { details: PERSON }))
-  t.tenant.write(buildEntry('slo', {}, { user_id: null, user_name: PERSON, details: null }))
+  auth0.tenant.write(buildEntry('slo', { userId, sessionId: `${PERSON}-session` }))
+  auth0.tenant.write(buildEntry('slo', { userId, userName: PERSON }, { details: PERSON }))
+  auth0.tenant.write(buildEntry('slo', {}, { user_id: null, user_name: PERSON, details: null }))
 }
 
 /** Sends valid and invalid requests to every route. */

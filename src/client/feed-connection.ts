@@ -1,8 +1,12 @@
 import { invalidResponse, LastLogoutClientError } from './errors.js'
 import { createEventReader, type ServerSentEvent } from './event-stream.js'
+import { nextTurn } from './next-turn.js'
 import { type RequestOptions, readText, reasonOf, request } from './request.js'
 
 const EVENT_STREAM = 'text/event-stream'
+
+/** After this time of parsing and applying events, other work of the event loop can run, in milliseconds. */
+const MAX_WORK_MS = 8
 
 /** Abort reason of a connection that ends without an error: for a reload, or because the client is closed. */
 export const ENDED_ON_PURPOSE = Symbol('ended on purpose')
@@ -42,10 +46,18 @@ export async function readFeed(
   try {
     const response = await request(service, `v1/changes?${query}`, { accept: EVENT_STREAM, signal })
     assertEventStream(response, service)
+    let workMs = 0
     const read = createEventReader((event) => void (signal.aborted || onEvent(event)))
     for await (const text of readText(response, signal)) {
       restartSilenceTimer()
+      const startedAt = performance.now()
       read(text)
+      workMs += performance.now() - startedAt
+      // Node.js reads up to 2 MiB of a socket in one turn of the event loop. That is 15 ms of work during a load.
+      if (workMs >= MAX_WORK_MS) {
+        await nextTurn()
+        workMs = 0
+      }
     }
   } catch (error) {
     const cause = signal.aborted ? signal.reason : error

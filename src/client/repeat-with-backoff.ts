@@ -1,15 +1,17 @@
 import { sleep } from './sleep.js'
 
-/** Delay after a successful attempt, in milliseconds. It doubles with each failure in a row. */
+/** Delay after a successful attempt, in milliseconds. It doubles with each consecutive failure. */
 const MIN_BACKOFF_MS = 100
+
+/** Maximum delay, in milliseconds. */
 const MAX_BACKOFF_MS = 10_000
 
 /**
- * Repeats an attempt with exponential backoff and jitter, until stopped.
+ * Repeats an attempt with exponential backoff and jitter.
  *
- * @param attempt Resolves to `true` if it was successful, else to `false`. A failure doubles the delay before the next
- *   attempt, a success resets the delay.
- * @returns A function that stops the repetition and resolves when the current attempt has ended.
+ * @param attempt Resolves to whether it was successful. A failure doubles the delay before the next attempt. A success
+ *   resets the delay.
+ * @returns A function that stops the repetition. It resolves when the current attempt has ended.
  */
 export function repeatWithBackoff(attempt: () => Promise<boolean>): () => Promise<void> {
   const controller = new AbortController()
@@ -29,8 +31,8 @@ async function repeat(attempt: () => Promise<boolean>, signal: AbortSignal): Pro
 }
 
 /**
- * Returns a random delay between half the backoff and all of it. When the service restarts, it disconnects all clients
- * at the same time. The random delays keep them from reconnecting at the same time.
+ * Returns a random delay from half of the backoff to the whole backoff. A restart of the service disconnects all clients
+ * at the same time. Random delays prevent them from reconnecting at the same time.
  */
 function backoffMs(failures: number): number {
   return Math.min(MIN_BACKOFF_MS * 2 ** failures, MAX_BACKOFF_MS) * (0.5 + Math.random() / 2)

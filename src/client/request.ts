@@ -1,9 +1,9 @@
 import { invalidResponse, LastLogoutClientError } from './errors.js'
 import { createUtf8Decoder } from './utf8-decoder.js'
 
-/** The service that requests are sent to. */
+/** The URL of the service, and the key for its requests. */
 export interface RequestOptions {
-  /** Ends in a slash. */
+  /** The URL, with a final slash. */
   url: string
   apiKey: string
 }
@@ -12,7 +12,7 @@ export interface RequestOptions {
  * Sends a request to the service.
  *
  * @param statuses The accepted statuses. Default: 200.
- * @throws `LastLogoutClientError` for any other status, and if the service is unreachable.
+ * @throws `LastLogoutClientError` for any other status, or if the service is unreachable.
  */
 export async function request(
   { url, apiKey }: RequestOptions,
@@ -27,10 +27,10 @@ export async function request(
     headers: {
       authorization: `Bearer ${apiKey}`,
       accept,
-      // A proxy that compresses the response can buffer events.
+      // A proxy that compresses a response can also buffer its events.
       'accept-encoding': 'identity',
     },
-    // The target of a redirect must not receive the key. Some runtimes do not support the value 'error'.
+    // The target of a redirect must not receive the key. Some runtimes do not support the alternative, 'error'.
     redirect: 'manual',
     signal,
   }).catch((error) => {
@@ -43,8 +43,8 @@ export async function request(
 }
 
 /**
- * Reads the body of a response in pieces, as they arrive. The signal of `fetch` alone is not sufficient: Node 20 can
- * lose it in a garbage collection, and reading would never end.
+ * Reads the body of a response in pieces. An abort of `signal` ends the reading, even though `fetch` has the same
+ * signal: in Node.js 20, `fetch` can lose its signal in a garbage collection.
  */
 export async function* readText(response: Response, signal: AbortSignal): AsyncGenerator<string> {
   const reader = response.body?.getReader()
@@ -87,7 +87,10 @@ export function statusError(status: number, url: string): LastLogoutClientError 
   )
 }
 
-/** Returns the code of the cause of an error, else the name of the error. The message of `fetch` can quote the key. */
+/**
+ * Returns the code of the cause of an error, else the name of the error. Does not return the message, because a message
+ * of `fetch` can quote the key.
+ */
 export function reasonOf(error: unknown): string {
   const { cause, name } = Object(error)
   return String(Object(cause).code ?? name)

@@ -4,10 +4,10 @@ import type { Fingerprint } from './fingerprint.js'
  * The segment of a row is chosen by this number of bits of its fingerprint. Each segment grows on its own, so that a table
  * of millions of rows never copies all of them at once, which would hold the event loop.
  */
-const SEGMENT_BITS = 5
+const SEGMENT_BITS = 6
 const SEGMENTS = 2 ** SEGMENT_BITS
 /** Capacity of an empty segment. All capacities are powers of two. */
-const INITIAL_CAPACITY = 32
+const INITIAL_CAPACITY = 16
 /** A segment is rebuilt above this share of used slots. */
 const MAX_LOAD_FACTOR = 0.6
 /** A rebuilt segment gets twice the capacity if the remaining rows need more than this share of its slots. */
@@ -58,6 +58,7 @@ interface Segment {
 
 /** Half a cache line: a read of the fingerprint also loads the numbers into the processor's cache. */
 const SLOT_BYTES = 32
+const SLOT_WORDS = SLOT_BYTES / Uint32Array.BYTES_PER_ELEMENT
 
 /**
  * Creates an empty table. It holds 64-bit fingerprints instead of ids. A row takes 55 to 130 bytes, outside the
@@ -82,11 +83,7 @@ export function createTable(): Table {
     const isFull = remaining > MAX_REMAINING_FACTOR * old.capacity
     const segment = createSegment(isFull ? 2 * old.capacity : old.capacity)
     for (let slot = 0; slot < old.capacity; slot++) {
-      if (!hasRow(old, slot, minLoad)) continue
-      const [low, high] = [old.fingerprints[8 * slot] ?? 0, old.fingerprints[8 * slot + 1] ?? 0]
-      const [first, second] = [old.numbers[4 * slot + 1] ?? 0, old.numbers[4 * slot + 2] ?? 0]
-      const to = slotOf(segment, low, high)
-      put(segment, to, [low, high, first, second, old.numbers[4 * slot + 3] ?? 0])
+      if (hasRow(old, slot, minLoad)) copyRow(old, slot, segment)
     }
     segments[index] = segment
     return segment
@@ -175,6 +172,17 @@ function raise(numbers: Float64Array, i: number, value: number): boolean {
   if ((numbers[i] as number) >= value) return false
   numbers[i] = value
   return true
+}
+
+/** Copies a row into a segment that does not have it. */
+function copyRow(from: Segment, slot: number, to: Segment): void {
+  const { fingerprints } = from
+  const toSlot = slotOf(to, fingerprints[8 * slot] as number, fingerprints[8 * slot + 1] as number)
+  to.used++
+  to.tags[toSlot] = from.tags[slot] as number
+  for (let word = 0; word < SLOT_WORDS; word++) {
+    to.fingerprints[8 * toSlot + word] = fingerprints[8 * slot + word] as number
+  }
 }
 
 /** Writes a row into a free slot, or over a dropped row of the same id. */

@@ -41,16 +41,14 @@ export interface Watcher {
  *
  * A change of a user or of a session concerns only the tokens of that user or session, which an index finds. The floor, a
  * change of a forgotten person (whose row contains hashes instead of ids) and a new policy can concern every token: all
- * tokens are then reviewed in batches. An interval reviews expired tokens, tokens that are not accepted yet, and the
- * tokens whose revocation status has been unknown for too long.
+ * tokens are then reviewed in batches. An interval reviews expired tokens, tokens that are not accepted yet under the
+ * current policy, and the tokens whose revocation status has been unknown for too long.
  */
 export function createWatcher(context: WatchContext, limits: Partial<WatchLimits> = {}): Watcher {
   const { reviewIntervalMs, retryIntervalMs, ...batchLimits } = { ...WATCH_LIMITS, ...limits }
   const index = createWatchIndex<Watch>()
-  const undecided = new Set<Watch>()
   const review = createWatchReview(context, retryIntervalMs, {
     isWatched: index.has,
-    onAccepted: (watch) => undecided.delete(watch),
     onEnd: (watch) => watch.stop(),
   })
   const queue = createReviewQueue(review.run, batchLimits)
@@ -58,23 +56,23 @@ export function createWatcher(context: WatchContext, limits: Partial<WatchLimits
   let isClosed = false
 
   function reviewDue(): void {
-    if (review.updateFeed().isPolicyNew) queue.add(index.all())
+    review.updateFeed()
     queue.add(index.expiredBy(Date.now()))
-    queue.add(undecided)
-    queue.add([...index.all()].filter(review.isUnknownTooLong))
+    queue.add([...index.all()].filter(review.isDue))
   }
 
   function add(watch: Watch): void {
     index.add(watch)
-    undecided.add(watch)
-    timer ??= startInterval(reviewDue, reviewIntervalMs)
     // Not at once: the caller has not received the function that ends the watch yet.
-    queueMicrotask(() => review.run(watch))
+    // A closed client receives no logouts. An error would end the process of an app that is shutting down.
+    queueMicrotask(() => (isClosed ? review.endStale(watch) : review.run(watch)))
+    if (isClosed || timer !== undefined) return
+    review.updateFeed()
+    timer = startInterval(reviewDue, reviewIntervalMs)
   }
 
   function remove(watch: Watch): void {
     index.delete(watch)
-    undecided.delete(watch)
     if (!index.isEmpty()) return
     clearInterval(timer)
     timer = undefined
@@ -85,13 +83,12 @@ export function createWatcher(context: WatchContext, limits: Partial<WatchLimits
       assertWatchable(claims, options)
       context.feed.start()
       const watch = createWatch(context, claims, options, remove)
-      if (options.signal?.aborted === true) return watch.stop
-      // A closed client receives no logouts. An error would end the process of an app that is shutting down.
-      if (isClosed) queueMicrotask(() => review.endStale(watch))
-      else add(watch)
+      if (options.signal?.aborted !== true) add(watch)
       return watch.stop
     },
     applyChange(change) {
+      // A load delivers millions of changes, most of them before the first watch.
+      if (index.isEmpty()) return
       const watches = concernedBy(change, index)
       // A load can contain many changes that concern all watches. The queue reviews each watch once.
       if (watches === index.all() || watches.size > batchLimits.maxBatchSize) queue.add(watches)
@@ -139,8 +136,8 @@ function createWatch(
     expiresAt: readNumericDate((claims as { exp?: unknown }).exp),
     maxUnknownMs,
     onRevoked,
-    startedAtMs: performance.now(),
-    isAccepted: false,
+    acceptedPolicy: null,
+    undecidedSinceMs: performance.now(),
     nextRequestAtMs: 0,
     stop() {
       signal?.removeEventListener('abort', watch.stop)

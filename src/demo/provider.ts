@@ -55,7 +55,7 @@ export function createProvider(options: ProviderOptions): Provider {
           : { client_secret: clientSecret }),
         grant_types: ['authorization_code', 'refresh_token'],
         redirect_uris: [`${appUrl}/`],
-        post_logout_redirect_uris: [`${appUrl}/`],
+        post_logout_redirect_uris: [`${appUrl}/`, `${appUrl}/logged-out.html`],
       },
     ],
   })

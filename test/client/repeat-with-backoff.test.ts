@@ -3,7 +3,7 @@ import { repeatWithBackoff } from '../../src/client/repeat-with-backoff.js'
 import { sleep } from '../../src/client/sleep.js'
 
 describe('a repeated attempt', () => {
-  test('an attempt is delayed longer after each failure, and at most 100 ms after a success', async () => {
+  test('the delay doubles after each failure, and is at most 100 ms after a success', async () => {
     const outcomes = [false, false, true]
     const endedAt: number[] = []
     const startedAt: number[] = []
@@ -16,7 +16,7 @@ describe('a repeated attempt', () => {
     await expect.poll(() => startedAt.length).toBe(4)
     await stop()
     const delaysMs = endedAt.slice(0, 3).map((at, i) => (startedAt[i + 1] ?? 0) - at)
-    // The minimum is half of the backoff: 100 ms doubled once, doubled twice, and not doubled. Timers can be 1 ms early.
+    // The backoffs are 200 ms, 400 ms and 100 ms. A delay is at least half of the backoff. Timers can be 1 ms early.
     expect(delaysMs[0]).toBeGreaterThan(98)
     expect(delaysMs[1]).toBeGreaterThan(198)
     expect(delaysMs[2]).toBeGreaterThan(48)
@@ -50,9 +50,9 @@ describe('a repeated attempt', () => {
 describe('sleep', () => {
   test('sleep resolves at once when its signal aborts', async () => {
     const controller = new AbortController()
-    const slept = sleep(60_000, controller.signal)
+    const sleeping = sleep(60_000, controller.signal)
     controller.abort()
-    await slept
+    await sleeping
   })
 
   test('sleep resolves at once if its signal has already aborted', async () => {

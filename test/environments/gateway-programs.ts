@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { configureNginx } from '../../src/demo/nginx-configuration.js'
 import { apacheConfig, findProxy, type ProxyProgram } from './proxy-programs.js'
 
 /** What a gateway connects, and its key. */
@@ -24,18 +25,11 @@ export async function createGateway(
   }
   switch (name) {
     case 'nginx': {
-      const text = await read('nginx.conf')
+      const shipped = await readFile('deploy/gateways/nginx.conf', 'utf8')
       return {
         ...findProxy('nginx'),
-        config: ({ dir, port, target }) => `
-          daemon off;
-          pid ${dir}/pid;
-          events {}
-          http {
-            access_log off;
-            ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((of) => `${of}_temp_path ${dir}/${of};`).join('\n')}
-            ${text.replaceAll('127.0.0.1:8080', target).replace('listen 8000', `listen 127.0.0.1:${port}`)}
-          }`,
+        config: ({ dir: directory, port, target }) =>
+          configureNginx(shipped, { directory, port, target, upstream, key }),
       }
     }
     case 'Apache': {

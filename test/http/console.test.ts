@@ -10,7 +10,7 @@ const scraper: ApiKey = { name: 'scraper', key: 's'.repeat(32), roles: ['metrics
 const iso = (at: number) => new Date(at).toISOString()
 
 const logout = { at: NOW, logId: '900', type: 'slo' }
-const known = {
+const snapshot = {
   user: { ...logout, allSessionsAt: null },
   session: { ...logout, ended: true },
   floorAt: null,
@@ -26,7 +26,7 @@ let readConsoleState = async () => CONSOLE_STATE
 beforeAll(async () => {
   app = await openApi({
     apiKeys: [...Object.values(keys), operator, scraper],
-    readKnownLogouts: async () => known,
+    readKnownLogouts: async () => snapshot,
     readProgress: async () => {
       throw new Error('not called')
     },
@@ -50,7 +50,7 @@ const explain = (claims: object, key: ApiKey = operator) =>
   })
 
 describe('the page', () => {
-  test('is open, and forbids inline scripts and styles, and anything from another host', async () => {
+  test('requires no key, and forbids inline scripts and content of other hosts', async () => {
     const response = await app.inject('/console')
     expect(response.statusCode).toBe(200)
     expect(response.headers['content-type']).toBe('text/html; charset=utf-8')
@@ -63,40 +63,42 @@ describe('the page', () => {
     )
   })
 
-  test('contains only files that exist, with their types', async () => {
+  test('links only to files that exist and have the correct type', async () => {
     const { body } = await app.inject('/console')
     const links = [...body.matchAll(/(?:href|src)="([^"]+)"/g)].map(([, link = '']) => link)
     expect(links.length).toBeGreaterThan(3)
-    const found = new Set(links.map((link) => `/${link}`))
-    for (const path of found) {
+    // The loop also visits the paths that it adds.
+    const paths = new Set(links.map((link) => `/${link}`))
+    for (const path of paths) {
       const response = await app.inject(path)
       expect({ path, status: response.statusCode }).toEqual({ path, status: 200 })
       if (!path.endsWith('.js')) continue
       expect(response.headers['content-type']).toBe('text/javascript; charset=utf-8')
       for (const [, name] of response.body.matchAll(/^import .*'\.\/(.+)'$/gm)) {
-        found.add(`/console/${name}`)
+        paths.add(`/console/${name}`)
       }
     }
-    expect([...found]).toContain('/console/uplot.js')
+    expect([...paths]).toContain('/console/uplot.js')
   })
 
-  test('is served without its state: no path below it is open but its files', async () => {
+  test('is public with its files, but all other paths below it require a key', async () => {
     expect((await app.inject('/console/')).headers.location).toBe('../console')
     for (const path of ['/console/data', '/console/package.json', '/console/../package.json']) {
       expect((await app.inject(path)).statusCode).toBe(401)
     }
   })
 
-  test('does not exist in an API without the state', async () => {
-    const other = await openApi({
-      readKnownLogouts: async () => known,
+  test('does not exist in an API without `readConsoleState`', async () => {
+    const apiWithoutConsole = await openApi({
+      readKnownLogouts: async () => snapshot,
       readProgress: () => Promise.reject(new Error('not called')),
       readChanges: async () => page,
       storeReported: async () => null,
     })
-    const response = await other.inject({ url: '/console', headers: bearer(keys.reader) })
+    const headers = bearer(keys.reader)
+    const response = await apiWithoutConsole.inject({ url: '/console', headers })
     expect(response.statusCode).toBe(404)
-    await other.close()
+    await apiWithoutConsole.close()
   })
 })
 
@@ -108,14 +110,14 @@ describe('the data', () => {
   })
 
   test('contains the state, the version, the policy and the number of subscribers', async () => {
-    const expected = {
+    const expectedData = {
       ...CONSOLE_STATE,
       version: '0.0.0',
       policy: 'session',
       max_lag_ms: 60_000,
       subscribers: 0,
     }
-    expect((await getData(operator)).json()).toEqual(expected)
+    expect((await getData(operator)).json()).toEqual(expectedData)
 
     const headers = { ...bearer(keys.subscriber), accept: 'text/event-stream' }
     const subscription = await fetch(`${url}/v1/changes`, { headers })
@@ -124,7 +126,7 @@ describe('the data', () => {
     await expect.poll(async () => (await getData(operator)).json().subscribers).toBe(0)
   })
 
-  test('is unavailable while the database is', async () => {
+  test('is unavailable with 503 while the database is unavailable', async () => {
     readConsoleState = () => Promise.reject(new LastLogoutError('DATABASE_UNAVAILABLE', 'down'))
     expect((await getData(operator)).statusCode).toBe(503)
     readConsoleState = async () => CONSOLE_STATE
@@ -132,7 +134,7 @@ describe('the data', () => {
 })
 
 describe('the explanation of a verdict', () => {
-  test('contains the reason, and the facts that it follows from', async () => {
+  test('contains the reason and the facts that led to the verdict', async () => {
     const claims = { sub: 'auth0|1', sid: 'S1', iat: NOW / 1000 - 60, exp: NOW / 1000 + 60 }
     const response = await explain(claims)
     expect(response.json()).toEqual({
@@ -169,7 +171,7 @@ describe('the explanation of a verdict', () => {
   })
 })
 
-test('/openapi.json describes the data of the console in a group, and none of the files', async () => {
+test('/openapi.json describes the data of the console, but not its files, and every route has a group', async () => {
   const response = await app.inject({ url: '/openapi.json', headers: bearer(keys.reader) })
   const { paths, tags } = response.json()
   expect(Object.keys(paths).filter((path) => path.startsWith('/console'))).toEqual([
@@ -177,10 +179,12 @@ test('/openapi.json describes the data of the console in a group, and none of th
     '/console/data/explain',
   ])
   const groups = tags.map(({ name }: { name: string }) => name)
-  const used = Object.values<Record<string, { tags?: string[] }>>(paths)
+  const tagsOfRoutes = Object.values<Record<string, { tags?: string[] }>>(paths)
     .flatMap((methods) => Object.values(methods))
     .map((operation) => operation.tags)
-  expect(used.every((tags) => tags?.length === 1 && groups.includes(tags[0]))).toBe(true)
-  expect(groups).toEqual(expect.arrayContaining([...new Set(used.flat())]))
-  expect(new Set(used.flat()).size).toBe(groups.length)
+  const hasOneGroup = (routeTags?: string[]) =>
+    routeTags?.length === 1 && groups.includes(routeTags[0])
+  expect(tagsOfRoutes.every(hasOneGroup)).toBe(true)
+  // Every group has a route.
+  expect(new Set(tagsOfRoutes.flat()).size).toBe(groups.length)
 })
