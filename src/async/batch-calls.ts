@@ -11,6 +11,11 @@ export interface BatchOptions<Input, Result> {
    * fast batches run one after the other and are large, and a slow batch does not delay others for long. Default: 0.
    */
   headStartMs?: number
+  /**
+   * Number of calls with which a batch starts at once, before the end of the turn and beside one batch in progress. Then
+   * the caller works on the results of one batch while the other is in progress. Default: no number.
+   */
+  readySize?: number
   /** Maximum time that a batch waits to start, in milliseconds. Then its calls reject. */
   maxWaitMs: number
   /** Whether a single input can have caused the failure of its batch. If so, each input is processed alone. */
@@ -31,14 +36,14 @@ interface Batch<Input, Result> {
 }
 
 /**
- * Returns a function that processes its calls in batches. A batch contains the calls of one turn of the event loop. If
- * `maxConcurrent` batches are in progress, it also contains the calls that arrive until one of them ends. A batch
- * starts after its last call, so no result is older than its call.
+ * Returns a function that processes its calls in batches. A batch contains the calls of one turn of the event loop, or the
+ * first `readySize` of them. If `maxConcurrent` batches are in progress, it also contains the calls that arrive until one
+ * of them ends. A batch starts after its last call, so no result is older than its call.
  */
 export function batchCalls<Input, Result>(
   options: BatchOptions<Input, Result>,
 ): (input: Input) => Promise<Result> {
-  const { maxSize, maxConcurrent, maxWaitMs, headStartMs = 0 } = options
+  const { maxSize, maxConcurrent, maxWaitMs, headStartMs = 0, readySize } = options
   const waiting: Batch<Input, Result>[] = []
   let running = 0
   let isScheduled = false
@@ -88,7 +93,8 @@ export function batchCalls<Input, Result>(
       const last = waiting.at(-1)
       const batch = last === undefined || last.calls.length === maxSize ? addBatch() : last
       batch.calls.push({ input, resolve, reject })
-      schedule()
+      if (batch.calls.length === readySize && running <= 1) startBatches()
+      else schedule()
     })
 }
 
