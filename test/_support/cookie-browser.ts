@@ -1,5 +1,3 @@
-import { LOGIN_USER } from './tenant-login.js'
-
 const MAX_STEPS = 12
 
 /** A browser without scripts. It keeps cookies, follows redirects, and fills in the tenant's login and logout pages. */
@@ -13,8 +11,8 @@ export interface CookieBrowser {
   visited: URL[]
 }
 
-/** Opens a browser without cookies. All servers are on one host, so there is one set of cookies. */
-export function openCookieBrowser(): CookieBrowser {
+/** Opens a browser of the user. All servers are on one host, so there is one set of cookies. */
+export function openCookieBrowser(userId: string): CookieBrowser {
   const cookies = new Map<string, string>()
   const request = async (url: string | URL, init: RequestInit = {}) => {
     const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
@@ -38,7 +36,7 @@ export function openCookieBrowser(): CookieBrowser {
       let response = await request(url)
       for (let steps = 0; steps < MAX_STEPS; steps += 1) {
         if (response.status === 200) {
-          const form = await readForm(response, url)
+          const form = await readForm(response, url, userId)
           if (form === null) break
           url = form.action
           response = await request(url, { method: 'POST', body: form.body })
@@ -55,9 +53,9 @@ export function openCookieBrowser(): CookieBrowser {
 }
 
 /** Fills in the form of the tenant's login or logout. `null`: the page is another one. */
-async function readForm(response: Response, url: URL) {
+async function readForm(response: Response, url: URL, userId: string) {
   if (url.pathname.startsWith('/login/')) {
-    return { action: url, body: new URLSearchParams({ user: LOGIN_USER.userId }) }
+    return { action: url, body: new URLSearchParams({ user: userId }) }
   }
   if (url.pathname !== '/oidc/logout') return null
   const page = await response.clone().text()

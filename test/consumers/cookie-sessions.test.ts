@@ -135,7 +135,7 @@ describe.each(APPS)('the example $example', (app) => {
     await example.remove()
   })
   beforeEach(() => {
-    browser = openCookieBrowser()
+    browser = openCookieBrowser(LOGIN_USER.userId)
   })
 
   const sessionCookies = () =>

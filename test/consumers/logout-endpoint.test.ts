@@ -16,7 +16,12 @@ import { INSTALLED_DIR, requireInstalled } from '../_support/installed.js'
 import { openLoopback } from '../_support/loopback.js'
 import { type RunningService, runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
-import { APPLICATION, openTenantLogin, type TenantLogin } from '../_support/tenant-login.js'
+import {
+  APPLICATION,
+  LOGIN_USER,
+  openTenantLogin,
+  type TenantLogin,
+} from '../_support/tenant-login.js'
 import { WAIT } from '../_support/wait.js'
 
 const DOCUMENT = 'docs/logout-endpoint.md'
@@ -91,7 +96,7 @@ async function readSnippet(heading: string, url: string): Promise<string> {
 
 /** Logs in and out without scripts, and returns the addresses of the logout. */
 async function logInAndOut(url: string, paths: { login: string; token: string; logout: string }) {
-  const browser = openCookieBrowser()
+  const browser = openCookieBrowser(LOGIN_USER.userId)
   await browser.visit(`${url}${paths.login}`)
   const { token } = (await (await browser.request(`${url}${paths.token}`)).json()) as {
     token: string

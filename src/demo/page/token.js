@@ -69,7 +69,8 @@ function showVerdict(verdict, className) {
 
 function stateOf(session) {
   if (session === null) return 'none in the token'
-  return session.ended ? `ended at ${formatTime(session.logout_at)}` : 'no logout known'
+  if (session.logout_at === null) return 'no logout known'
+  return `${session.ended ? 'ended' : 'logged out'} at ${formatTime(session.logout_at)}`
 }
 
 function timeOf(numericDate) {
