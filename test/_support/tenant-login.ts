@@ -28,7 +28,7 @@ export interface ApplicationSettings {
 }
 
 /** What the login does. */
-export interface LoginOptions {
+interface LoginOptions {
   tenant: Tenant
   action: Action
   /** The secrets of the Action. */
