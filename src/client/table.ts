@@ -60,7 +60,6 @@ interface Segment {
 
 /** A slot takes half a cache line, so that reading the fingerprint also loads the numbers into the processor's cache. */
 const SLOT_BYTES = 32
-const SLOT_WORDS = SLOT_BYTES / Uint32Array.BYTES_PER_ELEMENT
 
 /**
  * Creates an empty table. It contains 64-bit fingerprints instead of ids. A row takes 55 to 130 bytes, outside the
@@ -74,7 +73,6 @@ export function createTable(): Table {
   const segments = Array.from({ length: SEGMENTS }, () => createSegment(INITIAL_CAPACITY))
   /** Rows of earlier loads are dropped. */
   let minLoad = Number.NEGATIVE_INFINITY
-
   const segmentAt = (position: number) => segments[position & (SEGMENTS - 1)] as Segment
 
   /** Copies the rows that are not dropped into a new segment. */
@@ -83,9 +81,8 @@ export function createTable(): Table {
     const remaining = countRows(old, minLoad)
     const isFull = remaining > MAX_REMAINING_FACTOR * old.capacity
     const segment = createSegment(isFull ? 2 * old.capacity : old.capacity)
-    for (let slot = 0; slot < old.capacity; slot++) {
+    for (let slot = 0; slot < old.capacity; slot++)
       if (hasRow(old, slot, minLoad)) copyRow(old, slot, segment)
-    }
     segments[index] = segment
     return segment
   }
@@ -181,9 +178,8 @@ function copyRow(from: Segment, slot: number, to: Segment): void {
   const toSlot = slotOf(to, fingerprints[8 * slot] as number, fingerprints[8 * slot + 1] as number)
   to.used++
   to.tags[toSlot] = from.tags[slot] as number
-  for (let word = 0; word < SLOT_WORDS; word++) {
+  for (let word = 0; word < 8; word++)
     to.fingerprints[8 * toSlot + word] = fingerprints[8 * slot + word] as number
-  }
 }
 
 /** Writes a row into a free slot, or over a dropped row of the same id. */
