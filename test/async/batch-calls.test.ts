@@ -95,6 +95,29 @@ test('a batch that does not end within the head start delays no other batch', as
   expect(await stuck).toBe(2)
 })
 
+test('a batch with enough calls starts at once beside one batch in progress, but not beside two', async () => {
+  const { started, double } = createDoubler({
+    maxSize: 5,
+    maxConcurrent: 3,
+    headStartMs: 60_000,
+    readySize: 2,
+  })
+  const results = [1, 2, 3, 4].map((n) => double(n))
+  expect(batchesOf(started)).toEqual([
+    [1, 2],
+    [3, 4],
+  ])
+  await new Promise(setImmediate)
+  results.push(...[5, 6, 7].map((n) => double(n)))
+  await new Promise(setImmediate)
+  expect(started.length).toBe(2)
+  started[0]?.resolve()
+  await waitForBatches(started, 3)
+  expect(started[2]?.inputs).toEqual([5, 6, 7])
+  for (const batch of started) batch.resolve()
+  expect(await Promise.all(results)).toEqual([2, 4, 6, 8, 10, 12, 14])
+})
+
 test('a failed batch rejects all of its calls with the same error, and no other call', async () => {
   const { started, double } = createDoubler()
   const failed = Promise.allSettled([double(1), double(2)])

