@@ -7,7 +7,7 @@ process.env.TMPDIR = findScratchDirectory()
 
 /** Pure code, and code that needs no server but HTTP on the loopback: no PostgreSQL is started for it. */
 const UNIT = [
-  'test/{bench,pg,rules,simulator,soak,tokens}/**/*.test.ts',
+  'test/{bench,pg,rules,simulator,snippets,soak,tokens}/**/*.test.ts',
   'test/action/lookup.test.ts',
   'test/{architecture,documents,errors,install-scripts,pitfalls,privacy,program-name,release,words,workflows}.test.ts',
   'test/{async,config,console}/**/*.test.ts',

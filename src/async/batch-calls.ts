@@ -14,6 +14,11 @@ export interface BatchOptions<Input, Result> {
    * parallel. Fast batches thus run in sequence and are large, and a slow batch delays others only briefly. Default: 0.
    */
   headStartMs?: number
+  /**
+   * A batch of this number of calls starts at once, before the end of the turn and beside one batch in progress. The caller
+   * then works on the results of one batch while the other is in progress. Default: no number.
+   */
+  readySize?: number
   /** Maximum time that a batch waits before it starts, in milliseconds. After this time, its calls reject. */
   maxWaitMs: number
   /** Whether a single input may have caused the failure of its batch. If so, each input is processed again alone. */
@@ -34,14 +39,14 @@ interface Batch<Input, Result> {
 }
 
 /**
- * Returns a function that processes its calls in batches. A batch contains the calls of one turn of the event loop.
- * While `maxConcurrent` batches are in progress, the next batch also collects the calls of later turns. A batch starts
- * after its last call, so no result is older than its call.
+ * Returns a function that processes its calls in batches. A batch contains the calls of one turn of the event loop, or the
+ * first `readySize` of them. While `maxConcurrent` batches are in progress, the next batch also collects the calls of
+ * later turns. A batch starts after its last call, so no result is older than its call.
  */
 export function batchCalls<Input, Result>(
   options: BatchOptions<Input, Result>,
 ): (input: Input) => Promise<Result> {
-  const { maxSize, maxConcurrent, maxWaitMs, headStartMs = 0 } = options
+  const { maxSize, maxConcurrent, maxWaitMs, headStartMs = 0, readySize } = options
   const waiting: Batch<Input, Result>[] = []
   let runningCount = 0
   let isScheduled = false
@@ -92,7 +97,8 @@ export function batchCalls<Input, Result>(
       const hasSpace = lastBatch !== undefined && lastBatch.calls.length < maxSize
       const batch = hasSpace ? lastBatch : addBatch()
       batch.calls.push({ input, resolve, reject })
-      schedule()
+      if (batch.calls.length === readySize && runningCount <= 1) startBatches()
+      else schedule()
     })
 }
 

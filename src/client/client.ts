@@ -35,9 +35,8 @@ export interface LastLogoutClient {
   /**
    * Checks a token by its claims. The promise never rejects.
    *
-   * With `lookup: 'feed'`, the check uses the logouts in memory. It sends a request only if the login is so old that
-   * earlier logouts matter than those in memory. With `lookup: 'request'`, it uses a cached response or sends a
-   * request.
+   * With `lookup: 'feed'`, the check uses the logouts in memory. It sends a request only if the memory does not contain
+   * all logouts since the login. With `lookup: 'request'`, it uses a cached response or sends a request.
    *
    * @param claims The claims of a token whose signature, issuer, audience and expiry the caller has verified.
    */
@@ -93,8 +92,9 @@ export interface LastLogoutClient {
  *   level of a module.
  *
  * @throws `TypeError` for an invalid option.
- * @example const lastLogout = createLastLogoutClient({ url, apiKey, onUnknown: 'deny' }) const { allowed, outcome,
- *   reason } = await lastLogout.check(claims)
+ * @example
+ * const lastLogout = createLastLogoutClient({ url, apiKey, onUnknown: 'deny' })
+ * const { allowed, outcome, reason } = await lastLogout.check(claims)
  */
 export function createLastLogoutClient(options: LastLogoutClientOptions): LastLogoutClient {
   const settings = readOptions(options)

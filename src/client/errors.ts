@@ -20,10 +20,18 @@ export type LastLogoutClientErrorCode =
 export class LastLogoutClientError extends Error {
   override readonly name = 'LastLogoutClientError'
   readonly code: LastLogoutClientErrorCode
+  /** How long the service asks to wait before the next request, in milliseconds. */
+  readonly retryAfterMs: number | undefined
 
-  constructor(code: LastLogoutClientErrorCode, message: string, cause?: unknown) {
+  constructor(
+    code: LastLogoutClientErrorCode,
+    message: string,
+    cause?: unknown,
+    retryAfterMs?: number,
+  ) {
     super(message, { cause })
     this.code = code
+    this.retryAfterMs = retryAfterMs
   }
 }
 

@@ -43,8 +43,9 @@ export interface ExpressOptions<Request> {
  * - If a request has no verified claims, the middleware passes a `TypeError` to `next`, so that no request bypasses the
  *   check.
  *
- * @example app.use(auth({ issuerBaseURL, audience }), lastLogout(client)) app.use(passport.authenticate('jwt'),
- *   lastLogout(client, { getClaims: (req) => req.user }))
+ * @example
+ * app.use(auth({ issuerBaseURL, audience }), lastLogout(client))
+ * app.use(passport.authenticate('jwt'), lastLogout(client, { getClaims: (req) => req.user }))
  */
 export function lastLogout(
   client: LastLogoutClient,

@@ -14,22 +14,23 @@ export type ReceivedChange =
   | Pick<ChangeOf<'forgotten_user'>, 'kind' | 'key' | 'userHash' | 'at' | 'allSessionsAt'>
   | Pick<ChangeOf<'forgotten_session'>, 'kind' | 'key' | 'sessionHash' | 'at' | 'ended'>
 
-/** An event of the change feed. `cursor` is the position after the event; `null` if the event is not the last of a page. */
+/**
+ * An event of the change feed. `cursor` is the position after the event; `null`: the event is not the last of a page.
+ */
 export type FeedEvent = { cursor: string | null } & (
   | { kind: 'change'; change: ReceivedChange }
   /** The service does not know the cursor, and sends everything again. */
   | { kind: 'reset' }
   /** All changes before this event have been sent. */
   | { kind: 'freshness'; freshness: StatedFreshness }
-  /** An event, or a kind of change, of a later release than this client. */
+  /** An unknown event or an unknown kind of change, from a newer release of the service. */
   | { kind: 'other' }
 )
 
 /**
  * Parses an event of the change feed.
  *
- * @throws `NOT_UNDERSTOOD` if the event is malformed. The message does not contain the data, because the data contains
- *   user ids.
+ * @throws `NOT_UNDERSTOOD` if the event is malformed. The message does not contain the data, which contains user ids.
  */
 export function readFeedEvent({ name, data, id }: ServerSentEvent): FeedEvent {
   // A reset has an empty id.
@@ -51,7 +52,7 @@ export function readFeedEvent({ name, data, id }: ServerSentEvent): FeedEvent {
   }
 }
 
-/** Returns `null` for an unknown kind of change. */
+/** Reads a change. Returns `null` for an unknown kind. */
 function readChange(json: unknown): ReceivedChange | null {
   const fields = Object(json)
   const { kind, user_id, session_id, key, user_hash, session_hash } = fields

@@ -71,8 +71,7 @@ export function createFeedProgress(cache: LogoutCache, options: FeedProgressOpti
     if (state.name === 'loading') {
       state = { ...state, name: 'live' }
       completeSince = state.since
-      // If the database was restored from a backup, the service lacks logouts until it has read as much of the log as
-      // before.
+      // After a restore of its database, the service lacks logouts until it has read as much of the log as before.
       if (isLatest) cache.dropUndelivered()
       reload.scheduleNext()
     }

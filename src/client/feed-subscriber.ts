@@ -10,7 +10,7 @@ import type { Freshness } from './freshness.js'
 import type { LogoutCache } from './logout-cache.js'
 import type { ClientSettings } from './options.js'
 import { createOutageReport, type OutageReport } from './outage-report.js'
-import { repeatWithBackoff } from './repeat-with-backoff.js'
+import { type AttemptResult, repeatWithBackoff } from './repeat-with-backoff.js'
 import { createWaiters, type Waiters } from './waiters.js'
 
 /** A subscription to the change feed that keeps a cache up to date. */
@@ -81,19 +81,21 @@ export function createFeedSubscriber(
     onReload: () => connection.abort(ENDED_ON_PURPOSE),
   })
 
-  /** Reads one connection to its end. Returns whether its latest freshness event arrived in time. */
-  async function connect(): Promise<boolean> {
+  /** Reads one connection to its end. It was successful if its latest freshness event arrived in time. */
+  async function connect(): Promise<AttemptResult> {
     connection = new AbortController()
     const receiver = createReceiver({ progress, freshness, waiters, outage }, connection, clocks)
     const query = progress.nextQuery()
     const options = { query, connection, silenceTimeoutMs, onEvent: receiver.receive }
-    await readFeed(settings, options).catch(report)
-    return receiver.timeliness() === 'in_time'
+    const retryAfterMs = await readFeed(settings, options).then(() => undefined, report)
+    return { isSuccess: receiver.timeliness() === 'in_time', retryAfterMs }
   }
 
-  function report(error: LastLogoutClientError): void {
+  /** Reports why a connection failed. Returns how long the service asks to wait before the next one. */
+  function report(error: LastLogoutClientError): number | undefined {
     if (error.code === 'UNAUTHORIZED') waiters.reject(error)
     outage.recordFailure(error)
+    return error.retryAfterMs
   }
 
   function start(): void {

@@ -31,7 +31,8 @@ export interface KoaOptions<Context> {
  *   other middleware catches the error, Koa sends the response.
  * - If a request has no verified claims, the middleware throws a `TypeError`, so that no request bypasses the check.
  *
- * @example app.use(jwt({ secret, algorithms: ['RS256'] })).use(lastLogout(client))
+ * @example
+ * app.use(jwt({ secret, algorithms: ['RS256'] })).use(lastLogout(client))
  */
 export function lastLogout(
   client: LastLogoutClient,

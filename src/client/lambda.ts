@@ -56,8 +56,9 @@ const PASS_CLAIMS = 'pass the claims that it has verified.'
  *   Gateway expects: an IAM policy for a REST API and for payload format 1.0, else a simple response. To refuse a
  *   revoked token, it rejects with an error whose message is `Unauthorized`. If the revocation status is unknown, it
  *   rejects with an error whose name is `LastLogoutUnknownError`.
- * @example const authorize = lastLogout(client) export const handler = async (event) => authorize(event, await
- *   verify(event))
+ * @example
+ * const authorize = lastLogout(client)
+ * export const handler = async (event) => authorize(event, await verify(event))
  */
 export function lastLogout(
   client: LastLogoutClient,

@@ -93,7 +93,8 @@ function readResponse(ids: RequestedIds, text: string, url: string): LastLogoutR
 }
 
 /**
- * Parses a response. The error of `JSON.parse` is dropped, because its message quotes the text, which has a user id.
+ * Parses a response. Drops the error of `JSON.parse`, because its message quotes the text, and the text contains a user
+ * id.
  */
 function parseJson(text: string, url: string): unknown {
   try {

@@ -47,9 +47,13 @@ interface ResponseLike {
  *   filters receive it. The guard also sets the headers of the response.
  * - If a request has no verified claims, the guard throws a `TypeError`, so that no request bypasses the check.
  *
- * @example UseGuards(AuthGuard('jwt'), new LastLogoutGuard(client)) providers: [ { provide: LAST_LOGOUT_CLIENT,
- *   useValue: client }, { provide: APP_GUARD, useClass: AuthGuard('jwt') }, { provide: APP_GUARD, useClass:
- *   LastLogoutGuard }, ]
+ * @example
+ * UseGuards(AuthGuard('jwt'), new LastLogoutGuard(client))
+ * providers: [
+ *   { provide: LAST_LOGOUT_CLIENT, useValue: client },
+ *   { provide: APP_GUARD, useClass: AuthGuard('jwt') },
+ *   { provide: APP_GUARD, useClass: LastLogoutGuard },
+ * ]
  */
 export class LastLogoutGuard implements CanActivate {
   readonly #client: LastLogoutClient

@@ -39,7 +39,7 @@ export async function request(
   })
   if (statuses.includes(response.status)) return response
   await response.body?.cancel()
-  throw statusError(response.status, url)
+  throw statusError(response.status, url, readRetryAfterMs(response.headers))
 }
 
 /**
@@ -63,8 +63,18 @@ export async function* readText(response: Response, signal: AbortSignal): AsyncG
   }
 }
 
+/** Reads `Retry-After` in seconds (RFC 9110 §10.2.3). Ignores a date, because clocks can differ. */
+function readRetryAfterMs(headers: Headers): number | undefined {
+  const seconds = headers.get('retry-after') ?? ''
+  return /^\d{1,9}$/.test(seconds) ? 1000 * Number(seconds) : undefined
+}
+
 /** Creates the error of a response with an unexpected status. */
-export function statusError(status: number, url: string): LastLogoutClientError {
+export function statusError(
+  status: number,
+  url: string,
+  retryAfterMs?: number,
+): LastLogoutClientError {
   if (status === 401) {
     const message = `${url} rejected the API key (status 401): add it to API_KEYS of last-logout`
     return new LastLogoutClientError('UNAUTHORIZED', message)
@@ -80,7 +90,7 @@ export function statusError(status: number, url: string): LastLogoutClientError 
   }
   if (status >= 500 || status === 429) {
     const message = `${url} is unavailable (status ${status}): see the log of last-logout`
-    return new LastLogoutClientError('UNAVAILABLE', message)
+    return new LastLogoutClientError('UNAVAILABLE', message, undefined, retryAfterMs)
   }
   return invalidResponse(
     `${url} responded with status ${status}: check that url is the address of last-logout, and that its version is not older than this client's`,

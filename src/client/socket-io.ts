@@ -45,7 +45,9 @@ const MAX_CLOSE_DELAY_MS = 5_000
  *
  * @returns A function that takes the server or the namespace. Call it after the middleware that verifies the token, and
  *   before the handlers of `connection`.
- * @example io.use(verifyToken) lastLogout(client, { getClaims: (socket) => socket.data.claims })(io)
+ * @example
+ * io.use(verifyToken)
+ * lastLogout(client, { getClaims: (socket) => socket.data.claims })(io)
  */
 export function lastLogout<Socket extends SocketLike>(
   client: LastLogoutClient,

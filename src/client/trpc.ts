@@ -26,8 +26,9 @@ interface MiddlewareOptions<Context, Result> {
  *   revocation status.
  * - If a call has no verified claims, the middleware throws a `TypeError`, so that no call bypasses the check.
  *
- * @example const check = lastLogout(client, { getClaims: (ctx: Context) => ctx.claims }) const protectedProcedure =
- *   t.procedure.use(check)
+ * @example
+ * const check = lastLogout(client, { getClaims: (ctx: Context) => ctx.claims })
+ * const protectedProcedure = t.procedure.use(check)
  */
 export function lastLogout<Context>(
   client: LastLogoutClient,
@@ -49,7 +50,8 @@ export function lastLogout<Context>(
  * of a refused call. It cannot add headers to a streamed response, because tRPC sends those headers before it runs the
  * calls.
  *
- * @example createHTTPServer({ router, createContext, responseMeta })
+ * @example
+ * createHTTPServer({ router, createContext, responseMeta })
  */
 export function responseMeta({ errors }: { errors: readonly Error[] }): { headers: Headers } {
   const headers = new Headers()

@@ -14,8 +14,9 @@ import type { FeedSubscriber } from './feed-subscriber.js'
 /** The reason why a connection must end. */
 export interface WatchEnd {
   /**
-   * `revoked`: a logout revoked the token. `expired`: the token has expired (`exp`). `unknown`: with `onUnknown:
-   * 'deny'`, the revocation status has been unknown for `maxUnknownMs`.
+   * - `revoked`: a logout revoked the token.
+   * - `expired`: the token has expired (`exp`).
+   * - `unknown`: with `onUnknown: 'deny'`, the revocation status has been unknown for `maxUnknownMs`.
    */
   outcome: 'revoked' | 'expired' | 'unknown'
   reason: Decision['reason'] | 'expired'

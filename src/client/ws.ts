@@ -39,9 +39,13 @@ const CLOSE: Record<WatchEnd['outcome'], [code: number, reason: string]> = {
  *
  * @returns A function that takes the socket and the verified claims. Its promise resolves to `true` if the connection
  *   is accepted. If it resolves to `false`, the connection is closed. Without claims, it rejects with a `TypeError`.
- * @example const protect = lastLogout(client) server.on('connection', async (socket, request) => { if (await
- *   protect(socket, await verify(request))) socket.on('message', handle) }) // graphql-ws useServer({ schema,
- *   onConnect: async (ctx) => protect(ctx.extra.socket, await verify(ctx)) }, server)
+ * @example
+ * const protect = lastLogout(client)
+ * server.on('connection', async (socket, request) => {
+ *   if (await protect(socket, await verify(request))) socket.on('message', handle)
+ * })
+ * // graphql-ws
+ * useServer({ schema, onConnect: async (ctx) => protect(ctx.extra.socket, await verify(ctx)) }, server)
  */
 export function lastLogout(
   client: LastLogoutClient,

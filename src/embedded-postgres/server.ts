@@ -16,7 +16,7 @@ import { acceptsConnections, findFreePort } from './loopback-port.js'
 
 const START_TIMEOUT_MS = 60_000
 const MAX_START_ATTEMPTS = 3
-/** Maximum time that a previousLock server of the same data directory may take to shut down, in milliseconds. */
+/** Maximum time that a previous server of the same data directory may take to shut down, in milliseconds. */
 const SHUTDOWN_GRACE_MS = 5_000
 /** A lock file is stale if no server has accepted a connection for this long, in milliseconds. */
 const STALE_LOCK_MS = 3_000

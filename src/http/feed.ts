@@ -3,10 +3,10 @@
  *
  * 1. A subscriber reads pages after its cursor until no page is left. This first reading is the load.
  * 2. The subscriber waits for the next wake-up, and then reads the pages after its cursor again. A notification of
- *    PostgreSQL or a timer, the heartbeat, causes a wake-up. A wake-up within a short interval after another is delayed
- *    until the end of the interval.
+ *    PostgreSQL causes a wake-up, and so does a timer, the heartbeat. If the last wake-up was less than 25 ms ago, the
+ *    next wake-up is delayed.
  * 3. After the load, subscribers with the same cursor share one query and one page. Most subscribers have the same
- *    cursor, so the load of the database does not grow with their number.
+ *    cursor, so the number of queries does not grow with the number of subscribers.
  */
 
 import type { ChangesPage, ChangesQuery } from '../rules/change-feed.js'

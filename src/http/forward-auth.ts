@@ -55,7 +55,7 @@ const documentation = {
     'Whether a gateway may forward a request: any method, and any path below. The token of the user is in Authorization, the key in X-Last-Logout-Key',
   security: [{ gateway_key: [] }],
   response: {
-    200: z.null().describe('As 204, if X-Last-Logout-Success-Status is 200'),
+    200: z.null().describe('The same as 204, if X-Last-Logout-Success-Status is 200'),
     204: z.null().describe('The gateway may forward the request'),
     401: errorResponses[401].describe('The token is missing, invalid, or was revoked'),
     403: errorResponses[403].describe('The key is missing or unknown, or lacks the role'),

@@ -83,7 +83,7 @@ const documentation = {
   summary: "Reports a logout, then redirects to the tenant's /oidc/logout with the same parameters",
   security: [],
   response: {
-    303: z.null().describe("The tenant's /oidc/logout, also if no logout was reported"),
+    303: z.null().describe("To the tenant's /oidc/logout, even if no logout was reported"),
   },
 }
 

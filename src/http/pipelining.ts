@@ -15,7 +15,7 @@ interface PipeliningOptions {
 
 /**
  * Passes pipelined requests (RFC 9112 §9.3.2) to `handle` one after the other: a request waits until the previous
- * response has been written. Node.js itself would handle any number of them at the same time:
+ * response has been written. Node.js itself would handle all of them at the same time:
  *
  * - It would keep all responses in memory.
  * - A response that waits for an earlier response emits no `close` event, so a disconnect would stay unnoticed.

@@ -9,10 +9,12 @@ import { type LogoutQuery, readSnapshots, type SnapshotDatabase } from './read-s
 
 /**
  * Size and concurrency of the statements that read last logouts. While a statement is in progress, reads gather for the
- * next one: few large statements cost less than many small ones. A second statement runs beside a slow one, such as over
- * a broken connection. The statements leave most connections of the pool to writes and to the change feed.
+ * next one: few large statements cost less than many small ones. But PostgreSQL and this process work at the same time
+ * only if the reads of all connections are not in one statement, so a statement starts as soon as it has `readySize` reads.
+ * A second statement also runs beside a slow one, such as over a broken connection. The statements leave most connections
+ * of the pool to writes and to the change feed.
  */
-const BATCHES = { maxSize: 256, maxConcurrent: 4, headStartMs: 5 }
+const BATCHES = { maxSize: 256, maxConcurrent: 4, headStartMs: 5, readySize: 24 }
 
 /**
  * Creates a function that reads the logouts of a user and a session. Concurrent reads share a statement, and its cost. A

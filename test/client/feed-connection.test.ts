@@ -1,7 +1,9 @@
 import { once } from 'node:events'
+import { createServer } from 'node:http'
 import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
 import { readFeed } from '../../src/client/feed-connection.js'
+import { openLoopback } from '../_support/loopback.js'
 
 const EVENTS = 60
 const WORK_MS = 3
@@ -49,3 +51,30 @@ test('other work of the event loop runs during a load', async () => {
   expect(count).toBe(EVENTS)
   expect(turns).toBeGreaterThanOrEqual(EVENTS / 5)
 })
+
+test.each([
+  [503, '7', 7_000],
+  [429, '60', 60_000],
+  [503, 'Wed, 21 Oct 2026 07:28:00 GMT', undefined],
+  [503, undefined, undefined],
+])(
+  'the error of a response with status %i and `Retry-After: %s` has the delay %s',
+  async (status, retryAfter, retryAfterMs) => {
+    const headers = retryAfter === undefined ? {} : { 'retry-after': retryAfter }
+    const server = createServer(
+      (_request, response) => void response.writeHead(status, headers).end(),
+    )
+    const { url, close } = await openLoopback(server)
+    const options = {
+      query: new URLSearchParams(),
+      connection: new AbortController(),
+      silenceTimeoutMs: 60_000,
+      onEvent: () => {},
+    }
+    await expect(readFeed({ url: `${url}/`, apiKey: 'unused' }, options)).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      retryAfterMs,
+    })
+    await close()
+  },
+)

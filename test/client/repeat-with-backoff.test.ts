@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { repeatWithBackoff } from '../../src/client/repeat-with-backoff.js'
+import { delayMs, repeatWithBackoff } from '../../src/client/repeat-with-backoff.js'
 import { sleep } from '../../src/client/sleep.js'
 
 describe('a repeated attempt', () => {
@@ -11,7 +11,7 @@ describe('a repeated attempt', () => {
       startedAt.push(performance.now())
       const isSuccess = outcomes.shift() ?? true
       endedAt.push(performance.now())
-      return isSuccess
+      return { isSuccess }
     })
     await expect.poll(() => startedAt.length).toBe(4)
     await stop()
@@ -22,9 +22,38 @@ describe('a repeated attempt', () => {
     expect(delaysMs[2]).toBeGreaterThan(48)
   })
 
+  test('an attempt is delayed at least as long as the service asks', async () => {
+    const startedAt: number[] = []
+    const stop = repeatWithBackoff(async () => {
+      startedAt.push(performance.now())
+      return { isSuccess: false, retryAfterMs: 300 }
+    })
+    await expect.poll(() => startedAt.length).toBe(2)
+    await stop()
+    const [first = 0, second = 0] = startedAt
+    expect(second - first).toBeGreaterThan(298)
+  })
+
+  test.each([
+    [0, 0, 50, 100],
+    [3, 0, 400, 800],
+    [99, 0, 5_000, 10_000],
+    [1, 5_000, 5_000, 7_500],
+    [99, 1_000, 5_000, 10_000],
+    [1, 3_600_000, 30_000, 45_000],
+  ])(
+    'after %i failures and a `Retry-After` of %i ms, the delay is from %i to %i ms',
+    (failures, retryAfterMs, min, max) => {
+      const delays = Array.from({ length: 200 }, () => delayMs(failures, retryAfterMs))
+      expect(Math.min(...delays)).toBeGreaterThanOrEqual(min)
+      expect(Math.max(...delays)).toBeLessThanOrEqual(max)
+      expect(new Set(delays).size).toBeGreaterThan(100)
+    },
+  )
+
   test('an attempt does not run again after the repetition was stopped', async () => {
     let attempts = 0
-    const stop = repeatWithBackoff(async () => ++attempts < 0)
+    const stop = repeatWithBackoff(async () => ({ isSuccess: ++attempts < 0 }))
     await stop()
     expect(attempts).toBe(1)
   })
@@ -38,7 +67,7 @@ describe('a repeated attempt', () => {
     const stop = repeatWithBackoff(async () => {
       await running
       isEnded = true
-      return true
+      return { isSuccess: true }
     })
     const stopped = stop()
     finish()

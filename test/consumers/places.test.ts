@@ -242,7 +242,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       testTenant,
     )
     Object.assign(secrets, system.secrets)
-    app.serve(system.client)
+    await app.serve(system.client)
   })
   afterAll(async () => {
     await system.close()

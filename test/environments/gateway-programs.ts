@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { configureNginx } from '../../src/demo/nginx-configuration.js'
 import { apacheConfig, findProxy, type ProxyProgram } from './proxy-programs.js'
 
-/** What a gateway connects, and its key. */
+/** The settings of a gateway: the API behind it, its key, and the certificate of last-logout. */
 export interface GatewaySettings {
   /** The host and port of the API behind the gateway. */
   upstream: string
@@ -14,7 +14,10 @@ export interface GatewaySettings {
 
 const APACHE_MODULES = ['authn_core', 'authz_user', 'headers', 'macro', 'auth_openidc']
 
-/** Returns a gateway of Debian with its configuration of deploy/gateways. `target` of the program is last-logout. */
+/**
+ * Returns a gateway program of Debian with its configuration from deploy/gateways. The `target` of the program is
+ * last-logout.
+ */
 export async function createGateway(
   name: string,
   { upstream, key, certificateFile }: GatewaySettings,

@@ -131,11 +131,12 @@ afterAll(async () => {
   await tenantTokens.close()
 })
 
-/** Signs tokens of each kind: only the first is valid for gateways, and only the second for `/logout`. */
+/** Signs tokens of each kind. No request logs out the user of the first one. */
 async function signTokens({ signAccessToken, signIdToken }: TenantTokens): Promise<string[]> {
   const stranger = await createTokenSigner('stranger')
   const claims = { iss: TOKEN_ISSUER, sub: 'auth0|1', aud: API_AUDIENCE, iat: nowSeconds() }
   return Promise.all([
+    signAccessToken({ sub: 'auth0|never-logged-out' }),
     signAccessToken({ sub: 'auth0|2' }),
     signIdToken({ sub: 'auth0|1' }),
     signAccessToken({ exp: nowSeconds() - 1 }),

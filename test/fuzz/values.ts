@@ -3,7 +3,7 @@ import { syntheticLogId } from '../../src/rules/log-id.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 
 /** The beginning of the test. */
-export const NOW = Date.now()
+const NOW = Date.now()
 
 /** Strings that have a special meaning for parsers, proxies or databases. */
 const specialString = fc.constantFrom(
