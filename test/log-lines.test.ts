@@ -12,7 +12,7 @@ import { subscribeToFeed } from './_support/events.js'
 import { openProxy } from './_support/proxy.js'
 import { DOMAIN, openTenant, type TestTenant } from './_support/tenant.js'
 
-/** Every user id and session id of this test contains this text. So a log line with an id is found by this text. */
+/** Every user id and session id of this test contains this text, so that a search finds each log line with an id. */
 const PERSON = 'identifiable'
 const KEY = 'key-that-no-line-may-show-0123456789'
 const WRONG_KEY = 'wrong-one-that-no-line-may-show-01234'
@@ -21,13 +21,13 @@ const SECRETS = [PERSON, KEY, WRONG_KEY, TOKEN]
 const FORM = 'application/x-www-form-urlencoded'
 
 let database: TestDatabase
-let t: TestTenant
+let auth0: TestTenant
 beforeAll(async () => {
   database = await createTestDatabase()
-  t = await openTenant()
+  auth0 = await openTenant()
 })
 afterAll(async () => {
-  await t.close()
+  await auth0.close()
   await database.drop()
 })
 
@@ -40,11 +40,11 @@ test('at level info, no log line contains a user id, a session id, a key, a toke
     },
   })
   const proxy = await openProxy(database.url)
-  const { clientId, clientSecret } = t.simulator.credentials
+  const { clientId, clientSecret } = auth0.simulator.credentials
   const config = loadConfig(
     {
       AUTH0_DOMAIN: DOMAIN,
-      AUTH0_BASE_URL: t.simulator.url,
+      AUTH0_BASE_URL: auth0.simulator.url,
       AUTH0_CLIENT_ID: clientId,
       AUTH0_CLIENT_SECRET: clientSecret,
       DATABASE_URL: proxy.url,
@@ -65,8 +65,12 @@ test('at level info, no log line contains a user id, a session id, a key, a toke
   writeLogouts()
   await expect.poll(() => lines.join(), { timeout: 20_000 }).toContain('log read')
   await requestEverything(url)
-  t.simulator.faults.push({ path: '/api/v2/logs', times: 3, respond: faults.respondWith(401, {}) })
-  t.simulator.faults.push({ path: '/api/v2/logs', times: 3, respond: faults.cutOffJson() })
+  auth0.simulator.faults.push({
+    path: '/api/v2/logs',
+    times: 3,
+    respond: faults.respondWith(401, {}),
+  })
+  auth0.simulator.faults.push({ path: '/api/v2/logs', times: 3, respond: faults.cutOffJson() })
   await expect.poll(() => lines.join(), { timeout: 20_000 }).toMatch(/AUTH0_/)
 
   // Causes log lines about an outage of the database.
@@ -91,9 +95,9 @@ test('at level info, no log line contains a user id, a session id, a key, a toke
 
 function writeLogouts(): void {
   const userId = `auth0|${PERSON}`
-  t.tenant.write(buildEntry('slo', { userId, sessionId: `${PERSON}-session` }))
-  t.tenant.write(buildEntry('slo', { userId, userName: PERSON }, { details: PERSON }))
-  t.tenant.write(buildEntry('slo', {}, { user_id: null, user_name: PERSON, details: null }))
+  auth0.tenant.write(buildEntry('slo', { userId, sessionId: `${PERSON}-session` }))
+  auth0.tenant.write(buildEntry('slo', { userId, userName: PERSON }, { details: PERSON }))
+  auth0.tenant.write(buildEntry('slo', {}, { user_id: null, user_name: PERSON, details: null }))
 }
 
 /** Sends valid and invalid requests to every route. */
@@ -142,7 +146,7 @@ async function requestEverything(url: string): Promise<void> {
       'x-last-logout-key': path.endsWith(PERSON) ? KEY : WRONG_KEY,
     }
     const init = body === undefined ? { headers } : { method: 'POST', headers, body }
-    // If a body is too long, the server can close the connection before it has received the whole body.
+    // The server can close the connection while it receives a body that is too long.
     await fetch(url + path, { ...init, redirect: 'manual' }).then(
       (response) => response.text(),
       () => '',

@@ -1,15 +1,22 @@
 import type { Instant } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
 import { callSafely } from './call-safely.js'
-import { type CheckContext, checkWithLookup, checkWithoutRequest, recheck } from './check.js'
+import {
+  type CheckContext,
+  checkWithLookup,
+  checkWithoutRequest,
+  policyOf,
+  recheck,
+} from './check.js'
 import type { Decision } from './decision.js'
 import type { FeedSubscriber } from './feed-subscriber.js'
 
-/** Why a connection must end. */
+/** The reason why a connection must end. */
 export interface WatchEnd {
   /**
-   * `revoked`: a logout revoked the token. `expired`: the token has expired (`exp`). `unknown`: with `onUnknown: 'deny'`,
-   * the revocation status has been unknown for `maxUnknownMs`.
+   * - `revoked`: a logout revoked the token.
+   * - `expired`: the token has expired (`exp`).
+   * - `unknown`: with `onUnknown: 'deny'`, the revocation status has been unknown for `maxUnknownMs`.
    */
   outcome: 'revoked' | 'expired' | 'unknown'
   reason: Decision['reason'] | 'expired'
@@ -19,7 +26,7 @@ export interface WatchEnd {
 export interface WatchOptions {
   /** Ends the watch when it aborts, for example because the connection is closed. */
   signal?: AbortSignal | undefined
-  /** Called at most once, when the connection must end. `onError` receives the errors that it throws. */
+  /** Called at most once, when the connection must end. `onError` receives the errors of this callback. */
   onRevoked: (end: WatchEnd) => unknown
   /**
    * With `onUnknown: 'deny'`: how long the revocation status may be unknown before the connection must end, in
@@ -36,10 +43,11 @@ export interface Watch {
   expiresAt: Instant | null
   maxUnknownMs: number
   onRevoked: WatchOptions['onRevoked']
-  startedAtMs: number
-  /** Whether a check has accepted the token. */
-  isAccepted: boolean
-  /** When the next request for the token may be sent; `Infinity` during a request. */
+  /** The policy under which a check has accepted the token; `null`: no check has accepted it yet under this policy. */
+  acceptedPolicy: Policy | null
+  /** When `acceptedPolicy` became `null`, by the monotonic clock. */
+  undecidedSinceMs: number
+  /** When the next request for the token may be sent, by the monotonic clock; `Infinity` during a request. */
   nextRequestAtMs: number
   stop(): void
 }
@@ -47,42 +55,53 @@ export interface Watch {
 /** Dependencies of a review. */
 export type WatchContext = CheckContext & { feed: FeedSubscriber }
 
-/** The list of watches that a review updates. */
+/** Callbacks of a review. */
 interface ReviewHooks {
   isWatched(watch: Watch): boolean
-  onAccepted(watch: Watch): void
+  /** Called when a watch must end. */
   onEnd(watch: Watch): void
 }
 
-/** Reviews watched tokens. */
+/** Reviews watched tokens: judges a token again, and ends its connection if necessary. */
 interface WatchReview {
   /** Judges a token again, and ends its watch if necessary. Returns whether the watch has ended. */
   run(watch: Watch): boolean
-  /** Reads the freshness and the policy of the feed. */
-  updateFeed(): { isPolicyNew: boolean }
-  isUnknownTooLong(watch: Watch): boolean
-  /** Ends a watch for which there will be no more data. */
+  /** Reads the freshness of the feed. */
+  updateFeed(): void
+  /**
+   * Whether a watch needs a review without a change: no check has accepted its token under the current policy, or the
+   * revocation status has been unknown for too long.
+   */
+  isDue(watch: Watch): boolean
+  /** Ends a watch of a closed client, which receives no more data. */
   endStale(watch: Watch): void
 }
 
 const EXPIRED: WatchEnd = { outcome: 'expired', reason: 'expired' }
 
 /**
- * Creates a review. Until a check accepts a token, each review checks the token, with a request if the cache is not
- * sufficient. From then on, the feed delivers every logout that can revoke the token.
+ * Creates a review.
+ *
+ * - Until a check accepts a token, each review checks the token, and sends a request if necessary.
+ * - After that, a review needs no request, because the feed delivers every logout that can revoke the token.
+ * - Under a new policy, earlier logouts can revoke the token, so a check must accept it again.
  */
 export function createWatchReview(
   context: WatchContext,
   retryIntervalMs: number,
-  { isWatched, onAccepted, onEnd }: ReviewHooks,
+  { isWatched, onEnd }: ReviewHooks,
 ): WatchReview {
-  const { settings } = context
+  const { settings, feed } = context
   const canEndUnknown = settings.onUnknown === 'deny' && settings.mode === 'enforce'
-  const feedState = createFeedState(context)
+  const staleSpan = createStaleSpan(context)
+  const currentPolicy = () => policyOf(feed.freshness())
 
   function run(watch: Watch): boolean {
     if (!isWatched(watch)) return false
-    const judge = watch.isAccepted ? recheck : checkWithoutRequest
+    if (watch.acceptedPolicy !== null && watch.acceptedPolicy !== currentPolicy()) {
+      Object.assign(watch, { acceptedPolicy: null, undecidedSinceMs: performance.now() })
+    }
+    const judge = watch.acceptedPolicy === null ? checkWithoutRequest : recheck
     const decision = judge(context, watch.claims)
     const needsRequest = decision.reason === 'lookup_needed'
     if (needsRequest && performance.now() >= watch.nextRequestAtMs) void request(watch)
@@ -97,10 +116,7 @@ export function createWatchReview(
   }
 
   function apply(watch: Watch, decision: Decision): boolean {
-    if (decision.outcome === 'accepted') {
-      watch.isAccepted = true
-      onAccepted(watch)
-    }
+    if (decision.outcome === 'accepted') watch.acceptedPolicy = currentPolicy()
     const end = endOf(watch, decision, isUnknownTooLong)
     if (end === null) return false
     onEnd(watch)
@@ -109,24 +125,27 @@ export function createWatchReview(
     return true
   }
 
-  function isUnknownTooLong({ isAccepted, startedAtMs, maxUnknownMs }: Watch): boolean {
+  function isUnknownTooLong({ acceptedPolicy, undecidedSinceMs, maxUnknownMs }: Watch): boolean {
     if (!canEndUnknown) return false
-    const unknownMs = isAccepted ? feedState.staleMs() : performance.now() - startedAtMs
+    const unknownMs =
+      acceptedPolicy === null ? performance.now() - undecidedSinceMs : staleSpan.lengthMs()
     return unknownMs >= maxUnknownMs
   }
 
   return {
     run,
-    isUnknownTooLong,
-    updateFeed: feedState.update,
-    endStale({ onRevoked }) {
+    isDue: (watch) => watch.acceptedPolicy !== currentPolicy() || isUnknownTooLong(watch),
+    updateFeed: staleSpan.update,
+    endStale(watch) {
+      if (!isWatched(watch)) return
+      onEnd(watch)
       const end: WatchEnd = { outcome: 'unknown', reason: 'stale' }
-      if (canEndUnknown) callSafely(() => onRevoked(end), settings.onError)
+      if (canEndUnknown) callSafely(() => watch.onRevoked(end), settings.onError)
     },
   }
 }
 
-/** Returns why a connection must end; `null` if it must not. */
+/** Returns why a connection must end; `null`: it may stay open. */
 function endOf(
   watch: Watch,
   { outcome, reason }: Decision,
@@ -137,18 +156,13 @@ function endOf(
   return outcome === 'unknown' && isUnknownTooLong(watch) ? { outcome, reason } : null
 }
 
-/** Tracks for how long the data of the feed has been stale, and its policy. */
-function createFeedState({ feed, isFeedStale }: WatchContext) {
-  let staleSinceMs: number | null = null
-  let policy: Policy | undefined
+/** Tracks for how long the data of the feed has been stale. */
+function createStaleSpan({ feed, isFeedStale }: WatchContext) {
+  let sinceMs: number | null = null
   return {
-    update(): { isPolicyNew: boolean } {
-      const freshness = feed.freshness()
-      staleSinceMs = isFeedStale(freshness) ? (staleSinceMs ?? performance.now()) : null
-      const previous = policy
-      policy = freshness?.policy ?? previous
-      return { isPolicyNew: policy !== previous && previous !== undefined }
+    update(): void {
+      sinceMs = isFeedStale(feed.freshness()) ? (sinceMs ?? performance.now()) : null
     },
-    staleMs: (): number => (staleSinceMs === null ? 0 : performance.now() - staleSinceMs),
+    lengthMs: (): number => (sinceMs === null ? 0 : performance.now() - sinceMs),
   }
 }

@@ -18,7 +18,7 @@ export interface DeployFlags {
   dryRun?: true
 }
 
-/** Validates the value of an option. `problem` describes what is wrong with an invalid value. */
+/** A check of the value of an option. `problem` is the message for an invalid value. */
 type Rule = readonly [isValid: (value: string) => boolean, problem: string]
 
 const RULES = {
@@ -36,7 +36,7 @@ const RULES = {
   policy: oneOf(POLICIES),
 } satisfies Partial<Record<keyof DeployFlags, Rule>>
 
-/** The name of each secret, as src/action/settings.ts reads it. Options without a value have no secret. */
+/** The secret of the Action that holds each option. The Action reads these secrets in `src/action/settings.ts`. */
 const SECRETS = {
   url: 'LAST_LOGOUT_URL',
   mode: 'LAST_LOGOUT_MODE',
@@ -47,7 +47,7 @@ const SECRETS = {
 } satisfies Record<keyof typeof RULES, string>
 
 /**
- * Builds the secrets of the Action from the options and its API key.
+ * Returns the secrets of the Action: an API key, and the options that have a value.
  *
  * @throws `CONFIGURATION` with every problem in one message.
  */
@@ -58,7 +58,7 @@ export function readSecrets(
   const names = (Object.keys(RULES) as (keyof typeof RULES)[]).filter(
     (name) => flags[name] !== undefined,
   )
-  // During a rotation, two keys have the same name, and the last one in the list is the new key.
+  // While a key is rotated, API_KEYS contains two keys of this name. The last one is the new key.
   const apiKey = http.apiKeys.findLast(({ name }) => name === KEY_NAME)
   const problems = names.flatMap((name) => {
     const [isValid, problem]: Rule = RULES[name]
@@ -103,11 +103,11 @@ function oneOf(choices: readonly string[]): Rule {
 function isServiceUrl(text: string): boolean {
   if (!URL.canParse(text)) return false
   const url = new URL(text)
-  // Paths are appended to the URL, and credentials would be printed.
+  // The Action appends paths to the URL, so it must not have a query. Credentials in the URL would be printed.
   return isSecureUrl(url) && url.href === `${url.origin}${url.pathname}`
 }
 
-/** Whether a URL leads to the machine that requests it. Auth0 cannot reach it, but a simulated tenant can. */
+/** Whether the host of a URL is this machine. A simulated tenant can reach such a URL, but Auth0 cannot. */
 function isLoopback(text: string): boolean {
   if (!URL.canParse(text)) return false
   return /^(localhost|127\.\d+\.\d+\.\d+|0\.0\.0\.0|\[::1?\])$/.test(new URL(text).hostname)

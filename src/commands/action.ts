@@ -11,7 +11,7 @@ import { type DeployFlags, readSecrets } from './action-options.js'
 import type { CommandContext } from './context.js'
 import { rethrowAbortAsUnfinished } from './rethrow-abort-as-unfinished.js'
 
-/** Runs `action deploy`: creates or updates the tenant's login Action, and prints each step. */
+/** Runs `action deploy`: creates or updates the login Action in the tenant, and prints each step. */
 export async function runActionDeploy(context: CommandContext, flags: DeployFlags): Promise<void> {
   const config = loadConfig(context.env, ['auth0'])
   const secrets = readSecrets(flags, config)
@@ -30,7 +30,7 @@ export async function runActionDeploy(context: CommandContext, flags: DeployFlag
 /**
  * Runs `action status`: prints the state of the login Action in the tenant.
  *
- * @throws `ACTION_NOT_DEPLOYED` unless the Action is deployed, bound and of this version.
+ * @throws `ACTION_NOT_DEPLOYED` if the Action is not deployed, not bound, or of another version.
  */
 export async function runActionStatus(context: CommandContext, { name }: { name: string }) {
   const { auth0 } = loadConfig(context.env, ['auth0'])

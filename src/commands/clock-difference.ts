@@ -2,10 +2,10 @@ import { MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
 import { type Instant, toDateTime } from '../rules/instant.js'
 
 /**
- * Describes how the clock of this machine differs from the clock of the database. Both instants must be
- * read at the same time.
+ * Describes the difference between the clock of this machine and the clock of the database. The two arguments are the
+ * times of both clocks at the same moment.
  *
- * @returns One line, or the empty string if the clocks differ by no more than a minute.
+ * @returns One line. An empty string if the difference is at most a minute.
  */
 export function describeClockDifference(databaseNow: Instant, machineNow: Instant): string {
   const aheadMs = machineNow - databaseNow

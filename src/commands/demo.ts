@@ -25,7 +25,7 @@ export async function runDemo(
 }
 
 function describe(demo: Demo): string {
-  const { pageUrl, apiUrl, tenantUrl, dataDir, key, policy, userId, issuer, audience } = demo
+  const { pageUrl, apiUrl, tenantUrl, dataDir, key, policy, userId, issuer, audience, nginx } = demo
   return `
 last-logout is running with a simulated tenant. Open this page:
 
@@ -33,8 +33,8 @@ last-logout is running with a simulated tenant. Open this page:
 
   1. Log in as one of two users. No password is needed.
   2. Call two APIs with the token. Only one of them uses last-logout.
-  3. Log out. The page keeps the token.
-  4. Wait. The page calls both APIs once a second, until one refuses the token after some seconds.
+  3. Log out at Auth0, or through last-logout. The page keeps the token.
+  4. Wait. The page calls both APIs once a second, until one refuses the token. Its WebSocket and its event stream end too.
   5. Log in again. The API accepts the new token.
 
   tenant    ${tenantUrl}: a user logs in or out every second
@@ -44,6 +44,7 @@ last-logout is running with a simulated tenant. Open this page:
   API       ${apiUrl}
   docs      ${apiUrl}/docs (any user name; password: ${key})
   console   ${apiUrl}/console (key: ${key})
+  nginx     ${nginx.url ? `${nginx.url}: an API that only nginx protects` : nginx.problem}
 
 When did ${userId}, the first user of the page, last log out? Before the logout, last_logout_at is null:
 

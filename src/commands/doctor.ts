@@ -16,15 +16,15 @@ export interface DoctorFlags {
 }
 
 /**
- * Runs `doctor`: checks configuration, credentials and connectivity, and prints the checks.
+ * Runs `doctor`: checks configuration, credentials and connectivity, and prints the results.
  *
- * @throws `CHECKS_FAILED` when a check failed.
+ * @throws `CHECKS_FAILED` if a check failed.
  */
 export async function runDoctor(context: CommandContext, flags: DoctorFlags): Promise<void> {
   assertNoFailure(await printChecks(context, flags))
 }
 
-/** Runs the checks, prints them, and returns them. */
+/** Runs the checks. Prints and returns the results. */
 export async function printChecks(context: CommandContext, flags: DoctorFlags): Promise<Check[]> {
   const config = loadConfig(context.env, ['auth0', 'database'])
   const { action: actionName, probe = false, json = false } = flags
@@ -40,7 +40,7 @@ export async function printChecks(context: CommandContext, flags: DoctorFlags): 
   return checks
 }
 
-/** Throws `CHECKS_FAILED` when a check failed. */
+/** Throws `CHECKS_FAILED` if a check failed. */
 export function assertNoFailure(checks: Check[]): void {
   const failures = checks.filter(({ status }) => status === 'failure').length
   if (failures === 0) return
@@ -49,7 +49,7 @@ export function assertNoFailure(checks: Check[]): void {
   throw new LastLogoutError('CHECKS_FAILED', message)
 }
 
-/** Replaces the path of `DATA_DIR`, which can contain a person's name, because users send the JSON to others. */
+/** Removes the path of `DATA_DIR` from a result. Users send the JSON to others, and the path can contain a name. */
 function withoutPath(check: Check, dataDir: string | undefined): Check {
   if (dataDir === undefined) return check
   const replace = (text: string) => text.replaceAll(dataDir, 'DATA_DIR')
@@ -61,7 +61,9 @@ function withoutPath(check: Check, dataDir: string | undefined): Check {
   }
 }
 
-/** Prints each check when it has ended, and returns all. Consecutive skipped checks with the same reason share a line. */
+/**
+ * Prints each result as it arrives, and returns all. Consecutive checks that are skipped for one reason share a line.
+ */
 async function printAndCollect(
   results: AsyncIterable<Check>,
   print: (text: string) => void,
@@ -83,7 +85,7 @@ async function printAndCollect(
   return checks
 }
 
-/** Formats the number of checks by status, and what to do next. */
+/** Formats the number of checks by status, and the next step. */
 function toSummary(checks: Check[]): string {
   const count = (status: Check['status']) =>
     checks.filter((check) => check.status === status).length

@@ -7,9 +7,9 @@ import { LastLogoutError } from '../errors.js'
 
 const IGNORE_LINE = "printf '.env\\ndata/\\n' >> .gitignore"
 
-/** Creates the value of `API_KEYS`: one key for each caller that the documents name. */
+/** Creates the value of `API_KEYS`, with one key for each caller in the documents. */
 export function createApiKeys(): string {
-  const callers = ['action read', 'orders-api feed+read', 'cli check+read']
+  const callers = ['action read', 'orders-api feed+read', 'cli check+read', 'operator read+metrics']
   return callers.map((caller) => caller.replace(' ', `:${createApiKey()}:`)).join(',')
 }
 
@@ -19,7 +19,7 @@ export function createApiKey(): string {
 }
 
 /**
- * Writes `.env`, which only the owner can read. The write is synchronous, so that no signal can interrupt it.
+ * Writes `.env` so that only its owner can read it. Writes synchronously, so that no signal can interrupt the write.
  *
  * @throws `USAGE` if the file exists or cannot be written.
  */
@@ -41,9 +41,9 @@ export function writeEnvFile(path: string, values: Record<string, string>): void
 }
 
 /**
- * Checks that git would not track `.env` in this directory.
+ * Checks that git ignores `.env` in this directory.
  *
- * @throws `USAGE` if git would track the file, or if that cannot be checked in a working tree of git.
+ * @throws `USAGE` if git does not ignore the file, or if the check fails in a working tree of git.
  */
 export async function assertNotTracked(cwd: string): Promise<void> {
   if (!isInWorkTree(cwd)) return

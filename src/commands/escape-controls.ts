@@ -1,4 +1,4 @@
-/** Escapes control characters, so that untrusted text cannot send control sequences to the terminal. */
+/** Escapes control characters, so that untrusted text cannot control the terminal. */
 export function escapeControls(text: string): string {
   return text.replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,

@@ -16,18 +16,21 @@ export interface ExplainOptions {
 }
 
 /**
- * Runs `explain`: prints whether a token is revoked, and why. Prints only those claims of the token that the judgement
- * depends on.
+ * Runs `explain`: prints whether a token is revoked, and why. Prints only the claims that decide.
+ *
+ * @param argument A JWT, or `-` to read the JWT from standard input.
  */
 export async function runExplain(
   context: CommandContext,
-  text: string,
+  argument: string,
   options: ExplainOptions,
 ): Promise<void> {
   const config = loadConfig(context.env, ['database'])
-  const claims = readJwtClaims(
-    text === '-' ? await context.readInput(MAX_JWT_LENGTH).catch(rethrowAbortAsUnfinished) : text,
-  )
+  const jwt =
+    argument === '-'
+      ? await context.readInput(MAX_JWT_LENGTH).catch(rethrowAbortAsUnfinished)
+      : argument
+  const claims = readJwtClaims(jwt)
   const token = readToken(claims, claimNames(options.namespace))
   if (token.subject === null) {
     const message =

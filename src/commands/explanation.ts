@@ -2,14 +2,14 @@ import { nameProgram } from '../program-name.js'
 import type { CoveringLogout, Explanation } from '../rules/explanation.js'
 import { escapeControls } from './escape-controls.js'
 
-/** Formats an explanation as text. `programName` is the program's name in the commands of the text. */
+/** Formats an explanation as text. The commands in the text begin with `programName`. */
 export function toText(explanation: Explanation, programName: string): string {
   const { session_id: sessionId, login_at: loginAt, logouts } = explanation
   const rows: [string, string][] = [
     ['subject', escapeControls(explanation.subject)],
-    ['session', describeFact(sessionId, explanation.session_id_claim, 'no claim contains one')],
+    ['session', describeValue(sessionId, explanation.session_id_claim, 'no claim contains one')],
     ['  from claim', explanation.session_id_claim ?? '-'],
-    ['login', describeFact(loginAt, explanation.login_at_claim, 'no claim contains it')],
+    ['login', describeValue(loginAt, explanation.login_at_claim, 'no claim contains it')],
     ['  from claim', explanation.login_at_claim ?? '-'],
     ['expires', describeExpiry(explanation)],
     ['policy', describePolicy(explanation)],
@@ -28,10 +28,15 @@ export function toText(explanation: Explanation, programName: string): string {
   return rows.map(([name, value]) => `${name.padEnd(15)} ${value}\n`).join('')
 }
 
-/** Describes a fact that is read from a claim. The claim can be absent or invalid. */
-function describeFact(fact: string | null, claim: string | null, absent: string): string {
-  if (fact !== null) return escapeControls(fact)
-  return claim === null ? absent : 'unknown: the claim is invalid'
+/**
+ * Describes a value that was read from a claim.
+ *
+ * @param claim The name of the claim; `null` if the token has no such claim.
+ * @param absentText The description without a claim.
+ */
+function describeValue(value: string | null, claim: string | null, absentText: string): string {
+  if (value !== null) return escapeControls(value)
+  return claim === null ? absentText : 'unknown: the claim is invalid'
 }
 
 function describeExpiry({ expires_at: expiresAt, expired }: Explanation): string {
@@ -39,13 +44,13 @@ function describeExpiry({ expires_at: expiresAt, expired }: Explanation): string
   return expired ? `${expiresAt}: expired, and rejected for that reason alone` : expiresAt
 }
 
-/** Describes the policy of this environment. The service can run with another policy. */
+/** Describes the policy in the environment of this command. The service can run with another policy. */
 function describePolicy({ policy, session_id: sessionId }: Explanation): string {
-  const from = `${policy} (from this environment)`
-  if (policy === 'user') return `${from}: any logout of the user applies`
+  const name = `${policy} (from this environment)`
+  if (policy === 'user') return `${name}: any logout of the user applies`
   return sessionId === null
-    ? `${from}: any logout of the user applies, since the token has no session`
-    : `${from}: logouts of this session and of all sessions apply`
+    ? `${name}: any logout of the user applies, since the token has no session`
+    : `${name}: logouts of this session and of all sessions apply`
 }
 
 function describeVerdict(explanation: Explanation): string {
@@ -69,7 +74,7 @@ function describeDoubt({ revoked, as_of: asOf, lag_ms: lagMs }: Explanation): st
 }
 
 function describeLogout(
-  { logouts, decided_by: decider }: Explanation,
+  { logouts, decided_by: decidedBy }: Explanation,
   name: CoveringLogout,
 ): string {
   const logout = logouts[name]
@@ -77,7 +82,7 @@ function describeLogout(
   const { at, log_id: logId, type } = logout
   const entry =
     type === null ? 'log entry not stored' : escapeControls([type, logId ?? []].flat().join(' '))
-  return `${at}${name === 'floor' ? '' : `, ${entry}`}${name === decider ? '  <- decisive' : ''}`
+  return `${at}${name === 'floor' ? '' : `, ${entry}`}${name === decidedBy ? '  <- decisive' : ''}`
 }
 
 function describeReason({ reason, login_at: loginAt, decided_by, logouts }: Explanation): string {

@@ -4,22 +4,22 @@ import { abortedError, LastLogoutError } from '../errors.js'
 /** Default interval between two reads of the change feed, in milliseconds. */
 const POLL_INTERVAL_MS = 500
 
-/** How long before its logout the token of the check was issued, in seconds. */
+/** `isRefused` checks a token that was issued this time before the logout, in seconds. */
 const TOKEN_AGE_SECONDS = 60
 
-/** The API that is read, and how long to wait. */
+/** Options of {@link followLogouts}. */
 export interface FirstLogoutOptions {
   apiUrl: string
   /** A key with the roles `feed` and `check`. */
   apiKey: string
-  /** Maximum wait for the end of the log, and then for the logout, in milliseconds. */
+  /** Limit for each of the two waits, in milliseconds. */
   timeoutMs: number
   /** Default: {@link POLL_INTERVAL_MS}. */
   pollIntervalMs?: number
   signal: AbortSignal
 }
 
-/** A user's logout in the change feed. */
+/** A logout in the change feed. */
 interface FeedLogout {
   kind: string
   user_id: string
@@ -33,20 +33,19 @@ interface Page {
   as_of: string | null
 }
 
-/** Follows the change feed of the API, as a client does. */
+/** Follows logouts in the change feed of the API. */
 export interface LogoutFollower {
   /** Waits until the log has been read to its end. */
   waitUntilRead(): Promise<void>
-  /** Waits for a user's logout that was not in the log before. Call it after {@link waitUntilRead}. */
+  /** Waits for the next logout of a user. Must be called after {@link waitUntilRead}. */
   waitForLogout(): Promise<FeedLogout>
-  /** Whether the API refuses a token of the user from before the logout. */
+  /** Checks whether the API refuses a token of the user from before the logout. */
   isRefused(logout: FeedLogout): Promise<boolean>
 }
 
 /**
- * Creates a follower of the change feed.
- *
- * Every wait throws `UNFINISHED` after the timeout, and `ABORTED` when the signal aborts.
+ * Creates a follower of the change feed. Its functions throw `UNFINISHED` after the timeout, and `ABORTED` when the
+ * signal aborts.
  */
 export function followLogouts(options: FirstLogoutOptions): LogoutFollower {
   const { apiUrl, apiKey, timeoutMs, pollIntervalMs = POLL_INTERVAL_MS, signal } = options
@@ -67,7 +66,8 @@ export function followLogouts(options: FirstLogoutOptions): LogoutFollower {
     return page
   }
 
-  async function readUntil<T>(find: (page: Page) => T | undefined, what: string): Promise<T> {
+  /** Reads pages until `find` returns a value. After the timeout, throws an error that begins with `failure`. */
+  async function readUntil<T>(find: (page: Page) => T | undefined, failure: string): Promise<T> {
     const deadline = performance.now() + timeoutMs
     try {
       while (performance.now() < deadline) {
@@ -79,7 +79,7 @@ export function followLogouts(options: FirstLogoutOptions): LogoutFollower {
     } catch (error) {
       throw signal.aborted ? abortedError(error) : error
     }
-    const message = `${what} within ${timeoutMs / 1000} s. Run \`last-logout init\` again: it continues with .env. With --wait 30m, it waits for longer.`
+    const message = `${failure} within ${timeoutMs / 1000} s. Run \`last-logout init\` again: it continues with .env. With --wait 30m, it waits for longer.`
     throw new LastLogoutError('UNFINISHED', message)
   }
 

@@ -13,9 +13,9 @@ of the database still contain the ids. docs/privacy.md lists all other places.
 `
 
 /**
- * Runs `forget`: replaces the ids of a person by keyed hashes. The person's tokens stay revoked.
+ * Runs `forget`: replaces the ids of a person by keyed hashes. The tokens of the person stay revoked.
  *
- * @param user `-`: the id is read from standard input.
+ * @param user The user id, or `-` to read the id from standard input.
  */
 export async function runForget(context: CommandContext, user: string): Promise<void> {
   const config = loadConfig(context.env, ['database'])
@@ -33,7 +33,7 @@ export async function runForget(context: CommandContext, user: string): Promise<
     const person = await store.forget(userId)
     const { users, sessions, entries, remaining } = person
     const until = remaining && remaining.newestAt + config.maxRefreshAgeMs + config.maxTokenAgeMs
-    // This line is for an audit. It must not reveal which person was forgotten.
+    // This audit record must not reveal which person was forgotten.
     log.info(
       { part: 'forget', users, sessions, entries, until: toDateTime(until) },
       'person forgotten',
@@ -78,7 +78,7 @@ function describeNothing(userId: string, asOf: string | null): string {
     asOf === null
       ? 'The log has not been read to its end yet'
       : `The log has been read up to ${asOf}`
-  // Every user id of Auth0 contains a pipe. Without one, the shell has cut off the rest of the id.
+  // Every user id of Auth0 contains a pipe. In an unquoted id, the shell interprets the pipe and what follows.
   const quoting = userId.includes('|')
     ? ''
     : "The id contains no |, which the shell interprets unless it is quoted. Quote the id, as in: `last-logout forget 'auth0|123'`\n"
@@ -91,6 +91,6 @@ feed, and accepts the person's tokens until they expire. Clients that already ru
 `
 }
 
-function count(number: number, one: string, many = `${one}s`): string {
-  return `${number} ${number === 1 ? one : many}`
+function count(number: number, singular: string, plural = `${singular}s`): string {
+  return `${number} ${number === 1 ? singular : plural}`
 }

@@ -8,18 +8,17 @@ import type { CommandContext } from './context.js'
 export interface HealthcheckOptions {
   /** Check that the database is available. */
   ready?: true
-  /** Check that the data is fresh, for which the database must be available. */
+  /** Check that the data is fresh. This check also fails if the database is unavailable. */
   fresh?: true
 }
 
-/** Timeout of the response, in milliseconds. It is shorter than that of container engines, which report no reason. */
+/** Timeout of the response, in milliseconds. It is below the timeout of container engines, which state no reason. */
 const TIMEOUT_MS = 4_000
 
 /**
  * Runs `healthcheck`: requests the health of the API at `HOST` and `PORT`, and prints one line.
  *
- * @param timeoutMs Default: {@link TIMEOUT_MS}.
- * @throws `UNHEALTHY` if the response has another status than 200, or there is none.
+ * @throws `UNHEALTHY` if the status of the response is not 200, or if there is no response.
  */
 export async function runHealthcheck(
   { env, print }: Pick<CommandContext, 'env' | 'print'>,
@@ -38,7 +37,7 @@ export async function runHealthcheck(
   )
 }
 
-/** Requests a URL. Uses `node:http`, because it loads in a third of the time that `fetch` takes to load. */
+/** Requests a URL. Uses `node:http`, which loads in a third of the time of `fetch`. */
 async function requestStatus(url: string, timeoutMs: number): Promise<number | undefined> {
   const request = get(url, { signal: AbortSignal.timeout(timeoutMs), agent: false })
   const [response] = (await once(request, 'response')) as [IncomingMessage]

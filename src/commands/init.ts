@@ -30,13 +30,13 @@ const APPLICATION_INSTRUCTIONS = `In the Auth0 Dashboard:
 
 `
 
-/** The checks that can fail because no worker has run for some time. */
+/** Checks that fail if no worker has run for some time. */
 const WORKER_CHECKS = new Set(['worker', 'freshness', 'retention'])
 
-/** The parts of the configuration that the set-up needs. */
+/** The parts of the configuration that `init` needs. */
 const NEEDS = ['auth0', 'api', 'database'] as const
 
-/** The values that are asked for, unless the environment has them. */
+/** The variables that the user must enter, unless the environment contains them. */
 const QUESTIONS: [name: string, question: string][] = [
   ['AUTH0_DOMAIN', 'Domain: '],
   ['AUTH0_CLIENT_ID', 'Client ID: '],
@@ -44,8 +44,8 @@ const QUESTIONS: [name: string, question: string][] = [
 ]
 
 /**
- * Runs `init`: asks for the credentials, writes `.env`, checks the set-up, and follows one logout from the log of the
- * tenant to a refused token. Creates nothing in the tenant. If `.env` exists, continues with it.
+ * Runs `init`: asks for the credentials, writes `.env`, runs the checks of `doctor`, and shows one logout on its way
+ * from the log of the tenant to a refused token. Changes nothing in the tenant. Uses an existing `.env`.
  */
 export async function runInit(context: CommandContext, flags: InitFlags): Promise<void> {
   const { data: timeoutMs } = duration('10m', 1).safeParse(flags.wait)
@@ -60,7 +60,7 @@ export async function runInit(context: CommandContext, flags: InitFlags): Promis
   await followFirstLogout({ ...context, env, print }, timeoutMs).catch(rethrowAbortAsUnfinished)
 }
 
-/** Returns the environment of the next steps: the variables of `.env` and of the environment, which takes precedence. */
+/** Writes `.env`, unless it exists. Returns the environment of the next steps, which contains the values of `.env`. */
 async function configure(context: CommandContext): Promise<CommandContext['env']> {
   const path = join(context.cwd, '.env')
   await assertNotTracked(context.cwd)
@@ -71,14 +71,14 @@ async function configure(context: CommandContext): Promise<CommandContext['env']
     loadConfig(context.env, NEEDS)
     return context.env
   }
-  const isSet = (name: string) => [name, `${name}_FILE`].some((each) => context.env[each])
+  const isSet = (name: string) => [name, `${name}_FILE`].some((variable) => context.env[variable])
   const values = {
     ...(await askForCredentials(context, isSet)),
     ...(isSet('API_KEYS') ? {} : { API_KEYS: createApiKeys() }),
     ...(isSet('DATABASE_URL') || isSet('DATA_DIR') ? {} : { DATA_DIR: './data' }),
   }
   const env = { ...context.env, ...values }
-  // Every value is validated before the file is written.
+  // Validates every value before the file is written.
   loadConfig(env, NEEDS)
   writeEnvFile(path, values)
   const names = Object.keys(values).join(', ')
@@ -106,11 +106,11 @@ async function askForCredentials(
   return values
 }
 
-/** Rejects a value that a parser of `.env`, such as a shell, could change. */
+/** Rejects a value with characters that a shell, or another parser of `.env`, could interpret. */
 function assertStorable(name: string, value: string | null): string {
   if (value !== null && /^[\w.~+/=:@-]+$/.test(value)) return value
   const problem = value ? 'contains a character that Auth0 does not use there' : 'is missing'
-  const order = QUESTIONS.map(([each]) => each).join(', ')
+  const order = QUESTIONS.map(([variable]) => variable).join(', ')
   throw new LastLogoutError(
     'USAGE',
     `${name} ${problem}. Nothing was written. Run \`last-logout init\` again; without a terminal, it reads these values from standard input, one on each line, in this order: ${order}.`,
@@ -118,8 +118,8 @@ function assertStorable(name: string, value: string | null): string {
 }
 
 /**
- * Runs the checks of `doctor`. When `init` runs again later, the checks of the worker can fail, because no worker ran in
- * between. The next step starts the worker.
+ * Runs the checks of `doctor`. Ignores failures of {@link WORKER_CHECKS}: no worker may have run since an earlier
+ * `init`, and the next step starts one.
  */
 async function check(context: CommandContext): Promise<void> {
   const checks = await printChecks(context, { action: ACTION_NAME })
@@ -130,17 +130,17 @@ async function check(context: CommandContext): Promise<void> {
   )
 }
 
-/** Rethrows the error of the checks with the advice to run `init` again: `.env` exists already. */
+/** Rethrows the error of the checks, with the advice to run `init` again. */
 function addAdviceToContinue(error: unknown): never {
   if (!(error instanceof LastLogoutError) || error.code !== 'CHECKS_FAILED') throw error
   const message = `${error.message} Correct .env or the tenant, then run \`last-logout init\` again: it continues with .env. To enter the values again, run \`mv .env .env.old\` first.`
   throw new LastLogoutError('CHECKS_FAILED', message, { cause: error })
 }
 
-/** Runs the service until a logout has been followed from the log of the tenant to a refused token. */
+/** Runs the service until a new logout appears, and the API refuses a token from before this logout. */
 async function followFirstLogout(context: CommandContext, timeoutMs: number): Promise<void> {
   const { env, print } = context
-  // This key exists only in this process. The keys in API_KEYS may lack a role.
+  // A key for this process only, because the keys in API_KEYS can lack a role.
   const apiKey = createApiKey()
   const { auth0, http } = loadConfig(env, NEEDS)
   const keys = http.apiKeys.map(({ name, key, roles }) => `${name}:${key}:${roles.join('+')}`)
@@ -182,7 +182,7 @@ function notRefusedError(at: string): LastLogoutError {
   )
 }
 
-/** Creates a function that runs a step, and prints how many seconds it took. */
+/** Creates a function that runs a step and prints its duration. */
 function createTimer(print: (text: string) => void) {
   return async <T>(name: string, run: () => Promise<T>): Promise<T> => {
     const startedAt = performance.now()

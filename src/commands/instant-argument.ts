@@ -4,8 +4,8 @@ import { type Instant, readDateTime } from '../rules/instant.js'
 /**
  * Reads an instant from the command line: an RFC 3339 time with a zone, or `now`.
  *
- * @returns `null` for `now`, which the clock of the database resolves.
- * @throws `USAGE` when the text is neither.
+ * @returns `null` for `now`: the clock of the database decides.
+ * @throws `USAGE` if the text is neither.
  */
 export function readInstantArgument(text: string): Instant | null {
   const at = readDateTime(text)

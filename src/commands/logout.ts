@@ -36,19 +36,19 @@ export async function runLogout(
   const log = await context.createLog(config.logLevel, 'stderr')
   const { store, close } = await openStore(config, log, { attachOnly: true })
   try {
-    const before = await store.readKnownLogouts(userId, sessionId)
-    const clockDifference = describeClockDifference(before.now, Date.now())
+    const earlierLogouts = await store.readKnownLogouts(userId, sessionId)
+    const clockDifference = describeClockDifference(earlierLogouts.now, Date.now())
     const report = { userId, sessionId, at: reportedAt, type: 'operator_logout' }
     const at = await store.storeReported(report)
     if (at === null) {
       throw new LastLogoutError(
         'USAGE',
-        `The logout cannot be stored: ${options.at} is in the future, since the clock of the database shows ${toDateTime(before.now)}. Use now, or an instant in the past.`,
+        `The logout cannot be stored: ${options.at} is in the future, since the clock of the database shows ${toDateTime(earlierLogouts.now)}. Use now, or an instant in the past.`,
       )
     }
     context.print(clockDifference)
-    context.print(describe({ userId, sessionId, at }, before, config.policy))
-    if (before.user === null) {
+    context.print(describe({ userId, sessionId, at }, earlierLogouts, config.policy))
+    if (earlierLogouts.user === null) {
       context.print(
         'This is the first known logout of this user. Check that the id equals the sub claim of the tokens.\n',
       )
@@ -59,6 +59,7 @@ export async function runLogout(
   }
 }
 
+/** The logout that this command has stored. */
 interface StoredLogout {
   userId: string
   /** `null`: all sessions. */
@@ -66,6 +67,7 @@ interface StoredLogout {
   at: Instant
 }
 
+/** Describes which tokens are revoked. Names the time of an earlier known logout if that time is later. */
 function describe(
   { userId, sessionId, at }: StoredLogout,
   { user, session }: LogoutSnapshot,
@@ -92,7 +94,7 @@ function readUserId(text: string): string {
       `The tokens of ${escapeControls(userId)} cannot be revoked: it is an application, which does not log out. Rotate its secret in Auth0, or delete its grant.`,
     )
   }
-  // Every user id of Auth0 contains a pipe. Without one, the shell has cut off the rest of the id.
+  // Every user id of Auth0 contains a pipe. In an unquoted id, the shell interprets the pipe and what follows.
   if (userId.includes('|')) return userId
   if (/^[^@\s]+@[^@\s]+$/.test(userId)) {
     throw new LastLogoutError(

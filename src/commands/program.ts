@@ -26,13 +26,13 @@ Answers a request for erasure. Delete the user in Auth0 first. The hashes are de
 logout can be valid. Running it again is safe. See docs/privacy.md.
 Exit codes: 0 done, or nothing is stored; 1 failure; 2 invalid configuration or usage.`
 
-/** Creates the command line. Each command is loaded when it runs, which keeps help and usage errors fast. */
+/** Creates the command line. Loads the code of a command only when the command runs, so that help is fast. */
 export async function createProgram(context: CommandContext): Promise<Command> {
   const serve = async (parts: ServicePart[]) =>
     (await import('./serve.js')).runServe(context, parts)
 
   const program = new Command(context.programName)
-    // Commands inherit these settings when they are created.
+    // Commands inherit these settings, so the settings must come first.
     .exitOverride()
     .configureOutput({
       writeOut: context.print,
@@ -87,28 +87,28 @@ export async function createProgram(context: CommandContext): Promise<Command> {
 }
 
 /**
- * Rejects an unknown command, and suggests a known command only if its name is similar. Commander's own suggestion
- * would be `logout` for any word of that length.
+ * Rejects an unknown command, and suggests commands with a similar name. Replaces the suggestions of commander, which
+ * suggests `logout` for any word of the same length.
  */
 function suggestCommands(parent: Command): void {
   parent.on('command:*', ([name = '']: string[]) => {
     const names = parent.commands.map((command) => command.name())
     const similar = findSimilar(name, names)
-    const [only] = names
+    const [onlyName] = names
     const suggestion =
       similar.length > 0
         ? `(Did you mean ${similar.join(' or ')}?)`
-        : `(${names.length === 1 ? `The command is ${parent.name()} ${only}` : `Commands: ${names.join(', ')}`})`
+        : `(${names.length === 1 ? `The command is ${parent.name()} ${onlyName}` : `Commands: ${names.join(', ')}`})`
     parent.error(`error: unknown command '${name}'\n${suggestion}`)
   })
 }
 
-/** Redacts long words: without a subcommand, the usage error quotes an argument that can be a token. */
+/** Shortens long words. A usage error can quote an argument that is a token. */
 function redactTokens(text: string): string {
   return text.replace(/[^\s']{41,}/g, (word) => `${word.slice(0, 8)}…`)
 }
 
-/** Commands that an installation runs by itself. */
+/** Adds the commands that deployment scripts and containers run. */
 function addInstallationCommands(program: Command, context: CommandContext): void {
   program
     .command('migrate')
@@ -125,6 +125,7 @@ function addInstallationCommands(program: Command, context: CommandContext): voi
     })
 }
 
+/** Adds the commands that operators run. */
 function addOperatorCommands(program: Command, context: CommandContext): void {
   program
     .command('doctor')

@@ -3,7 +3,7 @@ import type { SyncProgress } from '../measurements.js'
 import type { Instant } from '../rules/instant.js'
 import { isReadTwice } from '../sync/catch-up.js'
 
-/** A monotonic clock, in milliseconds. */
+/** Returns the time of a monotonic clock, in milliseconds. */
 type Clock = () => number
 
 /** Shows the progress of a sync. */
@@ -15,19 +15,19 @@ export interface ProgressDisplay {
 const LINE_INTERVAL_MS = 100
 const LOG_INTERVAL_MS = 5_000
 
-/** Shows the progress as one line of a terminal that is redrawn. */
+/** Shows the progress as one line of a terminal, and redraws this line. */
 export function createProgressLine(
   print: (text: string) => void,
   now: Clock = () => performance.now(),
 ): ProgressDisplay {
-  const show = (total: Total) => print(`\r\x1b[K${toLine(total)}`)
+  const show = (total: TotalProgress) => print(`\r\x1b[K${toLine(total)}`)
   return createDisplay(now, LINE_INTERVAL_MS, show, (total) => {
     show(total)
     print('\n')
   })
 }
 
-/** Logs the progress every few seconds, and once at the end. */
+/** Logs the progress every five seconds, and once at the end. */
 export function createProgressLog(
   log: Logger,
   now: Clock = () => performance.now(),
@@ -40,7 +40,8 @@ export function createProgressLog(
   )
 }
 
-interface Total extends Omit<SyncProgress, 'stage'> {
+/** The progress since the start: the sums of all updates. */
+interface TotalProgress extends Omit<SyncProgress, 'stage'> {
   stage: SyncProgress['stage'] | 'caught up'
   elapsedMs: number
 }
@@ -48,11 +49,11 @@ interface Total extends Omit<SyncProgress, 'stage'> {
 function createDisplay(
   now: Clock,
   intervalMs: number,
-  show: (total: Total) => void,
-  finish: (total: Total) => void,
+  show: (total: TotalProgress) => void,
+  finish: (total: TotalProgress) => void,
 ): ProgressDisplay {
   const startedAt = now()
-  const total: Total = {
+  const total: TotalProgress = {
     stage: 'catch-up',
     entries: 0,
     events: 0,
@@ -82,7 +83,7 @@ function createDisplay(
   }
 }
 
-function toFields({ stage, entries, events, pages, reachedAt, elapsedMs }: Total) {
+function toFields({ stage, entries, events, pages, reachedAt, elapsedMs }: TotalProgress) {
   return {
     stage,
     entries,
@@ -93,7 +94,7 @@ function toFields({ stage, entries, events, pages, reachedAt, elapsedMs }: Total
   }
 }
 
-function toLine(total: Total): string {
+function toLine(total: TotalProgress): string {
   const { stage, entries, events, pages, reachedAt, elapsedMs } = total
   const position = {
     'catch-up': `${toDuration(reachedAt)} behind`,

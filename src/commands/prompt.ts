@@ -2,12 +2,12 @@ import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
 import { abortedError } from '../errors.js'
 
-/** Asks for values, one line each. */
+/** Asks questions, and reads one line as the reply to each. */
 export interface Prompt {
   /**
    * Prints the question, and reads a line.
    *
-   * @param isSecret Whether the terminal must not show the line.
+   * @param isSecret If true, the terminal does not show the line. Default: false.
    * @returns The line without surrounding spaces; `null` at the end of the input.
    * @throws `ABORTED` when the signal aborts.
    */
@@ -19,14 +19,16 @@ export interface Prompt {
 export interface PromptOptions {
   input: NodeJS.ReadableStream
   output: NodeJS.WritableStream
-  /** Whether the input is a terminal. Otherwise nothing but the questions is printed. */
+  /** Whether the input is a terminal. Without a terminal, the prompt prints only the questions. */
   isTerminal: boolean
   signal: AbortSignal
-  /** Called at Ctrl-C, for which a terminal sends no signal while a line is read. */
+  /**
+   * Called when the user presses Ctrl-C. While a line is being read, the terminal does not send SIGINT for this key.
+   */
   onInterrupt(): void
 }
 
-/** Opens a prompt. It stores no history, and shows no line that is secret. */
+/** Opens a prompt that keeps no history. */
 export function openPrompt(options: PromptOptions): Prompt {
   const { input, output, isTerminal, signal, onInterrupt } = options
   let isMuted = isTerminal
@@ -39,7 +41,7 @@ export function openPrompt(options: PromptOptions): Prompt {
   const settings = { input, output: visible, terminal: isTerminal, historySize: 0, signal }
   const lines = createInterface(settings)
   lines.on('SIGINT', onInterrupt)
-  // The rest of a pasted text belongs to the next question, which can be secret.
+  // A pasted text can have further lines. They belong to later questions, which can be secret.
   lines.on('line', () => {
     isMuted = isTerminal
   })
@@ -51,15 +53,17 @@ export function openPrompt(options: PromptOptions): Prompt {
   return {
     async ask(question, isSecret = false) {
       isMuted = isSecret
-      // On a terminal, a prompt of `lines` would also show what has been typed before a secret question.
+      // On a terminal, `lines` prints the question, unless it is secret: `lines` would also print text that was typed
+      // before.
       if (isSecret || !isTerminal) output.write(question)
-      // At the end of the input, `lines` is closed, but lines that are already read remain. Node 24 then rejects a prompt.
+      // At the end of the input, `lines` closes, but the iterator can still hold lines. In Node 24, `prompt` then
+      // throws.
       if (isTerminal && !isClosed) {
         lines.setPrompt(isSecret ? '' : question)
         lines.prompt()
       }
       const { value, done } = await iterator.next()
-      // The line break that ends the line was muted, or the input is no terminal and shows none.
+      // In these cases, the line break at the end of the line was not shown.
       if (isSecret || !isTerminal) output.write('\n')
       if (signal.aborted) throw abortedError()
       return done ? null : value.trim()

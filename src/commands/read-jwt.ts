@@ -1,16 +1,16 @@
 import { LastLogoutError } from '../errors.js'
 
-/** Maximum length of a token, in characters. A longer token does not fit into an HTTP header. */
+/** Maximum length of a token, in characters. No HTTP server accepts a header of this length. */
 export const MAX_JWT_LENGTH = 65_536
 
-const WHAT_TO_PASTE =
+const PASTE_ADVICE =
   'Paste the access token as the application sends it: three parts of letters, digits, - and _, ' +
   'joined by dots (eyJ….eyJ….…), with or without the prefix "Bearer ".'
 
 /**
- * Reads the claims of a JWT (RFC 7519) in the compact serialization, without verifying anything.
+ * Reads the claims of a JWT in the compact serialization (RFC 7519). Verifies nothing.
  *
- * @throws `USAGE` when the text is not a JWT. The message contains no part of the text.
+ * @throws `USAGE` if the text is not a JWT. The message contains no part of the text.
  */
 export function readJwtClaims(text: string): Record<string, unknown> {
   if (text.length > MAX_JWT_LENGTH)
@@ -44,15 +44,15 @@ function readJsonObject(part: string): Record<string, unknown> | null {
       ? (value as Record<string, unknown>)
       : null
   } catch {
-    // The message of JSON.parse quotes the text.
+    // The error is dropped, because its message quotes the text.
     return null
   }
 }
 
-function notJwtError(why: string): LastLogoutError {
-  return new LastLogoutError('USAGE', `The token is not a JWT: ${why}. ${WHAT_TO_PASTE}`)
+function notJwtError(reason: string): LastLogoutError {
+  return new LastLogoutError('USAGE', `The token is not a JWT: ${reason}. ${PASTE_ADVICE}`)
 }
 
-function unreadableError(what: string): LastLogoutError {
-  return new LastLogoutError('USAGE', `The token cannot be read: it is ${what}. ${WHAT_TO_PASTE}`)
+function unreadableError(kind: string): LastLogoutError {
+  return new LastLogoutError('USAGE', `The token cannot be read: it is ${kind}. ${PASTE_ADVICE}`)
 }

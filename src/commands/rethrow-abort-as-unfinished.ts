@@ -1,8 +1,8 @@
 import { hasCode, LastLogoutError } from '../errors.js'
 
 /**
- * Rethrows an error. Throws `UNFINISHED` instead of `ABORTED`: a service that is stopped by a signal exits with success,
- * but a command that is stopped before it has a result must fail.
+ * Rethrows an error, but throws `UNFINISHED` instead of `ABORTED`. With `ABORTED`, the process would exit with success.
+ * This is correct for a service, but not for a command that has no result yet.
  */
 export function rethrowAbortAsUnfinished(error: unknown): never {
   if (!hasCode(error, 'ABORTED')) throw error

@@ -13,11 +13,11 @@ const USAGE_CODES: ErrorCode[] = ['CONFIGURATION', 'USAGE', 'OTHER_TENANT']
 /** The result of a command. */
 export interface CommandResult {
   exitCode: number
-  /** Whether an unfinished request can keep the process alive. */
+  /** Whether a request can still run. The process must then not wait for the request. */
   isUnfinished: boolean
 }
 
-/** Runs the command that the arguments name. An error is reported as a message and an exit code. */
+/** Runs the command that the arguments name. Prints the message of an error, and returns the exit code. */
 export async function runCommandLine(
   args: string[],
   context: CommandContext,
@@ -43,7 +43,7 @@ function report(error: unknown, context: CommandContext): number {
   return USAGE_CODES.some((code) => hasCode(error, code)) ? EXIT_USAGE : EXIT_FAILURE
 }
 
-/** Returns the message of an expected error, or the stack of an unexpected one, which is a bug. */
+/** Returns the message of an error of this program, or the stack of any other error, which is a bug. */
 function toMessage(error: unknown, { programName }: CommandContext): string {
   if (error instanceof LastLogoutError) return nameProgram(error.message, programName)
   return error instanceof Error ? (error.stack ?? error.message) : String(error)

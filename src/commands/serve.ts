@@ -7,9 +7,9 @@ import type { CommandContext } from './context.js'
 export type ServicePart = 'worker' | 'api'
 
 /**
- * Runs `start`, `worker` or `api`: runs the given parts of the service until a signal is received.
+ * Runs `start`, `worker` or `api`: runs the given parts of the service until the process receives a signal.
  *
- * @param whileServing Called with the URL of the API when all parts run. If it throws, the service stops.
+ * @param whileServing Called with the URL of the API after all parts have started. If it throws, the service stops.
  */
 export async function runServe(
   context: CommandContext,
@@ -21,7 +21,7 @@ export async function runServe(
   const log = await context.createLog(config.logLevel, 'stdout')
   const service = await createService(config, log, { waitForDatabase: true })
   try {
-    // Serve before the database is available, so that health checks report its outage.
+    // Starts the HTTP server before the database is available, so that health checks can report an outage.
     const endpoint = await startServing(service, parts, config.http.workerPort)
     await service.waitUntilOpen(context.stop)
     if (endpoint !== null) log.info({ url: endpoint.url }, endpoint.message)

@@ -5,10 +5,10 @@ import { toDateTime } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
 import { adviseOnGaps, describeGapState, GAP_REASONS } from '../service/describe-gap.js'
 import { openStore } from '../service/open-store.js'
-import { createStatusReport, type StatusReport } from '../service/status-report.js'
+import { createStatusReport, type StatusReport, toGapReport } from '../service/status-report.js'
 import type { CommandContext } from './context.js'
 
-/** Runs `status`: prints what the database holds, and how fresh it is. */
+/** Runs `status`: prints the number of stored logouts, their freshness, and the gaps. */
 export async function runStatus(context: CommandContext, options: { json?: true }): Promise<void> {
   const config = loadConfig(context.env, ['database'])
   const log = await context.createLog(config.logLevel, 'stderr')
@@ -19,7 +19,8 @@ export async function runStatus(context: CommandContext, options: { json?: true 
       store.count(),
       store.readGaps(),
     ])
-    const report = createStatusReport(config, { progress, counts, gaps })
+    const gapReports = gaps.map((gap) => toGapReport(gap, progress, config))
+    const report = createStatusReport(config, { progress, counts, gapReports })
     const text = nameProgram(toText({ report, progress, gaps, config }), context.programName)
     context.print(options.json ? `${JSON.stringify(report, null, 2)}\n` : text)
   } finally {
@@ -27,7 +28,7 @@ export async function runStatus(context: CommandContext, options: { json?: true 
   }
 }
 
-/** Why there is no checkpoint. */
+/** The text for a missing checkpoint, by state. A checkpoint always exists in the last two states. */
 const NO_CHECKPOINT = {
   not_started: 'none: the log has not been read yet',
   empty_log: 'none: the log was read, and held no entry',
@@ -38,14 +39,14 @@ const NO_CHECKPOINT = {
 const FIRST_STEPS =
   'run `last-logout start` to read the log and serve the API, or `last-logout sync` to read it once; if one has run, `last-logout doctor` shows why it has read nothing'
 
-interface Facts {
+interface StatusFacts {
   report: StatusReport
   progress: Progress
   gaps: RecordedGap[]
   config: Config
 }
 
-function toText({ report, progress, gaps, config }: Facts): string {
+function toText({ report, progress, gaps, config }: StatusFacts): string {
   const { checkpoint, sweep_remaining: sweep, unattributable } = report
   const reasons = Object.entries(unattributable).map(([reason, count]) => `${count} ${reason}`)
   const rows: [string, string | number | null][] = [

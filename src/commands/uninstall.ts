@@ -11,7 +11,7 @@ export interface UninstallFlags {
   yes?: true
 }
 
-/** Runs `uninstall`: prints what to undo, and removes the login Action from the tenant with `--yes`. */
+/** Runs `uninstall`: prints the steps of a removal. With `--yes`, removes the login Action from the tenant. */
 export async function runUninstall(context: CommandContext, flags: UninstallFlags): Promise<void> {
   const config = loadConfig(context.env, ['auth0'])
   const { name, yes = false } = flags
@@ -40,7 +40,7 @@ function conclude(steps: RemovalStep[], name: string, yes: boolean): string {
   return 'dry run: nothing was changed; to remove the Action, run this command again with --yes, and with the scopes read:actions, update:actions and delete:actions'
 }
 
-/** Describes what only a person can undo, in a safe order: no API may depend on a service that is stopped. */
+/** Describes the steps that a person must do, in a safe order: no API may depend on a stopped service. */
 function describeManualSteps({ auth0, database }: Config): string {
   const { dataDir, url } = database
   const data =

@@ -1,32 +1,32 @@
-import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import type { Logger } from 'pino'
 import { type Closers, createClosers } from '../async/closers.js'
-import { loadConfig } from '../config/config.js'
+import { DEFAULT_HOST, DEFAULT_PORT, readApiUrl } from '../config/api-address.js'
 import { createService } from '../service/service.js'
 import { environmentOf } from '../simulator/environment.js'
 import { generateHistory } from '../simulator/history.js'
 import { createSimulator } from '../simulator/server.js'
 import { createTenant, type Tenant } from '../simulator/tenant.js'
 import { createTraffic } from '../simulator/traffic.js'
+import { configureDemo, createKeys } from './configure.js'
+import { type ApiBehindNginx, NGINX_DIRECTORIES, openApiBehindNginx } from './nginx.js'
 import { openApp } from './open-app.js'
+import { issuerOf, openLogin } from './open-login.js'
 import { openServer } from './open-server.js'
+import { AUDIENCE } from './provider.js'
 
 const DOMAIN = 'acme.eu.auth0.com'
 const HOUR_MS = 3_600_000
 /** Interval between two events in the simulated tenant, in milliseconds. */
 const TRAFFIC_INTERVAL_MS = 1_000
-/** The preferred port of the API. If this port is not free, any free port is used. */
-const PORT = 8080
-
-/** The interval of the worker's polls. */
-const POLL_INTERVAL = '2s'
+/** The preferred ports. If such a port is not free, any free port is used. */
+const PORTS = { page: 3000, login: 3001 }
 
 /** The options of {@link createDemo}. */
 export interface DemoOptions {
-  /** Environment variables. Only `HOST`, `PORT`, `POLICY` and `LOG_LEVEL` are used. */
+  /** Environment variables. Only `HOST`, `PORT`, `POLICY`, `LOG_LEVEL` and `PATH` are used. */
   env: Record<string, string | undefined>
   createLog(level: string): Promise<Logger>
   stop: AbortSignal
@@ -34,7 +34,7 @@ export interface DemoOptions {
   enterprise: boolean
   /** Storage delay of a log entry, in milliseconds. Default: random, 0 to 6,000. */
   lagMs?: () => number
-  /** Value of `POLL_INTERVAL`. Default: {@link POLL_INTERVAL}. */
+  /** Value of `POLL_INTERVAL`. Default: `2s`. */
   pollInterval?: string
   /** Called when each part of the start begins, with a description. */
   onStage?(description: string): void
@@ -55,6 +55,7 @@ export interface Demo {
   /** Issuer and audience of the tokens of the app. */
   issuer: string
   audience: string
+  nginx: ApiBehindNginx
   /** The first user who can log in on the page. */
   userId: string
   close(): Promise<void>
@@ -65,7 +66,7 @@ export interface Demo {
  * `close` deletes the database.
  */
 export async function createDemo(options: DemoOptions): Promise<Demo> {
-  const { env, createLog, stop, enterprise, pollInterval = POLL_INTERVAL, onStage } = options
+  const { env, createLog, stop, enterprise, onStage } = options
   const closers = createClosers()
   try {
     const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-demo-'))
@@ -73,40 +74,48 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
     onStage?.('a simulated tenant, with a log of an hour')
     const { tenant, simulator } = await openTenant(options, closers)
 
-    const port = await reservePort(env.HOST || '127.0.0.1')
+    const port = await reservePort(env)
     closers.push(port.release)
-    const keys = { demo: createKey(), action: createKey(), app: createKey() }
-    const config = loadConfig(
-      {
-        ...environmentOf(simulator),
-        DATA_DIR: dataDir,
-        POLL_INTERVAL: pollInterval,
-        API_KEYS: `demo:${keys.demo}:read+check+feed+logout+metrics,action:${keys.action}:read,order-desk:${keys.app}:feed+read`,
-        HOST: env.HOST,
-        PORT: env.PORT || port.number,
-        POLICY: env.POLICY,
-        // A log line for every poll would scroll the introduction off the screen.
-        LOG_LEVEL: env.LOG_LEVEL || 'warn',
-      },
-      ['auth0', 'api', 'database'],
-    )
+    const page = await openServer(PORTS.page)
+    closers.push(page.close)
+    const login = await openServer(PORTS.login)
+    closers.push(login.close)
+    const keys = createKeys()
+    const issuer = issuerOf(login)
+    const places = { ...environmentOf(simulator), DATA_DIR: dataDir, PORT: port.number }
+    const config = configureDemo(options, { places, issuer, keys })
     const log = await createLog(config.logLevel)
     onStage?.('an embedded PostgreSQL')
     const service = await createService(config, log, { durable: false })
     closers.push(() => service.close())
     onStage?.('the first catch-up, which reads the log')
     await service.sync(stop)
-    await port.release()
     onStage?.('the API, the worker, two protected APIs and the page')
+    const onLogLine = (line: string) => log.info({ part: 'action' }, line)
+    // The API fetches the key set of the login when it starts, so the login starts first.
+    const loginInfo = await openLogin({
+      tenant,
+      login,
+      pageUrl: page.url,
+      apiUrl: readApiUrl({ HOST: env.HOST, PORT: port.number }),
+      actionKey: keys.action,
+      enterprise,
+      onLogLine,
+    })
+    await port.release()
     const apiUrl = await service.startApi()
     await service.startWorker()
-    const onLogLine = (line: string) => log.info({ part: 'action' }, line)
-    const app = await openApp({ tenant, apiUrl, keys, enterprise, onLogLine }, closers)
+    const nginx = await openApiBehindNginx(
+      { directories: listDirectories(env), apiUrl, key: keys.gateway, pageOrigin: page.url },
+      closers,
+    )
+    await openApp({ page, login: loginInfo, apiUrl, keys, nginx, enterprise }, closers)
     startTraffic(tenant, closers)
 
     const { policy } = config
     const serviceInfo = { apiUrl, tenantUrl: simulator.url, dataDir, key: keys.demo, policy }
-    return { ...serviceInfo, ...app, close: closers.close }
+    const appInfo = { ...loginInfo, pageUrl: page.url, audience: AUDIENCE, nginx }
+    return { ...serviceInfo, ...appInfo, close: closers.close }
   } catch (error) {
     await closers.close()
     throw error
@@ -129,21 +138,31 @@ async function openTenant({ lagMs }: DemoOptions, closers: Closers) {
   return { tenant, simulator }
 }
 
+/** Returns the directories in which programs are searched. */
+function listDirectories({ PATH = '' }: DemoOptions['env']): string[] {
+  return [...PATH.split(delimiter).filter((directory) => directory !== ''), ...NGINX_DIRECTORIES]
+}
+
 function startTraffic(tenant: Tenant, closers: Closers): void {
   const traffic = createTraffic(tenant)
   closers.push(async () => traffic.close())
   traffic.start(TRAFFIC_INTERVAL_MS)
 }
 
-function createKey(): string {
-  return randomBytes(24).toString('base64url')
-}
-
-/** Reserves a port until `release` is called: the preferred port, or any free port if the preferred port is not free. */
-async function reservePort(host: string): Promise<{ number: string; release(): Promise<void> }> {
-  const server = await openServer(PORT, host).catch(() => null)
+/**
+ * Reserves the port of the API until `release` is called: `PORT` if it is set, else the preferred port, or any free port
+ * if the preferred port is not free.
+ */
+async function reservePort({
+  HOST,
+  PORT,
+}: DemoOptions['env']): Promise<{ number: string; release(): Promise<void> }> {
+  const unreserved = { number: PORT || `${DEFAULT_PORT}`, release: async () => {} }
+  if (PORT && PORT !== '0') return unreserved
+  const preferred = PORT ? 0 : DEFAULT_PORT
+  const server = await openServer(preferred, HOST || DEFAULT_HOST).catch(() => null)
   // If no port of this host can be bound, the start of the API fails with the reason.
-  if (server === null) return { number: `${PORT}`, release: async () => {} }
+  if (server === null) return unreserved
   const { url, close } = server
   let closing: Promise<void> | undefined
   const release = () => {

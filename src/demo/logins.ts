@@ -43,7 +43,7 @@ export interface Logins {
   refresh(grantId: string): Promise<string | null>
   /** Records a logout. */
   logOut(user: DemoUser, sessionId: string): void
-  /** The claims that the last run of the Action added for this grant. */
+  /** The claims of the tokens of this grant, without the standard ones: those that the last run of the Action added, and `sid`. */
   claimsOf(grantId: string | undefined): Pick<ActionRun, 'accessToken' | 'idToken'>
 }
 
@@ -109,6 +109,12 @@ export function createLogins(options: LoginsOptions): Logins {
       return null
     },
     logOut: (user, sessionId) => void write('slo', user, sessionId),
-    claimsOf: (grantId = '') => logins.get(grantId)?.run ?? { accessToken: {}, idToken: {} },
+    claimsOf(grantId = '') {
+      const login = logins.get(grantId)
+      if (login === undefined) return { accessToken: {}, idToken: {} }
+      const { run, sessionId } = login
+      // As with Auth0, every ID token names its session.
+      return { accessToken: run.accessToken, idToken: { ...run.idToken, sid: sessionId } }
+    },
   }
 }

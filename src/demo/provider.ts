@@ -55,7 +55,7 @@ export function createProvider(options: ProviderOptions): Provider {
           : { client_secret: clientSecret }),
         grant_types: ['authorization_code', 'refresh_token'],
         redirect_uris: [`${appUrl}/`],
-        post_logout_redirect_uris: [`${appUrl}/`],
+        post_logout_redirect_uris: [`${appUrl}/`, `${appUrl}/logged-out.html`],
       },
     ],
   })
@@ -80,7 +80,7 @@ function configure({ users, logins }: ProviderOptions): Configuration {
       jwks: '/.well-known/jwks.json',
     },
     scopes: ['openid', 'offline_access'],
-    claims: { openid: ['sub', ...ACTION_CLAIMS] },
+    claims: { openid: ['sub', 'sid', ...ACTION_CLAIMS] },
     clientBasedCORS: () => true,
     interactions: { url: (_ctx, { uid }) => `/login/${uid}` },
     findAccount: (_ctx, accountId, token) => ({

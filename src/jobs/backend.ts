@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type BackendClasses, createPostgresBackend, type IQueueBackend, withBackend } from 'bullmq'
 import type { Logger } from 'pino'
-import type { FoundRedis } from './examine-redis.js'
+import type { RedisServer } from './examine-redis.js'
 import { findRedis } from './find-redis.js'
 import { assertQueueUsable } from './postgres.js'
 import { createPostgresStorage, type QueueStorage } from './postgres-storage.js'
@@ -23,21 +23,21 @@ export interface BackendOptions {
   connection: QueueConnection
   prefix: string
   runner: Runner
-  /** Called for each failure of the store, repeatedly while it is unavailable. */
+  /** Called for each failure of Redis or PostgreSQL. During an outage, this is many times. */
   onError(error: unknown): void
-  /** Called for each failure of a node of a Redis Cluster. Other nodes may still respond. */
+  /** Called for each failure of one node of a Redis Cluster. The other nodes can still be available. */
   onNodeError(error: unknown, node: string): void
   log: Logger
-  /** Timeout of connecting, of each response and of closing, in milliseconds. */
+  /** Limit for connecting, for each response and for closing, in milliseconds. */
   timeoutMs: number
 }
 
-/** A queue, and the worker that takes its jobs. */
+/** An open BullMQ queue with its worker. The worker takes jobs from the queue and runs them. */
 export interface Backend {
   queue: SchedulerQueue
   /**
-   * Rejects when the server refuses a statement of the worker. Close the backend then, because BullMQ repeats the
-   * statement without a delay, more than a hundred times a second.
+   * Rejects when PostgreSQL refuses a statement of the worker. The caller must then close the backend: BullMQ would
+   * repeat the statement more than a hundred times a second.
    */
   refused: Promise<never>
   /** Rejects if the server does not accept writes, for example because Redis is full. */
@@ -45,44 +45,46 @@ export interface Backend {
   /**
    * Stops taking jobs, waits for running jobs, and closes the connections.
    *
-   * @param force If true, does not wait for running jobs. The queue then does not record that these jobs have run.
+   * @param force Whether to close without waiting for running jobs. The queue then does not record their completion.
    */
   close(force: boolean): Promise<void>
 }
 
-/** Lifetime of the key that is written to test whether Redis accepts writes. */
+/** Time to live of the key that `assertWritable` writes to Redis. */
 const PROBE_TTL_MS = 60_000
 
 /**
- * Creates a function that opens the queue and its worker. The function rejects if the queue is unavailable, and with
- * the errors `DATABASE_NOT_MIGRATED` and `CONFIGURATION` of {@link assertQueueUsable} and {@link findRedis}.
+ * Creates a function that opens the queue and its worker.
+ *
+ * @returns The function rejects if the queue is unavailable. It throws `DATABASE_NOT_MIGRATED` and `CONFIGURATION` for
+ *   the reasons of {@link assertQueueUsable} and {@link findRedis}.
  */
 export function createOpener(options: BackendOptions): () => Promise<Backend> {
   const { connection } = options
   if (connection.kind === 'postgres') return () => openPostgres(options, connection.url)
   const { urls } = connection
   const keyPrefix = toKeyPrefix(options.prefix)
-  let knownNodes: FoundRedis['nodes'] = null
+  let knownNodes: RedisServer['nodes'] = null
   return async () => {
     const { timeoutMs } = options
-    const found = await findRedis({ urls, knownNodes, keyPrefix, timeoutMs })
-    knownNodes = found.nodes
-    return openRedis(options, urls, found)
+    const server = await findRedis({ urls, knownNodes, keyPrefix, timeoutMs })
+    knownNodes = server.nodes
+    return openRedis(options, urls, server)
   }
 }
 
 async function openRedis(
   options: BackendOptions,
   urls: RedisUrls,
-  found: FoundRedis,
+  server: RedisServer,
 ): Promise<Backend> {
   const { onNodeError, timeoutMs } = options
   const prefix = toKeyPrefix(options.prefix)
-  const { maxmemoryPolicy = 'noeviction' } = found
+  const { maxmemoryPolicy = 'noeviction' } = server
   if (maxmemoryPolicy !== 'noeviction') {
     options.log.warn({ maxmemoryPolicy }, 'redis can evict the schedule')
   }
-  const connector = createRedisConnector({ urls, found, timeoutMs, onNodeError })
+  const connector = createRedisConnector({ urls, server, timeoutMs, onNodeError })
   return start(withBackend(createRedisBackendFactory(prefix, timeoutMs)), options, {
     name: 'jobs',
     options: { prefix },
@@ -107,34 +109,34 @@ async function start<B extends IQueueBackend, C>(
   const queue = new Queue(storage.name, {
     ...storage.options,
     connection: storage.connection,
-    // last-logout does not read the events of the queue, so only a few are kept.
+    // last-logout does not read these events, so only a few are kept.
     streams: { events: { maxLen: 100 } },
   })
   const worker = new Worker(storage.name, (job) => runner.run(job.name), {
     ...storage.options,
     connection: storage.connection,
-    // One more than the number of jobs: if a job becomes due while it still runs, the worker must take it to skip it.
+    // Every job can run, and one can be taken in addition. The runner skips a job that becomes due while it runs.
     concurrency: runner.size + 1,
     runRetryDelay: 1_000,
   })
   queue.on('error', onError)
-  let reject = (_: unknown) => {}
-  const refused = new Promise<never>((_, rejectWith) => {
-    reject = rejectWith
+  let rejectRefused = (_: unknown) => {}
+  const refused = new Promise<never>((_, reject) => {
+    rejectRefused = reject
   })
-  // This promise can reject before any caller awaits it.
+  // `refused` can reject before a caller awaits it. Node would then end the process.
   refused.catch(() => {})
   worker.on('error', (error) => {
     if (isQueueConflict(error)) return log.debug({ err: error }, 'job queue refused a step')
     onError(error)
-    if (isRefusedStatement(error)) reject(error)
+    if (isRefusedStatement(error)) rejectRefused(error)
   })
-  async function closeBoth(force: boolean): Promise<void> {
+  async function closeQueueAndWorker(force: boolean): Promise<void> {
     await worker.close(force)
     await queue.getBackend().close(force)
   }
   async function closeAll(force: boolean): Promise<void> {
-    const closed = closeBoth(force).catch(onError)
+    const closed = closeQueueAndWorker(force).catch(onError)
     if (!force) await runner.idle()
     await Promise.race([closed, sleep(timeoutMs, undefined, { ref: false })])
     await Promise.race([storage.disconnect(), sleep(timeoutMs, undefined, { ref: false })])
@@ -145,15 +147,14 @@ async function start<B extends IQueueBackend, C>(
     return closing
   }
   try {
-    // On PostgreSQL, BullMQ keeps the result of the first connection attempt: one failure would be permanent. The
-    // next attempt therefore needs a new queue and worker.
     const ready = Promise.all([queue.waitUntilReady(), worker.waitUntilReady()])
-    const late = sleep(timeoutMs, 'late', { ref: false })
-    if ((await Promise.race([ready, late, refused])) === 'late')
+    const timeout = sleep(timeoutMs, 'timeout', { ref: false })
+    if ((await Promise.race([ready, timeout, refused])) === 'timeout')
       throw new Error(`the queue was not ready within ${timeoutMs} ms`)
     const assertWritable = () => storage.assertWritable(queue.getBackend())
     return { queue, refused, assertWritable, close }
   } catch (error) {
+    // On PostgreSQL, a BullMQ queue never retries its first connection. The next attempt needs a new queue and worker.
     await close(true)
     throw error
   }

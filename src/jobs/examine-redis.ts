@@ -1,59 +1,58 @@
 /*
- * Finds out what a Redis-compatible server can do. If possible, this module tries a command, because the server's
- * description of itself is less reliable: the replies to HELLO and INFO differ between products, and INFO is often not
- * permitted. HELLO is permitted to every user.
+ * Checks whether a Redis-compatible server supports what BullMQ needs. Where possible, this module runs a command
+ * rather than compare versions: the replies to HELLO and INFO differ between products. Every user may run HELLO, but
+ * many users may not run INFO.
  */
 import { type Redis, type RedisOptions, ReplyError } from 'ioredis'
 import { LastLogoutError } from '../errors.js'
 import { isPermissionReply } from './redis-failure.js'
 
-/** The server, or the node of a cluster, that responded, and what {@link examineRedis} found out about it. */
-export interface FoundRedis {
-  /** Host, credentials and TLS options of the URL whose server responded. */
+/** Properties of a Redis server, or of a Redis Cluster of which one node responded. */
+export interface RedisServer {
+  /** Connection options: host, credentials and TLS. */
   options: RedisOptions
-  /** The nodes of the cluster, with the addresses that they announce; `null`: the server is not part of a cluster. */
+  /** All nodes of the cluster, with the addresses that they announce. `null` if the server is not in a cluster. */
   nodes: RedisNode[] | null
-  /** Whether the server is a replica, which refuses writes. False in a cluster, where ioredis finds the primaries. */
+  /** Whether the server is a replica, which refuses writes. Always false in a cluster: ioredis finds the primaries. */
   isReplica: boolean
-  /** Undefined: the user may not read the policy. */
+  /** Setting of Redis. Undefined if the user may not run INFO. */
   maxmemoryPolicy: string | undefined
   /** Whether the user may run INFO. */
   canReadInfo: boolean
 }
 
-/** Address of a server. */
+/** Address of a node. */
 export interface RedisNode {
   host: string
   port: number
 }
 
-/** Oldest supported version of Redis, which is the oldest that BullMQ recommends. */
+/** The oldest version of Redis that last-logout supports. BullMQ recommends no older version. */
 const MIN_VERSION = '6.2'
 
 const KEEP_IN_POSTGRES =
   'remove REDIS_URL and run `last-logout migrate` to keep the schedule in PostgreSQL'
 
-/** A wait of less than a second, which needs Redis 6.0. */
+/** A wait of a fraction of a second. Redis supports fractions from version 6.0 on. */
 const SHORT_WAIT_SECONDS = 0.001
 
-/** A script that reads a key that it does not declare, as BullMQ's scripts do. */
+/** A script that reads a key without declaring the key. BullMQ's scripts do so too. */
 const UNDECLARED_KEY_SCRIPT = "return redis.call('EXISTS', KEYS[1] .. ':undeclared')"
 
-/**
- * Replies of a server that supports the command but cannot run it for this key: `READ_ONLY` of a replica, `REDIRECTION`
- * of a node of a cluster.
- */
+/** Reply of a replica to a write. */
 const READ_ONLY = /^READONLY\b/
+
+/** Replies of a node of a cluster if another node serves the key. */
 const REDIRECTION = /^(MOVED|ASK|TRYAGAIN)\b/
 
 /**
- * Finds out what a server is, and whether it supports and permits what BullMQ needs.
+ * Reads the properties of a server, and checks that the user may run the commands that BullMQ needs.
  *
- * @param keyPrefix Prefix of the keys that will be used.
+ * @param keyPrefix Prefix of the keys of the queue.
  * @throws `CONFIGURATION` if the server is not supported.
  * @throws The reply of the server if it does not permit a command or a key.
  */
-export async function examineRedis(client: Redis, keyPrefix: string): Promise<FoundRedis> {
+export async function examineRedis(client: Redis, keyPrefix: string): Promise<RedisServer> {
   const { options } = client
   const hello = toFields(await unlessRefused(client.call('HELLO')))
   const infoText = await unlessRefused(client.info())
@@ -90,7 +89,7 @@ function assertSupported(
     )
   }
   const version = hello.get('version') ?? info.get('redis_version')
-  // The versions of other products cannot be compared. `assertCommands` decides for them.
+  // Other products number their versions differently. `assertCommands` checks these products.
   const isRedis = (hello.get('server') ?? 'redis') === 'redis' && !info.has('valkey_version')
   if (isRedis && version !== undefined && isOlder(version, MIN_VERSION)) {
     throw unsupportedError(
@@ -100,7 +99,7 @@ function assertSupported(
   }
 }
 
-/** Runs the commands that BullMQ needs, and that some servers do not support or permit. */
+/** Runs the commands of BullMQ that some servers do not support or do not permit. */
 async function assertCommands(client: Redis, key: string, isCluster: boolean): Promise<void> {
   const probes = [
     () => client.bzpopmin(key, SHORT_WAIT_SECONDS),
@@ -111,6 +110,7 @@ async function assertCommands(client: Redis, key: string, isCluster: boolean): P
       await probe()
     } catch (error) {
       const { message } = Object(error)
+      // These replies prove that the server supports the command.
       if (READ_ONLY.test(message) || (isCluster && REDIRECTION.test(message))) continue
       if (!isRefusal(error) || isPermissionReply(message)) throw error
       throw unsupportedError(
@@ -121,7 +121,7 @@ async function assertCommands(client: Redis, key: string, isCluster: boolean): P
   }
 }
 
-/** Returns the reply, or `undefined` if the server does not know the command or does not permit it to the user. */
+/** Returns the reply. Returns `undefined` if the server does not support or does not permit the command. */
 async function unlessRefused<T>(reply: Promise<T>): Promise<T | undefined> {
   try {
     return await reply
@@ -135,7 +135,7 @@ function isRefusal(error: unknown): boolean {
   return error instanceof ReplyError && /^(ERR|NOPERM)\b/.test(Object(error).message)
 }
 
-/** Creates the error for a server that cannot hold the queue. */
+/** Creates a `CONFIGURATION` error for a server on which the queue cannot run. */
 export function unsupportedError({ host, port }: RedisOptions, problem: string): LastLogoutError {
   return new LastLogoutError('CONFIGURATION', `REDIS_URL: ${host}:${port} ${problem}`)
 }
@@ -143,7 +143,9 @@ export function unsupportedError({ host, port }: RedisOptions, problem: string):
 /** Parses the reply of HELLO, in which names and values alternate. */
 function toFields(reply: unknown): Map<string, string> {
   const items = Array.isArray(reply) ? reply.map(String) : []
-  return new Map(items.flatMap((item, n) => (n % 2 === 0 ? [[item, items[n + 1] ?? '']] : [])))
+  return new Map(
+    items.flatMap((name, index) => (index % 2 === 0 ? [[name, items[index + 1] ?? '']] : [])),
+  )
 }
 
 function splitField(line: string): [name: string, value: string] {
@@ -151,16 +153,14 @@ function splitField(line: string): [name: string, value: string] {
   return [name, value.join(':')]
 }
 
-/** Parses the reply of CLUSTER SLOTS, a list of slot ranges, each with its nodes. */
+/** Parses the reply of CLUSTER SLOTS: a list of slot ranges, each with its nodes. */
 function toNodes(reply: unknown): RedisNode[] | null {
   if (!Array.isArray(reply)) return null
-  const nodesOfRanges = reply.flatMap(
-    ([, , ...nodes]: [number, number, ...[string, number][]]) => nodes,
+  const nodes = reply.flatMap(
+    ([, , ...nodesOfRange]: [number, number, ...[string, number][]]) => nodesOfRange,
   )
-  // A node is listed once for each range that it serves.
-  return [
-    ...new Map(nodesOfRanges.map(([host, port]) => [`${host}:${port}`, { host, port }])).values(),
-  ]
+  // A node that serves several ranges occurs several times.
+  return [...new Map(nodes.map(([host, port]) => [`${host}:${port}`, { host, port }])).values()]
 }
 
 function isOlder(version: string, minVersion: string): boolean {

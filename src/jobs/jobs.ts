@@ -7,41 +7,45 @@ export type { QueueConnection } from './backend.js'
 export { migrateQueue } from './queue-tables.js'
 export type { ScheduledJob } from './scheduled-job.js'
 
-/** Options of {@link createJobs}: the jobs, and the store of their schedule. */
+/** Options of {@link createJobs}. */
 export interface JobsOptions extends RunnerOptions {
+  /** The Redis or PostgreSQL server that stores the schedule. */
   connection: QueueConnection
-  /** Separates this queue from others in the same store. Workers with the same prefix share a queue. */
+  /** Workers with the same prefix share a queue. */
   prefix: string
-  /** Called once, when the jobs have been scheduled. If the store is unavailable at the start, this is after the outage. */
+  /**
+   * Called once, when the jobs are in the schedule. If the server is unavailable at first, this is after the outage.
+   */
   onScheduled?: (() => void) | undefined
   /** Interval of the watchdog, in milliseconds. Default: 3,000. */
   watchIntervalMs?: number
-  /** Timeout of connecting, of each response and of closing, in milliseconds. Default: 5,000. */
+  /** Limit for connecting, for each response and for closing, in milliseconds. Default: 5,000. */
   timeoutMs?: number
 }
 
-/** The default limits of {@link JobsOptions}. */
+/** The defaults of {@link JobsOptions}. */
 export const JOBS_DEFAULTS = { watchIntervalMs: 3_000, timeoutMs: 5_000 }
 
 /** Jobs that run at their intervals. */
 export interface Jobs {
   /**
-   * Stops taking jobs, aborts the signal of the running jobs, waits for these jobs, and closes every connection. A
-   * second call waits for the first call.
+   * Aborts the running jobs, waits until they have ended, and closes all connections. Further calls return the same
+   * promise.
    */
   close(): Promise<void>
 }
 
 /**
- * Runs `jobs` at their intervals. A job that is new, or became due while no worker ran, runs at once. If there are
- * several workers, each run is taken by one of them.
+ * Runs `jobs` at their intervals. A new job runs at once. A job that became due while no worker ran also runs at once.
+ * If several workers share the queue, one of them takes each run.
  *
- * The jobs continue after any failure of a job or of the store. The store can be unavailable at the start, too. While
- * the store is unavailable, no job runs. When the store is available again, the jobs continue, even if it lost its data.
+ * After a failed run, a job runs again at its next interval. While the server of the queue is unavailable, no job runs.
+ * After the outage, the jobs run again, even if the server has lost its data. The server can be unavailable at the
+ * start.
  *
- * @throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables.
- * @throws `CONFIGURATION` when TLS fails, or Redis is not supported. If the queue is in PostgreSQL, also when the
- *   database user lacks a privilege, or a connection pooler is in between.
+ * @throws `DATABASE_NOT_MIGRATED` if PostgreSQL lacks the tables of the queue.
+ * @throws `CONFIGURATION` if TLS fails; if Redis is not supported; if the database user lacks a privilege; if the URL
+ *   of PostgreSQL leads to a connection pooler.
  */
 export async function createJobs(options: JobsOptions): Promise<Jobs> {
   const { connection, prefix, jobs, log, onScheduled, watchIntervalMs, timeoutMs } = {

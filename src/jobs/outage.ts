@@ -6,12 +6,13 @@ import { explainRedisFailure, UNREACHABLE } from './redis-failure.js'
 
 /** Tracks outages of the queue. */
 export interface QueueOutage extends FailureTracker {
-  /** Logs a failure of a node of a Redis Cluster once. The queue stays available if another node takes over. */
+  /** Records a failure of one node of a Redis Cluster. The queue can still be available. */
   recordNodeFailure(error: unknown, node: string): void
 }
 
-/** Why the queue is unavailable. */
+/** The cause of a failure, and how to correct it. */
 interface Explanation {
+  /** Failures of one kind have the same cause. */
   kind: string
   cause: unknown
   advice: string
@@ -24,32 +25,33 @@ const POSTGRES_ADVICE =
   'check that postgresql runs and is reachable from here, and DATABASE_DIRECT_URL or DATABASE_URL'
 
 /**
- * Tracks outages of the queue. An outage is over when nothing has failed between two successes. Failures after
- * `closing` has aborted do not count, because the connections are being closed then.
+ * Creates a tracker that logs each outage of the queue and its end. An outage ends at the second of two successes
+ * without a failure in between.
+ *
+ * @param closing Aborts when the connections are being closed. Later failures are ignored.
  */
 export function createQueueOutage(
   connection: QueueConnection,
   log: Logger,
   closing: AbortSignal,
 ): QueueOutage {
-  // Hosts are logged instead of URLs, because URLs contain credentials.
+  // URLs contain credentials, so only hosts are logged.
   const urls = connection.kind === 'redis' ? connection.urls : [connection.url]
   const host = urls.map((url) => new URL(url).host).join(',')
-  let isReported = false
-  const nodes = createNodeReports(connection, log)
+  let isOutageLogged = false
+  const nodes = createNodeFailureLog(connection, log)
   const tracker = createFailureTracker({
     onFailure(error, isFirst) {
       const { kind, cause, advice } = explain(error, connection)
-      // If a failure with a known cause has been logged, a lost connection is only a consequence of that cause. If not,
-      // the lost connection can be the first sign of the cause.
-      if (!isFirst || (kind === UNREACHABLE && isReported)) return
-      isReported = true
+      // During an outage with a known cause, a lost connection is only a consequence, and is not logged.
+      if (!isFirst || (kind === UNREACHABLE && isOutageLogged)) return
+      isOutageLogged = true
       const err = describe(cause)
       const remedy = `the log is not read until the job queue is restored: ${advice}`
       log.warn({ err, host, advice: remedy }, 'job queue unavailable')
     },
     onRecovery(failingMs) {
-      isReported = false
+      isOutageLogged = false
       nodes.clear()
       log.info({ failingMs }, 'job queue restored')
     },
@@ -68,16 +70,16 @@ export function createQueueOutage(
       hasFailed = false
     },
     recordNodeFailure(error, node) {
-      if (!closing.aborted) nodes.report(error, node)
+      if (!closing.aborted) nodes.record(error, node)
     },
   }
 }
 
-/** Logs each kind of failure of each node once, at its second occurrence. `clear` forgets all occurrences. */
-function createNodeReports(connection: QueueConnection, log: Logger) {
+/** Counts the failures of each node by kind, and logs the second failure of each kind. */
+function createNodeFailureLog(connection: QueueConnection, log: Logger) {
   const counts = new Map<string, number>()
   return {
-    report(error: unknown, node: string): void {
+    record(error: unknown, node: string): void {
       const { kind, cause, advice } = explain(error, connection)
       const key = `${node} ${kind}`
       const count = (counts.get(key) ?? 0) + 1
@@ -92,19 +94,19 @@ function createNodeReports(connection: QueueConnection, log: Logger) {
 
 function explain(error: unknown, connection: QueueConnection): Explanation {
   if (connection.kind === 'redis') return explainRedisFailure(error, connection.urls[0])
-  // The server is available, but lacks what the queue needs. The message of the error contains the remedy.
+  // With these codes, the message of the error contains the remedy.
   return hasCode(error, 'CONFIGURATION') || hasCode(error, 'DATABASE_NOT_MIGRATED')
     ? { kind: 'configuration', cause: error, advice: error.message }
     : { kind: UNREACHABLE, cause: error, advice: POSTGRES_ADVICE }
 }
 
 /**
- * Copies only the message and the code of an error, or the stack if there is no code. Other properties can contain
- * secrets: ioredis adds the failed command, such as AUTH with the password.
+ * Copies the message of an error and its code, or its stack if it has no code. Other properties can contain secrets:
+ * ioredis adds the failed command, such as AUTH with the password.
  */
 function describe(error: unknown): unknown {
   if (!(error instanceof Error)) return error
   const { message, stack } = error
-  const rest = 'code' in error ? { code: error.code, stack: undefined } : { stack }
-  return Object.assign(new Error(message), rest)
+  const details = 'code' in error ? { code: error.code, stack: undefined } : { stack }
+  return Object.assign(new Error(message), details)
 }

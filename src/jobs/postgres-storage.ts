@@ -1,7 +1,7 @@
 import type { PgPool } from 'bullmq'
 import { createQueuePool } from './postgres.js'
 
-/** Where a queue is stored: its name, options and connection. */
+/** The name, the options and the connection with which BullMQ opens a queue. */
 export interface QueueStorage<C, B> {
   name: string
   options: { prefix?: string }
@@ -15,12 +15,12 @@ export interface QueueStorage<C, B> {
 /** Options of {@link createPostgresStorage}. */
 interface PostgresStorageOptions {
   prefix: string
-  /** Timeout of connecting, of each response and of closing, in milliseconds. */
+  /** Limit for connecting, for each response and for closing, in milliseconds. */
   timeoutMs: number
   onError(error: unknown): void
 }
 
-/** Creates the storage of a queue in PostgreSQL, with its connection pool. */
+/** Creates a connection pool for a queue in PostgreSQL, and the options that BullMQ needs. */
 export function createPostgresStorage(
   { prefix, timeoutMs, onError }: PostgresStorageOptions,
   url: string,
@@ -30,9 +30,9 @@ export function createPostgresStorage(
   return {
     name: `last-logout-${prefix}`.replaceAll(':', '-'),
     options: {},
-    // The pool type of BullMQ declares the listeners of a client differently.
+    // BullMQ's type differs from the type of `pg` in the listeners of a client.
     connection: pool as PgPool,
-    // No check is needed: a refused statement closes the queue, and the next opening checks whether writes are accepted.
+    // A refused write closes the queue, and `assertQueueUsable` checks for writes when the queue is opened again.
     assertWritable: async () => {},
     disconnect: () => pool.end(),
   }

@@ -10,10 +10,12 @@ import { MAX_LIFETIME_SECONDS } from '../pg/timeouts.js'
 import { unavailableError } from '../pg/unavailable.js'
 import { assertTablesUsable } from './queue-tables.js'
 
-/** Upper bound of the wait for a connection or a response, in milliseconds. */
+/** Default limit for connecting and for each response, in milliseconds. */
 const TIMEOUT_MS = 5_000
 
-/** Settings of every session. BullMQ's statements name no schema, and are only tested at READ COMMITTED. */
+/**
+ * Settings of every session. BullMQ's statements do not name the schema, and BullMQ is only tested at READ COMMITTED.
+ */
 const SETTINGS = {
   search_path: DEFAULT_SCHEMA,
   default_transaction_isolation: 'read committed',
@@ -22,7 +24,9 @@ const SETTINGS = {
 /** SQLSTATE: read_only_sql_transaction. */
 const READ_ONLY = '25006'
 
-/** A client whose `error` event never ends the process, even without a listener. A failed query rejects in any case. */
+/**
+ * A client that drops an `error` event without a listener: Node would end the process. A failed query still rejects.
+ */
 class Client extends pg.Client {
   override emit(...[event, ...args]: Parameters<pg.Client['emit']>): boolean {
     return event === 'error' && this.listenerCount(event) === 0 ? false : super.emit(event, ...args)
@@ -30,8 +34,8 @@ class Client extends pg.Client {
 }
 
 /**
- * Creates the connection pool of a queue and its worker. The worker keeps one connection for LISTEN. BullMQ uses this
- * pool, because its own connections can end the process when they break.
+ * Creates the connection pool of a queue and its worker. BullMQ must not open its own connections, because a connection
+ * that breaks would end the process. The worker uses one connection for LISTEN only.
  */
 export function createQueuePool(databaseUrl: string, timeoutMs = TIMEOUT_MS): pg.Pool {
   const sockets = createSockets()
@@ -54,12 +58,11 @@ export function createQueuePool(databaseUrl: string, timeoutMs = TIMEOUT_MS): pg
 }
 
 /**
- * Checks that the queue can run in this database: the tables of the queue are up to date, the server accepts writes,
- * and no connection pooler is in between. Connects with the same settings as the queue.
+ * Checks that the queue can run in this database. Connects with the settings of the queue.
  *
- * @throws `DATABASE_NOT_MIGRATED` when the tables of the queue are missing or too old.
- * @throws `CONFIGURATION` when a connection pooler is in between, or the database user lacks a privilege.
- * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks, or the server is read-only.
+ * @throws `DATABASE_NOT_MIGRATED` if the tables of the queue are missing or too old.
+ * @throws `CONFIGURATION` if the URL leads to a connection pooler, or the database user lacks a privilege.
+ * @throws `DATABASE_UNAVAILABLE` if the connection fails or breaks, or the server is read-only.
  */
 export async function assertQueueUsable(
   databaseUrl: string,
@@ -71,7 +74,7 @@ export async function assertQueueUsable(
     await withClient(databaseUrl, check, { ...timeouts, settings: SETTINGS })
   } catch (error) {
     if (!hasSqlState(Object(error).cause, PROTOCOL_VIOLATION)) throw error
-    // PostgreSQL accepts startup options. If a connection succeeds only without them, it leads to a pooler.
+    // PostgreSQL accepts startup options. A server that refuses only the options is a pooler.
     await withClient(databaseUrl, async () => {}, timeouts)
     throw poolerError('it refuses startup options')
   }

@@ -5,8 +5,8 @@ import pg from 'pg'
 const ROLLED_BACK = /^40/
 
 /**
- * Whether an operation failed because of another worker, although the queue is available: the other worker has changed
- * the job, or updates the same schedule. The next attempt can succeed.
+ * Whether an operation failed only because another worker changed the same job or schedule at the same time. The next
+ * attempt can succeed.
  */
 export function isQueueConflict(error: unknown): boolean {
   const { code } = Object(error)
@@ -17,8 +17,8 @@ export function isQueueConflict(error: unknown): boolean {
 const CLOSED = /^(08|57)/
 
 /**
- * Whether PostgreSQL refused a statement, and would refuse the same statement again on this connection. Causes are a
- * read-only server, a full disk or notification queue, and a missing privilege.
+ * Whether PostgreSQL refused a statement, and would refuse the statement again on this connection. For example, the
+ * server is read-only, the disk is full, or a privilege is missing.
  */
 export function isRefusedStatement(error: unknown): boolean {
   if (!(error instanceof pg.DatabaseError)) return false

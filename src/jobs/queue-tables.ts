@@ -12,7 +12,7 @@ import { hasSqlState, INSUFFICIENT_PRIVILEGE } from '../pg/sql-state.js'
 import { MIGRATION_TIMEOUT_MS } from '../pg/timeouts.js'
 
 /**
- * Creates the queue's tables (schema `bullmq`) or brings them up to date.
+ * Creates or updates the tables of the queue, in the schema `bullmq`.
  *
  * @throws `CONFIGURATION` when the database user lacks a privilege.
  */
@@ -22,10 +22,10 @@ export async function migrateQueue(databaseUrl: string): Promise<void> {
 
 async function migrateWith(client: pg.Client): Promise<void> {
   try {
-    // BullMQ's migration needs the privilege to create its schema, even if all migrations are applied.
+    // Even if nothing is to do, BullMQ's migration needs the privilege to create a schema. So it is not called then.
     if ((await readVersion(client)) >= LATEST_SCHEMA_VERSION) return
-    // BullMQ begins its transaction at the default isolation level of the session. At a higher level, a run that waited
-    // for BullMQ's lock would not see the migrations of the other run.
+    // BullMQ takes a lock in this transaction. Above READ COMMITTED, the transaction would not see the migrations that
+    // another process has committed during the wait for the lock.
     const query = (sql: string, values?: unknown[]) =>
       client.query(sql === 'BEGIN' ? 'BEGIN ISOLATION LEVEL READ COMMITTED' : sql, values)
     await runMigrations({ query })
@@ -76,7 +76,7 @@ export async function assertTablesUsable(client: pg.Client): Promise<void> {
   if (rows[0]?.missing !== 0) throw await privilegesError(client)
 }
 
-/** Counts the tables and sequences of the queue that the database user may not use. */
+/** Counts the tables and sequences of the queue for which the database user lacks a privilege. */
 const COUNT_MISSING = `
   SELECT count(*)::integer AS missing FROM pg_class
   WHERE relnamespace = $1::regnamespace AND CASE
@@ -98,6 +98,7 @@ async function privilegesError(client: pg.Client): Promise<LastLogoutError> {
   )
 }
 
+/** Returns the version of the tables; 0 if the tables do not exist or are too old. */
 async function readVersion(client: pg.Client): Promise<number> {
   try {
     return await assertSchemaCompatibility(client, DEFAULT_SCHEMA, { skipVersionCheck: true })

@@ -13,7 +13,7 @@ import {
 } from './redis.js'
 import type { SchedulerQueue } from './schedulers.js'
 
-/** Otherwise, BullMQ writes the settings of a queue whenever it opens the queue. */
+/** Prevents BullMQ from writing the settings of the queue when it opens the queue. */
 const READ_ONLY = { skipMetasUpdate: true }
 
 /** A job in the schedule. */
@@ -21,14 +21,15 @@ export interface ScheduleEntry {
   name: string
   /** Interval of the job, in milliseconds. */
   everyMs: number | null
-  /** When the job is due next, by the clock of the worker that scheduled it: milliseconds since the epoch. */
+  /** When the job is due next, in milliseconds since the epoch, by the clock of the worker that scheduled the job. */
   nextAt: number | null
 }
 
 /**
- * Opens the queue in the same way as a worker, reads its schedule, and closes it. Takes no job.
+ * Opens the queue with the settings of a worker, reads the schedule, and closes the queue. Runs no job.
  *
- * @throws `DATABASE_NOT_MIGRATED` and `CONFIGURATION` as `createJobs`; errors of BullMQ, ioredis and PostgreSQL.
+ * @throws `DATABASE_NOT_MIGRATED` and `CONFIGURATION` for the same reasons as `createJobs`.
+ * @throws Errors of BullMQ, ioredis and PostgreSQL.
  */
 export async function readSchedule(
   connection: QueueConnection,
@@ -64,8 +65,8 @@ async function readFromPostgres(url: string, prefix: string): Promise<Schedulers
 async function readFromRedis(urls: RedisUrls, name: string): Promise<Schedulers> {
   const { timeoutMs } = JOBS_DEFAULTS
   const prefix = toKeyPrefix(name)
-  const found = await findRedis({ urls, keyPrefix: prefix, timeoutMs })
-  const connector = createRedisConnector({ urls, found, timeoutMs, onNodeError: () => {} })
+  const server = await findRedis({ urls, keyPrefix: prefix, timeoutMs })
+  const connector = createRedisConnector({ urls, server, timeoutMs, onNodeError: () => {} })
   try {
     const { Queue } = withBackend(createRedisBackendFactory(prefix, timeoutMs))
     return await readAndClose(new Queue('jobs', { ...READ_ONLY, prefix, connection: connector }))
@@ -83,9 +84,9 @@ interface ReadableQueue extends Pick<SchedulerQueue, 'getJobSchedulers'> {
 
 async function readAndClose(queue: ReadableQueue): Promise<Schedulers> {
   const { timeoutMs } = JOBS_DEFAULTS
-  // Without a listener, `error` would end the process. The calls below reject with the same error.
+  // Without a listener, an `error` event ends the process. The calls below reject with the same error.
   queue.on('error', () => {})
-  // BullMQ would wait for a server that has become unavailable without end.
+  // If the server has become unavailable, `waitUntilReady` never settles.
   const isReady = await withTimeout(
     timeoutMs,
     queue.waitUntilReady().then(() => true),

@@ -1,32 +1,32 @@
 import { LastLogoutError } from '../errors.js'
 import { describeTlsFailure } from '../tls.js'
 
-/** Why the queue cannot use Redis, and what to do. */
+/** The cause of a failure of Redis, and how to correct it. */
 export interface RedisFailure {
-  /** The kind of the cause. {@link UNREACHABLE}: a connection was lost or timed out, and the cause is unknown. */
+  /** Failures of one kind have the same cause. {@link UNREACHABLE}: the cause is unknown. */
   kind: string
-  /** The error of the server or of the connection, without the wrapper of a cluster. */
+  /** The error of the server or of the connection. If ioredis wrapped this error for a cluster, the wrapped error. */
   cause: unknown
-  /** The error code of the system, or the first word of the reply, such as `NOAUTH`. Undefined: neither exists. */
+  /** The error code of the system, or the first word of the reply, such as `NOAUTH`. */
   code: unknown
   advice: string
 }
 
-/** The kind of a failure in which the server sent no reply that states a cause. */
+/** The kind of a failure without a reply that states the cause, such as a lost connection or a timeout. */
 export const UNREACHABLE = 'unreachable'
 
-/** Access rules for `ACL SETUSER` that permit the keys of the queue, and the commands that BullMQ sends. */
+/** Rules of `ACL SETUSER` that permit the keys of the queue, and the commands of BullMQ. */
 const ACL_RULES = {
   keys: "'~{last-logout:*'",
   commands: "+@connection +@read +@write +@scripting -@dangerous +info '+cluster|slots'",
 }
 
-/** Replies in which Redis refuses a command or a key to the user, also to a script of the user. */
+/** Replies that refuse a command or a key to the user, or to a script of the user. */
 const PERMISSION_REPLY = /\bNOPERM\b|ACL failure in script|The user executing the script can't/
 
 const CHECK_CREDENTIALS = 'check the user and the password in REDIS_URL'
 
-/** What to do, by error code of the system or by first word of a reply. */
+/** Advice by {@link RedisFailure.code}. */
 const ADVICE = new Map([
   ['NOAUTH', CHECK_CREDENTIALS],
   ['WRONGPASS', CHECK_CREDENTIALS],
@@ -41,22 +41,22 @@ const ADVICE = new Map([
   ['MASTERDOWN', 'the primary of this replica is unavailable: check it'],
 ])
 
-/** The default port of Sentinel. A Sentinel that requires another password cannot be recognized by its replies. */
+/** The default port of Sentinel. A Sentinel that refuses the password can be recognized only by this port. */
 const SENTINEL_PORT = '26379'
 const SENTINEL_HINT = '. Port 26379 is that of Redis Sentinel, which is not supported'
 
 const CHECK_SERVER = 'check that redis runs and is reachable from here, and REDIS_URL'
 
-/** Whether Redis refused a command or a key to the user. */
+/** Whether a reply refuses a command or a key to the user. */
 export function isPermissionReply(message: string): boolean {
   return PERMISSION_REPLY.test(message)
 }
 
 /**
- * Describes a failure of TLS, which no retry resolves.
+ * Returns advice for a failure of TLS. A retry does not help against these failures.
  *
  * @param code The `code` of Node's error.
- * @returns `null` if the code is not that of a TLS failure.
+ * @returns `null` if the code does not stand for a failure of TLS.
  */
 export function describeRedisTlsFailure(code: unknown): string | null {
   const failure = describeTlsFailure(code)
@@ -70,7 +70,7 @@ export function describeRedisTlsFailure(code: unknown): string | null {
 export function explainRedisFailure(error: unknown, url: string): RedisFailure {
   const cause = Object(error).lastNodeError ?? error
   const { code: systemCode, message = String(cause) } = Object(cause)
-  // Replies of Redis begin with a word such as WRONGPASS. For a cluster, ioredis quotes the last reply in its message.
+  // A reply of Redis begins with a word such as WRONGPASS. For a cluster, ioredis quotes the reply in a longer message.
   const [, word] = /(?:^|ReplyError: )([A-Z]{3,})\b/.exec(message) ?? []
   const code = systemCode ?? (word === 'ERR' ? undefined : word)
   if (cause instanceof LastLogoutError) return { kind: message, cause, code, advice: message }
@@ -102,7 +102,7 @@ export function explainRedisFailure(error: unknown, url: string): RedisFailure {
   return advice === undefined ? describe(UNREACHABLE, CHECK_SERVER) : describe(code, advice)
 }
 
-/** Quotes an argument for a shell if the argument contains characters that are special in a shell. */
+/** Quotes an argument for a shell, if the argument contains special characters. */
 function quote(text: string): string {
   return /^[\w.@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }

@@ -2,8 +2,8 @@ import { isIP } from 'node:net'
 import { type ConnectionOptions, checkServerIdentity, type PeerCertificate } from 'node:tls'
 
 /**
- * Creates the TLS options for nodes of a cluster. By default, nodes announce IP addresses, which certificates rarely
- * contain. So for a node with an IP address, a certificate for the host name of any of the URLs is accepted.
+ * Creates TLS options for Redis. The nodes of a cluster usually announce IP addresses, which certificates rarely
+ * contain. So a server with an IP address may present a certificate for the host name of any of the URLs.
  */
 export function createTlsOptions(urls: readonly string[]): ConnectionOptions {
   const names = urls.map((url) => new URL(url).hostname)

@@ -1,13 +1,13 @@
 import { type BackendFactory, QueueKeys, RedisConnection, RedisQueueBackend } from 'bullmq'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
-import type { FoundRedis } from './examine-redis.js'
+import type { RedisServer } from './examine-redis.js'
 
-/** The URL of a server, or the URLs of some nodes of a cluster, from which the other nodes are discovered. */
+/** The URL of a server, or the URLs of some nodes of a cluster. These nodes name the other nodes. */
 export type RedisUrls = readonly [string, ...string[]]
 
 /** Opens connections to a Redis server or cluster. */
 export interface RedisConnector {
-  /** Opens a connection that reconnects whenever it is lost. */
+  /** Opens a connection. A lost connection reconnects. */
   connect(limits: Limits): Redis | Cluster
   /** Closes the connections that are still open. */
   disconnect(): void
@@ -16,14 +16,14 @@ export interface RedisConnector {
 /** Options of {@link createRedisConnector}. */
 export interface RedisConnectorOptions {
   urls: RedisUrls
-  found: FoundRedis
-  /** Timeout of opening a connection, in milliseconds. */
+  server: RedisServer
+  /** Limit for opening a connection, in milliseconds. */
   timeoutMs: number
-  /** Called for each failure of a node of the cluster. Other nodes may still respond. */
+  /** Called for each failure of one node of the cluster. The other nodes can still be available. */
   onNodeError(error: unknown, node: string): void
 }
 
-/** What a connection does while the server is unavailable: the commands that it keeps, its retries and its timeouts. */
+/** Options that determine what a command does while the server is unavailable: wait, retry or fail. */
 type Limits = Pick<
   RedisOptions,
   'enableOfflineQueue' | 'maxRetriesPerRequest' | 'commandTimeout' | 'socketTimeout'
@@ -31,13 +31,13 @@ type Limits = Pick<
 
 const MAX_RETRY_DELAY_MS = 2_000
 
-/** Interval at which each connection to a cluster reads which node serves which slot, in milliseconds. */
+/** Interval at which a connection to a cluster reads which node serves which slot, in milliseconds. */
 const SLOTS_REFRESH_INTERVAL_MS = 5_000
 
-/** Timeout of reading this mapping from one node, in milliseconds. After it, another node is tried. */
+/** Limit for reading the slots from one node, in milliseconds. After this time, ioredis tries another node. */
 const SLOTS_REFRESH_TIMEOUT_MS = 3_000
 
-/** Limits of the connection on which a worker waits for a job. There is no timeout, because BullMQ ends the wait. */
+/** Limits of the connection on which a worker waits for a job. BullMQ itself limits this wait. */
 const WORKER_WAIT: Limits = { maxRetriesPerRequest: null }
 
 /** Prefix of the keys of a queue. The braces keep all keys of a queue in one slot of a Redis Cluster. */
@@ -45,10 +45,10 @@ export function toKeyPrefix(name: string): string {
   return `{last-logout:${name}}`
 }
 
-/** Creates a connector. It opens no connection before `connect` is called. */
+/** Creates a connector without any connection. */
 export function createRedisConnector(options: RedisConnectorOptions): RedisConnector {
   const clients: (Redis | Cluster)[] = []
-  const open = options.found.nodes === null ? connectServer : connectCluster
+  const open = options.server.nodes === null ? connectServer : connectCluster
   return {
     connect(limits) {
       const client = open(options, limits)
@@ -61,32 +61,32 @@ export function createRedisConnector(options: RedisConnectorOptions): RedisConne
   }
 }
 
-function connectServer({ urls, found, timeoutMs }: RedisConnectorOptions, limits: Limits): Redis {
+function connectServer({ urls, server, timeoutMs }: RedisConnectorOptions, limits: Limits): Redis {
   return new Redis(urls[0], {
     ...limits,
     connectTimeout: timeoutMs,
     // The ready check runs INFO, and prints a warning to the console if INFO is not permitted.
-    enableReadyCheck: found.canReadInfo,
+    enableReadyCheck: server.canReadInfo,
     retryStrategy: (times) => Math.min(times * 200, MAX_RETRY_DELAY_MS),
-    // A primary that has become a replica keeps the connection open, and refuses every write with this reply.
+    // If the server becomes a replica, it keeps the connection open, but refuses every write with this reply.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   })
 }
 
 function connectCluster(
-  { urls, found, timeoutMs, onNodeError }: RedisConnectorOptions,
+  { urls, server, timeoutMs, onNodeError }: RedisConnectorOptions,
   { enableOfflineQueue = true, ...limits }: Limits,
 ): Cluster {
-  const { username, password, tls } = found.options
-  // When ioredis has lost all other nodes, it connects to these nodes again. The announced nodes are included, because
-  // the nodes of the URLs may be down by then.
-  const client = new Cluster([...urls, ...(found.nodes ?? [])], {
+  const { username, password, tls } = server.options
+  // After ioredis has lost all nodes, it connects to the nodes of this list. The nodes of the URLs can be down at that
+  // time, so the list also contains the announced nodes.
+  const client = new Cluster([...urls, ...(server.nodes ?? [])], {
     enableOfflineQueue,
-    // Without a refresh, ioredis would detect that a node was replaced only by a MOVED reply, which an unresponsive node
-    // cannot send.
+    // Without these refreshes, ioredis detects the replacement of a node only by a MOVED reply. A node that is down
+    // sends no reply.
     slotsRefreshInterval: SLOTS_REFRESH_INTERVAL_MS,
     slotsRefreshTimeout: SLOTS_REFRESH_TIMEOUT_MS,
-    // If the cluster is down, the replies to commands state the reason. The ready check would retry, and state no reason.
+    // If the cluster is down, the reply to a command states the reason. The ready check would retry without a reason.
     enableReadyCheck: false,
     redisOptions: {
       username,
@@ -96,7 +96,7 @@ function connectCluster(
       connectTimeout: timeoutMs,
       enableReadyCheck: false,
     },
-    // Host names are not resolved here: TLS must check the certificate of a node against its name, not its address.
+    // Keeps host names unresolved, because TLS checks the certificate of a node against the host name.
     dnsLookup: (address, callback) => callback(null, address),
   })
   client.on('node error', onNodeError)
@@ -104,15 +104,15 @@ function connectCluster(
 }
 
 /**
- * Creates a factory that opens BullMQ's own backend for Redis with limits for each connection. BullMQ's check of the
- * server version is skipped, because the check prints to the console.
+ * Creates a factory for BullMQ's Redis backend that sets the limits of each connection. The factory disables BullMQ's
+ * check of the server version, because the check prints to the console.
  */
 export function createRedisBackendFactory(
   prefix: string,
   timeoutMs: number,
 ): BackendFactory<RedisQueueBackend, RedisConnector> {
   const keys = new QueueKeys(prefix)
-  // If Redis is unavailable, a call of the queue fails at once, but a command of the worker waits.
+  // While Redis is unavailable, a command of the queue fails at once, and a command of the worker waits.
   const queue = { enableOfflineQueue: false, commandTimeout: timeoutMs, socketTimeout: timeoutMs }
   const worker = { maxRetriesPerRequest: null, socketTimeout: timeoutMs }
   return (name, options, { withBlockingConnection: isWorker = false } = {}) => {
@@ -132,7 +132,9 @@ export function createRedisBackendFactory(
   }
 }
 
-/** Lets BullMQ wait for fractions of a second. By default, it waits for whole seconds if it has not checked the server. */
+/**
+ * Allows BullMQ to wait for fractions of a second. Without its check of the version, BullMQ waits for whole seconds.
+ */
 function allowFractions(connection: RedisConnection): RedisConnection {
   const allow = (): void => {
     connection.capabilities = { canDoubleTimeout: true, canBlockFor1Ms: false }

@@ -2,24 +2,24 @@ import { withAbort } from '../async/abort.js'
 import { LastLogoutError } from '../errors.js'
 import type { ScheduledJob } from './scheduled-job.js'
 
-/** Default time without progress after which a run is stalled, in milliseconds. */
+/** Default of `stallMs`: a run without progress for this time is stalled, in milliseconds. */
 const STALL_TIMEOUT_MS = 120_000
 
-/** How long an aborted run may take to end, in milliseconds. It may have to wait until a query times out. */
+/** Maximum time from an abort to the end of the run, in milliseconds. It covers the timeout of a query. */
 const ABORT_GRACE_MS = 20_000
 
 /**
- * Runs a job once, and aborts the run when it stalls.
+ * Runs a job once. Aborts the run if it makes no progress for `stallMs`.
  *
- * @throws `STALLED` when a run has stalled, was aborted, and has ended.
- * @throws `ABANDONED` when an aborted run does not end within its grace period.
+ * @throws `STALLED` if the run has ended after this abort.
+ * @throws `ABANDONED` if the run has not ended within the grace period after any abort.
  */
 export function runWatched(job: ScheduledJob, signal: AbortSignal): Promise<unknown> {
   const { stallMs = STALL_TIMEOUT_MS } = job
   const graceMs = Math.min(stallMs, ABORT_GRACE_MS)
 
   return withAbort(signal, (controller) => {
-    let state: 'running' | 'stalled' | 'over' = 'running'
+    let state: 'running' | 'stalled' | 'ended' = 'running'
     const run = async () => job.run(controller.signal, reportProgress)
     const stall = () => {
       state = 'stalled'
@@ -35,11 +35,11 @@ export function runWatched(job: ScheduledJob, signal: AbortSignal): Promise<unkn
         clearTimeout(timer)
         if (state === 'stalled') reject(stalledError(job.name, stallMs))
         else settle()
-        state = 'over'
+        state = 'ended'
       }
       controller.signal.addEventListener('abort', () => {
         clearTimeout(timer)
-        if (state === 'over') return
+        if (state === 'ended') return
         timer = setTimeout(() => reject(abandonedError(job.name, graceMs)), graceMs)
       })
       run().then(

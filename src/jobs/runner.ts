@@ -8,9 +8,9 @@ import type { ScheduledJob } from './scheduled-job.js'
 export interface Runner {
   /** Number of jobs. */
   readonly size: number
-  /** Runs a job. Never rejects. A repeated failure is not logged again until the job recovers. */
+  /** Runs the job with this name, unless it already runs. Never rejects. Logs a repeated failure only once. */
   run(name: string): Promise<void>
-  /** Resolves when no run is in progress, except for abandoned runs. */
+  /** Waits for the runs in progress, except for abandoned runs. */
   idle(): Promise<void>
 }
 
@@ -33,7 +33,7 @@ export function createRunner(options: RunnerOptions, signal: AbortSignal): Runne
   async function execute(job: ScheduledJob, tracker: FailureTracker): Promise<void> {
     try {
       const outcome = await runWatched(job, signal)
-      // A run that was aborted does not prove that the job works.
+      // A skipped or aborted run does not prove that the job works.
       if (outcome !== 'skipped' && !signal.aborted) tracker.recordSuccess()
     } catch (err) {
       if (!signal.aborted || hasCode(err, 'ABANDONED')) tracker.recordFailure(err)
@@ -45,8 +45,7 @@ export function createRunner(options: RunnerOptions, signal: AbortSignal): Runne
     size: byName.size,
     async run(name) {
       const { job, tracker } = byName.get(name) ?? {}
-      // Another version of this program can have scheduled a job that this version does not know. A job that becomes due
-      // while it still runs is skipped.
+      // Another version of last-logout can have scheduled a job with a name that this version does not know.
       if (!job || !tracker || running.has(name) || signal.aborted) return
       const run = execute(job, tracker)
       running.set(name, run)
@@ -59,7 +58,7 @@ export function createRunner(options: RunnerOptions, signal: AbortSignal): Runne
   }
 }
 
-/** Tracks the failures of one job, and logs the first failure with each error code. */
+/** Creates a tracker for one job. The tracker logs the first failure with each error code as an error. */
 function createJobTracker(
   job: string,
   { log, onFailure }: Pick<RunnerOptions, 'log' | 'onFailure'>,

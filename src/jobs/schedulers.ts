@@ -7,15 +7,15 @@ export type SchedulerQueue = Pick<
   'getJobSchedulers' | 'removeJobScheduler' | 'upsertJobScheduler'
 >
 
-/** A job that has been due for longer than this is overdue, in milliseconds. */
+/** A job is overdue if it has been due for longer than this time, in milliseconds. */
 const OVERDUE_MS = 5_000
 
-/** Largest accepted difference between the clocks of two workers, in milliseconds. */
+/** Maximum accepted difference between the clocks of two workers, in milliseconds. */
 const MAX_CLOCK_SKEW_MS = 60_000
 
 /**
- * Schedules `jobs`, and removes all other jobs from the schedule. A job that is already scheduled at its interval is not
- * scheduled again: BullMQ takes no lock on PostgreSQL, so workers that start at the same time would conflict.
+ * Schedules `jobs`, and removes all other jobs from the schedule. Skips a job that is already scheduled at its
+ * interval: otherwise, workers that start at the same time would conflict on PostgreSQL, where BullMQ takes no lock.
  *
  * @returns Whether a job was overdue.
  */
@@ -32,8 +32,11 @@ export async function registerSchedulers(
 }
 
 /**
- * Schedules a job again in three cases: the job is missing from the schedule; the job is overdue, because its next run
- * was lost; its next run is too far ahead, because a clock was set back.
+ * Schedules a job again in three cases:
+ *
+ * - The job is not in the schedule.
+ * - The job is overdue, because the queue has lost its next run.
+ * - The next run is too far ahead, because a clock was set back.
  *
  * @returns Whether a job was overdue.
  */
@@ -56,8 +59,8 @@ export async function restoreSchedulers(
 }
 
 /**
- * Schedules a job. If the job is due, it stays due. Several workers can schedule the same job at once: on PostgreSQL
- * some of these calls then fail with a conflict, and the job can run more than once.
+ * Schedules a job. A due job stays due. If several workers schedule one job at the same time on PostgreSQL, some of the
+ * calls fail with a conflict, and the job can run more than once.
  */
 async function schedule(queue: SchedulerQueue, { name, everyMs }: ScheduledJob): Promise<void> {
   const opts = { removeOnComplete: true, removeOnFail: true }

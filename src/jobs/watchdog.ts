@@ -9,13 +9,12 @@ import { registerSchedulers, restoreSchedulers } from './schedulers.js'
 /** Options of a watchdog. */
 export interface WatchdogOptions {
   jobs: ScheduledJob[]
-  /** Opens the queue and its worker. After a rejection, the watchdog calls `open` again at its next check. */
+  /** Opens the queue and its worker. If `open` rejects, the watchdog calls it again at the next check. */
   open(): Promise<Backend>
-  /** Called once, when the schedule has been registered. */
+  /** Called once, when the jobs are in the schedule. */
   onRegistered?: (() => void) | undefined
-  /** Tracks the outages of the queue. */
   outage: FailureTracker
-  /** Aborts when the watchdog is to stop. */
+  /** Stops the watchdog. */
   signal: AbortSignal
   /** Interval between two checks of the schedule, in milliseconds. */
   watchIntervalMs: number
@@ -23,20 +22,22 @@ export interface WatchdogOptions {
   now?: () => number
 }
 
-/** Keeps a queue and its worker open, and the schedule complete. */
+/** Keeps a queue and its worker open, and schedules jobs that are missing or overdue. */
 export interface Watchdog {
   /**
-   * Checks the schedule once, then at each interval.
+   * Checks the schedule once, then at each interval. If the first check fails for another reason than below, the later
+   * checks retry.
    *
-   * @throws `CONFIGURATION` or `DATABASE_NOT_MIGRATED` if the first check fails with this error: a later check cannot
-   *   succeed.
+   * @throws `CONFIGURATION` or `DATABASE_NOT_MIGRATED` if the first check fails with this error.
    */
   start(): Promise<void>
-  /** Waits for the running check, and closes the queue and its worker. Call this after the signal has aborted. */
+  /** Waits for the running check, then closes the queue and its worker. The signal must have aborted before. */
   close(): Promise<void>
 }
 
-/** Maximum number of consecutive conflicts that concurrent workers can cause. More conflicts count as an outage. */
+/**
+ * Maximum number of consecutive checks that may fail by a conflict with other workers. More conflicts are an outage.
+ */
 const MAX_CONFLICTS = 3
 
 /** Creates a watchdog that has not started. */
@@ -52,15 +53,16 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
     const { queue, refused, assertWritable } = await current.get()
     // Reads can succeed during an outage. For example, a full Redis refuses only writes.
     if (outage.isFailing()) await assertWritable()
-    const setUp = isRegistered ? restoreSchedulers : registerSchedulers
-    // A refused statement closes the queue. A call to a queue that is closed during the call never settles.
-    const isOverdue = await Promise.race([setUp(queue, jobs, now()), refused])
+    const updateSchedule = isRegistered ? restoreSchedulers : registerSchedulers
+    // If the queue closes during a call, the call never settles. A refused statement closes the queue.
+    const isOverdue = await Promise.race([updateSchedule(queue, jobs, now()), refused])
     if (!isRegistered) options.onRegistered?.()
     isRegistered = true
     const isStuck = isOverdue && wasOverdue
     wasOverdue = isOverdue && !isStuck
     if (!isStuck) return
-    // A worker of BullMQ can stop taking jobs permanently, for example when a Redis Cluster loses a node.
+    // A job was overdue at two consecutive checks. A BullMQ worker can stop taking jobs permanently, for example when a
+    // Redis Cluster loses a node.
     await current.discard()
     throw new Error('the worker does not take a due job')
   }
@@ -79,7 +81,7 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
 
   async function repeatCheck(): Promise<void> {
     while (!signal.aborted) {
-      // The sleep rejects when the signal aborts. The loop then ends without a check.
+      // When the signal aborts, the sleep rejects, and the loop ends without another check.
       await sleep(watchIntervalMs, undefined, { signal }).then(tryToCheck, () => undefined)
     }
   }
@@ -96,7 +98,7 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
   }
 }
 
-/** Holds the open queue and its worker, and replaces them when the server refuses a statement of the worker. */
+/** Holds the open backend. Closes the backend when PostgreSQL refuses a statement of its worker. */
 function createCurrentBackend(open: () => Promise<Backend>) {
   let backend: Backend | undefined
   let closing: Promise<void> | undefined
@@ -111,6 +113,7 @@ function createCurrentBackend(open: () => Promise<Backend>) {
   }
 
   return {
+    /** Returns the open backend, or opens a new one. */
     async get(): Promise<Backend> {
       backend ??= await openBackend()
       return backend

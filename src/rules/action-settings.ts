@@ -1,24 +1,25 @@
-/** Default name of the login Action. */
+/** Default name of the login Action: the code that Auth0 runs after each login and each use of a refresh token. */
 export const ACTION_NAME = 'last-logout'
 
-/** The modes of the login Action. The first value of this list, and of each list below, is the default. */
+/** The modes of the login Action. Default: the first. An Action that observes denies nothing. */
 export const MODES = ['enforce', 'observe'] as const
 
-/** What the login Action does with an exchange if the revocation status is unknown. */
+/** What the login Action does with a refresh token whose revocation status is unknown. Default: the first. */
 export const ON_ERROR = ['allow', 'deny'] as const
 
-/** Which policy the login Action applies; `service`: the policy of the service. */
+/** The policies of the login Action. Default: the first, which is the policy that the service sends. */
 export const POLICIES = ['service', 'session', 'user'] as const
 
-/** Upper bound of the login Action's request timeout, in milliseconds. All Actions of a trigger share 20 s. */
+/** Maximum request timeout of the login Action, in milliseconds. All Actions of a trigger share a limit of 20 s. */
 export const MAX_TIMEOUT_MS = 8_000
 
-/** The beginning of each denial of the login Action, by which an application recognizes it. */
+/** The beginning of each message with which the login Action denies a request. */
 export const DENIAL_PREFIX = 'last_logout:'
 
 /**
- * The denials of the login Action, which an application receives. After `revoked`, the application must log the user in
- * again, with `prompt=login`. `unknown` is used only if `LAST_LOGOUT_ON_ERROR` is `deny`.
+ * The messages with which the login Action denies a request. Applications receive them with the error `access_denied`.
+ * After `revoked`, an application must log the user in with `prompt=login`. `unknown` is sent only if
+ * `LAST_LOGOUT_ON_ERROR` is `deny`.
  */
 export const DENIALS = {
   revoked: `${DENIAL_PREFIX} the session was logged out`,

@@ -1,12 +1,12 @@
 import type { LogoutRows } from './fold.js'
 import type { Instant } from './instant.js'
 
-/** The rows to store for a number of entries. */
+/** The rows to store for a list of log entries. */
 export interface Batch extends LogoutRows {
   unattributable: Unattributable[]
 }
 
-/** An entry of a logout type that cannot be used. */
+/** A log entry that may be a logout, but cannot be used. */
 export interface Unattributable {
   /** The log id of the entry; empty if it has none. */
   logId: string
@@ -15,15 +15,18 @@ export interface Unattributable {
   entry: string
 }
 
-/** A page of entries to store, together with its checkpoint. */
+/** A page of the log. Its rows and its checkpoint are stored in one transaction. A checkpoint is a log id. */
 export interface PageToStore {
   /** The checkpoint that the page was read from. */
   from: string
   /** The checkpoint to continue from. */
   next: string
-  /** Storage time of the last entry; `null` if unknown. */
+  /** When Auth0 stored the last entry; `null`: unknown. */
   storedAt: Instant | null
   batch: Batch
-  /** Whether the log has now been read up to `storedAt`, so that `as_of` is set even if it was `null`. Default: false. */
+  /**
+   * Whether this page is at the end of the log. Only then does `storedAt` replace an `as_of` that is `null`. Default:
+   * false.
+   */
   endsCatchUp?: boolean
 }

@@ -1,6 +1,9 @@
 import type { Instant } from './instant.js'
 
-/** A change: the current state of a row that has changed. */
+/**
+ * A change: the current state of a row that has changed. `at` is the instant of the last logout. The floor is a logout of
+ * all users.
+ */
 export type Change =
   | { kind: 'user'; userId: string; at: Instant; allSessionsAt: Instant | null; type: string }
   | {
@@ -15,8 +18,8 @@ export type Change =
   | ForgottenChange
 
 /**
- * The row of a forgotten person. It contains the hashes of the ids, made by `createKeyedHash(key)`, and replaces the row
- * with the ids. A subscriber of an older release ignores changes of these kinds, and keeps the ids that it holds.
+ * The row of a forgotten person. `createKeyedHash(key)` made its hashes from the ids. The row replaces the row with the
+ * ids. A subscriber of an older release ignores these changes and keeps the ids.
  */
 type ForgottenChange =
   | {
@@ -37,7 +40,7 @@ type ForgottenChange =
       type: string
     }
 
-/** Which changes to read. */
+/** The arguments of a read of the change feed. */
 export interface ChangesQuery {
   /** The cursor to continue from; `null`: from the beginning. */
   after: string | null
@@ -52,8 +55,8 @@ export interface ChangesPage {
   /** The cursor to continue from. */
   cursor: string
   /**
-   * The log has been read up to this instant. `null`: the first catch-up has not ended, or `more` is true. Before a
-   * subscriber has received every change, the freshness does not apply to its data.
+   * The service has read all entries that Auth0 stored before this instant. `null`: the service has not read the log to
+   * its end yet, or `more` is true. While `more` is true, the subscriber's data is incomplete and has no freshness.
    */
   asOf: Instant | null
   /** When the page was read, by the clock of the database. */

@@ -4,12 +4,12 @@ import { type Instant, readDateTime } from './instant.js'
 import { storageTimeOf } from './log-id.js'
 import { isRecord } from './record.js'
 
-/** A logout event. At least one of `userId` and `sessionId` is not `null`. */
+/** A log entry that counts as a logout. At least one of `userId` and `sessionId` is not `null`. */
 export interface LogoutEvent {
   /** The log id of the entry; empty if it has none. */
   logId: string
   type: string
-  /** When the logout happened. It can be in the future: the store limits it to the clock of the database. */
+  /** When the logout happened. If this instant is in the future, the store replaces it by the database's time. */
   at: Instant
   /** The user who logged out; `null`: the entry names only the session. */
   userId: string | null
@@ -17,7 +17,14 @@ export interface LogoutEvent {
   sessionId: string | null
 }
 
-/** Why an entry of a logout type cannot be used. `not_storable`: the database refused its row. */
+/**
+ * Why an entry that may be a logout cannot be used.
+ *
+ * - `malformed`: the entry is not an object with a `type`.
+ * - `no_subject`: the entry names neither a user nor a session.
+ * - `no_instant`: the entry has no readable time.
+ * - `not_storable`: the database refused the row of the entry.
+ */
 export const UNATTRIBUTABLE_REASONS = [
   'malformed',
   'no_subject',
@@ -26,13 +33,17 @@ export const UNATTRIBUTABLE_REASONS = [
 ] as const
 type UnattributableReason = Exclude<(typeof UNATTRIBUTABLE_REASONS)[number], 'not_storable'>
 
-/** What an entry means. `other`: the entry is not a logout. */
+/** The result of reading an entry. `other`: the entry is not a logout. */
 export type ParsedEntry =
   | { kind: 'event'; event: LogoutEvent }
   | { kind: 'unattributable'; reason: UnattributableReason }
   | { kind: 'other' }
 
-/** Reads one entry of the tenant log. Accepts any value and never throws. */
+/**
+ * Reads one entry of the tenant log. Accepts any value and never throws.
+ *
+ * @param types The event types that count as a logout.
+ */
 export function readEntry(entry: unknown, types: ReadonlySet<string>): ParsedEntry {
   if (!isRecord(entry) || typeof entry.type !== 'string') return unattributable('malformed')
   const { type } = entry
@@ -69,7 +80,7 @@ export function readLogId(entry: unknown): string | null {
   return isRecord(entry) ? (readId(entry.log_id) ?? readId(entry._id)) : null
 }
 
-/** Reads when the logout of an entry happened: its date or its storage time, whichever is earlier. */
+/** Returns the earlier of the entry's `date` and the time at which Auth0 stored the entry. */
 function readInstant(entry: Record<string, unknown>, logId: string | null): Instant | null {
   const date = readDateTime(entry.date)
   const stored = logId === null ? null : storageTimeOf(logId)

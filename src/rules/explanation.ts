@@ -6,7 +6,7 @@ import { type Judgement, judgeClaims } from './judge-claims.js'
 import type { LogoutSnapshot } from './logout-snapshot.js'
 import type { TokenWithClaimNames } from './token.js'
 
-/** The facts that an explanation is derived from. */
+/** The input of {@link toExplanation}. */
 export interface ExplanationFacts {
   token: TokenWithClaimNames
   expiresAt: Instant | null
@@ -21,7 +21,7 @@ export type Explanation = ReturnType<typeof toExplanation>
 export type CoveringLogout = 'session' | 'all_sessions' | 'user' | 'floor'
 
 /** The stored logout that each reason refers to. */
-const LOGOUTS: Record<RevokedReason, CoveringLogout | null> = {
+const LOGOUT_BY_REASON: Record<RevokedReason, CoveringLogout | null> = {
   session_ended: 'session',
   session_logout: 'session',
   all_sessions_logout: 'all_sessions',
@@ -30,10 +30,10 @@ const LOGOUTS: Record<RevokedReason, CoveringLogout | null> = {
   login_unknown: null,
 }
 
-/** Judges a token, and explains the judgement. */
+/** Judges a token. Returns the judgement with the facts that led to it. */
 export function toExplanation({ token, expiresAt, snapshot, policy }: ExplanationFacts) {
-  const judged = judgeClaims(token, snapshot, { policy })
-  const { revoked, reason } = judged
+  const judgement = judgeClaims(token, snapshot, { policy })
+  const { revoked, reason } = judgement
   const decidingReason = findDecidingReason(token, snapshot, { policy })
   const { user, session, floorAt, asOf, now } = snapshot
   const lagMs = lagOf(asOf, now)
@@ -54,8 +54,8 @@ export function toExplanation({ token, expiresAt, snapshot, policy }: Explanatio
     expired: expiresAt !== null && expiresAt <= now,
     policy,
     logouts,
-    decided_by: decidingReason && LOGOUTS[decidingReason],
-    verdict: toVerdict(judged, lagMs),
+    decided_by: decidingReason && LOGOUT_BY_REASON[decidingReason],
+    verdict: toVerdict(judgement, lagMs),
     revoked,
     reason,
     as_of: toDateTime(asOf),
@@ -64,7 +64,7 @@ export function toExplanation({ token, expiresAt, snapshot, policy }: Explanatio
   }
 }
 
-/** Determines the verdict. It is `unknown` if no known logout revokes a user's token, and a later one may be missing. */
+/** Converts a judgement to a verdict. If the data is stale, a logout may be missing, so the verdict is `unknown`. */
 function toVerdict(
   { revoked, reason }: Judgement,
   lagMs: number | null,
@@ -74,14 +74,14 @@ function toVerdict(
   return lagMs === null || lagMs > DEFAULT_MAX_STALENESS_MS ? 'unknown' : 'not_revoked'
 }
 
-/** The log entry of a stored logout; `null`: the logout has no entry, or its entry is not stored. */
+/** The log entry of a logout; `null`: the logout has no entry, or the database does not name the entry. */
 type Origin = { logId: string; type: string } | null
 
 function toLogout(at: Instant, origin: Origin) {
   return { at: toDateTime(at), log_id: origin?.logId || null, type: origin?.type ?? null }
 }
 
-/** Only the entry of a user's newest logout is stored. That logout can be later than the last logout of all sessions. */
+/** Describes the last logout of all sessions. The row of a user names an entry only for the user's newest logout. */
 function toAllSessions(user: LogoutSnapshot['user']) {
   if (!user || user.allSessionsAt === null) return null
   return toLogout(user.allSessionsAt, user.allSessionsAt === user.at ? user : null)

@@ -1,7 +1,7 @@
 import type { LogoutEvent } from './entry.js'
 import { type Instant, later } from './instant.js'
 
-/** The row of a user. */
+/** The row of a user in the database. */
 interface UserLogout {
   userId: string
   /** The newest logout. */
@@ -13,7 +13,7 @@ interface UserLogout {
   type: string
 }
 
-/** The row of a session. */
+/** The row of a session in the database. */
 interface SessionLogout {
   sessionId: string
   userId: string | null
@@ -30,15 +30,14 @@ export interface LogoutRows {
   sessions: SessionLogout[]
 }
 
-/** How events are folded. */
+/** Options of {@link fold}. */
 interface FoldOptions {
-  /** Whether Auth0 has ended the session that an event names. Default: true. */
+  /** Whether Auth0 has ended the sessions that the events name. Default: true. */
   endsSessions?: boolean
 }
 
 /**
- * Folds events into one row per user, and one row per session. Neither the order of the events nor duplicates change
- * the result.
+ * Merges events into one row per user and one row per session. The order of the events and duplicates have no effect.
  */
 export function fold(
   events: Iterable<LogoutEvent>,
@@ -50,27 +49,26 @@ export function fold(
     const { userId, sessionId, at, logId, type } = event
     if (userId !== null) {
       const row = { userId, at, allSessionsAt: sessionId === null ? at : null, logId, type }
-      users.set(userId, laterUser(users.get(userId), row))
+      users.set(userId, mergeUserRows(users.get(userId), row))
     }
     if (sessionId !== null) {
       const row = { sessionId, userId, at, ended: endsSessions, logId, type }
-      sessions.set(sessionId, laterSession(sessions.get(sessionId), row))
+      sessions.set(sessionId, mergeSessionRows(sessions.get(sessionId), row))
     }
   }
   return { users: [...users.values()], sessions: [...sessions.values()] }
 }
 
-function laterUser(stored: UserLogout | undefined, next: UserLogout): UserLogout {
-  if (stored === undefined) return next
-  const newest = isNewer(next, stored) ? next : stored
-  return { ...newest, allSessionsAt: later(stored.allSessionsAt, next.allSessionsAt) }
+function mergeUserRows(a: UserLogout | undefined, b: UserLogout): UserLogout {
+  if (a === undefined) return b
+  const newest = isNewer(b, a) ? b : a
+  return { ...newest, allSessionsAt: later(a.allSessionsAt, b.allSessionsAt) }
 }
 
-function laterSession(stored: SessionLogout | undefined, next: SessionLogout): SessionLogout {
-  if (stored === undefined) return next
-  const newest = isNewer(next, stored) ? next : stored
-  const ended = stored.ended || next.ended
-  return { ...newest, ended, userId: greaterUserId(stored.userId, next.userId) }
+function mergeSessionRows(a: SessionLogout | undefined, b: SessionLogout): SessionLogout {
+  if (a === undefined) return b
+  const newest = isNewer(b, a) ? b : a
+  return { ...newest, ended: a.ended || b.ended, userId: greaterUserId(a.userId, b.userId) }
 }
 
 /** Whether `a` is newer than `b`. If both happened in the same millisecond, the greater log id is newer. */
@@ -79,7 +77,7 @@ function isNewer(a: { at: Instant; logId: string }, b: { at: Instant; logId: str
 }
 
 /**
- * Returns the greater of two user ids. Two entries of a session can name two users, and their order must not matter.
+ * Chooses between two users that entries of one session name. The choice must not depend on the order of the entries.
  */
 function greaterUserId(a: string | null, b: string | null): string | null {
   if (a === null || b === null) return a ?? b

@@ -1,19 +1,19 @@
 import type { Instant } from './instant.js'
 
-/** What forgetting a person has changed, and what remains of the person. */
+/** The result of forgetting a person. Keyed hashes replace the ids of the person, and the tokens stay revoked. */
 export interface ForgottenPerson {
   /** Number of rows of `last_logout` whose ids were replaced by hashes: 0 or 1. */
   users: number
   /** Number of rows of `session_logout` whose ids were replaced by hashes. */
   sessions: number
-  /** Number of unattributable entries that contained an id of the person, and were deleted. */
+  /** Number of deleted unattributable entries: those that contained an id of the person. */
   entries: number
-  /** The rows of the person that contain hashes, including rows of an earlier call; `null`: there are none. */
+  /** All rows that now contain hashes of the person, including those of earlier calls; `null`: there are none. */
   remaining: {
     /** The last logout in the user's row; `null`: only rows of sessions remain. */
     lastLogoutAt: Instant | null
     sessions: number
-    /** The newest logout of these rows. */
+    /** The newest logout in these rows. */
     newestAt: Instant
   } | null
   /** When the person was forgotten, by the clock of the database. */

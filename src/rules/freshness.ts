@@ -1,6 +1,6 @@
 import type { Instant } from './instant.js'
 
-/** Maximum accepted difference between two clocks, in milliseconds. */
+/** Maximum time that another clock may be ahead of ours, in milliseconds. */
 export const MAX_CLOCK_AHEAD_MS = 60_000
 
 /** Default maximum age of the data, in milliseconds. If the data is older, the revocation status is unknown. */
@@ -12,9 +12,10 @@ export function isAhead(at: Instant, now: Instant): boolean {
 }
 
 /**
- * Returns the age of `as_of` in milliseconds. `null`: the age is unknown, because the first catch-up has not ended, or
- * because `as_of` is too far ahead of the clock.
+ * Returns the age of the data, in milliseconds. Returns `null` if the age is unknown: the service has not read the log
+ * to its end yet, or `asOf` is too far ahead of the clock.
  *
+ * @param asOf The service has read all entries that Auth0 stored before this instant.
  * @param now The time by the clock of the database.
  */
 export function lagOf(asOf: Instant | null, now: Instant): number | null {

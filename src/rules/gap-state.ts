@@ -2,17 +2,19 @@ import type { Instant } from './instant.js'
 import type { Span } from './span.js'
 
 /**
- * Whether a logout in a gap can concern a token that is still valid.
+ * Whether a logout in a gap can concern a token that is still valid. A gap is a span of the log that Auth0 deleted
+ * before last-logout read it.
  *
  * - `open`: such a logout is possible.
- * - `closed`: the floor rejects every token that a logout in the gap could concern.
+ * - `closed`: the floor, an instant for all users, revokes every token that a logout in the gap could concern.
  * - `expired`: every token that a logout in the gap could concern has expired.
  */
 export type GapState = 'open' | 'closed' | 'expired'
 
-/** What the state of a gap depends on: the floor, and the time by the clock of the database. */
+/** The facts that decide about the state of a gap. */
 interface GapContext {
   floorAt: Instant | null
+  /** The time by the clock of the database. */
   now: Instant
 }
 
@@ -29,8 +31,10 @@ export function tokenHorizonMs(lifetimes: {
 }
 
 /**
- * Returns the instant until which a logout in the gap can concern a token. The logout is before the end of the gap, and
- * concerns only tokens whose login is not after the logout.
+ * Returns the instant until which a logout in the gap can concern a valid token. Such a token comes from a login before
+ * the end of the gap.
+ *
+ * @param horizonMs The result of {@link tokenHorizonMs}.
  */
 export function concernedUntil({ to }: Pick<Span, 'to'>, horizonMs: number): Instant {
   return to + horizonMs
@@ -49,13 +53,13 @@ export function stateOfGap(
 /** The facts that decide whether the known logouts are complete. */
 interface Coverage extends GapContext {
   asOf: Instant | null
-  /** Whether nothing is left to sweep. */
+  /** Whether the search for logouts from before the first start is complete. */
   isSwept: boolean
   /** End of the gap that ends last; `null`: there is no gap. */
   lastGapTo: Instant | null
 }
 
-/** Whether no logout that could concern a valid token is known to be missing: `complete` in the API. */
+/** Whether every logout that can concern a valid token is known: `complete` in the API. */
 export function isComplete(coverage: Coverage, horizonMs: number): boolean {
   const { asOf, isSwept, lastGapTo } = coverage
   if (asOf === null || !isSwept) return false

@@ -5,80 +5,82 @@ import type { Progress } from './progress.js'
 import type { Span } from './span.js'
 
 /**
- * Retention of the smallest Auth0 plan, in milliseconds.
+ * How long Auth0 keeps entries of the log on its smallest plan, in milliseconds.
  *
  * @see https://auth0.com/docs/deploy-monitor/logs/log-data-retention
  */
 export const MIN_RETENTION_MS = DAY_MS
 
-/**
- * If the oldest entry of the log is younger than this, in milliseconds, the tenant is new: Auth0 has not deleted older
- * entries.
- */
+/** Maximum age of the oldest entry of a new tenant, in milliseconds. Auth0 has not deleted any entry of such a tenant. */
 const MAX_NEW_TENANT_AGE_MS = MIN_RETENTION_MS / 2
 
 /**
- * After a pause of reading that is longer than this, in milliseconds, a gap is checked for. In a shorter pause, Auth0
- * deletes no unread entry.
+ * Maximum time without reading that needs no check for a gap, in milliseconds. In a shorter time, Auth0 deletes no
+ * unread entry.
  */
 export const GAP_CHECK_THRESHOLD_MS = 60_000
 
 /**
- * Why a span was not read. `retention`: Auth0 deleted entries of the span while the log was not read. `empty_log`: Auth0
- * deleted all entries of the log while the log was not read. `cold_start`: Auth0 deleted entries of the span before the
- * first start.
+ * Why a span was not read.
+ *
+ * - `retention`: Auth0 deleted entries of the span while last-logout did not read the log.
+ * - `empty_log`: Auth0 deleted all entries of the log while last-logout did not read the log.
+ * - `cold_start`: Auth0 deleted entries of the span before last-logout first started.
  */
 export type GapReason = 'retention' | 'empty_log' | 'cold_start'
 
-/** A span whose entries were deleted before they were read. */
+/** A span of storage time. Auth0 deleted its entries before last-logout read them. */
 export interface Gap extends Span {
   reason: GapReason
 }
 
-/** A gap, and when it was detected or last extended. */
+/** A gap in the database. */
 export interface RecordedGap extends Gap {
+  /** When the gap was detected or last extended. */
   detectedAt: Instant
 }
 
-/** The retained log, as one request showed it: Auth0 has deleted every entry before the oldest one. */
+/** The result of a request for the oldest entry of the log. */
 export interface RetainedLog {
-  /** Storage time of the oldest entry; `null`: the log is empty. */
+  /** When Auth0 stored the oldest entry; `null`: the log is empty. */
   oldestAt: Instant | null
   /** When the request was sent, by Auth0's clock. */
   requestedAt: Instant
 }
 
 /**
- * Returns the span whose entries were deleted before they were read; `null`: there is no such span. The gap begins at
- * the instant up to which the log has been read. That instant can be later than the entry of the checkpoint: in a quiet
- * tenant, the last entry is old, and its deletion causes no gap.
+ * Returns the span whose entries Auth0 deleted before they were read; `null`: there is no such span.
+ *
+ * The gap begins at the instant up to which the log has been read. In a quiet tenant, this instant is later than the
+ * entry of the checkpoint: the deletion of an old last entry causes no gap. A sweep is the search for older logouts
+ * after the first start. A gap during a sweep also contains the rest of the sweep.
  */
 export function findGap(progress: Progress, retained: RetainedLog): Gap | null {
   const { sweep } = progress
   if (sweep === null) return findUnread(progress, retained)
   const { oldestAt, requestedAt } = retained
-  // If the log begins after the checkpoint, the entries that remain to be swept were deleted too.
+  // If the log begins after the checkpoint, Auth0 has also deleted the rest of the span to sweep.
   const unread = wasPolledRecently(progress, requestedAt) ? null : findUnread(progress, retained)
   if (unread !== null) return { ...unread, from: Math.min(unread.from, sweep.from) }
-  // Pages are read from the end of the sweep on, so a gap of the cold start ends there at the latest.
+  // Pages contain the entries after the sweep, so a gap of the cold start ends with the sweep at the latest.
   const to = Math.min(oldestAt ?? requestedAt, sweep.to)
   const isTruncated = oldestAt !== null && !isNewTenant(oldestAt, requestedAt)
   return isTruncated && sweep.from < to ? { from: sweep.from, to, reason: 'cold_start' } : null
 }
 
-/** Whether the oldest entry of the log is so recent that the tenant must be new, and Auth0 has deleted no entry. */
+/** Whether the oldest entry of the log is so recent that Auth0 cannot have deleted any entry. */
 export function isNewTenant(oldestAt: Instant, requestedAt: Instant): boolean {
   return oldestAt > requestedAt - MAX_NEW_TENANT_AGE_MS
 }
 
-/** Returns the instant up to which the log was read: `asOf` or the time of the checkpoint; `null`: it was not read. */
+/** Returns the instant up to which the log was read; `null`: the log was never read. */
 export function readUpTo({ asOf, checkpoint }: Progress, requestedAt: Instant): Instant | null {
   const storedAt = storageTimeOf(checkpoint)
-  // If Auth0 changes the layout of log ids, the time can be wrong. A time in the future certainly is.
+  // If Auth0 changes the layout of log ids, `storedAt` can be wrong. A time in the future is certainly wrong.
   return storedAt !== null && !isAhead(storedAt, requestedAt) ? later(asOf, storedAt) : asOf
 }
 
-/** Returns the gap after the instant up to which the log has been read. */
+/** Returns the gap between the instant up to which the log was read and the oldest entry; `null`: there is no gap. */
 function findUnread(progress: Progress, { oldestAt, requestedAt }: RetainedLog): Gap | null {
   const end = oldestAt ?? requestedAt
   const from = readUpTo(progress, requestedAt)
@@ -90,8 +92,8 @@ function findUnread(progress: Progress, { oldestAt, requestedAt }: RetainedLog):
 }
 
 /**
- * Whether the log was polled within the retention of the smallest plan. The times of the polls decide, because during a
- * sweep `asOf` does not move, and in a quiet tenant the checkpoint is old.
+ * Whether the log was polled within the retention of the smallest plan. `asOf` cannot be used, because it does not move
+ * during a sweep. The checkpoint cannot be used, because it is old in a quiet tenant.
  */
 function wasPolledRecently({ lastPollAt, reconciledTo }: Progress, requestedAt: Instant): boolean {
   const polledAt = later(lastPollAt, reconciledTo)
@@ -99,8 +101,8 @@ function wasPolledRecently({ lastPollAt, reconciledTo }: Progress, requestedAt: 
 }
 
 /**
- * Whether Auth0 has deleted the entry of the checkpoint although it is younger than the retention of the smallest plan.
- * Then Auth0 may have deleted other entries early, too.
+ * Whether Auth0 has deleted the entry of the checkpoint before the retention of the smallest plan ended. Then Auth0 may
+ * have deleted other entries early, too.
  */
 function isDeletedEarly(
   checkpoint: string | null,

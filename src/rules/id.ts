@@ -1,10 +1,10 @@
 /**
- * Maximum length of a user or session id, in UTF-16 code units. A unit takes at most three bytes, so an id of this
- * length fits into an index row of PostgreSQL (2,704 bytes). A longer id could make it impossible to store a page.
+ * Maximum length of a user or session id, in UTF-16 code units. A unit takes at most three bytes, so every such id fits
+ * into an index row of PostgreSQL (2,704 bytes).
  */
 export const MAX_ID_LENGTH = 800
 
-/** Almost every id is printable ASCII without spaces. One test of the whole text is then sufficient. */
+/** Matches almost every id. Such an id needs no further test. */
 const PRINTABLE_ASCII = /^[!-~]+$/
 
 /** Reads a user, session or log id. Returns `null` for a missing, blank, too long or unstorable value. */
@@ -15,8 +15,8 @@ export function readId(value: unknown): string | null {
 }
 
 /**
- * Whether PostgreSQL can store the text: the text has no U+0000 and no lone surrogate. `isWellFormed` is not used,
- * because the login Action also runs on Node 18, which does not have that method.
+ * Whether PostgreSQL can store the text: it contains neither U+0000 nor a lone surrogate. The login Action also runs on
+ * Node 18, which has no `String.prototype.isWellFormed`.
  */
 function isStorable(text: string): boolean {
   return !text.includes('\0') && !/\p{Surrogate}/u.test(text)

@@ -1,19 +1,21 @@
 import { type JudgeOptions, judge, type KnownLogouts, type Verdict } from './judge.js'
 import { isLoginUnreadable, type SubjectlessToken, type TokenWithClaimNames } from './token.js'
 
-/** Why the claims are not sufficient to accept a token. */
+/** Why a token can be neither accepted nor rejected. */
 export type UndecidedReason =
   /** The claims have no usable `sub`. */
   | 'no_subject'
   /** The claim with the time of the login is present but unreadable. */
   | 'login_unreadable'
 
-/** A verdict, or `null`: no known logout revokes the token, but its claims are not sufficient to accept it. */
+/**
+ * The result of judging claims. `revoked: null`: no known logout revokes the token, but the claims are insufficient.
+ */
 export type Judgement = Verdict | { revoked: null; reason: UndecidedReason }
 
 /**
- * Judges a token by its claims. The end of its session, a covering logout or the floor revokes the token. Otherwise, a
- * missing `sub` or an unreadable login leaves the token undecided.
+ * Judges a token by its claims, even if the claims are incomplete. If no known logout revokes the token, a missing
+ * `sub` or an unreadable login leaves the token undecided.
  */
 export function judgeClaims(
   token: TokenWithClaimNames | SubjectlessToken,

@@ -4,10 +4,13 @@ import { isMachine, type Token } from './token.js'
 /** Which tokens a logout revokes. `session`: the tokens of its session. `user`: all tokens of its user. */
 export type Policy = 'session' | 'user'
 
-/** The known logouts that can cover a token: those of its user, of its session, and the floor. */
+/** The known logouts that can apply to a token. `null`: no logout is known. */
 export interface KnownLogouts {
+  /** The last logout of the user, and the last logout that ended all sessions of the user. */
   user: { at: Instant; allSessionsAt: Instant | null } | null
+  /** The last logout of the session. `ended`: Auth0 has ended the session. */
   session: { at: Instant; ended: boolean } | null
+  /** The floor: the tokens of all users whose login is not after this instant are revoked. */
   floorAt: Instant | null
 }
 
@@ -23,7 +26,10 @@ export type RevokedReason =
 /** Why a token is not revoked. */
 type AcceptedReason = 'no_logout' | 'login_after_logout' | 'machine_token'
 
-/** Whether a token is revoked, and why. `lastLogoutAt`: the newest logout that covers the token. */
+/**
+ * Whether a token is revoked, and why. A logout covers a token if the logout applies to the user or the session of the
+ * token. The floor covers the tokens of all users. `lastLogoutAt` is the newest logout that covers the token.
+ */
 export type Verdict = { lastLogoutAt: Instant | null; loginAt: Instant | null } & (
   | { revoked: true; reason: RevokedReason }
   | { revoked: false; reason: AcceptedReason }
@@ -32,15 +38,15 @@ export type Verdict = { lastLogoutAt: Instant | null; loginAt: Instant | null } 
 /** The outcome of a check. `unknown`: the known logouts, the claims or the freshness of the data are not sufficient. */
 export type Outcome = 'accepted' | 'revoked' | 'unknown'
 
-/** How a token is judged. */
+/** Options of {@link judge}. */
 export interface JudgeOptions {
   policy: Policy
-  /** A tolerance that is added to the time of the login, in milliseconds. Default: 0. */
+  /** A tolerance for clocks: added to the time of the login, in milliseconds. Default: 0. */
   leewayMs?: number
 }
 
-/** The instant of a covering logout, and why this logout revokes a token. */
-interface Cover {
+/** A logout that covers the token, and the reason with which it revokes the token. */
+interface CoveringInstant {
   at: Instant
   reason: RevokedReason
 }
@@ -51,7 +57,7 @@ export function judge(token: Token, knownLogouts: KnownLogouts, options: JudgeOp
   if (isMachine(token.subject)) {
     return { revoked: false, reason: 'machine_token', lastLogoutAt: null, loginAt }
   }
-  const cover = newestCover(token, knownLogouts, options.policy)
+  const cover = findNewestCover(token, knownLogouts, options.policy)
   const lastLogoutAt = cover?.at ?? null
   if (token.sessionId !== null && knownLogouts.session?.ended === true) {
     return { revoked: true, reason: 'session_ended', lastLogoutAt, loginAt }
@@ -64,20 +70,28 @@ export function judge(token: Token, knownLogouts: KnownLogouts, options: JudgeOp
 }
 
 /** Returns the newest logout that covers the token; `null`: there is none. */
-function newestCover(token: Token, knownLogouts: KnownLogouts, policy: Policy): Cover | null {
-  const { user, session, floorAt } = knownLogouts
-  const ownSessionOnly = policy === 'session' && token.sessionId !== null
-  let cover: Cover | null = null
-  if (session !== null && token.sessionId !== null)
+function findNewestCover(
+  token: Token,
+  { user, session, floorAt }: KnownLogouts,
+  policy: Policy,
+): CoveringInstant | null {
+  let cover: CoveringInstant | null = null
+  if (session !== null && token.sessionId !== null) {
     cover = { at: session.at, reason: 'session_logout' }
+  }
   if (user !== null) {
     cover = newer(cover, user.allSessionsAt, 'all_sessions_logout')
-    if (!ownSessionOnly) cover = newer(cover, user.at, 'user_logout')
+    const isAnySession = policy === 'user' || token.sessionId === null
+    if (isAnySession) cover = newer(cover, user.at, 'user_logout')
   }
   return newer(cover, floorAt, 'floor')
 }
 
-function newer(cover: Cover | null, at: Instant | null, reason: RevokedReason): Cover | null {
+function newer(
+  cover: CoveringInstant | null,
+  at: Instant | null,
+  reason: RevokedReason,
+): CoveringInstant | null {
   if (at === null || (cover !== null && at <= cover.at)) return cover
   return { at, reason }
 }

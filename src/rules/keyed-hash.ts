@@ -1,7 +1,6 @@
 /*
- * HMAC-SHA-256 (RFC 2104, FIPS 180-4). `node:crypto` cannot be used, because the rules import nothing. `crypto.subtle`
- * cannot be used, because it is asynchronous, and a check of the client is synchronous. If people of the tenant were
- * forgotten, each check hashes two ids. For speed, a hash allocates nothing except its result.
+ * HMAC-SHA-256 (RFC 2104, FIPS 180-4). This code must run without `node:crypto` and synchronously, so that it cannot
+ * use `crypto.subtle` either. A check of a token can hash two ids, so a hash allocates nothing except its result.
  */
 
 const BLOCK_BYTES = 64
@@ -27,9 +26,9 @@ export function createKeyedHash(key: string): KeyedHash {
     writeState()
     keyBytes.set(message.subarray(0, DIGEST_BYTES))
   }
-  // The inner and the outer hash each begin with a block that depends only on the key.
-  const inner = padKey(keyBytes, INNER_PAD)
-  const outer = padKey(keyBytes, OUTER_PAD)
+  // The first block of both hashes depends only on the key, so it is hashed once.
+  const inner = hashPaddedKey(keyBytes, INNER_PAD)
+  const outer = hashPaddedKey(keyBytes, OUTER_PAD)
   return (text) => {
     digest(inner, writeText(text), BLOCK_BYTES)
     writeState()
@@ -38,7 +37,8 @@ export function createKeyedHash(key: string): KeyedHash {
   }
 }
 
-function padKey(key: Uint8Array, pad: number): Int32Array {
+/** Returns the state of a hash after the padded key. */
+function hashPaddedKey(key: Uint8Array, pad: number): Int32Array {
   message.set(key.map((byte) => byte ^ pad))
   state.set(INITIAL)
   compress(0)
@@ -65,14 +65,14 @@ function fractionBits(root: number): number {
   return Math.floor((root - Math.floor(root)) * 2 ** 32) | 0
 }
 
-/** Buffers of the message that is being hashed, and of the state of its hash. All hashes share these buffers. */
+/** Buffers that all hashes share: the message to hash, and the state of the hash. */
 let message = new Uint8Array(1_024)
 let view = new DataView(message.buffer)
 const state = new Int32Array(WORDS)
 const schedule = new Int32Array(64)
 const encoder = new TextEncoder()
 
-/** Writes a text to the beginning of the message. Returns its length in bytes. */
+/** Writes a text to the beginning of the message buffer. Returns the length of the text in bytes. */
 function writeText(text: string): number {
   // A UTF-16 code unit takes up to three bytes. The padding takes up to two blocks.
   const capacity = 3 * text.length + 2 * BLOCK_BYTES
@@ -83,6 +83,7 @@ function writeText(text: string): number {
   return encoder.encodeInto(text, message).written
 }
 
+/** Writes the state to the beginning of the message buffer. */
 function writeState(): void {
   for (let i = 0; i < WORDS; i++) view.setInt32(4 * i, at(state, i))
 }

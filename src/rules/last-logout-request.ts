@@ -1,6 +1,6 @@
 import type { Instant } from './instant.js'
 
-/** The user and the session whose last logout is requested. */
+/** The user and the session whose last logouts are requested. */
 export interface RequestedIds {
   userId: string
   /** `null`: no session is requested. */
@@ -8,8 +8,8 @@ export interface RequestedIds {
 }
 
 /**
- * The part of the URL that contains the user id: the query, or the path, which release 0.1.0 requires. The query is
- * preferred. Proxies pass a query unchanged, but can decode, normalize or reject an encoded `/` or `..` in a path.
+ * The part of the URL that contains the user id. The query is preferred, because some proxies decode or reject an
+ * encoded `/` or `..` in a path. A service of release 0.1.0 supports only the path.
  */
 export type RequestForm = 'query' | 'path'
 
@@ -31,19 +31,16 @@ export function lastLogoutPath({ userId, sessionId }: RequestedIds, form: Reques
 /**
  * Chooses the form of the request.
  *
- * @param queryRejectedAt When the service last rejected the query form; `null`: never. If the clock was set back since
- *   then, the query form is tried at once.
+ * @param queryRejectedAt When the service last rejected the query form; `null`: never.
  */
 export function chooseForm(queryRejectedAt: Instant | null, now: Instant): RequestForm {
   if (queryRejectedAt === null) return 'query'
+  // If the clock was set back, the elapsed time is negative and unusable.
   const elapsedMs = now - queryRejectedAt
   return elapsedMs >= 0 && elapsedMs < QUERY_RETRY_INTERVAL_MS ? 'path' : 'query'
 }
 
-/**
- * Whether last-logout, and not a proxy, sent the body of a 404. Then the service is an older release, which does not know
- * the query form.
- */
+/** Whether the service, and not a proxy, sent the body of a 404. Such a service does not support the query form. */
 export function isOwnNotFound(body: string): boolean {
   const json = parseObject(body)
   const isError = typeof json?.error === 'string' && typeof json.message === 'string'
@@ -51,8 +48,7 @@ export function isOwnNotFound(body: string): boolean {
 }
 
 /**
- * Whether a response is about the requested user and session. If a proxy rewrites the path, the response can be about
- * another user.
+ * Whether a response is about the requested user and session. A proxy that rewrites paths can cause another response.
  */
 export function isAbout(json: unknown, { userId, sessionId }: RequestedIds): boolean {
   const { user_id, session } = Object(json)

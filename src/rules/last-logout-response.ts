@@ -1,9 +1,9 @@
 import { type Instant, readDateTime } from './instant.js'
 import type { KnownLogouts, Policy } from './judge.js'
 
-/** The freshness and the policy that the service sent with its data. */
+/** The freshness and the policy that the service sends with its data. */
 export interface StatedFreshness {
-  /** The service has read all entries that Auth0 stored before this instant; `null`: the first catch-up has not ended. */
+  /** The service has read all log entries that Auth0 stored before this instant; `null`: not yet known. */
   asOf: Instant | null
   policy: Policy
   /** The age of the data in milliseconds; `Infinity`: the service does not know it. */
@@ -16,7 +16,7 @@ export interface LastLogoutResponse {
   freshness: StatedFreshness
 }
 
-/** Why a response was rejected: the field with this name is missing or malformed. */
+/** A rejected response. The named field is missing or malformed. */
 export interface InvalidField {
   invalidField: string
 }
@@ -32,8 +32,8 @@ export function readFreshness(json: unknown): StatedFreshness | InvalidField {
 }
 
 /**
- * Reads a response of `GET /v1/last-logout`. One malformed field makes the whole response invalid, because the
- * remaining fields could hide a logout. Accepts any value and never throws.
+ * Reads a response of `GET /v1/last-logout`. One malformed field makes the whole response invalid, because that field
+ * may be a logout. Accepts any value and never throws.
  */
 export function readLastLogoutResponse(json: unknown): LastLogoutResponse | InvalidField {
   const freshness = readFreshness(json)

@@ -1,16 +1,16 @@
 import { type Instant, plausibleInstant } from './instant.js'
 
-/** The length of a log id. All ids that were recorded from Auth0 have this length. */
+/** The length of all log ids that were observed. Auth0 does not document the layout of log ids. */
 const LOG_ID_LENGTH = 56
 
-/** The prefix of almost all log ids. One tenant is known to have the prefix `800`. */
+/** The prefix of almost all log ids. One known tenant has the prefix `800`. */
 export const DEFAULT_PREFIX = '900'
 
 const LAYOUT = /^\d{3}(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d{3})\d*$/
 
 /**
- * Reads from a log id when Auth0 stored the entry. After a prefix of three digits, an id contains this time in UTC, as
- * `yyyyMMddHHmmssSSS`. Auth0 does not document this layout. Returns `null` for `null`, and for an id of another layout.
+ * Returns the storage time of a log entry: when Auth0 stored the entry. A log id contains this time after a prefix of
+ * three digits, as `yyyyMMddHHmmssSSS` in UTC. Returns `null` for an id of another layout, and for `null`.
  */
 export function storageTimeOf(logId: string | null): Instant | null {
   const [, year, month, day, hour, minute, second, millisecond] = LAYOUT.exec(logId ?? '') ?? []
@@ -22,8 +22,8 @@ export function storageTimeOf(logId: string | null): Instant | null {
 }
 
 /**
- * Creates a log id that sorts before the ids of all entries that Auth0 stored at `at` or later. No entry has this id, but
- * Auth0 accepts it as a position in the log.
+ * Creates a log id that sorts before the ids of all entries that Auth0 stored at `at` or later. No entry has this id,
+ * but Auth0 accepts it as a position in the log.
  */
 export function syntheticLogId(at: Instant, prefix: string = DEFAULT_PREFIX): string {
   const digits = new Date(at).toISOString().replace(/\D/g, '')

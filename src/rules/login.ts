@@ -1,8 +1,8 @@
 import { type Instant, later, readDateTime } from './instant.js'
 
 /**
- * Protocols of transactions in which the user has a live session or enters credentials: browser flows, device flow, CIBA,
- * password and passkey. In all other transactions, a refresh token or another older credential is exchanged.
+ * Protocols of interactive transactions: the user has a live session or enters credentials. All other transactions
+ * exchange a refresh token or another older credential for new tokens.
  *
  * @see https://auth0.com/docs/customize/actions/reference/post-login/post-login-event-object
  */
@@ -26,7 +26,7 @@ export function isInteractive(protocol: unknown): boolean {
   return INTERACTIVE.has(protocol)
 }
 
-/** The fields of the Action's event that show when the login happened. Auth0 guarantees almost none of them. */
+/** Fields of the event that Auth0 passes to the login Action. Most of them can be missing. */
 export interface LoginFacts {
   protocol: unknown
   /** When the exchanged refresh token was created. Available on Enterprise plans only. */
@@ -35,7 +35,7 @@ export interface LoginFacts {
   methodTimestamps: readonly unknown[]
 }
 
-/** The login that a token results from, as known when the token is issued. */
+/** The login that led to a token. */
 export interface Login {
   /** Whether the user has a live session or has just entered credentials. */
   interactive: boolean
@@ -46,10 +46,10 @@ export interface Login {
 /**
  * Determines when the login happened.
  *
- * - In an interactive transaction: now, not when the session began. Otherwise, after a logout on another device, this
- *   device would repeat silent logins whose tokens are all rejected.
- * - At an exchange: when the refresh token was created, else when the newest authentication method was completed.
- *   Instants in the future are ignored.
+ * - In an interactive transaction: now. The beginning of the session is not used: after a logout on another device,
+ *   every silent login on this device would yield a token that is already revoked.
+ * - In any other transaction: when the refresh token was created, else when the newest authentication method was
+ *   completed. Instants in the future are ignored.
  */
 export function readLogin(facts: LoginFacts, now: Instant): Login {
   if (isInteractive(facts.protocol)) return { interactive: true, loginAt: now }
@@ -61,7 +61,7 @@ export function readLogin(facts: LoginFacts, now: Instant): Login {
   return { interactive: false, loginAt: readPast(facts.refreshTokenCreatedAt) ?? newestMethod }
 }
 
-/** Reads an RFC 3339 string or a `Date`. The `Date` can belong to another realm, so `instanceof` is not used. */
+/** Reads an RFC 3339 string or a `Date`. `instanceof` does not recognize a `Date` of another realm. */
 function readTime(value: unknown): Instant | null {
   return value !== null && typeof value === 'object' && 'toJSON' in value
     ? readDateTime((value as Date).toJSON())

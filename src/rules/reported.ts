@@ -1,7 +1,7 @@
 import { isAhead } from './freshness.js'
 import type { Instant } from './instant.js'
 
-/** A logout reported by an application. No entry of the tenant log describes it. */
+/** A logout that an application reports. It has no entry in the tenant log. */
 export interface ReportedLogout {
   userId: string
   /** `null`: all sessions of the user. */

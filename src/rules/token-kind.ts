@@ -1,13 +1,15 @@
 /** Claims that only ID tokens and logout tokens have (OpenID Connect Core §2, §3.3.2.11; Back-Channel Logout §2.4). */
 const ID_TOKEN_CLAIMS = ['nonce', 'at_hash', 'c_hash', 's_hash', 'events']
 
-/** Claims that only access tokens have. Auth0 adds `azp` or `client_id` to each of them. */
+/** Claims that only access tokens have. */
 const ACCESS_TOKEN_CLAIMS = ['scope', 'permissions', 'client_id', 'gty']
 
 /**
- * Whether a token is an access token. The header `typ` `at+jwt` (RFC 9068 §2.1) is sufficient. Auth0's default profile
- * gives access tokens and ID tokens the same `typ`. There, an access token names the client for which it was issued, and
- * that client is not its audience.
+ * Whether a token is an access token.
+ *
+ * - A token with the header `typ` `at+jwt` (RFC 9068 §2.1) is an access token.
+ * - Under Auth0's default profile, `typ` is `JWT` for both access tokens and ID tokens. Then `azp` or `client_id` names
+ *   the client. The client is the audience of an ID token, but never of an access token.
  *
  * @see https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles
  */
@@ -22,7 +24,7 @@ export function isAccessToken(typ: unknown, claims: Record<string, unknown>): bo
 }
 
 /**
- * Whether a token is an ID token. Its audience is a client, so none of `apiAudiences`.
+ * Whether a token is an ID token. The audience of an ID token is a client, not an API.
  *
  * @see https://openid.net/specs/openid-connect-core-1_0.html#IDToken
  */
@@ -37,7 +39,7 @@ export function isIdToken(
   return isForClient && (claims.azp === undefined || audiences.includes(String(claims.azp)))
 }
 
-/** Reads the media type of a token, of which the prefix `application/` is optional (RFC 7515 §4.1.9). */
+/** Reads the header `typ`. The prefix `application/` is optional (RFC 7515 §4.1.9). */
 function readType(typ: unknown): string {
   if (typ === undefined) return 'jwt'
   return String(typ)

@@ -15,9 +15,8 @@ export interface Token {
 }
 
 /**
- * The facts of a token, with the names of the claims from which they were read. If a fact and the name of its claim are
- * both `null`, the token has no such claim. If only the fact is `null`, the claim is present but unreadable. A claim with
- * the value `null` is unreadable, too.
+ * The facts of a token, and the names of the claims from which they were read. A name is `null` if the token has no
+ * such claim. If only the fact is `null`, its claim is present but unreadable.
  */
 export interface TokenWithClaimNames extends Token {
   sessionClaim: string | null
@@ -46,10 +45,11 @@ export function claimNames(namespace: string = DEFAULT_NAMESPACE): ClaimNames {
 const DEFAULT_NAMES = claimNames()
 
 /**
- * Reads verified claims (RFC 7519). The login is read from the Action's `authenticated_at`, else from `auth_time`, else
- * from `iat`. `iat` is last, because the exchange of a refresh token creates a new `iat`, even after a logout. The
- * session is read from the Action's `session_id`, else from `sid`. The first claim that is present decides, even if it
- * is unreadable.
+ * Reads verified claims (RFC 7519). The first claim that is present decides, even if it is unreadable.
+ *
+ * - The login: `authenticated_at` of the login Action, else `auth_time`, else `iat`. `iat` is last, because each use of
+ *   a refresh token creates a new `iat`, even after a logout.
+ * - The session: `session_id` of the login Action, else `sid`.
  */
 export function readToken(
   claims: Record<string, unknown>,
@@ -77,7 +77,7 @@ function findLoginClaim(claims: Record<string, unknown>, { authenticatedAt }: Cl
   return claims.iat === undefined ? null : 'iat'
 }
 
-/** Whether the claim with the time of the login is present but unreadable. */
+/** Whether the token has a claim with the time of the login, but the claim is unreadable. */
 export function isLoginUnreadable({
   loginAt,
   loginClaim,
@@ -85,7 +85,7 @@ export function isLoginUnreadable({
   return loginAt === null && loginClaim !== null
 }
 
-/** Whether the claim with the session id is present but unreadable. The token then has no session. */
+/** Whether the token has a claim with the session id, but the claim is unreadable. */
 export function isSessionUnreadable({
   sessionId,
   sessionClaim,
@@ -93,7 +93,7 @@ export function isSessionUnreadable({
   return sessionId === null && sessionClaim !== null
 }
 
-/** Whether the subject is an application (client credentials). An application cannot log out. */
+/** Whether the subject is an application (client credentials grant). An application cannot log out. */
 export function isMachine(subject: string): boolean {
   return subject.endsWith('@clients') && /^[^|]+@clients$/.test(subject)
 }

@@ -7,8 +7,8 @@ export interface VerifiedClaims extends Record<string, unknown> {
 }
 
 /**
- * The result of a verification. `unknown`: the keys are unavailable, or the key of the token may be newer than the keys
- * that are known, and they may not be fetched yet.
+ * The result of a verification. `unknown`: the keys of the tenant could not be fetched, or the token names an unknown
+ * key and the keys must not be fetched again yet.
  */
 export type Verification =
   | { outcome: 'valid'; claims: VerifiedClaims }
@@ -20,9 +20,9 @@ export interface TokenVerifier {
   /** Verifies an access token for an API (RFC 9068 §4). ID tokens and logout tokens are invalid. */
   verifyAccessToken(token: string, audience: string): Promise<Verification>
   /**
-   * Verifies an `id_token_hint`, which may have expired.
+   * Verifies an `id_token_hint`. The ID token may have expired.
    *
-   * @param clientId The parameter `client_id`; `null`: the ID token may be that of any client.
+   * @param clientId The client to which the ID token must belong; `null`: any client.
    * @see https://openid.net/specs/openid-connect-rpinitiated-1_0.html#ValidationAndErrorHandling
    */
   verifyIdTokenHint(hint: string, clientId: string | null): Promise<Verification>

@@ -6,17 +6,26 @@ import { concernedUntil, stateOfGap, tokenHorizonMs } from '../rules/gap-state.j
 import { toDateTime } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
 
-/** What the database holds, and how fresh it is: the output of `status --json`, which the console displays too. */
+/**
+ * The output of `status --json`: how far the log has been read, and the number of rows. The console displays it too.
+ */
 export type StatusReport = ReturnType<typeof createStatusReport>
 
-interface StoredFacts {
+interface StatusFacts<Gap> {
   progress: Progress
   counts: RowCounts
-  gaps: RecordedGap[]
+  /** A report of each gap, which the console extends. */
+  gapReports: Gap[]
 }
 
+/** The report of a gap. */
+type GapReport = ReturnType<typeof toGapReport>
+
 /** Creates a status report. */
-export function createStatusReport(config: Config, { progress, counts, gaps }: StoredFacts) {
+export function createStatusReport<Gap extends GapReport>(
+  config: Config,
+  { progress, counts, gapReports }: StatusFacts<Gap>,
+) {
   const { checkpoint, asOf, sweep, floorAt, lastPollAt, reconciledTo, now } = progress
   return {
     tenant: config.auth0.domain,
@@ -31,12 +40,12 @@ export function createStatusReport(config: Config, { progress, counts, gaps }: S
     sessions: counts.sessions,
     reconciled: counts.reconciled,
     gaps: counts.gaps,
-    gap_list: gaps.map((gap) => toGapReport(gap, progress, config)),
+    gap_list: gapReports,
     unattributable: counts.unattributable,
   }
 }
 
-/** Reports a gap. */
+/** Creates the report of a gap: a span of the log that Auth0 deleted before it was read. */
 export function toGapReport(gap: RecordedGap, progress: Progress, config: Config) {
   const horizonMs = tokenHorizonMs(config)
   return {

@@ -64,7 +64,7 @@ export async function storePageAtOnce(
 }
 
 function pageSql({ tables }: Executor, clock: SqlClock, page: PageToStore): Prisma.Sql {
-  const { users, sessions } = page.batch
+  const { users, sessions, unattributable } = page.batch
   const rowCount = BigInt(users.length + sessions.length)
   const now = Prisma.sql`floor(${clock()})::float8`
   return Prisma.sql`
@@ -74,9 +74,18 @@ function pageSql({ tables }: Executor, clock: SqlClock, page: PageToStore): Pris
       WHERE checkpoint = ${page.from} AND forgotten_at IS NULL
         AND COALESCE(${page.storedAt}::float8 <= ${now} + ${MAX_CLOCK_AHEAD_MS}, TRUE)
         AND timeline IS NOT DISTINCT FROM COALESCE(${tables.timeline}(), timeline)
+        ${unattributable.length > 0 ? isUnchanged(tables) : Prisma.empty}
       RETURNING seq - ${rowCount}::bigint AS seq, ${now} AS now
     )${Prisma.join([Prisma.empty, ...batchParts(tables, page.batch)], ', ')}
     SELECT 1 AS stored FROM moved`
+}
+
+/**
+ * Returns the SQL condition that no writer has changed the tenant row since the snapshot of the statement. Otherwise the
+ * statement would not count the unattributable entries of that writer, and could store more than the limit per day.
+ */
+function isUnchanged({ tenant }: Tables): Prisma.Sql {
+  return Prisma.sql`AND xmin = (SELECT seen.xmin FROM ${tenant} AS seen)`
 }
 
 /** Returns the parts of the `WITH` that write a batch, if the part `moved` has a row. */

@@ -35,9 +35,9 @@ interface UnattributableParts {
  * Returns SQL that stores unattributable entries up to {@link MAX_PER_DAY}, and counts the excess entries. An entry that is
  * read several times is stored once. An excess entry is counted each time it is read.
  *
- * The lock of the tenant row is held, so one count of today's entries suffices for the whole statement. `MATERIALIZED`
- * makes PostgreSQL count once, not once per row. If the statement itself takes the lock, it can miss the entries of the
- * writer that it waited for. The number of stored entries can then exceed the limit by those.
+ * The lock of the tenant row is held, and the snapshot of the statement contains the entries of every earlier writer. One
+ * count of today's entries therefore suffices for the whole statement. `MATERIALIZED` makes PostgreSQL count once, not once
+ * per row.
  *
  * @param from SQL of a `FROM` item with one row, followed by `CROSS JOIN`: without the row, nothing is stored.
  */

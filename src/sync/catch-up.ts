@@ -9,7 +9,7 @@ import type { StartLoop, SyncLoop } from './progress-guard.js'
 import { toBatch } from './read-batch.js'
 import { type ReadPage, readPages } from './read-pages.js'
 
-/** The dependencies of reading the log. */
+/** Dependencies of the functions that read the log. */
 export interface SyncDeps {
   source: LogSource
   store: LastLogoutStore
@@ -19,11 +19,11 @@ export interface SyncDeps {
   onProgress?: (progress: SyncProgress) => void
   /** Called for each condition that an operator should know of. */
   onFinding?: (finding: Finding) => void
-  /** Called for each page with logout events that was stored after the first catch-up. */
+  /** Called for each stored page that contains logout events, after the first catch-up. */
   onLogoutPage?: ((page: LogoutPage) => void) | undefined
 }
 
-/** The dependencies of reading the log in loops that a progress guard limits. */
+/** Dependencies of the functions whose loops are limited by a progress guard. */
 export interface LoopDeps extends SyncDeps {
   startLoop: StartLoop
 }
@@ -34,27 +34,29 @@ export type Finding =
   | { kind: 'gap'; gap: Gap; raisesFloor: boolean }
   /** Auth0 refused the checkpoint `from`. Reading continues from `to`; `null`: the log is empty. */
   | { kind: 'checkpoint_replaced'; from: string; to: string | null }
-  /** Reading resumes after an outage of the worker. The logouts of `span` are searched before the pages are read. */
+  /** The worker reads the log again after an outage. It searches the logouts of `span` before it reads the pages. */
   | { kind: 'outage'; span: Span }
-  /** The search for the logouts of an outage failed. The catch-up reads them later. */
+  /** The search for the logouts of an outage failed. The catch-up will read these logouts. */
   | { kind: 'search_failed'; error: unknown }
-  /** At the first start, the oldest entry of the log is recent. */
+  /** At the first start, even the oldest entry of the log is recent. */
   | { kind: 'new_tenant'; oldestAt: Instant }
-  /** A loop started again although neither the checkpoint nor the sweep had moved. */
+  /** A loop began another round although neither the checkpoint nor the sweep had moved. */
   | { kind: 'no_progress'; loop: SyncLoop }
 
-/** Whether a catch-up also reads the entries that are found in this stage. */
+/** Whether a catch-up also reads the entries of this stage. Totals must then not count them in both stages. */
 export function isReadTwice(stage: SyncProgress['stage']): boolean {
   return stage === 'outage' || stage === 'reconcile'
 }
 
 /**
- * Reads pages from the checkpoint to the end of the log. The end is an empty page, or a short page with recent entries:
- * see {@link readPages}. While pages are being stored, the next pages are requested. Those that arrive meanwhile are stored
- * together. Pages are stored in order, together with their checkpoint, so that an abort loses nothing.
+ * Reads and stores pages from the checkpoint to the end of the log. The checkpoint is the log id from which the next
+ * page is read.
+ *
+ * While pages are being stored, `readPages` requests the next pages. Pages that arrive at the same time are stored
+ * together. Pages are stored in order, and the checkpoint moves in the same transaction, so an abort loses nothing.
  *
  * @param onPage Runs before each page is stored.
- * @throws `NO_PROGRESS` if the database does not keep the rows that are written.
+ * @throws `NO_PROGRESS` if the database does not keep what was written.
  * @throws `CLOCK_AHEAD` if the clock of the database is behind.
  */
 export async function catchUp(
@@ -66,16 +68,17 @@ export async function catchUp(
   for (;;) {
     const { checkpoint, asOf } = await nextRound()
     if (checkpoint === null) return
-    // Until the first catch-up has ended, the delay of entries is not measured: no earlier poll could have read them.
+    // The first catch-up reads old entries. The metric of their delay would be wrong.
     const onLogoutPage = asOf === null ? undefined : deps.onLogoutPage
     const end = await withAbort(signal, (controller) =>
       storePages(checkpoint, { ...deps, onLogoutPage, onPage }, controller),
     )
     if (end === 'end') return
-    // Another poller has moved the checkpoint. The pages that were read from the old checkpoint are discarded.
+    // Another process has moved the checkpoint, so the pages from the old checkpoint were discarded.
   }
 }
 
+/** Stores pages until the log ends. Returns `moved` if another process has moved the checkpoint. */
 async function storePages(
   checkpoint: string,
   deps: SyncDeps & { onPage(page: ReadPage): Promise<void> },
@@ -99,17 +102,19 @@ async function storePages(
       if (signal.aborted) throw abortedError()
     }
   } finally {
-    // Cancels the request for the next page, if that page is not needed any more.
+    // Cancels requests for pages that are not needed.
     controller.abort()
   }
 }
 
-/** Whether the database returns the checkpoint that was stored. */
+/** Whether the database returns this checkpoint after it was stored. */
 async function isCheckpointStored(checkpoint: string, store: LastLogoutStore): Promise<boolean> {
   return (await store.readProgress()).checkpoint === checkpoint
 }
 
-/** Stores pages that were read one after another from the checkpoint `from`. Returns false if the checkpoint has moved. */
+/**
+ * Stores consecutive pages that begin at the checkpoint `from`. Returns false if the checkpoint is not `from` any more.
+ */
 async function storeGroup(from: string, group: ReadPage[], deps: SyncDeps): Promise<boolean> {
   const pages = group.filter(({ entries }) => entries > 0)
   const last = pages.at(-1)

@@ -8,13 +8,13 @@ import { type GapOptions, recordGap } from './gaps.js'
 import type { SearchRange } from './outage-search.js'
 
 /**
- * Sets the first checkpoint, and so leaves the state `not_started` or `empty_log` of {@link Progress}.
+ * Sets the first checkpoint in the states `not_started` and `empty_log` of {@link Progress}.
  *
- * - If the log holds entries at the first start, the checkpoint is a synthetic log id from a little before now, so that
- *   the newest logouts count first. A sweep covers everything before the checkpoint.
- * - If the log is empty, there is no position yet. The log is recorded as read, and the next poll reads it again.
- * - If entries appear in an empty log, pages are read from a little before the last poll. If the log also holds older
- *   entries, Auth0 had hidden them, and a sweep covers them. Otherwise, nothing is swept.
+ * - First start, and the log has entries: the checkpoint is a synthetic log id shortly before now, so that the newest
+ *   logouts count first. A sweep, which searches a span of the log for logouts, covers the time before the checkpoint.
+ * - The log is empty: there is no checkpoint yet. The log counts as read, and the next poll reads the log again.
+ * - The log was empty and has entries now: the checkpoint is a synthetic log id shortly before the last poll. If the
+ *   log also has older entries, Auth0 had hidden these entries, and a sweep covers them.
  */
 export async function coldStart(
   deps: SyncDeps,
@@ -27,10 +27,10 @@ export async function coldStart(
 
   const { asOf, reconciledTo } = progress
   const { entries, ...response } = await source.readNewest(signal)
-  // The checkpoint must not be in the future: entries that are stored before that time would not be read.
+  // A checkpoint in the future would skip the entries until that time.
   const requestedAt = Math.min(response.requestedAt, progress.now)
   if (entries.length === 0) {
-    // The log was empty before, and is empty now. Entries can have been stored and deleted in between.
+    // The log was empty at the last poll too. Between the polls, Auth0 can have stored and deleted entries.
     if (asOf !== null && requestedAt - asOf > GAP_CHECK_THRESHOLD_MS) {
       await recordGap(deps, { ...options, progress, firstAt: null }, signal)
     }
@@ -38,13 +38,13 @@ export async function coldStart(
     return
   }
   const logId = readLogId(entries[0])
-  // A synthetic id needs the tenant's prefix: ids with another prefix would all sort before it, or all after it.
+  // Log ids are compared as strings, so a synthetic log id needs the prefix of the tenant's log ids.
   const prefix = storageTimeOf(logId) === null ? DEFAULT_PREFIX : prefixOf(logId ?? '')
-  // Pages begin before the last poll, because an entry can become visible later than it was stored.
-  const firstAt = wholeSecond(
+  // The pages begin some time before the last poll, because an entry can become visible after its storage time.
+  const firstAt = startOfSecond(
     Math.min(asOf ?? requestedAt, requestedAt) - options.reconcileWindowMs,
   )
-  const sweep = { from: wholeSecond(requestedAt - tokenHorizonMs(options)), to: firstAt }
+  const sweep = { from: startOfSecond(requestedAt - tokenHorizonMs(options)), to: firstAt }
   const wasHidden =
     asOf !== null && reconciledTo === null && (await hasEntryBefore(firstAt, deps, signal))
   const isSwept = (asOf === null || wasHidden) && sweep.from < sweep.to
@@ -52,14 +52,14 @@ export async function coldStart(
     const search = { ...options, progress: { ...progress, sweep }, firstAt: null }
     await recordGap(deps, search, signal)
   }
-  // The first reconcile must search for entries that become visible from now on, even if it runs much later.
+  // The first reconcile must search everything that becomes visible from now on, even if it runs much later.
   if (reconciledTo === null) await store.finishReconcile(requestedAt)
   await store.setFirstCheckpoint(syntheticLogId(firstAt, prefix), isSwept ? sweep : null)
 }
 
 /**
- * Whether the log holds entries that were stored before `at`. If an earlier response had no entries, Auth0 had hidden
- * these entries. Auth0 hides entries if the token lacks a scope.
+ * Whether the log has an entry that was stored before `at`. If a poll after `at` found no entry, Auth0 had hidden the
+ * entry, for example because the token lacked a scope.
  */
 async function hasEntryBefore(
   at: Instant,
@@ -70,6 +70,7 @@ async function hasEntryBefore(
   return entries.some((entry) => (storageTimeOf(readLogId(entry)) ?? at) < at)
 }
 
-function wholeSecond(at: number): number {
+/** Rounds down to a second, the precision of synthetic log ids. */
+function startOfSecond(at: number): number {
   return Math.floor(at / 1000) * 1000
 }

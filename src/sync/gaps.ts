@@ -6,29 +6,29 @@ import { DEFAULT_PREFIX, prefixOf, storageTimeOf, syntheticLogId } from '../rule
 import type { Progress } from '../rules/progress.js'
 import type { SyncDeps } from './catch-up.js'
 
-/** An instant before every entry. */
-const BEGINNING = Date.UTC(2000, 0, 1)
+/** An instant before Auth0 stored any entry. */
+const BEFORE_EVERY_ENTRY = Date.UTC(2000, 0, 1)
 
-/** What happens when a gap is found. */
+/** The option for gaps: spans of the log that Auth0 deleted before they were read. */
 export interface GapOptions {
-  /** `record`: the gap is recorded. `floor`: the gap is recorded, and the floor is raised to the end of the gap. */
+  /** `record` only records a gap. `floor` also raises the floor to the end of the gap, which revokes earlier tokens. */
   onGap: 'record' | 'floor'
 }
 
 interface GapSearch extends GapOptions {
   progress: Progress
-  /** Storage time of the first entry that the current catch-up has read; `null`: it has read no entry. */
+  /** Storage time of the first entry that the current catch-up has read; `null` if it has read none. */
   firstAt: Instant | null
 }
 
-/** The retained log, and the tenant's log id prefix. */
+/** The retained log, and the prefix of the tenant's log ids. */
 interface RetainedLogWithPrefix extends RetainedLog {
   prefix: string
 }
 
 /**
- * Records a gap if entries may be lost: Auth0 stored even the oldest retained entry after the instant up to which the log
- * has been read.
+ * Records a gap if the oldest entry that Auth0 retains was stored after the instant up to which the log has been read.
+ * Auth0 may have deleted entries between the two.
  */
 export async function recordGap(
   deps: SyncDeps,
@@ -37,7 +37,7 @@ export async function recordGap(
 ): Promise<RetainedLogWithPrefix> {
   const { progress, onGap } = search
   let retained = await readRetained(deps, search, signal)
-  // Reads twice: a single wrong response must neither raise the floor for all users nor hide a gap.
+  // Confirms the gap by a second read: one wrong response must neither raise the floor for all users nor hide a gap.
   if (retained.oldestAt === null || findGap(progress, retained) !== null) {
     retained = olderOf(retained, await readRetained(deps, search, signal))
   }
@@ -55,13 +55,12 @@ export async function recordGap(
   return retained
 }
 
-/**
- * Returns the response with the older entry. Auth0 retains that entry, even if the other response does not contain it.
- */
+/** Returns the response with the older entry. */
 function olderOf(a: RetainedLogWithPrefix, b: RetainedLogWithPrefix): RetainedLogWithPrefix {
   return (b.oldestAt ?? Number.POSITIVE_INFINITY) < (a.oldestAt ?? Number.POSITIVE_INFINITY) ? b : a
 }
 
+/** Reads the storage time of the oldest entry that Auth0 retains. */
 async function readRetained(
   { source }: SyncDeps,
   { progress, firstAt }: GapSearch,
@@ -72,13 +71,13 @@ async function readRetained(
   const firstReadAt = firstAt ?? Number.POSITIVE_INFINITY
   const prefix = readPrefix([readLogId(entry), progress.checkpoint])
   if (entry === undefined && firstAt === null) return { oldestAt: null, prefix, requestedAt }
-  // Reads the storage times of all entries: the entry with the oldest date can have been stored late.
+  // Auth0 sorts by date. The first entry of the response can have been stored after the others.
   const storedAts = entries.flatMap((each) => storageTimeOf(readLogId(each)) ?? [])
-  // If the log ids contain no storage time, the date is used instead. It is never later than the storage time, so it
-  // cannot cause a false gap.
+  // Without a storage time in the log ids, the date is used. A date is never after the storage time, so it causes no
+  // false gap.
   const datedAt =
-    entry === undefined ? firstReadAt : (readDateTime(Object(entry).date) ?? BEGINNING)
-  // If Auth0 changes the layout of log ids, the times read from them are wrong, and can be in the future.
+    entry === undefined ? firstReadAt : (readDateTime(Object(entry).date) ?? BEFORE_EVERY_ENTRY)
+  // If Auth0 changes the layout of log ids, a log id can contain a time in the future.
   const latestAt = Math.max(requestedAt, progress.now)
   const oldestAt = Math.min(
     firstReadAt,
@@ -87,9 +86,9 @@ async function readRetained(
   )
   const since = progress.sweep?.from ?? readUpTo(progress, requestedAt)
   if (since === null || oldestAt <= since) return { oldestAt, prefix, requestedAt }
-  // `readOldest` sorts by date. The first entry in the order of log ids can be older.
+  // The first entry in the order of log ids can have an older storage time than the first entry by date.
   const firstPage = await source
-    .readPage(syntheticLogId(BEGINNING, prefix), signal)
+    .readPage(syntheticLogId(BEFORE_EVERY_ENTRY, prefix), signal)
     .catch((error) => {
       if (hasCode(error, 'AUTH0_CHECKPOINT_REFUSED')) return null
       throw error

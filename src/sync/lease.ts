@@ -4,7 +4,7 @@ import { type Backoff, backOff } from '../async/backoff.js'
 import type { LastLogoutStore } from '../ports.js'
 import type { Progress } from '../rules/progress.js'
 
-/** The time to live of a lease, in milliseconds. After a poller has crashed, the others wait for this time. */
+/** The time to live of a lease, in milliseconds. After a crash, other processes wait for this time. */
 const LEASE_TTL_MS = 30_000
 
 /** The run that holds the lease. */
@@ -15,39 +15,41 @@ interface Holder {
 }
 
 /**
- * A run that needs the lease. The signal aborts when the lease is lost, for example after the machine slept. `progress`:
- * how far the log had been read when the lease was acquired.
+ * A function that runs under the lease. `leaseSignal` aborts when the lease is lost, for example because the machine
+ * was suspended. `progress` was read when the lease was acquired.
  */
 type LeasedRun = (leaseSignal: AbortSignal, progress: Progress) => Promise<void>
 
-/** The exclusive right to poll. */
+/** The exclusive right of one process to poll. */
 export interface Lease {
   /**
-   * Runs `run` while this process holds the lease. An aborted run loses the lease, even if the run does not end.
+   * Acquires the lease, and calls `run`. Renews the lease until `run` has ended or `signal` aborts.
    *
-   * @returns `false` if another run holds the lease, in this process or in another one. Then `run` is not called.
+   * @returns `false` if another run of this process or of another process holds the lease. `run` is then not called.
    */
   run(signal: AbortSignal, run: LeasedRun): Promise<boolean>
   /**
-   * Waits with backoff before the next attempt. The wait ends early when another run of this process releases the lease.
-   * Without this, each attempt could fall into the next run of this process.
+   * Waits with backoff before the next attempt. The wait ends early when a run of this process releases the lease.
+   * Otherwise, this process could start its next run before each attempt.
    */
   wait(attempt: number, backoff: Backoff, signal: AbortSignal): Promise<void>
 }
 
 /**
- * Creates a lease, which lets one poller at a time send requests. Correctness does not depend on the lease, because a
- * page is stored only if its checkpoint has not moved. Create one lease per process: if a run could not release the lease
- * during a database outage, the next run of the process can then acquire the lease at once.
+ * Creates a lease that allows one process at a time to poll, which saves requests to Auth0. Correctness does not depend
+ * on the lease: a page is stored only if its checkpoint has not moved.
+ *
+ * A process should create only one lease. If a run cannot release the lease during a database outage, the next run of
+ * the process can then acquire it at once.
  */
 export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease {
   const owner = randomUUID()
   let holder: Holder | null = null
 
-  async function hold(thisRun: Holder, progress: Progress, run: LeasedRun): Promise<void> {
+  async function runLeased(thisRun: Holder, progress: Progress, run: LeasedRun): Promise<void> {
     let lastRenewal: Promise<unknown> = Promise.resolve()
     const renew = async (controller: AbortController) => {
-      // An outage of the database also makes the run fail, and the failure of the run is reported.
+      // A failed renewal is not reported: during a database outage, the run fails too, and its failure is reported.
       const renewed = await store.acquireLease(owner, ttlMs).catch(() => undefined)
       if (renewed === null) controller.abort()
     }
@@ -62,11 +64,11 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
       })
     } finally {
       clearInterval(renewalTimer)
-      // Waits for a renewal in flight, which would otherwise acquire the lease again after its release.
+      // A renewal that is still in flight would acquire the lease again after the release.
       await lastRenewal
       if (holder === thisRun) {
         await store.releaseLease(owner).catch(() => {
-          // The lease expires by itself, and the failure of the run matters more than this failure.
+          // The lease expires by itself. An error here would hide the error of the run.
         })
       }
     }
@@ -84,7 +86,7 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
       try {
         const progress = await store.acquireLease(owner, ttlMs)
         if (progress === null) return false
-        await hold(thisRun, progress, run)
+        await runLeased(thisRun, progress, run)
         return true
       } finally {
         if (holder === thisRun) holder = null

@@ -6,16 +6,18 @@ import { type GapOptions, recordGap } from './gaps.js'
 import { createOutageSearch, type SearchRange } from './outage-search.js'
 import type { ReadPage } from './read-pages.js'
 
-/** The logouts of a shorter outage are not searched, because the catch-up soon reaches them. In milliseconds. */
+/** Minimum duration of an outage whose logouts are searched, in milliseconds. A shorter outage is soon caught up. */
 const MIN_SEARCHED_OUTAGE_MS = 60_000
 
 /**
- * Creates a function that checks for an outage of the worker before each page of a catch-up is stored. If reading has
- * paused, the function checks for a gap. If the page is much older than now, the function searches for the logouts of the
- * outage, because they would otherwise count only when the catch-up reaches them.
+ * Creates a function to be called before each page of a catch-up is stored. The function detects an outage of the
+ * worker:
  *
- * @param options `polledAt`: when the log was last polled, if this catch-up follows that poll without a pause; otherwise
- *   `null`.
+ * - If the log was not read for some time, it checks for a gap.
+ * - If the page is much older than now, it searches the logouts of the outage. Without the search, these logouts count
+ *   only when the catch-up reaches them.
+ *
+ * @param options `polledAt`: when the log was last polled. `null` if there was a pause since then.
  */
 export function createOutageCheck(
   deps: SyncDeps,
@@ -29,7 +31,7 @@ export function createOutageCheck(
   return async ({ requestedAt, firstAt, reachedAt }) => {
     const readTo = readUpTo(progress, requestedAt)
     if (readTo === null) return
-    // Each page is checked, because the machine can have slept between any two pages.
+    // The machine can be suspended between any two pages, so each page is checked.
     if (requestedAt - Math.max(readTo, polledAt ?? readTo) > GAP_CHECK_THRESHOLD_MS) {
       const currentProgress = await deps.store.readProgress()
       await recordGap(deps, { ...options, progress: currentProgress, firstAt }, signal)

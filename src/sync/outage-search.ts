@@ -7,30 +7,31 @@ import type { Span } from '../rules/span.js'
 import type { SyncDeps } from './catch-up.js'
 import { sweep } from './sweep.js'
 
-/** Interval at which new logouts are searched while the catch-up reads old pages, in milliseconds. */
+/** Interval of the searches for new logouts while the catch-up reads old pages, in milliseconds. */
 const REPEAT_INTERVAL_MS = 15_000
 
-/** Overlap of two searches, in milliseconds. It is needed because a stored entry can become visible with a delay. */
+/** Overlap of two searches, in milliseconds: a stored entry becomes visible with a delay. */
 const OVERLAP_MS = 10_000
 
-/** How far back logouts are searched. */
+/** Options that limit how far back logouts are searched. */
 export interface SearchRange {
-  /** The maximum delay between the storage of an entry and its visibility, in milliseconds. */
+  /** Maximum time from the storage of an entry until it becomes visible, in milliseconds. */
   reconcileWindowMs: number
-  /** The maximum lifetimes of tokens, in milliseconds. Logouts from before {@link tokenHorizonMs} concern no token. */
+  /** Maximum lifetime of a refresh token, in milliseconds. */
   maxRefreshAgeMs: number
+  /** Maximum lifetime of an access token, in milliseconds. */
   maxTokenAgeMs: number
 }
 
 /**
- * Searches the logouts of an outage, so that they count before the catch-up reaches them.
+ * Creates a search for the logouts of an outage, so that they count before the catch-up reaches them: a catch-up reads
+ * the oldest entries first, and a search reads the newest logouts first.
  *
- * A catch-up reads the oldest entries first. A search reads the newest logouts first. The first search covers the whole
- * outage. Then, every 15 seconds, a search covers the time since the previous search. After a search has failed, there is
- * no further search, because the catch-up reads all entries anyway.
+ * The first search covers the whole outage. Then, every 15 seconds, a search covers the time since the previous search.
+ * After a failed search, there is no further search, because the catch-up reads all entries anyway.
  *
- * @returns A function to be called before each page. `readTo`: the instant up to which the log had been read before the
- *   outage. `now`: when the page was requested.
+ * @returns A function to be called before each page. Its parameter `readTo` is the instant up to which the log had been
+ *   read before the outage. `now` is the time at which the page was requested.
  */
 export function createOutageSearch(
   deps: SyncDeps,
@@ -54,7 +55,7 @@ export function createOutageSearch(
   }
 
   async function searchOutage(readTo: Instant, now: Instant): Promise<void> {
-    // Begins where the next reconcile would begin, because this search counts as a reconcile.
+    // This search counts as a reconcile, so it begins where the next reconcile would begin.
     const since = Math.min(readTo, progress.reconciledTo ?? readTo) - options.reconcileWindowMs
     const span = { from: Math.max(since, now - tokenHorizonMs(options)), to: now }
     deps.onFinding?.({ kind: 'outage', span })

@@ -4,10 +4,10 @@ import { MIN_RETENTION_MS } from '../rules/gap.js'
 import { tokenHorizonMs } from '../rules/gap-state.js'
 import { prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import type { Span } from '../rules/span.js'
+import { withCachedProgress } from './cached-progress.js'
 import { catchUp, type LoopDeps, type SyncDeps } from './catch-up.js'
 import { coldStart } from './cold-start.js'
 import type { GapOptions } from './gaps.js'
-import { withKnownProgress } from './known-progress.js'
 import { createLease, type Lease } from './lease.js'
 import { createOutageCheck } from './outage-check.js'
 import type { SearchRange } from './outage-search.js'
@@ -17,7 +17,7 @@ import { sweep } from './sweep.js'
 
 /** The options of a poll. */
 export interface PollOptions extends SearchRange, GapOptions {
-  /** A sweep pauses for a catch-up at this interval, in milliseconds. */
+  /** Interval at which a long sweep pauses for a catch-up, in milliseconds. */
   pollIntervalMs: number
 }
 
@@ -25,56 +25,58 @@ export interface PollOptions extends SearchRange, GapOptions {
 export interface PollDeps extends SyncDeps {
   /** The lease that all polls of a process share. Default: a new lease. */
   lease?: Lease
-  /** Ends loops that repeat without progress. All polls of a process share the guard. Default: a new guard. */
+  /** The guard that ends loops without progress. All polls of a process share the guard. Default: a new guard. */
   guard?: ProgressGuard
 }
 
-/** Poll outcome: the log was read to its end, or another poller holds the lease. */
+/** `caught_up`: the log was read to its end. `lease_held`: another process polls, so nothing was read. */
 export type PollOutcome = 'caught_up' | 'lease_held'
 
 /** Maximum number of refused checkpoints that one poll replaces. */
 const MAX_REPLACEMENTS = 3
 
 /**
- * Reads the log to its end, once. At the first start, the poll reads the newest entries first, then sweeps the older
- * entries. Between the requests of the sweep, the poll catches up with new entries.
+ * Reads the log to its end once.
+ *
+ * A catch-up reads pages from the checkpoint. At the first start, it begins with the newest entries. Then a sweep
+ * searches the older part of the log for logouts. The sweep pauses regularly for a catch-up with new entries.
  */
 export async function poll(
   deps: PollDeps,
   options: PollOptions,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
-  return runGuarded(deps, signal, (loopDeps, leaseSignal) =>
+  return runWithLease(deps, signal, (loopDeps, leaseSignal) =>
     readToEnd(loopDeps, options, leaseSignal),
   )
 }
 
 /**
- * Polls, then searches a span before the checkpoint for late entries. A late entry became visible only after the
- * catch-up had read past its storage time. The metrics count the rows that late entries move forward.
+ * Polls, then searches the recent log again for late entries: entries that became visible after the catch-up had read
+ * past their storage time. The metrics count the rows that late entries change.
  */
 export async function reconcile(
   deps: PollDeps,
   options: PollOptions,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
-  return runGuarded(deps, signal, async (loopDeps, leaseSignal) => {
+  return runWithLease(deps, signal, async (loopDeps, leaseSignal) => {
     await readToEnd(loopDeps, options, leaseSignal)
     await sweepRecent(loopDeps, options, leaseSignal)
-    // The next poll can begin almost a whole interval after the last catch-up of the sweep.
+    // The next poll can be almost a whole interval away.
     await catchUpFromCheckpoint(loopDeps, options, leaseSignal)
   })
 }
 
-/** Runs `run` while this poller holds the lease. The guard ends loops of the run that make no progress. */
-async function runGuarded(
+/** Calls `run` if this process acquires the lease. A progress guard ends loops without progress. */
+async function runWithLease(
   deps: PollDeps,
   signal: AbortSignal,
   run: (deps: LoopDeps, leaseSignal: AbortSignal) => Promise<void>,
 ): Promise<PollOutcome> {
   const { store, lease = createLease(store), guard = createProgressGuard() } = deps
   const hasRun = await lease.run(signal, (leaseSignal, progress) => {
-    const leasedStore = withKnownProgress(store, progress)
+    const leasedStore = withCachedProgress(store, progress)
     return guard.run(leasedStore.readProgress, leaseSignal, (startLoop) =>
       run({ ...deps, store: leasedStore, startLoop }, leaseSignal),
     )
@@ -82,14 +84,16 @@ async function runGuarded(
   return hasRun ? 'caught_up' : 'lease_held'
 }
 
+/** Catches up, then sweeps the span that is not swept yet, if there is one. */
 async function readToEnd(deps: LoopDeps, options: PollOptions, signal: AbortSignal): Promise<void> {
   await catchUpFromCheckpoint(deps, { ...options, isFirst: true }, signal)
   const beforeRequest = catchUpWhenDue(deps, options, signal)
   const isSwept = async () => (await deps.store.readProgress()).sweep === null
+  /** Stores the logouts of a part. Returns false if another process has changed the span to sweep. */
   const store = async (batch: Batch, part: Span) => {
     if (!(await deps.store.storeSweep(batch, part))) return false
-    const { sweep: rest } = await deps.store.readProgress()
-    return rest === null || rest.to <= part.from
+    const { sweep: remaining } = await deps.store.readProgress()
+    return remaining === null || remaining.to <= part.from
   }
   const nextRound = deps.startLoop('sweep')
   for (;;) {
@@ -102,12 +106,14 @@ async function readToEnd(deps: LoopDeps, options: PollOptions, signal: AbortSign
       signal,
     )
     if (!(await isSwept())) continue
-    // `asOf` does not move before the sweep is complete. If this catch-up replaces the checkpoint, another sweep can follow.
+    // Before the sweep is complete, `asOf` does not move. This catch-up moves it, but can also start another sweep by
+    // replacing a refused checkpoint.
     await catchUpFromCheckpoint(deps, options, signal)
     if (await isSwept()) return
   }
 }
 
+/** Searches the recent log for late entries. */
 async function sweepRecent(
   deps: LoopDeps,
   options: PollOptions,
@@ -116,11 +122,10 @@ async function sweepRecent(
   const { checkpoint, asOf, reconciledTo } = await deps.store.readProgress()
   const storedAt = storageTimeOf(checkpoint)
   if (checkpoint === null || storedAt === null || asOf === null) return
-  // The last reconcile has found the late entries that were visible at that time. An entry that became visible later can
-  // have been stored up to `reconcileWindowMs` before the last reconcile.
+  // The last reconcile found the late entries that were visible then. An entry that became visible later was stored at
+  // most `reconcileWindowMs` before the last reconcile.
   const since = Math.min(asOf, reconciledTo ?? asOf) - options.reconcileWindowMs
-  // Searches up to `asOf`, even if the checkpoint is older. So the search verifies that all logouts before `asOf` have
-  // been read.
+  // Searches up to `asOf`, even if the checkpoint is older: all logouts before `asOf` must have been read.
   const span = { from: Math.max(since, asOf - tokenHorizonMs(options)), to: asOf + 1 }
   const beforeRequest = catchUpWhenDue(deps, options, signal)
   const prefix = prefixOf(checkpoint)
@@ -129,17 +134,19 @@ async function sweepRecent(
     advancedRows += await deps.store.storeReconciled(batch)
   }
   await sweep(deps, { stage: 'reconcile', span, prefix, store, beforeRequest }, signal)
-  // Auth0 can respond to an expired checkpoint with an empty page, although the log holds later entries.
+  // Auth0 can return an empty page for an expired checkpoint, although the log has later entries. If the search found
+  // logouts that the catch-up did not read, the old checkpoint is replaced.
   if (advancedRows > 0 && storedAt < asOf - MIN_RETENTION_MS) {
-    const { sweep: rest } = await deps.store.readProgress()
-    await moveCheckpoint(deps, checkpoint, syntheticLogId(span.from, prefix), rest)
+    const { sweep: remaining } = await deps.store.readProgress()
+    await moveCheckpoint(deps, checkpoint, syntheticLogId(span.from, prefix), remaining)
   }
   await deps.store.finishReconcile(asOf)
 }
 
 /**
- * Catches up. Replaces a checkpoint that Auth0 refuses. `isFirst`: this is the first catch-up of a poll, so there can
- * have been an outage of the worker before it.
+ * Catches up from the checkpoint. Sets the first checkpoint, and replaces a checkpoint that Auth0 refuses.
+ *
+ * @param options `isFirst`: whether this is the first catch-up of a poll. The worker may not have run before it.
  */
 async function catchUpFromCheckpoint(
   deps: LoopDeps,
@@ -164,9 +171,9 @@ async function catchUpFromCheckpoint(
 }
 
 /**
- * Creates a function to be called before each request of a sweep, which can take hours. It catches up whenever a poll
- * would be due, and waits until the rate limit leaves enough requests for the next catch-up. After a catch-up, it does not
- * wait longer than until the next one is due: otherwise a busy log could stop the sweep.
+ * Creates a function to be called before each request of a sweep. A sweep can take hours, so the function catches up
+ * whenever a poll would be due. It waits until the rate limit leaves enough requests for the next catch-up. It catches
+ * up at most once per call, so that the sweep continues even if the log is busy.
  */
 function catchUpWhenDue(
   deps: LoopDeps,

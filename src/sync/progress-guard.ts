@@ -2,24 +2,25 @@ import { type Backoff, backOff } from '../async/backoff.js'
 import { LastLogoutError } from '../errors.js'
 import type { Progress } from '../rules/progress.js'
 
-/** A loop that reads the log. It starts another round if the store has not accepted the entries. */
+/** A loop that reads the log. If the store did not accept what was read, the loop begins another round. */
 export type SyncLoop = 'catch-up' | 'sweep' | 'replace-checkpoint'
 
 /**
  * Starts a loop.
  *
- * @returns A function to be called before each round. It returns the stored progress. From the second round on, it first
- *   waits with backoff. It throws `NO_PROGRESS`, or `ABORTED` if the signal aborts during a wait.
+ * @returns A function to be called before each round. It returns the stored progress. Before the second and each
+ *   further round, it waits with backoff. It throws `NO_PROGRESS` at a limit, and `ABORTED` if the signal aborts during
+ *   a wait.
  */
 export type StartLoop = (loop: SyncLoop) => () => Promise<Progress>
 
 /** The limits at which the guard ends a loop. */
 export interface ProgressLimits {
-  /** Maximum number of consecutive rounds without progress. Default: 3. */
+  /** Maximum number of consecutive idle rounds. Default: 3. */
   maxIdleRounds: number
   /**
-   * Maximum number of repeated rounds in one run, even if other processes make progress. Default: 10. With the default
-   * backoff, these rounds take longer than the time in which two processes can both assume that they hold the lease.
+   * Maximum number of repeated rounds in one run, idle or not. Default: 10. With the default backoff, these rounds take
+   * longer than the time for which two processes can both assume that they hold the lease.
    */
   maxRepeats: number
   /** Backoff between two rounds. Default: 500 ms to 5,000 ms. */
@@ -35,7 +36,7 @@ const LIMITS: ProgressLimits = {
 /** Options of a progress guard. */
 export interface ProgressGuardOptions {
   limits?: Partial<ProgressLimits> | undefined
-  /** Called for each idle round. `isFirst`: it is the first idle round since a successful run without idle rounds. */
+  /** Called for each idle round. `isFirst`: whether it is the first since a successful run without idle rounds. */
   onIdleRound?(loop: SyncLoop, isFirst: boolean): void
 }
 
@@ -52,10 +53,11 @@ export interface ProgressGuard {
 /**
  * Creates a guard for the runs of one process.
  *
- * A round makes progress if it finds a checkpoint or a sweep that this run has not found before, no matter which process
- * has moved it. A round without progress is idle. All loops of a run share one count of consecutive idle rounds. A failed
- * run keeps the count, and a successful run resets it. So while the database does not keep the rows, each further run
- * ends at its first idle round.
+ * A position is the checkpoint with the span that is still to sweep. A repeated round is idle if an earlier round of
+ * the run began at the same position. It does not matter which process has moved the position.
+ *
+ * All loops of a run share one count of consecutive idle rounds. A successful run resets the count, and a failed run
+ * does not. So while the database does not keep what is written, each further run ends at its first idle round.
  */
 export function createProgressGuard({
   limits,
@@ -67,16 +69,16 @@ export function createProgressGuard({
 
   return {
     async run(readProgress, signal, body) {
-      const knownPositions = new Set<string>()
+      const earlierPositions = new Set<string>()
       let repeats = 0
       let wasIdle = false
 
-      /** Whether a checkpoint or a sweep is new to this run. */
-      const isNewPosition = ({ checkpoint, sweep }: Progress): boolean => {
+      /** Adds a position. Returns whether no earlier round of this run began at this position. */
+      const addPosition = ({ checkpoint, sweep }: Progress): boolean => {
         const position = JSON.stringify([checkpoint, sweep])
-        if (knownPositions.has(position)) return false
-        if (knownPositions.size > 0) idleRounds = 0
-        knownPositions.add(position)
+        if (earlierPositions.has(position)) return false
+        if (earlierPositions.size > 0) idleRounds = 0
+        earlierPositions.add(position)
         return true
       }
 
@@ -97,7 +99,8 @@ export function createProgressGuard({
             repeats += 1
           }
           const progress = await readProgress()
-          if (!isNewPosition(progress) && isRepeat) countIdle(loop)
+          const isNew = addPosition(progress)
+          if (!isNew && isRepeat) countIdle(loop)
           isRepeat = true
           return progress
         }

@@ -1,21 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Values that are read ahead of their use. */
+/** A queue of values that are read in the background. */
 export interface ReadAhead<T> {
   /**
-   * Waits for the next value. Returns it with all later ones that have arrived too, or nothing after the last one.
+   * Waits for a value, then returns all values that have arrived. Returns an empty array after the last value.
    *
-   * @param gatherMs How long to wait for more values after the first one, in milliseconds. Default: 0.
-   * @throws What `readNext` has thrown, after all earlier values were taken.
+   * @param gatherMs How long to wait for further values after the first value, in milliseconds. Default: 0.
+   * @throws The error of `readNext`, after all values before the error were taken.
    */
   take(gatherMs?: number): Promise<T[]>
 }
 
 /**
- * Reads values one after another, ahead of their use. What arrives while the last values are used is then used together.
+ * Reads values one after another, before they are needed.
  *
- * @param readNext Reads the value after `previous`, which is `null` for the first value. Returns `null` after the last one.
- * @param maxAhead Maximum number of values that have not been taken.
+ * @param readNext Reads the value after `previous`. For the first value, `previous` is `null`. Returns `null` at the
+ *   end.
+ * @param maxAhead Maximum number of values that were read and not taken. Reading pauses at this number.
  */
 export function readAhead<T>(
   readNext: (previous: T | null) => Promise<T | null>,
@@ -52,9 +53,9 @@ export function readAhead<T>(
           onArrival = resolve
         })
       }
-      const isGathered = () => end !== undefined || arrived.length >= maxAhead
-      const giveUpAt = performance.now() + gatherMs
-      while (!isGathered() && performance.now() < giveUpAt) await sleep(1)
+      const canGrow = () => end === undefined && arrived.length < maxAhead
+      const deadline = performance.now() + gatherMs
+      while (canGrow() && performance.now() < deadline) await sleep(1)
       if (arrived.length === 0 && end !== undefined && 'error' in end) throw end.error
       const values = arrived
       arrived = []

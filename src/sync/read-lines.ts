@@ -1,8 +1,8 @@
 import { isRecord } from '../rules/record.js'
 
 /**
- * Reads the items of a log-stream body. The body can be JSON lines, an array or one object. The text of the body decides
- * which, not the header `Content-Type`. A line that is not JSON is returned as text.
+ * Reads the items of a log-stream body, which can be JSON lines, an array or one object. Ignores the header
+ * `Content-Type`. Yields a line that is not JSON as text.
  */
 export function* readLines(body: string): Generator<unknown> {
   // Some clients send a byte order mark, which is not JSON.
@@ -11,7 +11,7 @@ export function* readLines(body: string): Generator<unknown> {
   if (whole !== undefined) return yield* toItems(whole.value)
   for (const [line] of text.matchAll(/[^\r\n]+/g)) {
     if (line.trim() === '') continue
-    // A body of one line was parsed above. It is not parsed again, because parsing deeply nested text is slow.
+    // A body of one line was parsed above. A second attempt would fail too, and is slow if the text is deeply nested.
     const parsed = line.length === text.length ? undefined : parse(line)
     if (parsed === undefined) yield line
     else yield* toItems(parsed.value)
@@ -19,13 +19,13 @@ export function* readLines(body: string): Generator<unknown> {
 }
 
 /**
- * Returns the entry within an item: the item itself, the `data` of a webhook's `{ log_id, data }`, or the `data` within
- * the `detail` of an EventBridge event.
+ * Returns the entry of an item. An item is an entry, a webhook event `{ log_id, data: entry }`, or an EventBridge event
+ * `{ detail: { data: entry } }`.
  *
  * @see https://auth0.com/docs/customize/log-streams
  */
 export function unwrapEntry(item: unknown): unknown {
-  // An entry has a `type`, and a wrapper has none.
+  // Only entries have a `type`.
   if (!isRecord(item) || 'type' in item) return item
   if (isRecord(item.detail)) return unwrapData(item.detail)
   return unwrapData(item)

@@ -4,23 +4,23 @@ import { isAhead } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
 import { readAhead } from './read-ahead.js'
-import { type Reading, readEntries } from './read-batch.js'
+import { type ReadEntries, readEntries } from './read-batch.js'
 
-/** A catch-up that has taken longer than this, in milliseconds, may end at a full page, although more entries follow. */
+/** After this time, a catch-up may end at a full page, although more entries follow. In milliseconds. */
 const LONG_CATCH_UP_MS = 60_000
 
 /**
- * A catch-up may end at a page that is not empty if the last entry was stored at most this long before the catch-up began,
- * in milliseconds. `as_of` is then at most this much older than after an empty page.
+ * A catch-up may end at a page with entries if the last entry was stored at most this time before the catch-up began,
+ * in milliseconds. `as_of`, the instant up to which the log has been read, is then at most this much too old.
  */
 const MAX_END_AGE_MS = 1_000
 
-/** Maximum number of pages that were read and are not being stored yet. */
+/** Maximum number of pages that were read and are waiting to be stored. */
 const MAX_PAGES_AHEAD = 8
 
 /**
- * How long pages are gathered before they are stored together, in milliseconds. To store a page alone costs as much CPU time
- * as to read it, but three times as much as to store it with seven others.
+ * How long to wait for further pages that can be stored in the same transaction, in milliseconds. To store a page alone
+ * takes three times as much CPU time as to store it with seven others.
  */
 const GATHER_MS = 10
 
@@ -28,7 +28,7 @@ const GATHER_MS = 10
 const MAX_GROUP_MS = 10_000
 
 /** A page that was read and is not stored yet. */
-export interface ReadPage extends Reading {
+export interface ReadPage extends ReadEntries {
   /** Number of entries. */
   entries: number
   /** The log id to continue from. */
@@ -47,13 +47,15 @@ export interface ReadPage extends Reading {
 
 /** Pages that are read ahead. */
 interface PagesAhead {
-  /** Waits for the next page. Returns it with those that were read shortly after it. Returns nothing after the last page. */
+  /** Waits for a page, then returns all pages that have arrived. Returns an empty array after the last page. */
   take(): Promise<ReadPage[]>
-  /** Allows to request more pages after the first one. */
+  /** Allows requests for the second and further pages. Must be called after the first page was checked. */
   proceed(): void
 }
 
-/** Reads the pages from a checkpoint to the end of the log. */
+/**
+ * Reads the pages from a checkpoint to the end of the log: an empty page, or a page for which {@link canEndAt} is true.
+ */
 export function readPages(
   checkpoint: string,
   { source, types }: { source: LogSource; types: ReadonlySet<string> },
@@ -72,19 +74,18 @@ export function readPages(
     beganAt ??= page.requestedAt
     return toReadPage(page, types, beganAt)
   }, MAX_PAGES_AHEAD)
-  let rest: ReadPage[] = []
+  let remaining: ReadPage[] = []
   return {
     proceed() {
       isChecked = true
       check()
     },
     async take() {
-      const pages = rest.length > 0 ? rest : await ahead.take(isChecked ? GATHER_MS : 0)
-      const [first] = pages
-      // If the machine slept between two pages, the pages before that are stored first.
-      const isFar = (page: ReadPage) => page.requestedAt - (first?.requestedAt ?? 0) > MAX_GROUP_MS
-      const end = pages.findIndex(isFar)
-      rest = end === -1 ? [] : pages.slice(end)
+      const pages = remaining.length > 0 ? remaining : await ahead.take(isChecked ? GATHER_MS : 0)
+      const firstAt = pages[0]?.requestedAt ?? 0
+      // If the machine was suspended between two pages, the pages before the pause are stored first.
+      const end = pages.findIndex((page) => page.requestedAt - firstAt > MAX_GROUP_MS)
+      remaining = end === -1 ? [] : pages.slice(end)
       return end === -1 ? pages : pages.slice(0, end)
     },
   }
@@ -105,26 +106,22 @@ function toReadPage(page: Page, types: ReadonlySet<string>, beganAt: Instant): R
 }
 
 /**
- * Whether the catch-up may end at this page, although it is not empty. A busy tenant stores an entry between any two
- * requests, so an empty page may never come.
+ * Whether the catch-up may end at a page with entries. In a busy tenant, no page is ever empty, because entries are
+ * stored between any two requests.
  *
- * A short page does not prove that no entry follows. So `as_of` becomes the storage time of the last entry, which is
- * correct whatever follows: entries arrive in the order of their storage times. If entries do follow, the next poll reads
- * them. If the last entry is older than {@link MAX_END_AGE_MS}, reading continues.
+ * A page with fewer than {@link PAGE_SIZE} entries does not prove that no entry follows. So `as_of` becomes the storage
+ * time of the last entry: all entries before it have been read. The next poll reads the entries that follow.
  */
 function canEndAt({ entries, requestedAt }: Page, beganAt: Instant): boolean {
   if (entries.length >= PAGE_SIZE && requestedAt - beganAt < LONG_CATCH_UP_MS) return false
   const storedAt = storageTimeOf(readLogId(entries.at(-1)))
-  // If Auth0 changes the layout of log ids, a log id can yield any time.
+  // If Auth0 changes the layout of log ids, the storage time is wrong, and can be in the future.
   return (
     storedAt !== null && storedAt >= beganAt - MAX_END_AGE_MS && !isAhead(storedAt, requestedAt)
   )
 }
 
-/**
- * Returns the storage time of the last entry, but not later than the request: if Auth0 changes the layout of log ids, a
- * log id can yield any time.
- */
+/** Returns the storage time of the last entry, or the time of the request if that is earlier. */
 function readReached({ entries, requestedAt }: Page): Instant | null {
   const storedAt = storageTimeOf(readLogId(entries.at(-1)))
   return storedAt === null ? null : Math.min(storedAt, requestedAt)

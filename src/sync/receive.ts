@@ -3,24 +3,24 @@ import type { LastLogoutStore } from '../ports.js'
 import { readEntries, toBatch } from './read-batch.js'
 import { readLines, unwrapEntry } from './read-lines.js'
 
-/** Number of entries per transaction. While a transaction runs, the poll waits: both lock the tenant row. */
+/** Maximum number of entries per transaction. A transaction locks the tenant row, so a poll must wait for its end. */
 const BATCH_SIZE = 1_000
 
 /**
- * Maximum number of items in a body. Entries take a kilobyte or more, so a body of ten megabytes has fewer. Ten
- * megabytes of junk can have millions of items, which would take minutes.
+ * Maximum number of items in a body. A body of ten megabytes has fewer entries than this, because an entry takes at
+ * least a kilobyte. An invalid body of this size can have millions of items, which would take minutes.
  */
 const MAX_ITEMS = 10_000
 
 /**
- * Maximum number of JSON values in a body. An entry has about 50. Ten megabytes of brackets are millions of values:
- * parsing them would block the process for seconds and exceed its memory.
+ * Maximum number of JSON values in a body. An entry has about 50 values. An invalid body of ten megabytes can have
+ * millions, and parsing it would block the process for seconds and exceed its memory.
  */
 const MAX_VALUES = 500_000
 
 /**
- * Outcome of receiving a body. `stored`: all items are stored. `too many`: nothing is stored, because the body exceeds
- * {@link MAX_ITEMS} or {@link MAX_VALUES}.
+ * `stored`: all items are stored. `too many`: nothing is stored, because the body exceeds {@link MAX_ITEMS} or
+ * {@link MAX_VALUES}.
  */
 type Received = 'stored' | 'too many'
 
@@ -32,11 +32,11 @@ export interface ReceiveDeps {
 }
 
 /**
- * Stores the entries of a log-stream request. When the promise resolves, all entries are committed. A log stream only
- * makes logouts count earlier. It does not move the checkpoint or `as_of`, because a stream can lose entries.
+ * Stores the entries of a log-stream request. When the promise resolves, all entries are committed. A log stream makes
+ * logouts count earlier. It moves neither the checkpoint nor `as_of`, because a stream can lose entries.
  *
- * An item that cannot be read is stored as unattributable, and polling reads the entry from the log. The request is not
- * refused: Auth0 would send it again, with the same result, and pause the stream after seven days.
+ * An invalid item is stored as unattributable, and the poll reads the entry from the log. If the request were refused,
+ * Auth0 would send it again with the same result, and would pause the stream after seven days.
  *
  * @param signal Aborts when the client has disconnected.
  * @throws `ABORTED` if `signal` has aborted between two transactions.
@@ -70,8 +70,8 @@ function readItems(body: string): unknown[] | null {
 }
 
 /**
- * Returns an upper bound of the number of JSON values, without parsing: every value except the first follows an opening
- * bracket, an opening brace or a comma.
+ * Returns an upper bound of the number of JSON values in a text, without parsing: every value except the first has its
+ * own `[`, `{` or comma before it.
  */
 function countValues(text: string): number {
   let count = 1

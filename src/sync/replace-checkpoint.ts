@@ -6,12 +6,14 @@ import type { SyncDeps } from './catch-up.js'
 import { type GapOptions, recordGap } from './gaps.js'
 
 /**
- * Replaces a checkpoint that Auth0 has refused. Reading continues from the storage time of the refused checkpoint. If
- * Auth0 no longer retains entries of that time, reading continues from the oldest entry. If Auth0 accepts no synthetic
- * log id, reading continues from the newest entry.
+ * Replaces a checkpoint that Auth0 has refused. The new checkpoint is the first of these that is possible:
+ *
+ * 1. A synthetic log id of the same storage time, if Auth0 still retains entries of that time.
+ * 2. A synthetic log id of the storage time of the oldest entry.
+ * 3. The log id of the newest entry, if Auth0 accepts no synthetic log id. A sweep then covers the time before.
  *
  * @returns Whether the checkpoint was moved.
- * @throws `refusal` if there is no other position.
+ * @throws `refusal` if none of these is possible.
  */
 export async function replaceCheckpoint(
   deps: SyncDeps,
@@ -24,15 +26,15 @@ export async function replaceCheckpoint(
   if (checkpoint === null) return false
   const search = { ...options, progress, firstAt: null }
   const { oldestAt, prefix } = await recordGap(deps, search, signal)
-  const move = (to: string | null, rest = sweep) => moveCheckpoint(deps, checkpoint, to, rest)
+  const move = (to: string | null, spanToSweep = sweep) =>
+    moveCheckpoint(deps, checkpoint, to, spanToSweep)
   if (oldestAt === null) return move(null)
 
   const storedAt = storageTimeOf(checkpoint)
-  const position = syntheticLogId(Math.max(storedAt ?? oldestAt, oldestAt), prefix)
-  if (position !== checkpoint) return move(position)
+  const syntheticId = syntheticLogId(Math.max(storedAt ?? oldestAt, oldestAt), prefix)
+  if (syntheticId !== checkpoint) return move(syntheticId)
 
-  // The refused checkpoint is this synthetic id, so Auth0 accepts no synthetic ids. Pages are then read from the newest
-  // entry on, and a sweep covers everything before that entry.
+  // Auth0 has refused this synthetic log id, so it accepts none.
   const [newest] = (await deps.source.readNewest(signal)).entries
   const newestId = readLogId(newest)
   const newestAt = storageTimeOf(newestId)
@@ -40,7 +42,7 @@ export async function replaceCheckpoint(
   return move(newestId, { from: Math.min(sweep?.from ?? storedAt, newestAt), to: newestAt + 1 })
 }
 
-/** Moves the checkpoint, and reports the move. If another poller has moved it, changes nothing and returns `false`. */
+/** Moves the checkpoint and reports the move. Returns `false`, and changes nothing, if the checkpoint is not `from`. */
 export async function moveCheckpoint(
   { store, onFinding }: SyncDeps,
   from: string,

@@ -9,28 +9,29 @@ import { readEntries, toBatch } from './read-batch.js'
 
 /** Maximum number of entries that Auth0 returns for one search. */
 const MAX_SEARCH_ENTRIES = 1_000
+
 /** Maximum number of pages of one search. */
 const MAX_SEARCH_PAGES = 10
 
 /** If a part of the span holds fewer entries than this, the next part is wider. */
 const SPARSE_ENTRIES = MAX_SEARCH_ENTRIES / 4
 
-/** What is searched, and how the result is stored. */
+/** Options of a sweep. */
 export interface SweepOptions {
   /** Label in progress reports. */
   stage: 'sweep' | 'outage' | 'reconcile'
   span: Span
-  /** The tenant's log id prefix. */
+  /** The prefix of the tenant's log ids. */
   prefix: string
-  /** Stores the logout events of a part of the span. If it returns false, the sweep ends. */
+  /** Stores the logout events of a part of the span. If `store` returns `false`, the sweep ends. */
   store(batch: Batch, part: Span): Promise<unknown>
-  /** Runs before each request, for work that must not wait for the end of the sweep. */
+  /** Called before each request, for work that must not wait for the end of the sweep. */
   beforeRequest(): Promise<unknown>
 }
 
 /**
- * Searches the logout events that were stored in a span, the newest first. The span is searched in parts. If a part
- * holds more entries than one search returns, the part is split.
+ * Searches the logout events that were stored in a span of time, the newest first. Divides the span into parts. Splits
+ * a part that has more entries than one search returns.
  *
  * @throws `AUTH0_MALFORMED_PAGE` if Auth0 does not respect the span of a search, or if a part cannot be split.
  */
@@ -40,23 +41,24 @@ export async function sweep(
   signal: AbortSignal,
 ): Promise<void> {
   let widthMs = HOUR_MS
-  for (let rest: Span | null = options.span; rest !== null; ) {
-    const part: Span = { from: Math.max(rest.from, rest.to - widthMs), to: rest.to }
+  for (let remaining: Span | null = options.span; remaining !== null; ) {
+    const { from, to }: Span = remaining
+    const part: Span = { from: Math.max(from, to - widthMs), to }
     const { entries, pages, isCapped } = await search(deps, part, options, signal)
     if (isCapped) {
       widthMs = narrowWidthMs(part, entries)
       continue
     }
-    rest = part.from > rest.from ? { from: rest.from, to: part.from } : null
-    const reading = readEntries(entries, deps.types)
-    const isStored = (await options.store(toBatch([reading]), part)) !== false
+    remaining = part.from > from ? { from, to: part.from } : null
+    const readResult = readEntries(entries, deps.types)
+    const isStored = (await options.store(toBatch([readResult]), part)) !== false
     const { stage } = options
     const reachedAt = part.from
     deps.onProgress?.({
       stage,
       pages,
       entries: entries.length,
-      events: reading.events.length,
+      events: readResult.events.length,
       reachedAt,
     })
     if (!isStored) return
@@ -69,11 +71,11 @@ interface SearchResult {
   entries: unknown[]
   pages: number
   requestedAt: Instant
-  /** Whether the search has reached its maximum, so that the part can hold more entries. */
+  /** Whether the search returned the maximum number of entries. The part can then have more entries. */
   isCapped: boolean
 }
 
-/** Reads pages until a page is empty. A short page does not end the search: Auth0 does not document that it is the last. */
+/** Reads pages until a page is empty. Auth0 does not document that a short page is the last one. */
 async function search(
   { source, types }: SyncDeps,
   span: Span,
@@ -94,11 +96,10 @@ async function search(
 }
 
 /**
- * Returns the width of the next part, in milliseconds. The next part is at most half as wide as the given span, and holds
- * fewer than half of the given entries.
+ * Returns the width of the next part, in milliseconds. The part is at most half as wide as the span, and has fewer than
+ * half of the entries.
  *
- * @throws `AUTH0_MALFORMED_PAGE` if an entry is outside the span, because Auth0 then does not respect the span, or if
- *   the span cannot be split.
+ * @throws `AUTH0_MALFORMED_PAGE` if an entry is outside the span, or if the span cannot be split.
  */
 function narrowWidthMs({ from, to }: Span, entries: unknown[]): number {
   const storedAts = entries

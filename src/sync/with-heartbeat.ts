@@ -1,6 +1,6 @@
 import type { LogSource } from '../ports.js'
 
-/** Creates a log source that calls `onResponse` after each response of `source`, for example to notify a watchdog. */
+/** Creates a log source that calls `onResponse` after each response of Auth0, for example to report progress. */
 export function withHeartbeat(source: LogSource, onResponse: () => void): LogSource {
   const report = async <T>(response: Promise<T>): Promise<T> => {
     const value = await response

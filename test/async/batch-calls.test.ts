@@ -8,9 +8,9 @@ interface StartedBatch {
   reject(error: Error): void
 }
 
-const refusal = new Error('refused')
+const inputError = new Error('refused')
 
-/** Creates a function that doubles numbers in batches. `started` contains the batches in progress or ended. */
+/** Creates a function that doubles numbers in batches. `started` contains all batches that have started. */
 function createDoubler(options: Partial<BatchOptions<number, number>> = {}) {
   const started: StartedBatch[] = []
   const double = batchCalls<number, number>({
@@ -21,7 +21,7 @@ function createDoubler(options: Partial<BatchOptions<number, number>> = {}) {
     maxSize: 3,
     maxConcurrent: 2,
     maxWaitMs: 60_000,
-    isInputError: (error) => error === refusal,
+    isInputError: (error) => error === inputError,
     ...options,
   })
   return { started, double }
@@ -139,13 +139,13 @@ test('an input that makes its batch fail rejects only its own call', async () =>
   const { double } = createDoubler({
     run: async (inputs) => {
       attempts.push(inputs)
-      if (inputs.includes(2)) throw refusal
+      if (inputs.includes(2)) throw inputError
       return inputs.map((n) => 2 * n)
     },
   })
   expect(await Promise.allSettled([double(1), double(2), double(3)])).toEqual([
     { status: 'fulfilled', value: 2 },
-    { status: 'rejected', reason: refusal },
+    { status: 'rejected', reason: inputError },
     { status: 'fulfilled', value: 6 },
   ])
   expect(attempts).toEqual([[1, 2, 3], [1], [2], [3]])

@@ -17,13 +17,13 @@ const commands = [
 ]
 
 let database: TestDatabase
-let t: TestTenant
+let auth0: TestTenant
 let env: Record<string, string>
 beforeEach(async () => {
   database = await createTestDatabase()
-  t = await openTenant()
+  auth0 = await openTenant()
   env = {
-    ...tenantEnv(t.simulator),
+    ...tenantEnv(auth0.simulator),
     DATABASE_URL: database.url,
     API_KEYS: `test:${KEY}`,
     PORT: '0',
@@ -31,12 +31,12 @@ beforeEach(async () => {
   }
 })
 afterEach(async () => {
-  await t.close()
+  await auth0.close()
   await database.drop()
 })
 
 const logout = (userId: string, sessionId = 'S1') =>
-  t.tenant.write(buildEntry('slo', { userId, sessionId }), { dateMs: Date.now() - 1_000 })
+  auth0.tenant.write(buildEntry('slo', { userId, sessionId }), { dateMs: Date.now() - 1_000 })
 
 describe('--help', () => {
   test('--help lists every command and the exit codes', async () => {
@@ -151,7 +151,7 @@ describe('sync', () => {
 describe('status', () => {
   test('status prints counts, checkpoint and freshness', async () => {
     logout('auth0|1')
-    t.tenant.write(buildEntry('slo', {}, { user_id: null, details: {} }))
+    auth0.tenant.write(buildEntry('slo', {}, { user_id: null, details: {} }))
     await finishCommandLine(['sync'], env)
     const { code, stdout } = await finishCommandLine(['status', '--json'], env)
     expect(code).toBe(0)
@@ -177,7 +177,9 @@ describe('status', () => {
   })
 
   test('status lists the gaps', async () => {
-    t.tenant.write(buildEntry('s', { userId: 'auth0|1' }), { dateMs: Date.now() - 2 * 86_400_000 })
+    auth0.tenant.write(buildEntry('s', { userId: 'auth0|1' }), {
+      dateMs: Date.now() - 2 * 86_400_000,
+    })
     const synced = await finishCommandLine(['sync'], env)
     expect(synced.stdout).toMatch(
       /"level":30.*"reason":"cold_start".*Nothing has to be done.*floor raise.*"gap detected"/,
@@ -242,7 +244,7 @@ describe('with DATA_DIR', () => {
 
 describe('an operator error', () => {
   test('api reports that the port of PORT is in use, without a stack', async () => {
-    const port = new URL(t.simulator.url).port
+    const port = new URL(auth0.simulator.url).port
     const { code, stderr } = await finishCommandLine(['api'], { ...env, PORT: port })
     expect(code).toBe(1)
     expect(stderr).toMatch(new RegExp(`cannot listen on port ${port} of 127.0.0.1 .*set PORT`))
@@ -258,10 +260,10 @@ describe('an operator error', () => {
 
 test('sync exits with 0 after SIGTERM, and reports that it was stopped', async () => {
   for (let n = 0; n < 500; n++) logout(`auth0|${n}`, `S${n}`)
-  t.simulator.faults.push({ path: '/api/v2/logs', times: 99, respond: faults.delay(60_000) })
+  auth0.simulator.faults.push({ path: '/api/v2/logs', times: 99, respond: faults.delay(60_000) })
   const command = runCommand(['sync'], env)
   await expect
-    .poll(() => t.simulator.requests.count({ path: '/api/v2/logs' }), { timeout: 10_000 })
+    .poll(() => auth0.simulator.requests.count({ path: '/api/v2/logs' }), { timeout: 10_000 })
     .toBe(1)
   command.kill('SIGTERM')
   expect(await command.exited).toBe(0)

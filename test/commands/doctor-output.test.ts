@@ -13,18 +13,18 @@ const IP = '203.0.113.77'
 const HOUR_MS = 3_600_000
 
 let database: TestDatabase
-let t: TestTenant
+let auth0: TestTenant
 let env: Record<string, string>
 beforeEach(async () => {
   const clientSecret = `secret-${MARK}`
   database = await createTestDatabase()
-  t = await openTenant(
+  auth0 = await openTenant(
     { retentionMs: 24 * HOUR_MS },
     { credentials: { clientId: `client-${MARK}`, clientSecret } },
   )
   env = {
     AUTH0_DOMAIN: DOMAIN,
-    AUTH0_BASE_URL: t.simulator.url,
+    AUTH0_BASE_URL: auth0.simulator.url,
     AUTH0_CLIENT_ID: `client-${MARK}`,
     AUTH0_CLIENT_SECRET: clientSecret,
     DATABASE_URL: database.url,
@@ -32,15 +32,17 @@ beforeEach(async () => {
     LOG_STREAM_TOKEN: `token-of-more-than-32-characters-${MARK}`,
   }
   const [startMs, endMs] = [Date.now() - 23 * HOUR_MS, Date.now()]
-  t.tenant.writeStored(generateHistory({ entries: 500, users: 9, domain: DOMAIN, startMs, endMs }))
+  auth0.tenant.writeStored(
+    generateHistory({ entries: 500, users: 9, domain: DOMAIN, startMs, endMs }),
+  )
   for (const [type, sessionId] of Object.entries({ s: 'S1', slo: 'S1', f: 'S2' })) {
     const userId = `auth0|${MARK}`
     const person = { userName: `${MARK}@example.com`, ip: IP, userAgent: `Browser of ${MARK}` }
-    t.tenant.write(buildEntry(type, { userId, sessionId: `${sessionId}-${MARK}`, ...person }))
+    auth0.tenant.write(buildEntry(type, { userId, sessionId: `${sessionId}-${MARK}`, ...person }))
   }
 })
 afterEach(async () => {
-  await t.close()
+  await auth0.close()
   await database.drop()
 })
 
@@ -81,7 +83,7 @@ test.each<[string, () => void]>([
   [
     'an error of Auth0 quotes the request',
     () =>
-      t.simulator.faults.push({
+      auth0.simulator.faults.push({
         path: '/api/v2/logs',
         respond: faults.respondWith(403, { message: `no scope for ${MARK}`, errorCode: 'denied' }),
       }),

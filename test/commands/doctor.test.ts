@@ -17,15 +17,15 @@ import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 const SECRET = 'a-secret-of-the-worker'
 
 let database: TestDatabase
-let t: TestTenant
+let auth0: TestTenant
 let env: Record<string, string>
 
 /** Replaces the tenant by a new tenant with these options. */
 async function replaceTenant(...options: Parameters<typeof openTenant>) {
-  await t?.close()
+  await auth0?.close()
   const credentials = { clientId: 'C', clientSecret: SECRET }
-  t = await openTenant(options[0], { credentials, ...options[1] })
-  env.AUTH0_BASE_URL = t.simulator.url
+  auth0 = await openTenant(options[0], { credentials, ...options[1] })
+  env.AUTH0_BASE_URL = auth0.simulator.url
 }
 beforeEach(async () => {
   database = await createTestDatabase()
@@ -40,7 +40,7 @@ beforeEach(async () => {
   await replaceTenant()
 })
 afterEach(async () => {
-  await t.close()
+  await auth0.close()
   await database.drop()
 })
 
@@ -65,14 +65,16 @@ const statuses = (checks: Map<string, Check>) =>
 /** Writes one hour of log entries. */
 function writeHistory() {
   const [startMs, endMs] = [Date.now() - 3_600_000, Date.now()]
-  t.tenant.writeStored(generateHistory({ entries: 500, users: 9, domain: DOMAIN, startMs, endMs }))
+  auth0.tenant.writeStored(
+    generateHistory({ entries: 500, users: 9, domain: DOMAIN, startMs, endMs }),
+  )
 }
 
 /** Writes one hour of log entries, and reads the log to its end. */
 async function catchUp() {
   writeHistory()
   expect((await finishCommandLine(['sync'], env)).code).toBe(0)
-  t.simulator.requests.clear()
+  auth0.simulator.requests.clear()
 }
 
 const ALL_SCOPES = [
@@ -92,7 +94,7 @@ describe('doctor', () => {
       { ...env, API_KEYS: `action:${KEY}:read` },
     )
     expect(deployed.code).toBe(0)
-    t.simulator.requests.clear()
+    auth0.simulator.requests.clear()
     const before = await database.query('SELECT xmin::text, tenant::text FROM tenant')
     const { code, checks, stderr } = await runDoctor()
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -119,8 +121,8 @@ describe('doctor', () => {
       'login Action': 'ok',
     })
     expect(checks.get('scopes')?.message).toContain('create:actions, update:actions')
-    expect(t.simulator.requests.count({})).toBeLessThanOrEqual(8)
-    expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
+    expect(auth0.simulator.requests.count({})).toBeLessThanOrEqual(8)
+    expect(auth0.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
     expect(await database.query('SELECT xmin::text, tenant::text FROM tenant')).toEqual(before)
   })
 
@@ -149,14 +151,14 @@ describe('doctor', () => {
       ['probe: take', 'ok', 'take without from is refused (400)'],
       ['probe: sweep', 'ok', 'a search by log id finds the expected entry'],
     ])
-    expect(t.simulator.requests.count({})).toBeLessThanOrEqual(14)
+    expect(auth0.simulator.requests.count({})).toBeLessThanOrEqual(14)
   })
 
   test('doctor stops at a signal while Auth0 does not respond', async () => {
-    t.simulator.faults.push({ path: '/api/v2/logs', respond: faults.delay(60_000) })
+    auth0.simulator.faults.push({ path: '/api/v2/logs', respond: faults.delay(60_000) })
     const command = startCommandLine(['doctor'], env)
     await expect
-      .poll(() => t.simulator.requests.count({ path: '/api/v2/logs' }), { timeout: 20_000 })
+      .poll(() => auth0.simulator.requests.count({ path: '/api/v2/logs' }), { timeout: 20_000 })
       .toBe(1)
     command.stop()
     expect(await command.ended).toBe(1)
@@ -256,7 +258,7 @@ describe('a failed check', () => {
   })
 
   test('doctor fails with advice if the token response is an HTML page', async () => {
-    t.simulator.faults.push({ path: '/oauth/token', times: 9, respond: faults.html(200) })
+    auth0.simulator.faults.push({ path: '/oauth/token', times: 9, respond: faults.html(200) })
     const found = await expectFailure('token', /status 200 without a token \(text\/html\)/)
     expect(found).toMatchObject({ scopes: 'skipped' })
   })
@@ -292,7 +294,7 @@ describe('a failed check', () => {
   })
 
   test('doctor fails with advice if the log request fails', async () => {
-    t.simulator.faults.push({ path: '/api/v2/logs', times: 9, respond: faults.html(502) })
+    auth0.simulator.faults.push({ path: '/api/v2/logs', times: 9, respond: faults.html(502) })
     const found = await expectFailure('log', /with 502/)
     expect(found).toMatchObject({ clock: 'skipped', 'login Action': 'skipped' })
   })
@@ -412,10 +414,10 @@ describe('with DATA_DIR', () => {
 
   test('migrate can use DATA_DIR while doctor waits for Auth0', async () => {
     expect((await finishCommandLine(['migrate'], env)).code).toBe(0)
-    t.simulator.faults.push({ path: '/oauth/token', respond: faults.delay(60_000) })
+    auth0.simulator.faults.push({ path: '/oauth/token', respond: faults.delay(60_000) })
     const doctor = startCommandLine(['doctor'], env)
     await expect
-      .poll(() => t.simulator.requests.count({ path: '/oauth/token' }), { timeout: 20_000 })
+      .poll(() => auth0.simulator.requests.count({ path: '/oauth/token' }), { timeout: 20_000 })
       .toBe(1)
     expect(await finishCommandLine(['migrate'], env)).toMatchObject({ code: 0, stderr: '' })
     doctor.stop()

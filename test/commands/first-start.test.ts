@@ -13,20 +13,20 @@ import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 
-let t: TestTenant
+let auth0: TestTenant
 let database: TestDatabase
 let log: string
 beforeAll(async () => {
-  ;[t, database] = await Promise.all([openTenant({ retentionMs: DAY }), createTestDatabase()])
+  ;[auth0, database] = await Promise.all([openTenant({ retentionMs: DAY }), createTestDatabase()])
   for (let hours = 30; hours > 0; hours -= 3) {
     const entry = buildEntry('slo', { userId: `auth0|${hours}`, sessionId: `S${hours}` })
-    t.tenant.write(entry, { dateMs: Date.now() - hours * HOUR })
+    auth0.tenant.write(entry, { dateMs: Date.now() - hours * HOUR })
   }
   const synced = await run(['sync'])
   expect(synced.code).toBe(0)
   log = synced.printed
 })
-afterAll(() => Promise.all([t.close(), database.drop()]))
+afterAll(() => Promise.all([auth0.close(), database.drop()]))
 
 const isComplete = async (variables: Record<string, string> = {}) => {
   const token = `e30.${Buffer.from('{"sub":"auth0|1","iat":1}').toString('base64url')}.c2ln`
@@ -93,7 +93,7 @@ test('status, doctor and complete show that a gap before the floor is closed (0.
 
 /** Runs a command. Returns the exit code and everything that the command prints. */
 async function run(args: string[], variables: Record<string, string> = {}) {
-  const env = { ...tenantEnv(t.simulator), DATABASE_URL: database.url, ...variables }
+  const env = { ...tenantEnv(auth0.simulator), DATABASE_URL: database.url, ...variables }
   const context = { programName: PROGRAM }
   const { code, stdout, stderr } = await finishCommandLine(args, env, { context })
   return { code, printed: stdout + stderr }

@@ -9,37 +9,39 @@ import { readWriteRequests } from '../_support/actions.js'
 import { finishCommand } from '../_support/cli.js'
 import { finishCommandLine, startCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { readExample } from '../_support/documents.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
 const SECRET = 'a-secret-of-the-worker'
 const INPUT = `${DOMAIN}\nC\n${SECRET}\n`
 const WAIT = { timeout: 20_000 }
 
-let t: TestTenant
+let auth0: TestTenant
 let database: TestDatabase
 let cwd: string
 let env: Record<string, string>
 beforeEach(async () => {
-  ;[t, database, cwd] = await Promise.all([
+  ;[auth0, database, cwd] = await Promise.all([
     openTenant({}, { credentials: { clientId: 'C', clientSecret: SECRET } }),
     createTestDatabase(),
     mkdtemp(join(tmpdir(), 'init-')),
   ])
   env = {
-    AUTH0_BASE_URL: t.simulator.url,
+    AUTH0_BASE_URL: auth0.simulator.url,
     DATABASE_URL: database.url,
     PORT: '0',
     POLL_INTERVAL: '200ms',
   }
 })
 afterEach(async () => {
-  await t.close()
+  await auth0.close()
   await database.drop()
   await rm(cwd, { recursive: true })
 })
 
 const envFile = () => join(cwd, '.env')
-const logOut = (userId: string) => t.tenant.write(buildEntry('slo', { userId, sessionId: 'S1' }))
+const logOut = (userId: string) =>
+  auth0.tenant.write(buildEntry('slo', { userId, sessionId: 'S1' }))
 const run = (input = INPUT, overrides = {}, flags: string[] = []) =>
   finishCommandLine(['init', ...flags], { ...env, ...overrides }, { input, context: { cwd } })
 
@@ -60,12 +62,15 @@ describe('init', () => {
     expect((await stat(envFile())).mode & 0o777).toBe(0o600)
     const text = await readFile(envFile(), 'utf8')
     expect(text).toMatch(
-      /^AUTH0_DOMAIN=.*\nAUTH0_CLIENT_ID=C\nAUTH0_CLIENT_SECRET=.*\nAPI_KEYS=action:\w{48}:read,orders-api:\w{48}:feed\+read,cli:\w{48}:check\+read\n$/,
+      /^AUTH0_DOMAIN=.*\nAUTH0_CLIENT_ID=C\nAUTH0_CLIENT_SECRET=.*\nAPI_KEYS=action:\w{48}:read,orders-api:\w{48}:feed\+read,cli:\w{48}:check\+read,operator:\w{48}:read\+metrics\n$/,
     )
     for (const secret of [SECRET, ...(text.match(/\w{48}/g) ?? [])]) {
       expect(printed).not.toContain(secret)
     }
-    expect(readWriteRequests(t.simulator)).toEqual([])
+    const printKey = await readExample('docs/console.md', 'The key', 'sh')
+    const operatorKey = execFileSync('sh', ['-c', printKey], { cwd, encoding: 'utf8' }).trim()
+    expect(text).toContain(`,operator:${operatorKey}:read+metrics\n`)
+    expect(readWriteRequests(auth0.simulator)).toEqual([])
   })
 
   test('init continues with an existing .env, and does not change it', async () => {
@@ -204,7 +209,7 @@ describe('init', () => {
     expect(terminal.output()).toContain('is refused')
     expect(terminal.output()).not.toContain(SECRET)
     // `sync` has the credentials and the database from the file only.
-    const others = { AUTH0_BASE_URL: t.simulator.url }
+    const others = { AUTH0_BASE_URL: auth0.simulator.url }
     const { code, stdout } = await finishCommand(['sync'], others, { cwd })
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('caught up') })
   })

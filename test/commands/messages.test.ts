@@ -18,23 +18,23 @@ const TOKEN = '/oauth/token'
 
 let database: TestDatabase
 let empty: TestDatabase
-let t: TestTenant
+let auth0: TestTenant
 let env: Record<string, string>
 beforeAll(async () => {
-  ;[database, empty, t] = await Promise.all([
+  ;[database, empty, auth0] = await Promise.all([
     createTestDatabase(),
     createTestDatabase('template0'),
     openTenant(),
   ])
   env = {
-    ...tenantEnv(t.simulator),
+    ...tenantEnv(auth0.simulator),
     DATABASE_URL: database.url,
     API_KEYS: `action:${KEY}:read`,
     PORT: '0',
   }
 })
 afterAll(async () => {
-  await t.close()
+  await auth0.close()
   await Promise.all([database.drop(), empty.drop()])
 })
 
@@ -370,7 +370,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     'api',
     'the port is in use',
     {
-      env: () => ({ PORT: new URL(t.simulator.url).port }),
+      env: () => ({ PORT: new URL(auth0.simulator.url).port }),
       code: 1,
       oldOutput: '(EADDRINUSE): set PORT to a free port, or HOST to an address of this machine',
       prints: [
@@ -425,9 +425,9 @@ const rows: [input: string, situation: string, row: Row][] = [
 
 describe('what a newcomer sees', () => {
   test.each(rows)('%s: %s', async (input, _situation, row) => {
-    if (row.fault !== undefined) t.simulator.faults.push(row.fault)
+    if (row.fault !== undefined) auth0.simulator.faults.push(row.fault)
     const { code, printed } = await run(input.split(' '), row.env?.())
-    t.simulator.faults.clear()
+    auth0.simulator.faults.clear()
     expect({ code, printed }).toEqual({ code: row.code, printed: expect.anything() })
     for (const pattern of row.prints) expect(printed).toMatch(pattern)
     if (row.omits !== undefined) expect(printed).not.toMatch(row.omits)

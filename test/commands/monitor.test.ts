@@ -9,19 +9,19 @@ import { readValue, scrape } from '../metrics/running.js'
 const WAIT = { timeout: 20_000, interval: 100 }
 
 let database: TestDatabase
-let t: TestTenant
+let auth0: TestTenant
 let env: Record<string, string>
 beforeEach(async () => {
   database = await createTestDatabase()
-  t = await openTenant()
+  auth0 = await openTenant()
   env = {
-    ...tenantEnv(t.simulator),
+    ...tenantEnv(auth0.simulator),
     DATABASE_URL: database.url,
     POLL_INTERVAL: '200ms',
   }
 })
 afterEach(async () => {
-  await t.close()
+  await auth0.close()
   await database.drop()
 })
 
@@ -35,7 +35,7 @@ test('worker serves health and metrics on WORKER_PORT, and nothing else', async 
   })
   await expect.poll(worker.stdout, WAIT).toContain('"serving health and metrics"')
   const url = urlIn(worker.stdout())
-  t.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { dateMs: Date.now() - 5_000 })
+  auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { dateMs: Date.now() - 5_000 })
   const polls = async () =>
     readValue((await scrape(url)).families, 'last_logout_polls_total', { outcome: 'caught_up' })
   await expect.poll(polls, WAIT).toBeGreaterThan(1)
@@ -60,7 +60,7 @@ test('worker without WORKER_PORT serves nothing, and needs no API keys', async (
 })
 
 test('worker names WORKER_PORT if the port is in use or invalid', async () => {
-  const { port } = new URL(t.simulator.url)
+  const { port } = new URL(auth0.simulator.url)
   const taken = startCommandLine(['worker'], { ...env, WORKER_PORT: port })
   expect(await taken.ended).toBe(1)
   expect(taken.stderr()).toMatch(

@@ -166,15 +166,15 @@ describe('with DATA_DIR', () => {
 
 describe('next to a running service in the same DATA_DIR', () => {
   let parent: string
-  let t: TestTenant
+  let auth0: TestTenant
   beforeEach(async () => {
     parent = await mkdtemp(join(tmpdir(), 'last-logout-operator-'))
     await chmod(parent, 0o711)
-    t = await openTenant()
-    const { clientId, clientSecret } = t.simulator.credentials
+    auth0 = await openTenant()
+    const { clientId, clientSecret } = auth0.simulator.credentials
     env = {
       AUTH0_DOMAIN: DOMAIN,
-      AUTH0_BASE_URL: t.simulator.url,
+      AUTH0_BASE_URL: auth0.simulator.url,
       AUTH0_CLIENT_ID: clientId,
       AUTH0_CLIENT_SECRET: clientSecret,
       DATA_DIR: join(parent, 'data'),
@@ -182,7 +182,7 @@ describe('next to a running service in the same DATA_DIR', () => {
     }
   })
   afterEach(async () => {
-    await t.close()
+    await auth0.close()
     await rm(parent, { recursive: true, force: true })
   })
 

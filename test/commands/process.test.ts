@@ -47,19 +47,19 @@ test('explain stops reading standard input that is longer than any token', async
 
 describe('a closed standard output', () => {
   let database: TestDatabase
-  let t: TestTenant
+  let auth0: TestTenant
   let env: Record<string, string>
   beforeEach(async () => {
     database = await createTestDatabase()
-    t = await openTenant()
+    auth0 = await openTenant()
     env = {
-      ...tenantEnv(t.simulator),
+      ...tenantEnv(auth0.simulator),
       DATABASE_URL: database.url,
       POLL_INTERVAL: '200ms',
     }
   })
   afterEach(async () => {
-    await t.close()
+    await auth0.close()
     await database.drop()
   })
 
@@ -81,7 +81,7 @@ describe('a closed standard output', () => {
     await expect.poll(command.stdout, { timeout: 20_000 }).toContain('"polling"')
     command.closeOutput()
     // The worker logs this entry, which fails with EPIPE.
-    t.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { dateMs: Date.now() - 1_000 })
+    auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { dateMs: Date.now() - 1_000 })
     const code = await command.exited
     expect({ code, stderr: command.stderr() }).toEqual({ code: 0, stderr: '' })
     const [lease] = await database.query('SELECT lease_owner FROM tenant')

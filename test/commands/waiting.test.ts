@@ -10,15 +10,15 @@ import { WAIT } from '../_support/wait.js'
 
 let database: TestDatabase
 let proxy: PostgresProxy
-let t: TestTenant
+let auth0: TestTenant
 let env: Record<string, string>
 beforeEach(async () => {
   database = await createTestDatabase()
   // At first, nothing listens at the target of the proxy.
   proxy = await openProxy('postgres://127.0.0.1:1')
-  t = await openTenant()
+  auth0 = await openTenant()
   env = {
-    ...tenantEnv(t.simulator),
+    ...tenantEnv(auth0.simulator),
     DATABASE_URL: urlThroughProxy(database),
     API_KEYS: `test:${KEY}`,
     PORT: await freePort(),
@@ -26,7 +26,7 @@ beforeEach(async () => {
   }
 })
 afterEach(async () => {
-  await Promise.all([t.close(), proxy.close()])
+  await Promise.all([auth0.close(), proxy.close()])
   await database.drop()
 })
 

@@ -1,20 +1,11 @@
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import express from 'express'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
-import { endDeniedSessions, endLoggedOutSessions } from '../../src/client/express-openid-connect.js'
-import { createLogins } from '../../src/demo/logins.js'
-import { createProvider } from '../../src/demo/provider.js'
 import { createTenant } from '../../src/simulator/tenant.js'
 import { type ControlledFeed, openControlledFeed } from '../_support/controlled-feed.js'
-import { requireInstalled } from '../_support/installed.js'
+import { openCookieApp } from '../_support/cookie-app.js'
+import { type CookieBrowser, openCookieBrowser } from '../_support/cookie-browser.js'
 import { WAIT } from '../_support/wait.js'
 
-const { auth } = requireInstalled('express-openid-connect')
-
 const USER = { userId: 'auth0|demo-user-1', userName: 'demo-user-1@example.com' }
-const CLIENT = { clientId: 'client', clientName: 'Order desk' }
-const SECRET = 'a secret of at least thirty-two characters'
 
 interface ActionApi {
   idToken: { setCustomClaim(name: string, value: unknown): void }
@@ -30,27 +21,11 @@ beforeEach(async () => {
   action = { denial: '', padding: '', beforeRefresh: async () => {} }
 })
 
-async function listen(): Promise<{ url: string; handle(listener: object): void }> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  onTestFinished(async () => {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-  })
-  const { port } = server.address() as AddressInfo
-  return {
-    url: `http://127.0.0.1:${port}`,
-    handle: (listener) => void server.on('request', listener as never),
-  }
-}
-
-/** Opens the provider of the demo, and an app of `express-openid-connect` that protects `/`. */
+/** Opens the provider of the demo, and an app of `express-openid-connect`. Returns the URL of the app. */
 async function openApp(session: object = {}): Promise<string> {
-  const [app, issuer] = [await listen(), await listen()]
-  const tenant = createTenant({ domain: 'acme.eu.auth0.com', lagMs: () => 0 })
-  const logins = createLogins({
-    tenant,
-    client: CLIENT,
+  const app = await openCookieApp({
+    tenant: createTenant({ domain: 'acme.eu.auth0.com', lagMs: () => 0 }),
+    users: [USER],
     secrets: {},
     enterprise: false,
     async action(event, api) {
@@ -67,79 +42,18 @@ async function openApp(session: object = {}): Promise<string> {
       }
     },
   })
-  const provider = createProvider({
-    issuer: issuer.url,
-    clientId: CLIENT.clientId,
-    clientSecret: SECRET,
-    appUrl: `${app.url}/callback`,
-    users: [USER],
-    logins,
-  })
-  issuer.handle(provider.callback())
-  const server = express()
-  server.use(
-    auth({
-      issuerBaseURL: issuer.url,
-      baseURL: app.url,
-      clientID: CLIENT.clientId,
-      clientSecret: SECRET,
-      secret: SECRET,
-      session,
-      routes: { callback: '/callback/' },
-      authorizationParams: { response_type: 'code', scope: 'openid offline_access' },
-      backchannelLogout: endLoggedOutSessions(feed.client),
-    }),
-  )
-  server.get('/refresh', async (req, res) => {
-    await (
-      req as never as { oidc: { accessToken: { refresh(): Promise<void> } } }
-    ).oidc.accessToken.refresh()
-    res.send('refreshed')
-  })
-  server.get('/', (req, res) => {
-    res.send(`orders of ${(req as never as { oidc: { user: { sub: string } } }).oidc.user.sub}`)
-  })
-  server.use(endDeniedSessions())
-  app.handle(server)
+  onTestFinished(app.close)
+  await app.serve(feed.client, session)
   return app.url
 }
 
-/** A browser: it keeps cookies, and follows redirects and the login page. */
-function openBrowser() {
-  const cookies = new Map<string, string>()
-  const request = async (url: string | URL, init: RequestInit = {}) => {
-    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
-    const headers = { accept: 'text/html', cookie, ...init.headers }
-    const response = await fetch(url, { ...init, headers, redirect: 'manual' })
-    for (const line of response.headers.getSetCookie()) {
-      const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? []
-      if (value === '' || /expires=Thu, 01 Jan 1970/i.test(line)) cookies.delete(name)
-      else cookies.set(name, value)
-    }
-    return response
-  }
-  const visit = async (address: string) => {
-    let url = new URL(address)
-    let response = await request(url)
-    for (let steps = 0; steps < 12; steps += 1) {
-      if (response.status === 200 && url.pathname.startsWith('/login/')) {
-        const body = new URLSearchParams({ user: USER.userId })
-        response = await request(url, { method: 'POST', body })
-      }
-      const location = response.headers.get('location')
-      if (location === null) break
-      url = new URL(location, url)
-      response = await request(url)
-    }
-    return response
-  }
-  const sessionCookies = () => [...cookies.keys()].filter((name) => name.startsWith('appSession'))
-  return { cookies, request, visit, sessionCookies }
-}
+const openBrowser = () => openCookieBrowser(USER.userId)
+const sessionCookiesOf = ({ cookies }: CookieBrowser) =>
+  [...cookies.keys()].filter((name) => name.startsWith('appSession'))
 
 const nextSecond = () => new Promise((resolve) => setTimeout(resolve, 1_000 - (Date.now() % 1_000)))
 
-async function waitForLogin(browser: ReturnType<typeof openBrowser>, url: string) {
+async function waitForLogin(browser: CookieBrowser, url: string) {
   await expect.poll(async () => (await browser.request(url)).status, WAIT).toBe(302)
 }
 
@@ -148,10 +62,10 @@ test('a logout ends the session with all its cookies, and the next login works a
   const url = await openApp()
   const browser = openBrowser()
   expect(await (await browser.visit(url)).text()).toBe(`orders of ${USER.userId}`)
-  expect(browser.sessionCookies().length).toBeGreaterThan(1)
+  expect(sessionCookiesOf(browser).length).toBeGreaterThan(1)
   feed.logOut(USER.userId)
   await waitForLogin(browser, url)
-  expect(browser.sessionCookies()).toEqual([])
+  expect(sessionCookiesOf(browser)).toEqual([])
   await nextSecond()
   expect(await (await browser.visit(url)).text()).toBe(`orders of ${USER.userId}`)
 })
@@ -177,9 +91,9 @@ test('a session that a refresh writes back after the logout is ended at the next
   }
   const refreshed = await browser.request(`${url}/refresh`)
   expect(await refreshed.text()).toBe('refreshed')
-  expect(browser.sessionCookies()).not.toEqual([])
+  expect(sessionCookiesOf(browser)).not.toEqual([])
   await waitForLogin(browser, url)
-  expect(browser.sessionCookies()).toEqual([])
+  expect(sessionCookiesOf(browser)).toEqual([])
 })
 
 test('a denied refresh ends the session, and an unknown status keeps it', async () => {
@@ -191,7 +105,7 @@ test('a denied refresh ends the session, and an unknown status keeps it', async 
   expect((await browser.request(url)).status).toBe(200)
   action.denial = 'last_logout: the session was logged out'
   expect((await browser.request(`${url}/refresh`)).status).toBe(401)
-  expect(browser.sessionCookies()).toEqual([])
+  expect(sessionCookiesOf(browser)).toEqual([])
 })
 
 test('an unknown revocation status is a 503 that keeps the session', async () => {

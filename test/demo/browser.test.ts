@@ -5,7 +5,7 @@ import { createDemo, type Demo } from '../../src/demo/demo.js'
 import { findBrowser, openBrowser } from '../_support/browser.js'
 import { findDisplayProblems } from '../_support/display.js'
 
-/** Storage delay of the simulated tenant. */
+/** Storage delay of the simulated tenant, unless a test changes it. */
 const LAG_MS = 300
 const POLL_INTERVAL_MS = 250
 /** A long timeout, for a browser on a busy machine. */
@@ -21,6 +21,7 @@ const skip = 'skip' in found ? found.skip : null
 
 describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` (${skip})`}`, () => {
   const errors: string[] = []
+  let lagMs = LAG_MS
   let demo: Demo
   let browser: Browser
   /** Two browsers of the same user: each context has its own cookies. */
@@ -37,7 +38,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
       createLog: async () => pino({ level: 'silent' }),
       stop: new AbortController().signal,
       enterprise: true,
-      lagMs: () => LAG_MS,
+      lagMs: () => lagMs,
       pollInterval: `${POLL_INTERVAL_MS}ms`,
     })
     browser = await openBrowser('path' in found ? found.path : '')
@@ -50,6 +51,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     await demo.close()
   })
   beforeEach(async () => {
+    lagMs = LAG_MS
     for (const page of [mine, other]) {
       await page.context().clearCookies()
       await page.goto(demo.pageUrl)
@@ -67,28 +69,34 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     await logIn(mine)
     expect(await enabledSteps(mine)).toEqual(['call'])
     await mine.click('#call')
-    await expect.poll(() => enabledSteps(mine), WAIT).toEqual(['logout'])
+    await expect.poll(() => enabledSteps(mine), WAIT).toEqual(['logout', 'logout-endpoint'])
     expect(await responsesOf(mine)).toEqual([
       'login: a new token',
       'without last-logout: 200 orders A-1001, A-1002',
       'with last-logout: 200 orders A-1001, A-1002',
     ])
     expect(await mine.textContent('#with-text')).toBe('Accepted, until a logout')
+    for (const use of ['socket', 'stream'])
+      await expect
+        .poll(() => stateOf(mine, use), WAIT)
+        .toMatch(/^open for \d+\.\d s, [1-9]\d* orders$/)
     const kept = await tokensOf(mine)
 
     await logOut(mine)
     // The page counts, and calls the APIs by itself.
     await expect.poll(() => mine.textContent('#counter'), WAIT).not.toBe('0.0 s')
     await expect.poll(() => mine.textContent('#with-status'), WAIT).toBe('401')
-    expect(await mine.textContent('#with-text')).toMatch(/^Refused \d\.\d s after the logout$/)
+    expect(await mine.textContent('#with-text')).toMatch(/^Refused \d+\.\d s after the logout$/)
     expect(await mine.textContent('#without-status')).toBe('200')
     expect(await mine.textContent('#without-text')).toMatch(
       /^Still accepted, until (tomorrow )?\d\d:\d\d:\d\d$/,
     )
-    expect(await mine.textContent('#reached-refusal')).toMatch(/Refused\s+\+\d\.\d s/)
+    await expectEnds(mine, demo)
+    expect(await measuredColumns(mine, demo)).toEqual(['at Auth0'])
+    expect(await mine.textContent('#reached-refusal')).toMatch(/Refused\s+\+\d+\.\d s/)
     await expect
       .poll(() => mine.textContent('#reached-known'), WAIT)
-      .toMatch(/Known to last-logout\s+\+\d\.\d s/)
+      .toMatch(/Known to last-logout\s+\+\d+\.\d s/)
     const counter = await mine.textContent('#counter')
     expect(`+${counter}`).toBe(await mine.textContent('#reached-refusal span'))
     expect(await mine.textContent('#notice')).toContain('The next step: log in')
@@ -100,8 +108,6 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     expect((await callApi(demo, { ...kept, access_token: 'x' }, 'api-without')).status).toBe(401)
 
     expect(await enabledSteps(mine)).toEqual(['again'])
-    expect(await findDisplayProblems(mine, 'demo')).toEqual([])
-
     await logIn(mine)
     expect(await call(mine)).toMatch(/^with last-logout: 200/)
     expect(await refresh(mine)).toBe('refresh: a new token')
@@ -111,6 +117,35 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     expect(await mine.textContent('#notice')).toContain('prompt=login')
     expect(await enabledSteps(mine)).toEqual(['again'])
   }, 60_000)
+
+  test('a logout through last-logout ends every use of the token before the log contains it, and the page compares both ways', async () => {
+    await logIn(mine)
+    await callAndLogOut(mine)
+    await expectEnds(mine, demo)
+    await logIn(mine)
+    lagMs = 60_000
+    await callAndLogOut(mine, '#logout-endpoint')
+    await expectEnds(mine, demo)
+    await expect
+      .poll(() => mine.textContent('#known'), WAIT)
+      .toMatch(/your session\s*logged out at \d\d:\d\d:\d\d/)
+    expect(await measuredColumns(mine, demo)).toEqual(['at Auth0', 'through last-logout'])
+    expect(await findDisplayProblems(mine, 'demo')).toEqual([])
+  }, 60_000)
+
+  test('the page shows why there is no API behind nginx', async () => {
+    const problem = 'nginx is not installed: install it, and start the demo again'
+    await mine.route('**/settings.json', async (route) => {
+      const settings = await (await route.fetch()).json()
+      await route.fulfill({ json: { ...settings, nginx: { problem } } })
+    })
+    await logIn(mine)
+    await callAndLogOut(mine)
+    await expect.poll(() => mine.textContent('#with-status'), WAIT).toBe('401')
+    expect(await stateOf(mine, 'nginx')).toBe(problem)
+    expect(await enabledSteps(mine)).toEqual(['again'])
+    await mine.unroute('**/settings.json')
+  })
 
   test('the demo accepts a new login right after the logout, both before and after the logout is known', async () => {
     await logIn(mine)
@@ -178,11 +213,6 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
   })
 })
 
-/** Performs clicks that lead to the tenant, and waits until the tenant has redirected the browser back to the page. */
-async function leaveAndReturn(page: Page, clicks: () => Promise<void>): Promise<void> {
-  await Promise.all([page.waitForEvent('load', { timeout: 10_000 }), clicks()])
-}
-
 async function logIn(page: Page): Promise<void> {
   await page.click('#login:enabled, #again:enabled')
   await chooseUser(page)
@@ -195,22 +225,56 @@ async function chooseUser(page: Page): Promise<void> {
 }
 
 async function logInSilently(page: Page): Promise<void> {
-  await leaveAndReturn(page, () => clickMore(page, '#silent'))
+  await Promise.all([page.waitForEvent('load', WAIT), clickMore(page, '#silent')])
   await expect.poll(() => newest(page), WAIT).toBe('silent login: a new token')
 }
 
-async function callAndLogOut(page: Page): Promise<void> {
+async function callAndLogOut(page: Page, button?: string): Promise<void> {
   await page.click('#call')
-  await logOut(page)
+  await logOut(page, button)
 }
 
-async function logOut(page: Page): Promise<void> {
+/** Logs out in the window that the page opens, and that closes itself. */
+async function logOut(page: Page, button = '#logout'): Promise<void> {
   const before = await tokensOf(page)
-  await leaveAndReturn(page, () => page.click('#logout'))
+  const [window] = await Promise.all([page.waitForEvent('popup', WAIT), page.click(button)])
+  await expect.poll(() => window.isClosed(), WAIT).toBe(true)
   await expect
     .poll(() => responsesOf(page), WAIT)
     .toContainEqual(expect.stringMatching(/^logout: /))
   expect(await tokensOf(page)).toEqual(before)
+}
+
+/** The state of each use of the token after the logout. Without nginx, the page shows how to see it. */
+const ENDS = { rest: '401', socket: 'closed 4401 revoked', stream: 'ended' }
+const ENDS_WITH_NGINX = { ...ENDS, nginx: '401' }
+
+/** Waits until every use of the token has ended. */
+async function expectEnds(page: Page, { nginx }: Demo): Promise<void> {
+  if (nginx.url === undefined) expect(await stateOf(page, 'nginx')).toBe(nginx.problem)
+  const ends = nginx.url === undefined ? ENDS : ENDS_WITH_NGINX
+  for (const [use, end] of Object.entries(ends)) {
+    const pattern = new RegExp(`^${end}, \\d+\\.\\d s after the logout$`)
+    await expect.poll(() => stateOf(page, use), WAIT).toMatch(pattern)
+  }
+}
+
+/** Returns the ways to log out for which the page shows the seconds of every use of the token. */
+async function measuredColumns(page: Page, { nginx }: Demo): Promise<string[]> {
+  const isMeasured = async (column: number) => {
+    const rows = nginx.url === undefined ? 'tr:not(#use-nginx)' : 'tr'
+    const cells = page.locator(`#uses tbody ${rows} td:nth-child(${column + 2})`)
+    const texts = await cells.allTextContents()
+    return texts.length > 0 && texts.every((text) => /^\d+\.\d s$/.test(text))
+  }
+  const names = ['at Auth0', 'through last-logout']
+  const measured = await Promise.all(names.map((_name, column) => isMeasured(column)))
+  return names.filter((_name, column) => measured[column])
+}
+
+/** Returns the state of a use of the token. */
+async function stateOf(page: Page, use: string): Promise<string> {
+  return (await page.textContent(`#use-${use} span`)) ?? ''
 }
 
 /** Returns the steps whose button is enabled. */

@@ -26,7 +26,7 @@ const PHONE = 'phone-of-forgotten'
 const releasedClient = await importReleasedClient()
 
 let database: TestDatabase
-let t: TestTenant
+let auth0: TestTenant
 let env: Record<string, string>
 let service: Service
 let url: string
@@ -87,11 +87,11 @@ const sync = () => service.sync(new AbortController().signal)
 let before: object
 beforeAll(async () => {
   database = await createTestDatabase()
-  t = await openTenant()
-  t.tenant.write(buildEntry('slo', { userId: USER, sessionId: PHONE }))
-  t.tenant.write(buildEntry('slo', { userId: USER }))
+  auth0 = await openTenant()
+  auth0.tenant.write(buildEntry('slo', { userId: USER, sessionId: PHONE }))
+  auth0.tenant.write(buildEntry('slo', { userId: USER }))
   env = {
-    ...tenantEnv(t.simulator),
+    ...tenantEnv(auth0.simulator),
     DATABASE_URL: database.url,
     API_KEYS: `test:${KEY}:read+check+feed+logout`,
     PORT: '0',
@@ -111,7 +111,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await Promise.all(Object.values(runningClients).map(({ client }) => client.close()))
   await service.close()
-  await t.close()
+  await auth0.close()
   await database.drop()
 })
 

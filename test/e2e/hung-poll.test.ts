@@ -50,22 +50,25 @@ describe.concurrent('a poll that hangs', { timeout: 90_000 }, () => {
     const { expect, annotate, onTestFinished } = context
     const database = await createTestDatabase()
     onTestFinished(() => database.drop())
-    const t = await openTenant()
-    onTestFinished(() => t.close())
-    const { source, next } = createHangingSource(t.source, isAbortable)
-    t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
+    const auth0 = await openTenant()
+    onTestFinished(() => auth0.close())
+    const { source, next } = createHangingSource(auth0.source, isAbortable)
+    auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
     // A reconcile that waits for the lease makes no progress. It must be complete before the limit is shortened.
-    const first = await startWorker(workerEnv(t, database))
+    const first = await startWorker(workerEnv(auth0, database))
     onTestFinished(() => first.close())
     await expect.poll(() => hasReconciled(first), WAIT).toBe(true)
     await first.close()
-    const worker = await startWorker(workerEnv(t, database), { source, stallTimeoutMs: STALL_MS })
+    const worker = await startWorker(workerEnv(auth0, database), {
+      source,
+      stallTimeoutMs: STALL_MS,
+    })
     onTestFinished(() => worker.close())
     const polls = () => worker.lines('debug').filter(({ outcome }) => outcome === 'caught_up')
     await expect.poll(polls, WAIT).not.toEqual([])
     next.hangs = true
     const startedAt = performance.now()
-    t.tenant.write(buildEntry('slo', { userId: 'auth0|2', sessionId: 'S2' }))
+    auth0.tenant.write(buildEntry('slo', { userId: 'auth0|2', sessionId: 'S2' }))
     const recoveries = () => worker.lines('info').filter(({ msg }) => msg === 'job recovered')
     await expect.poll(recoveries, WAIT).toHaveLength(1)
     const recoveredMs = performance.now() - startedAt

@@ -32,12 +32,12 @@ const actions = [
   ['the Action of 0.1.0', await readReleasedAction()],
 ] as const
 
-let t: TestTenant
+let auth0: TestTenant
 beforeAll(async () => {
-  t = await openTenant()
-  for (const userId of USERS) t.tenant.write(buildEntry('slo', { userId, sessionId: 'phone' }))
+  auth0 = await openTenant()
+  for (const userId of USERS) auth0.tenant.write(buildEntry('slo', { userId, sessionId: 'phone' }))
 })
-afterAll(() => t.close())
+afterAll(() => auth0.close())
 
 interface Running {
   url: string
@@ -47,7 +47,7 @@ interface Running {
 /** Starts a service that has read the tenant's log. */
 async function start({ url }: TestDatabase, release: typeof current): Promise<Running> {
   const env = { DATABASE_URL: url, API_KEYS: `test:${KEY}:read+feed+logout`, PORT: '0' }
-  const config = release.loadConfig({ ...tenantEnv(t.simulator), ...env }, [
+  const config = release.loadConfig({ ...tenantEnv(auth0.simulator), ...env }, [
     'auth0',
     'api',
     'database',

@@ -249,9 +249,9 @@ async function runWithFault(
 ): Promise<void> {
   const database = await createTestDatabase()
   onTestFinished(() => database.drop())
-  const t = await openTenant()
-  onTestFinished(() => t.close())
-  const sent = recordTokens(t)
+  const auth0 = await openTenant()
+  onTestFinished(() => auth0.close())
+  const sent = recordTokens(auth0)
   const before = Array.from({ length: 3 }, (_, n) => `auth0|1-before-${n}`)
   // These logouts are more than fit on a page.
   const during = Array.from({ length: 120 }, (_, n) => `auth0|2-during-${100 + n}`)
@@ -262,20 +262,20 @@ async function runWithFault(
     faultyResponses++
     return fault.respond(reply)
   }
-  logOut(t, before)
+  logOut(auth0, before)
   let startedAt = performance.now()
-  if (path === TOKEN) t.simulator.faults.push({ path, times: Infinity, respond })
+  if (path === TOKEN) auth0.simulator.faults.push({ path, times: Infinity, respond })
   // The reconcile fails as well. With a short interval, it recovers soon.
-  const env = { ...workerEnv(t, database), ...(path === TOKEN && { RECONCILE_INTERVAL: '1s' }) }
+  const env = { ...workerEnv(auth0, database), ...(path === TOKEN && { RECONCILE_INTERVAL: '1s' }) }
   const worker = await startWorker(env, { auth0Limits: limits })
   onTestFinished(() => worker.close())
   if (path === LOGS) {
     await expect.poll(() => readUserIds(database), WAIT).toEqual(before)
     await expect.poll(() => hasReconciled(worker), WAIT).toBe(true)
     startedAt = performance.now()
-    t.simulator.faults.push({ path, times: Infinity, respond })
+    auth0.simulator.faults.push({ path, times: Infinity, respond })
   }
-  logOut(t, during)
+  logOut(auth0, during)
 
   const jobsWith = (level: 'error' | 'info' | 'debug', message: string) =>
     worker.lines(level).flatMap(({ msg, job }) => (msg === message ? [job] : []))
@@ -285,9 +285,9 @@ async function runWithFault(
   expect(faultyResponses).toBeLessThanOrEqual(maxAttempts)
   await expect.poll(() => jobsWith('debug', 'job failed'), WAIT).toContain('poll')
 
-  t.simulator.faults.clear()
+  auth0.simulator.faults.clear()
   const clearedAt = performance.now()
-  logOut(t, after)
+  logOut(auth0, after)
   await expect.poll(() => readUserIds(database), WAIT).toEqual([...before, ...during, ...after])
   const recoveredMs = performance.now() - clearedAt
   const failedJobs = jobsWith('error', 'job failed')
@@ -302,10 +302,10 @@ async function runWithFault(
   const allLines = JSON.stringify(worker.lines())
   expect(sent.size).toBeGreaterThan(0)
   for (const token of sent) expect(allLines).not.toContain(token)
-  expect(allLines).not.toContain(t.simulator.credentials.clientSecret)
+  expect(allLines).not.toContain(auth0.simulator.credentials.clientSecret)
   expect(allLines).not.toMatch(/auth0\|/)
   expect(redirected).toEqual([])
-  if (path === LOGS) expect(t.simulator.requests.count({ path: TOKEN })).toBeLessThanOrEqual(2)
+  if (path === LOGS) expect(auth0.simulator.requests.count({ path: TOKEN })).toBeLessThanOrEqual(2)
   await annotate(
     `logged after ${toSeconds(loggedMs)}, recovered ${toSeconds(recoveredMs)} after the end of the fault`,
   )

@@ -40,28 +40,28 @@ describe.skipIf(skip)(title, { concurrent: true, timeout: 60_000 }, () => {
     async ([_case, name, cause], { expect, onTestFinished }) => {
       const database = await createTestDatabase()
       onTestFinished(() => database.drop())
-      const t = await openTenant()
-      onTestFinished(() => t.close())
+      const auth0 = await openTenant()
+      onTestFinished(() => auth0.close())
       const valid = await certificates.create('IP:127.0.0.1')
       const invalid = name === null ? 'plain' : await certificates.create(name)
-      const front = await openTlsFront(t.simulator.url, invalid)
+      const front = await openTlsFront(auth0.simulator.url, invalid)
       onTestFinished(() => front.close())
       // The worker trusts the certificate for another name, so that only the name is invalid.
       const isTrusted = name?.startsWith('DNS:') && invalid !== 'plain'
       const worker = runCommand(['worker'], {
-        ...workerEnv(t, database),
+        ...workerEnv(auth0, database),
         AUTH0_BASE_URL: front.url,
         NODE_EXTRA_CA_CERTS: isTrusted ? await certificates.bundle(valid, invalid) : valid.file,
       })
       onTestFinished(() => worker.kill('SIGKILL'))
-      t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
+      auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
 
       const errors = () =>
         linesOf(worker).filter(({ level, job }) => level === 50 && job === 'poll')
       await expect.poll(errors, WAIT).toHaveLength(1)
       expect(errors()[0]?.err?.message).toMatch(cause)
       expect(errors()[0]?.err?.message).toMatch(/Check AUTH0_DOMAIN .*NODE_EXTRA_CA_CERTS/)
-      expect(t.simulator.requests.count()).toBe(0)
+      expect(auth0.simulator.requests.count()).toBe(0)
 
       front.present(valid)
       const users = () => readUserIds(database)
@@ -72,7 +72,7 @@ describe.skipIf(skip)(title, { concurrent: true, timeout: 60_000 }, () => {
       worker.kill('SIGTERM')
       expect(await worker.exited).toBe(0)
       expect(errors()).toHaveLength(1)
-      expect(worker.output()).not.toContain(t.simulator.credentials.clientSecret)
+      expect(worker.output()).not.toContain(auth0.simulator.credentials.clientSecret)
     },
   )
 })

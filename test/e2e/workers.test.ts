@@ -37,7 +37,7 @@ type Context = Pick<TestContext, 'onTestFinished'>
 
 /** A tenant, a database, and the environment of workers that read the tenant into the database. */
 interface TestSystem {
-  t: TestTenant
+  auth0: TestTenant
   database: TestDatabase
   env: Record<string, string>
 }
@@ -50,9 +50,9 @@ async function open(
 ): Promise<TestSystem> {
   const database = await createTestDatabase()
   onTestFinished(() => database.drop())
-  const t = await openTenant({}, options)
-  onTestFinished(() => t.close())
-  return { t, database, env: { ...workerEnv(t, database), ...variables } }
+  const auth0 = await openTenant({}, options)
+  onTestFinished(() => auth0.close())
+  return { auth0, database, env: { ...workerEnv(auth0, database), ...variables } }
 }
 
 function run({ onTestFinished }: Context, env: Record<string, string>): RunningCommand {
@@ -62,14 +62,14 @@ function run({ onTestFinished }: Context, env: Record<string, string>): RunningC
 }
 
 /** Writes `count` logouts. The users and sessions repeat after 700 and 900 logouts. */
-function logOut({ t }: TestSystem, count: number): void {
+function logOut({ auth0 }: TestSystem, count: number): void {
   for (let n = 0; n < count; n++) {
     const userId = `auth0|${10_000 + (n % 700)}`
-    t.tenant.write(buildEntry('slo', { userId, sessionId: `S${n % 900}` }))
+    auth0.tenant.write(buildEntry('slo', { userId, sessionId: `S${n % 900}` }))
   }
 }
 
-const readExpectedRows = ({ t }: TestSystem) => expectedFromLog(t.tenant.entries()).rows
+const readExpectedRows = ({ auth0 }: TestSystem) => expectedFromLog(auth0.tenant.entries()).rows
 const countSessions = async ({ database }: TestSystem): Promise<number> => {
   const [row] = await database.query<{ count: number }>(
     'SELECT count(*)::int AS count FROM session_logout',
@@ -82,16 +82,16 @@ const countSessions = async ({ database }: TestSystem): Promise<number> => {
  * busy machine there can be fewer, so the count is repeated until there are half as many requests as poll intervals.
  */
 async function countPolls(
-  { t }: TestSystem,
+  { auth0 }: TestSystem,
   { expect }: Pick<TestContext, 'expect'>,
 ): Promise<number> {
   const deadline = performance.now() + WAIT.timeout
   for (;;) {
-    t.simulator.requests.clear()
+    auth0.simulator.requests.clear()
     const from = performance.now()
     await sleep(COUNT_MS)
     const intervals = (performance.now() - from) / POLL_INTERVAL_MS
-    const requests = t.simulator.requests.all().filter(({ url }) => url.startsWith(LOGS))
+    const requests = auth0.simulator.requests.all().filter(({ url }) => url.startsWith(LOGS))
     if (requests.some(({ url }) => url.includes('q='))) continue
     expect(requests.length).toBeLessThanOrEqual(intervals + 2)
     if (requests.length > intervals / 2) return requests.length
@@ -153,7 +153,7 @@ describe.concurrent('a worker process', () => {
     const { expect } = context
     const system = await open(context, {}, { latencyMs: 20 })
     for (let n = 0; n < 3_000; n++) {
-      system.t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
+      system.auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
     }
     const first = run(context, system.env)
     await expect.poll(() => countSessions(system), { ...WAIT, interval: 1 }).toBeGreaterThan(0)
@@ -184,20 +184,20 @@ describe.concurrent('a worker process', () => {
           const system = await open(context, { ...queueEnv(), LOG_LEVEL: 'debug' })
           const sessionCount = 1_500
           for (let n = 0; n < sessionCount; n++) {
-            system.t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
+            system.auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
           }
           // The tenant does not respond from the fifth page on, so that the worker is killed during its catch-up.
           let pages = 0
           const isLatePage = ({ searchParams }: URL) => searchParams.has('from') && ++pages > 4
           const fault = { path: LOGS, when: isLatePage, times: Infinity, respond: hang() }
-          system.t.simulator.faults.push(fault)
+          system.auth0.simulator.faults.push(fault)
           const holder = run(context, system.env)
           await expect.poll(() => countSessions(system), WAIT).toBeGreaterThan(0)
           const standby = run(context, system.env)
           await expect.poll(() => countLeaseHeld(standby), WAIT).toBeGreaterThan(0)
           holder.kill('SIGKILL')
           expect(await holder.exited).toBe(null)
-          system.t.simulator.faults.clear()
+          system.auth0.simulator.faults.clear()
           const before = await countSessions(system)
           expect(before % 100).toBe(0)
           expect(before).toBeLessThan(sessionCount)

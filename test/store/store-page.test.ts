@@ -140,6 +140,25 @@ test('unattributable entries of a page are stored once, up to the limit per day,
   await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 1_001 } })
 })
 
+test('a page that waited for a writer of unattributable entries counts them for the limit per day', async () => {
+  const unattributable = [0, 1].map((n) => ({ logId: `U${n}`, reason: 'no_subject', entry: '{}' }))
+  const first = page(CHECKPOINT, 'P1', [logout()])
+  const entriesOfOther = `INSERT INTO unattributable (id, reason, entry)
+    SELECT n::text, 'no_subject', '{}' FROM generate_series(1, 999) AS n;
+    UPDATE tenant SET seq = seq + 1`
+  const stored = await whileLocked(entriesOfOther, () =>
+    store.storePage({ ...first, batch: { ...first.batch, unattributable } }),
+  )
+  expect(stored).toBe(true)
+  expect(await database.query('SELECT count(*)::int AS n FROM unattributable')).toEqual([
+    { n: 1_000 },
+  ])
+  await expect(store.count()).resolves.toMatchObject({
+    users: 1,
+    unattributable: { no_subject: 1_001 },
+  })
+})
+
 test('a page with logouts and unattributable entries is stored in one statement, also after a wait for the lock', async () => {
   const wire = await openPostgresWire(database.url)
   const wiredStore = await openTestStore(wire)

@@ -11,31 +11,34 @@ import { openTenant, type TestTenant } from '../_support/tenant.js'
 let database: TestDatabase
 let wire: PostgresWire
 let store: LastLogoutStore & { close(): Promise<void> }
-let t: TestTenant
+let auth0: TestTenant
 beforeEach(async () => {
   database = await createTestDatabase()
   wire = await openPostgresWire(database.url)
   store = await openTestStore(wire)
-  t = await openTenant()
+  auth0 = await openTenant()
   logOut('auth0|1')
   await runPoll()
 })
 afterEach(async () => {
-  await Promise.all([t.close(), store.close()])
+  await Promise.all([auth0.close(), store.close()])
   await wire.close()
   await database.drop()
 })
 
-const logOut = (userId: string) => t.tenant.write(buildEntry('slo', { userId, sessionId: 'S' }))
+const logOut = (userId: string) => auth0.tenant.write(buildEntry('slo', { userId, sessionId: 'S' }))
 
 /** Polls once. Returns the number of requests to Auth0, and the first word of each SQL statement. */
 async function runPoll() {
-  t.simulator.requests.clear()
+  auth0.simulator.requests.clear()
   const before = wire.statements().length
-  const deps = { source: t.source, store, types: TYPES }
+  const deps = { source: auth0.source, store, types: TYPES }
   await poll(deps, POLL_OPTIONS, new AbortController().signal)
   const statements = wire.statements().slice(before)
-  return { requests: t.simulator.requests.count(), verbs: statements.map((sql) => sql.slice(0, 6)) }
+  return {
+    requests: auth0.simulator.requests.count(),
+    verbs: statements.map((sql) => sql.slice(0, 6)),
+  }
 }
 
 test('a poll that finds nothing new sends one request and three statements, and as_of advances', async () => {

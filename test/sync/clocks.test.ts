@@ -11,25 +11,26 @@ const HOUR_MS = 3_600_000
 
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
-let t: TestTenant
+let auth0: TestTenant
 /** How far the `Date` of Auth0's responses is ahead of the real time, in milliseconds; negative: behind. */
 let dateAheadMs = 0
 beforeEach(async () => {
   dateAheadMs = 0
   database = await createTestDatabase()
   store = await openTestStore(database)
-  t = await openTenant({}, { clockAheadMs: () => dateAheadMs })
+  auth0 = await openTenant({}, { clockAheadMs: () => dateAheadMs })
 })
 afterEach(async () => {
-  await t.close()
+  await auth0.close()
   await store.close()
   await database.drop()
 })
 
 const { signal } = new AbortController()
 const runReconcile = () =>
-  reconcile({ source: t.source, store, types: TYPES }, POLL_OPTIONS, signal)
-const logOut = (userId: string) => t.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
+  reconcile({ source: auth0.source, store, types: TYPES }, POLL_OPTIONS, signal)
+const logOut = (userId: string) =>
+  auth0.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
 const isKnown = async (userId: string) => (await store.readKnownLogouts(userId, null)).user !== null
 
 describe('a Date of Auth0 that is an hour ahead', () => {

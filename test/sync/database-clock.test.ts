@@ -14,7 +14,7 @@ let clock: Clock
 let databaseAheadMs = 0
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
-let t: TestTenant
+let auth0: TestTenant
 beforeEach(async () => {
   clock = createClock()
   databaseAheadMs = 0
@@ -22,17 +22,18 @@ beforeEach(async () => {
   store = await openTestStore(database, { now: () => clock.now() + databaseAheadMs })
 })
 afterEach(async () => {
-  await Promise.all([t.close(), store.close()])
+  await Promise.all([auth0.close(), store.close()])
   await database.drop()
 })
 
 const openTestTenant = async (simulator: Partial<SimulatorOptions> = {}) => {
   const tenantOptions = { now: clock.now, retentionMs: DAY }
-  t = await openTenant(tenantOptions, { expiresInSeconds: 365 * 86_400, ...simulator })
+  auth0 = await openTenant(tenantOptions, { expiresInSeconds: 365 * 86_400, ...simulator })
 }
 const { signal } = new AbortController()
-const runPoll = () => poll({ source: t.source, store, types: TYPES }, POLL_OPTIONS, signal)
-const logOut = (userId: string) => t.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
+const runPoll = () => poll({ source: auth0.source, store, types: TYPES }, POLL_OPTIONS, signal)
+const logOut = (userId: string) =>
+  auth0.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
 const readInstant = async (userId: string) => (await store.readKnownLogouts(userId, null)).user?.at
 
 describe('a database whose clock is temporarily behind', () => {

@@ -18,14 +18,14 @@ const PATH = '/api/v2/logs'
 let clock: Clock
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
-let t: TestTenant
+let auth0: TestTenant
 beforeEach(async () => {
   clock = createClock()
   database = await createTestDatabase()
   store = await openTestStore(database, { now: clock.now })
 })
 afterEach(async () => {
-  await Promise.all([t.close(), store.close()])
+  await Promise.all([auth0.close(), store.close()])
   await database.drop()
 })
 
@@ -34,7 +34,7 @@ async function openTestTenant(
   tenant: Partial<SimulatedTenantOptions> = {},
   simulator: Partial<SimulatorOptions> = {},
 ) {
-  t = await openTenant(
+  auth0 = await openTenant(
     { now: clock.now, retentionMs: DAY, ...tenant },
     { expiresInSeconds: 365 * 86_400, ...simulator },
   )
@@ -44,15 +44,16 @@ async function openTestTenant(
 async function runPoll(options: Partial<PollOptions> & { source?: LogSource } = {}) {
   const findings: Finding[] = []
   const onFinding = (finding: Finding) => void findings.push(finding)
-  const { source = t.source, ...rest } = options
+  const { source = auth0.source, ...rest } = options
   const deps = { source, store, types: TYPES, onFinding }
   await poll(deps, { ...POLL_OPTIONS, ...rest }, new AbortController().signal)
   return findings
 }
 
 const logOut = (userId: string, dateMs = clock.now()) =>
-  t.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), { dateMs })
-const logIn = (dateMs = clock.now()) => t.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs })
+  auth0.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), { dateMs })
+const logIn = (dateMs = clock.now()) =>
+  auth0.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs })
 
 const readGaps = async () =>
   (await store.readGaps()).map(({ from, to, reason }): Gap => ({ from, to, reason }))
@@ -123,7 +124,7 @@ describe('no gap is recorded', () => {
     await runPoll()
     logIn(clock.now() + SECOND)
     clock.pass(4 * DAY)
-    t.tenant.write(buildEntry('scp', { userId: 'u' }), {
+    auth0.tenant.write(buildEntry('scp', { userId: 'u' }), {
       dateMs: clock.now() - 20 * DAY,
       storedAtMs: clock.now() - HOUR,
     })
@@ -140,7 +141,7 @@ describe('no gap is recorded', () => {
       await runPoll()
       const gapsBefore = await readGaps()
       clock.pass(5 * MINUTE)
-      t.tenant.write(buildEntry('scp', { userId: 'u' }), {
+      auth0.tenant.write(buildEntry('scp', { userId: 'u' }), {
         dateMs: clock.now() - 20 * DAY,
         storedAtMs: clock.now() - MINUTE,
       })
@@ -158,7 +159,7 @@ describe('no gap is recorded', () => {
       clock.pass(2 * MINUTE)
       logIn(clock.now() - MINUTE)
       const isOldest = (url: URL) => url.searchParams.get('sort') === 'date:1'
-      t.simulator.faults.push({ when: isOldest, times, respond: faults.respondWith(200, []) })
+      auth0.simulator.faults.push({ when: isOldest, times, respond: faults.respondWith(200, []) })
       await expect(runPoll({ onGap: 'floor' })).resolves.toEqual([])
       await expect(readGaps()).resolves.toEqual([])
     },
@@ -315,7 +316,7 @@ describe('a gap is recorded', () => {
     await openTestTenant({ retentionMs: 5 * DAY })
     for (let days = 6; days > 0; days--) logOut(`${days}`, clock.now() - days * DAY)
     const isSweep = (url: URL) => url.searchParams.has('q')
-    t.simulator.faults.push({ path: PATH, when: isSweep, times: 5, respond: faults.html(502) })
+    auth0.simulator.faults.push({ path: PATH, when: isSweep, times: 5, respond: faults.html(502) })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
     const [gap] = await readGaps()
     clock.pass(DAY)
@@ -327,7 +328,7 @@ describe('a gap is recorded', () => {
     await openTestTenant()
     for (let hours = 30; hours > 0; hours--) logOut(`${hours} h ago`, clock.now() - hours * HOUR)
     const isSweep = (url: URL) => url.searchParams.has('q')
-    t.simulator.faults.push({ path: PATH, when: isSweep, times: 5, respond: faults.html(502) })
+    auth0.simulator.faults.push({ path: PATH, when: isSweep, times: 5, respond: faults.html(502) })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
     const [gap] = await readGaps()
     clock.pass(HOUR)
@@ -347,7 +348,7 @@ describe('a gap is recorded', () => {
     const { storedAtMs } = logOut('kept')
     clock.pass(MINUTE)
     const isOldest = (url: URL) => url.searchParams.get('sort') === 'date:1'
-    t.simulator.faults.push({ when: isOldest, times: 1, respond: faults.respondWith(200, []) })
+    auth0.simulator.faults.push({ when: isOldest, times: 1, respond: faults.respondWith(200, []) })
     await runPoll({ onGap: 'floor' })
     await expect(readGaps()).resolves.toMatchObject([{ to: storedAtMs, reason: 'retention' }])
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: storedAtMs })
@@ -375,7 +376,7 @@ describe('a checkpoint that Auth0 refuses', () => {
     clock.pass(SECOND)
     logOut('next')
     clock.pass(SECOND)
-    t.simulator.faults.push({ path: PATH, respond: faults.respondWith(400, {}) })
+    auth0.simulator.faults.push({ path: PATH, respond: faults.respondWith(400, {}) })
     const to = logId.slice(0, 20).padEnd(56, '0')
     await expect(runPoll()).resolves.toEqual([{ kind: 'checkpoint_replaced', from: logId, to }])
     expect((await readRows(database)).users).toMatchObject([{ userId: 'next' }])
@@ -387,7 +388,7 @@ describe('a checkpoint that Auth0 refuses', () => {
     logIn(clock.now() - 35 * DAY)
     for (let n = 0; n < 5; n++) logOut(`${n}`, clock.now() - n * MINUTE - SECOND)
     const hasSyntheticCheckpoint = (url: URL) => /0{39}$/.test(url.searchParams.get('from') ?? '')
-    t.simulator.faults.push({
+    auth0.simulator.faults.push({
       path: PATH,
       when: hasSyntheticCheckpoint,
       times: 99,
@@ -409,10 +410,10 @@ describe('a checkpoint that Auth0 refuses', () => {
     for (let n = 0; n < 5; n++) logOut(`${n}`, clock.now() - n * MINUTE - SECOND)
     const hasSyntheticCheckpoint = (url: URL) => /0{39}$/.test(url.searchParams.get('from') ?? '')
     const refusal = { times: Infinity, respond: faults.respondWith(400, {}) }
-    t.simulator.faults.push({ when: hasSyntheticCheckpoint, ...refusal })
+    auth0.simulator.faults.push({ when: hasSyntheticCheckpoint, ...refusal })
     let searches = 0
     const source: LogSource = {
-      ...t.source,
+      ...auth0.source,
       search: async (search, signal) => {
         if (++searches === 3) {
           const { checkpoint } = await store.readProgress()
@@ -422,9 +423,9 @@ describe('a checkpoint that Auth0 refuses', () => {
           logIn()
           clock.pass(SECOND)
           const isCheckpoint = (url: URL) => url.searchParams.get('from') === checkpoint
-          t.simulator.faults.push({ when: isCheckpoint, ...refusal })
+          auth0.simulator.faults.push({ when: isCheckpoint, ...refusal })
         }
-        return t.source.search(search, signal)
+        return auth0.source.search(search, signal)
       },
     }
     await runPoll({ pollIntervalMs: 0, source })
@@ -438,7 +439,7 @@ describe('a checkpoint that Auth0 refuses', () => {
     logIn()
     await runPoll()
     const isCheckpoint = (url: URL) => url.searchParams.has('from')
-    t.simulator.faults.push({
+    auth0.simulator.faults.push({
       path: PATH,
       when: isCheckpoint,
       times: 99,

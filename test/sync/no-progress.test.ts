@@ -23,18 +23,18 @@ const MAX_REQUESTS = 20
 const LIMITS: Partial<ProgressLimits> = { backoff: { firstMs: 1, maxMs: 4 } }
 const { signal } = new AbortController()
 
-let t: TestTenant | undefined
-afterEach(() => t?.close())
+let auth0: TestTenant | undefined
+afterEach(() => auth0?.close())
 
 /** Opens a tenant whose log contains one logout for each of these ages. */
 async function openLog(agesMs: number[]): Promise<TestTenant> {
-  await t?.close()
-  t = await openTenant()
+  await auth0?.close()
+  auth0 = await openTenant()
   for (const [n, ageMs] of agesMs.entries()) {
     const entry = buildEntry('slo', { userId: `auth0|${n}`, sessionId: `S${n}` })
-    t.tenant.write(entry, { dateMs: Date.now() - ageMs })
+    auth0.tenant.write(entry, { dateMs: Date.now() - ageMs })
   }
-  return t
+  return auth0
 }
 
 /** Returns the log source of a tenant. The source fails after the maximum number of requests. */

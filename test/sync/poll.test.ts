@@ -20,14 +20,14 @@ const { signal } = new AbortController()
 
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
-let t: TestTenant
+let auth0: TestTenant
 beforeEach(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database)
-  t = await openTenant()
+  auth0 = await openTenant()
 })
 afterEach(async () => {
-  await Promise.all([t.close(), store.close()])
+  await Promise.all([auth0.close(), store.close()])
   await database.drop()
 })
 
@@ -37,21 +37,21 @@ async function runPoll(
 ) {
   const reports: SyncProgress[] = []
   const onProgress = (progress: SyncProgress) => void reports.push(progress)
-  const [source, targetStore] = [overrides.source ?? t.source, overrides.store ?? store]
+  const [source, targetStore] = [overrides.source ?? auth0.source, overrides.store ?? store]
   const deps = { source, store: targetStore, types: TYPES, onProgress }
   const outcome = await poll(deps, options, overrides.signal ?? signal)
   return { outcome, reports }
 }
 
 async function reopen(tenantOptions: Partial<SimulatedTenantOptions>): Promise<void> {
-  await t.close()
-  t = await openTenant(tenantOptions)
+  await auth0.close()
+  auth0 = await openTenant(tenantOptions)
 }
 
 const logOut = (count: number, at: (n: number) => number) => {
   for (let n = 0; n < count; n++) {
     const entry = buildEntry('slo', { userId: `auth0|${n}`, sessionId: `S${n}` })
-    t.tenant.write(entry, { dateMs: at(n) })
+    auth0.tenant.write(entry, { dateMs: at(n) })
   }
 }
 
@@ -76,7 +76,7 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
       const expected = expectedFromLog(log)
       expect(expected.events).toBeGreaterThan(1_500)
       expect(expected.unattributable.length).toBeGreaterThan(0)
-      t.tenant.writeStored(log)
+      auth0.tenant.writeStored(log)
 
       await runPoll()
       const rows = await readRows(database)
@@ -93,12 +93,12 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
 
   test('two concurrent polls, and a third poll from the beginning, store the expected rows', async () => {
     const log = history(3)
-    t.tenant.writeStored(log)
+    auth0.tenant.writeStored(log)
     const otherStore = await openTestStore(database)
     const withoutLease = { ...otherStore, acquireLease: otherStore.readProgress }
     await Promise.all([
       runPoll({ store: { ...store, acquireLease: store.readProgress } }),
-      runPoll({ store: withoutLease, source: openSource(t.simulator) }),
+      runPoll({ store: withoutLease, source: openSource(auth0.simulator) }),
     ])
     await database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL')
     await runPoll()
@@ -108,7 +108,7 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
 
   test('several polls store the expected rows, even if each poll is aborted after three parts (pitfall 9)', async () => {
     const log = history(4)
-    t.tenant.writeStored(log)
+    auth0.tenant.writeStored(log)
     for (let polls = 1; polls < 200; polls++) {
       const stop = new AbortController()
       let storedParts = 0
@@ -145,7 +145,7 @@ describe('a first start', () => {
       .filter(({ stage }) => stage === 'sweep')
       .map(({ reachedAt }) => reachedAt ?? 0)
     expect(sweptTo).toEqual([...sweptTo].sort((a, b) => b - a))
-    const [first] = t.simulator.requests.all().filter(({ url }) => url.includes('from='))
+    const [first] = auth0.simulator.requests.all().filter(({ url }) => url.includes('from='))
     expect(first?.url).toMatch(/from=900\d{14}0{39}&take=100$/)
   })
 
@@ -166,12 +166,12 @@ describe('a first start', () => {
   test('a sweep reads a span up to an empty page, because a short page need not be the last page', async () => {
     logOut(250, (n) => Date.now() - DAY - n * 1_000)
     const sourceWithShortPage: LogSource = {
-      ...t.source,
+      ...auth0.source,
       // The first page lacks its last entry, and the next page begins with that entry.
       search: async (search, aborted) => {
-        const page = await t.source.search(search, aborted)
+        const page = await auth0.source.search(search, aborted)
         if (search.page !== 0 && search.page !== 1) return page
-        const first = await t.source.search({ ...search, page: 0 }, aborted)
+        const first = await auth0.source.search({ ...search, page: 0 }, aborted)
         const entries =
           search.page === 0
             ? first.entries.slice(0, 99)
@@ -191,17 +191,22 @@ describe('a first start', () => {
 
   test('as_of is null until the sweep is complete, and the next poll continues the sweep', async () => {
     // The first entry is so old that the log reaches back to the earliest login of a valid token: there is no gap.
-    t.tenant.write(buildEntry('s', { userId: 'auth0|old' }), { dateMs: Date.now() - 32 * DAY })
+    auth0.tenant.write(buildEntry('s', { userId: 'auth0|old' }), { dateMs: Date.now() - 32 * DAY })
     logOut(3, (n) => Date.now() - n * DAY - 1_000)
     const isSearch = (url: URL) => url.searchParams.has('q')
-    t.simulator.faults.push({ path: PATH, when: isSearch, times: 99, respond: faults.html(502) })
+    auth0.simulator.faults.push({
+      path: PATH,
+      when: isSearch,
+      times: 99,
+      respond: faults.html(502),
+    })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
     expect((await readRows(database)).users).toHaveLength(1)
     await expect(store.readKnownLogouts('auth0|0', null)).resolves.toMatchObject({
       asOf: null,
       complete: false,
     })
-    t.simulator.faults.clear()
+    auth0.simulator.faults.clear()
     await runPoll()
     expect((await readRows(database)).users).toHaveLength(3)
     await expect(store.readKnownLogouts('auth0|0', null)).resolves.toMatchObject({
@@ -214,10 +219,10 @@ describe('a first start', () => {
     logOut(3, (n) => Date.now() - (n + 1) * DAY)
     const searches = { count: 0 }
     const sourceWithNewEntry: LogSource = {
-      ...t.source,
+      ...auth0.source,
       search: async (search, aborted) => {
-        if (++searches.count === 1) t.tenant.write(buildEntry('slo', { userId: 'auth0|late' }))
-        return t.source.search(search, aborted)
+        if (++searches.count === 1) auth0.tenant.write(buildEntry('slo', { userId: 'auth0|late' }))
+        return auth0.source.search(search, aborted)
       },
     }
     const { reports } = await runPoll({ source: sourceWithNewEntry })
@@ -232,7 +237,7 @@ describe('a first start', () => {
     logOut(4, (n) => Date.now() - n * DAY - 1_000)
     await runPoll()
     expect((await readRows(database)).users).toHaveLength(4)
-    t.tenant.write(buildEntry('slo', { userId: 'auth0|new' }))
+    auth0.tenant.write(buildEntry('slo', { userId: 'auth0|new' }))
     await runPoll()
     expect((await readRows(database)).users).toHaveLength(5)
   })
@@ -243,14 +248,14 @@ describe('a first start', () => {
       checkpoint: null,
       asOf: expect.any(Number),
     })
-    t.tenant.write(buildEntry('slo', { userId: 'auth0|first' }))
+    auth0.tenant.write(buildEntry('slo', { userId: 'auth0|first' }))
     await runPoll()
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|first' }])
   })
 
   test('polls sweep a log that Auth0 has presented as empty at first, as Auth0 does if a scope is missing', async () => {
     logOut(3, (n) => Date.now() - (n + 1) * DAY)
-    t.simulator.faults.push({ path: PATH, times: 2, respond: faults.respondWith(200, []) })
+    auth0.simulator.faults.push({ path: PATH, times: 2, respond: faults.respondWith(200, []) })
     for (let polls = 0; polls < 3; polls++) await runPoll()
     expect((await readRows(database)).users).toHaveLength(3)
     await expect(store.readGaps()).resolves.toMatchObject([{ reason: 'cold_start' }])
@@ -261,7 +266,7 @@ describe('a poll', () => {
   test('a poll reads the entries since the last poll', async () => {
     logOut(1, () => Date.now() - 1_000)
     await runPoll()
-    t.tenant.write(buildEntry('slo', { userId: 'auth0|next' }))
+    auth0.tenant.write(buildEntry('slo', { userId: 'auth0|next' }))
     const { reports } = await runPoll()
     expect(reports).toMatchObject([{ stage: 'catch-up', pages: 1, entries: 1, events: 1 }])
   })
@@ -269,11 +274,11 @@ describe('a poll', () => {
   test('the checkpoint is the last delivered entry, not the entry with the newest date (pitfall 3)', async () => {
     await runPoll()
     const now = Date.now()
-    t.tenant.write(buildEntry('slo', { userId: 'auth0|a' }), {
+    auth0.tenant.write(buildEntry('slo', { userId: 'auth0|a' }), {
       dateMs: now - 10,
       storedAtMs: now - 9,
     })
-    const last = t.tenant.write(buildEntry('slo', { userId: 'auth0|b' }), {
+    const last = auth0.tenant.write(buildEntry('slo', { userId: 'auth0|b' }), {
       dateMs: now - 5_000,
       storedAtMs: now - 5,
     })
@@ -284,7 +289,7 @@ describe('a poll', () => {
   })
 
   test('a poll at the end of the log keeps the checkpoint (pitfall 2)', async () => {
-    const { logId } = t.tenant.write(buildEntry('slo', { userId: 'auth0|1' }))
+    const { logId } = auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1' }))
     await runPoll()
     const { asOf } = await store.readProgress()
     await runPoll()
@@ -304,7 +309,7 @@ describe('a poll', () => {
       { type: 'slo', user_id: 'auth0|nul\u0000', details: {}, log_id: syntheticLogId(at + 1) },
       { ...buildEntry('slo', { userId: 'auth0|good' }), log_id: syntheticLogId(at + 2) },
     ]
-    t.simulator.faults.push({ path: PATH, respond: faults.respondWith(200, page) })
+    auth0.simulator.faults.push({ path: PATH, respond: faults.respondWith(200, page) })
     await runPoll()
     const { users } = await readRows(database)
     expect(users.map(({ userId }) => userId)).toEqual(['auth0|0', 'auth0|good'])
@@ -323,10 +328,10 @@ describe('a poll', () => {
     const deep = JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`)
     const logId = syntheticLogId(Date.now() - 1_000)
     const source: LogSource = {
-      ...t.source,
+      ...auth0.source,
       readPage: async (from, aborted) =>
         from === logId
-          ? t.source.readPage(from, aborted)
+          ? auth0.source.readPage(from, aborted)
           : { entries: [deep, { log_id: logId, type: 's' }], next: logId, requestedAt: Date.now() },
     }
     await runPoll({ source })
@@ -339,8 +344,8 @@ describe('a poll', () => {
     await runPoll()
     const logId = syntheticLogId(Date.UTC(2150, 0, 1))
     const page = [{ ...buildEntry('slo', { userId: 'auth0|odd' }), date: null, log_id: logId }]
-    t.simulator.faults.push({ path: PATH, respond: faults.respondWith(200, page) })
-    t.simulator.faults.push({ path: PATH, times: 99, respond: faults.html(502) })
+    auth0.simulator.faults.push({ path: PATH, respond: faults.respondWith(200, page) })
+    auth0.simulator.faults.push({ path: PATH, times: 99, respond: faults.html(502) })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
     expect((await store.readProgress()).asOf).toBeLessThanOrEqual(Date.now())
     const { user, now } = await store.readKnownLogouts('auth0|odd', null)
@@ -351,11 +356,11 @@ describe('a poll', () => {
     logOut(1, () => Date.now() - 2_000)
     await runPoll()
     const { checkpoint } = await store.readProgress()
-    t.tenant.write(buildEntry('slo', { userId: 'auth0|kept' }))
-    t.simulator.faults.push({ path: PATH, times: 99, respond: faults.cutOffJson() })
+    auth0.tenant.write(buildEntry('slo', { userId: 'auth0|kept' }))
+    auth0.simulator.faults.push({ path: PATH, times: 99, respond: faults.cutOffJson() })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_MALFORMED_PAGE' })
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint })
-    t.simulator.faults.clear()
+    auth0.simulator.faults.clear()
     await runPoll()
     expect((await readRows(database)).users).toHaveLength(2)
   })
@@ -367,10 +372,10 @@ describe('a poll', () => {
     const order: string[] = []
     await runPoll({
       source: {
-        ...t.source,
+        ...auth0.source,
         readPage: (from, aborted) => {
           order.push('requested')
-          return t.source.readPage(from, aborted)
+          return auth0.source.readPage(from, aborted)
         },
       },
       store: {
@@ -389,10 +394,10 @@ describe('a poll', () => {
   test('a poll discards its pages when another poller has moved the checkpoint, and continues from the new checkpoint', async () => {
     logOut(1, () => Date.now() - 3_000)
     await runPoll()
-    const otherLogout = t.tenant.write(buildEntry('slo', { userId: 'auth0|b' }), {
+    const otherLogout = auth0.tenant.write(buildEntry('slo', { userId: 'auth0|b' }), {
       dateMs: Date.now() - 2_000,
     })
-    t.tenant.write(buildEntry('slo', { userId: 'auth0|c' }), { dateMs: Date.now() - 1_000 })
+    auth0.tenant.write(buildEntry('slo', { userId: 'auth0|c' }), { dateMs: Date.now() - 1_000 })
     let hasMoved = false
     const { reports } = await runPoll({
       store: {
@@ -411,7 +416,7 @@ describe('a poll', () => {
   test('a poll sends no request while another poller holds the lease, and acquires the lease afterwards', async () => {
     await store.acquireLease('another', 60_000)
     await expect(runPoll()).resolves.toMatchObject({ outcome: 'lease_held' })
-    expect(t.simulator.requests.count({ path: PATH })).toBe(0)
+    expect(auth0.simulator.requests.count({ path: PATH })).toBe(0)
     await store.releaseLease('another')
     await expect(runPoll()).resolves.toMatchObject({ outcome: 'caught_up' })
   })
@@ -443,7 +448,7 @@ describe('a poll', () => {
   })
 
   test('a poll releases the lease when it fails', async () => {
-    t.simulator.faults.push({ path: PATH, times: 99, respond: faults.missingScope() })
+    auth0.simulator.faults.push({ path: PATH, times: 99, respond: faults.missingScope() })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_SCOPE' })
     await expect(store.acquireLease('next', 1_000)).resolves.not.toBeNull()
   })

@@ -67,18 +67,18 @@ describe('a log-stream request', () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(), steps, async (seed, randomSteps) => {
         const log = generateHistory({ ...day, entries: 150, users: 8, logoutShare: 0.7, seed })
-        const t = await openTenant()
+        const auth0 = await openTenant()
         const aborted = new AbortController().signal
-        t.tenant.writeStored(log)
+        auth0.tenant.writeStored(log)
         for (const step of [...randomSteps, 'poll' as const]) {
-          if (step === 'poll') await poll({ source: t.source, store, types }, options, aborted)
+          if (step === 'poll') await poll({ source: auth0.source, store, types }, options, aborted)
           else
             await receiveBody(step.form(step.entries.map((n) => log[n % log.length] as LogEntry)))
         }
         const expected = expectedFromLog(log)
         expect(await readRows(database)).toEqual(expected.rows)
         expect(await readUnattributableIds()).toEqual(expected.unattributable)
-        await t.close()
+        await auth0.close()
         await database.query('TRUNCATE last_logout, session_logout, unattributable')
         await database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL, sweep_to = NULL')
       }),

@@ -15,17 +15,17 @@ import { openTenant, type TestTenant } from '../_support/tenant.js'
 let clock: Clock
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
-let t: TestTenant
+let auth0: TestTenant
 beforeEach(async () => {
   clock = createClock()
   database = await createTestDatabase()
   store = await openTestStore(database, { now: clock.now })
-  t = await openTenant({ now: clock.now }, { expiresInSeconds: 365 * 86_400 })
+  auth0 = await openTenant({ now: clock.now }, { expiresInSeconds: 365 * 86_400 })
   // The log is older than every valid token, so there is no gap.
-  t.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs: clock.now() - 32 * DAY })
+  auth0.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs: clock.now() - 32 * DAY })
 })
 afterEach(async () => {
-  await Promise.all([t.close(), store.close()])
+  await Promise.all([auth0.close(), store.close()])
   await database.drop()
 })
 
@@ -36,7 +36,7 @@ const runOperation = async (
 ): Promise<Finding[]> => {
   const findings: Finding[] = []
   const onFinding = (finding: Finding) => void findings.push(finding)
-  const { source = t.source, ...rest } = overrides
+  const { source = auth0.source, ...rest } = overrides
   const deps = { source, store, types: TYPES, onFinding }
   await operation(deps, { ...POLL_OPTIONS, ...rest }, new AbortController().signal)
   return findings
@@ -47,13 +47,13 @@ const runOperation = async (
  * is a late entry.
  */
 const writeLogout = (userId: string, agoMs = 0) =>
-  t.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), {
+  auth0.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), {
     dateMs: clock.now() - agoMs,
   })
 const readUsers = () => readUserIds(database)
 const readReconciledRows = async () => (await store.count()).reconciled
 const countRequests = (kind: 'from' | 'q') =>
-  t.simulator.requests.all().filter(({ url }) => url.includes(`?${kind}=`)).length
+  auth0.simulator.requests.all().filter(({ url }) => url.includes(`?${kind}=`)).length
 
 describe('reconciling', () => {
   test('reconcile finds an entry that became visible behind the checkpoint, and counts its rows', async () => {
@@ -120,9 +120,9 @@ describe('reconciling', () => {
     const { checkpoint: expiredCheckpoint } = await store.readProgress()
     // Auth0 does not document its response to a checkpoint that is no longer retained. Here, the page is empty.
     const source: LogSource = {
-      ...t.source,
+      ...auth0.source,
       readPage: async (from, signal) => {
-        const page = await t.source.readPage(from, signal)
+        const page = await auth0.source.readPage(from, signal)
         return from === expiredCheckpoint ? { ...page, entries: [], next: from } : page
       },
     }
@@ -160,11 +160,11 @@ describe('reconciling', () => {
     await runOperation(poll)
     const observed: boolean[] = []
     const source: LogSource = {
-      ...t.source,
+      ...auth0.source,
       search: async (search, signal) => {
         if (search.page === 0) writeLogout('meanwhile')
         observed.push((await readUsers()).includes('meanwhile'))
-        return t.source.search(search, signal)
+        return auth0.source.search(search, signal)
       },
     }
     await runOperation(reconcile, { source, pollIntervalMs: 0 })
@@ -181,7 +181,7 @@ describe('after an outage of the worker', () => {
     clock.pass(10 * HOUR)
     const endMs = clock.now() - SECOND
     const log = generateHistory({ entries, startMs, endMs, logoutShare: 0.1, users: 300 })
-    t.tenant.writeStored(log)
+    auth0.tenant.writeStored(log)
     return log
   }
 
@@ -189,14 +189,14 @@ describe('after an outage of the worker', () => {
     const log = await simulateOutage(3_000)
     const order: string[] = []
     const source: LogSource = {
-      ...t.source,
+      ...auth0.source,
       readPage: (from, signal) => {
         order.push('page')
-        return t.source.readPage(from, signal)
+        return auth0.source.readPage(from, signal)
       },
       search: (search, signal) => {
         order.push('search')
-        return t.source.search(search, signal)
+        return auth0.source.search(search, signal)
       },
     }
     const findings = await runOperation(poll, { source })
@@ -230,7 +230,7 @@ describe('after an outage of the worker', () => {
   test('poll reads page by page even if the search fails', async () => {
     const log = await simulateOutage(1_000)
     const isSearch = (url: URL) => url.searchParams.has('q')
-    t.simulator.faults.push({
+    auth0.simulator.faults.push({
       when: isSearch,
       times: Infinity,
       respond: faults.respondWith(400, {}),
@@ -248,10 +248,10 @@ describe('after an outage of the worker', () => {
     const { asOf } = await store.readProgress()
     const observed: (number | null)[] = []
     const source: LogSource = {
-      ...t.source,
+      ...auth0.source,
       search: async (search, signal) => {
         observed.push((await store.readProgress()).asOf)
-        return t.source.search(search, signal)
+        return auth0.source.search(search, signal)
       },
     }
     await runOperation(poll, { source })
@@ -264,7 +264,7 @@ describe('after an outage of the worker', () => {
     clock.pass(10 * HOUR)
     writeLogout('a')
     clock.pass(SECOND)
-    t.simulator.requests.clear()
+    auth0.simulator.requests.clear()
     await expect(runOperation(poll)).resolves.toEqual([])
     clock.pass(10 * MINUTE)
     for (let n = 0; n < 250; n++) writeLogout(`${n}`, n)
@@ -279,14 +279,14 @@ describe('after an outage of the worker', () => {
     let pages = 0
     const seenAfter: number[] = []
     const source: LogSource = {
-      ...t.source,
+      ...auth0.source,
       readPage: async (from, signal) => {
         pages++
         if (pages === 5) writeLogout('meanwhile')
         // Simulates a rate limit that delays each page by four seconds.
         clock.pass(4 * SECOND)
         if (pages > 5 && (await readUsers()).includes('meanwhile')) seenAfter.push(pages)
-        return t.source.readPage(from, signal)
+        return auth0.source.readPage(from, signal)
       },
     }
     await runOperation(poll, { source })
@@ -310,8 +310,11 @@ describe('an outage during a poll', () => {
     return storedAtMs
   }
   beforeEach(async () => {
-    await t.close()
-    t = await openTenant({ now: clock.now, retentionMs: DAY }, { expiresInSeconds: 365 * 86_400 })
+    await auth0.close()
+    auth0 = await openTenant(
+      { now: clock.now, retentionMs: DAY },
+      { expiresInSeconds: 365 * 86_400 },
+    )
     for (let n = 0; n < 150; n++) writeLogout(`${n}`, MINUTE)
     writeLogout('long before', 20 * HOUR)
   })
@@ -320,9 +323,9 @@ describe('an outage during a poll', () => {
     let logBeginsAt: number | undefined
     const search: LogSource['search'] = (...args) => {
       logBeginsAt ??= simulateSleep()
-      return t.source.search(...args)
+      return auth0.source.search(...args)
     }
-    await runOperation(poll, { source: { ...t.source, search }, pollIntervalMs: 0 })
+    await runOperation(poll, { source: { ...auth0.source, search }, pollIntervalMs: 0 })
     await expect(readUsers()).resolves.not.toContain('lost')
     const gaps = await store.readGaps()
     expect(gaps.map(({ to }) => to)).toContain(logBeginsAt)
@@ -337,9 +340,9 @@ describe('an outage during a poll', () => {
     let logBeginsAt: number | undefined
     const readPage: LogSource['readPage'] = (from, signal) => {
       if (from !== checkpoint) logBeginsAt ??= simulateSleep()
-      return t.source.readPage(from, signal)
+      return auth0.source.readPage(from, signal)
     }
-    await runOperation(poll, { source: { ...t.source, readPage } })
+    await runOperation(poll, { source: { ...auth0.source, readPage } })
     await expect(readUsers()).resolves.not.toContain('lost')
     const gaps = await store.readGaps()
     expect(gaps.map(({ to }) => to)).toContain(logBeginsAt)
@@ -354,11 +357,11 @@ describe('with new entries before each page request', () => {
     writeLogout('long ago', 2 * HOUR)
     writeLogout('recent', MINUTE)
     const source: LogSource = {
-      ...t.source,
+      ...auth0.source,
       readPage: (from, signal) => {
         clock.pass(SECOND)
-        for (let n = 0; n < count; n++) t.tenant.write(buildEntry('s', { userId: 'u' }))
-        return t.source.readPage(from, signal)
+        for (let n = 0; n < count; n++) auth0.tenant.write(buildEntry('s', { userId: 'u' }))
+        return auth0.source.readPage(from, signal)
       },
     }
     await runOperation(reconcile, { source })
@@ -371,13 +374,13 @@ describe('with new entries before each page request', () => {
   test('poll stops at the first short page with an entry that was stored while the catch-up ran', async () => {
     writeLogout('a', MINUTE)
     await runOperation(poll)
-    t.simulator.requests.clear()
+    auth0.simulator.requests.clear()
     const source: LogSource = {
-      ...t.source,
+      ...auth0.source,
       readPage: (from, signal) => {
         clock.pass(2 * SECOND)
-        t.tenant.write(buildEntry('s', { userId: 'u' }))
-        return t.source.readPage(from, signal)
+        auth0.tenant.write(buildEntry('s', { userId: 'u' }))
+        return auth0.source.readPage(from, signal)
       },
     }
     await runOperation(poll, { source })

@@ -18,25 +18,29 @@ const types = new Set(['slo', 'universal_logout_succeeded'])
 
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
-let t: TestTenant | undefined
+let auth0: TestTenant | undefined
 beforeEach(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database)
 })
 afterEach(async () => {
-  await Promise.all([t?.close(), store.close()])
+  await Promise.all([auth0?.close(), store.close()])
   await database.drop()
 })
 
 /** Fills the log of a tenant, and polls it at the instant `now`. Returns the number of entries. */
 async function readLog(now: number, fill: (tenant: TestTenant['tenant']) => void): Promise<number> {
-  t = await openTenant({ now: () => now })
-  fill(t.tenant)
+  auth0 = await openTenant({ now: () => now })
+  fill(auth0.tenant)
   let entries = 0
   const onProgress = (progress: { entries: number }) => {
     entries += progress.entries
   }
-  await poll({ source: t.source, store, types, onProgress }, options, new AbortController().signal)
+  await poll(
+    { source: auth0.source, store, types, onProgress },
+    options,
+    new AbortController().signal,
+  )
   return entries
 }
 

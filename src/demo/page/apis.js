@@ -1,6 +1,8 @@
-import { durationText, element, formatTime } from './elements.js'
+import { element, formatTime } from './elements.js'
 import { readClaims } from './read-claims.js'
-import { run, tokens, updateRun } from './stored.js'
+import { settings } from './settings.js'
+import { endOf, recordEnd, run, tokens, updateRun } from './stored.js'
+import { setState, showUnavailable, timeAfter } from './uses.js'
 
 /** Two APIs that verify the same token. Only the second one uses last-logout. */
 const PATHS = { without: 'api-without/orders', with: 'api/orders' }
@@ -16,18 +18,44 @@ export function toCurl() {
   return `curl -i -H 'Authorization: ${bearerHeader().authorization}' '${url}'`
 }
 
-/** Calls both APIs with the token, shows their responses, and records a refusal. */
-export async function callBoth() {
+/**
+ * Calls both APIs and the one behind nginx with the token, shows their responses, and records a refusal. `isRefused` is
+ * whether this call is the first one that the API with last-logout refuses.
+ */
+export async function callApis() {
   const token = tokens.get().access_token
-  const responses = await Promise.all([call('without'), call('with')])
+  const [nginxStatus, ...responses] = await Promise.all([
+    callBehindNginx(),
+    call('without'),
+    call('with'),
+  ])
   // The user has logged in again in the meantime.
   if (tokens.get()?.access_token !== token) return null
   const [withoutResponse, withResponse] = responses
-  const isRefused = withResponse.status === 401
   updateRun({ isCalled: true })
-  if (isRefused && run.get().refusedAt === undefined) updateRun({ refusedAt: Date.now() })
+  const isRefused = showStatus('rest', withResponse.status)
+  if (nginxStatus !== null) showStatus('nginx', nginxStatus)
   showBoth(responses)
   return { without: withoutResponse, with: withResponse, isRefused }
+}
+
+/** Shows the status of a response, and records a refusal. Returns whether it is the first one. */
+function showStatus(use, status) {
+  setState(use, `${status}`)
+  return status === 401 && recordEnd(use, '401')
+}
+
+/** Returns the status of the response, or why there is none; `null`: there is no nginx. */
+async function callBehindNginx() {
+  const { url } = settings.nginx
+  if (url === undefined) return null
+  try {
+    const { status } = await fetch(url, { headers: bearerHeader() })
+    return status
+  } catch {
+    // Also a 503 of nginx: only the other responses permit the page to read them.
+    return 'no response that this page may read'
+  }
 }
 
 async function call(name) {
@@ -38,33 +66,35 @@ async function call(name) {
 }
 
 function showBoth([withoutResponse, withResponse]) {
-  const { loggedOutAt, refusedAt } = run.get()
+  const { loggedOutAt } = run.get()
   const until = formatTime(readClaims(tokens.get().access_token).exp * 1000)
-  const isLate = loggedOutAt !== undefined || refusedAt !== undefined
+  const isLate = loggedOutAt !== undefined || endOf('rest') !== undefined
   show('without', withoutResponse.status, {
     text: withoutResponse.ok
       ? `${isLate ? 'Still accepted' : 'Accepted'}, until ${until}`
       : withoutResponse.text,
     className: isLate ? 'bad' : 'good',
   })
-  show('with', withResponse.status, describeProtected(withResponse, run.get()))
+  show('with', withResponse.status, describeProtected(withResponse, loggedOutAt))
 }
 
 /** Describes the response of the API with last-logout. A refusal after the logout is good, a late acceptance is not. */
-function describeProtected({ ok, status, text }, { loggedOutAt, refusedAt }) {
+function describeProtected({ ok, status, text }, loggedOutAt) {
   if (ok && loggedOutAt === undefined)
     return { text: 'Accepted, until a logout', className: 'good' }
   if (ok) return { text: 'Accepted: the logout is not known yet', className: 'warn' }
   // Not a refusal: the API does not know, for example because the service does not respond.
   if (status !== 401) return { text, className: 'warn' }
-  const after =
-    loggedOutAt === undefined ? '' : ` ${durationText(refusedAt - loggedOutAt)} after the logout`
-  return { text: `Refused${after}`, className: 'good' }
+  return { text: `Refused${timeAfter(' ', endOf('rest').at)}`, className: 'good' }
 }
 
 /** Shows that the APIs have not been called with the current token. */
 export function resetBoth() {
   for (const name of ['without', 'with']) show(name, '–', { text: 'Not called yet', className: '' })
+  setState('rest', 'Not called yet')
+  const { problem } = settings.nginx
+  if (problem === undefined) setState('nginx', 'Not called yet')
+  else showUnavailable('nginx', problem)
 }
 
 function show(name, status, { text, className }) {

@@ -35,9 +35,11 @@ function showChange({ kind, at, user_id, session_id, ended }) {
     text: isOwn ? `${text} (you)` : text,
     className: isOwn ? 'own' : 'other',
   })
-  const { loggedOutAt, knownAt, refusedAt = Number.POSITIVE_INFINITY } = run.get()
+  const { loggedOutAt, knownAt, ends = {} } = run.get()
   const isKnown = isOwn && loggedOutAt !== undefined && Date.parse(at) >= loggedOutAt
-  if (isKnown && knownAt === undefined) updateRun({ knownAt: Math.min(Date.now(), refusedAt) })
+  if (!isKnown || knownAt !== undefined) return
+  // An end can reach the page before the change does.
+  updateRun({ knownAt: Math.min(Date.now(), ...Object.values(ends).map((end) => end.at)) })
 }
 
 /** Shows up to when the log has been read, and how long ago that was. */

@@ -1,5 +1,5 @@
-/** The parameter `state` with which the tenant redirects after a logout. */
-const LOGGED_OUT = 'logged-out'
+/** The message of the window in which the user has logged out. */
+export const LOGOUT_MESSAGE = 'logged-out'
 
 /** Starts the authorization code flow with PKCE. The browser goes to the tenant's login. */
 export async function startLogin({ issuer, clientId }, prompt) {
@@ -7,7 +7,7 @@ export async function startLogin({ issuer, clientId }, prompt) {
   const state = randomText()
   sessionStorage.setItem('login', JSON.stringify({ verifier, state, prompt }))
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier))
-  location.href = toUrl(issuer, 'authorize', {
+  location.href = toUrl(`${issuer}authorize`, {
     client_id: clientId,
     response_type: 'code',
     redirect_uri: `${location.origin}/`,
@@ -19,20 +19,26 @@ export async function startLogin({ issuer, clientId }, prompt) {
   })
 }
 
-/** Ends the session at the tenant, which redirects back to the page. The page keeps its tokens. */
-export function startLogout({ issuer }, idToken) {
-  location.href = toUrl(issuer, 'oidc/logout', {
+/**
+ * Opens a window that ends the session at the tenant, sends `LOGOUT_MESSAGE` to this page, and closes itself.
+ *
+ * @param way `auth0`: the window goes to the tenant. `endpoint`: it goes to last-logout with the same parameters, which
+ *   stores the logout, and redirects to the tenant.
+ * @returns Whether the browser has opened the window.
+ */
+export function openLogout({ issuer, clientId, logoutUrl }, way, idToken) {
+  const url = toUrl(way === 'endpoint' ? logoutUrl : `${issuer}oidc/logout`, {
     id_token_hint: idToken,
-    post_logout_redirect_uri: `${location.origin}/`,
-    state: LOGGED_OUT,
+    client_id: clientId,
+    post_logout_redirect_uri: `${location.origin}/logged-out.html`,
   })
+  return open(url, 'logout', 'popup,width=480,height=360') !== null
 }
 
-/** Takes the result of a login or a logout from the URL. Returns `null` if the URL contains none. */
+/** Takes the result of a login from the URL. Returns `null` if the URL contains none. */
 export function takeCallback() {
   const query = new URLSearchParams(location.search)
   history.replaceState(null, '', '/')
-  if (query.get('state') === LOGGED_OUT) return { kind: 'logout' }
   const { state, verifier, prompt } = JSON.parse(sessionStorage.getItem('login') ?? '{}')
   if (state === undefined || query.get('state') !== state) return null
   sessionStorage.removeItem('login')
@@ -42,17 +48,15 @@ export function takeCallback() {
 
 /** Requests tokens. */
 export async function tokenRequest({ issuer, clientId }, parameters) {
-  const response = await fetch(toUrl(issuer, 'oauth/token'), {
+  const response = await fetch(`${issuer}oauth/token`, {
     method: 'POST',
     body: new URLSearchParams({ client_id: clientId, ...parameters }),
   })
   return { ok: response.ok, body: await response.json() }
 }
 
-function toUrl(issuer, path, parameters = {}) {
-  const url = new URL(path, issuer)
-  url.search = new URLSearchParams(parameters)
-  return url.href
+function toUrl(address, parameters) {
+  return `${address}?${new URLSearchParams(parameters)}`
 }
 
 function randomText() {

@@ -1,11 +1,14 @@
-import { callBoth, resetBoth, toCurl } from './apis.js'
+import { callApis, resetBoth, toCurl } from './apis.js'
 import { element } from './elements.js'
 import { followFeed, showFreshness } from './feed.js'
 import { insertLine } from './lists.js'
-import { startLogin, startLogout, takeCallback, tokenRequest } from './login.js'
+import { openLiveConnections } from './live.js'
+import { LOGOUT_MESSAGE, openLogout, startLogin, takeCallback, tokenRequest } from './login.js'
+import { settings } from './settings.js'
 import { isWaiting, showSteps, showTimeline } from './steps.js'
-import { run, storedValue, tokens, updateRun } from './stored.js'
+import { recordLogout, run, storedValue, tokens, updateRun } from './stored.js'
 import { showState, showToken } from './token.js'
+import { showUses } from './uses.js'
 
 /** Interval at which the page calls the APIs after the logout, in milliseconds. */
 const CALL_INTERVAL_MS = 1_000
@@ -22,7 +25,6 @@ const ADVICE = {
   invalid_grant: 'The tenant does not know this refresh token: log in again.',
 }
 
-const settings = await (await fetch('settings.json')).json()
 const responses = storedValue('responses', [])
 let isCalling = false
 
@@ -33,7 +35,9 @@ for (const id of ['login', 'again', 'login-now'])
 element('silent').onclick = () => startLogin(settings, 'none')
 for (const id of ['call', 'call-now']) element(id).onclick = () => attempt('call', callNow)
 element('refresh').onclick = () => attempt('refresh', refreshToken)
-element('logout').onclick = logOut
+element('logout').onclick = () => logOut('auth0')
+element('logout-endpoint').onclick = () => logOut('endpoint')
+addEventListener('message', onMessage)
 element('copy-token').onclick = () => copy('token', tokens.get().access_token)
 element('copy-curl').onclick = () => copy('command', toCurl())
 element('show-others').onchange = ({ target }) =>
@@ -41,7 +45,9 @@ element('show-others').onchange = ({ target }) =>
 
 for (const response of responses.get()) showResponse(response)
 await attempt('login', handleCallback)
-if (run.get().isCalled) await attempt('call', callBoth)
+resetBoth()
+if (run.get().isCalled) await attempt('call', callApis)
+openLiveConnections(callWhileWaiting)
 showAll()
 followFeed(() => showKnown().catch(() => {}))
 setInterval(showMoment, DRAW_INTERVAL_MS)
@@ -60,10 +66,6 @@ async function handleCallback() {
   const callback = takeCallback()
   if (callback === null) return
   const { kind, error, code, verifier } = callback
-  if (kind === 'logout') {
-    const advice = 'Logged out. This page keeps the token, and calls both APIs once a second.'
-    return report('logout', true, 'the session at the tenant has ended', advice)
-  }
   if (error !== null) return report(kind, false, error, adviceFor(error))
   const { ok, body } = await tokenRequest(settings, {
     grant_type: 'authorization_code',
@@ -78,13 +80,30 @@ async function handleCallback() {
   report(kind, ok, ok ? 'a new token' : body.error, adviceFor(body.error))
 }
 
-function logOut() {
-  updateRun({ loggedOutAt: Date.now() })
-  startLogout(settings, tokens.get().id_token)
+/** Logs out in a window of its own. This page stays open, as in another tab, and keeps its token and connections. */
+function logOut(way) {
+  if (!openLogout(settings, way, tokens.get().id_token)) {
+    return report(
+      'logout',
+      false,
+      'no window',
+      'Allow this page to open windows, and log out again.',
+    )
+  }
+  recordLogout(way)
+  showAll()
+}
+
+/** Receives the message of the window in which the user has logged out. */
+function onMessage({ origin, data }) {
+  if (origin !== location.origin || data !== LOGOUT_MESSAGE) return
+  const advice = 'Logged out. This page keeps the token, and calls both APIs once a second.'
+  report('logout', true, 'the session at the tenant has ended', advice)
+  callWhileWaiting()
 }
 
 async function callNow() {
-  const result = await callBoth()
+  const result = await callApis()
   if (result === null) return
   report('without last-logout', result.without.ok, describe(result.without), '')
   report('with last-logout', result.with.ok, describe(result.with), adviceFor(result.with.error))
@@ -96,7 +115,7 @@ async function callWhileWaiting() {
   if (!isWaiting() || isCalling) return
   isCalling = true
   await attempt('call', async () => {
-    const result = await callBoth()
+    const result = await callApis()
     if (!result?.isRefused) return
     report('with last-logout', false, describe(result.with), adviceFor(result.with.error))
     showAll()
@@ -162,8 +181,9 @@ async function showKnown() {
   showToken()
 }
 
-/** Shows what changes with time: the counter, and the age of the data. */
+/** Shows what changes with time: the counter, the live connections, and the age of the data. */
 function showMoment() {
   showTimeline()
+  showUses()
   showFreshness()
 }

@@ -1,5 +1,6 @@
 import { durationText, element, formatTime } from './elements.js'
-import { run, tokens } from './stored.js'
+import { settings } from './settings.js'
+import { endOf, run, tokens } from './stored.js'
 
 /** The steps in their order. Step 4 has no button. */
 const STEPS = ['login', 'call', 'logout', 'wait', 'again']
@@ -9,17 +10,19 @@ const TOKEN_BUTTONS = ['call-now', 'refresh']
 
 /** Returns the step that is next. */
 export function nextStep() {
-  const { isCalled, isDenied, loggedOutAt, refusedAt } = run.get()
+  const { isCalled, isDenied, loggedOutAt } = run.get()
   if (tokens.get() === null) return 'login'
-  if (isDenied || refusedAt !== undefined) return 'again'
+  if (isDenied || endOf('rest') !== undefined) return 'again'
   if (loggedOutAt !== undefined) return 'wait'
   return isCalled ? 'logout' : 'call'
 }
 
-/** Whether the user has logged out, and no API has refused the token yet. */
+/** Whether the user has logged out, and the API with last-logout or nginx has not refused the token yet. */
 export function isWaiting() {
-  const { loggedOutAt, refusedAt } = run.get()
-  return tokens.get() !== null && loggedOutAt !== undefined && refusedAt === undefined
+  const isPending = ['rest', ...(settings.nginx.url === undefined ? [] : ['nginx'])].some(
+    (use) => endOf(use) === undefined,
+  )
+  return tokens.get() !== null && run.get().loggedOutAt !== undefined && isPending
 }
 
 /** Enables the button of the next step, and marks the steps before it as done. */
@@ -30,15 +33,15 @@ export function showSteps() {
     step.classList.toggle('done', index < STEPS.indexOf(next))
     if (name === next) step.setAttribute('aria-current', 'step')
     else step.removeAttribute('aria-current')
-    const button = element(name)
-    if (button !== null) button.disabled = name !== next
+    for (const button of step.querySelectorAll('button')) button.disabled = name !== next
   }
   for (const id of TOKEN_BUTTONS) element(id).disabled = tokens.get() === null
 }
 
 /** Shows the times from the logout to the refusal. The counter runs until the refusal. */
 export function showTimeline() {
-  const { loggedOutAt, knownAt, refusedAt } = run.get()
+  const { loggedOutAt, knownAt } = run.get()
+  const refusedAt = endOf('rest')?.at
   const sinceLogout = (at) =>
     loggedOutAt === undefined ? formatTime(at) : `+${durationText(at - loggedOutAt)}`
   const show = (id, at, format) => {

@@ -10,12 +10,44 @@ export function storedValue(name, fallback) {
 export const tokens = storedValue('tokens', null)
 
 /**
- * What happened to the token since its login: `isCalled` and `isDenied` (an exchange of the refresh token), and the times `loggedOutAt`, `knownAt` and `refusedAt` in
- * milliseconds. A time that is absent has not happened.
+ * What happened to the token since its login: `isCalled` and `isDenied` (an exchange of the refresh token), `way` (of
+ * the logout), the times `loggedOutAt` and `knownAt` in milliseconds, and `ends`, which contains the time and a
+ * description of the end of each use of the token. What is absent has not happened.
  */
 export const run = storedValue('run', {})
 
 /** Adds facts to the run. */
 export function updateRun(facts) {
   run.set({ ...run.get(), ...facts })
+}
+
+/** For each way to log out, how long after the last such logout each use of the token ended, in milliseconds. */
+const durations = storedValue('durations', {})
+
+/** Begins to measure a logout. */
+export function recordLogout(way) {
+  updateRun({ way, loggedOutAt: Date.now() })
+  durations.set({ ...durations.get(), [way]: {} })
+}
+
+/** Records the end of a use of the token, unless it is recorded already. Returns whether it was not. */
+export function recordEnd(use, text) {
+  const { way, loggedOutAt, ends = {} } = run.get()
+  if (ends[use] !== undefined) return false
+  const at = Date.now()
+  updateRun({ ends: { ...ends, [use]: { at, text } } })
+  if (way === undefined) return true
+  const measured = { ...durations.get()[way], [use]: at - loggedOutAt }
+  durations.set({ ...durations.get(), [way]: measured })
+  return true
+}
+
+/** Returns the end of a use of the token; `undefined`: it has not ended. */
+export function endOf(use) {
+  return run.get().ends?.[use]
+}
+
+/** Returns how long after the last logout of this way a use of the token ended; `undefined`: this is not known. */
+export function durationOf(way, use) {
+  return durations.get()[way]?.[use]
 }
