@@ -27,7 +27,7 @@ const texts = new Map(
   ),
 )
 
-/** Returns a document without its examples, because a line of an example can begin with `#` without being a heading. */
+/** Returns a document without its examples. In an example, a line that begins with `#` is not a heading. */
 const withoutCode = (name: string) => (texts.get(name) ?? '').replace(/^ *```[\s\S]*?^ *```$/gm, '')
 
 /** Returns the anchors that GitHub gives to the headings of a document. */
@@ -51,7 +51,7 @@ const listLinks = (name: string) =>
     ([, target, file = '']) => target ?? file,
   )
 
-/** Whether a line of an excerpt must be in its example. An import can be one of several names there. */
+/** Whether a line of an excerpt must be in the example. The example can import further names in the same line. */
 const isCode = (line: string) => line !== '' && !line.startsWith('import ')
 
 const exists = (path: string) =>
@@ -60,7 +60,7 @@ const exists = (path: string) =>
     () => false,
   )
 
-/** Returns why a link of a document is broken; `null`: the link resolves. */
+/** Returns why a link of a document is broken, or `null` if the link resolves. */
 async function findLinkProblem(name: string, target: string): Promise<string | null> {
   if (/^[a-z]+:/.test(target)) return null
   const [path = '', anchor] = target.split('#')
@@ -87,14 +87,14 @@ describe.each(documents)('in %s', (name) => {
 
   test('no command starts a package of the registry that is not published, and tarballs have the current version', async () => {
     const text = texts.get(name) ?? ''
-    // Until the owner has published the packages, these commands would run whatever someone else has published.
+    // Until the owner publishes the packages, these commands would run a package that someone else has published.
     expect(text).not.toMatch(/\bnpx (-\S+ )*last-logout/)
     expect(text).not.toMatch(
       /\bnpm (install|i|add|exec)\b[^\n]* last-logout(-client|-simulator)?(\s|$)/,
     )
     const { version } = JSON.parse(await readFile('package.json', 'utf8'))
     const named = [...text.matchAll(/last-logout(?:-client|-simulator)?-(\d[\w.-]*)\.tgz/g)]
-    for (const [tarball, its] of named) expect(its, tarball).toBe(version)
+    for (const [tarball, tarballVersion] of named) expect(tarballVersion, tarball).toBe(version)
   })
 
   test('every test file and every test that the document names exists', async () => {

@@ -12,7 +12,7 @@ import { subscribeToFeed } from './_support/events.js'
 import { openProxy } from './_support/proxy.js'
 import { DOMAIN, openTenant, type TestTenant } from './_support/tenant.js'
 
-/** Every user id and session id of this test contains this text. So a log line with an id is found by this text. */
+/** Every user id and session id of this test contains this text, so that the test can find a log line with an id. */
 const PERSON = 'identifiable'
 const KEY = 'key-that-no-line-may-show-0123456789'
 const WRONG_KEY = 'wrong-one-that-no-line-may-show-01234'

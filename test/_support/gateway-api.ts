@@ -21,9 +21,9 @@ export const gatewayKeys = {
   reader: key('reader', ['read']),
 }
 
-/** What the store of an API for gateways returns, and what was read from it. */
+/** The fake store of an API for gateways. */
 interface GatewayStore {
-  /** What the store returns for every token. An error: the store throws it. */
+  /** The result of every read. The store throws this value if it is an error. */
   snapshot: LogoutSnapshot | Error
   /** The user and session of each read. */
   reads: [userId: string, sessionId: string | null][]
@@ -83,8 +83,8 @@ export async function openGatewayApi(
 }
 
 /**
- * Opens the tokens of a tenant, and an API for gateways, for the tests of a file. Before each test, the API has fresh data
- * without a logout. Use both in tests and hooks only.
+ * Opens the tokens of a tenant and an API for gateways for all tests of a file. Before each test, the API has fresh
+ * data without a logout. The result must not be used before the tests and hooks run.
  */
 export function useGatewayApi(): { t: TenantTokens; api: GatewayApi } {
   const t = {} as TenantTokens
