@@ -7,15 +7,15 @@ process.env.TMPDIR = findScratchDirectory()
 
 /** Pure code, and code that needs no server but HTTP on the loopback: no PostgreSQL is started for it. */
 const UNIT = [
-  'test/{bench,pg,rules,simulator,soak,tokens}/**/*.test.ts',
+  'test/{bench,pg,rules,simulator,snippets,soak,tokens}/**/*.test.ts',
   'test/action/lookup.test.ts',
   'test/{architecture,documents,errors,install-scripts,pitfalls,privacy,program-name,release,words,workflows}.test.ts',
   'test/{async,config,console}/**/*.test.ts',
   'test/auth0/{rate/{limit,spare-budget},retry}.test.ts',
-  'test/client/{auth-required,clocks,conformance,delivery-delay,feed-events,feed-progress,hono,koa,lambda}.test.ts',
+  'test/client/{auth-required,clocks,conformance,delivery-delay,feed-connection,feed-events,feed-progress,hono,koa,lambda}.test.ts',
   'test/client/{last-logout-request,lazy-connect,logout-cache,lookup,options,outage-report,refusal,error-handlers,repeat-with-backoff,request-lookup,table,trpc,utf8-decoder,watch}.test.ts',
   'test/commands/{documents,progress-display}.test.ts',
-  'test/demo/{live-connections,logins}.test.ts',
+  'test/demo/{live-connections,logins,nginx}.test.ts',
   'test/doctor/*.test.ts',
   'test/http/{connection-limit,console,feed,forward-auth,gateway-requests,introspect,serializer}.test.ts',
   'test/jobs/runner.test.ts',

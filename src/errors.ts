@@ -1,4 +1,4 @@
-/** Every error code this service throws, a closed union. docs/errors.md describes each of them. */
+/** The codes of all errors that this service throws. docs/errors.md describes each code. */
 export type ErrorCode =
   | 'CONFIGURATION'
   | 'USAGE'
@@ -38,8 +38,8 @@ export interface ErrorOptions {
 }
 
 /**
- * The error class of this service. The message says what failed and what to do, and contains no secret,
- * token or claim. Programs distinguish errors by `code`.
+ * The error class of this service. `message` says what failed and what to do. It contains no secret, token or claim.
+ * Programs distinguish errors by `code`.
  */
 export class LastLogoutError extends Error {
   override readonly name = 'LastLogoutError'
@@ -60,7 +60,7 @@ export function hasCode(error: unknown, code: ErrorCode): error is LastLogoutErr
   return error instanceof LastLogoutError && error.code === code
 }
 
-/** Creates the error of an operation that was aborted. */
+/** Creates the error that an aborted operation throws. */
 export function abortedError(cause?: unknown): LastLogoutError {
   return new LastLogoutError('ABORTED', 'The operation was aborted before it had finished.', {
     cause,
@@ -80,8 +80,8 @@ export interface LoggedError {
 }
 
 /**
- * Serializes an error for the log. Only the fields of {@link LoggedError} are kept: drivers attach whole connections to
- * their errors, and a connection contains the password.
+ * Converts an error to the fields of {@link LoggedError} for the log. All other fields are dropped, because database
+ * drivers attach the connection to their errors, and the connection contains the password.
  *
  * @param depth Maximum number of nested causes. Default: 5.
  */
@@ -90,10 +90,10 @@ export function toLoggedError(error: unknown, depth = 5): LoggedError {
   const { name, message, stack, cause } = error
   return {
     type: name,
-    // A message can quote a whole response of Auth0.
+    // A message can quote a complete response of Auth0.
     message: message.slice(0, MAX_MESSAGE_LENGTH),
     ...('code' in error && { code: error.code }),
-    // For an error of this service, the code and the message suffice.
+    // An error of this service needs no stack: its code and its message identify it.
     ...(!(error instanceof LastLogoutError) && {
       stack: stack?.replace(message, '').slice(0, MAX_STACK_LENGTH),
     }),

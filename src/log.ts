@@ -7,17 +7,20 @@ export interface LogDestination extends NodeJS.WritableStream {
   isTTY?: boolean
 }
 
-/** Headers with keys and tokens. No line contains the headers of a request: this is a second line of defence. */
+/**
+ * Paths of the headers that contain keys or tokens. Requests are logged without headers, so this list is an additional
+ * protection.
+ */
 const redact = ['authorization', 'cookie', 'x-last-logout-key'].flatMap((name) => [
   `headers["${name}"]`,
   `req.headers["${name}"]`,
 ])
 
 /**
- * Creates the logger. It writes JSON lines, or human-readable lines if the destination is a terminal.
+ * Creates the logger. It writes JSON lines, or readable text if the destination is a terminal.
  *
- * @param programName Replaces `last-logout` in the commands that error messages and the field `advice` contain.
- *   Default: `last-logout`.
+ * @param programName Replaces `last-logout` in commands in error messages and in the field `advice`. Default:
+ *   `last-logout`.
  */
 export async function createLog(
   level: string,
@@ -25,7 +28,7 @@ export async function createLog(
   programName = 'last-logout',
 ): Promise<Logger> {
   const serializers = {
-    err: (error: unknown) => nameInError(toLoggedError(error), programName),
+    err: (error: unknown) => nameProgramInError(toLoggedError(error), programName),
     advice: (advice: string) => nameProgram(advice, programName),
   }
   const options = { level, serializers, redact }
@@ -34,11 +37,11 @@ export async function createLog(
   return pino(options, pretty({ destination, ignore: 'pid,hostname', sync: true }))
 }
 
-function nameInError(error: LoggedError, programName: string): LoggedError {
+function nameProgramInError(error: LoggedError, programName: string): LoggedError {
   const { message, cause } = error
   return {
     ...error,
     message: nameProgram(message, programName),
-    ...(cause !== undefined && { cause: nameInError(cause, programName) }),
+    ...(cause !== undefined && { cause: nameProgramInError(cause, programName) }),
   }
 }

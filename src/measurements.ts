@@ -1,7 +1,7 @@
 import type { LogoutEvent } from './rules/entry.js'
 import type { Instant } from './rules/instant.js'
 
-/** A request to the Logs API that has ended, with or without a response. */
+/** A request to Auth0's Logs API that has ended, with or without a response. */
 export interface LogRequest {
   /** `null`: there was no response. */
   status: number | null
@@ -9,23 +9,31 @@ export interface LogRequest {
   durationMs: number
   /** The tenant's rate limit; `null`: the response does not state it. */
   rateLimit: { limit: number; remaining: number } | null
-  /** How long the request was delayed before it was sent, in milliseconds. */
+  /** Time that the request waited for the rate limit before it was sent, in milliseconds. */
   waitedMs: number
-  /** How much of last-logout's share of the bucket is used, from 0 to 1, this request included; `null`: unknown. */
+  /**
+   * The used fraction of last-logout's share of the rate limit, from 0 to 1, including this request; `null`: unknown.
+   */
   budgetUsed: number | null
 }
 
-/** The entries that a poll has just read and stored. */
+/** The log entries that a poll has just read and stored. */
 export interface SyncProgress {
   /**
-   * How the entries were read. `catch-up`: as pages from the checkpoint. `sweep`: by a search for the entries from before
-   * the first start. `outage`, `reconcile`: by a search for entries that a catch-up also reads.
+   * How the entries were read:
+   *
+   * - `catch-up`: as pages, from the checkpoint to the end of the log.
+   * - `sweep`: by a search for entries from before the first start.
+   * - `outage`, `reconcile`: by a search for entries that a catch-up also reads.
    */
   stage: 'catch-up' | 'sweep' | 'outage' | 'reconcile'
   pages: number
   entries: number
   events: number
-  /** The storage time up to which a catch-up has read, or down to which a search has read; `null`: unknown. */
+  /**
+   * For a catch-up, the storage time up to which the log was read. For a search, which begins with the newest entries,
+   * the storage time down to which the log was read. `null`: unknown.
+   */
   reachedAt: Instant | null
 }
 
@@ -38,7 +46,9 @@ export interface LogoutPage {
   writtenMs: number
 }
 
-/** A response of the API. The sets of `method` and `route` are fixed: no request adds a value. */
+/**
+ * A response of the API. `method` and `route` have a fixed set of values, so that requests cannot create new metrics.
+ */
 interface MeasuredResponse {
   method: string
   /** The pattern of the route, not the URL, which can contain a user id. */
@@ -48,13 +58,13 @@ interface MeasuredResponse {
   durationMs: number
 }
 
-/** Why a request was rejected for its key. */
+/** Why the API rejected the key of a request. */
 export type AuthFailure = 'no_key' | 'unknown_key' | 'lacks_role'
 
 /** Receives the measurements of the API. */
 export interface ApiMetrics {
   onResponse(response: MeasuredResponse): void
-  /** Called when a stream of the change feed has begun (`change` is 1) or ended (`change` is -1). */
+  /** Called with 1 when a stream of the change feed begins, and with -1 when it ends. */
   onSubscriber(change: 1 | -1): void
   onFailedAuthentication(reason: AuthFailure): void
 }

@@ -11,32 +11,32 @@ import type { Span } from './rules/span.js'
 /** Maximum number of entries in a response of the Logs API. */
 export const PAGE_SIZE = 100
 
-/** Response of the Logs API to a search. */
+/** A response of the Logs API to a search. */
 export interface SearchPage {
   entries: unknown[]
   /** When the request began, by Auth0's clock. */
   requestedAt: Instant
 }
 
-/** Response of the Logs API to a request for the entries after a log id. */
+/** A response of the Logs API to a request for the entries after a log id. */
 export interface Page extends SearchPage {
   /** The log id to continue from. If `entries` is empty, `next` is the log id that the request contained. */
   next: string
 }
 
-/** A search for entries of some types in a span of storage time. */
+/** A search for entries of some types in a span of storage time, the time at which Auth0 stored an entry. */
 export interface Search {
   types: readonly string[]
   span: Span
-  /** The tenant's log id prefix. */
+  /** The prefix of the tenant's log ids. */
   prefix: string
   /** Page number, from 0. */
   page: number
 }
 
 /**
- * The tenant log. Every method retries transient errors before it throws. Every method can throw the following
- * errors, besides the errors in its own docstring:
+ * The log of an Auth0 tenant. Every method retries transient errors before it throws. Besides the errors in its own
+ * docstring, every method can throw:
  *
  * @throws AUTH0_CREDENTIALS when Auth0 refuses the client credentials.
  * @throws AUTH0_SCOPE when the token lacks a scope.
@@ -59,13 +59,13 @@ export interface LogSource {
    * @throws AUTH0_REFUSED when Auth0 does not accept the search.
    */
   search(search: Search, signal: AbortSignal): Promise<SearchPage>
-  /** Reads the entry with the latest date, if the log has one. */
+  /** Reads the entry with the latest date. The page is empty if the log is empty. */
   readNewest(signal: AbortSignal): Promise<SearchPage>
   /** Reads up to `PAGE_SIZE` entries with the earliest dates. */
   readOldest(signal: AbortSignal): Promise<SearchPage>
   /**
-   * Waits until the rate limit allows a request that does not delay the next catch-up. Returns false if that takes longer
-   * than `maxWaitMs`.
+   * Waits until a request fits into the rate limit without a delay of the next catch-up. Returns false if that takes
+   * longer than `maxWaitMs`.
    */
   awaitSpareBudget(maxWaitMs: number, signal: AbortSignal): Promise<boolean>
 }
@@ -75,12 +75,12 @@ export interface RowCounts {
   users: number
   sessions: number
   /**
-   * Number of unattributable entries for each reason. The number of stored entries is limited. Above the limit, an entry
-   * is counted each time it is read.
+   * Number of unattributable entries by reason. Only a limited number of them is stored. Each read of a further entry
+   * is counted.
    */
   unattributable: Record<string, number>
   gaps: number
-  /** Rows that a reconcile moved forward because polling had missed an entry. */
+  /** Rows that a reconcile moved forward. Each of them is due to an entry that polling had missed. */
   reconciled: number
 }
 
@@ -93,9 +93,10 @@ export interface PrunedRows {
 }
 
 /**
- * The last logouts of a tenant. Stored instants only move forward.
+ * The storage of a tenant's last logouts, and of how far its log has been read: the checkpoint (the log id to continue
+ * from) and `as_of` (the time up to which the log is read). Stored logouts only move forward.
  *
- * Every method can throw the following errors, besides the errors in its own docstring:
+ * Besides the errors in its own docstring, every method can throw:
  *
  * @throws DATABASE_UNAVAILABLE when PostgreSQL is unavailable, or the store is not open yet.
  * @throws DATABASE_NOT_MIGRATED when the tenant row is missing. `claim` creates this row.
@@ -110,70 +111,71 @@ export interface LastLogoutStore {
   /** Reads how far the log has been read. */
   readProgress(): Promise<Progress>
   /**
-   * Acquires or renews the polling lease for `ttlMs`. Returns how far the log has been read, or `null` if another owner
-   * holds the lease.
+   * Acquires or renews the polling lease, the exclusive right to poll, for `ttlMs`. Returns how far the log has been
+   * read, or `null` if another owner holds the lease.
    */
   acquireLease(owner: string, ttlMs: number): Promise<Progress | null>
   /** Releases the polling lease, if `owner` holds it. */
   releaseLease(owner: string): Promise<void>
-  /** Sets the first checkpoint and the span to sweep. Does nothing if the checkpoint is already set. */
+  /** Sets the first checkpoint and the sweep, the span to search. Does nothing if a checkpoint is already set. */
   setFirstCheckpoint(checkpoint: string, sweep: Span | null): Promise<void>
   /**
-   * Replaces the checkpoint and the sweep. If the stored checkpoint differs from `from`, changes nothing and returns
-   * false.
+   * Replaces the checkpoint and the sweep. Returns false and changes nothing if the stored checkpoint is not `from`.
    */
   moveCheckpoint(from: string, to: string | null, sweep: Span | null): Promise<boolean>
   /**
-   * Stores a page, moves the checkpoint, and moves `as_of` to `page.storedAt` unless it is still unknown. If the stored checkpoint differs from `page.from`, changes nothing and
-   * returns false.
+   * Stores a page and moves the checkpoint. Also moves `as_of` to `page.storedAt`, unless `as_of` is still unknown.
+   * Returns false and changes nothing if the stored checkpoint is not `page.from`.
    *
    * @throws CLOCK_AHEAD when `page.storedAt` is too far ahead of the database's clock. The rows are stored, but the
    *   checkpoint does not move.
    */
   storePage(page: PageToStore): Promise<boolean>
   /**
-   * Stores the rows of a part of the sweep, and removes the part from the span that remains to be swept. If the
-   * remaining span does not end with this part, stores the rows but returns false.
+   * Stores the rows of a part of the sweep, and removes the part from the remaining sweep. If the remaining sweep does
+   * not end with this part, stores the rows but returns false.
    */
   storeSweep(batch: Batch, part: Span): Promise<boolean>
   /** Stores entries without moving the checkpoint. Returns the number of rows that moved forward. */
   storeBatch(batch: Batch): Promise<number>
   /**
-   * Stores entries that a reconcile found. Does the same as `storeBatch`, and adds the number of rows that moved forward
-   * to the count of reconciled rows.
+   * Stores entries that a reconcile found. Like `storeBatch`, but also counts the rows that moved forward as
+   * reconciled.
    */
   storeReconciled(batch: Batch): Promise<number>
-  /** Records that a reconcile has searched every entry that was visible at `at`. */
+  /** Records that a reconcile has read all entries that were visible at `at`. */
   finishReconcile(at: Instant): Promise<void>
   /**
-   * Stores a gap, and raises the floor to the end of the gap if `raisesFloor` is true. A gap with the same beginning as a
-   * stored gap only extends the stored gap. Returns whether the gap is new or was extended.
+   * Stores a gap, a span of the log that was deleted before it was read. If a stored gap has the same beginning,
+   * extends that gap instead. If `raisesFloor` is true, raises the floor to the end of the gap. Returns whether a gap
+   * was added or extended.
    */
   storeGap(gap: Gap, raisesFloor: boolean): Promise<boolean>
   /**
-   * Stores a reported logout, without marking its session as ended: only Auth0 can report that. Returns the stored
-   * instant. If the reported instant is too far ahead of the database's clock, changes nothing and returns `null`.
+   * Stores a reported logout. Does not mark the session as ended, because only Auth0 can report the end of a session.
+   * Returns the stored instant. If the reported instant is too far in the future, changes nothing and returns `null`.
    */
   storeReported(logout: ReportedLogout): Promise<Instant | null>
   /**
-   * Raises the floor to `at`, or to now by the database's clock if `at` is `null`. The floor never falls. Returns the
-   * resulting floor.
+   * Raises the floor, the instant that revokes all older logins, to `at`. `null` means now by the database's clock. The
+   * floor never falls. Returns the resulting floor.
    *
    * @throws RangeError when `at` is in the future.
    */
   raiseFloor(at: Instant | null): Promise<Instant>
   /**
-   * Records that the log has been read to its end, and returns the progress after that. If the stored checkpoint differs
-   * from `checkpoint`, changes nothing and returns `null`. `as_of` moves back only if the stored `as_of` is too far ahead of the database's clock.
+   * Records that the log has been read to its end, and returns the resulting progress. If the stored checkpoint is not
+   * `checkpoint`, changes nothing and returns `null`. `as_of` moves back only if the stored `as_of` is too far ahead of
+   * the database's clock.
    *
    * @throws CLOCK_AHEAD when `requestedAt` is too far ahead of the database's clock. Then `as_of` does not advance.
    */
   storeCaughtUp(checkpoint: string | null, requestedAt: Instant): Promise<Progress | null>
-  /** Reads the known logouts of a user, of a session if `sessionId` is not `null`, and the floor. */
+  /** Reads the known logouts of a user and of a session, and the floor. A `sessionId` of `null` means no session. */
   readKnownLogouts(userId: string, sessionId: string | null): Promise<LogoutSnapshot>
   /**
-   * Reads a page of the change feed. Returns `null` if the cursor belongs to another feed, or is ahead of the end of this
-   * feed, which happens after a backup was restored.
+   * Reads a page of the change feed. Returns `null` if the cursor belongs to another feed. Also returns `null` if the
+   * cursor is ahead of the end of this feed, which happens after a backup was restored.
    */
   readChanges(query: ChangesQuery): Promise<ChangesPage | null>
   /** Counts the rows of each kind. */
@@ -183,9 +185,10 @@ export interface LastLogoutStore {
   /** Replaces the ids of a person by keyed hashes. The person's logouts keep their effect. */
   forget(userId: string): Promise<ForgottenPerson>
   /**
-   * Deletes sessions and unattributable entries whose last change is older than `retainMs`. The age is measured at
-   * `as_of` or at the time on the database's clock, whichever is earlier. Deletes rows of forgotten people that cannot
-   * concern a valid token. Calls `onBatch` before each statement, and throws what `onBatch` throws.
+   * Deletes sessions and unattributable entries whose last change is older than `retainMs`. Their age is measured at
+   * `as_of`, or at the current time of the database's clock if that is earlier. Also deletes rows of forgotten people
+   * that cannot concern a valid token. Calls `onBatch` before each statement. An error that `onBatch` throws aborts the
+   * operation.
    */
   prune(retainMs: number, onBatch?: () => void): Promise<PrunedRows>
 }

@@ -5,7 +5,7 @@ export interface ProgramStart {
   /** Path of the script, as Node.js reports it in `argv[1]`. */
   script: string
   cwd: string
-  /** The environment, in which npm describes how it started the program. */
+  /** The environment variables. npm describes in them how it started the program. */
   env: Record<string, string | undefined>
   /** The container that the process runs in, if any. */
   container?: Container | undefined
@@ -22,39 +22,39 @@ interface Container {
 
 const NAME = 'last-logout'
 
-/** Matches the program's name in a command of a message, such as `last-logout doctor`. */
+/** Matches the program's name where a message contains a command, such as `last-logout doctor`. */
 const COMMAND = new RegExp(
   `(?<![\\w./-])${NAME} (?=(--help|init|uninstall|demo|start|worker|api|sync|status|doctor|explain|logout|forget|floor|action|migrate|healthcheck)\\b)`,
   'g',
 )
 
 /**
- * Returns the command that starts this program again from the directory where it was started, such as `last-logout`
- * or `node dist/main.js`. The command contains `npx` only if npx started the program: otherwise, npx would download
- * the package of that name from the registry.
+ * Returns the command that starts this program again from the current directory, such as `last-logout` or `node
+ * dist/main.js`. The command contains `npx` only if npx started the program. Otherwise npx would download a package of
+ * the same name from the registry.
  *
- * @param isRunning Whether the command is for use while this process is running. The main process of a container then
- *   returns a command that enters the container. After the main process has ended, the container has stopped, and no
- *   command can enter it.
+ * @param isRunning Whether the command will be used while this process is running. If so, and if this process is the
+ *   main process of a container, the command enters the container. It cannot do so later, because the container stops
+ *   with its main process.
  */
 export function readProgramName(start: ProgramStart, isRunning: boolean): string {
   const { container } = start
-  const name = nameWithin(start)
+  const name = nameWithoutContainer(start)
   if (container === undefined || container.startedBy === 'shell') return name
   if (container.startedBy === 'run' && !isRunning) return name
   return `${container.engine} exec ${container.id} ${name}`
 }
 
-function nameWithin({ script, cwd, env }: ProgramStart): string {
+function nameWithoutContainer({ script, cwd, env }: ProgramStart): string {
   const {
     npm_command: npmCommand,
     npm_lifecycle_event: npmScriptName,
     npm_lifecycle_script: npmScript = '',
   } = env
-  // A program that npm has started passes npm's variables on to its children. `npmScript` shows whether npm started this
-  // program or a parent of it.
+  // npm's variables are inherited by the children of the program. The script shows whether npm started this program or
+  // its parent.
   if (npmCommand === 'exec' && /^'?last-logout\b/.test(npmScript)) return `npx ${NAME}`
-  // An npm script that only starts this program takes the command as an argument.
+  // If an npm script only starts this program, the command can be appended as an argument.
   if (
     npmCommand === 'run' &&
     /^(node )?\S*(last-logout|last-logout\.mjs|main\.js)$/.test(npmScript)
@@ -63,7 +63,7 @@ function nameWithin({ script, cwd, env }: ProgramStart): string {
   const directory = dirname(script)
   const isLink = directory.endsWith(join('node_modules', '.bin'))
   const isInPath = (env.PATH ?? '').split(delimiter).includes(directory)
-  // npm adds the directory of these links to the PATH of its scripts, but not to that of the user.
+  // npm adds the directory of these links to the PATH of its scripts. The PATH of the user does not contain it.
   if (basename(script) === NAME && isInPath && !isLink) return NAME
   const path = relative(cwd, script)
   const isInCwd = !path.startsWith('..') && !isAbsolute(path)
@@ -71,12 +71,12 @@ function nameWithin({ script, cwd, env }: ProgramStart): string {
   return isLink ? quotedPath : `node ${quotedPath}`
 }
 
-/** Quotes a path for a POSIX shell if the path contains characters that are special in a shell. */
+/** Quotes a path for a POSIX shell if the path contains special characters. */
 function quote(path: string): string {
   return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
 }
 
-/** Replaces `last-logout` by the program's name in each command that a text contains, so that users can paste it. */
+/** Replaces `last-logout` by the program's name in all commands that a text contains, so that users can paste them. */
 export function nameProgram(text: string, programName: string): string {
   return text.replace(COMMAND, () => `${programName} `)
 }

@@ -20,7 +20,7 @@ const ALLOWED: Record<string, string[]> = {
     'sync',
     'version',
   ],
-  demo: ['service', 'auth0', 'config', 'async', 'simulator', 'client'],
+  demo: ['service', 'auth0', 'config', 'async', 'child-program', 'simulator', 'client'],
   // `doctor` checks the connections of the service, but does not start the service.
   doctor: [
     'service',
@@ -58,7 +58,7 @@ const ALLOWED: Record<string, string[]> = {
   sync: ['async', 'measurements', 'ports', 'errors', 'rules'],
   auth0: ['async', 'measurements', 'ports', 'errors', 'tls', 'rules'],
   store: ['pg', 'async', 'ports', 'errors', 'rules'],
-  'embedded-postgres': ['pg', 'errors'],
+  'embedded-postgres': ['pg', 'child-program', 'errors'],
   jobs: ['pg', 'async', 'errors', 'tls'],
   metrics: ['async', 'measurements', 'ports', 'errors', 'rules'],
   pg: ['errors', 'tls'],
@@ -73,6 +73,7 @@ const ALLOWED: Record<string, string[]> = {
   rules: [],
   errors: [],
   tls: [],
+  'child-program': [],
   'program-name': [],
   version: [],
 }

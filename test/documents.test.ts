@@ -51,7 +51,10 @@ const listLinks = (name: string) =>
     ([, target, file = '']) => target ?? file,
   )
 
-/** Whether a line of an excerpt must be in the example. The example can import further names in the same line. */
+/**
+ * Whether a line of an excerpt must also be a line of its example. Imports are not compared, because an excerpt can
+ * import fewer names.
+ */
 const isCode = (line: string) => line !== '' && !line.startsWith('import ')
 
 const exists = (path: string) =>
@@ -60,7 +63,7 @@ const exists = (path: string) =>
     () => false,
   )
 
-/** Returns why a link of a document is broken, or `null` if the link resolves. */
+/** Returns the problem of a link; `null`: the link resolves. */
 async function findLinkProblem(name: string, target: string): Promise<string | null> {
   if (/^[a-z]+:/.test(target)) return null
   const [path = '', anchor] = target.split('#')
@@ -85,16 +88,16 @@ describe.each(documents)('in %s', (name) => {
     for (const [command, script = ''] of named) expect(scripts, command).toHaveProperty(script)
   })
 
-  test('no command starts a package of the registry that is not published, and tarballs have the current version', async () => {
+  test('no command installs an unpublished package from the registry, and tarballs have the current version', async () => {
     const text = texts.get(name) ?? ''
-    // Until the owner publishes the packages, these commands would run a package that someone else has published.
+    // The packages are not published, so these commands would run a package of someone else.
     expect(text).not.toMatch(/\bnpx (-\S+ )*last-logout/)
     expect(text).not.toMatch(
       /\bnpm (install|i|add|exec)\b[^\n]* last-logout(-client|-simulator)?(\s|$)/,
     )
     const { version } = JSON.parse(await readFile('package.json', 'utf8'))
     const named = [...text.matchAll(/last-logout(?:-client|-simulator)?-(\d[\w.-]*)\.tgz/g)]
-    for (const [tarball, tarballVersion] of named) expect(tarballVersion, tarball).toBe(version)
+    for (const [tarball, namedVersion] of named) expect(namedVersion, tarball).toBe(version)
   })
 
   test('every test file and every test that the document names exists', async () => {

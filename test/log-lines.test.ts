@@ -12,7 +12,7 @@ import { subscribeToFeed } from './_support/events.js'
 import { openProxy } from './_support/proxy.js'
 import { DOMAIN, openTenant, type TestTenant } from './_support/tenant.js'
 
-/** Every user id and session id of this test contains this text, so that the test can find a log line with an id. */
+/** Every user id and session id of this test contains this text, so that a search finds each log line with an id. */
 const PERSON = 'identifiable'
 const KEY = 'key-that-no-line-may-show-0123456789'
 const WRONG_KEY = 'wrong-one-that-no-line-may-show-01234'
@@ -146,7 +146,7 @@ async function requestEverything(url: string): Promise<void> {
       'x-last-logout-key': path.endsWith(PERSON) ? KEY : WRONG_KEY,
     }
     const init = body === undefined ? { headers } : { method: 'POST', headers, body }
-    // If a body is too long, the server can close the connection before it has received the whole body.
+    // The server can close the connection while it receives a body that is too long.
     await fetch(url + path, { ...init, redirect: 'manual' }).then(
       (response) => response.text(),
       () => '',

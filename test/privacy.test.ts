@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 const schema = await readFile('prisma/schema.prisma', 'utf8')
 const page = await readFile('docs/privacy.md', 'utf8')
 
-/** The columns of each table, as in the schema. */
+/** The columns of each table, read from the schema. */
 const columnsOfSchema = Object.fromEntries(
   [...schema.matchAll(/^model \w+ \{\n([\s\S]*?)^\}/gm)].map(([, body = '']) => [
     /@@map\("(\w+)"\)/.exec(body)?.[1],
@@ -14,7 +14,9 @@ const columnsOfSchema = Object.fromEntries(
   ]),
 )
 
-/** The columns of each table, as in the page: a heading names the table, and the first cells below name the columns. */
+/**
+ * The columns of each table, read from the page. A heading names the table, and the first cells below name its columns.
+ */
 const columnsOfPage = Object.fromEntries(
   [...page.matchAll(/^### `(\w+)`\n([\s\S]*?)(?=^#)/gm)].map(([, table = '', section = '']) => [
     table,
@@ -30,7 +32,7 @@ test('docs/privacy.md names every table and column of the schema, and no other',
   expect(columnsOfPage).toEqual(columnsOfSchema)
 })
 
-test('docs/privacy.md states of each column whether it is personal', () => {
+test('docs/privacy.md states for each column whether it is personal', () => {
   const rows = [...page.matchAll(/^\| `\w+`[^|]*\|([^|]+)\|([^|]+)\|$/gm)]
   expect(rows.length).toBeGreaterThan(25)
   for (const [row, , personal = ''] of rows)

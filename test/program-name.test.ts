@@ -77,7 +77,7 @@ describe('the name of the program', () => {
     ],
     ['docker exec', { container: container('exec') }, 'docker exec 0123456789ab node dist/main.js'],
     ['a shell in a container', { container: container('shell') }, 'node dist/main.js'],
-    // The container ends together with its main process. After that, no command can run in the container.
+    // The container stops with its main process, so no command can run in it afterwards.
     [
       'the main process of a container, at its end',
       { container: container('run') },
@@ -128,7 +128,7 @@ test('a log line contains the name of the program in the advice, the error and i
   })
 })
 
-/** Files whose texts no operator reads, or that run on another machine. */
+/** Files whose texts operators do not read, or that run on another machine. */
 const EXCLUDED_FILES = /^src\/(action|client|simulator)\//
 
 describe('in the sources of the service', async () => {
@@ -136,7 +136,7 @@ describe('in the sources of the service', async () => {
 
   test('every command of this program is written in a form in which nameProgram replaces the name', () => {
     const commands = texts.filter(([, text]) => /last-logout [a-z-]/.test(nameProgram(text, '%')))
-    // All other texts with `last-logout` are sentences about it.
+    // All other texts that contain `last-logout` are sentences about it.
     expect(
       commands.filter(([, text]) => /`[^`]*last-logout [a-z-]/.test(nameProgram(text, '%'))),
     ).toEqual([])

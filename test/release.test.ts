@@ -55,7 +55,10 @@ test.each<[string, Partial<ReleaseState>, RegExp]>([
     { changedFiles: [' M a.ts', ' M b.ts'] },
     /^2 files .* M a\.ts/,
   ],
-])('a commit %s cannot be published, with the reason', (_state, over, problem) => {
-  const problems = listReleaseProblems({ ...READY, ...over })
-  expect(problems).toEqual([expect.stringMatching(problem)])
-})
+])(
+  'a commit %s cannot be published, and the problem names the reason',
+  (_state, overrides, problem) => {
+    const problems = listReleaseProblems({ ...READY, ...overrides })
+    expect(problems).toEqual([expect.stringMatching(problem)])
+  },
+)

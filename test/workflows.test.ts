@@ -9,7 +9,7 @@ const DIRECTORY = '.github/workflows'
 const names = await readdir(DIRECTORY)
 const parser = await loadParser()
 
-/** Loads GitHub's own parser, which imports JSON as only bundlers do. */
+/** Loads GitHub's own parser. It is bundled first, because it imports JSON in a way that only bundlers support. */
 async function loadParser(): Promise<typeof import('@actions/workflow-parser')> {
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-workflows-'))
   try {
@@ -43,7 +43,7 @@ describe.each(names)('the workflow %s', (name) => {
     expect(template?.jobs.length).toBeGreaterThan(0)
   })
 
-  test('a workflow calls scripts that exist, and reads no more than it needs by default', async () => {
+  test('a workflow calls scripts that exist, and its token can only read contents by default', async () => {
     const content = await readFile(join(DIRECTORY, name), 'utf8')
     const { scripts } = JSON.parse(await readFile('package.json', 'utf8'))
     const called = [...content.matchAll(/npm run ([\w:]+)/g)].map(([, script = '']) => script)
@@ -53,7 +53,7 @@ describe.each(names)('the workflow %s', (name) => {
   })
 })
 
-test('a mistake in a workflow is found', async () => {
+test('the parser finds a mistake in a workflow', async () => {
   const { errors } = await parseContent('ci.yml', 'on: push\njobs:\n  test:\n    run-on: ubuntu\n')
   expect(errors.join()).toMatch(/run-on/)
 })

@@ -2,8 +2,8 @@ import { readId } from '../rules/id.js'
 import { type Login, readLogin } from '../rules/login.js'
 
 /**
- * The part of a post-login event that the Action uses. Depending on the plan and the flow, any field can be missing, even
- * if Auth0 documents it.
+ * The fields of a post-login event that the Action uses. Depending on the plan and the flow, any field can be missing,
+ * even fields that Auth0 documents as present.
  *
  * @see https://auth0.com/docs/customize/actions/reference/post-login/post-login-event-object
  */
@@ -16,7 +16,7 @@ export interface PostLoginEvent {
   authentication?: { methods?: { timestamp?: string }[] }
 }
 
-/** The part of the post-login API that the Action uses. */
+/** The methods of the post-login API that the Action uses. */
 export interface PostLoginApi {
   accessToken: { setCustomClaim(name: string, value: unknown): void }
   idToken: { setCustomClaim(name: string, value: unknown): void }
@@ -26,15 +26,15 @@ export interface PostLoginApi {
 /** The user, the session and the login for which tokens are issued. */
 export interface LoginSubject {
   userId: string
-  /** `null`: the event names no session. */
+  /** `null`: the event contains no session id. */
   sessionId: string | null
   login: Login
 }
 
-/** Reads a post-login event. */
+/** Reads the user, the session and the login from a post-login event. */
 export function readSubject(event: PostLoginEvent): LoginSubject {
   const { methods } = event.authentication ?? {}
-  const facts = {
+  const loginFacts = {
     protocol: event.transaction?.protocol,
     refreshTokenCreatedAt: event.refresh_token?.created_at,
     methodTimestamps: Array.isArray(methods) ? methods.map((method) => method?.timestamp) : [],
@@ -42,6 +42,6 @@ export function readSubject(event: PostLoginEvent): LoginSubject {
   return {
     userId: event.user.user_id,
     sessionId: readId(event.session?.id) ?? readId(event.refresh_token?.session_id),
-    login: readLogin(facts, Date.now()),
+    login: readLogin(loginFacts, Date.now()),
   }
 }

@@ -8,12 +8,12 @@ import { readSubject } from './event.js'
 import { LookupError, lookUp } from './lookup.js'
 import { type ActionSettings, readSettings } from './settings.js'
 
-/** Maximum length of a log line, in characters. Auth0 drops the rest. */
+/** Maximum length of a log line, in characters. Auth0 cuts longer lines. */
 const MAX_LINE_LENGTH = 256
 
 /**
- * The handler of Auth0's post-login trigger. Auth0 calls it at every login, silent login and exchange of a refresh token.
- * It adds the claims to the tokens, and denies an exchange for a session that was logged out. Never throws.
+ * The handler of Auth0's post-login trigger. Auth0 calls it at every login, every silent login and every exchange of a
+ * refresh token. It adds claims to the tokens, and denies an exchange if the session was logged out. Never throws.
  *
  * @see https://auth0.com/docs/customize/actions/reference/post-login
  */
@@ -29,7 +29,7 @@ export async function onExecutePostLogin(event: PostLoginEvent, api: PostLoginAp
   }
 }
 
-/** Handles the trigger. The claims of the login are set before the lookup, because they do not depend on last-logout. */
+/** Handles the trigger. Sets the claims of the login before the lookup, because they do not depend on last-logout. */
 async function run(
   event: PostLoginEvent,
   api: PostLoginApi,
@@ -48,7 +48,10 @@ async function run(
   enforce(api, settings, response ? judgeExchange(settings, subject, response) : 'unknown')
 }
 
-/** Sets a claim in both tokens if its value is not `null`. A failure is only logged: the exchange must be judged anyway. */
+/**
+ * Sets a claim in both tokens, unless its value is `null`. An error is only logged, so that an exchange is still
+ * judged.
+ */
 function setClaim(api: PostLoginApi, name: string, value: unknown): void {
   if (value === null) return
   for (const token of [api.accessToken, api.idToken]) {
@@ -60,7 +63,7 @@ function setClaim(api: PostLoginApi, name: string, value: unknown): void {
   }
 }
 
-/** Judges an exchange. If no known logout revokes the session and the data is stale, the outcome is `unknown`. */
+/** Judges an exchange. The outcome is `unknown` if no known logout revokes the session but the data is stale. */
 function judgeExchange(
   settings: ActionSettings,
   { userId, sessionId, login }: LoginSubject,
@@ -88,7 +91,7 @@ function toNumericDate(at: number | null): number | null {
 }
 
 function log(message: string): void {
-  // Auth0 shows the line in the tenant's Action logs.
+  // Auth0 shows the output in the logs of the tenant's Actions.
   // biome-ignore lint/suspicious/noConsole: an Action has no other log
   console.log(`last_logout: ${message}`.slice(0, MAX_LINE_LENGTH))
 }

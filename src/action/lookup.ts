@@ -10,7 +10,7 @@ import { type LastLogoutResponse, readLastLogoutResponse } from '../rules/last-l
 import type { LoginSubject } from './event.js'
 import type { ActionSettings } from './settings.js'
 
-/** Maximum length of a response, in UTF-16 code units. A usual response has about 500. */
+/** Maximum length of a response, in UTF-16 code units. A typical response has about 500. */
 const MAX_RESPONSE_LENGTH = 64 * 1024
 
 /** The error of a failed lookup. The message contains neither the key nor the user. */
@@ -19,15 +19,16 @@ export class LookupError extends Error {
 }
 
 /**
- * The URL of a service that does not know the query form, and when it rejected that form. The value is kept until the
- * runtime unloads this module. Without it, each login would send two requests to a service of release 0.1.0.
+ * The service that rejected the query form of a request, and the time of its response. Services of release 0.1.0 know
+ * only the path form. This variable avoids a second request at each login. It lives as long as the runtime keeps this
+ * module.
  */
 let rejectedQueryForm: { url: string; at: Instant } | null = null
 
 /**
- * Requests the last logout of a user and a session.
+ * Requests the last logout of a user and a session from last-logout.
  *
- * @throws `LookupError` if there is no valid response within `timeoutMs`.
+ * @throws `LookupError` if no valid response arrives within `timeoutMs`.
  */
 export async function lookUp(
   settings: ActionSettings,
@@ -37,7 +38,7 @@ export async function lookUp(
   if (url === null) throw new LookupError('LAST_LOGOUT_URL is not set')
   const controller = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined
-  // The signal alone is not sufficient, because the login must not wait for a request that ignores the signal.
+  // The login must not wait for a request that ignores the signal, so a timeout also rejects.
   const timeout = new Promise<never>((_resolve, reject) => {
     const error = new LookupError(`no response within ${timeoutMs} ms`)
     timer = setTimeout(() => reject(error), timeoutMs)
@@ -60,7 +61,7 @@ interface Service {
   signal: AbortSignal
 }
 
-/** Uses the query form. Falls back to the path form if the service is of release 0.1.0. */
+/** Sends a request in the query form. Repeats it in the path form if the service is of release 0.1.0. */
 async function requestLastLogout(
   service: Service,
   subject: LoginSubject,
@@ -81,7 +82,7 @@ async function send({ url, apiKey, signal }: Service, subject: LoginSubject, for
   const headers = { authorization: `Bearer ${apiKey}`, accept: 'application/json' }
   const target = new URL(lastLogoutPath(subject, form), url)
   const response = await fetch(target, { headers, redirect: 'error', signal }).catch((error) => {
-    // The message of an error of `fetch` can quote a header, and with it the key.
+    // The message of a `fetch` error is not used, because it can quote a header with the key.
     throw new LookupError(`unreachable (${error.cause?.code ?? error.name})`)
   })
   const { status } = response
@@ -108,7 +109,7 @@ function readResponse(text: string, subject: LoginSubject): LastLogoutResponse {
   throw new LookupError(`${response.invalidField} in the response is missing or malformed`)
 }
 
-/** Parses JSON. The error of `JSON.parse` is not kept, because its message quotes the text, which names a user. */
+/** Parses JSON. Drops the error of `JSON.parse`, because its message quotes the text, which contains a user id. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)

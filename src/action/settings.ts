@@ -17,7 +17,7 @@ export interface ActionSettings {
   onError: 'allow' | 'deny'
 }
 
-/** Reads the secrets. For an invalid secret it calls `warn` and uses the default. Never throws. */
+/** Reads the secrets. If a secret is invalid, calls `warn` and uses the default. Never throws. */
 export function readSettings(
   secrets: Record<string, string | undefined>,
   warn: (message: string) => void,

@@ -1,10 +1,10 @@
 import { abortedError, LastLogoutError } from '../errors.js'
 
 /**
- * Runs `run` with a controller that aborts when `parent` aborts, or when `run` aborts it.
+ * Calls `run` with a controller. The controller aborts when `parent` aborts; `run` can also abort it.
  *
- * `AbortSignal.any` is not used. On Node 20, a timeout signal among its sources can be garbage-collected before it
- * fires, and each call of `any` leaves an entry on a long-lived parent.
+ * `AbortSignal.any` is not used, because on Node 20 a timeout signal among its sources can be garbage-collected before
+ * it fires. Also, each call of `any` leaves an entry on a long-lived parent.
  */
 export async function withAbort<T>(
   parent: AbortSignal,
@@ -22,9 +22,10 @@ export async function withAbort<T>(
 }
 
 /**
- * Waits for a promise until `signal` aborts. Use it for a promise that may never settle after `signal` has aborted.
+ * Waits for a promise, but not longer than until `signal` aborts. Use it for a promise that may not settle after the
+ * abort.
  *
- * @throws `ABORTED`, or the `LastLogoutError` that `signal` was aborted with.
+ * @throws `ABORTED`, or the `LastLogoutError` that is the reason of `signal`.
  */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   let abort = () => {}

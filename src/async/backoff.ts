@@ -9,12 +9,13 @@ export interface Backoff {
   maxMs: number
 }
 
-/** Maximum jitter, as a fraction of the wait: a random value between 0 and this fraction of the wait is added. */
+/** Maximum jitter, as a fraction of the wait. The added jitter is a random value from 0 to this fraction. */
 const MAX_JITTER = 0.5
 
 /**
- * Waits with exponential backoff and jitter. `attempt` counts from 0, and each attempt doubles the wait.
+ * Waits with exponential backoff and jitter. Each attempt doubles the wait.
  *
+ * @param attempt Number of the attempt, from 0.
  * @throws `ABORTED` when `signal` aborts.
  */
 export async function backOff(

@@ -4,20 +4,28 @@ export interface BatchOptions<Input, Result> {
   run(inputs: Input[]): Promise<Result[]>
   /** Maximum number of inputs in a batch. */
   maxSize: number
-  /** Maximum number of batches in progress. Further calls wait together, so batches grow with the load. */
+  /**
+   * Maximum number of batches in progress. Calls beyond this limit wait and form the next batch, so batches grow with
+   * the load.
+   */
   maxConcurrent: number
   /**
-   * How long a batch waits for the end of a batch in progress before it starts beside that batch, in milliseconds. Then
-   * fast batches run one after the other and are large, and a slow batch does not delay others for long. Default: 0.
+   * While a batch is in progress, the next batch waits this long for its end, in milliseconds, and then starts in
+   * parallel. Fast batches thus run in sequence and are large, and a slow batch delays others only briefly. Default: 0.
    */
   headStartMs?: number
-  /** Maximum time that a batch waits to start, in milliseconds. Then its calls reject. */
+  /**
+   * A batch of this number of calls starts at once, before the end of the turn and beside one batch in progress. The caller
+   * then works on the results of one batch while the other is in progress. Default: no number.
+   */
+  readySize?: number
+  /** Maximum time that a batch waits before it starts, in milliseconds. After this time, its calls reject. */
   maxWaitMs: number
-  /** Whether a single input can have caused the failure of its batch. If so, each input is processed alone. */
+  /** Whether a single input may have caused the failure of its batch. If so, each input is processed again alone. */
   isInputError(error: unknown): boolean
 }
 
-/** A call in a batch. */
+/** A call that waits for the result of its batch. */
 interface Call<Input, Result> {
   input: Input
   resolve(result: Result): void
@@ -31,28 +39,28 @@ interface Batch<Input, Result> {
 }
 
 /**
- * Returns a function that processes its calls in batches. A batch contains the calls of one turn of the event loop. If
- * `maxConcurrent` batches are in progress, it also contains the calls that arrive until one of them ends. A batch
- * starts after its last call, so no result is older than its call.
+ * Returns a function that processes its calls in batches. A batch contains the calls of one turn of the event loop, or the
+ * first `readySize` of them. While `maxConcurrent` batches are in progress, the next batch also collects the calls of
+ * later turns. A batch starts after its last call, so no result is older than its call.
  */
 export function batchCalls<Input, Result>(
   options: BatchOptions<Input, Result>,
 ): (input: Input) => Promise<Result> {
-  const { maxSize, maxConcurrent, maxWaitMs, headStartMs = 0 } = options
+  const { maxSize, maxConcurrent, maxWaitMs, headStartMs = 0, readySize } = options
   const waiting: Batch<Input, Result>[] = []
-  let running = 0
+  let runningCount = 0
   let isScheduled = false
   let headStart: NodeJS.Timeout | undefined
 
   function schedule(): void {
-    if (isScheduled || running === maxConcurrent || waiting.length === 0) return
-    if (running === 0 || headStartMs === 0) scheduleNow()
+    if (isScheduled || runningCount === maxConcurrent || waiting.length === 0) return
+    if (runningCount === 0 || headStartMs === 0) scheduleNow()
     else headStart ??= setTimeout(startBatches, headStartMs)
   }
 
   function scheduleNow(): void {
     isScheduled = true
-    // Runs after all calls of this turn.
+    // `setImmediate` runs after all calls of this turn.
     setImmediate(startBatches)
   }
 
@@ -60,13 +68,13 @@ export function batchCalls<Input, Result>(
     isScheduled = false
     clearTimeout(headStart)
     headStart = undefined
-    while (running < maxConcurrent) {
+    while (runningCount < maxConcurrent) {
       const batch = waiting.shift()
       if (batch === undefined) return
       clearTimeout(batch.timer)
-      running++
+      runningCount++
       void settle(batch.calls, options).finally(() => {
-        running--
+        runningCount--
         if (!isScheduled && waiting.length > 0) scheduleNow()
       })
     }
@@ -85,14 +93,16 @@ export function batchCalls<Input, Result>(
 
   return (input) =>
     new Promise((resolve, reject) => {
-      const last = waiting.at(-1)
-      const batch = last === undefined || last.calls.length === maxSize ? addBatch() : last
+      const lastBatch = waiting.at(-1)
+      const hasSpace = lastBatch !== undefined && lastBatch.calls.length < maxSize
+      const batch = hasSpace ? lastBatch : addBatch()
       batch.calls.push({ input, resolve, reject })
-      schedule()
+      if (batch.calls.length === readySize && runningCount <= 1) startBatches()
+      else schedule()
     })
 }
 
-/** Processes the calls of a batch, and settles each of them. Never rejects. */
+/** Processes the calls of a batch and settles all of them. Never rejects. */
 async function settle<Input, Result>(
   calls: Call<Input, Result>[],
   { run, isInputError }: Pick<BatchOptions<Input, Result>, 'run' | 'isInputError'>,

@@ -2,8 +2,8 @@
 export interface Closers {
   push(close: () => Promise<void>): void
   /**
-   * Runs each closer once, in reverse order of `push`. A failed closer does not prevent the others from running.
-   * Throws the first failure at the end.
+   * Runs each cleanup function once, in reverse order of `push`. All functions run, even if some of them fail. Throws
+   * the first failure at the end.
    */
   close(): Promise<void>
 }

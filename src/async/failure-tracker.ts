@@ -1,4 +1,4 @@
-/** Tracks an operation that can fail repeatedly, so that its failure is logged once instead of at each attempt. */
+/** Tracks the failures of a repeated operation, so that a lasting failure is logged once, not at each attempt. */
 export interface FailureTracker {
   isFailing(): boolean
   recordFailure(error: unknown): void
@@ -7,21 +7,21 @@ export interface FailureTracker {
 
 /** Callbacks of a failure tracker. */
 export interface FailureTrackerOptions {
-  /** Called for each failure. `isFirst`: no failure of this kind has occurred since the last success. */
+  /** Called for each failure. `isFirst`: this kind of failure has not occurred since the last success. */
   onFailure(error: unknown, isFirst: boolean): void
-  /** Called at the first success after failures. `failingMs`: the time since the first failure, in milliseconds. */
+  /** Called at the first success after a failure. `failingMs`: the time since the first failure, in milliseconds. */
   onRecovery(failingMs: number): void
   /** Returns the kind of a failure. Default: all failures are of one kind. */
   kindOf?(error: unknown): unknown
 }
 
-/** Creates a tracker of an operation that has not failed yet. */
+/** Creates a tracker without failures. */
 export function createFailureTracker({
   onFailure,
   onRecovery,
   kindOf = () => undefined,
 }: FailureTrackerOptions): FailureTracker {
-  // Keeps all kinds, not only the last one, so that two alternating kinds are reported once each.
+  // Contains all kinds since the last success, so that alternating kinds are reported once each.
   const kinds = new Set<unknown>()
   let failingSince = 0
   return {

@@ -1,7 +1,4 @@
-/**
- * Returns a function that calls `run`. While a call of `run` is in progress, further calls share its result. Later calls
- * start a new call of `run`.
- */
+/** Returns a function that calls `run`. While a call of `run` is in progress, further calls share its result. */
 export function singleFlight<T>(run: () => Promise<T>): () => Promise<T> {
   let currentRun: Promise<T> | undefined
   return () => {

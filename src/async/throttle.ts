@@ -1,4 +1,4 @@
-/** Returns a function that calls `run`, but at most once per interval. It ignores all other calls. */
+/** Returns a function that calls `run` at most once per interval and ignores all other calls. */
 export function throttle<Args extends unknown[]>(
   intervalMs: number,
   run: (...args: Args) => void,

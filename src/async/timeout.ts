@@ -2,22 +2,23 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { singleFlight } from './single-flight.js'
 
 /**
- * Returns a function that calls `run`, and caches the result for `intervalMs`. If `run` fails or takes longer than
- * `timeoutMs`, the function returns the previous result, or `null` if there is none.
+ * Returns a function that calls `run` and caches the result for `intervalMs`. If `run` fails or takes longer than
+ * `timeoutMs`, the function returns the previous result. Without a previous result, it returns `null`.
  */
 export function cacheFor<T>(
   intervalMs: number,
   timeoutMs: number,
   run: () => Promise<T>,
 ): () => Promise<T | null> {
-  let last: T | null = null
-  let dueAt = Number.NEGATIVE_INFINITY
+  let cachedResult: T | null = null
+  let expiresAt = Number.NEGATIVE_INFINITY
   const renew = singleFlight(async () => {
-    last = await run()
-    dueAt = performance.now() + intervalMs
-    return last
+    cachedResult = await run()
+    expiresAt = performance.now() + intervalMs
+    return cachedResult
   })
-  return async () => (performance.now() < dueAt ? last : withTimeout(timeoutMs, renew(), last))
+  return async () =>
+    performance.now() < expiresAt ? cachedResult : withTimeout(timeoutMs, renew(), cachedResult)
 }
 
 /** Returns the result of a promise, or `fallback` if the promise rejects or takes longer than `timeoutMs`. */

@@ -1,16 +1,16 @@
 import { LastLogoutError } from '../errors.js'
 
-/** The credentials of an application, and the tenant's domain as configured. */
+/** The credentials of an application, and the configured domain of the tenant. */
 export interface ApplicationCredentials {
   domain: string
   clientId: string
   clientSecret: string
 }
 
-/** Domains that Auth0 assigns. A tenant can also have a custom domain, for which Auth0 issues no management token. */
+/** Matches the domains that Auth0 assigns. Auth0 issues no management token for the custom domain of a tenant. */
 const CANONICAL_DOMAIN = /\.auth0(app)?\.com$/
 
-/** Creates the error for a tenant that issues no token, or whose Management API refuses the token. */
+/** Creates the error after Auth0 refused to issue a token, or the Management API refused a token. */
 export function credentialsRefusedError(
   status: number,
   credentials: ApplicationCredentials,
@@ -26,7 +26,7 @@ function adviceAfterUnauthorized({
   clientId,
   clientSecret,
 }: ApplicationCredentials): string {
-  // Auth0's secrets are longer than its ids, so a longer id was probably swapped with the secret.
+  // Auth0's secrets are longer than its client ids, so a longer id was probably swapped with the secret.
   const swapAdvice =
     clientId.length > clientSecret.length
       ? ' The id is longer than the secret: they may be swapped.'

@@ -23,7 +23,8 @@ export interface LogSourceOptions {
 }
 
 /**
- * Reads the tenant log by `GET /api/v2/logs`. The SDK's `logs.list()` cannot page by checkpoint.
+ * Reads the tenant log with `GET /api/v2/logs`. Does not use `logs.list()` of Auth0's SDK, which cannot page from a
+ * checkpoint.
  *
  * @see https://auth0.com/docs/deploy-monitor/logs/retrieve-log-events-using-mgmt-api
  */
@@ -56,16 +57,16 @@ function searchParameters({ types, span, prefix, page }: Search): Record<string,
 }
 
 /**
- * Returns the log id to continue from: that of the last entry in the response, even if another entry is newer. If the
- * last entry has no id, the log id is read from the header `Link`.
+ * Returns the log id to continue from: the id of the last entry in the response, even if another entry is newer. If the
+ * last entry has no id, reads the log id from the header `Link`.
  *
- * @throws `AUTH0_MALFORMED_PAGE` if the log id is not after `from`. Such a log id would repeat the same pages forever.
+ * @throws `AUTH0_MALFORMED_PAGE` if the log id is not after `from`, because the same pages would repeat without end.
  */
 function readNext(entries: unknown[], link: string | null, from: string): string {
   if (entries.length === 0) return from
   const next = readLogId(entries.at(-1)) ?? readNextLink(link)
   if (next === null) throw malformedPageError('its last entry has no log_id')
-  // Only log ids of the same length can be compared.
+  // Log ids of different lengths cannot be compared.
   const isAfter = next.length === from.length ? next > from : next !== from
   if (!isAfter) throw malformedPageError('it ends at or before the checkpoint that was requested')
   return next
@@ -100,7 +101,7 @@ async function requestOnce(
 }
 
 /**
- * Returns when the request was sent: by Auth0's clock, or by the clock of this machine if the response has no `Date`.
+ * Returns when the request was sent, by Auth0's clock. If the response has no `Date`, uses the clock of this machine.
  */
 function readRequestedAt(headers: Headers, elapsedMs: number): Instant {
   return Math.floor((readHttpDate(headers, 'date') ?? Date.now()) - elapsedMs)
@@ -120,7 +121,7 @@ function statusError(status: number, headers: Headers, path: string): LastLogout
   return badStatusError('A log request', status)
 }
 
-/** Parses the entries of a page. An error of `JSON.parse` is not kept as the cause: it quotes the text of the entries. */
+/** Parses the entries of a page. Drops an error of `JSON.parse`, because its message quotes the entries. */
 function readEntries(text: string): unknown[] {
   let body: unknown
   try {

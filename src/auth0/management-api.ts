@@ -6,7 +6,7 @@ import { createSdkClient, type ManagementApiOptions, type SdkRequest } from './s
 /** Minimum interval between two renewals of a refused token. Each renewal adds an entry to the tenant log. */
 const MIN_RENEWAL_INTERVAL_MS = 60_000
 
-/** A complete response. */
+/** A response, including its complete body. */
 interface ApiResponse {
   status: number
   headers: Headers
@@ -14,28 +14,28 @@ interface ApiResponse {
 }
 
 /**
- * The authenticated Management API. When Auth0 refuses the token, a new token is requested, because only a new token has
- * a scope that was granted meanwhile.
+ * The Management API with authentication. After Auth0 refuses a token, the next request uses a new token, because
+ * scopes that were granted later are only in new tokens.
  */
 export interface ManagementApi {
   /**
-   * Sends GET `/api/v2/{path}`. The token needs the scopes of the log.
+   * Sends `GET /api/v2/{path}` with the scopes of the log.
    *
-   * @returns The response with any status except 401 and 403.
-   * @throws `AUTH0_CREDENTIALS`, `AUTH0_SCOPE`, `AUTH0_RATE_LIMIT` (of a token request),
-   * `AUTH0_MALFORMED_PAGE` (too large), `AUTH0_UNAVAILABLE` or `ABORTED`.
+   * @returns The response. Its status is neither 401 nor 403.
+   * @throws `AUTH0_CREDENTIALS`, `AUTH0_SCOPE`, `AUTH0_UNAVAILABLE` or `ABORTED`; `AUTH0_RATE_LIMIT` after a 429 to a
+   *   token request; `AUTH0_MALFORMED_PAGE` if the response is too large.
    */
   get(path: string, signal: AbortSignal): Promise<ApiResponse>
   /**
-   * Sends one request through a method of the SDK.
+   * Sends one request with a method of Auth0's SDK.
    *
-   * @param scope The scope that the request needs, for the message of `AUTH0_SCOPE`.
-   * @throws The errors of `get`; `AUTH0_RATE_LIMIT` after a 429; `AUTH0_REFUSED` after another status of 400 to 499.
+   * @param scope The scope that the request needs. The message of `AUTH0_SCOPE` contains it.
+   * @throws The errors of `get`; `AUTH0_RATE_LIMIT` after a 429; `AUTH0_REFUSED` after another status from 400 to 499.
    */
   call<T>(scope: string, request: SdkRequest<T>, signal: AbortSignal): Promise<T>
 }
 
-/** Creates the Management API on Auth0's SDK, which requests and caches the token. */
+/** Creates access to the Management API with Auth0's SDK, which requests and caches the token. */
 export function createManagementApi(options: ManagementApiOptions): ManagementApi {
   let sdk = createSdkClient(options)
   let renewedAt = Number.NEGATIVE_INFINITY

@@ -5,7 +5,7 @@ import { type ApplicationCredentials, credentialsRefusedError } from './credenti
 import { ProxyFailure, type ProxyOptions } from './proxy-fetch.js'
 import { waitAfterRefusal } from './rate/limit.js'
 
-/** The domain of the tenant, and the URL of its Management API. */
+/** The domain of the tenant, and the route to its Management API. */
 interface Address {
   domain: string
   baseUrl: string
@@ -23,16 +23,16 @@ export class TokenRefused extends Error {
   }
 }
 
-/** What to check when the response does not seem to come from Auth0. */
+/** Advice for a response that probably does not come from Auth0. */
 export const CHECK_NETWORK_ADVICE =
   'Check AUTH0_DOMAIN (and AUTH0_BASE_URL, if set), and what is between this host and Auth0, such as a proxy or a captive portal.'
 
-/** What to do about a 429. */
+/** Advice after a 429. */
 const RATE_LIMIT_ADVICE =
   'The request is retried once Auth0 allows it. If this persists, find out what else calls the Management API of this tenant, or lower RATE_SHARE.'
 
 /**
- * Throws an error of this program where the SDK would throw an error that contains the whole body.
+ * Throws if the SDK would throw for this status. The error of the SDK would contain the complete body of the response.
  */
 export function assertUsableStatus(
   { status, headers }: Response,
@@ -51,14 +51,12 @@ export function assertUsableStatus(
   }
 }
 
-/**
- * Converts an error of the SDK to an error of this program. The SDK's error is not the cause: it contains the whole body.
- */
+/** Converts an error of the SDK. The SDK's error is not kept as the cause, because it contains the complete body. */
 export function translateSdkError(error: unknown, address: Address): Error {
   if (error instanceof LastLogoutError || error instanceof TokenRefused) return error
   const { statusCode: status, rawResponse, body } = error instanceof ManagementError ? error : {}
   if (status === undefined || rawResponse === undefined) {
-    // A SyntaxError of `JSON.parse` quotes the body, which can contain the token.
+    // The message of a SyntaxError quotes the body, which can contain the token.
     return unreachableError(address, error instanceof SyntaxError ? undefined : error)
   }
   if (status === 429) return rateLimitError('A request', rawResponse.headers)
@@ -67,14 +65,14 @@ export function translateSdkError(error: unknown, address: Address): Error {
   return new LastLogoutError('AUTH0_REFUSED', message, { status })
 }
 
-/** Creates the error after a 429. Its `retryAfterMs` is the minimum wait. */
+/** Creates the error after a 429. Its `retryAfterMs` is the minimum time before a retry. */
 export function rateLimitError(what: string, headers: Headers): LastLogoutError {
   const message = `${what} exceeded the rate limit of Auth0 (429). ${RATE_LIMIT_ADVICE}`
   const retryAfterMs = waitAfterRefusal(headers)
   return new LastLogoutError('AUTH0_RATE_LIMIT', message, { status: 429, retryAfterMs })
 }
 
-/** Reads the `errorCode` of the body. The `message` of the body is not shown: it can quote what was sent. */
+/** Reads the `errorCode` of a body. The `message` of the body is not shown, because it can quote the request. */
 function readErrorCode(body: unknown): string {
   const { errorCode } = Object(body)
   return isWord(errorCode) ? ` ${errorCode}` : ''
@@ -105,7 +103,7 @@ function refusedByProxyError(
   return new LastLogoutError('AUTH0_UNAVAILABLE', message, { status })
 }
 
-/** Creates the error after a token response with status 200 and no token. `error`: that field of the body. */
+/** Creates the error after a token response of status 200 without a token. `error` is the `error` field of the body. */
 export function noTokenError(baseUrl: string, headers: Headers, error: unknown): LastLogoutError {
   const why = isWord(error) ? `error ${error}` : readContentType(headers)
   return new LastLogoutError(
@@ -115,13 +113,13 @@ export function noTokenError(baseUrl: string, headers: Headers, error: unknown):
   )
 }
 
-/** Creates the error after an unexpected status, which shows a fault of the server or of a proxy before it. */
+/** Creates the error after an unexpected status of Auth0, or of a proxy between this host and Auth0. */
 export function badStatusError(what: string, status: number): LastLogoutError {
   const message = `${what} failed with status ${status}. ${adviceAfter(status)}`
   return new LastLogoutError('AUTH0_UNAVAILABLE', message, { status })
 }
 
-/** Creates the error if the server has no token endpoint. */
+/** Creates the error after a 404 to a token request. */
 function noTenantError({ baseUrl, domain }: Address): LastLogoutError {
   const message =
     `The token request to ${baseUrl} failed with status 404: there is no tenant ${domain} at this address. Set AUTH0_DOMAIN to the domain of the ` +
@@ -147,7 +145,7 @@ export function tooLargeError(bytes: number): LastLogoutError {
   return malformedPageError(`it is larger than ${bytes / 1024 ** 2} MB`)
 }
 
-/** Creates the error after a response that was not complete in time. */
+/** Creates the error after a response that was not complete before the timeout. */
 export function timeoutError(timeoutMs: number, { baseUrl, proxy }: Address): LastLogoutError {
   const [route, destination] = proxy
     ? [` through the proxy ${proxy.url}`, 'the proxy, and from there to Auth0']

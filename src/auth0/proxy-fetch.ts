@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Dispatcher, ProxyAgent } from 'undici'
 
-/** The HTTP proxy through which Auth0 is reached. */
+/** The HTTP proxy for connections to Auth0. */
 export interface ProxyOptions {
   /** The URL of the proxy, without credentials. */
   url: string
@@ -9,7 +9,7 @@ export interface ProxyOptions {
   authorization: string | undefined
 }
 
-/** The proxy could not be reached, closed the connection, or refused to open a connection to Auth0. */
+/** A failure to connect to Auth0 through the proxy. */
 export class ProxyFailure extends Error {
   override readonly name = 'ProxyFailure'
   /** The status of the response to CONNECT; `null`: there was no response. */
@@ -21,7 +21,7 @@ export class ProxyFailure extends Error {
   }
 }
 
-/** The connections to Auth0 through a proxy. */
+/** The open connections to Auth0 through a proxy. */
 interface Tunnels {
   agent: ProxyAgent
   destroy(): void
@@ -29,8 +29,8 @@ interface Tunnels {
 
 /**
  * Creates a `fetch` that connects through an HTTP proxy (CONNECT, RFC 9110 §9.3.6). The `fetch` of Node.js 20 does not
- * support proxies. When the signal of a request aborts, all connections are destroyed: otherwise, undici would continue
- * to open a connection.
+ * support proxies. If the signal of a request aborts, all connections are destroyed, because undici would continue to
+ * open a connection.
  */
 export function createProxyFetch(proxy: ProxyOptions): typeof fetch {
   let tunnels: Promise<Tunnels> | undefined
@@ -41,17 +41,17 @@ export function createProxyFetch(proxy: ProxyOptions): typeof fetch {
     const currentTunnels = tunnels
     const { agent, destroy } = await currentTunnels
     signal?.throwIfAborted()
-    const discard = () => {
+    const discardTunnels = () => {
       if (tunnels === currentTunnels) tunnels = undefined
       destroy()
     }
-    signal?.addEventListener('abort', discard)
+    signal?.addEventListener('abort', discardTunnels)
     try {
-      // The types of undici differ from those of Node.js only in members that are not used here.
+      // The types of undici and Node.js differ only in members that are not used here.
       const request = { ...init, signal, dispatcher: agent } as Parameters<typeof fetch>[1]
       return (await fetch(String(url), request)) as unknown as Response
     } finally {
-      signal?.removeEventListener('abort', discard)
+      signal?.removeEventListener('abort', discardTunnels)
     }
   }
 }
@@ -67,7 +67,7 @@ async function openTunnels({ url, authorization }: ProxyOptions): Promise<Tunnel
       const connect = pool.connect.bind(pool)
       const connectOnce = async (options: Dispatcher.ConnectOptions) => {
         const { socket, ...response } = await connect(options).catch((cause: unknown) => {
-          // After an error of its own (UND_ERR_SOCKET), undici would repeat the request at once, and without end.
+          // After a UND_ERR_SOCKET, undici would repeat the request without delay and without end.
           throw new ProxyFailure(null, cause)
         })
         socket.on('error', () => {})

@@ -1,11 +1,11 @@
 import { type Backoff, backOff } from '../async/backoff.js'
 import { abortedError, hasCode, type LastLogoutError } from '../errors.js'
 
-/** How often and for how long a request is retried before its error is thrown. */
+/** Limits for the retries of a request. */
 export interface RetryLimits {
   /** Maximum number of attempts after the first attempt. */
   retries: number
-  /** Time since the start of the first attempt after which a failed attempt is not repeated, in milliseconds. */
+  /** Maximum time from the start of the first attempt to the start of a retry, in milliseconds. */
   maxElapsedMs: number
   /** The waits between attempts. */
   backoff: Backoff
@@ -19,8 +19,8 @@ export const RETRY_LIMITS: RetryLimits = {
 }
 
 /**
- * Retries transient errors. After `AUTH0_UNAVAILABLE` and `AUTH0_MALFORMED_PAGE`, it waits with backoff. After
- * `AUTH0_RATE_LIMIT` (status 429), it does not wait: `run` itself delays the next request as the rate limit requires.
+ * Retries `run` after transient errors. After `AUTH0_UNAVAILABLE` and `AUTH0_MALFORMED_PAGE`, waits with backoff. After
+ * `AUTH0_RATE_LIMIT`, does not wait, because `run` delays the next request as the rate limit requires.
  *
  * @throws The error of the last attempt, or `ABORTED` when `signal` aborts.
  */

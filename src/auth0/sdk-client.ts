@@ -14,40 +14,40 @@ import { createProxyFetch, type ProxyOptions } from './proxy-fetch.js'
 /** Default timeout of one request, in milliseconds. */
 const REQUEST_TIMEOUT_MS = 30_000
 
-/** Default maximum size of a response. A hundred entries are far smaller, even if each has the maximum size. */
+/** Default maximum size of a response. It is far larger than a page of a hundred entries of maximum size. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024
 
 /** Options of the Management API. */
 export interface ManagementApiOptions {
-  /** The tenant's canonical domain, a bare host name. */
+  /** The tenant's canonical domain: a host name without `https://`. */
   domain: string
-  /** The URL of the Management API: `https://{domain}`, or that of a reverse proxy or of the simulated tenant. */
+  /** The URL of the Management API: `https://{domain}`, or the URL of a reverse proxy or a simulated tenant. */
   baseUrl: string
   clientId: string
   clientSecret: string
-  /** The proxy through which `baseUrl` is reached. Default: none. */
+  /** The proxy for connections to `baseUrl`. Default: none. */
   proxy?: ProxyOptions | undefined
-  /** Timeout of one request, its body included, in milliseconds. Default: 30,000. */
+  /** Timeout of one request, including its body, in milliseconds. Default: 30,000. */
   requestTimeoutMs?: number
   /** Maximum size of a response, in bytes. Default: 64 MiB. */
   maxBodyBytes?: number
-  /** Called with the scopes of each token that Auth0 grants; `null`: the response does not name the scopes. */
+  /** Called with the scopes of each token that Auth0 issues; `null`: the response contains no scopes. */
   onGrant?: (scopes: string[] | null) => void
 }
 
 /**
- * One call of a method of Auth0's SDK. `readText` returns the body of its response. It costs less than the `text` of the
- * SDK's response, which copies the body once more and decodes it in slow steps.
+ * One call of a method of Auth0's SDK. `readText` returns the body of its response. It is faster than `text` of the
+ * SDK's response, which copies the body again and decodes it in small steps.
  */
 export type SdkRequest<T> = (client: ManagementClient, readText: () => string) => Promise<T>
 
-/** Auth0's SDK with one token. The SDK requests and caches the token. */
+/** Auth0's SDK. It requests and caches one token. */
 export interface SdkClient {
   /**
    * Sends one request.
    *
-   * @throws `TokenRefused`, or a `LastLogoutError` that quotes nothing of a response: `AUTH0_CREDENTIALS`,
-   * `AUTH0_MALFORMED_PAGE`, `AUTH0_RATE_LIMIT`, `AUTH0_REFUSED`, `AUTH0_UNAVAILABLE` or `ABORTED`.
+   * @throws `TokenRefused`, or one of the following errors. No message quotes a response: `AUTH0_CREDENTIALS`,
+   *   `AUTH0_MALFORMED_PAGE`, `AUTH0_RATE_LIMIT`, `AUTH0_REFUSED`, `AUTH0_UNAVAILABLE`, `ABORTED`.
    */
   send<T>(request: SdkRequest<T>, signal: AbortSignal): Promise<T>
 }
@@ -55,16 +55,16 @@ export interface SdkClient {
 /** The state of one call of {@link SdkClient.send}. */
 interface Call {
   signal: AbortSignal
-  /** Why the SDK got no response. */
+  /** The error of a request without a response. */
   failure?: unknown
-  /** The body of the last response; `null`: it has none. */
+  /** The body of the last response; `null`: the response has no body. */
   body?: Buffer | null
 }
 
-/** The status of the response that the SDK receives if the server sent no response. No server uses this status. */
+/** The status that represents a missing response to the SDK. No server uses this status. */
 const NO_RESPONSE = 599
 
-/** Creates an SDK client with a timeout. The client does not retry requests, and does not follow redirects. */
+/** Creates an SDK client with a timeout. It neither retries requests nor follows redirects. */
 export function createSdkClient(options: ManagementApiOptions): SdkClient {
   const { domain, clientId, clientSecret, proxy, requestTimeoutMs = REQUEST_TIMEOUT_MS } = options
   const send = proxy === undefined ? fetch : createProxyFetch(proxy)
@@ -75,14 +75,14 @@ export function createSdkClient(options: ManagementApiOptions): SdkClient {
     clientId,
     clientSecret,
     maxRetries: 0,
-    // This function must not reject: the SDK would leave a timer running, which keeps the process alive.
+    // This function must not reject. Otherwise the SDK would leave a timer running, which keeps the process alive.
     fetch: async (url, init) => {
       const call = calls.getStore()
       if (call === undefined) throw new TypeError('The SDK client was used outside of `send`.')
       const { signal } = call
       const fetching = fetchResponse(send, String(url), { ...init, signal }, options)
       try {
-        // Neither the timeout nor a shutdown may depend on whether `fetch` observes the signal.
+        // The timeout and a shutdown must also work if `fetch` ignores the signal.
         const { response, body } = await unlessAborted(fetching, signal)
         call.body = body
         return response
@@ -95,7 +95,7 @@ export function createSdkClient(options: ManagementApiOptions): SdkClient {
 
   const sendOnce = <T>(request: SdkRequest<T>, call: Call) =>
     calls.run(call, async () => {
-      // `JSON.parse` refuses a byte order mark, which a decoder removes.
+      // `JSON.parse` throws for a byte order mark.
       const readText = () => String(call.body ?? '').replace(/^\uFEFF/, '')
       const result = await request(client, readText).catch((error) => {
         throw call.failure ?? error
@@ -128,19 +128,19 @@ async function fetchResponse(
 ): Promise<{ response: Response; body: Buffer | null }> {
   const origin = `https://${options.domain}`
   const address = url.replace(origin, options.baseUrl)
-  // A server that redirects is not the Management API, and must not receive the token.
+  // A redirect does not come from the Management API, and its target must not receive the token.
   const response = await send(address, { ...init, redirect: 'manual' })
   const body = await readBody(response, init.signal, options.maxBodyBytes)
   const isTokenRequest = url === `${origin}/oauth/token`
   assertUsableStatus(response, isTokenRequest, options)
-  // Reads the scopes even without `onGrant`, because `readScopes` throws if there is no token.
+  // Runs even without `onGrant`, because `readScopes` throws if the response contains no token.
   const scopes = isTokenRequest ? readScopes(response, body, options) : null
   if (isTokenRequest) options.onGrant?.(scopes)
   const { status, headers } = response
   return { response: new Response(body, { status, headers }), body }
 }
 
-/** Reads the scopes of a token response (RFC 6749 §5.1). Throws if the response holds no token. */
+/** Reads the scopes from a token response (RFC 6749 §5.1). Throws if the response contains no token. */
 function readScopes(
   { headers }: Response,
   body: Buffer | null,
@@ -160,8 +160,8 @@ function readFields(body: Buffer | null): Record<string, unknown> {
 }
 
 /**
- * Reads a body. When the signal aborts, the reader is canceled explicitly: on Node 20, garbage collection can drop the
- * signal of `fetch`, and the read would never end.
+ * Reads the body of a response. Cancels the reader when the signal aborts. Without that, the read may never end on Node
+ * 20, because garbage collection can remove the signal of `fetch`.
  */
 async function readBody(
   response: Response,
@@ -175,10 +175,10 @@ async function readBody(
   try {
     const chunks: Uint8Array[] = []
     let bytes = 0
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      bytes += part.value.byteLength
+    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+      bytes += chunk.value.byteLength
       if (bytes > maxBytes) throw tooLargeError(maxBytes)
-      chunks.push(part.value)
+      chunks.push(chunk.value)
     }
     signal.throwIfAborted()
     return Buffer.concat(chunks)

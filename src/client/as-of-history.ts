@@ -1,11 +1,14 @@
 import type { Instant } from '../rules/instant.js'
 import type { StatedFreshness } from '../rules/last-logout-response.js'
 
-/** How an `as_of` compares with the earlier values of `as_of`. */
+/**
+ * The comparison of an `as_of` with the earlier values. The service has read all log entries that Auth0 stored before
+ * `as_of`.
+ */
 export interface AsOfComparison {
-  /** The value is before the previous one: the database was set back, or an `as_of` in the future was corrected. */
+  /** Whether the value is before the previous value. Then the database may have been restored from a backup. */
   wentBack: boolean
-  /** No `as_of` that was received before is later: the service knows at least as many logouts as before. */
+  /** Whether no earlier value is later. Then the service has read at least as much of the log as before. */
   isLatest: boolean
 }
 
@@ -17,7 +20,7 @@ export function createAsOfHistory(): (stated: StatedFreshness) => AsOfComparison
     const wentBack = (asOf ?? 0) < previous
     const isLatest = asOf !== null && asOf >= latest
     previous = asOf ?? 0
-    // If the lag is unknown, the `as_of` may be ahead of the service's clock. Such a value is not compared with later ones.
+    // If the lag is unknown, `asOf` may be ahead of the service's clock. Later values need not reach such an `asOf`.
     if (lagMs < Number.POSITIVE_INFINITY) latest = Math.max(latest, previous)
     return { wentBack, isLatest }
   }

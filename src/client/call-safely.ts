@@ -1,9 +1,8 @@
 /**
- * Calls a callback of the application. An error of the callback must not end a check, a watch or the connection to the
- * service.
+ * Calls a callback of the application. Never throws, so that an error of the callback cannot end a check or a
+ * connection.
  *
- * @param onError Called with an error that the callback throws, or with the reason of a promise that it rejects. Default:
- *   both are ignored.
+ * @param onError Called if the callback throws, or if its promise rejects. Default: the error is ignored.
  */
 export function callSafely(
   callback: () => unknown,

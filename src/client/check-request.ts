@@ -3,11 +3,11 @@ import type { LastLogoutClient } from './client.js'
 import { type Refusal, refuseToken, toRefusal } from './refusal.js'
 import { assertClaims } from './verified-claims.js'
 
-/** A request whose token the JWT library has verified, if it has one. */
+/** A request that the JWT library has processed. */
 export interface VerifiedRequest {
   /** The verified claims; `undefined` or `null`: the JWT library has verified no token. */
   claims: unknown
-  /** Where the claims come from, for the message of an error. */
+  /** The source of the claims, such as `request.user`. It is part of the error message. */
   source: string
   /** The `Authorization` header. */
   authorization: string | null | undefined
@@ -16,11 +16,11 @@ export interface VerifiedRequest {
 }
 
 /**
- * Checks a request after the JWT library. If no token is required, a request with a token that the JWT library has not
- * verified gets 401. No request with a token bypasses the check.
+ * Checks a request after the JWT library. If `authRequired` is false, a request without a token may continue, but a
+ * request with an unverified token is refused.
  *
- * @returns The response that refuses the request, or `null` if it may continue.
- * @throws `TypeError` if a token is required, and the claims are not verified claims.
+ * @returns The response that refuses the request, or `null` if the request may continue.
+ * @throws `TypeError` if `authRequired` is true and the claims are not verified claims.
  */
 export async function checkRequest(
   client: LastLogoutClient,

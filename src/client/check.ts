@@ -29,16 +29,16 @@ export interface CheckContext {
   isLookupStale: StalenessCheck
   isFeedStale: StalenessCheck
   cache: Pick<LogoutCache, 'find'>
-  /** `null` with `lookup: 'request'`. */
+  /** The subscriber of the change feed; `null` with `lookup: 'request'`. */
   feed: FeedSubscriber | null
-  /** With `connect: 'lazy'`: waits for the first load. */
+  /** Waits for the first load; `null` unless `connect` is `lazy`. */
   firstLoad: (() => Promise<void> | undefined) | null
 }
 
-/** The decision, if the cache of the feed is sufficient to make it. Otherwise the token, which needs a lookup. */
+/** The result of a check without a request: the decision, or the token if the logouts in memory are not sufficient. */
 type CacheResult = { decision: Decision } | { needsLookup: TokenWithClaimNames }
 
-/** Judges claims by the cache, and by a request if the cache is not sufficient. The promise never rejects. */
+/** Judges claims. Sends a request if the logouts in memory are not sufficient. The promise never rejects. */
 export async function checkWithLookup(context: CheckContext, claims: unknown): Promise<Decision> {
   if (context.firstLoad !== null && !isMachineToken(claims)) await context.firstLoad()
   const result = judgeFromCache(context, claims)
@@ -54,7 +54,7 @@ export async function checkWithLookup(context: CheckContext, claims: unknown): P
   }
 }
 
-/** Judges claims without a request: by the cache, and by a cached result of an earlier lookup. */
+/** Judges claims without a request: by the logouts in memory, or by the cached response of an earlier request. */
 export function checkWithoutRequest(context: CheckContext, claims: unknown): Decision {
   context.feed?.start()
   const result = judgeFromCache(context, claims)
@@ -67,15 +67,20 @@ export function checkWithoutRequest(context: CheckContext, claims: unknown): Dec
 }
 
 /**
- * Judges claims again that a check has accepted, without a request. Since that check, the feed has delivered every logout
- * that can revoke the token.
+ * Judges claims again, without a request, after a check has accepted them. Since that check, the feed has delivered
+ * every logout that can revoke the token.
  */
 export function recheck(context: CheckContext, claims: unknown): Decision {
   const result = judgeFromCache(context, claims, true)
   return 'decision' in result ? result.decision : decideWithoutLookup(context, 'lookup_needed')
 }
 
-/** @param isComplete The cache holds every logout that can revoke the token, whenever its login was. */
+/**
+ * Judges claims by the logouts in memory.
+ *
+ * @param isComplete `true`: the memory contains every logout that can revoke this token. `false`: it contains the
+ *   logouts since `completeSince`.
+ */
 function judgeFromCache(context: CheckContext, input: unknown, isComplete = false): CacheResult {
   const { settings, feed } = context
   const claims = Object(input)
@@ -90,38 +95,39 @@ function judgeFromCache(context: CheckContext, input: unknown, isComplete = fals
   if (token.subject === null) {
     return { decision: decide(judgeByCache(context, token, freshness), asOf, settings) }
   }
-  const judged = judgeByCache(context, token, freshness)
-  if (judged.reason === 'machine_token') return { decision: decide(judged, asOf, settings) }
+  const judgement = judgeByCache(context, token, freshness)
+  if (judgement.reason === 'machine_token') return { decision: decide(judgement, asOf, settings) }
   if (feed === null) return { needsLookup: token }
   if (freshness === null) return { decision: decideUnknown('not_loaded', asOf, settings) }
   // Stale data is sufficient here, because a revoked token never becomes valid again.
-  if (judged.revoked === true) return { decision: decide(judged, asOf, settings) }
+  if (judgement.revoked === true) return { decision: decide(judgement, asOf, settings) }
   if (context.isFeedStale(freshness)) return { decision: decideUnknown('stale', asOf, settings) }
-  // Only a logout after the login can revoke the token. The cache contains all logouts since `completeSince`.
+  // Only a logout after the login can revoke the token. The memory contains all logouts since `completeSince`.
   const isSufficient =
     isComplete || (token.loginAt !== null && token.loginAt >= feed.completeSince())
-  return isSufficient ? { decision: decide(judged, asOf, settings) } : { needsLookup: token }
+  return isSufficient ? { decision: decide(judgement, asOf, settings) } : { needsLookup: token }
 }
 
 /**
- * Judges by the response and by the cache, because the feed may have delivered a logout during the request. Judges by the
- * policy of the feed, because a cached response may contain an earlier policy.
+ * Judges a token by the response to a request. Also considers the logouts in memory, because the feed may have
+ * delivered a logout during the request. Uses the policy of the feed, because a cached response may contain an earlier
+ * policy.
  */
 function judgeFromLookup(context: CheckContext, token: TokenWithClaimNames, result: LookupResult) {
   const { settings, cache, feed } = context
   const { freshness } = result
-  const judged = judgeWithPolicy(
+  const judgement = judgeWithPolicy(
     context,
     token,
     mergeLogouts(cache.find(token), result.knownLogouts),
     feed?.freshness() ?? freshness,
   )
-  return judged.revoked !== true && context.isLookupStale(freshness)
+  return judgement.revoked !== true && context.isLookupStale(freshness)
     ? decideWithoutLookup(context, 'stale')
-    : decide(judged, freshness.asOf, settings)
+    : decide(judgement, freshness.asOf, settings)
 }
 
-/** Returns the decision for a token that needs a lookup, if the lookup has no usable result. */
+/** Returns the decision for a token if the required request has no usable response. */
 function decideWithoutLookup({ feed, settings }: CheckContext, reason: UnknownReason): Decision {
   return decideUnknown(reason, feed?.freshness()?.asOf ?? null, settings)
 }
@@ -131,32 +137,35 @@ function judgeByCache(
   token: TokenWithClaimNames | SubjectlessToken,
   freshness: Freshness | null,
 ) {
-  // No user has an empty id. For a token without a subject, the cache therefore finds only the session and the floor.
-  const known = context.cache.find(token.subject === null ? { ...token, subject: '' } : token)
-  return judgeWithPolicy(context, token, known, freshness)
+  // No user has an empty id. So for a token without a subject, `find` returns only the session and the floor.
+  const knownLogouts = context.cache.find(
+    token.subject === null ? { ...token, subject: '' } : token,
+  )
+  return judgeWithPolicy(context, token, knownLogouts, freshness)
 }
 
 function judgeWithPolicy(
   { settings }: CheckContext,
   token: TokenWithClaimNames | SubjectlessToken,
-  known: KnownLogouts,
+  knownLogouts: KnownLogouts,
   freshness: Freshness | null,
 ) {
-  return judgeClaims(token, known, { policy: policyOf(freshness), leewayMs: settings.leewayMs })
+  const { leewayMs } = settings
+  return judgeClaims(token, knownLogouts, { policy: policyOf(freshness), leewayMs })
 }
 
-/** Returns the policy by which tokens are judged. Before the first load, it is the stricter one. */
+/** Returns the policy by which tokens are judged. Before the first load, the stricter policy applies. */
 export function policyOf(freshness: Freshness | null): Policy {
   return freshness?.policy ?? 'user'
 }
 
-/** Whether the claims belong to a machine token, which is accepted without any data. */
+/** Whether the claims belong to a machine token. Such a token is accepted without any data. */
 function isMachineToken(claims: unknown): boolean {
   const { sub } = Object(claims)
   return typeof sub === 'string' && isMachine(sub)
 }
 
-/** Accepts `iss` with or without the slash that Auth0 appends. The elements of `issuers` have no slash at the end. */
+/** Whether `iss`, with or without a final slash, is one of `issuers`. The elements of `issuers` have no final slash. */
 function isIssuedBy(iss: unknown, issuers: ReadonlySet<string>): boolean {
   return typeof iss === 'string' && issuers.has(iss.replace(/\/$/, ''))
 }

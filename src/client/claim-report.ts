@@ -6,7 +6,7 @@ import {
 } from '../rules/token.js'
 import { LastLogoutClientError } from './errors.js'
 
-/** Reports the unreadable and the missing claims of a token. Each problem of a claim is reported only once. */
+/** Reports the missing and the unreadable claims of a token. */
 export type ReportClaims = (
   token: TokenWithClaimNames | SubjectlessToken,
   claims: Record<string, unknown>,
@@ -23,17 +23,16 @@ const EXPECTED_SESSION =
 const ADVICE = 'Pass the verified claims without changes (see the option getClaims of lastLogout).'
 
 /**
- * Creates a function that calls `onError` with `UNREADABLE_CLAIM`: once for each unreadable `sub`, login or session claim,
- * once for a missing `sub`, and once for a missing login claim. The message contains the name of the claim and the type
- * of its value, never the value.
+ * Creates a function that calls `onError` with `UNREADABLE_CLAIM`. Each problem of a claim is reported only once. The
+ * message contains the name of the claim and the type of its value, but never the value.
  */
 export function createClaimReport(onError: ((error: unknown) => void) | undefined): ReportClaims {
-  const reported = new Set<string>()
+  const reportedProblems = new Set<string>()
 
   function report(claim: string, value: unknown, expected: string): void {
     const problem = value === undefined ? `${claim} is missing` : `${claim} is unreadable`
-    if (reported.has(problem)) return
-    reported.add(problem)
+    if (reportedProblems.has(problem)) return
+    reportedProblems.add(problem)
     const summary = `cannot read the claim "${claim}" of a token: found ${describeType(value)}.`
     onError?.(new LastLogoutClientError('UNREADABLE_CLAIM', `${summary} ${expected} ${ADVICE}`))
   }
@@ -48,7 +47,7 @@ export function createClaimReport(onError: ((error: unknown) => void) | undefine
   }
 }
 
-/** Returns the type of a value and the length of a string, but not the value itself. */
+/** Describes the type of a value, and the length of a string. */
 function describeType(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (value === null) return 'null'

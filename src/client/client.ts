@@ -18,12 +18,14 @@ import type { WatchOptions } from './watch-review.js'
 /** Verified claims of an access token. */
 export type Claims = Record<string, unknown>
 
-/** The likely cause if the data was fresh when the service sent it, but is stale now. */
+/** The likely cause if the data of the feed was fresh when the service sent it, but is stale now. */
 const FEED_DELAY_CAUSE =
   'nothing newer has arrived. Check the connection to the service, and that no proxy buffers the change feed.'
+
+/** The likely cause if a cached response was fresh when the service sent it, but is stale now. */
 const LOOKUP_DELAY_CAUSE = 'the cached response is that old. Set cacheMs lower than maxStalenessMs.'
 
-/** The cache of a client without a subscription. It is always empty, and needs no random key. */
+/** The empty cache of a client without a subscription. A real cache would need a random key. */
 const NO_CACHE: CheckContext['cache'] = {
   find: () => ({ user: null, session: null, floorAt: null }),
 }
@@ -31,21 +33,27 @@ const NO_CACHE: CheckContext['cache'] = {
 /** Checks whether access tokens were revoked by a logout. */
 export interface LastLogoutClient {
   /**
-   * Checks a token by its claims. Uses the logouts in memory, and sends a request only if the login is before the time
-   * since which the memory contains all logouts. With `lookup: 'request'`, it sends a request unless a cached response is
-   * available. The promise never rejects.
+   * Checks a token by its claims. The promise never rejects.
+   *
+   * With `lookup: 'feed'`, the check uses the logouts in memory. It sends a request only if the memory does not contain
+   * all logouts since the login. With `lookup: 'request'`, it uses a cached response or sends a request.
    *
    * @param claims The claims of a token whose signature, issuer, audience and expiry the caller has verified.
    */
   check(claims: object): Promise<Decision>
-  /** Checks a token without a request. If a request is needed, the outcome is `unknown`, for the reason `lookup_needed`. */
+  /**
+   * Checks a token without a request. If a request is needed, the outcome is `unknown`, with the reason
+   * `lookup_needed`.
+   */
   checkNow(claims: object): Decision
   /**
-   * Resolves when all logouts that the service knows are loaded, even if the data of the service is stale. With
+   * Resolves when the client has loaded the logouts from the service, even if the data of the service is stale. With
    * `connect: 'lazy'`, this call connects the client.
    *
-   * @throws `LastLogoutClientError` with the code `UNAUTHORIZED` if the service rejects the key (the client continues to
-   *   retry), or with the code `CLOSED` if the client is closed.
+   * @throws `LastLogoutClientError` with one of these codes:
+   *
+   *   - `UNAUTHORIZED`: the service rejects the key. The client continues to retry.
+   *   - `CLOSED`: the client is closed.
    */
   ready(): Promise<void>
   /**
@@ -61,24 +69,27 @@ export interface LastLogoutClient {
    */
   watch(claims: object, options: WatchOptions): () => void
   /**
-   * Calls a listener with each logout that the client did not know: also those of the first load. The cache already
-   * contains the logout. `onError` receives the errors that the listener throws.
+   * Calls a listener with each new logout, and with each logout of the first load. Checks already consider the logout
+   * when the listener is called. `onError` receives the errors of the listener.
    *
    * @returns A function that removes the listener.
    * @throws `TypeError` if the listener is no function, and with `lookup: 'request'`.
    */
   onLogout(listener: LogoutListener): () => void
   /**
-   * Ends the connection to the service, and all watches. Checks continue to use the logouts in memory until this data is
-   * stale.
+   * Ends the connection to the service and all watches. Until the logouts in memory are stale, checks continue to use
+   * them.
    */
   close(): Promise<void>
 }
 
 /**
- * Creates a client. With `lookup: 'feed'`, the client connects to the service at once, and again whenever the connection
- * breaks. With `connect: 'lazy'`, it first connects with the first check. With `lookup: 'request'`, it creates no timer
- * and no random number, because some runtimes forbid both at the top level of a module.
+ * Creates a client.
+ *
+ * - With `lookup: 'feed'`, the client connects to the service at once, or at the first check if `connect` is `lazy`. It
+ *   reconnects when the connection breaks.
+ * - With `lookup: 'request'`, the client creates no timer and no random number. Some runtimes forbid both at the top
+ *   level of a module.
  *
  * @throws `TypeError` for an invalid option.
  * @example
@@ -143,7 +154,7 @@ function createCheckContext(
   }
 }
 
-/** A cache, and the subscriber that keeps it up to date. */
+/** A cache of logouts, and the subscriber that keeps the cache up to date. */
 interface Subscription {
   cache: LogoutCache
   feed: FeedSubscriber
@@ -151,9 +162,9 @@ interface Subscription {
 }
 
 /**
- * Creates a subscription, which connects at once, or with the first check if `connect` is `lazy`.
+ * Creates a subscription. It connects at once, or at the first check if `connect` is `lazy`.
  *
- * @param onNewLogout Called with each change that the cache did not know, after the cache has merged it.
+ * @param onNewLogout Called with each change that was new to the cache, after the cache has merged the change.
  */
 function subscribe(
   settings: ClientSettings,

@@ -1,8 +1,8 @@
-/** The two clocks of a process, in milliseconds. Each has a weakness that the other does not have. */
+/** The two clocks of a process, in milliseconds. Neither clock alone measures elapsed time reliably. */
 export interface Clocks {
-  /** The monotonic clock cannot be set. It stands still while the machine sleeps or the function is frozen. */
+  /** The monotonic clock cannot be set, but it stops while the machine sleeps or a serverless function is frozen. */
   monotonic(): number
-  /** The wall clock runs during sleep, but can be set back or ahead. */
+  /** The wall clock never stops, but it can be set back or ahead. */
   wall(): number
 }
 
@@ -23,12 +23,15 @@ export function startStopwatch({ monotonic, wall }: Clocks): () => number {
   return () => Math.max(monotonic() - startMonotonic, wall() - startWall)
 }
 
-/** Clocks whose monotonic clock is read on a timer. Reading it in every check would make a check 10 % slower. */
+/** Clocks that read the monotonic clock on a timer. Reading it in every check would make a check 10 % slower. */
 export interface CoarseClocks extends Clocks {
   stop(): void
 }
 
-/** Reads the monotonic clock every `updateIntervalMs` milliseconds; after `stop`, at each call. Each call reads the wall clock. */
+/**
+ * Starts clocks that read the monotonic clock every `updateIntervalMs` milliseconds. After `stop`, they read it at each
+ * call. They always read the wall clock at each call.
+ */
 export function startCoarseClocks(
   { monotonic, wall }: Clocks,
   updateIntervalMs = 250,
@@ -38,7 +41,7 @@ export function startCoarseClocks(
   const timer = setInterval(() => {
     lastReadMs = monotonic()
   }, updateIntervalMs)
-  // In browsers and jsdom, a timer is a number, and does not keep a process running.
+  // In browsers and jsdom, a timer is a number. Elsewhere, the timer must not keep the process running.
   if (typeof timer === 'object') timer.unref()
   return {
     monotonic: () => (isStopped ? monotonic() : lastReadMs),

@@ -9,19 +9,19 @@ export type UnknownReason =
   | 'not_loaded'
   /** The data is older than `maxStalenessMs`. */
   | 'stale'
-  /** The login is before the time since which the memory contains all logouts, and the request to the service failed. */
+  /** The logouts in memory are not sufficient, and the request to the service failed. */
   | 'lookup_failed'
-  /** Only from `checkNow`: the check needs a request to the service. */
+  /** Only from `checkNow`: the logouts in memory are not sufficient. */
   | 'lookup_needed'
-  /** The claims' `iss` is not the client's `issuer`. */
+  /** The claim `iss` differs from the option `issuer`. */
   | 'other_issuer'
 
 /** Result of a check. Instants are milliseconds since the Unix epoch. */
 export interface Decision {
-  /** Whether the request may continue. Follows from the outcome, `onUnknown` and `mode`. */
+  /** Whether the request may continue. It depends on the outcome, `onUnknown` and `mode`. */
   allowed: boolean
   outcome: Outcome
-  /** `null`: unknown. */
+  /** `null`: the outcome is `unknown`. */
   revoked: boolean | null
   reason: Verdict['reason'] | UnknownReason
   /** The newest logout that covers the token. */
@@ -32,7 +32,7 @@ export interface Decision {
   asOf: Instant | null
 }
 
-/** The settings that turn an outcome into a decision. */
+/** The settings that decide whether a request may continue. */
 export interface Enforcement {
   mode: 'enforce' | 'observe'
   onUnknown: 'deny' | 'allow'
@@ -40,12 +40,12 @@ export interface Enforcement {
 
 /** Returns the decision for a judgement. */
 export function decide(
-  judged: Judgement,
+  judgement: Judgement,
   asOf: Instant | null,
   enforcement: Enforcement,
 ): Decision {
-  if (judged.revoked === null) return decideUnknown(judged.reason, asOf, enforcement)
-  const { revoked, reason, lastLogoutAt, loginAt } = judged
+  if (judgement.revoked === null) return decideUnknown(judgement.reason, asOf, enforcement)
+  const { revoked, reason, lastLogoutAt, loginAt } = judgement
   return {
     allowed: !revoked || enforcement.mode === 'observe',
     outcome: revoked ? 'revoked' : 'accepted',

@@ -4,35 +4,43 @@ export type LastLogoutClientErrorCode =
   | 'UNAUTHORIZED'
   /** The service cannot be reached, did not respond in time, or responded with 429 or 5xx. */
   | 'UNAVAILABLE'
-  /** A response or an event does not have the format of last-logout, or is about another user or session than requested. */
+  /** A response or an event is malformed, or is about another user or session than requested. */
   | 'NOT_UNDERSTOOD'
   /** The data is older than `maxStalenessMs`: checks return `unknown`. */
   | 'STALE'
-  /** A claim that a check needs is missing or unreadable. The claims were probably changed before the check. */
+  /** A claim is missing or unreadable. The application has probably changed the claims before the check. */
   | 'UNREADABLE_CLAIM'
   /** The client is closed. */
   | 'CLOSED'
 
 /**
- * An error of the connection to the service, or of the claims to check. Programs distinguish errors by `code`.
- * The message contains no key, token or claim value.
+ * An error of the connection to the service, or of the claims of a token. Programs distinguish errors by `code`. The
+ * message contains no key, token or claim value.
  */
 export class LastLogoutClientError extends Error {
   override readonly name = 'LastLogoutClientError'
   readonly code: LastLogoutClientErrorCode
+  /** How long the service asks to wait before the next request, in milliseconds. */
+  readonly retryAfterMs: number | undefined
 
-  constructor(code: LastLogoutClientErrorCode, message: string, cause?: unknown) {
+  constructor(
+    code: LastLogoutClientErrorCode,
+    message: string,
+    cause?: unknown,
+    retryAfterMs?: number,
+  ) {
     super(message, { cause })
     this.code = code
+    this.retryAfterMs = retryAfterMs
   }
 }
 
-/** Creates the error of a call that a closed client cannot serve. */
+/** Creates the error of a call on a closed client. */
 export function closedError(): LastLogoutClientError {
   return new LastLogoutClientError('CLOSED', 'the client is closed')
 }
 
-/** Creates the error of an invalid response. Its code has been `NOT_UNDERSTOOD` since release 0.1.0. */
+/** Creates the error of an invalid response. */
 export function invalidResponse(message: string): LastLogoutClientError {
   return new LastLogoutClientError('NOT_UNDERSTOOD', message)
 }
@@ -40,8 +48,7 @@ export function invalidResponse(message: string): LastLogoutClientError {
 /**
  * Creates the error of an invalid event of the change feed.
  *
- * @param problem The first sentence of the message. It must not contain the data of the event, because the data contains
- *   user ids.
+ * @param problem The first part of the message. It must not contain the data of the event, which contains user ids.
  */
 export function invalidEvent(problem: string): LastLogoutClientError {
   return invalidResponse(

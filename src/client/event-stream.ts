@@ -8,15 +8,14 @@ export interface ServerSentEvent {
   id: string | null
 }
 
-/** Maximum length of an event, in UTF-16 code units. Events of the service are far shorter. */
+/** Maximum length of an event, in UTF-16 code units. The events of the service are much shorter. */
 const MAX_EVENT_LENGTH = 1_000_000
 
 /**
  * Creates a parser for a stream of Server-Sent Events.
  *
  * @param onEvent Called for each complete event.
- * @returns A function that takes the next piece of the stream. It throws `NOT_UNDERSTOOD` for an event that
- *   is too long.
+ * @returns A function that takes the next piece of the stream. It throws `NOT_UNDERSTOOD` if an event is too long.
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
  */
 export function createEventReader(onEvent: (event: ServerSentEvent) => void) {

@@ -1,4 +1,4 @@
-/** The part of an Express app that is used. */
+/** The used part of an Express app. */
 interface AppLike {
   /** Express 4. */
   _router?: unknown
@@ -7,18 +7,21 @@ interface AppLike {
   parent?: AppLike
 }
 
-/** A layer of a router: a handler, a route, or another router, whose layers are its `stack`. */
+/**
+ * A layer of an Express router: a handler, a route, or another router. `stack` contains the layers of a route or
+ * router.
+ */
 interface Layer {
   handle?: { length?: number; stack?: unknown }
   route?: { stack?: unknown }
 }
 
-/** Number of parameters by which Express recognizes an error handler. */
+/** Express recognizes an error handler by this number of parameters. */
 const ERROR_HANDLER_LENGTH = 4
 
 /**
- * Returns whether an Express app has an error handler. The handler can belong to the app, to one of its routers, or to
- * an app on which this app is mounted. Returns `false` for the app of any other framework.
+ * Whether an Express app has an error handler. The handler can belong to the app, to one of its routers, or to an app
+ * on which this app is mounted. Returns `false` for the app of any other framework.
  */
 export function hasErrorHandler(app: unknown): boolean {
   const { _router, parent } = Object(app) as AppLike

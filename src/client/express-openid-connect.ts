@@ -7,18 +7,18 @@ import { assertClaims } from './verified-claims.js'
 /** The cookie session of `express-openid-connect`. */
 type Session = Record<string, unknown>
 
-/** The part of the library's configuration that is used. */
+/** The used part of the configuration of `express-openid-connect`. */
 interface ConfigLike {
   session: { name: string }
 }
 
-/** The login of a session: the nonce and the `iat` of the ID token that the login returned. */
+/** Nonce and `iat` of the ID token from the login of a session. */
 interface Login {
   nonce: unknown
   iat: unknown
 }
 
-/** The property of the session that contains its login. */
+/** The session property that contains the {@link Login}. */
 const LOGIN_PROPERTY = 'last_logout_login'
 
 /** The value of the option `backchannelLogout` of `auth()`. */
@@ -30,11 +30,11 @@ export interface BackchannelLogoutOptions {
 
 /**
  * Creates the option `backchannelLogout` of `auth()` of `express-openid-connect`. At each request with a session, the
- * library checks whether its user or session was logged out. If so, it ends the session before it requires a login. An
- * unknown revocation status that `onUnknown` denies is an error with status 503, and the session is kept.
+ * library checks whether the user or the session was logged out, and then ends the cookie session. If the revocation
+ * status is unknown and `onUnknown` is `deny`, the request fails with status 503, and the cookie session continues.
  *
- * The library also opens its route for logout tokens. It verifies a token and responds with 204, and nothing is stored:
- * the log of the tenant reports the logout.
+ * With this option, the library also serves its route for logout tokens. The route stores nothing, because the client
+ * learns of the logout from last-logout.
  *
  * @example
  * app.use(auth({ …, backchannelLogout: endLoggedOutSessions(client) }))
@@ -56,27 +56,32 @@ export function endLoggedOutSessions(client: LastLogoutClient): BackchannelLogou
 }
 
 /**
- * Returns the login of a session, and stores it in the session. A refresh replaces the ID token, with a newer `iat`: it
- * has no nonce, or the nonce of the login. Each login has a new nonce. Its callback can keep the session's properties.
+ * Returns the login of a session, and stores it in the session. The current ID token can come from a later refresh, and
+ * then has a newer `iat`. Such an ID token has no nonce, or the nonce of the login. An ID token with another nonce
+ * comes from a new login.
  */
 function readLogin(session: Session, { nonce, iat }: Claims): Login {
-  const known = session[LOGIN_PROPERTY] as Login | undefined
-  if (known !== undefined && (nonce === undefined || nonce === known.nonce)) return known
+  const storedLogin = session[LOGIN_PROPERTY] as Login | undefined
+  if (storedLogin !== undefined && (nonce === undefined || nonce === storedLogin.nonce)) {
+    return storedLogin
+  }
   const login: Login = { nonce, iat }
   session[LOGIN_PROPERTY] = login
   return login
 }
 
-/** The part of an error of `openid-client` that is used. */
+/** The used part of an error of `openid-client`. */
 interface OAuthErrorLike {
   error?: unknown
   error_description?: unknown
 }
 
 /**
- * Creates an Express error handler for a refresh that the login Action denied. If the session was logged out, the handler
- * ends the cookie session and passes on an error with status 401. If the Action could not read the revocation status, the
- * handler keeps the session and passes on an error with status 503. It passes on every other error as it is.
+ * Creates an Express error handler for a refresh that the login Action denied.
+ *
+ * - If the session was logged out, the handler ends the cookie session and passes an error with status 401 to `next`.
+ * - If the Action could not read the revocation status, the cookie session continues, and the status is 503.
+ * - Any other error is passed to `next` unchanged.
  *
  * @param options `sessionName`: the option `session.name` of `auth()`. Default `appSession`.
  * @example

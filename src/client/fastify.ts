@@ -3,15 +3,17 @@ import type { LastLogoutClient } from './client.js'
 import type { Refusal } from './refusal.js'
 import { RejectedError } from './rejected-error.js'
 
-/** The part of a Fastify request that is used. `@fastify/jwt` sets `user` to `null`, and after the verification to the claims. */
+/**
+ * The used part of a Fastify request. `@fastify/jwt` sets `user` to `null`, and after the verification to the claims.
+ */
 interface RequestLike {
   user?: unknown
   headers?: { authorization?: string | undefined }
-  /** The instance that the route belongs to. */
+  /** The Fastify instance of the route. */
   server?: { errorHandler?: unknown }
 }
 
-/** The part of a Fastify reply that is used. */
+/** The used part of a Fastify reply. */
 interface ReplyLike {
   code(status: number): this
   headers(headers: Record<string, string>): this
@@ -25,20 +27,22 @@ export interface FastifyOptions<Request> {
   /** `false` accepts requests without a token. A request with a token is always checked. Default `true`. */
   authRequired?: boolean
   /**
-   * Returns the verified claims of a request; `undefined` or `null` if it has no token. Default: `request.user`, as
-   * `@fastify/jwt` sets it.
+   * Returns the verified claims of a request; `undefined` or `null` if the request has no token. Default:
+   * `request.user`, which `@fastify/jwt` sets.
    */
   getClaims?: (request: Request) => object | null | undefined
 }
 
-/** The part of a Fastify `preHandler` that is used. */
+/** A Fastify `preHandler`. */
 type Hook<Request> = (request: Request, reply: ReplyLike) => Promise<ReplyLike | undefined>
 
 /**
  * Creates a Fastify hook that refuses revoked tokens. The hook runs after `jwtVerify` of `@fastify/jwt`, or after
- * `authenticate` of `fastify-auth0-verify`. If a request has no verified claims, the hook throws a `TypeError`, so that
- * no request bypasses the check. If the app has an error handler (`setErrorHandler`), the hook throws each refusal as
- * an error with `statusCode`, `headers` and `code`.
+ * `authenticate` of `fastify-auth0-verify`.
+ *
+ * - If the app has an error handler (`setErrorHandler`), the hook throws each refusal: an error with `statusCode`,
+ *   `headers` and `code`. Otherwise, the hook sends the response.
+ * - If a request has no verified claims, the hook throws a `TypeError`, so that no request bypasses the check.
  *
  * @example
  * app.get('/orders', { preHandler: [app.authenticate, lastLogout(client)] }, handler)
@@ -64,12 +68,12 @@ export function lastLogout(
   }
 }
 
-/** The name of Fastify's own error handler, which handles errors unless the app sets another one. */
+/** The name of Fastify's default error handler. */
 const DEFAULT_ERROR_HANDLER = 'defaultErrorHandler'
 
 function refuse(refusal: Refusal, request: RequestLike, reply: ReplyLike): ReplyLike {
   const { status, headers, body } = refusal
-  // The error handler may not use the headers of an error.
+  // The error handler may ignore the headers of the error.
   reply.headers(headers)
   const { name } = Object(request.server?.errorHandler)
   if (name !== undefined && name !== DEFAULT_ERROR_HANDLER) throw new RejectedError(refusal)

@@ -1,28 +1,32 @@
 import { invalidResponse, LastLogoutClientError } from './errors.js'
 import { createEventReader, type ServerSentEvent } from './event-stream.js'
+import { nextTurn } from './next-turn.js'
 import { type RequestOptions, readText, reasonOf, request } from './request.js'
 
 const EVENT_STREAM = 'text/event-stream'
 
-/** Abort reason of a connection that ends without an error: for a reload, or because the client is closed. */
+/** How long events are processed before other work of the event loop can run, in milliseconds. */
+const MAX_WORK_MS = 8
+
+/** Abort reason of a connection that must end without an error: for a reload, or because the client is closed. */
 export const ENDED_ON_PURPOSE = Symbol('ended on purpose')
 
-/** How a connection is read. */
+/** Options of {@link readFeed}. */
 export interface ConnectionOptions {
   query: URLSearchParams
-  /** `abort` ends the connection. Events that are parsed after `abort` are dropped. */
+  /** `abort` ends the connection, and drops further events. */
   connection: AbortController
-  /** Ends the connection if no data arrives for this time, in milliseconds. */
+  /** Maximum time without data before the connection ends, in milliseconds. */
   silenceTimeoutMs: number
   /** Called for each event. If it throws, the connection ends. */
   onEvent(event: ServerSentEvent): void
 }
 
 /**
- * Reads the change feed over one connection. Resolves when the service closes the connection, or when the connection is
- * aborted with `ENDED_ON_PURPOSE`.
+ * Reads the change feed over one connection. Resolves when the service closes the connection, or after an abort with
+ * `ENDED_ON_PURPOSE`.
  *
- * @throws `LastLogoutClientError` if the connection ends in any other way. If `abort` was called with a
+ * @throws `LastLogoutClientError` if the connection ends in any other way. If the connection was aborted with a
  *   `LastLogoutClientError`, throws this error.
  */
 export async function readFeed(
@@ -42,10 +46,18 @@ export async function readFeed(
   try {
     const response = await request(service, `v1/changes?${query}`, { accept: EVENT_STREAM, signal })
     assertEventStream(response, service)
+    let workMs = 0
     const read = createEventReader((event) => void (signal.aborted || onEvent(event)))
     for await (const text of readText(response, signal)) {
       restartSilenceTimer()
+      const startedAt = performance.now()
       read(text)
+      workMs += performance.now() - startedAt
+      // Node.js reads up to 2 MiB of a socket in one turn of the event loop. Processing this data takes 15 ms.
+      if (workMs >= MAX_WORK_MS) {
+        await nextTurn()
+        workMs = 0
+      }
     }
   } catch (error) {
     const cause = signal.aborted ? signal.reason : error
@@ -53,7 +65,7 @@ export async function readFeed(
     throw cause instanceof LastLogoutClientError ? cause : connectionLost(cause, service)
   } finally {
     clearTimeout(silenceTimer)
-    // Discards the rest of the response, also after an error. This abort reason is not read.
+    // Discards the rest of the response. At this point, the abort reason has no effect.
     connection.abort(ENDED_ON_PURPOSE)
   }
 }

@@ -14,22 +14,23 @@ export type ReceivedChange =
   | Pick<ChangeOf<'forgotten_user'>, 'kind' | 'key' | 'userHash' | 'at' | 'allSessionsAt'>
   | Pick<ChangeOf<'forgotten_session'>, 'kind' | 'key' | 'sessionHash' | 'at' | 'ended'>
 
-/** An event of the change feed. `cursor` is the position after the event; `null` if the event is not the last of a page. */
+/**
+ * An event of the change feed. `cursor` is the position after the event; `null`: the event is not the last of a page.
+ */
 export type FeedEvent = { cursor: string | null } & (
   | { kind: 'change'; change: ReceivedChange }
   /** The service does not know the cursor, and sends everything again. */
   | { kind: 'reset' }
   /** All changes before this event have been sent. */
   | { kind: 'freshness'; freshness: StatedFreshness }
-  /** An event, or a kind of change, of a later release than this client. */
+  /** An unknown event or an unknown kind of change, from a newer release of the service. */
   | { kind: 'other' }
 )
 
 /**
  * Parses an event of the change feed.
  *
- * @throws `NOT_UNDERSTOOD` if the event is malformed. The message does not contain the data, because the data contains
- *   user ids.
+ * @throws `NOT_UNDERSTOOD` if the event is malformed. The message does not contain the data, which contains user ids.
  */
 export function readFeedEvent({ name, data, id }: ServerSentEvent): FeedEvent {
   // A reset has an empty id.
@@ -51,43 +52,51 @@ export function readFeedEvent({ name, data, id }: ServerSentEvent): FeedEvent {
   }
 }
 
-/** Returns `null` for an unknown kind of change. */
+/** Reads a change. Returns `null` for an unknown kind. */
 function readChange(json: unknown): ReceivedChange | null {
   const fields = Object(json)
   const { kind, user_id, session_id, key, user_hash, session_hash } = fields
   switch (kind) {
     case 'user':
-      return { kind, userId: readText(user_id, 'user_id'), ...readUserLogout(fields) }
+      return {
+        kind,
+        userId: readText(user_id, 'user_id'),
+        at: readInstant(fields.at, 'at'),
+        allSessionsAt: readAllSessionsAt(fields),
+      }
     case 'session':
       return {
         kind,
         sessionId: readText(session_id, 'session_id'),
         userId: typeof user_id === 'string' ? user_id : null,
-        ...readSessionLogout(fields),
+        at: readInstant(fields.at, 'at'),
+        ended: fields.ended === true,
       }
     case 'floor':
       return { kind, at: readInstant(fields.at, 'at') }
-    case 'forgotten_user': {
-      const ids = { key: readText(key, 'key'), userHash: readText(user_hash, 'user_hash') }
-      return { kind, ...ids, ...readUserLogout(fields) }
-    }
-    case 'forgotten_session': {
-      const sessionHash = readText(session_hash, 'session_hash')
-      return { kind, key: readText(key, 'key'), sessionHash, ...readSessionLogout(fields) }
-    }
+    case 'forgotten_user':
+      return {
+        kind,
+        key: readText(key, 'key'),
+        userHash: readText(user_hash, 'user_hash'),
+        at: readInstant(fields.at, 'at'),
+        allSessionsAt: readAllSessionsAt(fields),
+      }
+    case 'forgotten_session':
+      return {
+        kind,
+        key: readText(key, 'key'),
+        sessionHash: readText(session_hash, 'session_hash'),
+        at: readInstant(fields.at, 'at'),
+        ended: fields.ended === true,
+      }
     default:
       return null
   }
 }
 
-function readUserLogout({ at, all_sessions_at }: Record<string, unknown>) {
-  const allSessionsAt =
-    all_sessions_at === null ? null : readInstant(all_sessions_at, 'all_sessions_at')
-  return { at: readInstant(at, 'at'), allSessionsAt }
-}
-
-function readSessionLogout({ at, ended }: Record<string, unknown>) {
-  return { at: readInstant(at, 'at'), ended: ended === true }
+function readAllSessionsAt({ all_sessions_at: at }: Record<string, unknown>): Instant | null {
+  return at === null ? null : readInstant(at, 'all_sessions_at')
 }
 
 function readInstant(value: unknown, field: string): Instant {

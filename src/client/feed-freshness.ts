@@ -3,7 +3,7 @@ import { type Clocks, type CoarseClocks, startCoarseClocks, startStopwatch } fro
 import { createDelayEstimator } from './delivery-delay.js'
 import { type Freshness, withAge } from './freshness.js'
 
-/** How fresh the data of the feed is. */
+/** The freshness of the data of the feed. */
 export interface FeedFreshness {
   /** `null` before the first event. */
   current(): Freshness | null
@@ -19,8 +19,8 @@ export interface FeedFreshness {
 }
 
 /**
- * Tracks the freshness of the feed. The age of the data is the sum of the age in the last event, the delay of this event
- * on its way, and the time since its receipt.
+ * Tracks the freshness of the feed. The age of the data is the age that the last event states, plus the delay of this
+ * event, plus the time since its receipt.
  */
 export function createFeedFreshness(clocks: Clocks, maxStalenessMs: number): FeedFreshness {
   let coarseClocks: CoarseClocks | undefined

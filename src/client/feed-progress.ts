@@ -5,11 +5,11 @@ import type { FeedEvent } from './feed-events.js'
 import type { LogoutCache } from './logout-cache.js'
 import { createReloadTimer } from './reload-timer.js'
 
-/** Minimum of `since`: the service rejects an earlier instant. A machine whose clock is not set yet would send one. */
+/** Minimum of `since`. The service rejects an earlier instant, which results from a clock that is not set yet. */
 const MIN_SINCE: Instant = Date.UTC(2000, 0, 1)
 
 /**
- * How far the feed has been read.
+ * The state of reading the change feed. A load is the reading of all logouts since an instant; later changes follow.
  *
  * | state | meaning | event | next state |
  * |---|---|---|---|
@@ -29,29 +29,29 @@ interface ReadingState {
   cursor: string | null
 }
 
-/** How far the feed has been read, and which logouts the cache therefore holds. */
+/** The progress of reading the change feed. */
 export interface FeedProgress {
-  /** Returns the query of the next connection: it resumes at the cursor, or begins a load. */
+  /** Returns the query of the next connection, which resumes at the cursor or begins a load. */
   nextQuery(): URLSearchParams
   /** Applies an event to the cache. */
   apply(event: FeedEvent): void
-  /** The cache holds all logouts since this instant; `Infinity` until the first load is complete. */
+  /** The cache contains all logouts since this instant; `Infinity`: the first load is not complete. */
   completeSince(): Instant
   close(): void
 }
 
 /** Dependencies and limits of a `FeedProgress`. Times in milliseconds. */
 export interface FeedProgressOptions {
-  /** A load delivers the logouts of this time before now. */
+  /** Maximum age of the logouts in a load. */
   horizonMs: number
   reloadIntervalMs: number
   maxReloadDelayMs: number
   now(): Instant
-  /** Called when the current connection must be replaced by one that loads everything. */
+  /** Called when a reload is due: the current connection must be replaced. */
   onReload(): void
 }
 
-/** Creates the progress of a feed that has not been read. */
+/** Creates the progress of a feed that has not been read yet. */
 export function createFeedProgress(cache: LogoutCache, options: FeedProgressOptions): FeedProgress {
   let state: FeedState = { name: 'load_due' }
   let completeSince = Number.POSITIVE_INFINITY
@@ -71,11 +71,11 @@ export function createFeedProgress(cache: LogoutCache, options: FeedProgressOpti
     if (state.name === 'loading') {
       state = { ...state, name: 'live' }
       completeSince = state.since
-      // After the database was set back, the service lacks logouts until it has read the log up to the latest `as_of`.
+      // After a restore of its database, the service lacks logouts until it has read as much of the log as before.
       if (isLatest) cache.dropUndelivered()
       reload.scheduleNext()
     }
-    // The database may have been set back, and may assign cursors that are already in use to other changes.
+    // A restored database can assign cursors again that it has already assigned to other changes.
     if (wentBack) reload.scheduleSoon()
   }
 

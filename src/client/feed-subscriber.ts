@@ -10,18 +10,18 @@ import type { Freshness } from './freshness.js'
 import type { LogoutCache } from './logout-cache.js'
 import type { ClientSettings } from './options.js'
 import { createOutageReport, type OutageReport } from './outage-report.js'
-import { repeatWithBackoff } from './repeat-with-backoff.js'
+import { type AttemptResult, repeatWithBackoff } from './repeat-with-backoff.js'
 import { createWaiters, type Waiters } from './waiters.js'
 
 /** A subscription to the change feed that keeps a cache up to date. */
 export interface FeedSubscriber {
   /** The first call connects. Later calls, and calls after `close`, do nothing. */
   start(): void
-  /** `null` until the first load is complete. */
+  /** Returns the freshness of the cache; `null`: the first load is not complete. */
   freshness(): Freshness | null
-  /** The cache holds all logouts since this instant; `Infinity` until the first load is complete. */
+  /** The cache contains all logouts since this instant; `Infinity`: the first load is not complete. */
   completeSince(): Instant
-  /** Starts, and resolves when the first load is complete. Rejects if the service rejects the key, and on `close`. */
+  /** Starts, and resolves when the first load is complete. Rejects if the service rejects the key, or after `close`. */
   ready(): Promise<void>
   close(): Promise<void>
 }
@@ -29,9 +29,9 @@ export interface FeedSubscriber {
 /** Clocks and limits that are not options of the client. Times in milliseconds. */
 export interface SubscriberLimits {
   clocks: Clocks
-  /** A connection without data for this time counts as broken. The service sends data every five seconds. */
+  /** Maximum time without data before a connection counts as broken. The service sends data every five seconds. */
   silenceTimeoutMs: number
-  /** After `as_of` went back, the reload begins at random within this time, so that not all clients load at once. */
+  /** Maximum delay of a reload after `as_of` went back. The delay is random, so that not all clients load at once. */
   maxReloadDelayMs: number
 }
 
@@ -41,7 +41,7 @@ const DEFAULT_LIMITS: SubscriberLimits = {
   maxReloadDelayMs: 10_000,
 }
 
-/** The state of a subscriber. It outlives a connection, and the events of each connection update it. */
+/** The state of a subscriber, which the events of each connection update. */
 interface ReceiverContext {
   progress: FeedProgress
   freshness: FeedFreshness
@@ -51,13 +51,16 @@ interface ReceiverContext {
 }
 
 /**
- * Loads the logouts that the service knows and subscribes to their changes, from `start` until closed.
+ * Creates a subscriber. It loads the logouts from the service and subscribes to their changes, from `start` until
+ * `close`.
  *
- * There is one connection at a time. A connection begins with a load, or resumes at the cursor of the previous
- * connection. A freshness event means that all earlier changes have been delivered. A connection is replaced, with
- * backoff, if it breaks, if it sends no data, or if its events are delayed so much that the data is stale only because of
- * the delay. Everything is loaded again every `reloadIntervalMs`, after a `reset`, and after `as_of` went back. `onError`
- * gets each kind of failure once in an outage.
+ * - The subscriber has one connection at a time. A connection begins with a load, or resumes at the cursor of the
+ *   previous connection.
+ * - A freshness event means that all earlier changes have been delivered.
+ * - The subscriber replaces a connection, with backoff, if it breaks or sends no data. It also does so if the data is
+ *   stale only because the events are delayed.
+ * - The subscriber loads everything again every `reloadIntervalMs`, after a `reset`, and after `as_of` went back.
+ * - `onError` receives each kind of failure once per outage.
  */
 export function createFeedSubscriber(
   settings: ClientSettings,
@@ -78,19 +81,21 @@ export function createFeedSubscriber(
     onReload: () => connection.abort(ENDED_ON_PURPOSE),
   })
 
-  /** Resolves when the connection has ended: to `true` if its latest freshness event arrived in time, else to `false`. */
-  async function connect(): Promise<boolean> {
+  /** Reads one connection to its end. It was successful if its latest freshness event arrived in time. */
+  async function connect(): Promise<AttemptResult> {
     connection = new AbortController()
     const receiver = createReceiver({ progress, freshness, waiters, outage }, connection, clocks)
     const query = progress.nextQuery()
     const options = { query, connection, silenceTimeoutMs, onEvent: receiver.receive }
-    await readFeed(settings, options).catch(report)
-    return receiver.timeliness() === 'in_time'
+    const retryAfterMs = await readFeed(settings, options).then(() => undefined, report)
+    return { isSuccess: receiver.timeliness() === 'in_time', retryAfterMs }
   }
 
-  function report(error: LastLogoutClientError): void {
+  /** Reports why a connection failed. Returns how long the service asks to wait before the next one. */
+  function report(error: LastLogoutClientError): number | undefined {
     if (error.code === 'UNAUTHORIZED') waiters.reject(error)
     outage.recordFailure(error)
+    return error.retryAfterMs
   }
 
   function start(): void {
@@ -121,8 +126,9 @@ export function createFeedSubscriber(
 type Timeliness = 'no_freshness_yet' | 'in_time' | 'late'
 
 /**
- * Creates the receiver of the events of one connection. Call it when the request of the connection is sent, because the
- * delay of the first event is measured from then. If a freshness event is late, `receive` ends the connection.
+ * Creates the receiver of the events of one connection. If a freshness event is late, `receive` ends the connection.
+ *
+ * Call this function immediately before the request, because it measures the delay of the first event from now on.
  */
 export function createReceiver(
   { progress, freshness, waiters, outage }: ReceiverContext,

@@ -12,8 +12,8 @@ export interface FetchOptions<Input> {
 /**
  * Creates a check for servers that use the web standard `Request` and `Response`.
  *
- * @returns A function that takes verified claims and resolves to the response that refuses the request, or to `null` if
- *   the request may continue. Without claims, the promise rejects with a `TypeError`.
+ * @returns A function that takes verified claims. It resolves to the response that refuses the request, or to `null` if
+ *   the request may continue. It rejects with a `TypeError` if the claims are missing.
  * @example
  * const checkClaims = lastLogout(client)
  * const refusal = await checkClaims(claims)

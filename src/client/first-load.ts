@@ -2,24 +2,25 @@ import type { FeedSubscriber } from './feed-subscriber.js'
 import { settleWithin } from './settle-within.js'
 
 /**
- * Creates a function that each check calls. Its first call starts the subscription. Calls in the first `timeoutMs`
- * milliseconds wait for the first load; later calls do not wait, so that an outage of the service does not delay every
- * check.
+ * Creates a function that starts the subscription at the first check, and makes checks wait for the first load.
  *
- * @returns The function. It returns `undefined` if the check need not wait, else a promise that never rejects.
+ * Only checks in the first `timeoutMs` milliseconds wait, so that an outage of the service does not delay every check.
+ *
+ * @returns A function to be called by each check. It returns a promise for which the check must wait, or `undefined`.
+ *   The promise never rejects.
  */
 export function createFirstLoad(
   feed: FeedSubscriber,
   timeoutMs: number,
 ): () => Promise<void> | undefined {
   let firstLoad: Promise<void> | undefined
-  let hasEnded = false
+  let isWaitOver = false
   return () => {
-    if (hasEnded) return undefined
+    if (isWaitOver) return undefined
     firstLoad ??= settleWithin(timeoutMs, feed.ready, () => new Error('timeout'))
       .catch(() => {})
       .finally(() => {
-        hasEnded = true
+        isWaitOver = true
       })
     return firstLoad
   }

@@ -1,15 +1,15 @@
 import type { StatedFreshness } from '../rules/last-logout-response.js'
 
-/** How fresh the data is now. */
+/** The freshness of data, with its current age. */
 export interface Freshness extends StatedFreshness {
   /** Age of the data in milliseconds; `Infinity` if the service does not know it. */
   ageMs(): number
 }
 
 /**
- * Adds the current age of the data to a freshness.
+ * Adds the current age of the data to the freshness that the service has sent.
  *
- * @param elapsedMs Returns the milliseconds since the service stated the freshness.
+ * @param elapsedMs Returns the milliseconds since the service sent the freshness.
  */
 export function withAge(stated: StatedFreshness, elapsedMs: () => number): Freshness {
   const { asOf, policy, lagMs } = stated

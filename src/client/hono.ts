@@ -8,17 +8,19 @@ export interface HonoOptions<E extends Env> {
   /** `false` accepts requests without a token. A request with a token is always checked. Default `true`. */
   authRequired?: boolean
   /**
-   * Returns the verified claims of a request; `undefined` or `null` if it has no token. Default: `c.get('jwtPayload')`,
-   * as `hono/jwk` and `hono/jwt` set it.
+   * Returns the verified claims of a request; `undefined` or `null` if the request has no token. Default:
+   * `c.get('jwtPayload')`, which `hono/jwk` and `hono/jwt` set.
    */
   getClaims?: (c: Context<E>) => object | null | undefined
 }
 
 /**
  * Creates a Hono middleware that refuses revoked tokens. The middleware runs after `hono/jwk` or `hono/jwt`, or with
- * `getClaims` after another JWT library. If a request has no verified claims, the middleware throws a `TypeError`, so
- * that no request bypasses the check. It throws each refusal as an `HTTPException` that contains the response. If the app
- * does not handle the exception with `app.onError`, Hono sends the response.
+ * `getClaims` after another JWT library.
+ *
+ * - The middleware throws each refusal as an `HTTPException` that contains the response. If the app does not handle the
+ *   exception with `app.onError`, Hono sends the response.
+ * - If a request has no verified claims, the middleware throws a `TypeError`, so that no request bypasses the check.
  *
  * @example
  * app.use(jwk({ keys, alg: ['RS256'] }), lastLogout(client))
@@ -42,7 +44,7 @@ export function lastLogout(
     const refusal = await checkRequest(client, { claims, source, authorization, authRequired })
     if (refusal !== null) {
       const { status, headers, body } = refusal
-      // The handler of `app.onError` may not use the response of the exception.
+      // The handler of `app.onError` may ignore the response in the exception.
       for (const [name, value] of Object.entries(headers)) c.header(name, value)
       const res = Response.json(body, { status, headers })
       throw new HTTPException(status, { message: body.error_description, res })

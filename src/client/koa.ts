@@ -1,7 +1,7 @@
 import { checkRequest } from './check-request.js'
 import type { LastLogoutClient } from './client.js'
 
-/** The part of a Koa context that is used. `koa-jwt` sets `state.user` to the claims. */
+/** The used part of a Koa context. `koa-jwt` sets `state.user` to the claims. */
 interface ContextLike {
   state: { user?: unknown }
   headers: { authorization?: string | undefined }
@@ -9,7 +9,7 @@ interface ContextLike {
   throw(status: number, message: string, properties: object): never
 }
 
-/** The part of a Koa middleware that is used. */
+/** A Koa middleware. */
 type Middleware<Context> = (ctx: Context, next: () => Promise<unknown>) => Promise<void>
 
 /** Options of the Koa middleware. */
@@ -17,17 +17,19 @@ export interface KoaOptions<Context> {
   /** `false` accepts requests without a token. A request with a token is always checked. Default `true`. */
   authRequired?: boolean
   /**
-   * Returns the verified claims of a request; `undefined` or `null` if it has no token. Default: `ctx.state.user`, as
-   * `koa-jwt` sets it.
+   * Returns the verified claims of a request; `undefined` or `null` if the request has no token. Default:
+   * `ctx.state.user`, which `koa-jwt` sets.
    */
   getClaims?: (ctx: Context) => object | null | undefined
 }
 
 /**
  * Creates a Koa middleware that refuses revoked tokens. The middleware runs after `koa-jwt`, or with `getClaims` after
- * another JWT library. If a request has no verified claims, the middleware throws a `TypeError`, so that no request
- * bypasses the check. It throws each refusal with `ctx.throw`, as an error with `status`, `headers`, `code` and `expose`.
- * If no other middleware of the app catches the error, Koa sends the response.
+ * another JWT library.
+ *
+ * - The middleware throws each refusal with `ctx.throw`: an error with `status`, `headers`, `code` and `expose`. If no
+ *   other middleware catches the error, Koa sends the response.
+ * - If a request has no verified claims, the middleware throws a `TypeError`, so that no request bypasses the check.
  *
  * @example
  * app.use(jwt({ secret, algorithms: ['RS256'] })).use(lastLogout(client))
@@ -51,9 +53,9 @@ export function lastLogout(
     const refusal = await checkRequest(client, { claims, source, authorization, authRequired })
     if (refusal !== null) {
       const { status, headers, body } = refusal
-      // The middleware that catches the error may not use its headers.
+      // A middleware that catches the error may ignore its headers.
       ctx.set(headers)
-      // Koa logs errors that are not exposed. The client reports an outage once, to `onError`.
+      // Koa logs errors without `expose`. The client already reports outages to `onError`.
       ctx.throw(status, body.error_description, { code: body.error, headers, expose: true })
     }
     await next()

@@ -3,20 +3,20 @@ import { toRefusal } from './refusal.js'
 import { RejectedError } from './rejected-error.js'
 import { assertClaims } from './verified-claims.js'
 
-/** The part of the event of a REST API's authorizer (`TOKEN` or `REQUEST`) that is used; also of payload format 1.0. */
+/** The used part of the event for an authorizer of a REST API, or of an HTTP API with payload format 1.0. */
 interface MethodEvent {
   methodArn: string
 }
 
-/** The part of the event of an HTTP API's authorizer with payload format 2.0 that is used. */
+/** The used part of the event for an authorizer of an HTTP API with payload format 2.0. */
 interface RouteEvent {
   routeArn: string
 }
 
-/** What an authorizer passes on to the integration, as `$context.authorizer`. */
+/** The values that an authorizer passes to the integration, as `$context.authorizer`. */
 export type AuthorizerContext = Record<string, string | number | boolean | undefined>
 
-/** The result of a REST API's authorizer: an IAM policy. */
+/** The result of an authorizer of a REST API: an IAM policy. */
 export interface PolicyResult {
   principalId: string
   policyDocument: {
@@ -26,7 +26,7 @@ export interface PolicyResult {
   context: AuthorizerContext
 }
 
-/** The result of an HTTP API's authorizer with payload format 2.0 and simple responses. */
+/** The result of an authorizer of an HTTP API with payload format 2.0 and simple responses. */
 export interface SimpleResult {
   isAuthorized: true
   context: AuthorizerContext
@@ -37,24 +37,25 @@ export type AuthorizerResult<Event> = Event extends RouteEvent ? SimpleResult : 
 
 /** Options of the authorizer. */
 export interface LambdaOptions {
-  /** Returns what the authorizer passes on to the integration. Default: the claims `sub` and `scope`. */
+  /** Returns the values that the authorizer passes to the integration. Default: the claims `sub` and `scope`. */
   getContext?: (claims: Claims) => AuthorizerContext
 }
 
-/** The message of an error for which API Gateway responds with 401. For any other, it responds with 500. */
+/** For an error with this message, API Gateway responds with 401. For any other error, it responds with 500. */
 const UNAUTHORIZED = 'Unauthorized'
 
 const PASS_CLAIMS = 'pass the claims that it has verified.'
 
 /**
- * Creates the last step of a Lambda authorizer of API Gateway: it refuses revoked tokens. API Gateway must not cache the
- * results of the authorizer, since it accepts a revoked token for that time: set `authorizerResultTtlInSeconds` to 0. On
- * a REST API, the default is 300.
+ * Creates the last step of a Lambda authorizer of API Gateway: a function that refuses revoked tokens.
+ *
+ * Set `authorizerResultTtlInSeconds` to 0. The default for a REST API is 300. While API Gateway caches a result, it
+ * accepts a revoked token.
  *
  * @returns A function that takes the event and the verified claims of its token. It resolves to the result that API
- *   Gateway expects: an IAM policy for a REST API and for payload format 1.0, else the simple response of an HTTP API. To
- *   refuse the request, it rejects: with an error with the message `Unauthorized` for a revoked token, else with an error
- *   with the name `LastLogoutUnknownError`.
+ *   Gateway expects: an IAM policy for a REST API and for payload format 1.0, else a simple response. To refuse a
+ *   revoked token, it rejects with an error whose message is `Unauthorized`. If the revocation status is unknown, it
+ *   rejects with an error whose name is `LastLogoutUnknownError`.
  * @example
  * const authorize = lastLogout(client)
  * export const handler = async (event) => authorize(event, await verify(event))
@@ -85,7 +86,8 @@ function toResult(
   context: AuthorizerContext,
 ): PolicyResult | SimpleResult {
   if ('routeArn' in event) return { isAuthorized: true, context }
-  // All methods of the stage: the policy is for this request only, and the ARN of a method may be too long for a policy.
+  // The policy allows all methods of the stage, because the ARN of one method can be too long for a policy. Without a
+  // cache, the policy applies only to this request.
   const Resource = `${event.methodArn.split('/', 2).join('/')}/*`
   const Statement = [{ Action: 'execute-api:Invoke' as const, Effect: 'Allow' as const, Resource }]
   return {

@@ -14,15 +14,15 @@ import { readText, reasonOf, request, statusError } from './request.js'
 import { settleWithin } from './settle-within.js'
 
 /**
- * Requests the last logout of a user and a session.
+ * Requests the last logouts of a user and a session.
  *
  * @throws `LastLogoutClientError` if the service sends no valid response about these ids.
  */
 export type LastLogoutRequest = (ids: RequestedIds) => Promise<LastLogoutResponse>
 
 /**
- * Creates a function that sends `GET /v1/last-logout`. A service of release 0.1.0 does not have that path, and responds
- * with 404. For ten minutes after such a response, the function uses only the path of release 0.1.0.
+ * Creates a function that sends `GET /v1/last-logout`. A service of release 0.1.0 does not know this path and responds
+ * with 404. For ten minutes after such a response, the function uses the path of release 0.1.0.
  *
  * @param now The wall clock, in milliseconds since the epoch.
  */
@@ -30,8 +30,8 @@ export function createLastLogoutRequest(
   settings: Pick<ClientSettings, 'url' | 'apiKey' | 'timeoutMs'>,
   now: () => Instant = Date.now,
 ): LastLogoutRequest {
-  /** When the service last rejected the query form; `null`: never. */
-  let queryFormMissingAt: Instant | null = null
+  /** When the service last rejected the path of this release, the query form; `null`: never. */
+  let queryRejectedAt: Instant | null = null
 
   async function send(ids: RequestedIds, form: RequestForm, signal: AbortSignal) {
     const options = { accept: 'application/json', signal, statuses: [200, 404] }
@@ -40,10 +40,10 @@ export function createLastLogoutRequest(
   }
 
   async function sendWithFallback(ids: RequestedIds, signal: AbortSignal) {
-    const form = chooseForm(queryFormMissingAt, now())
+    const form = chooseForm(queryRejectedAt, now())
     let response = await send(ids, form, signal)
     if (form === 'query' && response.status === 404 && isOwnNotFound(response.text)) {
-      queryFormMissingAt = now()
+      queryRejectedAt = now()
       response = await send(ids, 'path', signal)
     }
     if (response.status !== 200) throw statusError(response.status, settings.url)
@@ -92,7 +92,10 @@ function readResponse(ids: RequestedIds, text: string, url: string): LastLogoutR
   )
 }
 
-/** Drops the error of `JSON.parse`, because its message quotes the text, and the text contains a user id. */
+/**
+ * Parses a response. Drops the error of `JSON.parse`, because its message quotes the text, and the text contains a user
+ * id.
+ */
 function parseJson(text: string, url: string): unknown {
   try {
     return JSON.parse(text)

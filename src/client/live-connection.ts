@@ -5,13 +5,13 @@ import type { WatchEnd } from './watch-review.js'
 /** Options of the adapters for live connections. */
 export interface LiveOptions {
   /**
-   * With `onUnknown: 'deny'`: how long the revocation status may be unknown before the connection ends, in milliseconds.
-   * Default 60,000.
+   * With `onUnknown: 'deny'`: how long the revocation status may be unknown before the connection ends, in
+   * milliseconds. Default 60,000.
    */
   maxUnknownMs?: number
 }
 
-/** A connection that stays open, and whose token was verified. */
+/** An open connection, such as a WebSocket, with a verified token. */
 interface LiveConnection extends LiveOptions {
   claims: unknown
   /** Aborts when the connection is closed. */
@@ -20,29 +20,33 @@ interface LiveConnection extends LiveOptions {
   end(outcome: WatchEnd['outcome']): void
 }
 
-/** Time after which a connection that the peer does not close is destroyed, in milliseconds. */
+/** How long a connection waits for the peer to close it before it is destroyed, in milliseconds. */
 const DESTROY_AFTER_MS = 2_000
 
 /**
- * Checks the token of a connection, and ends the connection if the token is not accepted. Otherwise it watches the token
- * until the connection is closed.
+ * Checks the token of a connection. If the token is accepted, watches it until the connection is closed. Otherwise,
+ * ends the connection.
  *
- * @returns Whether the token is accepted, and the connection is still open.
+ * @returns Whether the token is accepted and the connection is still open.
  * @throws `TypeError` if the claims are not verified claims.
  */
 export async function protectConnection(
   client: LastLogoutClient,
   { claims, closed, end, maxUnknownMs }: LiveConnection,
 ): Promise<boolean> {
-  const verified = assertClaims(claims, 'the argument', 'pass the verified claims of the token.')
-  const { allowed, outcome } = await client.check(verified)
+  const verifiedClaims = assertClaims(
+    claims,
+    'the argument',
+    'pass the verified claims of the token.',
+  )
+  const { allowed, outcome } = await client.check(verifiedClaims)
   if (closed.aborted) return false
   if (!allowed) {
     end(outcome === 'revoked' ? 'revoked' : 'unknown')
     return false
   }
   let hasEnded = false
-  client.watch(verified, {
+  client.watch(verifiedClaims, {
     signal: closed,
     maxUnknownMs,
     onRevoked(watchEnd) {
@@ -50,8 +54,8 @@ export async function protectConnection(
       end(watchEnd.outcome)
     },
   })
-  // The first review of the watch runs in a microtask. It can end the connection: `exp` may have passed within the tolerance
-  // of the JWT library.
+  // The first review of the watch runs in a microtask. It ends the connection if the token has already expired: the JWT
+  // library accepts a recently expired token if it has a clock tolerance.
   await Promise.resolve()
   return !hasEnded
 }

@@ -10,17 +10,17 @@ import { createTable } from './table.js'
 /** Sentinel value for a missing instant. It is less than every instant. */
 const NONE = Number.NEGATIVE_INFINITY
 
-/** The logouts that a client holds in memory. Their instants only move forward. */
+/** The logouts in the memory of a client. Their instants only move forward. */
 export interface LogoutCache {
-  /** Begins a load. From now on, merged changes count as delivered by this load. */
+  /** Begins a load: a reading of all logouts. The following changes belong to this load. */
   beginLoad(): void
-  /** Merges a change. Returns whether the cache did not know it. */
+  /** Merges a change. Returns whether the change is new to the cache. */
   merge(change: ReceivedChange): boolean
   /** Returns the logouts that can cover a token. */
   find(token: Token): KnownLogouts
   /**
-   * Deletes the rows that have not been delivered since the latest load began. The instant of a logout does not decide,
-   * because a logout can be stored long after it happened, and only the service knows when it was stored.
+   * Deletes the rows that the latest load has not delivered. The age of a logout cannot decide about a deletion, because
+   * the service can store a logout long after it happened.
    */
   dropUndelivered(): void
   /** Counts the users and sessions. Reads the whole cache. */
@@ -31,7 +31,7 @@ export interface LogoutCache {
 export function createLogoutCache(): LogoutCache {
   const rows = createRows()
   let floorAt = NONE
-  /** Each row keeps the number of the load that delivered the row last. */
+  /** The number of the latest load. Each row contains the number of the load that has delivered it last. */
   let loadNumber = 0
   const hashes = createHashes()
 
@@ -61,12 +61,12 @@ export function createLogoutCache(): LogoutCache {
       }
     },
     find({ subject, sessionId }) {
-      let known = rows.find(subject, sessionId, floorAt)
+      let knownLogouts = rows.find(subject, sessionId, floorAt)
       for (const hash of hashes.all()) {
         const sessionHash = sessionId === null ? null : hash(sessionId)
-        known = mergeLogouts(known, rows.find(hash(subject), sessionHash, floorAt))
+        knownLogouts = mergeLogouts(knownLogouts, rows.find(hash(subject), sessionHash, floorAt))
       }
-      return known
+      return knownLogouts
     },
     dropUndelivered() {
       rows.dropBefore(loadNumber)
@@ -77,9 +77,8 @@ export function createLogoutCache(): LogoutCache {
 }
 
 /**
- * Creates the collection of keyed hashes, one for each key. The rows of forgotten people contain such hashes instead of
- * ids. A database has one key. If another database replaces the first one, both keys are needed until a load has dropped
- * the rows of the first one.
+ * Creates the collection of keyed hashes. The rows of forgotten people contain hashes instead of ids. A database has one
+ * key, so there are several hashes only if another database has replaced the first one.
  */
 function createHashes() {
   const hashes = new Map<string, { hash: KeyedHash; loadNumber: number }>()
@@ -93,7 +92,7 @@ function createHashes() {
       hashes.set(key, { hash: existing?.hash ?? createKeyedHash(key), loadNumber })
       if (existing === undefined) update()
     },
-    /** Usually empty. Every check reads the list, so the list is only built when a key is added or dropped. */
+    /** Returns all hashes. Every check calls this function, so it returns a list that was built before. */
     all: (): readonly KeyedHash[] => all,
     dropBefore(loadNumber: number): void {
       for (const [key, entry] of hashes) if (entry.loadNumber < loadNumber) hashes.delete(key)
@@ -102,7 +101,7 @@ function createHashes() {
   }
 }
 
-/** Creates the tables of users and sessions, by their ids or the hashes of their ids. */
+/** Creates the tables of users and sessions. Their keys are ids or, for forgotten people, hashes of ids. */
 function createRows() {
   // The first number of a user is the last logout, the second is the last logout of all sessions.
   const users = createTable()
@@ -121,7 +120,7 @@ function createRows() {
       return sessions.merge(sessionFingerprint, at, ended ? 1 : 0, loadNumber)
     },
     find(subject: string, sessionId: string | null, floorAt: Instant): KnownLogouts {
-      // Compute both fingerprints before reading either table: the two memory accesses can then overlap.
+      // Both fingerprints are computed before either table is read, so that the two memory accesses can overlap.
       fingerprint(subject, key, userFingerprint)
       if (sessionId !== null) fingerprint(sessionId, key, sessionFingerprint)
       const user = users.find(userFingerprint)

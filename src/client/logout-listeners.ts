@@ -3,29 +3,29 @@ import { callSafely } from './call-safely.js'
 import type { ReceivedChange } from './feed-events.js'
 
 /**
- * A logout that the client did not know. It names whose tokens it can revoke. `floor`: those of all users.
- * `checkNow` decides which of them it revokes.
+ * A logout that is new to the client. It can revoke tokens of its user, or of all users if its kind is `floor`. Use
+ * `checkNow` to decide whether a token is revoked.
  */
 export type ReceivedLogout =
   | { kind: 'user'; userId: string; at: Instant }
   | { kind: 'session'; sessionId: string; userId: string | null; at: Instant }
   | { kind: 'floor'; at: Instant }
 
-/** Called with each logout that the client did not know. */
+/** Called with each logout that is new to the client. */
 export type LogoutListener = (logout: ReceivedLogout) => unknown
 
 /** The listeners of a client. */
 export interface LogoutListeners {
   /** Adds a listener. Returns a function that removes it. */
   add(listener: LogoutListener): () => void
-  /** Calls the listeners. The row of a forgotten person contains no id, and calls none. */
+  /** Calls the listeners. A change of a forgotten person contains no id, so it does not call them. */
   notify(change: ReceivedChange): void
 }
 
 /**
  * Creates an empty list of listeners.
  *
- * @param onError Called with each error that a listener throws.
+ * @param onError Called with each error of a listener.
  */
 export function createLogoutListeners(
   onError: ((error: unknown) => void) | undefined,
@@ -33,10 +33,10 @@ export function createLogoutListeners(
   const listeners = new Set<LogoutListener>()
   return {
     add(listener) {
-      // The same function can be added twice, and each call removes only its own.
-      const own: LogoutListener = (logout) => listener(logout)
-      listeners.add(own)
-      return () => void listeners.delete(own)
+      // The wrapper is unique, so a function that is added twice can be removed once.
+      const wrapper: LogoutListener = (logout) => listener(logout)
+      listeners.add(wrapper)
+      return () => void listeners.delete(wrapper)
     },
     notify(change) {
       if (listeners.size === 0) return

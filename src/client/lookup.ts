@@ -6,21 +6,21 @@ import { createLastLogoutRequest } from './last-logout-request.js'
 import { mergeLogouts } from './merge-logouts.js'
 import type { ClientSettings } from './options.js'
 
-/** Maximum number of cached results. The oldest result is evicted first. */
+/** Maximum number of cached results. If there are more, the oldest result is evicted. */
 const MAX_RESULTS = 10_000
 
-/** What the service knows about the user and session of a token. */
+/** The logouts of the user and the session of a token, as the service knows them. */
 export interface LookupResult {
   knownLogouts: KnownLogouts
   freshness: Freshness
 }
 
-/** Requests what the service knows about a token, and caches the results. */
+/** Requests the logouts for a token, and caches the results. */
 export interface Lookup {
   /**
    * Returns the cached result, else sends a request. With `lookup: 'feed'`, concurrent calls for the same ids share one
-   * request (single flight). With `lookup: 'request'`, each call sends its own request: an edge runtime stops a request
-   * when the handler that sent it has ended, and the calls that share the request would never settle.
+   * request (single flight). With `lookup: 'request'`, each call sends a request of its own: an edge runtime stops a
+   * request when its handler ends, so other calls that shared the request would never settle.
    */
   fetch(token: Token): Promise<LookupResult>
   /** Returns the cached result, or `undefined` if `fetch` would send a request. */
@@ -33,9 +33,9 @@ interface CachedResult extends LookupResult {
 }
 
 /**
- * Creates a lookup that caches results for `cacheMs`. A result expires when one of the two clocks (monotonic and wall)
- * has measured this time since the request. The logouts of an expired result are merged into the next result, so that a
- * service whose database was set back does not make a revoked token valid.
+ * Creates a lookup that caches results for `cacheMs`. A result expires when the monotonic or the wall clock has
+ * measured this time. The next result then includes the logouts of the expired result. So a revoked token stays revoked
+ * even if the service has lost data.
  */
 export function createLookup(settings: ClientSettings, clocks = systemClocks): Lookup {
   const requestLastLogout = createLastLogoutRequest(settings, clocks.wall)
@@ -72,17 +72,17 @@ function createResultCache(maxAgeMs: number) {
       const result = results.get(key)
       return result !== undefined && result.elapsedMs() < maxAgeMs ? result : undefined
     },
-    /** Merges the logouts of the previous result into a new one. */
+    /** Caches a result. Returns the result, merged with the logouts of the previous result for the same key. */
     add(key: string, { knownLogouts, freshness, elapsedMs }: CachedResult): LookupResult {
       const previous = results.get(key)
-      const merged =
+      const mergedLogouts =
         previous === undefined ? knownLogouts : mergeLogouts(previous.knownLogouts, knownLogouts)
-      const result = { knownLogouts: merged, freshness, elapsedMs }
+      const result = { knownLogouts: mergedLogouts, freshness, elapsedMs }
       // A `Map` keeps the order of insertion: the first key is the oldest result.
       results.delete(key)
       results.set(key, result)
-      const [oldest] = results.keys()
-      if (results.size > MAX_RESULTS && oldest !== undefined) results.delete(oldest)
+      const [oldestKey] = results.keys()
+      if (results.size > MAX_RESULTS && oldestKey !== undefined) results.delete(oldestKey)
       return result
     },
   }

@@ -1,7 +1,7 @@
 import { later } from '../rules/instant.js'
 import type { KnownLogouts } from '../rules/judge.js'
 
-/** Merges what two sources know of the same user and session. The later instant wins, and a session stays ended. */
+/** Merges the logouts of one user and session from two sources. Keeps the later instants, and ended sessions. */
 export function mergeLogouts(a: KnownLogouts, b: KnownLogouts): KnownLogouts {
   const userAt = later(a.user?.at ?? null, b.user?.at ?? null)
   const allSessionsAt = later(a.user?.allSessionsAt ?? null, b.user?.allSessionsAt ?? null)

@@ -20,33 +20,32 @@ export const LAST_LOGOUT_OPTIONS = 'LAST_LOGOUT_OPTIONS'
 
 /** Options of the guard. */
 export interface LastLogoutGuardOptions {
-  /**
-   * `false` accepts requests without a token. An HTTP request with a token is always checked. Without HTTP, a request has
-   * no token if `getClaims` returns none. Default `true`.
-   */
+  /** `false` accepts requests without a token. An HTTP request with a token is always checked. Default `true`. */
   authRequired?: boolean
   /**
-   * Returns the verified claims of a request; `undefined` or `null` if it has no token. Default: `request.user`, as a guard
-   * of `@nestjs/passport` sets it. Required for GraphQL and microservices, which have no such request.
+   * Returns the verified claims of a request; `undefined` or `null` if the request has no token. Default:
+   * `request.user`, which a guard of `@nestjs/passport` sets. Required for GraphQL and microservices.
    */
   getClaims?: (context: ExecutionContext) => object | null | undefined
 }
 
-/** The part of a request of Express and Fastify that is used. */
+/** The used part of an Express or Fastify request. */
 interface RequestLike {
   user?: unknown
   headers?: { authorization?: string | undefined }
 }
 
-/** The part of a response of Express and of a reply of Fastify that is used. */
+/** The used part of an Express response or a Fastify reply. */
 interface ResponseLike {
   header(name: string, value: string): unknown
 }
 
 /**
- * A guard that refuses revoked tokens. It runs after the guard that verifies the token. It throws refusals as
- * `UnauthorizedException` or `ServiceUnavailableException`, so that exception filters get them, and sets their headers on
- * the response. It throws a `TypeError` if a request has no verified claims, so that no request bypasses the check.
+ * A guard that refuses revoked tokens. It runs after the guard that verifies the token.
+ *
+ * - The guard throws each refusal as `UnauthorizedException` or `ServiceUnavailableException`, so that exception
+ *   filters receive it. The guard also sets the headers of the response.
+ * - If a request has no verified claims, the guard throws a `TypeError`, so that no request bypasses the check.
  *
  * @example
  * UseGuards(AuthGuard('jwt'), new LastLogoutGuard(client))
@@ -86,15 +85,15 @@ export class LastLogoutGuard implements CanActivate {
   }
 }
 
-// The decorators as functions: the syntax of Nest's parameter decorators would need a compiler option.
+// The decorators are called as functions, because the syntax of parameter decorators requires a compiler option.
 Injectable()(LastLogoutGuard)
 Inject(LAST_LOGOUT_CLIENT)(LastLogoutGuard, undefined, 0)
 Inject(LAST_LOGOUT_OPTIONS)(LastLogoutGuard, undefined, 1)
 Optional()(LastLogoutGuard, undefined, 1)
 
 /**
- * Returns `undefined` if no user is authenticated: Passport leaves `undefined`, `null` or `false`. Without HTTP, as in
- * GraphQL, returns `false`, for which the check throws a `TypeError`: only `getClaims` knows where the user is.
+ * Returns the claims that Passport has set, or `undefined` if it has set `undefined`, `null` or `false`. Without HTTP,
+ * as in GraphQL, returns `false`, so that the check throws a `TypeError`: the option `getClaims` is missing.
  */
 function readUser(request: RequestLike | undefined): unknown {
   return request === undefined ? false : request.user || undefined

@@ -11,31 +11,31 @@ export interface LastLogoutClientOptions {
   /** A key of `API_KEYS` with the roles `feed` and `read`; for `lookup: 'request'`, `read`. */
   apiKey: string
   /**
-   * What happens to a token whose revocation status is unknown: `deny` refuses it with 503, `allow` accepts it. There
-   * is no default.
+   * How a token with an unknown revocation status is handled: `deny` refuses it with 503, `allow` accepts it. No
+   * default.
    */
   onUnknown: 'deny' | 'allow'
-  /** Maximum age of the data before a check returns `unknown`, in milliseconds. Default 300,000. */
+  /** Maximum age of the data, in milliseconds. If the data is older, a check returns `unknown`. Default 300,000. */
   maxStalenessMs?: number
-  /** `observe` refuses no token, and reports the outcome. Default `enforce`. */
+  /** `observe` refuses no token, but reports each decision to `onDecision`. Default `enforce`. */
   mode?: 'enforce' | 'observe'
   /**
-   * The tenant's issuer, `https://…/`, or a list of issuers. The outcome for a token of another issuer is `unknown`.
-   * Default: every issuer is accepted.
+   * The issuer of the tenant, `https://…/`, or a list of issuers. The outcome for a token of another issuer is
+   * `unknown`. Default: any issuer.
    */
   issuer?: string | readonly string[]
   /** Namespace of the login Action's claims. Default `https://last-logout/`. */
   namespace?: string
-  /** Added once to the time of a token's login, in milliseconds. Default 0. */
+  /** A tolerance for clocks: added to the time of a token's login, in milliseconds. Default 0. */
   leewayMs?: number
   /**
    * `feed` keeps the recent logouts in memory and subscribes to their changes. `request` sends a request for each
-   * check, for processes that cannot keep a connection open. Default `feed`.
+   * check. Use it in processes that cannot keep a connection open. Default `feed`.
    */
   lookup?: 'feed' | 'request'
   /**
-   * When a client with `lookup: 'feed'` connects. `eager`: when it is created. `lazy`: with the first check or call of
-   * `ready`; the checks of the first `timeoutMs` milliseconds wait for the load. Default `eager`.
+   * When a client with `lookup: 'feed'` connects. `eager`: when it is created. `lazy`: at the first check or call of
+   * `ready`. The checks in the first `timeoutMs` milliseconds then wait for the load. Default `eager`.
    */
   connect?: 'eager' | 'lazy'
   /** Timeout of a request for a check, in milliseconds. Default 1,000. */
@@ -44,20 +44,22 @@ export interface LastLogoutClientOptions {
   cacheMs?: number
   /** Maximum lifetime of an access token, in milliseconds. Set it to `MAX_TOKEN_AGE` of the service. Default 24 h. */
   maxTokenAgeMs?: number
-  /** Maximum lifetime of a refresh token, in milliseconds. Set it to `MAX_REFRESH_AGE` of the service. Default 30 days. */
+  /**
+   * Maximum lifetime of a refresh token, in milliseconds. Set it to `MAX_REFRESH_AGE` of the service. Default 30 days.
+   */
   maxRefreshAgeMs?: number
-  /** Interval between two loads of all logouts, in milliseconds. Default one hour. */
+  /** Interval at which all logouts are loaded again, in milliseconds. Default one hour. */
   reloadIntervalMs?: number
-  /** Called with every decision, for metrics and for `observe`. Its errors and rejections are ignored. */
+  /** Called with every decision. Errors and rejections of the callback are ignored. */
   onDecision?: (decision: Decision, claims: Record<string, unknown>) => void
   /**
-   * Called with a `LastLogoutClientError` once for each problem: each kind of failure of an outage, stale data, and each
-   * unreadable claim. The client retries by itself. Errors and rejections of the callback are ignored.
+   * Called with a `LastLogoutClientError` once for each problem: for each kind of failure in an outage, for stale data,
+   * and for each unreadable claim. The client retries by itself. Errors and rejections of the callback are ignored.
    */
   onError?: (error: unknown) => void
 }
 
-/** Upper bound of all durations: ten years. A longer duration is a mistake. */
+/** Maximum of all durations: ten years. A longer duration is certainly a mistake. */
 const MAX_DURATION_MS = 3_650 * DAY_MS
 
 /** Validated options with their defaults. */
@@ -72,7 +74,7 @@ export function readOptions(options: LastLogoutClientOptions) {
   assertPresent(options)
   const { url, apiKey, onUnknown, mode = 'enforce', lookup = 'feed', connect = 'eager' } = options
   assert(isPlainUrl(url), 'url must be an absolute URL without a user name and password')
-  // If a header value cannot be sent, the error of `fetch` quotes the value. Here the value contains the key.
+  // For an invalid key, `fetch` would throw an error whose message quotes the key.
   assert(
     typeof apiKey === 'string' && /^[\x21-\x7e]+$/.test(apiKey),
     'apiKey must be a key of API_KEYS: printable ASCII characters without spaces',
@@ -93,7 +95,7 @@ export function readOptions(options: LastLogoutClientOptions) {
     return value
   }
   return {
-    // Without a slash at the end, `new URL(path, url)` would replace the last segment of `url`.
+    // Without a final slash, `new URL(path, url)` would replace the last segment of `url`.
     url: url.endsWith('/') ? url : `${url}/`,
     apiKey,
     onUnknown,
@@ -114,7 +116,7 @@ export function readOptions(options: LastLogoutClientOptions) {
   }
 }
 
-/** The options without a default, with the advice for each if it is missing. */
+/** The options without a default, and the advice if an option is missing. */
 const REQUIRED = {
   url: 'set it to the address of last-logout',
   apiKey: 'set it to a key of API_KEYS of last-logout',
@@ -122,7 +124,9 @@ const REQUIRED = {
     "set it to 'deny' or 'allow': what happens to a token whose revocation status is unknown",
 }
 
-/** Asserts that the required options are set. An empty string counts as missing, as from an empty environment variable. */
+/**
+ * Asserts that the required options are set. An empty string, as from an empty environment variable, counts as missing.
+ */
 function assertPresent(options: Partial<LastLogoutClientOptions> = {}): void {
   for (const [name, advice] of Object.entries(REQUIRED)) {
     const value = Object(options)[name] ?? ''
@@ -130,7 +134,7 @@ function assertPresent(options: Partial<LastLogoutClientOptions> = {}): void {
   }
 }
 
-/** Returns the issuers without the slash that Auth0 appends; `null` if every issuer is accepted. */
+/** Returns the issuers without the final slash of Auth0's issuers; `null`: any issuer is accepted. */
 function readIssuers(issuer: string | readonly string[] | undefined): ReadonlySet<string> | null {
   if (issuer === undefined) return null
   const issuers = typeof issuer === 'string' ? [issuer] : issuer
@@ -145,7 +149,9 @@ function isText(value: unknown): boolean {
   return typeof value === 'string' && value !== ''
 }
 
-/** Returns a callback that never fails: an error of a callback must not end a check or the connection to the service. */
+/**
+ * Returns a callback that never throws. An error of a callback must not end a check or the connection to the service.
+ */
 function ignoreErrors<Args extends unknown[]>(
   callback: ((...args: Args) => unknown) | undefined,
 ): ((...args: Args) => void) | undefined {

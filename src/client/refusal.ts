@@ -1,7 +1,7 @@
 import { schemeOfHeader } from './challenge-scheme.js'
 import type { Decision } from './decision.js'
 
-/** Value of `Retry-After` in seconds. */
+/** Value of `Retry-After`, in seconds. */
 const RETRY_AFTER_SECONDS = '5'
 
 /** The response that a resource server sends to refuse a request. */
@@ -12,11 +12,11 @@ export interface Refusal {
 }
 
 /**
- * Returns the response that refuses a request by a decision: 401 `invalid_token` for a revoked token (RFC 6750 §3.1),
- * 503 for an unknown revocation status. `null`: the request may continue.
+ * Returns the response that refuses a request, or `null` if the request may continue. The status is 401 `invalid_token`
+ * for a revoked token (RFC 6750 §3.1), and 503 for an unknown revocation status.
  *
- * @param authorization The `Authorization` header of the request, or its scheme. The challenge has the same scheme.
- *   Default `Bearer`.
+ * @param authorization The `Authorization` header of the request, or its scheme. The header `WWW-Authenticate` has the
+ *   same scheme. Default `Bearer`.
  * @example
  * const refusal = toRefusal(await client.check(claims), request.headers.authorization)
  * if (refusal) return send(refusal.status, refusal.headers, refusal.body)
@@ -40,7 +40,7 @@ export function toRefusal(
 /**
  * Returns the response that refuses a token: 401 `invalid_token` with a challenge (RFC 6750 §3).
  *
- * @param description Why, in characters that a quoted string of a header can contain.
+ * @param description The reason. It must not contain `"`, `\` or characters outside ASCII.
  */
 export function refuseToken(description: string, authorization: unknown): Refusal {
   const scheme = schemeOfHeader(authorization)

@@ -1,11 +1,11 @@
 import type { Refusal } from './refusal.js'
 
 /**
- * The error that refuses a request through the error handler of an app. The default error handlers of Express and Fastify
- * use `status` or `statusCode`, and `headers`.
+ * The error that refuses a request. The error handler of the app receives this error. The default error handlers of
+ * Express and Fastify use `status` or `statusCode`, and `headers`.
  */
 export class RejectedError extends Error {
-  /** For a revoked token, the name that errors of `express-jwt` have. */
+  /** For a revoked token, the same name as that of the errors of `express-jwt`. */
   override readonly name: string
   readonly code: string
   readonly status: number

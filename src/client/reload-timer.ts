@@ -1,14 +1,14 @@
 /** Maximum delay of a timer, in milliseconds. A timer with a longer delay fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
-/** Jitter of the interval between two reloads: the interval is at most a tenth longer or shorter. */
+/** Jitter of the interval between two reloads: the interval is up to a tenth longer or shorter. */
 const INTERVAL_JITTER = 0.1
 
-/** Schedules the next reload. At most one is scheduled. */
+/** Schedules the next reload. At most one reload is scheduled. */
 export interface ReloadTimer {
   /** Schedules a reload after `reloadIntervalMs`, with jitter. Replaces a reload that is already scheduled. */
   scheduleNext(): void
-  /** Schedules a reload at random within `maxReloadDelayMs`, so that not all clients of a service load at once. */
+  /** Schedules a reload after a random time up to `maxReloadDelayMs`, so that not all clients load at once. */
   scheduleSoon(): void
   stop(): void
 }
@@ -30,7 +30,7 @@ export function createReloadTimer(
       schedule(reloadIntervalMs * (1 + (2 * Math.random() - 1) * INTERVAL_JITTER))
     },
     scheduleSoon() {
-      // If `as_of` keeps going back, the reload must not be postponed each time.
+      // Repeated calls must not postpone the reload.
       if (scheduled === 'soon') return
       scheduled = 'soon'
       schedule(Math.random() * maxReloadDelayMs)

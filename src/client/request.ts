@@ -1,9 +1,9 @@
 import { invalidResponse, LastLogoutClientError } from './errors.js'
 import { createUtf8Decoder } from './utf8-decoder.js'
 
-/** The service that requests are sent to. */
+/** The URL of the service, and the key for its requests. */
 export interface RequestOptions {
-  /** Ends in a slash. */
+  /** The URL, with a final slash. */
   url: string
   apiKey: string
 }
@@ -12,7 +12,7 @@ export interface RequestOptions {
  * Sends a request to the service.
  *
  * @param statuses The accepted statuses. Default: 200.
- * @throws `LastLogoutClientError` for any other status, and if the service is unreachable.
+ * @throws `LastLogoutClientError` for any other status, or if the service is unreachable.
  */
 export async function request(
   { url, apiKey }: RequestOptions,
@@ -27,10 +27,10 @@ export async function request(
     headers: {
       authorization: `Bearer ${apiKey}`,
       accept,
-      // A proxy that compresses the response can buffer events.
+      // A proxy that compresses a response can also buffer its events.
       'accept-encoding': 'identity',
     },
-    // The target of a redirect must not receive the key. Some runtimes do not support the value 'error'.
+    // The target of a redirect must not receive the key. Some runtimes do not support the alternative, 'error'.
     redirect: 'manual',
     signal,
   }).catch((error) => {
@@ -39,12 +39,12 @@ export async function request(
   })
   if (statuses.includes(response.status)) return response
   await response.body?.cancel()
-  throw statusError(response.status, url)
+  throw statusError(response.status, url, readRetryAfterMs(response.headers))
 }
 
 /**
- * Reads the body of a response in pieces, as they arrive. The signal of `fetch` alone is not sufficient: Node 20 can
- * lose it in a garbage collection, and reading would never end.
+ * Reads the body of a response in pieces. An abort of `signal` ends the reading, even though `fetch` has the same
+ * signal: in Node.js 20, `fetch` can lose its signal in a garbage collection.
  */
 export async function* readText(response: Response, signal: AbortSignal): AsyncGenerator<string> {
   const reader = response.body?.getReader()
@@ -63,8 +63,18 @@ export async function* readText(response: Response, signal: AbortSignal): AsyncG
   }
 }
 
+/** Reads `Retry-After` in seconds (RFC 9110 §10.2.3). Ignores a date, because clocks can differ. */
+function readRetryAfterMs(headers: Headers): number | undefined {
+  const seconds = headers.get('retry-after') ?? ''
+  return /^\d{1,9}$/.test(seconds) ? 1000 * Number(seconds) : undefined
+}
+
 /** Creates the error of a response with an unexpected status. */
-export function statusError(status: number, url: string): LastLogoutClientError {
+export function statusError(
+  status: number,
+  url: string,
+  retryAfterMs?: number,
+): LastLogoutClientError {
   if (status === 401) {
     const message = `${url} rejected the API key (status 401): add it to API_KEYS of last-logout`
     return new LastLogoutClientError('UNAUTHORIZED', message)
@@ -80,14 +90,17 @@ export function statusError(status: number, url: string): LastLogoutClientError 
   }
   if (status >= 500 || status === 429) {
     const message = `${url} is unavailable (status ${status}): see the log of last-logout`
-    return new LastLogoutClientError('UNAVAILABLE', message)
+    return new LastLogoutClientError('UNAVAILABLE', message, undefined, retryAfterMs)
   }
   return invalidResponse(
     `${url} responded with status ${status}: check that url is the address of last-logout, and that its version is not older than this client's`,
   )
 }
 
-/** Returns the code of the cause of an error, else the name of the error. The message of `fetch` can quote the key. */
+/**
+ * Returns the code of the cause of an error, else the name of the error. Does not return the message, because a message
+ * of `fetch` can quote the key.
+ */
 export function reasonOf(error: unknown): string {
   const { cause, name } = Object(error)
   return String(Object(cause).code ?? name)

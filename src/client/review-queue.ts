@@ -1,16 +1,16 @@
-/** Limits of a review in batches. Times in milliseconds. */
+/** Limits of the batches of a review queue. Times in milliseconds. */
 export interface BatchLimits {
   maxBatchSize: number
-  /** A batch ends early after this time, so that other work is not delayed. */
+  /** Maximum time of a batch, so that other work is not delayed. */
   maxBatchMs: number
-  /** After a batch that ended connections, the next batch begins after a random pause between these two bounds. */
+  /** Bounds of the random pause after a batch that has ended connections. */
   minPauseMs: number
   maxPauseMs: number
 }
 
 /**
- * The default limits. They end about 5,000 connections per second. Their clients therefore do not log in and connect again
- * at the same time.
+ * The default limits. At most about 5,000 connections per second end, so that not all of their clients log in and
+ * connect again at the same time.
  */
 export const BATCH_LIMITS: BatchLimits = {
   maxBatchSize: 250,
@@ -19,7 +19,7 @@ export const BATCH_LIMITS: BatchLimits = {
   maxPauseMs: 75,
 }
 
-/** Items that are due for a review. An item that is added twice before its review is reviewed once. */
+/** The watched tokens that must be reviewed. A token that is added twice before its review is reviewed once. */
 export interface ReviewQueue<Item> {
   add(items: Iterable<Item>): void
   close(): void
@@ -39,15 +39,15 @@ export function createReviewQueue<Item>(
 
   function reviewBatch(): void {
     const startedAt = performance.now()
-    let reviewed = 0
-    let ended = 0
+    let reviewedCount = 0
+    let endedCount = 0
     for (const item of pending) {
       pending.delete(item)
-      if (review(item)) ended++
-      reviewed++
-      if (reviewed >= maxBatchSize || performance.now() - startedAt >= maxBatchMs) break
+      if (review(item)) endedCount++
+      reviewedCount++
+      if (reviewedCount >= maxBatchSize || performance.now() - startedAt >= maxBatchMs) break
     }
-    const pauseMs = ended === 0 ? 0 : minPauseMs + Math.random() * (maxPauseMs - minPauseMs)
+    const pauseMs = endedCount === 0 ? 0 : minPauseMs + Math.random() * (maxPauseMs - minPauseMs)
     timer = pending.size === 0 ? undefined : setTimeout(reviewBatch, pauseMs)
   }
 

@@ -2,10 +2,9 @@
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 /**
- * Runs an operation with a timeout. The returned promise settles in time even if the operation ignores its signal, or
- * if the runtime has stopped the operation, because each call has its own timer.
+ * Runs an operation with a timeout. The promise settles in time even if the operation never settles.
  *
- * @param operation Gets a signal that is aborted at the timeout.
+ * @param operation Receives a signal that is aborted at the timeout.
  * @param createError Creates the error with which the promise rejects at the timeout.
  */
 export async function settleWithin<T>(
@@ -19,7 +18,7 @@ export async function settleWithin<T>(
     timer = setTimeout(
       () => {
         const error = createError()
-        // Reject first: the operation can fail because of the abort, with a less helpful error.
+        // The abort can make the operation reject with a less helpful error, so `reject` is called first.
         reject(error)
         controller.abort(error)
       },

@@ -4,7 +4,7 @@ import { toRefusal } from './refusal.js'
 import { assertClaims } from './verified-claims.js'
 import type { WatchEnd } from './watch-review.js'
 
-/** The part of a `Socket` of Socket.IO that is used. */
+/** The used part of a `Socket` of Socket.IO. */
 interface SocketLike {
   readonly recovered?: boolean
   readonly conn: { close(): unknown }
@@ -13,7 +13,7 @@ interface SocketLike {
   once(event: 'disconnect', listener: () => void): unknown
 }
 
-/** The part of a server or a namespace of Socket.IO that is used. */
+/** The used part of a server or a namespace of Socket.IO. */
 interface NamespaceLike<Socket> {
   use(middleware: (socket: Socket, next: (error?: Error) => void) => void): unknown
   on(event: 'connection', listener: (socket: Socket) => void): unknown
@@ -25,20 +25,23 @@ export interface SocketIoOptions<Socket> extends LiveOptions {
   getClaims: (socket: Socket) => object | undefined
 }
 
-/** The event that a client receives before its connection ends, with `{ outcome }`: `revoked` or `expired`. */
+/** A client receives this event before its connection ends. The data is `{ outcome }`: `revoked` or `expired`. */
 const END_EVENT = 'last-logout'
 
 /**
- * A client whose revocation status is unknown reconnects after a time between these two bounds, in milliseconds. Without a
- * delay, all clients would reconnect once per second during an outage.
+ * If the revocation status is unknown, a new connection is closed after a random time between these bounds, in
+ * milliseconds. Without this delay, every client would reconnect once per second during an outage.
  */
-const MIN_RETRY_MS = 2_000
-const MAX_RETRY_MS = 5_000
+const MIN_CLOSE_DELAY_MS = 2_000
+const MAX_CLOSE_DELAY_MS = 5_000
 
 /**
- * Creates a function that protects a server or a namespace of Socket.IO. It refuses the connection of a revoked token with
- * an error, and disconnects a client when its token is revoked or expires. Such a client does not reconnect by itself. If
- * the revocation status is unknown, it closes the transport, and the client reconnects.
+ * Creates a function that protects a server or a namespace of Socket.IO.
+ *
+ * - If a token is revoked, the connection is refused with an error.
+ * - If the token of an open connection is revoked or expires, the client is disconnected, and does not reconnect by
+ *   itself.
+ * - If the revocation status is unknown, the transport is closed, and the client reconnects.
  *
  * @returns A function that takes the server or the namespace. Call it after the middleware that verifies the token, and
  *   before the handlers of `connection`.
@@ -57,7 +60,7 @@ export function lastLogout<Socket extends SocketLike>(
       const refusal = toRefusal(await client.check(readClaims(socket)))
       if (refusal === null) next()
       else if (refusal.status === 401) next(createError(refusal.body))
-      else retryLater(socket)
+      else closeLater(socket)
     } catch (error) {
       next(error as Error)
     }
@@ -65,13 +68,13 @@ export function lastLogout<Socket extends SocketLike>(
 
   function watchSocket(socket: Socket): void {
     const claims = getClaims(socket)
-    // The middleware has refused such a socket, unless the connection was recovered without its data.
+    // A recovered connection bypasses the middleware, and can lack the data from which `getClaims` reads.
     if (claims === undefined) {
       socket.disconnect(true)
       return
     }
     const end = (outcome: WatchEnd['outcome']) => endSocket(socket, outcome)
-    // A recovered connection has bypassed the middleware. The handlers after this one must not send it anything.
+    // A recovered connection must be checked synchronously, before the next handler sends data.
     if (socket.recovered === true) {
       const { allowed, outcome, reason } = client.checkNow(claims)
       if (!allowed && reason !== 'lookup_needed') {
@@ -89,14 +92,14 @@ export function lastLogout<Socket extends SocketLike>(
   }
 }
 
-/** A client receives `data` with the event `connect_error`. */
+/** Creates the error that refuses a connection. The client receives `data` with the event `connect_error`. */
 function createError(data: { error_description: string }): Error {
   return Object.assign(new Error(data.error_description), { data })
 }
 
-/** Closes the transport before the connection is accepted. */
-function retryLater(socket: SocketLike): void {
-  const delayMs = MIN_RETRY_MS + Math.random() * (MAX_RETRY_MS - MIN_RETRY_MS)
+/** Closes the transport of a connection that is not accepted yet. The client then reconnects. */
+function closeLater(socket: SocketLike): void {
+  const delayMs = MIN_CLOSE_DELAY_MS + Math.random() * (MAX_CLOSE_DELAY_MS - MIN_CLOSE_DELAY_MS)
   setTimeout(() => socket.conn.close(), delayMs)
 }
 
@@ -106,6 +109,6 @@ function endSocket(socket: SocketLike, outcome: WatchEnd['outcome']): void {
     return
   }
   socket.emit(END_EVENT, { outcome })
-  // A client reconnects after every other kind of disconnection.
+  // After this call, the client does not reconnect by itself.
   socket.disconnect(true)
 }

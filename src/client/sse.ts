@@ -9,7 +9,7 @@ import {
 import { toRefusal } from './refusal.js'
 import type { WatchEnd } from './watch-review.js'
 
-/** The part of a `ServerResponse` of Node.js that is used. */
+/** The used part of a `ServerResponse` of Node.js. */
 interface ResponseLike {
   readonly destroyed: boolean
   writeHead(status: number, headers: Record<string, string>): unknown
@@ -19,17 +19,19 @@ interface ResponseLike {
   once(event: 'close', listener: () => void): unknown
 }
 
-/** An `EventSource` reconnects after this time, in milliseconds. */
+/** The time after which an `EventSource` reconnects, in milliseconds. */
 const RETRY_MS = 5_000
 
 /**
- * Creates a function that checks the token of a request for Server-Sent Events, and ends the response when the token is
- * revoked or expires. The client then reconnects, and the next check refuses the revoked token with 401, after which an
- * `EventSource` does not reconnect. For an unknown revocation status, the response is an event stream that ends at once,
- * because an `EventSource` does not reconnect after 503.
+ * Creates a function that checks the token of a request for Server-Sent Events. The function ends the response when the
+ * token is revoked or expires. An `EventSource` then reconnects:
  *
- * @returns A function that takes the response and the verified claims. Its promise resolves to whether the request is
- *   accepted. If it is not, the response is sent already. Without claims, the promise rejects with a `TypeError`.
+ * - A revoked token is refused with 401. The `EventSource` does not reconnect after that.
+ * - For an unknown revocation status, the response is an event stream that ends at once, so that the `EventSource`
+ *   reconnects. After a 503, it would not.
+ *
+ * @returns A function that takes the response and the verified claims. Its promise resolves to `true` if the request is
+ *   accepted. If it resolves to `false`, the response was already sent. Without claims, it rejects with a `TypeError`.
  * @example
  * const protect = lastLogout(client)
  * app.get('/events', auth(), async (req, res) => {
@@ -55,7 +57,7 @@ export function lastLogout(
 }
 
 function endStream(response: ResponseLike, closed: AbortSignal): void {
-  // Until the response is closed, the app can still write events, which then cause an error.
+  // The app may write further events before the response is closed. Each write then causes an `error` event.
   response.on('error', () => {})
   response.end()
   destroyUnlessClosed(closed, () => response.destroy())

@@ -5,13 +5,12 @@ import type { Freshness } from './freshness.js'
 import type { ClientSettings } from './options.js'
 import { createOutageReport } from './outage-report.js'
 
-/** Returns whether data is older than `maxStalenessMs`. Data without a freshness (`null`) counts as older. */
+/** Returns whether data is stale: older than `maxStalenessMs`. Data without a freshness (`null`) is stale. */
 export type StalenessCheck = (freshness: Freshness | null) => boolean
 
 /**
- * Creates a staleness check for the data of one source, such as the feed. When the data becomes stale, the check also
- * calls `onError` with the code `STALE` and the likely cause. It calls `onError` again only after the data was fresh for
- * a minute.
+ * Creates a staleness check for the data of one source, such as the feed. When the data becomes stale, the check calls
+ * `onError` with the code `STALE` and the likely cause. It does so again only after the data was fresh for a minute.
  *
  * @param delayCause The likely cause if the data was fresh when the service sent it.
  */
@@ -50,7 +49,7 @@ function staleError(
   )
 }
 
-/** Returns `null` if the data was fresh when the service sent it. */
+/** Returns the cause of the staleness; `null`: the data was fresh when the service sent it. */
 function causeAtService({ asOf, lagMs }: Freshness, maxStalenessMs: number): string | null {
   if (asOf === null) {
     return 'the service has not read the tenant log to its end yet. See "last-logout status".'

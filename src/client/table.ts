@@ -1,26 +1,28 @@
 import type { Fingerprint } from './fingerprint.js'
 
 /**
- * The segment of a row is chosen by this number of bits of its fingerprint. Each segment grows on its own, so that a table
- * of millions of rows never copies all of them at once, which would hold the event loop.
+ * This number of bits of a fingerprint determines the segment of its row. Each segment grows separately, because copying
+ * all rows of a large table at once would block the event loop.
  */
-const SEGMENT_BITS = 5
+const SEGMENT_BITS = 6
 const SEGMENTS = 2 ** SEGMENT_BITS
 /** Capacity of an empty segment. All capacities are powers of two. */
-const INITIAL_CAPACITY = 32
-/** A segment is rebuilt above this share of used slots. */
+const INITIAL_CAPACITY = 16
+/** If a greater share of the slots is used, the segment is rebuilt. */
 const MAX_LOAD_FACTOR = 0.6
-/** A rebuilt segment gets twice the capacity if the remaining rows need more than this share of its slots. */
+/** If the remaining rows need a greater share of the slots, the rebuilt segment has twice the capacity. */
 const MAX_REMAINING_FACTOR = 0.5
 
 /**
- * A hash table whose key is the fingerprint of an id. A row contains two numbers, which only increase, and the number of
- * the load that delivered the row last.
+ * A hash table whose keys are fingerprints of ids. A row contains two numbers, which only increase, and the number of
+ * the load that has delivered the row last. A load is a reading of all rows from the service.
  */
 export interface Table {
-  /** Returns the position of a row, which is valid until the next change; -1 if there is no row. */
+  /** Returns the position of a row; -1: the table has no such row. The position is valid until the next change. */
   find(id: Fingerprint): number
+  /** Returns the first number of a row. */
   first(position: number): number
+  /** Returns the second number of a row. */
   second(position: number): number
   /**
    * Inserts a row, or raises the numbers of a row. Marks the row as delivered by load `loadNumber`.
@@ -29,8 +31,8 @@ export interface Table {
    */
   merge(id: Fingerprint, first: number, second: number, loadNumber: number): boolean
   /**
-   * Drops the rows that neither load `loadNumber` nor a later load has delivered. Takes constant time: the memory of the
-   * rows is reused when their segment is rebuilt.
+   * Drops the rows that neither load `loadNumber` nor a later load has delivered. Takes constant time. The memory of the
+   * rows is freed when their segments are rebuilt.
    */
   dropBefore(loadNumber: number): void
   /** Counts the rows. Reads the whole table. */
@@ -38,39 +40,39 @@ export interface Table {
 }
 
 /**
- * A part of the table, with open addressing and linear probing. Memory access dominates the cost of a check. Most ids
- * that are checked have no row. For such an id, a check reads only the tags, which fit into the processor's cache.
+ * A part of the table, with open addressing and linear probing. Most of the time of a lookup is memory access. Most ids
+ * have no row. For such an id, a lookup reads only the tags, which fit into the processor's cache.
  */
 interface Segment {
   capacity: number
-  /** Number of used slots, with those of dropped rows. */
+  /** Number of used slots, including the slots of dropped rows. */
   used: number
-  /** For each slot, a byte that is computed from the fingerprint and never 0; 0 if the slot is free. */
+  /** A byte for each slot: it is computed from the fingerprint and never 0; 0: the slot is free. */
   tags: Uint8Array
   /** A slot has eight words. Words 0 and 1 are the fingerprint. */
   fingerprints: Uint32Array
   /**
-   * A view of the same memory, with four numbers for each slot. Number 0 has the memory of the fingerprint, numbers 1 and
-   * 2 are the numbers of the row, number 3 is the load of the row.
+   * A view of the same memory, with four numbers for each slot. Number 0 overlaps the fingerprint. Numbers 1 and 2 are
+   * the numbers of the row. Number 3 is the load that has delivered the row last.
    */
   numbers: Float64Array
 }
 
-/** Half a cache line: a read of the fingerprint also loads the numbers into the processor's cache. */
+/** A slot takes half a cache line, so that reading the fingerprint also loads the numbers into the processor's cache. */
 const SLOT_BYTES = 32
+const SLOT_WORDS = SLOT_BYTES / Uint32Array.BYTES_PER_ELEMENT
 
 /**
- * Creates an empty table. It holds 64-bit fingerprints instead of ids. A row takes 55 to 130 bytes, outside the
- * JavaScript heap. About one check in 10^13 finds the row of another id with the same fingerprint. Such a row can only
+ * Creates an empty table. It contains 64-bit fingerprints instead of ids. A row takes 55 to 130 bytes, outside the
+ * JavaScript heap. About one lookup in 10^13 finds the row of another id with the same fingerprint. Such a row can only
  * revoke a valid token. It cannot make a revoked token valid.
  *
- * Why not a `Map` with an object for each row: with a million rows, a `Map` takes 157 bytes for each row (limit 130), this
- * table 69; it finds an id in 0.84 µs, this table in 0.24 µs; and its growth holds the event loop for 28 ms, this table
- * for 10 ms (`npm run bench:check`, Node.js 20).
+ * A million rows in this table, and in a `Map` with an object for each row (`npm run bench:check`, Node.js 20): 69 and 157
+ * bytes a row (limit 130), 0.32 and 1.0 µs to find an id. Growth blocks the event loop for 4 and 34 ms.
  */
 export function createTable(): Table {
   const segments = Array.from({ length: SEGMENTS }, () => createSegment(INITIAL_CAPACITY))
-  /** The rows of earlier loads are dropped. */
+  /** Rows of earlier loads are dropped. */
   let minLoad = Number.NEGATIVE_INFINITY
 
   const segmentAt = (position: number) => segments[position & (SEGMENTS - 1)] as Segment
@@ -82,11 +84,7 @@ export function createTable(): Table {
     const isFull = remaining > MAX_REMAINING_FACTOR * old.capacity
     const segment = createSegment(isFull ? 2 * old.capacity : old.capacity)
     for (let slot = 0; slot < old.capacity; slot++) {
-      if (!hasRow(old, slot, minLoad)) continue
-      const [low, high] = [old.fingerprints[8 * slot] ?? 0, old.fingerprints[8 * slot + 1] ?? 0]
-      const [first, second] = [old.numbers[4 * slot + 1] ?? 0, old.numbers[4 * slot + 2] ?? 0]
-      const to = slotOf(segment, low, high)
-      put(segment, to, [low, high, first, second, old.numbers[4 * slot + 3] ?? 0])
+      if (hasRow(old, slot, minLoad)) copyRow(old, slot, segment)
     }
     segments[index] = segment
     return segment
@@ -175,6 +173,17 @@ function raise(numbers: Float64Array, i: number, value: number): boolean {
   if ((numbers[i] as number) >= value) return false
   numbers[i] = value
   return true
+}
+
+/** Copies a row into a segment that does not have it. */
+function copyRow(from: Segment, slot: number, to: Segment): void {
+  const { fingerprints } = from
+  const toSlot = slotOf(to, fingerprints[8 * slot] as number, fingerprints[8 * slot + 1] as number)
+  to.used++
+  to.tags[toSlot] = from.tags[slot] as number
+  for (let word = 0; word < SLOT_WORDS; word++) {
+    to.fingerprints[8 * toSlot + word] = fingerprints[8 * slot + word] as number
+  }
 }
 
 /** Writes a row into a free slot, or over a dropped row of the same id. */

@@ -13,16 +13,18 @@ export interface TrpcOptions<Context> {
   getClaims: (ctx: Context) => object | null | undefined
 }
 
-/** The part of a middleware's options that is used. */
+/** The used part of the options of a tRPC middleware. */
 interface MiddlewareOptions<Context, Result> {
   ctx: Context
   next: () => Promise<Result>
 }
 
 /**
- * Creates a tRPC middleware that refuses revoked tokens. It runs after the middleware that requires a user. It throws a
- * `TRPCError` with the code `UNAUTHORIZED` for a revoked token, and `SERVICE_UNAVAILABLE` for an unknown revocation
- * status. It throws a `TypeError` if a call has no verified claims, so that no call bypasses the check.
+ * Creates a tRPC middleware that refuses revoked tokens. The middleware runs after the middleware that requires a user.
+ *
+ * - The middleware throws a `TRPCError`: `UNAUTHORIZED` for a revoked token, `SERVICE_UNAVAILABLE` for an unknown
+ *   revocation status.
+ * - If a call has no verified claims, the middleware throws a `TypeError`, so that no call bypasses the check.
  *
  * @example
  * const check = lastLogout(client, { getClaims: (ctx: Context) => ctx.claims })
@@ -33,9 +35,9 @@ export function lastLogout<Context>(
   { authRequired = true, getClaims }: TrpcOptions<Context>,
 ) {
   return async <Result>({ ctx, next }: MiddlewareOptions<Context, Result>): Promise<Result> => {
-    const found = getClaims(ctx)
-    if ((found ?? null) === null && !authRequired) return next()
-    const claims = assertClaims(found, 'the result of getClaims')
+    const maybeClaims = getClaims(ctx)
+    if ((maybeClaims ?? null) === null && !authRequired) return next()
+    const claims = assertClaims(maybeClaims, 'the result of getClaims')
     const refusal = toRefusal(await client.check(claims), schemeOfClaims(claims))
     if (refusal === null) return next()
     const code = refusal.status === 401 ? 'UNAUTHORIZED' : 'SERVICE_UNAVAILABLE'
@@ -44,9 +46,9 @@ export function lastLogout<Context>(
 }
 
 /**
- * Returns the headers of a response with a refused call, `WWW-Authenticate` or `Retry-After`, for the option
- * `responseMeta` of every HTTP adapter of tRPC. A streamed response has none of them, because tRPC sends its headers
- * before it runs the calls.
+ * The option `responseMeta` of the HTTP adapters of tRPC. It adds `WWW-Authenticate` or `Retry-After` to the response
+ * of a refused call. It cannot add headers to a streamed response, because tRPC sends those headers before it runs the
+ * calls.
  *
  * @example
  * createHTTPServer({ router, createContext, responseMeta })

@@ -4,10 +4,10 @@ const USE_GET_CLAIMS =
   'set the option getClaims, as in { getClaims: (request) => … }, to return the verified claims.'
 
 /**
- * Asserts that a value is the verified claims of a token, so that no unverified request bypasses the check.
+ * Asserts that a value can be the verified claims of a token, so that no request bypasses the check by mistake.
  *
- * @param source Where the value comes from, for the error message.
- * @param advice How to pass the claims, for the message.
+ * @param source The source of the value. It is part of the error message.
+ * @param advice How to pass the claims. It is part of the error message.
  * @throws `TypeError` for any other value.
  */
 export function assertClaims(
@@ -34,7 +34,9 @@ export function assertClaims(
   return claims
 }
 
-/** Whether a value has header, payload and signature, as with the option `complete: true` of `@fastify/jwt`. */
+/**
+ * Whether a value is a decoded token with header and payload, as with the option `complete: true` of `@fastify/jwt`.
+ */
 function isDecodedToken({ sub, payload }: Claims): boolean {
   return sub === undefined && typeof payload === 'object' && payload !== null
 }

@@ -1,6 +1,6 @@
-/** Pending callers of `wait`. */
+/** Callers that wait for an event. */
 export interface Waiters {
-  /** Settles with the next `resolve` or `reject`. */
+  /** Settles at the next call of `resolve` or `reject`. */
   wait(): Promise<void>
   resolve(): void
   reject(error: Error): void

@@ -1,13 +1,13 @@
 import type { Instant } from '../rules/instant.js'
 
-/** By what a watched token is found. `null`: the token has no such claim. */
+/** The keys of a watched token. `null`: the token has no such claim. */
 interface IndexedToken {
   subject: string | null
   sessionId: string | null
   expiresAt: Instant | null
 }
 
-/** Watched tokens. A token is found by its user, its session and its expiry, so that a change concerns few of them. */
+/** The watched tokens. A token can be found by its user, its session and its expiry. */
 export interface WatchIndex<Token> {
   isEmpty(): boolean
   add(token: Token): void
@@ -50,7 +50,7 @@ export function createWatchIndex<Token extends IndexedToken>(): WatchIndex<Token
 
 const EMPTY: ReadonlySet<never> = new Set()
 
-/** Creates groups of items by a key. Items without a key belong to no group. */
+/** Creates groups of items with the same key. An item without a key belongs to no group. */
 function createGroups<Key, Item>() {
   const groups = new Map<Key, Set<Item>>()
   return {

@@ -11,11 +11,12 @@ import {
 import type { Decision } from './decision.js'
 import type { FeedSubscriber } from './feed-subscriber.js'
 
-/** Why a connection must end. */
+/** The reason why a connection must end. */
 export interface WatchEnd {
   /**
-   * `revoked`: a logout revoked the token. `expired`: the token has expired (`exp`). `unknown`: with `onUnknown: 'deny'`,
-   * the revocation status has been unknown for `maxUnknownMs`.
+   * - `revoked`: a logout revoked the token.
+   * - `expired`: the token has expired (`exp`).
+   * - `unknown`: with `onUnknown: 'deny'`, the revocation status has been unknown for `maxUnknownMs`.
    */
   outcome: 'revoked' | 'expired' | 'unknown'
   reason: Decision['reason'] | 'expired'
@@ -25,7 +26,7 @@ export interface WatchEnd {
 export interface WatchOptions {
   /** Ends the watch when it aborts, for example because the connection is closed. */
   signal?: AbortSignal | undefined
-  /** Called at most once, when the connection must end. `onError` receives the errors that it throws. */
+  /** Called at most once, when the connection must end. `onError` receives the errors of this callback. */
   onRevoked: (end: WatchEnd) => unknown
   /**
    * With `onUnknown: 'deny'`: how long the revocation status may be unknown before the connection must end, in
@@ -42,11 +43,11 @@ export interface Watch {
   expiresAt: Instant | null
   maxUnknownMs: number
   onRevoked: WatchOptions['onRevoked']
-  /** The policy under which a check has accepted the token; `null`: no check has, or the policy is a new one. */
+  /** The policy under which a check has accepted the token; `null`: no check has accepted it yet under this policy. */
   acceptedPolicy: Policy | null
-  /** Since when `acceptedPolicy` has been `null`, if it is. */
+  /** When `acceptedPolicy` became `null`, by the monotonic clock. */
   undecidedSinceMs: number
-  /** When the next request for the token may be sent; `Infinity` during a request. */
+  /** When the next request for the token may be sent, by the monotonic clock; `Infinity` during a request. */
   nextRequestAtMs: number
   stop(): void
 }
@@ -54,13 +55,14 @@ export interface Watch {
 /** Dependencies of a review. */
 export type WatchContext = CheckContext & { feed: FeedSubscriber }
 
-/** The list of watches that a review updates. */
+/** Callbacks of a review. */
 interface ReviewHooks {
   isWatched(watch: Watch): boolean
+  /** Called when a watch must end. */
   onEnd(watch: Watch): void
 }
 
-/** Reviews watched tokens. */
+/** Reviews watched tokens: judges a token again, and ends its connection if necessary. */
 interface WatchReview {
   /** Judges a token again, and ends its watch if necessary. Returns whether the watch has ended. */
   run(watch: Watch): boolean
@@ -71,16 +73,18 @@ interface WatchReview {
    * revocation status has been unknown for too long.
    */
   isDue(watch: Watch): boolean
-  /** Ends a watch for which there will be no more data. */
+  /** Ends a watch of a closed client, which receives no more data. */
   endStale(watch: Watch): void
 }
 
 const EXPIRED: WatchEnd = { outcome: 'expired', reason: 'expired' }
 
 /**
- * Creates a review. Until a check accepts a token, each review checks the token, with a request if the cache is not
- * sufficient. From then on, the feed delivers every logout that can revoke the token. Under a new policy, earlier logouts
- * can revoke it, and a check must accept it again.
+ * Creates a review.
+ *
+ * - Until a check accepts a token, each review checks the token, and sends a request if necessary.
+ * - After that, a review needs no request, because the feed delivers every logout that can revoke the token.
+ * - Under a new policy, earlier logouts can revoke the token, so a check must accept it again.
  */
 export function createWatchReview(
   context: WatchContext,
@@ -141,7 +145,7 @@ export function createWatchReview(
   }
 }
 
-/** Returns why a connection must end; `null` if it must not. */
+/** Returns why a connection must end; `null`: it may stay open. */
 function endOf(
   watch: Watch,
   { outcome, reason }: Decision,

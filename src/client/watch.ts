@@ -10,11 +10,11 @@ import {
   type WatchOptions,
 } from './watch-review.js'
 
-/** Intervals that are not options. Times in milliseconds. */
+/** Limits that are not options of the client. Times in milliseconds. */
 export interface WatchLimits extends BatchLimits {
-  /** How often tokens that have expired, are not accepted yet, or are unknown for too long are reviewed. */
+  /** Interval of the reviews of tokens that need a review without a change, for example because they expire. */
   reviewIntervalMs: number
-  /** How long after a request without a usable response the next request for the same token is sent. */
+  /** Minimum time between two requests for the same token. */
   retryIntervalMs: number
 }
 
@@ -26,23 +26,24 @@ const WATCH_LIMITS: WatchLimits = {
 
 const DEFAULT_MAX_UNKNOWN_MS = 60_000
 
-/** Watches the tokens of connections. */
+/** Watches the tokens of open connections, and ends a connection when its token is revoked or expires. */
 export interface Watcher {
-  /** Begins a watch. Returns a function that ends it. */
+  /** Begins a watch. Returns a function that ends the watch. */
   watch(claims: object, options: WatchOptions): () => void
   /** Reviews the tokens that a change can revoke. The cache must already contain the change. */
   applyChange(change: ReceivedChange): void
-  /** Ends all watches without a call of `onRevoked`. */
+  /** Ends all watches. Does not call `onRevoked`. */
   close(): void
 }
 
 /**
  * Creates a watcher.
  *
- * A change of a user or of a session concerns only the tokens of that user or session, which an index finds. The floor, a
- * change of a forgotten person (whose row contains hashes instead of ids) and a new policy can concern every token: all
- * tokens are then reviewed in batches. An interval reviews expired tokens, tokens that are not accepted yet under the
- * current policy, and the tokens whose revocation status has been unknown for too long.
+ * - After a change of a user or a session, the watcher reviews the tokens of this user or session at once.
+ * - The floor, a change of a forgotten person (its row contains hashes instead of ids) and a new policy can concern
+ *   every token. The watcher then reviews all tokens in batches.
+ * - At an interval, the watcher reviews expired tokens, tokens that are not accepted yet under the current policy, and
+ *   tokens whose revocation status has been unknown for too long.
  */
 export function createWatcher(context: WatchContext, limits: Partial<WatchLimits> = {}): Watcher {
   const { reviewIntervalMs, retryIntervalMs, ...batchLimits } = { ...WATCH_LIMITS, ...limits }
@@ -63,8 +64,8 @@ export function createWatcher(context: WatchContext, limits: Partial<WatchLimits
 
   function add(watch: Watch): void {
     index.add(watch)
-    // Not at once: the caller has not received the function that ends the watch yet.
-    // A closed client receives no logouts. An error would end the process of an app that is shutting down.
+    // The review runs later, because the caller has not received the function that ends the watch yet. A watch of a
+    // closed client ends without an error, because an error could end an app that is shutting down.
     queueMicrotask(() => (isClosed ? review.endStale(watch) : review.run(watch)))
     if (isClosed || timer !== undefined) return
     review.updateFeed()
@@ -87,8 +88,10 @@ export function createWatcher(context: WatchContext, limits: Partial<WatchLimits
       return watch.stop
     },
     applyChange(change) {
-      const watches = concernedBy(change, index)
-      // A load can contain many changes that concern all watches. The queue reviews each watch once.
+      // Millions of changes of a load can arrive before the first watch.
+      if (index.isEmpty()) return
+      const watches = findConcerned(change, index)
+      // A load can contain many changes that concern all watches. The queue reviews each watch only once.
       if (watches === index.all() || watches.size > batchLimits.maxBatchSize) queue.add(watches)
       else for (const watch of watches) review.run(watch)
     },
@@ -101,7 +104,7 @@ export function createWatcher(context: WatchContext, limits: Partial<WatchLimits
 }
 
 /** Returns the watches that a change can end. */
-function concernedBy(change: ReceivedChange, index: WatchIndex<Watch>): ReadonlySet<Watch> {
+function findConcerned(change: ReceivedChange, index: WatchIndex<Watch>): ReadonlySet<Watch> {
   if (change.kind === 'user') return index.ofUser(change.userId)
   return change.kind === 'session' ? index.ofSession(change.sessionId) : index.all()
 }
@@ -119,7 +122,7 @@ function assertWatchable(claims: unknown, options: Partial<WatchOptions> | undef
   }
 }
 
-/** Creates a watch whose function `stop` calls `remove`. */
+/** Creates a watch. `stop` calls `remove`. */
 function createWatch(
   { names }: WatchContext,
   claims: object,
@@ -148,7 +151,7 @@ function createWatch(
 
 function startInterval(run: () => void, intervalMs: number): ReturnType<typeof setInterval> {
   const timer = setInterval(run, intervalMs)
-  // In browsers and jsdom, a timer is a number, and does not keep a process running.
+  // In browsers and jsdom, a timer is a number. Elsewhere, the timer must not keep the process running.
   if (typeof timer === 'object') timer.unref()
   return timer
 }

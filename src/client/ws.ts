@@ -7,7 +7,7 @@ import {
 } from './live-connection.js'
 import type { WatchEnd } from './watch-review.js'
 
-/** The part of a `WebSocket` of `ws` that is used. */
+/** The used part of a `WebSocket` of `ws`. */
 interface SocketLike {
   readonly readyState: number
   pause(): void
@@ -22,8 +22,8 @@ interface SocketLike {
 const OPEN = 1
 
 /**
- * The close code and the reason of each outcome. A client of `graphql-ws` does not reconnect after 4401. After 4403 it
- * reconnects with new `connectionParams`, after 1013 with backoff. A longer reason than 123 bytes would be an error.
+ * The close code and the reason for each outcome. A client of `graphql-ws` does not reconnect after 4401. After 4403,
+ * it reconnects with new `connectionParams`, and after 1013 with backoff. A reason has at most 123 bytes.
  *
  * @see https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
  */
@@ -37,8 +37,8 @@ const CLOSE: Record<WatchEnd['outcome'], [code: number, reason: string]> = {
  * Creates a function that checks the token of a connection of `ws`, and closes the connection when the token is revoked
  * or expires. Messages wait until the check is complete.
  *
- * @returns A function that takes the socket and the verified claims. Its promise resolves to whether the connection is
- *   accepted. If it is not, it is closed already. Without claims, the promise rejects with a `TypeError`.
+ * @returns A function that takes the socket and the verified claims. Its promise resolves to `true` if the connection
+ *   is accepted. If it resolves to `false`, the connection is closed. Without claims, it rejects with a `TypeError`.
  * @example
  * const protect = lastLogout(client)
  * server.on('connection', async (socket, request) => {
@@ -55,7 +55,7 @@ export function lastLogout(
     if (socket.readyState !== OPEN) return false
     const closed = signalOfClose(socket)
     const end = (outcome: WatchEnd['outcome']) => {
-      // After `close`, `ws` still emits the messages that arrive until the peer closes the connection.
+      // Until the peer closes the connection, `ws` still emits messages.
       socket.removeAllListeners('message')
       socket.close(...CLOSE[outcome])
       destroyUnlessClosed(closed, () => socket.terminate())

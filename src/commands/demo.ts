@@ -25,7 +25,7 @@ export async function runDemo(
 }
 
 function describe(demo: Demo): string {
-  const { pageUrl, apiUrl, tenantUrl, dataDir, key, policy, userId, issuer, audience } = demo
+  const { pageUrl, apiUrl, tenantUrl, dataDir, key, policy, userId, issuer, audience, nginx } = demo
   return `
 last-logout is running with a simulated tenant. Open this page:
 
@@ -44,6 +44,7 @@ last-logout is running with a simulated tenant. Open this page:
   API       ${apiUrl}
   docs      ${apiUrl}/docs (any user name; password: ${key})
   console   ${apiUrl}/console (key: ${key})
+  nginx     ${nginx.url ? `${nginx.url}: an API that only nginx protects` : nginx.problem}
 
 When did ${userId}, the first user of the page, last log out? Before the logout, last_logout_at is null:
 

@@ -7,12 +7,12 @@ export const DEFAULT_HOST = '127.0.0.1'
 /** Default of `PORT`. */
 export const DEFAULT_PORT = 8080
 
-/** Addresses that stand for all addresses of a machine, and the address at which the machine reaches itself. */
+/** For each address that means *all addresses of this machine*, the loopback address. */
 const LOOPBACK: Record<string, string> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
 
 /**
- * Returns the URL at which this machine reaches its API. It reads only `HOST` and `PORT`, and loads no schema: health
- * checks run every few seconds.
+ * Returns the URL of the API for requests from the same machine. Reads only `HOST` and `PORT` and loads no schema,
+ * because health checks run every few seconds.
  *
  * @throws `CONFIGURATION` if there is no such URL.
  */

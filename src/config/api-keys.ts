@@ -5,12 +5,12 @@ const ROLES = ['read', 'check', 'feed', 'logout', 'metrics', 'introspect', 'forw
 /** A permission of an API key. */
 export type Role = (typeof ROLES)[number]
 
-/** A key of the API. During a key rotation two keys have the same name. */
+/** A key of the API. During a key rotation, two keys have the same name. */
 export interface ApiKey {
   name: string
   key: string
   roles: Role[]
-  /** The audience of the access tokens that this caller may check, by `TOKEN_AUDIENCES`. */
+  /** The audience of the access tokens that this caller may check. It is set in `TOKEN_AUDIENCES`. */
   audience?: string
 }
 
@@ -19,7 +19,7 @@ const DEFAULT_ROLES: Role[] = ['read', 'check', 'feed']
 /** The roles of gateways, which send the access tokens of users. */
 const GATEWAY_ROLES: Role[] = ['introspect', 'forward-auth']
 
-/** Whether the key is that of a gateway, so that it needs an audience. */
+/** Whether the key belongs to a gateway, and so needs an audience. */
 export function isGatewayKey({ roles }: Pick<ApiKey, 'roles'>): boolean {
   return GATEWAY_ROLES.some((role) => roles.includes(role))
 }
@@ -38,10 +38,10 @@ export const apiKeys = z.string().transform((text, context) => {
 })
 
 /**
- * Reads the key from an `Authorization` header: a bearer token (RFC 6750 §2.1), or the password of Basic
+ * Reads the key from an `Authorization` header. The key is a bearer token (RFC 6750 §2.1), or the password of Basic
  * authentication (RFC 7617), which a browser can send to `/docs`.
  *
- * @returns `null` if the header contains neither.
+ * @returns `null` if the header contains no key.
  */
 export function readKey(authorization = ''): string | null {
   const [, scheme, value] = /^(bearer|basic) +(\S+)$/i.exec(authorization) ?? []

@@ -9,15 +9,20 @@ import { addAudiences } from './token-settings.js'
 import { type Variables, variables } from './variables.js'
 
 /**
- * A part of the configuration that a command needs besides the tenant's domain: the credentials of the
- * application at Auth0, the API keys, or a database.
+ * A part of the configuration that a command can need besides the domain of the tenant:
+ *
+ * - `auth0`: the credentials of the application at Auth0.
+ * - `api`: the API keys.
+ * - `database`: a database.
  */
 export type Need = 'auth0' | 'api' | 'database'
 
 const WHERE_TO_SET =
   'Set the variables in the environment, or in a file .env in the current directory (see .env.example).'
 
-/** A value with quotation marks around it. A shell removes them, but Docker's --env-file and other readers do not. */
+/**
+ * Matches a value in quotation marks. A shell removes the marks, but Docker's `--env-file` and other readers keep them.
+ */
 const QUOTED = /^(["'])(.*)\1$/s
 
 const SET_DATABASE = '; set it, or set DATA_DIR to run an embedded PostgreSQL in that directory'
@@ -26,8 +31,8 @@ const REMOVE_QUOTES =
   'begins and ends with a quotation mark, which is a part of its value here: remove both'
 
 /**
- * The needs in a tuple, as a union. For an array of unknown length it is `never`: such an array may be empty, and then
- * nothing is required.
+ * Converts a tuple of needs to a union. For an array of unknown length the result is `never`, because the array may be
+ * empty.
  */
 type NeedsIn<Needs extends readonly Need[]> = Needs extends readonly [
   infer First extends Need,
@@ -42,34 +47,34 @@ interface Credentials {
   clientSecret: string
 }
 
-/** The database: a PostgreSQL server by its URL, or an embedded one in a directory. */
+/** The database: the URL of a PostgreSQL server, or the directory of an embedded server. */
 export type DatabaseConfig =
   | { url: string; directUrl: string | undefined; dataDir: undefined }
   | { url: undefined; directUrl: string | undefined; dataDir: string }
 
-/** All settings as parsed, before the needs of a command narrow their type. */
+/** All settings after parsing. Settings that a command does not need can be undefined. */
 type Settings = ReturnType<typeof toSettings>
 
 /**
- * The configuration. Every duration is in milliseconds. `Needs` are the parts that were required when it was loaded: with
- * `auth0`, the credentials are set; with `database`, either `url` or `dataDir` is set.
+ * The configuration. Every duration is in milliseconds. `Needs` are the parts that `loadConfig` has checked. With
+ * `auth0`, the credentials are set. With `database`, either `url` or `dataDir` is set.
  */
 export type Config<Needs extends Need = never> = Settings &
   ('auth0' extends Needs ? { auth0: Credentials } : unknown) &
   ('database' extends Needs ? { database: DatabaseConfig } : unknown)
 
 /**
- * Reads the configuration from the environment, and from the files whose paths are in variables such as
- * `DATABASE_URL_FILE`.
+ * Reads the configuration from the environment variables, and from the files that variables such as `DATABASE_URL_FILE`
+ * name.
  *
  * @param needs The parts that must be set. They narrow the type of the result.
- * @throws `CONFIGURATION` with every problem in one message, without any value of a secret.
+ * @throws `CONFIGURATION` with all problems in one message. The message contains no secret.
  */
 export function loadConfig<const Needs extends readonly Need[]>(
   env: Record<string, string | undefined>,
   needs: Needs,
 ): Config<NeedsIn<Needs>> {
-  // An empty variable counts as missing, because Compose files and shells pass unset variables as empty ones.
+  // An empty variable counts as missing, because Compose files and shells pass unset variables as empty strings.
   const setVariables = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
   const { given, fromFile, problems } = readSecretFiles(setVariables)
   const parsedEntries = Object.entries(variables).map(([name, schema]) => {
@@ -84,7 +89,7 @@ export function loadConfig<const Needs extends readonly Need[]>(
   })
   const values = Object.fromEntries(parsedEntries) as Partial<Variables>
   problems.push(...findMissing(given, needs), ...findContradictions(values))
-  // Without a problem every variable has been parsed, and `findMissing` has checked the needs.
+  // If there is no problem, every variable is parsed, and the needs are met.
   if (problems.length === 0) return toSettings(values as Variables) as Config<NeedsIn<Needs>>
   throw new LastLogoutError(
     'CONFIGURATION',
@@ -92,7 +97,9 @@ export function loadConfig<const Needs extends readonly Need[]>(
   )
 }
 
-/** Describes a missing variable. If a variable with an unknown but similar name is set, names that one too. */
+/**
+ * Describes a missing variable. Also names a similar variable that is set but unknown, because it may be a misspelling.
+ */
 function describeMissing(name: string, given: GivenVariables, advice = ''): string {
   const unknown = Object.keys(given).filter((other) => !(other in variables))
   const [similar] = findSimilar(name, unknown)
@@ -115,7 +122,7 @@ function findMissing(given: GivenVariables, needs: readonly Need[]): string[] {
     : missing
 }
 
-/** Returns the proxy for requests to a URL of Auth0. As in curl, variables in lower case take precedence. */
+/** Returns the proxy for requests to a URL of Auth0. Variables in lower case take precedence, as in curl. */
 function chooseProxy(url: URL, values: Variables): HttpProxy | undefined {
   const noProxy = values.no_proxy ?? values.NO_PROXY
   if (url.protocol !== 'https:' || isWithoutProxy(url, noProxy)) return undefined
@@ -129,7 +136,7 @@ function toSettings(values: Variables) {
     auth0: {
       domain: values.AUTH0_DOMAIN,
       baseUrl: baseUrl.origin,
-      /** Undefined: Auth0 is reached directly. */
+      /** Undefined: requests to Auth0 use no proxy. */
       proxy: chooseProxy(baseUrl, values),
       clientId: values.AUTH0_CLIENT_ID,
       clientSecret: values.AUTH0_CLIENT_SECRET,
@@ -140,12 +147,12 @@ function toSettings(values: Variables) {
       directUrl: toDirectUrl(values),
       dataDir: values.DATA_DIR,
     },
-    /** The URL of a Redis server, or of several nodes of a cluster. */
+    /** The URL of a Redis server, or the URLs of several nodes of a cluster. */
     redisUrls: values.REDIS_URL,
     http: {
       host: values.HOST,
       port: values.PORT,
-      /** Port for health and metrics of a worker without the API. Undefined: the worker does not serve them. */
+      /** Port for health and metrics of a worker without the API. Undefined: such a worker does not listen. */
       workerPort: values.WORKER_PORT,
       apiKeys: addAudiences(values.API_KEYS ?? [], values.TOKEN_AUDIENCES),
       logStreamToken: values.LOG_STREAM_TOKEN,
@@ -155,10 +162,10 @@ function toSettings(values: Variables) {
     },
     /** How the tokens of users are verified. */
     tokens: {
-      /** The accepted issuers, without the slash at the end. */
+      /** The accepted issuers, without a trailing slash. */
       issuers: values.TOKEN_ISSUER ?? [`https://${values.AUTH0_DOMAIN}`],
       jwksUrl: jwksUrl.href,
-      /** Undefined: the key set is fetched directly. */
+      /** Undefined: the key set is fetched without a proxy. */
       proxy: chooseProxy(jwksUrl, values),
     },
     policy: values.POLICY,

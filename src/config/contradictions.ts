@@ -4,7 +4,7 @@ import { findSchemaProblems } from './database-schema.js'
 import { findAudienceProblems } from './token-settings.js'
 import type { Variables } from './variables.js'
 
-/** Returns the problems of variables that are valid, but not together. */
+/** Returns the problems of variables whose values are valid alone but contradict each other. */
 export function findContradictions(values: Partial<Variables>): string[] {
   const { RETAIN_DAYS = Infinity, MAX_REFRESH_AGE = 0, MAX_TOKEN_AGE = 0 } = values
   const minDays = Math.ceil((MAX_REFRESH_AGE + MAX_TOKEN_AGE) / DAY_MS)
@@ -20,7 +20,7 @@ export function findContradictions(values: Partial<Variables>): string[] {
     ...(values.DATABASE_URL !== undefined && values.DATA_DIR !== undefined
       ? ['DATABASE_URL and DATA_DIR exclude each other: set one of them']
       : []),
-    // A worker without the API can share the environment of the API, except for its keys.
+    // If no API keys are set, the process is a worker that can share the other variables of the API.
     ...(values.API_KEYS === undefined
       ? []
       : findAudienceProblems(values.API_KEYS, values.TOKEN_AUDIENCES)),
@@ -31,7 +31,7 @@ export function findContradictions(values: Partial<Variables>): string[] {
   ]
 }
 
-/** Whether an API key equals the token of the log stream, with or without an authorization scheme in the token. */
+/** Whether an API key equals the token of the log stream. The token can begin with an authorization scheme. */
 function isSameSecret(key: string, token: string | undefined): boolean {
   return key === token || key === readKey(token)
 }

@@ -1,16 +1,16 @@
-/** Maximum length of the name of a schema, in bytes. PostgreSQL truncates a longer name. */
+/** Maximum length of a schema name, in bytes. PostgreSQL truncates longer names. */
 const MAX_NAME_BYTES = 63
 
-/** Schemas that PostgreSQL and the job queue use. */
+/** The names of schemas that PostgreSQL or the job queue uses. */
 const RESERVED = /^(pg_|information_schema$|bullmq$)/
 
-/** The database URLs, as parsed. */
+/** The database URLs. They are valid URLs. */
 interface DatabaseUrls {
   DATABASE_URL?: string | undefined
   DATABASE_DIRECT_URL?: string | undefined
 }
 
-/** Returns a message for each problem with the parameter `schema` of the database URLs. */
+/** Returns a message for each problem of the parameter `schema` in the database URLs. */
 export function findSchemaProblems(urls: DatabaseUrls): string[] {
   const { DATABASE_URL: url, DATABASE_DIRECT_URL: directUrl } = urls
   const invalid = Object.entries(urls).flatMap(([name, value]) => {

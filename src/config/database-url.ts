@@ -6,14 +6,14 @@ const EXAMPLE = 'postgresql://user@host/database'
 const PROTOCOLS = ['postgres:', 'postgresql:']
 
 /** Parameters of libpq that choose one of several servers. The driver `pg` ignores them. */
-const SERVER_CHOICES = ['target_session_attrs', 'load_balance_hosts']
+const SERVER_CHOICE_PARAMETERS = ['target_session_attrs', 'load_balance_hosts']
 
 const ONE_HOST =
   'name the primary alone, by an address that follows a failover, such as a virtual IP, a DNS name or a TCP proxy'
 
 /** Schema of the URL of a PostgreSQL database. The URL must name one host only. */
 export const databaseUrl = z.string().superRefine((text, context) => {
-  // Checked before the URL is parsed, because a URL with several hosts and ports cannot be parsed.
+  // Several hosts with ports are not a valid URL, so they are detected before the URL is parsed.
   const authority = /^[a-z]+:\/\/([^/?#]*)/.exec(text)?.[1] ?? ''
   const hosts = authority.slice(authority.lastIndexOf('@') + 1)
   if (hosts.includes(',')) return refuseHosts(context)
@@ -25,7 +25,7 @@ export const databaseUrl = z.string().superRefine((text, context) => {
     )
   }
   if (url.searchParams.get('host')?.includes(',')) return refuseHosts(context)
-  const name = SERVER_CHOICES.find((parameter) => url.searchParams.has(parameter))
+  const name = SERVER_CHOICE_PARAMETERS.find((parameter) => url.searchParams.has(parameter))
   if (name !== undefined) {
     fail(context, `must not contain ${name}, which is not supported: remove it, and ${ONE_HOST}`)
   }

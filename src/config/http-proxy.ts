@@ -3,7 +3,7 @@ import { fail } from './values.js'
 
 /** An HTTP proxy. */
 export interface HttpProxy {
-  /** The URL of the proxy without credentials, so that it may be printed. */
+  /** The URL of the proxy, without credentials. It may be printed. */
   url: string
   /** The value of `Proxy-Authorization` (RFC 9110 §11.7.2). */
   authorization: string | undefined
@@ -35,9 +35,12 @@ function readProxy(url: URL | null): HttpProxy | null {
 }
 
 /**
- * Whether `noProxy` contains the host of a URL, so that the host is reached without a proxy. As in curl, items are
- * separated by commas or spaces. An item stands for a host and its subdomains. If an item contains a port, it applies
- * only to that port. `*` stands for every host.
+ * Whether requests to a URL must not use the proxy, because `noProxy` contains the host of the URL. Follows the rules
+ * of curl:
+ *
+ * - Items are separated by commas or spaces.
+ * - An item matches a host and its subdomains. `*` matches every host.
+ * - An item with a port matches only that port.
  */
 export function isWithoutProxy(url: URL, noProxy: string): boolean {
   const port = url.port || (url.protocol === 'https:' ? '443' : '80')

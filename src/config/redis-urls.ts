@@ -2,8 +2,8 @@ import { z } from 'zod'
 import { fail, readUrl } from './values.js'
 
 /**
- * Schema of `REDIS_URL`, parsed to the URL of each node. Nodes of a cluster are separated by commas: as hosts,
- * `redis://user:password@host1:6379,host2:6379`, or as URLs with the same credentials.
+ * Schema of `REDIS_URL`. Its result is the URL of each node. Nodes of a cluster are separated by commas, either as
+ * hosts, such as `redis://user:password@host1:6379,host2:6379`, or as URLs with the same credentials.
  */
 export const redisUrls = z.string().transform((text, context) => {
   if (/^[a-z+-]*sentinel[a-z+-]*:/i.test(text)) {
@@ -26,7 +26,9 @@ export const redisUrls = z.string().transform((text, context) => {
   return first === undefined ? z.NEVER : ([first, ...others] as const)
 })
 
-/** Splits at commas before a URL and between hosts. Other commas are kept, because a password can contain them. */
+/**
+ * Splits the text at commas before a URL and between hosts. Other commas stay, because a password can contain commas.
+ */
 function splitNodes(text: string): string[] {
   return text.split(/,(?=rediss?:\/\/)/i).flatMap((part) => {
     const [, before, list = '', after] = /^(\w+:\/\/(?:.*@)?)([^/?#]*)(.*)$/s.exec(part) ?? []

@@ -1,22 +1,25 @@
 import { readFileSync } from 'node:fs'
 import { SECRETS } from './variables.js'
 
-/** The environment variables that are set. None of them is the empty string. */
+/** The environment variables that are set to a value that is not empty. */
 export type GivenVariables = Record<string, string | undefined>
 
-/** The variables, with the secrets that were read from files. */
+/** The variables after secrets were read from files. */
 interface GivenSettings {
-  /** A variable whose file cannot be used is present with the value `undefined`, so that it is not reported as missing. */
+  /**
+   * The variables. If the file of a variable cannot be used, the value is `undefined`, so that the variable is not
+   * reported as missing.
+   */
   given: GivenVariables
-  /** The names of the variables that a file sets. */
+  /** The names of the variables whose values come from files. */
   fromFile: ReadonlySet<string>
   problems: string[]
 }
 
 /**
- * Replaces each variable such as `DATABASE_URL_FILE`, which names a file, by the variable `DATABASE_URL` with the
- * content of the file. Container engines and systemd hand secrets over in files: the environment of a process is
- * inherited by its children, and shown by tools of the engine.
+ * Replaces each variable such as `DATABASE_URL_FILE`, which contains a path, by the variable `DATABASE_URL` with the
+ * content of that file. Container engines and systemd pass secrets in files, because children of a process inherit its
+ * environment and the engine's tools show it.
  */
 export function readSecretFiles(env: GivenVariables): GivenSettings {
   const given = { ...env }
@@ -39,13 +42,13 @@ export function readSecretFiles(env: GivenVariables): GivenSettings {
   return { given, fromFile, problems }
 }
 
-/** Reads a file without its last line break, which editors and `echo` add. */
+/** Reads a file. Removes the last line break, which editors and `echo` add. */
 function readSecret(path: string): { text?: string; problem?: string } {
   try {
     const text = readFileSync(path, 'utf8').replace(/\r?\n$/, '')
     return text === '' ? { problem: `names ${path}, which is empty` } : { text }
   } catch (error) {
-    // The value may be the secret itself, and must not be printed.
+    // The value may be the secret instead of a path, so it must not be printed.
     if (!/^\.{0,2}\//.test(path)) {
       return { problem: 'must be the path of a file, such as /run/secrets/name or ./secrets/name' }
     }

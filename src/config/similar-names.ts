@@ -1,22 +1,27 @@
-/** Maximum number of wrong letters in a misspelled name; in a name of fewer than nine letters, a third of its letters. */
+/**
+ * Maximum number of wrong letters in a misspelled name. For a name of fewer than nine letters, the maximum is a third
+ * of its length.
+ */
 const MAX_EDITS = 3
 
 /**
- * Finds the names of which `name` may be a misspelling or an abbreviation. A letter can be missing, wrong, superfluous
- * or swapped with the next letter.
+ * Finds the names that `name` may misspell or abbreviate. A letter can be missing, wrong, superfluous or swapped with
+ * the next letter.
  *
  * @returns The names with the fewest differences, and the names that begin with `name`, in the order of `names`.
  */
 export function findSimilar(name: string, names: readonly string[]): string[] {
   const maxEdits = Math.min(MAX_EDITS, Math.floor(name.length / 3))
   const edits = new Map(names.map((other) => [other, countEdits(name, other)]))
-  const min = Math.min(maxEdits, ...edits.values())
+  const minEdits = Math.min(maxEdits, ...edits.values())
   return names.filter(
-    (other) => edits.get(other) === min || (name.length > 2 && other.startsWith(name)),
+    (other) => edits.get(other) === minEdits || (name.length > 2 && other.startsWith(name)),
   )
 }
 
-/** Returns the optimal string alignment distance. The loop computes one row of its table for each letter of `a`. */
+/**
+ * Returns the optimal string alignment distance. Each iteration computes the row of its table for one letter of `a`.
+ */
 function countEdits(a: string, b: string): number {
   let rowBeforeLast: number[] = []
   let lastRow = Array.from({ length: b.length + 1 }, (_, index) => index)

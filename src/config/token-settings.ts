@@ -2,13 +2,16 @@ import { z } from 'zod'
 import { type ApiKey, isGatewayKey } from './api-keys.js'
 import { fail, isSecureUrl, readUrl, splitList } from './values.js'
 
-/** The audience of the tokens that the caller with this name may check. */
+/** The audience of the tokens that a caller may check, with the name of the caller's API key. */
 interface KeyAudience {
   name: string
   audience: string
 }
 
-/** Schema of `TOKEN_ISSUER`: the issuers of the tenant's tokens, one for each domain, without the slash at the end. */
+/**
+ * Schema of `TOKEN_ISSUER`: the issuers of the tenant's tokens, one for each domain. The result has no trailing
+ * slashes.
+ */
 export const tokenIssuers = z.string().transform((text, context) => {
   const issuers = splitList(text)
   if (issuers.length > 0 && issuers.every(isSafeUrl)) {
@@ -26,7 +29,7 @@ export const jwksUrl = z.string().refine(isSafeUrl, {
     'must be an https URL, such as https://example.eu.auth0.com/.well-known/jwks.json; http is allowed for the loopback interface only',
 })
 
-/** Schema of `TOKEN_AUDIENCES`: a list of `name=audience`, where the name is that of a key of `API_KEYS`. */
+/** Schema of `TOKEN_AUDIENCES`: a list of `name=audience`. Each name is that of a key in `API_KEYS`. */
 export const tokenAudiences = z.string().transform((text, context): KeyAudience[] => {
   const entries = splitList(text).map((entry) => {
     const [, name = '', audience = ''] = /^([^=]*)=(.*)$/s.exec(entry) ?? []
@@ -43,7 +46,7 @@ export const tokenAudiences = z.string().transform((text, context): KeyAudience[
   return entries
 })
 
-/** Adds to each key of a gateway its audience. */
+/** Adds the audience to each key of a gateway. */
 export function addAudiences(
   keys: readonly ApiKey[],
   audiences: readonly KeyAudience[] = [],
@@ -54,7 +57,7 @@ export function addAudiences(
   })
 }
 
-/** Returns the gateway keys without an audience, and the audiences without a gateway key, as problems. */
+/** Returns a problem for each gateway key without an audience, and for each audience without a gateway key. */
 export function findAudienceProblems(
   keys: readonly ApiKey[],
   audiences: readonly KeyAudience[] = [],
@@ -77,7 +80,7 @@ export function findAudienceProblems(
   ]
 }
 
-/** Whether a text is a URL without credentials, query and fragment, to which a connection is confidential. */
+/** Whether a text is a URL of a confidential connection, without credentials, query and fragment. */
 function isSafeUrl(text: string): boolean {
   const url = readUrl(text)
   if (url === null || !isSecureUrl(url)) return false

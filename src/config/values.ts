@@ -3,12 +3,12 @@ import { z } from 'zod'
 import { DEFAULT_TYPES, findTypeProblem, OPTIONAL_TYPES } from '../rules/event-types.js'
 import { DAY_MS, HOUR_MS } from '../rules/instant.js'
 
-/** Minimum number of characters of an API key and of the log stream's token. */
+/** Minimum length of an API key and of the log stream's token, in characters. */
 export const MIN_KEY_LENGTH = 32
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: HOUR_MS, d: DAY_MS } as const
 
-/** Schema of a duration such as `5s`, parsed to milliseconds. */
+/** Schema of a duration such as `5s`. Its result is in milliseconds. */
 export const duration = (fallback: string, minMs: number) =>
   z
     .string()
@@ -44,7 +44,7 @@ export const baseUrl = z.string().refine(isSafeBaseUrl, {
   message: 'must be an https URL without a path; http is allowed for the loopback interface only',
 })
 
-/** Schema of the event types that count as logouts. The default types are always included. */
+/** Schema of the event types that count as logouts. The result always contains the default types. */
 export const eventTypes = z.string().transform((text, context) => {
   const types = splitList(text)
   for (const type of types) {
@@ -71,7 +71,7 @@ function numberWithin(min: number, max: number, step?: 1) {
   }
 }
 
-/** Schema of the trusted proxies: addresses, networks, or the names of networks. */
+/** Schema of the trusted proxies. Each item is an address, a network or the name of a group of networks. */
 export const proxies = z.string().transform((text, context) => {
   const networks = splitList(text)
   if (networks.length > 0 && networks.every(isNetwork)) return networks
@@ -81,7 +81,7 @@ export const proxies = z.string().transform((text, context) => {
   )
 })
 
-/** Schema of the value of an HTTP header. */
+/** Schema of a secret that is sent as the value of an HTTP header. */
 export const headerToken = z
   .string()
   .min(MIN_KEY_LENGTH, `must have at least ${MIN_KEY_LENGTH} characters`)
@@ -91,36 +91,37 @@ export const headerToken = z
   )
 
 /**
- * Whether a text is an address, a network or the name of networks. A network with a prefix length of 0 is not accepted,
+ * Whether a text is an address, a network or the name of a group of networks. A prefix length of 0 is not accepted,
  * because every client would be trusted.
  */
 function isNetwork(text: string): boolean {
   if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
-  const [address = '', bits, ...rest] = text.split('/')
+  const [address = '', bits, ...extraParts] = text.split('/')
   const version = address.includes('%') ? 0 : isIP(address)
-  if (version === 0 || rest.length > 0) return false
+  if (version === 0 || extraParts.length > 0) return false
   const maxBits = version === 4 ? 32 : 128
   return bits === undefined || (/^[1-9]\d*$/.test(bits) && Number(bits) <= maxBits)
 }
 
 function isSafeBaseUrl(text: string): boolean {
   const parsed = readUrl(text)
-  // Credentials in the base URL would be printed. Paths are appended to the base URL, so it must have no other parts.
+  // Credentials are not allowed, because the base URL is printed. A path or a query is not allowed, because paths are
+  // appended to the base URL.
   return parsed !== null && parsed.href === `${parsed.origin}/` && isSecureUrl(parsed)
 }
 
-/** Whether the connection is confidential: https, or http on the loopback interface. */
+/** Whether connections to the URL are confidential: https, or http on the loopback interface. */
 export function isSecureUrl({ protocol, hostname }: URL): boolean {
   const isLoopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
   return protocol === 'https:' || (protocol === 'http:' && isLoopback)
 }
 
-/** Parses a URL. Returns `null` for any other text. */
+/** Parses a URL. Returns `null` if the text is not a URL. */
 export function readUrl(text: string): URL | null {
   return URL.canParse(text) ? new URL(text) : null
 }
 
-/** Splits a comma-separated list, and trims its items. Drops empty items. */
+/** Splits a comma-separated list. Trims the items, and drops empty items. */
 export function splitList(text: string): string[] {
   return text
     .split(',')
@@ -128,7 +129,7 @@ export function splitList(text: string): string[] {
     .filter((item) => item !== '')
 }
 
-/** Adds a problem to the result of parsing a variable. The name of the variable is printed before the message. */
+/** Reports a problem of a variable to Zod. The message is printed after the name of the variable. */
 export function fail(context: z.RefinementCtx, message: string): never {
   context.addIssue({ code: 'custom', message })
   return z.NEVER

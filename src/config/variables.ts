@@ -61,8 +61,8 @@ export const variables = {
 }
 
 /**
- * The variables whose value is a secret, or can contain a password. Each can also be read from a file, whose path is in
- * the variable with the suffix `_FILE`.
+ * The variables whose values are secrets or can contain passwords. Each of them can also be read from a file. The path
+ * of the file is then in the variable with the suffix `_FILE`.
  */
 export const SECRETS = [
   'AUTH0_CLIENT_SECRET',

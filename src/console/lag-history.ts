@@ -4,34 +4,35 @@ import { lagOf } from '../rules/freshness.js'
 import { HOUR_MS, type Instant } from '../rules/instant.js'
 
 /**
- * Default of `intervalMs` in {@link LagHistoryOptions}. The lag grows between two polls, and falls at each poll. Seven
- * seconds are no multiple of a usual `POLL_INTERVAL`, so that samples are not always at the same moment between two polls.
+ * Default interval between two samples, in milliseconds. The lag, the age of the data, grows between two polls and
+ * falls at each poll. Seven seconds are not a multiple of a usual `POLL_INTERVAL`, so samples fall on different moments
+ * between two polls.
  */
 const SAMPLE_INTERVAL_MS = 7_000
 
-/** Default of `timeoutMs` in {@link LagHistoryOptions}. */
+/** Default time that a sample waits for the database, in milliseconds. */
 const SAMPLE_TIMEOUT_MS = 3_000
 
 /** The options of {@link createLagHistory}. */
 export interface LagHistoryOptions {
-  /** Reads `as_of`, and the time by the clock of the database. */
+  /** Reads `as_of`, the time up to which the log has been read, and the time of the database's clock. */
   readProgress(): Promise<{ asOf: Instant | null; now: Instant }>
   /** Interval between two samples, in milliseconds. Default: 7,000. */
   intervalMs?: number
-  /** How long a sample waits for the database, in milliseconds. Default: 3,000. */
+  /** Maximum time that a sample waits for the database, in milliseconds. Default: 3,000. */
   timeoutMs?: number
-  /** Maximum number of samples. The oldest is dropped first. Default: those of an hour. */
+  /** Maximum number of samples. The oldest sample is dropped first. Default: the samples of an hour. */
   maxSamples?: number
 }
 
-/** The lag at some instants, in two columns. The instants ascend. */
+/** Samples of the lag as two columns, in the order of time. */
 interface LagSamples {
   at: Instant[]
-  /** In milliseconds; `null`: the lag was unknown, or the database did not respond. */
+  /** The lag in milliseconds; `null`: the lag was unknown, or the database did not respond. */
   lagMs: (number | null)[]
 }
 
-/** The lag of the last hour, in the memory of this process. */
+/** The samples of the last hour. They are kept in the memory of this process. */
 export interface LagHistory {
   /** When this process began to record. */
   startedAt: Instant
@@ -39,7 +40,7 @@ export interface LagHistory {
   close(): void
 }
 
-/** Records the lag at an interval until `close`. A restart of the process begins an empty history. */
+/** Records the lag at an interval until `close`. After a restart of the process, the history is empty. */
 export function createLagHistory({
   readProgress,
   intervalMs = SAMPLE_INTERVAL_MS,
@@ -47,12 +48,12 @@ export function createLagHistory({
   maxSamples = Math.ceil(HOUR_MS / SAMPLE_INTERVAL_MS),
 }: LagHistoryOptions): LagHistory {
   const startedAt = Date.now()
-  const startedMonotonic = performance.now()
+  const startedMonotonicMs = performance.now()
   const samples: { at: Instant; lagMs: number | null }[] = []
 
   const sample = singleFlight(async () => {
-    // The wall clock can jump. The instants of a plot must ascend.
-    const at = startedAt + Math.round(performance.now() - startedMonotonic)
+    // A plot needs ascending instants, but the wall clock can jump.
+    const at = startedAt + Math.round(performance.now() - startedMonotonicMs)
     const progress = await withTimeout(timeoutMs, readProgress(), null)
     samples.push({ at, lagMs: progress && lagOf(progress.asOf, progress.now) })
     if (samples.length > maxSamples) samples.shift()

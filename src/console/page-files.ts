@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 
-/** The directories of the files: the page itself, what it shares with the page of the demo, and the library of charts. */
+/** The directories of the files: the page, the files that it shares with the demo, and the library for charts. */
 const PAGE = new URL('../../src/console/page/', import.meta.url)
 const SHARED = new URL('../../src/web/', import.meta.url)
 const CHARTS = new URL('../../node_modules/uplot/dist/', import.meta.url)
@@ -12,7 +12,7 @@ const TYPES = {
   svg: 'image/svg+xml',
 } as const
 
-/** The files of the console by name: the sources, since the page needs no build step. */
+/** The files of the console by name. The page needs no build step, so these are source files. */
 const FILES = {
   'index.html': new URL('index.html', PAGE),
   'console.js': new URL('console.js', PAGE),

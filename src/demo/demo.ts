@@ -1,17 +1,17 @@
-import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import type { Logger } from 'pino'
 import { type Closers, createClosers } from '../async/closers.js'
 import { DEFAULT_HOST, DEFAULT_PORT, readApiUrl } from '../config/api-address.js'
-import { loadConfig } from '../config/config.js'
 import { createService } from '../service/service.js'
 import { environmentOf } from '../simulator/environment.js'
 import { generateHistory } from '../simulator/history.js'
 import { createSimulator } from '../simulator/server.js'
 import { createTenant, type Tenant } from '../simulator/tenant.js'
 import { createTraffic } from '../simulator/traffic.js'
+import { configureDemo, createKeys } from './configure.js'
+import { type ApiBehindNginx, NGINX_DIRECTORIES, openApiBehindNginx } from './nginx.js'
 import { openApp } from './open-app.js'
 import { issuerOf, openLogin } from './open-login.js'
 import { openServer } from './open-server.js'
@@ -24,12 +24,9 @@ const TRAFFIC_INTERVAL_MS = 1_000
 /** The preferred ports. If such a port is not free, any free port is used. */
 const PORTS = { page: 3000, login: 3001 }
 
-/** The interval of the worker's polls. */
-const POLL_INTERVAL = '2s'
-
 /** The options of {@link createDemo}. */
 export interface DemoOptions {
-  /** Environment variables. Only `HOST`, `PORT`, `POLICY` and `LOG_LEVEL` are used. */
+  /** Environment variables. Only `HOST`, `PORT`, `POLICY`, `LOG_LEVEL` and `PATH` are used. */
   env: Record<string, string | undefined>
   createLog(level: string): Promise<Logger>
   stop: AbortSignal
@@ -37,7 +34,7 @@ export interface DemoOptions {
   enterprise: boolean
   /** Storage delay of a log entry, in milliseconds. Default: random, 0 to 6,000. */
   lagMs?: () => number
-  /** Value of `POLL_INTERVAL`. Default: {@link POLL_INTERVAL}. */
+  /** Value of `POLL_INTERVAL`. Default: `2s`. */
   pollInterval?: string
   /** Called when each part of the start begins, with a description. */
   onStage?(description: string): void
@@ -58,6 +55,7 @@ export interface Demo {
   /** Issuer and audience of the tokens of the app. */
   issuer: string
   audience: string
+  nginx: ApiBehindNginx
   /** The first user who can log in on the page. */
   userId: string
   close(): Promise<void>
@@ -82,10 +80,10 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
     closers.push(page.close)
     const login = await openServer(PORTS.login)
     closers.push(login.close)
-    const keys = { demo: createKey(), action: createKey(), app: createKey() }
+    const keys = createKeys()
     const issuer = issuerOf(login)
     const places = { ...environmentOf(simulator), DATA_DIR: dataDir, PORT: port.number }
-    const config = configure(options, places, issuer, keys)
+    const config = configureDemo(options, { places, issuer, keys })
     const log = await createLog(config.logLevel)
     onStage?.('an embedded PostgreSQL')
     const service = await createService(config, log, { durable: false })
@@ -107,40 +105,21 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
     await port.release()
     const apiUrl = await service.startApi()
     await service.startWorker()
-    await openApp({ page, login: loginInfo, apiUrl, keys, enterprise }, closers)
+    const nginx = await openApiBehindNginx(
+      { directories: listDirectories(env), apiUrl, key: keys.gateway, pageOrigin: page.url },
+      closers,
+    )
+    await openApp({ page, login: loginInfo, apiUrl, keys, nginx, enterprise }, closers)
     startTraffic(tenant, closers)
 
     const { policy } = config
     const serviceInfo = { apiUrl, tenantUrl: simulator.url, dataDir, key: keys.demo, policy }
-    const appInfo = { ...loginInfo, pageUrl: page.url, audience: AUDIENCE }
+    const appInfo = { ...loginInfo, pageUrl: page.url, audience: AUDIENCE, nginx }
     return { ...serviceInfo, ...appInfo, close: closers.close }
   } catch (error) {
     await closers.close()
     throw error
   }
-}
-
-function configure(
-  { env, pollInterval = POLL_INTERVAL }: DemoOptions,
-  places: Record<string, string>,
-  issuer: string,
-  keys: { demo: string; action: string; app: string },
-) {
-  return loadConfig(
-    {
-      ...places,
-      POLL_INTERVAL: pollInterval,
-      API_KEYS: `demo:${keys.demo}:read+check+feed+logout+metrics,action:${keys.action}:read,order-desk:${keys.app}:feed+read`,
-      TOKEN_ISSUER: issuer,
-      TOKEN_JWKS_URL: `${issuer}.well-known/jwks.json`,
-      LOGOUT_ENDPOINT: 'true',
-      HOST: env.HOST,
-      POLICY: env.POLICY,
-      // A log line for every poll would scroll the introduction off the screen.
-      LOG_LEVEL: env.LOG_LEVEL || 'warn',
-    },
-    ['auth0', 'api', 'database'],
-  )
 }
 
 async function openTenant({ lagMs }: DemoOptions, closers: Closers) {
@@ -159,14 +138,15 @@ async function openTenant({ lagMs }: DemoOptions, closers: Closers) {
   return { tenant, simulator }
 }
 
+/** Returns the directories in which programs are searched. */
+function listDirectories({ PATH = '' }: DemoOptions['env']): string[] {
+  return [...PATH.split(delimiter).filter((directory) => directory !== ''), ...NGINX_DIRECTORIES]
+}
+
 function startTraffic(tenant: Tenant, closers: Closers): void {
   const traffic = createTraffic(tenant)
   closers.push(async () => traffic.close())
   traffic.start(TRAFFIC_INTERVAL_MS)
-}
-
-function createKey(): string {
-  return randomBytes(24).toString('base64url')
 }
 
 /**

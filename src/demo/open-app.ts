@@ -1,6 +1,8 @@
 import type { Closers } from '../async/closers.js'
 import { createLastLogoutClient } from '../client/index.js'
+import type { DemoKeys } from './configure.js'
 import { serveOrderSocket } from './live-connections.js'
+import type { ApiBehindNginx } from './nginx.js'
 import type { LoginInfo } from './open-login.js'
 import type { OpenServer } from './open-server.js'
 import { createOrderDesk } from './order-desk.js'
@@ -12,19 +14,19 @@ export interface DemoAppDeps {
   login: LoginInfo
   /** URL of the API of last-logout. */
   apiUrl: string
-  /** API keys of last-logout: `demo` for the page, `app` for the protected API. */
-  keys: { demo: string; app: string }
+  keys: Pick<DemoKeys, 'demo' | 'app'>
+  nginx: ApiBehindNginx
   /** Whether the login Action receives the fields of Enterprise plans. */
   enterprise: boolean
 }
 
 /** Serves an app that uses last-logout: a page, and protected APIs. */
 export async function openApp(deps: DemoAppDeps, closers: Closers): Promise<void> {
-  const { page, login, apiUrl, keys, enterprise } = deps
+  const { page, login, apiUrl, keys, nginx, enterprise } = deps
   const client = createLastLogoutClient({ url: apiUrl, apiKey: keys.app, onUnknown: 'deny' })
   closers.push(() => client.close())
   await client.ready()
   const service = { serviceUrl: apiUrl, apiKey: keys.demo }
-  page.server.on('request', createOrderDesk({ ...login, ...service, client, enterprise }))
+  page.server.on('request', createOrderDesk({ ...login, ...service, client, nginx, enterprise }))
   closers.push(serveOrderSocket(page.server, { ...login, client }))
 }

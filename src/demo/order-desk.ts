@@ -10,6 +10,7 @@ import { auth } from 'express-oauth2-jwt-bearer'
 import { lastLogout } from '../client/express.js'
 import type { LastLogoutClient } from '../client/index.js'
 import { streamOrders } from './live-connections.js'
+import type { ApiBehindNginx } from './nginx.js'
 import { AUDIENCE } from './provider.js'
 
 /** The directories of the page, and of what it shares with the console. It needs no build step: its sources are served. */
@@ -30,6 +31,7 @@ export interface OrderDeskOptions {
   serviceUrl: string
   /** An API key of last-logout with the roles read, check and feed. */
   apiKey: string
+  nginx: ApiBehindNginx
   /** Whether the event of the login Action has the fields that only Enterprise plans provide. */
   enterprise: boolean
 }
@@ -39,12 +41,12 @@ export interface OrderDeskOptions {
  * the page displays what last-logout knows. Both APIs verify the token in the same way. Only one uses last-logout.
  */
 export function createOrderDesk(options: OrderDeskOptions): Express {
-  const { issuer, clientId, client, enterprise, serviceUrl } = options
+  const { issuer, clientId, client, nginx, enterprise, serviceUrl } = options
   const verified = auth({ issuerBaseURL: issuer, audience: AUDIENCE, tokenSigningAlg: 'RS256' })
 
   const app = express()
   app.disable('x-powered-by')
-  app.use(setSecurityHeaders(issuer))
+  app.use(setSecurityHeaders([issuer, ...(nginx.url === undefined ? [] : [nginx.url])]))
   const links = {
     logoutUrl: `${serviceUrl}/logout`,
     docsUrl: `${serviceUrl}/docs`,
@@ -52,7 +54,7 @@ export function createOrderDesk(options: OrderDeskOptions): Express {
   }
   app.get(
     '/settings.json',
-    (_req, res) => void res.json({ issuer, clientId, enterprise, ...links }),
+    (_req, res) => void res.json({ issuer, clientId, nginx, enterprise, ...links }),
   )
   app.get('/api/orders', verified, lastLogout(client), listOrders)
   app.get('/api-without/orders', verified, listOrders)
@@ -74,9 +76,10 @@ const listOrders: RequestHandler = (req, res) => {
   res.json({ user: req.auth?.payload.sub, orders: ['A-1001', 'A-1002'] })
 }
 
-/** Sets headers that restrict the page: it loads only from its own host, and sends requests only to it and the issuer. */
-function setSecurityHeaders(issuer: string): RequestHandler {
-  const policy = `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ${new URL(issuer).origin}; base-uri 'none'; frame-ancestors 'none'`
+/** Sets headers that restrict the page: it loads only from its own host, and sends requests only to it and these servers. */
+function setSecurityHeaders(urls: string[]): RequestHandler {
+  const origins = urls.map((url) => new URL(url).origin).join(' ')
+  const policy = `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ${origins}; base-uri 'none'; frame-ancestors 'none'`
   return (_req, res, next) => {
     res.set({
       'content-security-policy': policy,

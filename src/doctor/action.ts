@@ -10,18 +10,19 @@ const DEPLOY = 'run `last-logout action deploy` with the same options as before'
 const SECRETS = ['LAST_LOGOUT_URL', 'LAST_LOGOUT_API_KEY']
 
 interface ActionAccess {
-  /** Scopes of the token; `null`: the grant does not state them. */
+  /** The scopes of the token; `null`: the token response does not contain them. */
   scopes: string[] | null
   signal: AbortSignal
 }
 
-/** Checks that the login Action runs at each login. Without the scope `read:actions`, the check is skipped. */
+/** Checks that the login Action runs at each login. Skips the check if the token lacks the scope `read:actions`. */
 export async function checkAction(
   api: ManagementApi,
   name: string,
   { scopes, signal }: ActionAccess,
 ): Promise<Check> {
-  // A request that Auth0 refuses would make this program renew its token, and each grant is an entry of the log.
+  // No request is sent without the scope. If Auth0 refused it, this program would request a new token, and each token
+  // request adds an entry to the log.
   if (scopes !== null && !scopes.includes('read:actions')) return toSkippedCheck()
   try {
     return toActionCheck(await readActionStatus({ api, name }, signal))
@@ -33,8 +34,7 @@ export async function checkAction(
 }
 
 /**
- * Creates the skipped check. The check does not advise to grant the scope, because the application needs it only for a
- * deployment.
+ * Creates the result of the skipped check. It does not advise to grant the scope, because only a deployment needs it.
  */
 function toSkippedCheck(): Check {
   const message =
@@ -42,7 +42,7 @@ function toSkippedCheck(): Check {
   return { name: ACTION_CHECK, status: 'skipped', message }
 }
 
-/** Judges the state of the login Action in the tenant. */
+/** Converts the state of the login Action in the tenant to the result of the check. */
 export function toActionCheck(status: ActionStatus): Check {
   const { exists, current, deployed, position, bindings, secretNames } = status
   if (!exists) {

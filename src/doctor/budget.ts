@@ -12,43 +12,46 @@ const PAGE_SIZE = 100
 const MINUTE_MS = 60_000
 
 /**
- * Entries per minute from which on a poll ends at a page with recent entries, not at an empty page. At two entries per
- * second, the last entry is almost always recent enough.
+ * Minimum number of entries per minute at which a poll ends at a page with recent entries instead of an empty page. At
+ * two entries per second, the last entry is almost always recent enough.
  */
-const BUSY_VOLUME = 120
+const BUSY_ENTRIES_PER_MINUTE = 120
 
-/** Number of requests per minute that the tenant allows to all its applications together. */
+/** The number of requests per minute that the tenant allows to all its applications together. */
 export interface Allowance {
   perMinute: number
   /** `documented`: from Auth0's documentation. `observed`: a lower bound, from the headers of a response. */
   source: 'documented' | 'observed'
 }
 
-/** Estimates the refill rate of the tenant's bucket. Returns `null` if the headers do not show it. */
+/** Estimates the refill rate of the tenant's rate limit. Returns `null` if the headers do not show it. */
 export function toAllowance({ limit, remaining, resetInMs }: RateLimit): Allowance | null {
   const perMinute = documentedRefillPerMinute(limit)
   if (perMinute !== null) return { perMinute, source: 'documented' }
   const requestsUsed = limit - remaining
   if (resetInMs === null || requestsUsed <= 0) return null
-  // The header has whole seconds, so a time of less than a second counts as a second.
+  // The header contains whole seconds, so a time below one second counts as one second.
   return { perMinute: (requestsUsed * MINUTE_MS) / Math.max(resetInMs, 1_000), source: 'observed' }
 }
 
-/** Estimates the entries per minute from the storage times of the newest entries; `null`: no entry has a storage time. */
+/**
+ * Estimates the number of entries per minute from the storage times of the newest entries. Returns `null` if no entry
+ * has a storage time.
+ */
 export function estimateVolume(entries: unknown[], now: Instant): number | null {
   const times = entries.flatMap((entry) => storageTimeOf(readLogId(entry)) ?? [])
   if (times.length === 0) return null
   return (times.length * MINUTE_MS) / Math.max(now - Math.min(...times), 1_000)
 }
 
-/** The facts from which the poll budget is judged. */
+/** The measurements from which the poll budget is judged. */
 export interface BudgetFacts {
   limit: RateLimit | null
   /** Entries per minute; `null`: unknown. */
   volume: number | null
 }
 
-/** Reports the rate limit, and checks that the share `RATE_SHARE` of it suffices to read the log. */
+/** Reports the rate limit, and checks that `RATE_SHARE` of it suffices to read the log. */
 export function checkBudget(
   { limit, volume }: BudgetFacts,
   { pollIntervalMs, auth0 }: Pick<Config, 'pollIntervalMs' | 'auth0'>,
@@ -112,20 +115,21 @@ function toPollBudgetCheck(
 }
 
 /**
- * Returns the requests per minute that polling needs. Each poll reads pages until it gets an empty page, or in a busy
- * tenant a page with recent entries.
+ * Returns the requests per minute that polling needs. Each poll reads pages until an empty page. In a busy tenant, it
+ * reads until a page with recent entries.
  */
 function requestsPerMinute(volume: number, pollIntervalMs: number): number {
   const polls = MINUTE_MS / pollIntervalMs
   const perPoll = volume / polls
   const pages = perPoll <= 1 ? perPoll : Math.ceil(perPoll / PAGE_SIZE)
-  return polls * (volume >= BUSY_VOLUME ? Math.max(1, pages) : 1 + pages)
+  return polls * (volume >= BUSY_ENTRIES_PER_MINUTE ? Math.max(1, pages) : 1 + pages)
 }
 
 /**
- * Returns the shortest poll interval, in seconds, if each poll sends two requests besides those for the full pages.
+ * Returns the shortest possible poll interval, in seconds, if each poll sends two requests in addition to the full
+ * pages.
  *
- * @param sparePerMinute The requests per minute that are left after those for the full pages.
+ * @param sparePerMinute The requests per minute that remain after the requests for the full pages.
  */
 function minIntervalSeconds(sparePerMinute: number): number {
   return (2 * 60) / sparePerMinute

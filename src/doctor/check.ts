@@ -4,9 +4,9 @@ import { hasCode, LastLogoutError } from '../errors.js'
 export interface Check {
   name: string
   status: 'ok' | 'warning' | 'failure' | 'skipped'
-  /** What the check found. */
+  /** The finding of the check. */
   message: string
-  /** What to do, if anything. */
+  /** The action for the operator, if one is needed. */
   advice?: string
 }
 
@@ -20,7 +20,7 @@ export function warning(name: string, message: string, advice: string): Check {
   return { name, status: 'warning', message, advice }
 }
 
-/** Creates the result of a check that failed. If `advice` is missing, `message` contains the advice. */
+/** Creates the result of a check that failed. Without `advice`, the message itself contains the advice. */
 export function failure(name: string, message: string, advice?: string): Check {
   return { name, status: 'failure', message, ...(advice !== undefined && { advice }) }
 }
@@ -31,8 +31,8 @@ export function skipped(names: readonly string[], why: string): Check[] {
 }
 
 /**
- * Describes an error. For an error that this program did not create, returns only the code or the name, because its
- * message can contain a secret.
+ * Describes an error. For an error of another program or library, returns only its code or name, because its message
+ * can contain a secret.
  */
 export function describeError(error: unknown): string {
   if (hasCode(error, 'ABORTED')) return 'no response in time'

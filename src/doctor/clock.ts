@@ -2,7 +2,10 @@ import { MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
 import { type Check, failure, ok, warning } from './check.js'
 import { formatDuration } from './format-duration.js'
 
-/** Maximum difference between two clocks that passes the check, in milliseconds. The header `Date` has whole seconds. */
+/**
+ * Maximum difference between two clocks that is not reported, in milliseconds. The header `Date` contains whole
+ * seconds.
+ */
 const MAX_SKEW_MS = 2_000
 
 /** The times of one request, as instants. */
@@ -11,11 +14,13 @@ export interface ClockReading {
   sentAt: number
   /** When the response was received, by the clock of this machine. */
   receivedAt: number
-  /** The header `Date` of the response: Auth0's clock, in whole seconds; `null`: the response has no such header. */
+  /**
+   * The header `Date` of the response, which is Auth0's time in whole seconds; `null`: the response has no such header.
+   */
   serverAt: number | null
 }
 
-/** Compares the clock of this machine with Auth0's. No stored value depends on the clock of this machine. */
+/** Compares the clock of this machine with Auth0's clock. No stored value depends on the clock of this machine. */
 export function checkClock(reading: ClockReading): Check {
   const skewMs = skewOf(reading, 0)
   if (skewMs === null) {
@@ -34,8 +39,8 @@ export function checkClock(reading: ClockReading): Check {
 }
 
 /**
- * Compares the database's clock with Auth0's. The freshness depends on the database's clock, and no logout is stored
- * with an instant that is ahead of that clock.
+ * Compares the database's clock with Auth0's clock. The freshness is measured by the database's clock, and no logout is
+ * stored with an instant ahead of that clock.
  *
  * @param databaseAheadMs How far the database's clock is ahead of the clock of this machine, in milliseconds; `null`:
  *   unknown.
@@ -66,7 +71,8 @@ export function checkDatabaseClock(reading: ClockReading, databaseAheadMs: numbe
 }
 
 /**
- * Returns by how much a clock is certainly ahead of Auth0's, in milliseconds; negative: behind; `null`: unknown.
+ * Returns the minimum difference between a clock and Auth0's clock, in milliseconds. It is positive if the clock is
+ * ahead, negative if the clock is behind, and `null` if it is unknown.
  *
  * @param aheadMs How far the clock is ahead of the clock of this machine, in milliseconds.
  */

@@ -5,10 +5,10 @@ import { formatDuration } from './format-duration.js'
 
 const NAME = 'configuration'
 
-/** Above this share of the rate limit, Auth0 writes an `api_limit_warning` entry to the log. */
+/** Auth0 writes an `api_limit_warning` entry to the log when more than this share of the rate limit is used. */
 const RISKY_SHARE = 0.8
 
-/** Finds settings that are valid, but risky together. */
+/** Checks for settings that are valid alone, but risky together. */
 export function checkConfiguration(config: Config): Check[] {
   const { pollIntervalMs, maxLagMs, http, auth0 } = config
   const risks = [

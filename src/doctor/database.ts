@@ -8,7 +8,7 @@ import { assertMigrated } from '../store/migrations.js'
 import { assertServerSupported } from '../store/supported-server.js'
 import { type Check, describeError, failure, ok, skipped, warning } from './check.js'
 
-/** Results of the checks of the database, and the facts that later checks need. */
+/** The results of the checks of the database, and data for later checks. */
 export interface DatabaseResult {
   checks: Check[]
   /** URL of the database; `null`: the database is missing or unreachable. */
@@ -24,7 +24,7 @@ export interface DatabaseResult {
 const UNREADABLE = { isReadable: false, tenant: null, clockAheadMs: null }
 
 /**
- * Checks the database and its tables, without creating them. An embedded server that is stopped is started.
+ * Checks the database and its tables. Does not create them, but starts an embedded server that is stopped.
  *
  * @param closers Receives the function that stops the embedded server again.
  */
@@ -40,8 +40,8 @@ export async function checkDatabase(
     if (typeof url !== 'string') return toUnavailableResult([url, ...directChecks])
     const { check: server, clockAheadMs } = await checkServer('database', url)
     if (server.status === 'failure') return toUnavailableResult([server, ...directChecks])
-    const { checks, ...rest } = await checkTables(url, config.auth0.domain)
-    return { checks: [server, ...directChecks, ...checks], url, ...rest, clockAheadMs }
+    const { checks, ...tables } = await checkTables(url, config.auth0.domain)
+    return { checks: [server, ...directChecks, ...checks], url, ...tables, clockAheadMs }
   } catch (error) {
     return toUnavailableResult([toUnreadableCheck(error), ...directChecks])
   }
@@ -55,7 +55,7 @@ function toUnavailableResult(checks: Check[]): DatabaseResult {
   }
 }
 
-/** Returns the URL of the database. If there is no database, returns the result of the check instead. */
+/** Returns the URL of the database, or the result of the check if there is no usable database. */
 async function findUrl(
   { database }: Config<'database'>,
   closers: Closers,

@@ -12,14 +12,14 @@ import { checkPrivileges } from './privileges.js'
 import { checkQueue } from './queue.js'
 import { checkTenant, type TenantOptions } from './tenant.js'
 
-/** Upper bound of all requests to Auth0 together, in milliseconds. */
+/** Timeout of all requests to Auth0 together, in milliseconds. */
 const TENANT_TIMEOUT_MS = 60_000
 
 /** Options of the checks. */
 export type DoctorOptions = Omit<TenantOptions, 'asOf' | 'databaseAheadMs'>
 
 /**
- * Runs the checks one after the other. A check whose precondition failed is skipped. Nothing is written.
+ * Runs the checks in sequence. Skips a check if its precondition failed. Writes nothing.
  *
  * @throws `ABORTED` when the signal aborts.
  */
@@ -29,7 +29,7 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Check> 
   try {
     yield* checkConfiguration(config)
     const databaseCheck = checkDatabase(config, closers)
-    // This wait ignores the signal, because an embedded server can be stopped only after it has started.
+    // An embedded server can be stopped only after it has started, so this wait ignores the signal.
     if (config.database.url === undefined) await databaseCheck
     const database = await unlessAborted(databaseCheck, signal)
     yield* database.checks
@@ -39,12 +39,12 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Check> 
     yield* database.isReadable
       ? checkFreshness(database.tenant, config)
       : skipped(FRESHNESS_CHECKS, 'the tables cannot be read')
-    // Stops an embedded server that this command has started, so that the service can start during the next checks.
+    // Stops an embedded server that this command started, so that the service can start during the remaining checks.
     await closers.close()
     yield* withDeadline(signal, (deadline) =>
       checkTenant({
         ...options,
-        asOf: asOfIn(database),
+        asOf: readAsOf(database),
         databaseAheadMs: database.clockAheadMs,
         signal: deadline,
       }),
@@ -54,13 +54,13 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Check> 
   }
 }
 
-/** Returns `TenantOptions.asOf`. If there is no database yet, it is `null`: nothing has been read. */
-function asOfIn({ isReadable, tenant, checks }: DatabaseResult): Instant | null | undefined {
+/** Returns `TenantOptions.asOf`. It is `null` if there is no database yet, because nothing has been read. */
+function readAsOf({ isReadable, tenant, checks }: DatabaseResult): Instant | null | undefined {
   if (isReadable) return tenant?.asOf ?? null
   return checks.some(({ status }) => status === 'failure') ? undefined : null
 }
 
-/** Aborts `run` after {@link TENANT_TIMEOUT_MS}. The check that is running then fails with a message. */
+/** Aborts `run` after {@link TENANT_TIMEOUT_MS}. The check in progress then fails. */
 async function* withDeadline(
   signal: AbortSignal,
   run: (deadline: AbortSignal) => AsyncGenerator<Check>,

@@ -6,7 +6,7 @@ const UNITS: [name: string, ms: number][] = [
   ['minutes', 60_000],
 ]
 
-/** Formats a duration for people, in the largest unit of which there are at least two. */
+/** Formats a duration in the largest unit that gives a number of at least two. */
 export function formatDuration(ms: number): string {
   const [name, unit] = UNITS.find(([, size]) => ms >= 2 * size) ?? ['s', 1000]
   const count = ms / unit

@@ -14,10 +14,13 @@ const BY_CRON =
 
 type Lifetimes = Pick<Config, 'maxTokenAgeMs' | 'maxRefreshAgeMs'>
 
-/** Names of the checks below. */
+/** The names of the checks in this file. */
 export const FRESHNESS_CHECKS = ['worker', 'freshness', 'gaps'] as const
 
-/** Checks that a worker polls, that the data is fresh, and that no gap is known. */
+/**
+ * Checks that a worker polls, that the data is fresh, and that no part of the log was deleted before it was read (a
+ * gap).
+ */
 export function checkFreshness(
   tenant: TenantState | null,
   {
@@ -53,10 +56,10 @@ function toWorkerCheck(sincePollMs: number, maxSincePollMs: number): Check {
 
 function toFreshnessCheck({ asOf, sweepFrom, now }: TenantState, maxLagMs: number): Check {
   if (asOf === null) {
-    const rest = sweepFrom === null ? '' : `, back to ${new Date(sweepFrom).toISOString()}`
+    const progress = sweepFrom === null ? '' : `, back to ${new Date(sweepFrom).toISOString()}`
     return warning(
       'freshness',
-      `the first start is still searching for older logouts${rest}`,
+      `the first start is still searching for older logouts${progress}`,
       'wait until it has ended: `last-logout status` shows its progress',
     )
   }
@@ -78,7 +81,7 @@ function toFreshnessCheck({ asOf, sweepFrom, now }: TenantState, maxLagMs: numbe
       )
 }
 
-/** Judges the gaps. A gap of the first start causes no warning, because it is expected, and nothing has to be done. */
+/** Checks the gaps. A gap of the first start is expected and needs no action, so it is no warning. */
 function toGapsCheck(tenant: TenantState, lifetimes: Lifetimes): Check {
   const { gaps, gapTo, gapReason } = tenant
   if (gapTo === null) return ok('gaps', 'none')

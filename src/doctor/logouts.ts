@@ -5,19 +5,19 @@ import { storageTimeOf } from '../rules/log-id.js'
 import { type Check, ok, warning } from './check.js'
 import { formatDuration } from './format-duration.js'
 
-/** Maximum median delay that passes the check, in milliseconds. Auth0's usual delay is shorter. */
+/** Maximum median delay that passes the check, in milliseconds. The usual delay of Auth0 is shorter. */
 const MAX_USUAL_DELAY_MS = 60_000
 
-/** How many `slo` entries name a user or a session. */
+/** The numbers of `slo` entries that name a user or a session. Auth0 writes an `slo` entry for each logout. */
 export interface Attribution {
   logouts: number
   withUser: number
   withSession: number
-  /** Number of entries that cannot be used: without a user and a session, or without an instant. */
+  /** Number of entries that cannot be used, because they have no instant, or neither a user nor a session. */
   unattributable: number
 }
 
-/** Counts how many `slo` entries name a user or a session. Parses the entries as the worker does. */
+/** Counts the `slo` entries that name a user or a session. Parses the entries like the worker. */
 export function countAttribution(entries: unknown[]): Attribution {
   const readings = entries.map((entry) => readEntry(entry, new Set(['slo'])))
   const events = readings.flatMap((reading) => (reading.kind === 'event' ? reading.event : []))
@@ -29,7 +29,7 @@ export function countAttribution(entries: unknown[]): Attribution {
   }
 }
 
-/** Checks that the tenant's logouts name what the policy needs. */
+/** Checks that the logout entries contain what the policy needs. */
 export function checkLogouts(attribution: Attribution, policy: Policy): Check {
   const { logouts, withUser, withSession, unattributable } = attribution
   if (logouts === 0) {
@@ -58,7 +58,10 @@ export function checkLogouts(attribution: Attribution, policy: Policy): Check {
   return ok('logouts', message)
 }
 
-/** Checks how long after an event Auth0 stores its entry, which is a lower bound of the delay of a logout. */
+/**
+ * Checks the delay between an event and the storage of its entry by Auth0. A logout takes effect at the earliest after
+ * this delay.
+ */
 export function checkStorageDelay(entries: unknown[]): Check {
   const delays = entries.flatMap(delayOf).sort((a, b) => a - b)
   const median = delays[Math.floor(delays.length / 2)]

@@ -15,23 +15,23 @@ export interface LogResponse {
   clock: ClockReading
 }
 
-/** The Logs API, with parameters that the worker does not send. */
+/** Access to the Logs API with any parameters, also with parameters that the worker does not send. */
 export interface LogsApi {
   /**
-   * Sends one request, and retries it once after status 429.
+   * Sends one request. Retries it once after status 429.
    *
-   * @throws What `ManagementApi.get` throws.
+   * @throws The errors of `ManagementApi.get`.
    */
   request(parameters: Record<string, string>): Promise<LogResponse>
   /**
-   * Sends one request, to which Auth0 must respond with status 200.
+   * Sends one request that must succeed.
    *
-   * @throws What `request` throws, and `AUTH0_UNAVAILABLE` for any other status.
+   * @throws The errors of `request`, and `AUTH0_UNAVAILABLE` for any status other than 200.
    */
   read(parameters: Record<string, string>): Promise<LogResponse>
 }
 
-/** Creates access to the Logs API that stays within the share of the rate limit, as the worker does. */
+/** Creates access to the Logs API within `rateShare` of the rate limit, as in the worker. */
 export function createLogsApi(api: ManagementApi, rateShare: number, signal: AbortSignal): LogsApi {
   const budget = createRateBudget({ share: rateShare })
 
@@ -58,7 +58,7 @@ export function createLogsApi(api: ManagementApi, rateShare: number, signal: Abo
 
   async function request(parameters: Record<string, string>): Promise<LogResponse> {
     const response = await send(parameters)
-    // The budget delays the retry as the response demands.
+    // The budget delays the retry as long as the response requires.
     return response.status === 429 ? send(parameters) : response
   }
 
@@ -78,7 +78,7 @@ function readArray(text: string): unknown[] {
     const body: unknown = JSON.parse(text)
     return Array.isArray(body) ? body : []
   } catch {
-    // The body of a refusal can have another format.
+    // The body of an error response can have another format.
     return []
   }
 }

@@ -4,16 +4,19 @@ import { type Check, describeError, failure, ok, skipped, warning } from './chec
 
 const NAME = 'notifications'
 
-/** Used fraction of the notification queue from which PostgreSQL logs warnings. */
+/** PostgreSQL logs warnings when this fraction of the notification queue is used. */
 const HIGH_USAGE = 0.5
 
-/** Used fraction from which another notification may not fit. Then writes fail, because every write sends one. */
+/**
+ * When this fraction of the notification queue is used, another notification may not fit. Every write sends a
+ * notification, so writes then fail.
+ */
 const FULL_USAGE = 0.95
 
 const FIND_SESSION =
   "SELECT pid, usename, xact_start FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' ORDER BY xact_start"
 
-/** Checks that the change feed receives notifications, and how full PostgreSQL's notification queue is. */
+/** Checks that notifications reach the change feed, and that PostgreSQL's notification queue is not nearly full. */
 export async function checkNotifications(
   { database }: Config,
   databaseUrl: string | null,

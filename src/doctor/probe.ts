@@ -5,13 +5,13 @@ import { prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import { type Check, failure, ok, skipped, warning } from './check.js'
 import type { LogResponse, LogsApi } from './logs-api.js'
 
-/** Prefix of the names of the checks below. */
+/** The prefix of the names of the checks in this file. */
 export const PROBE = 'probe'
 
-/** Entries per page of the probe. */
-const TAKE = 10
+/** Maximum number of entries in a page. */
+const PAGE_SIZE = 10
 
-/** The entries that earlier checks have read from the log. */
+/** Results of earlier checks of the log. */
 export interface ProbeFacts {
   /** The newest entries. */
   newest: unknown[]
@@ -22,8 +22,8 @@ export interface ProbeFacts {
 }
 
 /**
- * Tests behaviour that Auth0 does not document: how the Logs API handles positions, and whether it searches by log id.
- * The worker works with every behaviour that is not reported as a failure.
+ * Tests behavior of the Logs API that Auth0 does not document: how it handles positions in the log, and whether it
+ * searches by log id. The worker supports all behavior that is not reported as a failure.
  */
 export async function* probeLogsApi(
   log: LogsApi,
@@ -38,7 +38,7 @@ export async function* probeLogsApi(
     return
   }
   const prefix = prefixOf(first)
-  const request = (from: string) => log.request({ from, take: `${TAKE}` })
+  const request = (from: string) => log.request({ from, take: `${PAGE_SIZE}` })
 
   yield checkPage(await request(first), first, ids.length - 1)
   yield checkSyntheticId(await request(syntheticLogId(at, prefix)), first)
@@ -50,14 +50,14 @@ export async function* probeLogsApi(
     'is accepted without an error',
   )
   yield describeResponse('bad id', 'a malformed id', await request('no-log-id'), 'is accepted')
-  yield describeTakeAlone(await log.request({ take: `${TAKE}` }))
+  yield describeTakeAlone(await log.request({ take: `${PAGE_SIZE}` }))
   yield await checkSearch(logouts, source)
 }
 
 /**
- * Checks that the entries of a page are strictly newer than `from` and in ascending order, as the worker requires.
+ * Checks that the entries of a page are newer than `from` and in ascending order, as the worker requires.
  *
- * @param laterCount Number of entries after `from` that are known.
+ * @param laterCount The known number of entries after `from`.
  */
 export function checkPage(response: LogResponse, from: string, laterCount: number): Check {
   const name = `${PROBE}: page`
@@ -75,13 +75,15 @@ export function checkPage(response: LogResponse, from: string, laterCount: numbe
   }
   const link = response.hasLink ? 'with a Link' : 'without a Link'
   const short =
-    ids.length < Math.min(TAKE, laterCount)
+    ids.length < Math.min(PAGE_SIZE, laterCount)
       ? ', but fewer than requested before the end of the log'
       : ''
   return ok(name, `${ids.length} entries in ascending order, no duplicates, ${link}${short}`)
 }
 
-/** Checks that Auth0 accepts a synthetic id as a position, because the first start begins at such an id. */
+/**
+ * Checks that Auth0 accepts a synthetic log id, made from a time, as a position. The first start begins at such an id.
+ */
 export function checkSyntheticId(response: LogResponse, next: string): Check {
   const name = `${PROBE}: position`
   const first = readLogId(response.entries[0])
@@ -97,7 +99,7 @@ export function checkSyntheticId(response: LogResponse, next: string): Check {
   )
 }
 
-/** Reports a response. `accepted` describes a response with status 200. */
+/** Reports a response of any status. `accepted` describes a response with status 200. */
 function describeResponse(
   name: string,
   what: string,
@@ -118,13 +120,13 @@ function describeTakeAlone(response: LogResponse): Check {
   return describeResponse('take', 'take without from', response, `is accepted${order}${link}`)
 }
 
-/** Checks that a search by log id, as the sweep sends it, finds a logout that is in the log. */
+/** Checks that a search by log id finds a known logout. The sweep, the search of a first start, uses such searches. */
 async function checkSearch(
   logouts: unknown[],
   { signal, ...source }: LogSourceOptions & { signal: AbortSignal },
 ): Promise<Check> {
   const name = `${PROBE}: sweep`
-  // Searches for the oldest of the logouts, because the search index may not contain the newest logouts yet.
+  // Uses the oldest of the logouts, because the search index may not contain the newest logouts yet.
   const wantedId = readLogId(logouts.at(-1)) ?? ''
   const at = storageTimeOf(wantedId)
   if (at === null) {

@@ -10,7 +10,7 @@ import { type Check, describeError, failure, ok, skipped, warning } from './chec
 
 const NAME = 'queue'
 
-/** Checks the store of the schedule: Redis, or else PostgreSQL. */
+/** Checks the store of the job schedule: Redis if `REDIS_URL` is set, otherwise PostgreSQL. */
 export async function checkQueue(config: Config, databaseUrl: string | null): Promise<Check[]> {
   const { redisUrls, database, auth0 } = config
   const name = databaseUrl === null ? auth0.domain : queueName(config, databaseUrl)

@@ -6,17 +6,17 @@ import { formatDuration } from './format-duration.js'
 
 const NAME = 'retention'
 
-/** The oldest entry that Auth0 retains, and the instant up to which the log has been read. */
+/** The time of the oldest entry that Auth0 retains, and how far the log has been read. */
 export interface RetentionFacts {
-  /** Storage time of the oldest retained entry; `null`: no entry is retained, or its log id contains no time. */
+  /** The storage time of the oldest retained entry; `null`: no entry is retained, or its log id contains no time. */
   oldestAt: Instant | null
   /** The time by Auth0's clock. */
   now: Instant
-  /** The instant up to which the log has been read; `null`: it has not been read yet; undefined: unknown. */
+  /** The instant up to which the log has been read; `null`: nothing was read yet; undefined: unknown. */
   asOf: Instant | null | undefined
 }
 
-/** Checks that no entry was deleted before it was read, and reports how long an outage may last. */
+/** Checks that Auth0 deleted no entry before it was read, and reports the maximum outage without a loss. */
 export function checkRetention(
   { oldestAt, now, asOf }: RetentionFacts,
   config: Pick<Config, 'maxRefreshAgeMs' | 'maxTokenAgeMs'>,

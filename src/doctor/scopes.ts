@@ -1,14 +1,17 @@
 import type { Check } from './check.js'
 import { failure, ok, warning } from './check.js'
 
-/** Scopes that the worker needs. */
+/** The scopes that the worker needs. */
 const REQUIRED = ['read:logs', 'read:logs_users']
-/** Scopes that `action status` and the check of the login Action need. */
+/** The scopes that `action status` and the check of the login Action need. */
 const OPTIONAL = ['read:actions']
 const GRANT =
   'Dashboard > Applications > the machine-to-machine application > APIs > Auth0 Management API'
 
-/** Checks that the token has the needed scopes and no others. `scopes` is `null` if the grant does not state them. */
+/**
+ * Checks that the token has all needed scopes and no others. `scopes` is `null` if the token response does not contain
+ * them.
+ */
 export function checkScopes(scopes: string[] | null): Check {
   if (scopes === null) {
     return warning('scopes', 'the token response does not state the scopes', `check them: ${GRANT}`)

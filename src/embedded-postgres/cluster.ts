@@ -4,28 +4,30 @@ import { existsSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { type ProgramUser, spawnProgram } from '../child-program.js'
 import * as binaries from './binaries.js'
 import { codeOf, notStartedError, nullIfMissing, unusableError } from './errors.js'
 
-/** Name of the superuser and of the database. */
+/** The name of the superuser and of the database. */
 export const DATABASE_NAME = 'last_logout'
-/** Prefix of drafts: directories in which clusters are created before they are renamed. */
+/** The prefix of draft directories. A cluster is created in a draft directory and then moved. */
 const DRAFT_PREFIX = '.last-logout-initdb-'
-/** Names of files that a data directory can contain besides drafts. */
+/** Names of files that a data directory can contain in addition to drafts. */
 const KNOWN_NAMES = new Set(['postgres', 'password', 'postgres.log', 'lost+found'])
-/** Maximum age of a draft, in milliseconds. An older draft is left over from a start that was killed. */
+/** Maximum age of a draft, in milliseconds. An older draft is from a start that was killed. */
 const MAX_DRAFT_AGE_MS = 600_000
 /** Maximum size of the log file. A larger log file is truncated at the next start. */
 const MAX_LOG_BYTES = 1_000_000
 
 /**
- * The directory that `DATA_DIR` names. The cluster (PostgreSQL's own data directory) is `postgres` in it.
+ * The directory of `DATA_DIR`. It contains the cluster, which is PostgreSQL's own data directory, under the name
+ * `postgres`.
  */
 export type DataDirectory = Awaited<ReturnType<typeof openDataDirectory>>
 
 /**
- * Opens the data directory, and creates it if it is missing. Finds the PostgreSQL programs, and chooses the
- * operating-system user that runs them.
+ * Opens the data directory, and creates it if it is missing. Finds the PostgreSQL programs, and chooses the system user
+ * that runs them.
  *
  * @throws `DATA_DIR_UNUSABLE` if the user cannot reach the directory, or if the programs cannot run.
  * @throws `CONFIGURATION` if there is no embedded PostgreSQL for this platform.
@@ -46,8 +48,8 @@ export async function openDataDirectory(path: string) {
 }
 
 /**
- * Creates a directory and its parents. The `recursive` option of `mkdir` is not used: it never ends if the creation of a
- * directory in an existing parent fails with ENOENT, which happens in /proc.
+ * Creates a directory and its parents. Does not use the `recursive` option of `mkdir`, which never returns if `mkdir`
+ * fails with ENOENT in an existing directory. This happens in /proc.
  */
 async function makeDirectory(path: string): Promise<void> {
   try {
@@ -60,7 +62,7 @@ async function makeDirectory(path: string): Promise<void> {
   }
 }
 
-/** Removes the drafts of killed starts. Keeps recent drafts, which can belong to a start in progress. */
+/** Removes the drafts of starts that were killed. Keeps recent drafts, which can belong to a start in progress. */
 async function removeDrafts(dataDir: string): Promise<void> {
   for (const name of await fs.readdir(dataDir)) {
     const draft = name.startsWith(DRAFT_PREFIX)
@@ -72,9 +74,9 @@ async function removeDrafts(dataDir: string): Promise<void> {
   }
 }
 
-async function assertReachable(dataDir: string, user: binaries.ServerUser): Promise<void> {
+async function assertReachable(dataDir: string, user: ProgramUser): Promise<void> {
   if (await binaries.canEnter(dataDir, user)) return
-  // It is safe to let this user enter an empty directory, for example one from mkdtemp.
+  // Other users may enter an empty directory, for example one from mkdtemp.
   if ((await fs.readdir(dataDir)).length === 0) await fs.chmod(dataDir, 0o711)
   if (await binaries.canEnter(dataDir, user)) return
   throw unusableError(
@@ -84,10 +86,10 @@ async function assertReachable(dataDir: string, user: binaries.ServerUser): Prom
 }
 
 /**
- * Creates the cluster if there is none.
+ * Creates the cluster if it does not exist.
  *
  * @param durable Whether to flush the new files to disk.
- * @throws `DATA_DIR_UNUSABLE` if the directory holds other files, or a cluster of another major version.
+ * @throws `DATA_DIR_UNUSABLE` if the directory contains other files, or a cluster of another major version.
  */
 export async function ensureCluster(directory: DataDirectory, durable: boolean): Promise<void> {
   const major = await readMajor(directory.cluster)
@@ -102,7 +104,10 @@ export async function ensureCluster(directory: DataDirectory, durable: boolean):
   )
 }
 
-/** Throws if the directory contains files that are not from last-logout: it was probably configured by mistake. */
+/**
+ * Throws if the directory contains files that are not from last-logout, because such a `DATA_DIR` is probably a
+ * mistake.
+ */
 async function assertNoForeignFiles(dataDir: string): Promise<void> {
   const isKnown = (name: string) => KNOWN_NAMES.has(name) || name.startsWith(DRAFT_PREFIX)
   const foreign = (await fs.readdir(dataDir)).find((name) => !isKnown(name))
@@ -115,7 +120,10 @@ async function readMajor(cluster: string): Promise<string | null> {
   return version?.trim() ?? null
 }
 
-/** Creates the cluster in a draft, then moves it to its final path, so that an existing cluster is always complete. */
+/**
+ * Creates the cluster in a draft directory, then moves it to its final path. An existing cluster is therefore always
+ * complete.
+ */
 async function createCluster(directory: DataDirectory, durable: boolean): Promise<void> {
   const draft = await fs.mkdtemp(join(directory.path, DRAFT_PREFIX))
   try {
@@ -127,7 +135,8 @@ async function createCluster(directory: DataDirectory, durable: boolean): Promis
     await initialize(directory, cluster, durable)
     await fs.rename(cluster, directory.cluster)
   } catch (error) {
-    // If two processes start on an empty directory at the same time, the slower one cannot rename its draft.
+    // If two processes create the cluster at the same time, the second `rename` fails. The second process then uses the
+    // cluster of the first.
     if ((await readMajor(directory.cluster)) === null) throw error
   } finally {
     await fs.rm(draft, { recursive: true, force: true })
@@ -135,8 +144,8 @@ async function createCluster(directory: DataDirectory, durable: boolean): Promis
 }
 
 /**
- * Creates the file with the password. `link()` never replaces a file: of two concurrent starts, the second uses the
- * password of the first. The password therefore fits the cluster, whichever start creates it.
+ * Creates the file with the password. Uses `link()`, which never replaces a file. If two processes start at the same
+ * time, both use the password of the first, so the password matches the cluster of either process.
  */
 async function createPassword(
   { path: dataDir, user }: DataDirectory,
@@ -168,7 +177,7 @@ async function initialize(
   if ((await initdb.exited) !== 0) throw notStartedError(directory, await initdb.readOutput())
 }
 
-/** Starts a program of PostgreSQL, and writes its output to the log file. `readOutput` returns the output of this run. */
+/** Starts a program of PostgreSQL with its output in the log file. `readOutput` returns the output of this run. */
 export async function startLoggedProgram(
   { logFile: path, user }: DataDirectory,
   command: string[],
@@ -177,9 +186,9 @@ export async function startLoggedProgram(
   const log = await fs.open(path, O_APPEND | O_CREAT | O_NOFOLLOW | O_RDWR, 0o600)
   try {
     if ((await log.stat()).size > MAX_LOG_BYTES) await log.truncate()
-    const { size: begin } = await log.stat()
-    const program = await binaries.spawnProgram(command, log.fd, user)
-    const readOutput = async () => (await fs.readFile(path)).subarray(begin).toString()
+    const { size: beginOffset } = await log.stat()
+    const program = await spawnProgram(command, log.fd, user)
+    const readOutput = async () => (await fs.readFile(path)).subarray(beginOffset).toString()
     return { ...program, readOutput }
   } finally {
     await log.close()

@@ -4,7 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 
-/** Copies the package to a directory that every user can reach. Later starts use the same copy. */
+/**
+ * Copies the package with the PostgreSQL programs to a directory that every user can read. Later starts use the same
+ * copy.
+ */
 export async function copyPackage(packageDirectory: string, version: string): Promise<string> {
   const copy = join(tmpdir(), `last-logout-postgres-${version}-${process.geteuid?.()}`)
   if (await isOwned(copy)) return copy
@@ -17,8 +20,8 @@ export async function copyPackage(packageDirectory: string, version: string): Pr
     await fs.rename(draft, copy)
   } catch (error) {
     await fs.rm(draft, { recursive: true, force: true })
-    // Another start of this program can have created the copy first. Another user can also have created it, because every
-    // user can write to the parent directory. Such a copy is not used.
+    // Another start can have created the copy first. Every user can write to the parent directory, so a copy that
+    // another user created is not used.
     if (!(await isOwned(copy))) throw error
   }
   return copy

@@ -6,23 +6,26 @@ import { DATABASE_NAME } from './cluster.js'
 import { codeOf, nullIfMissing, unusableError } from './errors.js'
 
 /**
- * The state of the PostgreSQL of a data directory. `missing`: there is no cluster. `stopped`: no server runs.
- * `running`: a server accepts connections at `url`. `locked`: the directory contains the lock file of a server that
- * cannot be reached. Either that server has crashed, or it runs in another container: this process cannot distinguish
- * the two cases.
+ * The state of the embedded PostgreSQL in a data directory:
+ *
+ * - `missing`: there is no cluster.
+ * - `stopped`: no server runs.
+ * - `running`: a server accepts connections at `url`.
+ * - `locked`: the lock file of a server exists, but the server is unreachable. The server has crashed or runs in
+ *   another container. This process cannot distinguish these two cases.
  */
 export type FoundPostgres =
   | { state: 'missing' | 'stopped' | 'locked' }
   | { state: 'running'; url: string }
 
 /**
- * SQLSTATE classes of a server that accepts the password, but no connection at the moment: it has no free connection
- * (53), or is starting or stopping (57).
+ * SQLSTATE classes of errors after which the server is known to be ours, although it accepts no connection now: it has
+ * no free connection (53), or it is starting or stopping (57).
  */
 const BUSY_CLASSES = new Set(['53', '57'])
 
 /**
- * Finds the embedded PostgreSQL of a data directory, even if another process has started it. Creates and starts nothing.
+ * Finds the embedded PostgreSQL of a data directory, even if another process started it. Creates and starts nothing.
  *
  * @throws `DATA_DIR_UNUSABLE` if this user cannot read the directory.
  */
@@ -49,8 +52,8 @@ async function find(dataDir: string): Promise<FoundPostgres> {
 }
 
 /**
- * Whether the server at `url` accepts the password of the data directory. If not, it is another program, which can use
- * the port after a crash of the server.
+ * Whether the server at `url` accepts the password of the data directory. After a crash of our server, another program
+ * can use its port and does not accept the password.
  */
 async function acceptsPassword(url: string): Promise<boolean> {
   try {

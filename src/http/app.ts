@@ -29,15 +29,15 @@ import { createHttpServer } from './server.js'
 /** Dependencies of the API. */
 export interface AppDeps extends ReportDeps, ChangesDeps, MonitorDeps {
   version: string
-  /** Undefined: the route of the log stream does not exist. */
+  /** Undefined: the API has no route for the log stream. */
   logStream?: LogStream | undefined
-  /** Undefined: the console does not exist. */
+  /** Undefined: the API has no console. */
   readConsoleState?: ConsoleDeps['readConsoleState'] | undefined
-  /** Undefined: the routes that verify tokens do not exist. */
+  /** Undefined: the API has no routes that verify tokens. */
   verifier?: TokenVerifier | undefined
-  /** The issuers to which `/logout` redirects. Undefined: `/logout` does not exist. */
+  /** The issuers to which `/logout` redirects. Undefined: the API has no `/logout`. */
   logoutIssuers?: readonly string[] | undefined
-  /** Default: that of `/logout`. */
+  /** Timeout of the steps of `/logout`, in milliseconds. Default: 1,000. */
   logoutTimeoutMs?: number
 }
 
@@ -47,7 +47,7 @@ export interface MonitorDeps extends HealthDeps {
   /** Addresses and networks of proxies whose `X-Forwarded-For` is trusted. Default: none. */
   trustProxy?: string[] | undefined
   log: FastifyBaseLogger
-  /** Undefined: nothing is measured, and `/metrics` does not exist. */
+  /** Undefined: the API measures nothing, and has no `/metrics`. */
   metrics?: HttpMetrics
   /** Default: {@link HTTP_LIMITS}. */
   limits?: HttpLimits
@@ -55,10 +55,10 @@ export interface MonitorDeps extends HealthDeps {
   maxConnections?: number
 }
 
-/** Time from the beginning of closing until connections that are still open are destroyed, in milliseconds. */
+/** How long a closing app waits before it destroys open connections, in milliseconds. */
 const CLOSE_GRACE_MS = 2_000
 
-/** Builds the API. Does not listen. */
+/** Builds the API. Does not listen yet. */
 export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   const { logStream, readConsoleState } = deps
   const app = await createApp(deps, logStream?.token)
@@ -100,7 +100,7 @@ async function addTokenRoutes(
   await app.register(logoutRoutes({ ...deps, verifier, issuers, timeoutMs }))
 }
 
-/** Builds an app with health and metrics only. Does not listen. */
+/** Builds an app with health and metrics only. Does not listen yet. */
 export async function buildMonitor(deps: MonitorDeps): Promise<FastifyInstance> {
   return addMonitoring(await createApp(deps), deps)
 }
@@ -116,27 +116,27 @@ async function createApp(deps: MonitorDeps, logStreamToken?: string): Promise<Fa
   const app = Fastify({
     serverFactory: (handle) => createHttpServer(handle, { limits, maxConnections, log }),
     loggerInstance: log,
-    // A logger for each request would take longer than the check of its key. `handleError` logs the id of the request.
+    // Creating a logger for each request would be slow. `handleError` logs the id of the request.
     childLoggerFactory: (logger) => logger,
-    // The URL of a request contains a user id.
+    // The URL of a request can contain a user id, which must not be logged.
     logController: new LogController({ disableRequestLogging: true }),
     frameworkErrors: (error, _request, reply) =>
       void sendError(secureEarlyResponse(reply), 400, error.message),
     trustProxy: deps.trustProxy ?? false,
     ...limits,
   })
-  // All request bodies are JSON.
+  // By default, routes accept only JSON.
   app.removeContentTypeParser('text/plain')
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(createSerializerCompiler())
   app.setErrorHandler(handleError)
   app.setNotFoundHandler(handleNotFound)
   app.addHook('preClose', async () => {
-    // Otherwise, closing would wait for connections on which no request was ever sent.
+    // Without this timer, closing would wait for connections without a request.
     setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE_MS).unref()
   })
   secureResponses(app)
-  // Registered before authentication, so that rejected requests are measured too.
+  // This hook precedes authentication, so that rejected requests are measured, too.
   if (deps.metrics) measureRequests(app, deps.metrics)
   await requireKeys(app, { apiKeys: deps.apiKeys, logStreamToken })
   return app

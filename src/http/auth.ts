@@ -5,23 +5,23 @@ import type { AuthFailure } from '../measurements.js'
 import { sendError } from './errors.js'
 import { throttleFailedAuth } from './failed-auth.js'
 
-/** Who may use a route: keys with a role, all keys, Auth0's log stream, or every caller, without a key. */
+/** The callers that may use a route: those with a role, with any key, Auth0's log stream, or all callers. */
 type Access = Role | 'any key' | 'log stream' | 'public'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Default: `any key`, so that paths that do not exist require a key too. */
+    /** Default: `any key`. */
     access?: Access
   }
   interface FastifyRequest {
-    /** The key of the request; `null`: the request has no key, or does not need one. */
+    /** The owner of the key; `null`: the request has no valid key, or needs none. */
     caller: Omit<ApiKey, 'key'> | null
-    /** Why the request was rejected; `null`: it was not rejected for its key. */
+    /** Why authentication failed; `null`: it did not fail. */
     authFailure: AuthFailure | null
   }
 }
 
-/** The header with the key of a gateway that sends the token of a user in `Authorization`. */
+/** The header with the key of a gateway. Its `Authorization` header contains the token of a user. */
 export const GATEWAY_KEY_HEADER = 'x-last-logout-key'
 
 const UNKNOWN_GATEWAY =
@@ -34,7 +34,10 @@ export interface Credentials {
   logStreamToken: string | undefined
 }
 
-/** Requires a key on every path, including paths that do not exist, unless the route's `access` differs. */
+/**
+ * Requires the credentials that the `access` of a route demands. Unknown paths require a key, so that callers without a
+ * key cannot find out which paths exist.
+ */
 export async function requireKeys(
   app: FastifyInstance,
   { apiKeys, logStreamToken }: Credentials,
@@ -45,18 +48,18 @@ export async function requireKeys(
   app.decorateRequest('caller', null)
   app.decorateRequest('authFailure', null)
 
-  /** Compares with every key, so that the duration does not depend on which key matches. */
+  /** Compares the key with all known keys, so that the duration does not reveal which key matches. */
   const findCaller = (key: string) => {
     const digest = sha256(key)
     return callers.filter((caller) => timingSafeEqual(caller.digest, digest)).at(0)
   }
 
-  /** Rejects a request without a valid key. Counts it, unless it has no credentials. */
+  /** Rejects a request without a valid key. A wrong key counts towards throttling, a missing key does not. */
   const reject = async (request: FastifyRequest, reply: FastifyReply, hasCredentials: boolean) => {
     request.authFailure = hasCredentials ? 'unknown_key' : 'no_key'
     const waitSeconds = hasCredentials ? await recordFailure(request) : 0
     if (waitSeconds > 0) return sendTooManyFailures(reply, waitSeconds)
-    // The users of a gateway must not get a 401: their clients would discard tokens that may be valid.
+    // A gateway would pass a 401 to its users, whose clients would then discard valid tokens.
     return request.routeOptions.config.access === 'forward-auth'
       ? sendError(reply, 403, UNKNOWN_GATEWAY)
       : sendUnauthorized(request, reply, hasCredentials)
@@ -66,17 +69,17 @@ export async function requireKeys(
     sendError(reply, 403, message)
   }
 
-  // A hook with a callback costs a request less than an async hook.
+  // A hook with a callback is faster than an async hook.
   app.addHook('onRequest', (request, reply, done) => {
     const access = request.routeOptions.config.access ?? 'any key'
     if (access === 'public') return done()
     const { authorization, [GATEWAY_KEY_HEADER]: gatewayKey } = request.headers
     if (access === 'log stream' && isLogStream(authorization ?? '')) return done()
-    // On this path, `Authorization` contains the token of a user. It must never count as a wrong key.
+    // A gateway sends the token of a user in `Authorization`. This token must never count as a wrong key.
     const credentials = access === 'forward-auth' ? gatewayKey : authorization
     const key = access === 'forward-auth' ? credentials : readKey(authorization)
     const caller = typeof key === 'string' ? findCaller(key) : undefined
-    // A valid key always passes, even from an address that is throttled.
+    // A valid key is accepted even from a throttled address.
     if (caller === undefined) {
       return void reject(request, reply, credentials !== undefined).catch(done)
     }
@@ -91,7 +94,7 @@ export async function requireKeys(
   })
 }
 
-/** Creates a check that accepts the token alone or after `Bearer`, because Auth0 sends the configured value as it is. */
+/** Creates a check of the log stream's token. Auth0 sends the configured value, which may begin with `Bearer`. */
 function createTokenCheck(token: string | undefined): (authorization: string) => boolean {
   if (token === undefined) return () => false
   const digest = sha256(token)
@@ -100,10 +103,7 @@ function createTokenCheck(token: string | undefined): (authorization: string) =>
     timingSafeEqual(digest, sha256(authorization))
 }
 
-/**
- * Rejects a request. The body is the same on every path, so that callers without a key cannot find out whether there is a
- * log stream.
- */
+/** Sends a 401. Its body is the same on every path, so that it does not reveal whether the API has a log stream. */
 function sendUnauthorized(request: FastifyRequest, reply: FastifyReply, hasCredentials: boolean) {
   const isBrowser = request.url.startsWith('/docs')
   const error = hasCredentials ? ', error="invalid_token"' : ''

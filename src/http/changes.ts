@@ -15,7 +15,7 @@ import { changeSchema, toWireChange } from './wire-change.js'
 /** Dependencies of the change feed. */
 export interface ChangesDeps extends FeedDeps {
   policy: Policy
-  /** Called with the number of subscribers when it changes. */
+  /** Called when the number of subscribers changes. */
   onSubscribers?(count: number): void
 }
 
@@ -53,14 +53,14 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
     const feed = createFeed(deps)
     const formatPage = createPageFormatter(deps.policy)
     const { maxSubscribers, writeTimeoutMs } = deps.feedLimits ?? FEED_LIMITS
-    // Closing the server waits for its connections, so the streams must end first.
+    // A closing server waits for its connections, so the streams must end first.
     app.addHook('preClose', async () => feed.close())
     const subscribers = createSubscriberCount(deps.onSubscribers)
     const subscribe = async (start: FeedStart, reply: FastifyReply) => {
       if (subscribers.count() >= maxSubscribers) return refuseSubscriber(reply, maxSubscribers)
       subscribers.add(reply)
       const pages = feed.stream(start)
-      // The first page is read before the headers are sent, so that the response is a 503 if the database is unavailable.
+      // The first page is read before the headers are sent. If the database is unavailable, the response can be a 503.
       const { value: first = null } = await pages.next()
       return sendEvents(reply, toEvents(first, pages, formatPage), writeTimeoutMs)
     }
@@ -68,7 +68,7 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
       '/v1/changes',
       {
         config: { access: 'feed' },
-        // A HEAD request for a stream would read the feed without end, and send nothing.
+        // Without this option, a HEAD request for a stream would read the feed forever and send nothing.
         exposeHeadRoute: false,
         schema: {
           summary: 'Changes since a cursor',
@@ -90,7 +90,7 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
         const { after = null, since = null, limit } = query
         if (headers.accept?.includes(EVENT_STREAM)) {
           const lastEventId = String(headers['last-event-id'] ?? '') || null
-          // A browser that reconnects sends the same URL, with its progress in `Last-Event-ID`.
+          // A browser reconnects with the original URL, so its cursor is in `Last-Event-ID`.
           return subscribe({ after: lastEventId ?? after, since }, reply)
         }
         const page = await deps.readChanges({ after, since, limit })
@@ -103,7 +103,7 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
   }
 }
 
-/** Counts subscribers until their connections are closed. Calls `onChange` with the number whenever it changes. */
+/** Creates a counter of subscribers. A subscriber is counted until its connection is closed. */
 function createSubscriberCount(onChange: ChangesDeps['onSubscribers']) {
   let count = 0
   const change = (by: 1 | -1) => {
@@ -113,7 +113,7 @@ function createSubscriberCount(onChange: ChangesDeps['onSubscribers']) {
   return {
     count: () => count,
     add({ raw }: FastifyReply): void {
-      // A connection that is already closed emits no `close` event, so it must not be counted.
+      // A closed connection emits no `close` event, so it would be counted forever.
       if (raw.closed) return
       change(1)
       raw.once('close', () => change(-1))
@@ -132,7 +132,7 @@ function refuseSubscriber(reply: FastifyReply, maxSubscribers: number): never {
   return sendError(reply, 503, message) as never
 }
 
-/** Streams events as fast as the subscriber reads them. A slow subscriber is disconnected, and can resume with its cursor. */
+/** Streams events. Disconnects a subscriber that reads too slowly. The subscriber can resume with its cursor. */
 function sendEvents(reply: FastifyReply, events: AsyncIterable<Buffer>, timeoutMs: number): never {
   const disconnect = () => void reply.raw.destroy()
   const chunks = withWriteTimeout(events, timeoutMs, disconnect)
@@ -140,9 +140,9 @@ function sendEvents(reply: FastifyReply, events: AsyncIterable<Buffer>, timeoutM
     reply
       .header('content-type', EVENT_STREAM)
       .header('cache-control', 'no-store, no-transform')
-      // Caddy ignores no-transform, compresses and then buffers events, unless the response has an encoding.
+      // Caddy compresses and buffers events, in spite of no-transform, unless the response has an encoding.
       .header('content-encoding', 'identity')
-      // No request follows on this connection. Without this header, a closing server waits for the keep-alive timeout.
+      // Without this header, a closing server waits for the keep-alive timeout.
       .header('connection', 'close')
       // Without this header, nginx buffers the events.
       .header('x-accel-buffering', 'no')
@@ -150,7 +150,7 @@ function sendEvents(reply: FastifyReply, events: AsyncIterable<Buffer>, timeoutM
   )
 }
 
-/** Yields `chunks`. Calls `onTimeout` when the consumer does not request the next chunk within `timeoutMs`. */
+/** Yields `chunks`. Calls `onTimeout` if the consumer does not request the next chunk within `timeoutMs`. */
 async function* withWriteTimeout(
   chunks: AsyncIterable<Buffer>,
   timeoutMs: number,

@@ -8,7 +8,7 @@ import { sendError } from './errors.js'
 import type { ReadDeps } from './last-logout.js'
 import { errorResponses, instantSchema } from './schemas.js'
 
-/** The claims of a token. */
+/** The body of a request that checks or explains a token. */
 export const checkSchema = z.object({
   claims: z
     .record(z.string(), z.unknown())

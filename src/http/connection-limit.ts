@@ -2,15 +2,15 @@ import { readFile } from 'node:fs/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { MAX_CONNECTIONS } from './limits.js'
 
-/** Number of file descriptors that are reserved for PostgreSQL, Redis, Auth0 and files. */
+/** Number of file descriptors for everything except HTTP connections, such as connections to PostgreSQL. */
 const RESERVED_FILES = 128
 
-/** The file in which Linux states the limits of the process that reads it. */
+/** On Linux, this file contains the limits of the process that reads it. */
 const LIMITS_FILE = '/proc/self/limits'
 
 /**
- * Chooses the maximum number of connections: {@link MAX_CONNECTIONS}, or fewer if this process may not open enough files.
- * If the number is lower, logs a warning. The limit of open files is known only on Linux.
+ * Returns the maximum number of connections. If the limit of open files is too low for {@link MAX_CONNECTIONS}, returns
+ * fewer and logs a warning. The limit of open files is known only on Linux.
  */
 export async function chooseMaxConnections(log: Pick<FastifyBaseLogger, 'warn'>): Promise<number> {
   const maxOpenFiles = readMaxOpenFiles(await readFile(LIMITS_FILE, 'utf8').catch(() => ''))
@@ -22,13 +22,13 @@ export async function chooseMaxConnections(log: Pick<FastifyBaseLogger, 'warn'>)
   return maxConnections
 }
 
-/** Reads the soft limit (RLIMIT_NOFILE), which Node.js raises to the hard limit when it starts. */
+/** Reads the soft limit of open files (RLIMIT_NOFILE). Node.js has raised it to the hard limit at its start. */
 export function readMaxOpenFiles(limits: string): number {
   const [, softLimit] = /^Max open files +(\d+)/m.exec(limits) ?? []
   return softLimit === undefined ? Number.POSITIVE_INFINITY : Number(softLimit)
 }
 
-/** Returns the number of connections that may be open if the process may have `maxOpenFiles` open files. */
+/** Returns the maximum number of connections of a process that may open `maxOpenFiles` files. */
 export function connectionsWithin(maxOpenFiles: number): number {
   return Math.max(maxOpenFiles - RESERVED_FILES, Math.floor(maxOpenFiles / 2))
 }

@@ -62,7 +62,7 @@ const logoutSchema = z.object({
   type: z.string().nullable(),
 })
 
-/** A verdict and the facts that it follows from: the output of `explain --json`. */
+/** A verdict and the facts that led to it: the output of `explain --json`. */
 export const explanationSchema = z.object({
   signature_verified: z.literal(false),
   subject: z.string(),

@@ -13,10 +13,10 @@ import type { ReadDeps } from './last-logout.js'
 import { errorResponses } from './schemas.js'
 import { CONSOLE_POLICY } from './security-headers.js'
 
-/** The state of the service, without the fields that the API itself adds. */
-export type ConsoleState = Omit<z.output<typeof consoleDataSchema>, ApiFields>
+/** The state of the service, without the fields that this route adds. */
+export type ConsoleState = Omit<z.output<typeof consoleDataSchema>, AddedFields>
 
-type ApiFields = 'version' | 'policy' | 'max_lag_ms' | 'subscribers'
+type AddedFields = 'version' | 'policy' | 'max_lag_ms' | 'subscribers'
 
 /** Dependencies of the console. */
 export interface ConsoleDeps extends ReadDeps {
@@ -29,17 +29,17 @@ export interface ConsoleDeps extends ReadDeps {
 const tags = inGroup('Console')
 
 /**
- * `/console`: a page for operators. The page itself needs no key, because a browser cannot send one when it opens an
- * address. It contains no data. Every request for data needs a key, which the operator enters on the page.
+ * `/console`: a page for operators. The page contains no data and needs no key, because a browser cannot send a key
+ * when it opens a URL. The operator enters a key on the page, which sends this key with every request for data.
  */
 export function consoleRoutes(deps: ConsoleDeps): FastifyPluginAsyncZod {
   const { readConsoleState, version, policy, maxLagMs, countSubscribers } = deps
   return async (app) => {
-    const shell = { config: { access: 'public' }, schema: { hide: true } } as const
-    app.get('/console', shell, (_request, reply) => sendPageFile(reply, 'index.html'))
-    app.get('/console/', shell, (_request, reply) => reply.redirect('../console'))
+    const page = { config: { access: 'public' }, schema: { hide: true } } as const
+    app.get('/console', page, (_request, reply) => sendPageFile(reply, 'index.html'))
+    app.get('/console/', page, (_request, reply) => reply.redirect('../console'))
     for (const name of PAGE_FILE_NAMES) {
-      app.get(`/console/${name}`, shell, (_request, reply) => sendPageFile(reply, name))
+      app.get(`/console/${name}`, page, (_request, reply) => sendPageFile(reply, name))
     }
     app.get(
       '/console/data',

@@ -5,7 +5,7 @@ import { jsonSchemaTransform } from 'fastify-type-provider-zod'
 import { GATEWAY_KEY_HEADER } from './auth.js'
 import { DOCS_POLICY } from './security-headers.js'
 
-/** The groups of routes in the OpenAPI document, in their order, with what each is for. */
+/** The groups of routes in the OpenAPI document, with their descriptions. The document keeps this order. */
 const GROUPS = {
   'Last logouts': 'For the login Action and resource servers: when a user logged out',
   Checks: 'For resource servers without the client: whether a token is revoked',
@@ -21,40 +21,41 @@ const GROUPS = {
 /** The name of a group of routes. */
 export type Group = keyof typeof GROUPS
 
-/** The name at the top of the page. */
+/** The logo at the top of the page. */
 const LOGO = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 190 40" width="190" height="40"><text x="0" y="28" fill="#fff" font-family="system-ui, sans-serif" font-size="26" font-weight="600">last-logout</text></svg>`
 
-/** What the documentation contains. */
+/** The version, and which optional routes the API has. */
 interface DocsOptions {
   version: string
   hasLogStream: boolean
-  /** Whether gateways can ask about the tokens of users. */
   hasGateways: boolean
   hasLogout: boolean
 }
 
-/** Serves the OpenAPI document at `/openapi.json`, and a page for it at `/docs`. Register it before the routes. */
+/**
+ * Serves the OpenAPI document at `/openapi.json`, and a page for it at `/docs`. Must be called before routes are added.
+ */
 export async function serveDocs(
   app: FastifyInstance,
   { version, hasLogStream, hasGateways, hasLogout }: DocsOptions,
 ): Promise<void> {
-  const absent: Group[] = []
-  if (!hasLogStream) absent.push('Log stream')
-  if (!hasGateways) absent.push('Gateways')
-  if (!hasLogout) absent.push('Logout')
-  const token = { type: 'apiKey', in: 'header', name: 'authorization' } as const
+  const absentGroups: Group[] = []
+  if (!hasLogStream) absentGroups.push('Log stream')
+  if (!hasGateways) absentGroups.push('Gateways')
+  if (!hasLogout) absentGroups.push('Logout')
+  const keyInHeader = { type: 'apiKey', in: 'header' } as const
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
       info: { title: 'last-logout', version, description: 'Last logouts of an Auth0 tenant.' },
       tags: Object.entries(GROUPS)
-        .filter(([name]) => !absent.some((group) => group === name))
+        .filter(([name]) => !absentGroups.some((group) => group === name))
         .map(([name, description]) => ({ name, description })),
       components: {
         securitySchemes: {
           key: { type: 'http', scheme: 'bearer' },
-          ...(hasLogStream && { log_stream: token }),
-          ...(hasGateways && { gateway_key: { ...token, name: GATEWAY_KEY_HEADER } }),
+          ...(hasLogStream && { log_stream: { ...keyInHeader, name: 'authorization' } }),
+          ...(hasGateways && { gateway_key: { ...keyInHeader, name: GATEWAY_KEY_HEADER } }),
         },
       },
       security: [{ key: [] }],
@@ -70,7 +71,7 @@ export async function serveDocs(
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
 }
 
-/** Returns the tags of the routes of a group. */
+/** Returns the OpenAPI tags for a route of a group. */
 export function inGroup(group: Group): Group[] {
   return [group]
 }

@@ -2,10 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { hasCode } from '../errors.js'
 
-/**
- * Sends the response to a request that failed. If the status is below 500, the response contains the message of the
- * error. Otherwise, only the log contains the error.
- */
+/** Handles an error of a route. Callers get the message of the error only if the status is below 500. */
 export function handleError(
   error: FastifyError,
   request: FastifyRequest,
@@ -14,9 +11,9 @@ export function handleError(
   const statusCode = readStatus(error)
   if (statusCode < 500) return sendError(reply, statusCode, error.message)
 
-  // The store logs each outage of the database, so a line for each failed request is not needed.
+  // The store logs each outage of the database once. Failed requests need no further line.
   const level = statusCode === 503 ? 'debug' : 'error'
-  // The pattern of the route is logged, because a URL can contain a user id.
+  // `routeOptions.url` is the pattern of the route. The URL of the request can contain a user id.
   const fields = { err: error, reqId: request.id, route: request.routeOptions.url }
   request.log[level](fields, 'request failed')
   if (statusCode !== 503) {
@@ -27,7 +24,7 @@ export function handleError(
   return sendError(reply, statusCode, 'the database is unavailable: retry later')
 }
 
-/** Sends the response for a path that does not exist. Only callers with a key get this response. */
+/** Sends the response for an unknown path. Only callers with a key get this response. */
 export function handleNotFound(_request: FastifyRequest, reply: FastifyReply): FastifyReply {
   return sendError(reply, 404, 'not found: /docs lists all paths')
 }

@@ -11,10 +11,10 @@ const RECONNECT_DELAY_MS = 1_000
 
 const RETRY = Buffer.from(`retry: ${RECONNECT_DELAY_MS}\n\n`)
 
-/** Formats a page of the change feed as Server-Sent Events; `null`: a `reset`, because the cursor is unknown. */
+/** Formats a page of the change feed as Server-Sent Events. Formats `null`, an unknown cursor, as the event `reset`. */
 type FormatPage = (page: ChangesPage | null) => Buffer
 
-/** Creates a function that formats pages. It formats a page once, however many subscribers the page is sent to. */
+/** Creates a function that formats pages. A page for several subscribers is formatted once. */
 export function createPageFormatter(policy: Policy): FormatPage {
   // An empty id makes a browser discard its unknown cursor.
   const reset = Buffer.from(formatEvent('reset', {}, ''))
@@ -27,24 +27,24 @@ export function createPageFormatter(policy: Policy): FormatPage {
   }
 }
 
-/** Formats the first page and the pages of `rest` as Server-Sent Events. */
+/** Formats a stream of pages as Server-Sent Events. `firstPage` precedes `nextPages`. */
 export async function* toEvents(
-  first: ChangesPage | null,
-  rest: AsyncIterable<ChangesPage | null>,
+  firstPage: ChangesPage | null,
+  nextPages: AsyncIterable<ChangesPage | null>,
   format: FormatPage,
 ): AsyncGenerator<Buffer> {
-  // The first chunk is short, because some proxies decide by its size whether they compress the stream.
+  // Some proxies compress a stream if its first chunk is large, so this chunk is sent alone.
   yield RETRY
-  yield format(first)
-  for await (const page of rest) yield format(page)
+  yield format(firstPage)
+  for await (const page of nextPages) yield format(page)
 }
 
 function formatPage(page: ChangesPage, policy: Policy): string {
   const { changes, cursor, more } = page
-  const last = changes.length - 1
-  // Only the last change carries the cursor: a stream cannot resume within a page.
+  const lastIndex = changes.length - 1
+  // A stream cannot resume within a page, so only the last change has the cursor as its id.
   const events = changes.map((change, i) =>
-    formatEvent('change', toWireChange(change), i === last ? cursor : undefined),
+    formatEvent('change', toWireChange(change), i === lastIndex ? cursor : undefined),
   )
   const freshness = { cursor, ...toFreshness(page), policy }
   return events.join('') + (more ? '' : formatEvent('freshness', freshness, cursor))

@@ -3,19 +3,19 @@ import rateLimit, { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { throttle } from '../async/throttle.js'
 
-/** Maximum number of wrong keys from one address in a period. */
+/** Maximum number of wrong keys from one address in {@link COUNT_PERIOD_MS}. */
 const MAX_FAILURES = 20
 
 /** The period in which wrong keys are counted, in milliseconds. */
 const COUNT_PERIOD_MS = 60_000
 
-/** Maximum number of tracked addresses. If there are more, the least recently used address is evicted. */
+/** Maximum number of tracked addresses. After that, the least recently used address is evicted. */
 const MAX_ADDRESSES = 10_000
 
-/** Records a failed request. Returns after how many seconds the address may retry; 0: it has not failed too often. */
+/** Records a failed request. Returns the number of seconds until the address may retry; 0: it may retry at once. */
 type RecordFailure = (request: FastifyRequest) => Promise<number>
 
-/** Throttles addresses that send wrong keys. */
+/** Throttles addresses that send wrong keys. Returns the function that records a wrong key. */
 export async function throttleFailedAuth(app: FastifyInstance): Promise<RecordFailure> {
   await app.register(rateLimit, {
     global: false,
@@ -32,8 +32,8 @@ export async function throttleFailedAuth(app: FastifyInstance): Promise<RecordFa
 /**
  * Counts failed requests of one kind for each address.
  *
- * @param onExceeded Called with the address when it has failed too often, at most once per period for all addresses
- *   together: an attacker must not be able to flood the log.
+ * @param onExceeded Called with an address that has failed too often. Called at most once per period for all addresses
+ *   together, so that an attacker cannot flood the log.
  */
 export function countFailures(
   count: ReturnType<FastifyInstance['createRateLimit']>,
@@ -49,8 +49,8 @@ export function countFailures(
 }
 
 /**
- * Returns the IPv4 address of the caller, or the /64 prefix of its IPv6 address: one customer usually has a whole /64
- * network. Returns `unknown` for a closed connection, which has no address.
+ * Returns the IPv4 address of the caller, or the /64 prefix of the IPv6 address, because a customer usually has a whole
+ * /64 network. Returns `unknown` for a closed connection.
  */
 function readAddress({ ip }: FastifyRequest): string {
   return isIP(ip) === 0 ? 'unknown' : normalizeIP(ip)

@@ -1,24 +1,27 @@
 /*
- * The change feed. Each subscriber holds a cursor, and reads pages after this cursor until no page is left. Then the
- * subscriber waits for the next wake-up, and reads again. A notification of PostgreSQL or the heartbeat causes a wake-up
- * at once. Further notifications within a short interval cause only one more wake-up, at the end of the interval. After a
- * wake-up, most subscribers hold the same cursor. Subscribers with the same cursor share one query and one page, so that
- * the load of the database does not grow with their number.
+ * The change feed: all changes of last logouts, in commit order.
+ *
+ * 1. A subscriber reads pages after its cursor until no page is left. This first reading is the load.
+ * 2. The subscriber waits for the next wake-up, and then reads the pages after its cursor again. A notification of
+ *    PostgreSQL causes a wake-up, and so does a timer, the heartbeat. If the last wake-up was less than 25 ms ago, the
+ *    next wake-up is delayed.
+ * 3. After the load, subscribers with the same cursor share one query and one page. Most subscribers have the same
+ *    cursor, so the number of queries does not grow with the number of subscribers.
  */
 
 import type { ChangesPage, ChangesQuery } from '../rules/change-feed.js'
 
-/** How often the feed reports its freshness, and which subscribers it refuses or disconnects. */
+/** Limits of the change feed. */
 export interface FeedLimits {
-  /** Maximum time between two `freshness` events of a subscriber, in milliseconds. The time of the query is added. */
+  /** Maximum time between two `freshness` events of a subscriber, without the time of the query, in milliseconds. */
   heartbeatIntervalMs: number
   /** Maximum number of concurrent subscribers. Each can hold a page in memory. */
   maxSubscribers: number
-  /** A subscriber that has not read a page within this time is disconnected, in milliseconds. */
+  /** How long a subscriber may take to read a page before it is disconnected, in milliseconds. */
   writeTimeoutMs: number
 }
 
-/** The default limits. The heartbeat interval and a query together take less than the documented 5 s. */
+/** The default limits. The documentation promises a `freshness` event every 5 s, including the time of the query. */
 export const FEED_LIMITS: FeedLimits = {
   heartbeatIntervalMs: 4_000,
   maxSubscribers: 2_000,
@@ -34,21 +37,21 @@ const STREAM_PAGE_SIZE = 1_000
 /** Dependencies of the feed. */
 export interface FeedDeps {
   readChanges(query: ChangesQuery): Promise<ChangesPage | null>
-  /** Calls `wake` when there may be changes. Returns a function that ends the subscription. */
+  /** Subscribes to notifications of changes. Returns a function that ends the subscription. */
   subscribe(wake: () => void): () => void
   /** Default: {@link FEED_LIMITS}. */
   feedLimits?: FeedLimits | undefined
 }
 
-/** Where a stream begins. `since` limits only the load, not the changes after the load. */
+/** The beginning of a stream. `since` limits only the load. */
 export type FeedStart = Pick<ChangesQuery, 'after' | 'since'>
 
 /** The change feed as a stream. */
 export interface Feed {
   /**
-   * Yields pages: first those of the load, then one page after each change and at each heartbeat. Yields `null` if the
-   * cursor is unknown; the load then begins again without a cursor. Ends when the feed is closed. Streams at the same
-   * cursor yield the same page object.
+   * Yields the pages of the load, and then a page at each wake-up. Yields `null` if the cursor is unknown, and then
+   * repeats the load without a cursor. Ends when the feed is closed. Streams at the same cursor yield the same page
+   * object.
    */
   stream(start: FeedStart): AsyncGenerator<ChangesPage | null>
   close(): void
@@ -60,8 +63,8 @@ export function createFeed({ readChanges, subscribe, feedLimits }: FeedDeps): Fe
   let isOpen = true
   const read = (query: Omit<ChangesQuery, 'limit'>) =>
     readChanges({ ...query, limit: STREAM_PAGE_SIZE })
-  const shared = createSharedReads((cursor) => read({ after: cursor, since: null }))
-  const wakeUp = createWakeUp(shared.clear)
+  const sharedReads = createSharedReads((cursor) => read({ after: cursor, since: null }))
+  const wakeUp = createWakeUp(sharedReads.clear)
   const unsubscribe = subscribe(wakeUp.schedule)
   const heartbeat = setInterval(wakeUp.schedule, heartbeatIntervalMs)
 
@@ -69,15 +72,15 @@ export function createFeed({ readChanges, subscribe, feedLimits }: FeedDeps): Fe
     let cursor = after
     let isLoading = true
     while (isOpen) {
-      // This call precedes the query, so that a change that is committed during the query wakes this subscriber again.
-      const nextChange = wakeUp.next()
+      // This call must precede the query. Otherwise, the stream would miss a change that is committed during the query.
+      const nextWakeUp = wakeUp.next()
       const page: ChangesPage | null = isLoading
         ? await read({ after: cursor, since })
-        : await shared.read(cursor)
+        : await sharedReads.read(cursor)
       yield page
       cursor = page?.cursor ?? null
       isLoading = page === null || (isLoading && page.more)
-      if (page !== null && !page.more && isOpen) await nextChange
+      if (page !== null && !page.more && isOpen) await nextWakeUp
     }
   }
 
@@ -92,17 +95,17 @@ export function createFeed({ readChanges, subscribe, feedLimits }: FeedDeps): Fe
   }
 }
 
-/** The wake-up that all subscribers wait for. */
+/** Wakes all streams at the same time. */
 interface WakeUp {
   /** Resolves at the next wake-up. */
   next(): Promise<void>
-  /** Wakes all subscribers: at once, or when {@link MIN_WAKE_INTERVAL_MS} have passed since the last wake-up. */
+  /** Causes a wake-up: at once, or when {@link MIN_WAKE_INTERVAL_MS} have passed since the last wake-up. */
   schedule(): void
-  /** Wakes all subscribers for the last time. */
+  /** Causes the last wake-up. */
   close(): void
 }
 
-/** Creates the wake-up. `onWake` is called at each wake-up, before the subscribers continue. */
+/** Creates a {@link WakeUp}. `onWake` is called at each wake-up, before the streams continue. */
 function createWakeUp(onWake: () => void): WakeUp {
   let resolveNext = () => {}
   const createNext = () =>
@@ -110,12 +113,12 @@ function createWakeUp(onWake: () => void): WakeUp {
       resolveNext = resolve
     })
   let next = createNext()
-  let isDue = false
-  /** Runs until the next wake-up is allowed. */
+  let isScheduled = false
+  /** Runs while {@link MIN_WAKE_INTERVAL_MS} have not passed since the last wake-up. */
   let timer: NodeJS.Timeout | undefined
 
   function wake(): void {
-    isDue = false
+    isScheduled = false
     timer = setTimeout(endInterval, MIN_WAKE_INTERVAL_MS)
     onWake()
     resolveNext()
@@ -124,13 +127,13 @@ function createWakeUp(onWake: () => void): WakeUp {
 
   function endInterval(): void {
     timer = undefined
-    if (isDue) wake()
+    if (isScheduled) wake()
   }
 
   return {
     next: () => next,
     schedule() {
-      isDue = true
+      isScheduled = true
       if (timer === undefined) wake()
     },
     close() {
@@ -140,23 +143,23 @@ function createWakeUp(onWake: () => void): WakeUp {
   }
 }
 
-/** The queries since the last wake-up: one query for each cursor. */
+/** The queries since the last wake-up, at most one for each cursor. */
 interface SharedReads {
   read(cursor: string | null): Promise<ChangesPage | null>
   clear(): void
 }
 
-/** Shares queries among subscribers that have completed their load: only the cursor differs in their queries. */
+/** Creates reads that streams share after their load. Their queries differ only in the cursor. */
 function createSharedReads(read: SharedReads['read']): SharedReads {
   const reads = new Map<string | null, Promise<ChangesPage | null>>()
   return {
     clear: () => reads.clear(),
     read(cursor) {
-      const reading = reads.get(cursor) ?? read(cursor)
-      reads.set(cursor, reading)
+      const page = reads.get(cursor) ?? read(cursor)
+      reads.set(cursor, page)
       // Do not cache rejections.
-      reading.catch(() => reads.delete(cursor))
-      return reading
+      page.catch(() => reads.delete(cursor))
+      return page
     },
   }
 }

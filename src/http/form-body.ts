@@ -5,8 +5,8 @@ import type { FastifyInstance } from 'fastify'
 export const FORM = 'application/x-www-form-urlencoded'
 
 /**
- * Makes the routes of a plugin accept forms, and no other bodies. A parameter that occurs more than once becomes an
- * array, so that the schema of a route rejects it (RFC 6749 §3.1).
+ * Makes the routes of a plugin accept only forms. A parameter that occurs more than once becomes an array, so that the
+ * schema of the route rejects the request (RFC 6749 §3.1).
  */
 export function acceptForms(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()

@@ -16,15 +16,15 @@ import {
 
 const PATH = '/v1/forward-auth'
 
-/** The header of a gateway that accepts no other status than 200. Its only value is `200`. */
+/** The header with which a gateway requires 200 instead of 204 as the status of success. Its only value is `200`. */
 const SUCCESS_STATUS_HEADER = 'x-last-logout-success-status'
 
-/** The methods of the original requests, which some gateways keep. Node.js passes `CONNECT` to no handler. */
+/** All methods: some gateways use the method of the user's request. Node.js passes `CONNECT` to no handler. */
 const ORIGINAL_METHODS = METHODS.filter((method) => method !== 'CONNECT')
 
 /**
- * `/v1/forward-auth`: a gateway sends each request of a user, without its body, before it forwards the request. It may
- * keep the method, and append the path (Envoy does both).
+ * `/v1/forward-auth`: decides whether a gateway may forward the request of a user. The gateway sends the headers of
+ * this request without the body. It may use the same method, and append the path of the request (Envoy does both).
  */
 export function forwardAuthRoutes(deps: TokenCheckDeps): FastifyPluginAsync {
   const check = createTokenChecker(deps)
@@ -39,13 +39,12 @@ export function forwardAuthRoutes(deps: TokenCheckDeps): FastifyPluginAsync {
         await respond(request, reply, check)
         return reply
       },
-      // A gateway can send the headers of a body, such as `Content-Type`, without the body. Fastify would parse it before
-      // it calls the handler.
+      // The hook responds before Fastify parses the body: a gateway can send `Content-Type` without a body.
       handler: async () => {},
     } as const
-    const others = ORIGINAL_METHODS.filter((method) => method !== 'GET' && method !== 'HEAD')
+    const otherMethods = ORIGINAL_METHODS.filter((method) => method !== 'GET' && method !== 'HEAD')
     app.get(PATH, { ...options, schema: documentation })
-    app.route({ ...options, method: others, url: PATH, schema: { hide: true } })
+    app.route({ ...options, method: otherMethods, url: PATH, schema: { hide: true } })
     app.route({ ...options, method: ORIGINAL_METHODS, url: `${PATH}/*`, schema: { hide: true } })
   }
 }
@@ -56,6 +55,7 @@ const documentation = {
     'Whether a gateway may forward a request: any method, and any path below. The token of the user is in Authorization, the key in X-Last-Logout-Key',
   security: [{ gateway_key: [] }],
   response: {
+    200: z.null().describe('The same as 204, if X-Last-Logout-Success-Status is 200'),
     204: z.null().describe('The gateway may forward the request'),
     401: errorResponses[401].describe('The token is missing, invalid, or was revoked'),
     403: errorResponses[403].describe('The key is missing or unknown, or lacks the role'),
@@ -67,8 +67,8 @@ const documentation = {
 }
 
 /**
- * Closes the connection after the response to a request with a body, which is not read. nginx sends `Content-Length` of
- * the original request without the body: the next request on the connection would be read as that body.
+ * Closes the connection after the response if the request announces a body. nginx sends the `Content-Length` of the
+ * user's request, but no body. Without the close, the next request on the connection would be read as the body.
  */
 function closeAfterBody({ headers }: FastifyRequest, reply: FastifyReply): void {
   const { 'content-length': length = '0', 'transfer-encoding': encoding } = headers
@@ -80,7 +80,7 @@ async function respond(
   reply: FastifyReply,
   check: (accessToken: string, audience: string) => Promise<CheckedToken>,
 ): Promise<FastifyReply> {
-  // The API behind the gateway could read another one than is checked here.
+  // The API behind the gateway could read another `Authorization` header than this function.
   if (countHeaders(request, 'authorization') > 1) return refuse(reply, SEVERAL_TOKENS)
   const { authorization = '', [SUCCESS_STATUS_HEADER]: successStatus } = request.headers
   const [, accessToken] = /^bearer +(\S+)$/i.exec(authorization) ?? []
@@ -88,15 +88,16 @@ async function respond(
   const checked = await check(accessToken, audienceOf(request))
   if (checked.status === 'unknown') return sendUnknown(reply, checked)
   if (checked.status === 'refused') return refuse(reply, checked.description)
-  // A bearer token would bypass the proof of possession (RFC 9449 §7.2, RFC 8705 §3).
+  // A token that is bound to a key must not be accepted as a bearer token (RFC 9449 §7.2, RFC 8705 §3).
   if (checked.claims.cnf !== undefined) return refuse(reply, BOUND_TOKEN)
   reply.headers(identityHeaders(checked.claims))
   return successStatus === '200' ? reply.code(200).send() : reply.code(204).send()
 }
 
-/** Counts the lines of a header. Node.js keeps only the first line of some headers. */
+/** Counts the lines of a header. `request.headers` contains only the first line of some headers. */
 function countHeaders({ raw }: FastifyRequest, name: string): number {
-  return raw.rawHeaders.filter((text, n) => n % 2 === 0 && text.toLowerCase() === name).length
+  // `rawHeaders` contains names at even indexes, and values at odd indexes.
+  return raw.rawHeaders.filter((text, i) => i % 2 === 0 && text.toLowerCase() === name).length
 }
 
 const SEVERAL_TOKENS = 'the request has more than one Authorization header'
@@ -119,8 +120,8 @@ function refuse(reply: FastifyReply, description: string): FastifyReply {
 }
 
 /**
- * Returns who sends the request, percent-encoded. Every header is always present, so that it replaces a header that the
- * user has sent, also in gateways that only copy what the response contains.
+ * Returns headers with the identity of the user, percent-encoded. A gateway copies them to the request. All headers are
+ * always present, so that they replace headers of the same names from the user.
  */
 function identityHeaders(claims: VerifiedClaims): Record<string, string> {
   const { sub, scope } = claims

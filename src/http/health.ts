@@ -10,7 +10,7 @@ import { instantSchema } from './schemas.js'
 /** Dependencies of the health routes. */
 export interface HealthDeps {
   readProgress(): Promise<Progress>
-  /** `/health/fresh` fails above this lag, in milliseconds. */
+  /** `/health/fresh` returns 503 above this lag, in milliseconds. The lag is the age of the data. */
   maxLagMs: number
 }
 
@@ -25,7 +25,7 @@ const healthSchema = z.object({
 
 /** `GET /health/live`, `/health/ready` and `/health/fresh`: without a key. */
 export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
-  // Every caller can send these requests, because they need no key. So concurrent requests share one query.
+  // These routes need no key, so concurrent requests share one query: callers cannot overload the database.
   const readProgress = singleFlight(() => deps.readProgress())
   /** Reads the freshness. If the lag is unknown, the status is `stale`. */
   const readHealth = async () => {

@@ -13,8 +13,8 @@ import {
 } from './token-check.js'
 
 /**
- * Upper bound of `exp` in a response, in seconds after now. Some resource servers use a response until its `exp`, even if
- * its `Cache-Control` forbids that: in this time, they would accept a revoked token.
+ * Upper bound of `exp` in a response, in seconds from now. Some resource servers cache a response until its `exp`, in
+ * spite of `Cache-Control`. During this time, they accept the token even if it is revoked.
  */
 const MAX_EXP_SECONDS = 10
 
@@ -61,11 +61,11 @@ export function introspectRoute(deps: TokenCheckDeps): FastifyPluginAsyncZod {
   }
 }
 
-/** Describes an active token (RFC 7662 §2.2): its claims, so that a resource server needs no other source. */
+/** Describes an active token by its claims (RFC 7662 §2.2). */
 function describeToken(claims: VerifiedClaims) {
   const now = Math.floor(Date.now() / 1000)
   const { cnf } = claims
-  // The resource server checks the proof of possession (RFC 9449 §6.2), for which it needs the claim `cnf`.
+  // The claim `cnf` stays in the response: with it, the resource server checks the DPoP proof (RFC 9449 §6.2).
   const isDpop = typeof cnf === 'object' && cnf !== null && 'jkt' in cnf
   return {
     ...claims,

@@ -41,8 +41,8 @@ export const lastLogoutSchema = z.object({
 })
 
 /**
- * `GET /v1/last-logout`, and `GET /v1/users/{user_id}/last-logout` with the id in the path. Prefer the first: proxies
- * decode, normalize or reject an encoded `/` or `..` in a path.
+ * `GET /v1/last-logout`, and `GET /v1/users/{user_id}/last-logout` with the user id in the path. Some proxies decode or
+ * reject an encoded `/` or `..` in a path, so callers should prefer the first route.
  */
 export function lastLogoutRoutes(deps: ReadDeps): FastifyPluginAsyncZod {
   const params = z.object({ user_id: idSchema })
@@ -80,7 +80,7 @@ export function lastLogoutRoutes(deps: ReadDeps): FastifyPluginAsyncZod {
   }
 }
 
-/** Rejects malformed percent-encoding: the query parser would not decode it, and would read another id. */
+/** Rejects malformed percent-encoding. The query parser would not decode it, so the id would be wrong. */
 function rejectMalformedQuery(
   { url }: FastifyRequest,
   reply: FastifyReply,
@@ -95,7 +95,7 @@ function rejectMalformedQuery(
   done()
 }
 
-/** Reads the last logout of a user. If `sessionId` is not `null`, also reads that of the session. */
+/** Reads the last logout of a user, and of a session if `sessionId` is not `null`. */
 export async function readLastLogout(deps: ReadDeps, userId: string, sessionId: string | null) {
   const snapshot = await deps.readKnownLogouts(userId, sessionId)
   const { as_of, lag_ms } = toFreshness(snapshot)

@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import type { FastifyInstance } from 'fastify'
 import { LastLogoutError } from '../errors.js'
 
-/** An address, and the environment variable of its port. */
+/** An address, and the environment variable that sets its port. */
 interface ListenOptions {
   host: string
   port: number
@@ -11,7 +11,7 @@ interface ListenOptions {
 }
 
 /**
- * Starts listening. `localhost` stands for 127.0.0.1 and, if the machine has IPv6, also for ::1.
+ * Starts listening. `localhost` means 127.0.0.1 and, if the machine has IPv6, ::1.
  *
  * @returns The URL of the app.
  * @throws `CANNOT_LISTEN` when the address cannot be bound.
@@ -35,13 +35,13 @@ export async function listen(
   }
 }
 
-/** Codes of Node.js for a machine without IPv6. */
+/** Error codes of Node.js on a machine without IPv6. */
 const NO_IPV6 = ['EADDRNOTAVAIL', 'EAFNOSUPPORT']
 
 /**
- * Passes connections to ::1 to the server of the app. Fastify would create a second server, without the limits of this
- * service. Node.js applies `maxConnections` only to connections that the server itself has accepted, so this function
- * counts all connections.
+ * Listens on ::1, and passes the connections to the server of the app. Fastify's own second server would lack the
+ * limits of this service. Node.js applies `maxConnections` only to connections that the server itself accepts, so this
+ * function counts the connections.
  */
 async function listenOnIpv6({ server }: FastifyInstance): Promise<void> {
   const { port } = server.address() as AddressInfo
@@ -71,7 +71,7 @@ function refuseConnection(server: Server, socket: Socket): void {
   server.emit('drop', { remoteAddress })
 }
 
-/** Describes why an address cannot be bound, and what to do, by the code of Node.js. */
+/** Describes why an address cannot be bound, and what an operator should do. */
 function describeRefusal(code: unknown, variable: string): string {
   switch (code) {
     case 'EADDRINUSE':

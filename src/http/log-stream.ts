@@ -8,7 +8,7 @@ import { createSerialQueue } from './serial-queue.js'
 
 type ReceiveOutcome = 'stored' | 'too many'
 
-/** Receiver of an Auth0 log stream. */
+/** Receives the entries of an Auth0 log stream: Auth0 sends log entries to a webhook. */
 export interface LogStream {
   /** The value of `Authorization` that is configured in Auth0. */
   token: string
@@ -22,8 +22,8 @@ export interface LogStream {
 }
 
 /**
- * Maximum size of a body. Auth0 does not document how many entries it sends at once. An entry usually takes some
- * kilobytes, and rarely tens of kilobytes, so that a hundred of the largest entries fit.
+ * Maximum size of a body. Auth0 does not document the number of entries in a body. An entry takes at most tens of
+ * kilobytes, so that a body can contain at least a hundred entries.
  */
 const MAX_BODY_BYTES = 10 * 1024 * 1024
 
@@ -32,7 +32,7 @@ export function logStreamRoute({ receive }: LogStream): FastifyPluginAsync {
   return async (app) => {
     const queue = createSerialQueue<ReceiveOutcome>()
     app.addHook('preClose', async () => queue.close())
-    // Auth0 sends JSON lines as `application/json` too: only the body shows its format.
+    // Auth0 also sends JSON lines as `application/json`, so the media type does not determine the format.
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body))
     app.post<{ Body: string | undefined }>(
@@ -61,7 +61,7 @@ export function logStreamRoute({ receive }: LogStream): FastifyPluginAsync {
         },
         errorHandler(error, request, reply) {
           if (error.statusCode === 413) return sendTooLarge(request, reply)
-          // The client has disconnected, or the service stops. Auth0 sends the body again.
+          // Auth0 has disconnected, or the service stops. Auth0 will send the body again.
           if (hasCode(error, 'ABORTED')) return sendBusy(reply)
           return handleError(error, request, reply)
         },
@@ -76,13 +76,13 @@ export function logStreamRoute({ receive }: LogStream): FastifyPluginAsync {
   }
 }
 
-/** Sends a response after which Auth0 sends the body again. */
+/** Sends a 503. Auth0 will send the body again. */
 function sendBusy(reply: FastifyReply): FastifyReply {
   reply.header('retry-after', '1')
   return sendError(reply, 503, 'other batches are being stored, or the service stops: retry later')
 }
 
-/** Rejects a batch and logs why: Auth0 drops it after some attempts, and shows no reason in its log stream. */
+/** Sends a 413 and logs a warning. Auth0 drops such a batch after some attempts, without a reason in its dashboard. */
 function sendTooLarge(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   request.log.warn('log stream batch too large, polling reads its entries')
   return sendError(

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import { z } from 'zod'
 import { throttle } from '../async/throttle.js'
 import { withTimeout } from '../async/timeout.js'
 import { readToken } from '../rules/token.js'
@@ -11,13 +12,15 @@ import type { ReportDeps } from './report.js'
 /** Dependencies of `/logout`. */
 export interface LogoutDeps extends Pick<ReportDeps, 'storeReported'> {
   verifier: Pick<TokenVerifier, 'verifyIdTokenHint'>
-  /** The issuers of the tenant, without the slash at the end. A logout without a valid hint is sent to the first one. */
+  /**
+   * The issuers of the tenant, without a final slash. A logout without a valid hint is redirected to the first issuer.
+   */
   issuers: readonly string[]
-  /** Upper bound of the verification of a hint, and of the storing of a logout, in milliseconds. Default: 1,000. */
+  /** Timeout for verifying a hint, and for storing a logout, in milliseconds. Default: 1,000. */
   timeoutMs?: number | undefined
 }
 
-/** The session that a valid hint names. */
+/** The session of a valid hint. A hint is an ID token in the parameter `id_token_hint`. */
 interface HintedSession {
   issuer: string
   userId: string
@@ -26,7 +29,7 @@ interface HintedSession {
 
 const TIMEOUT_MS = 1_000
 
-/** Maximum number of reports of one session within {@link REPORT_PERIOD_MS}: a hint can be sent again and again. */
+/** Maximum number of stored reports of one session within {@link REPORT_PERIOD_MS}. A caller can repeat a hint. */
 const MAX_REPORTS = 20
 
 const REPORT_PERIOD_MS = 60_000
@@ -36,27 +39,30 @@ const LOG_INTERVAL_MS = 60_000
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The session that a valid hint names; empty: there is none. */
+    /** The session id of a valid hint; empty: the request has no valid hint. */
     hintedSession: string
   }
 }
 
 /**
- * `GET` and `POST /logout`: takes the parameters of the tenant's `/oidc/logout` (OpenID Connect RP-Initiated Logout 1.0
- * §2), reports the logout of the session that `id_token_hint` names, and redirects to `/oidc/logout` with the same
- * parameters. The tokens of the session are revoked before the browser reaches Auth0. The redirect never depends on the
- * report: Auth0 checks the parameters, and its log entry follows.
+ * `GET` and `POST /logout`: an application uses this route in place of the tenant's `/oidc/logout` (OpenID Connect
+ * RP-Initiated Logout 1.0 §2), with the same parameters.
+ *
+ * The route stores the logout of the session in `id_token_hint`, and then redirects to `/oidc/logout`. So the tokens of
+ * the session are revoked before the browser reaches Auth0. If the logout cannot be stored, the route still redirects:
+ * Auth0 checks the parameters itself, and its log contains the logout later.
  */
 export function logoutRoutes(deps: LogoutDeps): FastifyPluginAsync {
   return async (app) => {
     app.decorateRequest('hintedSession', '')
-    const report = createReport(app, deps)
+    const report = createReporter(app, deps)
     const options = {
       config: { access: 'public' },
       handler: async (request: FastifyRequest, reply: LogoutReply) => {
         const parameters = readParameters(request)
         const issuer = (await report(request, parameters)) ?? deps.issuers[0]
-        // Also after a `POST`, the browser continues with `GET`: its cookies for Auth0 can be restricted to that.
+        // 303 makes the browser use `GET`, even after a `POST`: a browser may send its cookies for Auth0 only with
+        // `GET`.
         return reply.redirect(`${issuer}/oidc/logout?${parameters}`, 303)
       },
     } as const
@@ -76,10 +82,16 @@ const documentation = {
   tags: inGroup('Logout'),
   summary: "Reports a logout, then redirects to the tenant's /oidc/logout with the same parameters",
   security: [],
+  response: {
+    303: z.null().describe("To the tenant's /oidc/logout, even if no logout was reported"),
+  },
 }
 
-/** Returns a function that reports the logout of a request. It returns the issuer of a valid hint, else `undefined`. */
-function createReport(app: FastifyInstance, deps: LogoutDeps) {
+/**
+ * Creates a function that stores the logout of a request. The function returns the issuer of a valid hint, else
+ * `undefined`.
+ */
+function createReporter(app: FastifyInstance, deps: LogoutDeps) {
   const { verifier, storeReported, timeoutMs = TIMEOUT_MS } = deps
   const countInvalid = countFailures(app.createRateLimit({}), (address) =>
     app.log.warn({ address }, 'too many invalid logout hints from an address'),
@@ -104,7 +116,7 @@ function createReport(app: FastifyInstance, deps: LogoutDeps) {
     }
   }
 
-  /** Stores the logout, unless that was done often enough. Returns whether nothing is left to do. Never rejects. */
+  /** Stores the logout, at most {@link MAX_REPORTS} times. Returns false if storing failed. Never rejects. */
   const store = async (request: FastifyRequest, { userId, sessionId }: HintedSession) => {
     request.hintedSession = sessionId
     const count = await countReport(request)
@@ -129,7 +141,7 @@ function createReport(app: FastifyInstance, deps: LogoutDeps) {
   }
 }
 
-/** Reads the session of a verified hint. A report without a session would end all sessions of the user. */
+/** Reads the session of a verified hint. A hint without a session is invalid: its report would end all sessions. */
 function readSession(verification: Verification): HintedSession | 'invalid' | 'unknown' {
   if (verification.outcome !== 'valid') return verification.outcome
   const { claims } = verification
@@ -138,7 +150,7 @@ function readSession(verification: Verification): HintedSession | 'invalid' | 'u
   return { issuer: claims.iss.replace(/\/$/, ''), userId, sessionId }
 }
 
-/** Reads the parameters of the query and of a form. All of them are passed on, those that occur twice too. */
+/** Reads the parameters of the query and of a form. Keeps parameters that occur more than once. */
 function readParameters({ url, body }: FastifyRequest): URLSearchParams {
   const [, query = ''] = url.split(/\?(.*)/s)
   const parameters = new URLSearchParams(query)

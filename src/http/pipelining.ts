@@ -2,8 +2,8 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Socket } from 'node:net'
 
 /**
- * Maximum number of requests that wait for an earlier request on the same connection. Proxies and browsers do not
- * pipeline requests. Libraries that support pipelining usually send 10 requests or fewer.
+ * Maximum number of waiting requests on a connection. Proxies and browsers do not pipeline requests. Libraries that do
+ * usually send 10 requests or fewer.
  */
 export const MAX_WAITING_REQUESTS = 16
 
@@ -14,16 +14,17 @@ interface PipeliningOptions {
 }
 
 /**
- * Passes the requests of a connection to `handle` one after the other: each request waits until the response to the
- * previous request has been written. Node.js itself passes all pipelined requests (RFC 9112 §9.3.2) at once, without a
- * bound, and keeps their responses in memory. In addition, a response that waits for an earlier response emits no
- * `close` event, so its handler would not notice that the client has disconnected.
+ * Passes pipelined requests (RFC 9112 §9.3.2) to `handle` one after the other: a request waits until the previous
+ * response has been written. Node.js itself would handle all of them at the same time:
+ *
+ * - It would keep all responses in memory.
+ * - A response that waits for an earlier response emits no `close` event, so a disconnect would stay unnoticed.
  */
 export function processInOrder(
   handle: RequestListener,
   { onExceeded }: PipeliningOptions,
 ): RequestListener {
-  /** The connections with a request in progress, and the requests that wait for it. */
+  /** The waiting requests of each connection that has a request in progress. */
   const waiting = new WeakMap<Socket, [IncomingMessage, ServerResponse][]>()
 
   const start = (socket: Socket, request: IncomingMessage, response: ServerResponse) => {
@@ -39,7 +40,7 @@ export function processInOrder(
 
   return (request, response) => {
     const { socket } = request
-    // This request was received together with an earlier request whose response closed the connection.
+    // The response to an earlier request has closed the connection.
     if (!socket.writable) return
     const queue = waiting.get(socket)
     if (queue === undefined) {

@@ -10,7 +10,7 @@ import { dateTimeSchema, errorResponses, idSchema } from './schemas.js'
 
 /** Dependencies of the routes that report a logout. */
 export interface ReportDeps extends ReadDeps {
-  /** Returns the stored instant; `null`: the reported instant is too far ahead, and nothing was stored. */
+  /** Stores a logout. Returns the stored instant; `null`: nothing was stored, because `at` is too far in the future. */
   storeReported(logout: ReportedLogout): Promise<Instant | null>
 }
 
@@ -18,8 +18,8 @@ const at = dateTimeSchema.describe('When the logout happened. Up to 60 s ahead c
 const session_id = idSchema.optional().describe('Default: all sessions of the user')
 
 /**
- * `POST /v1/logouts`: an application reports its own logout. `POST /v1/users/{user_id}/logout` is the same with the id in
- * the path, which some proxies change. There, `at` is required.
+ * `POST /v1/logouts`: an application reports its own logout. `POST /v1/users/{user_id}/logout` does the same, but
+ * requires `at`. Some proxies change an id in a path, so callers should prefer the first route.
  */
 export function reportRoutes(deps: ReportDeps): FastifyPluginAsyncZod {
   const response = { 200: lastLogoutSchema, ...errorResponses }
@@ -71,7 +71,7 @@ export function reportRoutes(deps: ReportDeps): FastifyPluginAsyncZod {
   }
 }
 
-/** Stores a reported logout, and returns the user's last logout after that. */
+/** Stores a reported logout. Returns the resulting last logout of the user. */
 async function report(deps: ReportDeps, reply: FastifyReply, logout: Omit<ReportedLogout, 'type'>) {
   if ((await deps.storeReported({ ...logout, type: 'reported_logout' })) === null) {
     const message = 'body/at must not be more than 60 s ahead: synchronize the clock of the caller'

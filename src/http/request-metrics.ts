@@ -10,7 +10,7 @@ export interface HttpMetrics extends ApiMetrics {
   scrape(): Promise<{ contentType: string; text: string }>
 }
 
-/** Labels of a request without a matching route. Its method and path are not labels, because the caller chooses them. */
+/** Labels of a request to an unknown path. The caller chooses method and path, so they must not become labels. */
 const NO_ROUTE = { method: 'any', route: 'none' }
 
 /** `GET /metrics`: all metrics in the text format of Prometheus. */
@@ -35,7 +35,7 @@ export function metricsRoute({ scrape }: Pick<HttpMetrics, 'scrape'>): FastifyPl
   }
 }
 
-/** Measures every request until its response has been written, or the caller has closed the connection. */
+/** Measures every request until its response has been written or its connection has been closed. */
 export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): void {
   app.addHook('onRequest', (request, reply, done) => {
     const startedAt = performance.now()
@@ -44,7 +44,7 @@ export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): voi
       if (request.authFailure !== null) metrics.onFailedAuthentication(request.authFailure)
       // The duration of a stream is not a latency.
       if (isEventStream(reply)) return
-      // A spread of the labels would take longer than all the rest of this function.
+      // A spread of `NO_ROUTE` would take longer than the rest of this function.
       const { url: route } = request.routeOptions
       metrics.onResponse({
         method: route === undefined ? NO_ROUTE.method : request.method,
@@ -57,10 +57,10 @@ export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): voi
   })
 }
 
-/** Measures the number of subscribers of the streams of these routes. */
+/** Measures the number of subscribers: callers that receive an event stream from the routes of `app`. */
 export function measureSubscribers(app: FastifyInstance, metrics: HttpMetrics): void {
   app.addHook('onSend', (_request, reply, _payload, done) => {
-    // A response that is destroyed already emits no `close` event.
+    // A destroyed response emits no `close` event, so its subscriber would be counted forever.
     if (isEventStream(reply) && !reply.raw.destroyed) {
       metrics.onSubscriber(1)
       reply.raw.once('close', () => metrics.onSubscriber(-1))

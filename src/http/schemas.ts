@@ -3,7 +3,7 @@ import { MAX_ID_LENGTH, readId } from '../rules/id.js'
 import { readDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
 
-/** A user or session id, percent-decoded. */
+/** A user or session id. */
 export const idSchema = z
   .string()
   .max(MAX_ID_LENGTH)
@@ -11,7 +11,7 @@ export const idSchema = z
     message: 'must be an id: not blank, without NUL or lone surrogates',
   })
 
-/** An RFC 3339 date-time, parsed to an instant. */
+/** An RFC 3339 date-time in a request. The schema converts it to an instant. */
 export const dateTimeSchema = z.string().transform((text, context) => {
   const at = readDateTime(text)
   if (at !== null) return at
@@ -19,13 +19,13 @@ export const dateTimeSchema = z.string().transform((text, context) => {
   return z.NEVER
 })
 
-/** An instant in a response: RFC 3339 with milliseconds, UTC. */
+/** An instant in a response. */
 export const instantSchema = z.string().describe('RFC 3339 with milliseconds, UTC')
 
-/** Which tokens a logout ends. */
+/** Which tokens a logout revokes: those of its session, or all tokens of its user. */
 export const policySchema = z.enum(['session', 'user'] satisfies Policy[])
 
-/** Freshness of a response. */
+/** How recent and how complete the data of a response is. */
 export const freshnessSchema = z.object({
   as_of: instantSchema
     .nullable()

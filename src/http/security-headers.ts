@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 
-/** Content security policy of data: a browser that displays it loads nothing else. */
+/** Content security policy of JSON: a browser that displays it loads nothing. */
 const DATA_POLICY = {
   'default-src': ["'none'"],
   'base-uri': ["'none'"],
@@ -8,7 +8,7 @@ const DATA_POLICY = {
   'frame-ancestors': ["'none'"],
 }
 
-/** Content security policy of `/docs`: its own scripts, styles and images, and the OpenAPI document. */
+/** Content security policy of `/docs`. It allows scripts, styles, images and requests of the same origin. */
 export const DOCS_POLICY = {
   ...DATA_POLICY,
   'script-src': "'self'",
@@ -18,8 +18,8 @@ export const DOCS_POLICY = {
 }
 
 /**
- * Content security policy of the console: its own scripts, styles, icon and data. It forbids inline scripts and styles,
- * and the functions that turn a text into HTML or a script.
+ * Content security policy of the console. It allows scripts, styles, images and requests of the same origin. It forbids
+ * inline scripts and styles, and the conversion of text into HTML or scripts (Trusted Types).
  */
 export const CONSOLE_POLICY = format({
   ...DATA_POLICY,
@@ -31,14 +31,13 @@ export const CONSOLE_POLICY = format({
 })
 
 /**
- * Headers that prevent browsers from framing, sniffing or executing a response, and caches from storing it: those of
- * Helmet 8, with a stricter policy. `Strict-Transport-Security` is absent: RFC 6797 §7.2 forbids it over plain HTTP, which
- * this server speaks. The proxy that terminates TLS can add it.
+ * The headers of Helmet 8, with a stricter content security policy. `Strict-Transport-Security` is absent, because RFC
+ * 6797 §7.2 forbids it over plain HTTP. The proxy that terminates TLS can add it.
  *
  * @see https://helmetjs.github.io
  */
 const HEADERS = {
-  // A response is outdated at once, and can contain personal data.
+  // A response can contain personal data, and is outdated at once.
   'cache-control': 'no-store',
   'content-security-policy': format(DATA_POLICY),
   'cross-origin-opener-policy': 'same-origin',
@@ -61,7 +60,7 @@ export function secureResponses(app: FastifyInstance): void {
   })
 }
 
-/** Sets the headers of {@link secureResponses} on the response to a malformed URL, which is sent before any hook runs. */
+/** Sets the security headers on the response to a malformed URL. Fastify sends this response before any hook runs. */
 export function secureEarlyResponse(reply: FastifyReply): FastifyReply {
   return reply.headers(HEADERS)
 }

@@ -1,12 +1,12 @@
 import type { FastifyReply } from 'fastify'
 import { abortedError } from '../errors.js'
 
-/** Maximum number of bodies in memory. One body is being processed. The others wait, or are still being received. */
+/** Maximum number of bodies in memory, including those that are still being received. */
 const MAX_REQUESTS = 5
 
-/** Processes requests one after the other. */
+/** Processes requests one after the other, and bounds the number of requests. */
 export interface SerialQueue<T> {
-  /** Reserves a slot before the body arrives. Returns false if the queue is full. */
+  /** Reserves a slot for a request before its body arrives. Returns false if all slots are in use. */
   reserve(reply: FastifyReply): boolean
   /**
    * Runs `work` after all earlier work. Its signal aborts when the client disconnects or the queue is closed.
@@ -19,8 +19,8 @@ export interface SerialQueue<T> {
 }
 
 /**
- * Creates a queue that bounds the concurrency and the memory of an expensive route. A slot is free again when its
- * work has ended, not when its client disconnects.
+ * Creates a queue for an expensive route. A slot is free again when the work has ended. A disconnect alone does not
+ * free the slot of running work.
  */
 export function createSerialQueue<T>(): SerialQueue<T> {
   const reservations = new Set<FastifyReply>()
@@ -45,7 +45,7 @@ export function createSerialQueue<T>(): SerialQueue<T> {
         if (controller.signal.aborted) throw abortedError()
         return work(controller.signal)
       })
-      // The failure of one request must not make the next request fail.
+      // A failed request must not make the next request fail.
       lastWork = result.catch(() => {})
       return result.finally(() => controllers.delete(controller))
     },

@@ -2,15 +2,15 @@ import fastJson, { type AnySchema } from 'fast-json-stringify'
 import type { FastifySerializerCompiler } from 'fastify/types/schema.js'
 import { z } from 'zod'
 
-/** Writes a response as JSON. */
+/** Converts a response to JSON. */
 type Serialize = (response: unknown) => string
 
 /**
- * Creates a compiler that generates a serializer for the schema of a response. A serializer writes only the fields of the
- * schema, in its order. Handlers return objects whose types follow from the schemas, so responses are not validated again.
+ * Creates a compiler that generates a serializer from the schema of a response. A serializer writes only the fields of
+ * the schema. It does not validate the response, because the types of the handlers are derived from the schemas.
  */
 export function createSerializerCompiler(): FastifySerializerCompiler<z.ZodType> {
-  // Routes share the schemas of errors.
+  // Routes share the schemas of errors, so each schema is compiled once.
   const serializers = new Map<z.ZodType, Serialize>()
   return ({ schema }) => {
     const serialize = serializers.get(schema) ?? compile(schema)
@@ -20,7 +20,8 @@ export function createSerializerCompiler(): FastifySerializerCompiler<z.ZodType>
 }
 
 function compile(schema: z.ZodType): Serialize {
-  // In OpenAPI 3.0, a field that can be null has `nullable`, not a union, of which the serializer would try each part.
+  // OpenAPI 3.0 describes a field that can be null by `nullable`. Later versions use a union, which is slow to
+  // serialize.
   const jsonSchema = z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'output' })
   return fastJson(jsonSchema as AnySchema)
 }

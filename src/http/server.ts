@@ -4,7 +4,7 @@ import { throttle } from '../async/throttle.js'
 import type { HttpLimits } from './limits.js'
 import { processInOrder } from './pipelining.js'
 
-/** Minimum interval between two log lines of the same kind, in milliseconds: a client must not flood the log. */
+/** Minimum interval between two log lines of the same kind, in milliseconds. Clients must not flood the log. */
 const LOG_INTERVAL_MS = 60_000
 
 /** Options of {@link createHttpServer}. */
@@ -14,7 +14,9 @@ interface HttpServerOptions {
   log: FastifyBaseLogger
 }
 
-/** Creates the HTTP server. It limits the number of connections, and of the requests that wait on each connection. */
+/**
+ * Creates the HTTP server. It limits the number of connections, and the number of pipelined requests per connection.
+ */
 export function createHttpServer(
   handle: RequestListener,
   { limits, maxConnections, log }: HttpServerOptions,
@@ -38,7 +40,8 @@ export function createHttpServer(
   server.maxConnections = maxConnections
   server.on('drop', (connection) => warnDropped(connection?.remoteAddress))
   server.on('error', (error) => {
-    // Without a listener, a failed accept (EMFILE) would end the process. `listen` reports its own errors.
+    // Without a listener, a connection that cannot be accepted (EMFILE) would end the process. `listen` reports its
+    // errors.
     if (server.listening) warnNotAccepted(error)
   })
   return server

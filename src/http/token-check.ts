@@ -10,7 +10,7 @@ export interface TokenCheckDeps extends ReadDeps {
   verifier: Pick<TokenVerifier, 'verifyAccessToken'>
 }
 
-/** Whether a gateway may accept the access token of a user. `description` is part of a response, in ASCII. */
+/** The result of checking an access token. `description` is part of a response header, so it must be ASCII. */
 export type CheckedToken =
   | { status: 'active'; claims: VerifiedClaims }
   | { status: 'refused'; description: string }
@@ -19,7 +19,9 @@ export type CheckedToken =
 /** `Retry-After` while the logouts are stale, in seconds. */
 const STALE_RETRY_SECONDS = 5
 
-/** Creates a function that verifies an access token for an audience, and then checks whether a logout revokes it. */
+/**
+ * Creates a function that verifies an access token for an audience, and checks whether a logout has revoked the token.
+ */
 export function createTokenChecker({ verifier, readKnownLogouts, policy }: TokenCheckDeps) {
   return async (accessToken: string, audience: string): Promise<CheckedToken> => {
     const verification = await verifier.verifyAccessToken(accessToken, audience)
@@ -35,7 +37,7 @@ export function createTokenChecker({ verifier, readKnownLogouts, policy }: Token
     if (token.subject === null) {
       return { status: 'refused', description: 'the claim sub of the token is not accepted' }
     }
-    // No logout concerns a machine token (R6), so an outage of the database does not either.
+    // A logout never revokes a machine token, so the database is not needed.
     if (isMachine(token.subject)) return { status: 'active', claims }
     const snapshot = await readKnownLogouts(token.subject, token.sessionId)
     switch (determineStatus(token, snapshot, policy)) {
@@ -53,7 +55,7 @@ export function createTokenChecker({ verifier, readKnownLogouts, policy }: Token
   }
 }
 
-/** Returns the audience of the key of a request. The configuration gives every key of a gateway one. */
+/** Returns the audience of the key of a request. Every key of a gateway has an audience. */
 export function audienceOf({ caller }: FastifyRequest): string {
   if (caller?.audience === undefined) throw new TypeError('The key of a gateway has no audience.')
   return caller.audience
@@ -65,7 +67,7 @@ export function clientIdOf({ client_id, azp }: VerifiedClaims): string | undefin
   return typeof clientId === 'string' ? clientId : undefined
 }
 
-/** Sends the response for a token whose status is unknown: neither accepted nor revoked (R7). */
+/** Sends a 503 for a token whose status is unknown. */
 export function sendUnknown(
   reply: FastifyReply,
   { description, retryAfterSeconds }: Extract<CheckedToken, { status: 'unknown' }>,

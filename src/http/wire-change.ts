@@ -3,7 +3,7 @@ import type { Change } from '../rules/change-feed.js'
 import { toDateTime } from '../rules/instant.js'
 import { instantSchema } from './schemas.js'
 
-/** A change in a response of the change feed. */
+/** A change in the JSON of the change feed. */
 export const changeSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('user'),
@@ -40,7 +40,7 @@ export const changeSchema = z.discriminatedUnion('kind', [
   }),
 ])
 
-/** A change as JSON. */
+/** The type of {@link changeSchema}. */
 export type WireChange = z.infer<typeof changeSchema>
 
 /** Converts a change to JSON. */

@@ -1,7 +1,10 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { ApiMetrics } from '../measurements.js'
 
-/** Buckets of the durations, in seconds. A request takes a few milliseconds. Callers time out after some seconds. */
+/**
+ * Buckets of request durations, in seconds. A usual request takes a few milliseconds, and callers time out after some
+ * seconds.
+ */
 const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 /** Registers the metrics of the API. */

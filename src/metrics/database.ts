@@ -8,30 +8,34 @@ import type { GapReason, RecordedGap } from '../rules/gap.js'
 import type { Instant } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
 
-/** The methods of the store that read the metrics, and their timeout. */
+/** The methods of the store that the metrics call, and their timeout. */
 export type DatabaseMetricsOptions = Pick<
   LastLogoutStore,
   'readProgress' | 'readGaps' | 'count'
 > & {
-  /** How long a scrape waits for the database, in milliseconds. Default: {@link SCRAPE_TIMEOUT_MS}. */
+  /** Maximum time that a scrape waits for the database, in milliseconds. Default: {@link SCRAPE_TIMEOUT_MS}. */
   timeoutMs?: number
 }
 
 /** Metrics that are read from the database. */
 export interface DatabaseMetrics {
-  /** Reads the database and sets the metrics. Removes them if the database does not respond in time. */
+  /**
+   * Reads the database and sets the metrics. Removes the metrics if the database does not respond before the timeout.
+   */
   refresh(): Promise<void>
 }
 
-/** Default of `timeoutMs` in {@link DatabaseMetricsOptions}. Prometheus itself waits 10 s for a scrape. */
+/** Default timeout of the database in a scrape, in milliseconds. The default timeout of Prometheus is 10 s. */
 export const SCRAPE_TIMEOUT_MS = 3_000
 
-/** Minimum interval between two counts of rows, in milliseconds. Counting a million users and sessions takes 0.3 s. */
+/**
+ * Minimum interval between two counts of rows, in milliseconds. A count of a million users and sessions takes 0.3 s.
+ */
 const COUNT_INTERVAL_MS = 60_000
 
 /**
- * Registers the metrics of the database. Every process of a tenant reports the same values, so the metrics of the API
- * also show that a worker has stopped.
+ * Registers the metrics of the database. All processes of a tenant report the same values, so the metrics of the API
+ * also show when a worker has stopped.
  */
 export function createDatabaseMetrics(
   registry: Registry,
@@ -61,11 +65,13 @@ export function createDatabaseMetrics(
 interface DatabaseState {
   progress: Progress
   gaps: RecordedGap[]
-  /** `null`: the first count has not ended yet. */
+  /** `null`: the first count is still in progress. */
   counts: RowCounts | null
 }
 
-/** Sets metrics to the state of the database. If the state is `null`, the database is unavailable: removes the metrics. */
+/**
+ * Sets metrics to the state of the database. `null` means that the database is unavailable, and removes the metrics.
+ */
 type Setter = (state: DatabaseState | null) => void
 
 function registerFreshness(registry: Registry): Setter {
@@ -132,7 +138,7 @@ function registerGaps(registry: Registry): Setter {
     if (state === null) return
     const byReason = { ...NO_GAPS }
     const byDetection = [...state.gaps].sort((a, b) => a.detectedAt - b.detectedAt)
-    // In this order, a later gap overwrites the metrics of an earlier gap with the same reason.
+    // Sorted by detection, so that the values of the newest gap of each reason remain.
     for (const { reason, from, to, detectedAt } of byDetection) {
       byReason[reason]++
       duration.set({ reason }, (to - from) / 1000)

@@ -4,13 +4,16 @@ import { DURATION_BUCKETS } from './sync.js'
 
 /** Records runs of the worker's jobs. */
 export interface JobMetrics {
-  /** Runs a poll, or a reconcile including its wait for the lease, and records its outcome and duration. */
+  /**
+   * Runs a poll or a reconcile, and records its outcome and duration. The duration of a reconcile includes its wait for
+   * the lease.
+   */
   timePoll<Outcome extends string>(task: string, poll: () => Promise<Outcome>): Promise<Outcome>
-  /** Counts a run that has failed or was abandoned, by error code. */
+  /** Counts a run that failed or was abandoned, by error code. */
   onJobFailure(task: string, error: unknown): void
 }
 
-/** Values of the label `task`. It is not named `job`, which is a label of Prometheus itself. */
+/** The values of the label `task`. The label is not named `job`, because Prometheus itself uses that name. */
 const TASKS = ['poll', 'reconcile']
 
 /** Registers the metrics of the worker's jobs. */
@@ -64,7 +67,8 @@ function registerFailures(registry: Registry): JobMetrics['onJobFailure'] {
     labelNames: ['task', 'code'],
     registers: [registry],
   })
-  // An alert must fire at the first of these rare failures. Prometheus sees an increase only in an existing series.
+  // Alerts must fire at the first of these rare failures, but Prometheus detects an increase only in a series that
+  // exists.
   for (const task of TASKS) {
     for (const code of ['STALLED', 'ABANDONED']) failures.inc({ task, code }, 0)
   }

@@ -11,22 +11,24 @@ export interface MetricsOptions extends DatabaseMetricsOptions {
   rateShare: number
 }
 
-/** Metrics in the text format of Prometheus. */
+/** All metrics in the text format of Prometheus. */
 interface Scrape {
   contentType: string
   text: string
 }
 
-/** A task that only some processes have: reading the log, or serving the API. */
+/** A task that not every process has: reading the log, or serving the API. */
 type Task = 'sync' | 'api'
 
-/** All metrics of a process: callbacks that record measurements, and their exposition. */
+/** All metrics of a process: callbacks for measurements, and functions that expose the metrics. */
 export interface Metrics extends SyncMetrics, JobMetrics, ApiMetrics {
-  /** Exposes the metrics of a task. Before this call they are absent: zeros would be misleading. */
+  /**
+   * Exposes the metrics of a task. They are absent before, because a process without this task must not report zeros.
+   */
   expose(task: Task): void
-  /** Exposes CPU time, memory, event loop and garbage collection of the process. */
+  /** Exposes CPU time, memory, event loop and garbage collection of this process. */
   exposeProcess(): void
-  /** Returns all exposed metrics. Never fails. Waits for the database for at most `timeoutMs`. */
+  /** Returns all exposed metrics. Never rejects. Waits at most `timeoutMs` for the database. */
   scrape(): Promise<Scrape>
 }
 

@@ -2,21 +2,21 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { LogoutPage, LogRequest, SyncProgress } from '../measurements.js'
 import { storageTimeOf } from '../rules/log-id.js'
 
-/** Records how the log is read. */
+/** Records the reading of the tenant log. */
 export interface SyncMetrics {
   onAuth0Response(request: LogRequest): void
   onProgress(progress: Pick<SyncProgress, 'stage' | 'entries' | 'events'>): void
   onLogoutPage(page: LogoutPage): void
-  /** Counts a round of a loop that moved neither the checkpoint nor the sweep. */
+  /** Counts an iteration of a loop that moved neither the checkpoint nor the sweep. */
   onIdleRound(loop: string): void
 }
 
-/** Buckets of the lag, in seconds. Auth0 stores an entry within seconds. An outage can take minutes. */
+/** Buckets of the delay of a logout, in seconds. Auth0 stores an entry within seconds. An outage can last minutes. */
 const LAG_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600]
-/** Buckets of the durations of requests and polls, in seconds. */
+/** Buckets of the durations of requests to Auth0 and of polls, in seconds. */
 export const DURATION_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600]
 
-/** Registers the metrics of reading the log. */
+/** Registers the metrics of the reading of the log. */
 export function createSyncMetrics(registry: Registry, rateShare: number): SyncMetrics {
   return {
     onAuth0Response: registerRequests(registry, rateShare),
@@ -66,7 +66,7 @@ function registerRequests(registry: Registry, rateShare: number): SyncMetrics['o
     help: 'Used fraction of the share of the bucket at the last request, as counted by last-logout.',
     registers,
   })
-  // Absent until Auth0 has reported a value: a zero would be wrong.
+  // Without a value from Auth0, these gauges are absent, because a zero would be wrong.
   for (const gauge of [limit, remaining, used]) gauge.remove()
 
   return ({ status, durationMs, rateLimit, waitedMs, budgetUsed }) => {
@@ -122,7 +122,7 @@ function registerLag(registry: Registry): SyncMetrics['onLogoutPage'] {
     registers: [registry],
   })
   for (const part of ['auth0', 'poll', 'write']) lag.zero({ part })
-  // A difference can be negative, because clocks differ, and a `Date` header has whole seconds.
+  // A difference can be negative, because clocks differ and the header `Date` contains whole seconds.
   const observe = (part: string, ms: number) => lag.observe({ part }, Math.max(0, ms) / 1000)
 
   return ({ events, requestedAt, writtenMs }) => {

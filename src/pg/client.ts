@@ -5,16 +5,16 @@ import { isUnavailableState } from './sql-state.js'
 import { CONNECT_TIMEOUT_MS, QUERY_TIMEOUT_MS } from './timeouts.js'
 import { connectionFailure, unavailableError } from './unavailable.js'
 
-/** Error codes of the system for a broken connection. */
+/** Error codes of Node.js for a broken connection. */
 const BROKEN_CONNECTION_CODES = new Set<unknown>(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'])
 
 /** Settings of a connection. */
 export interface SessionOptions {
-  /** Timeout of connecting, in milliseconds. Default: {@link CONNECT_TIMEOUT_MS}. */
+  /** Timeout for opening the connection, in milliseconds. Default: {@link CONNECT_TIMEOUT_MS}. */
   connectTimeoutMs?: number
-  /** Timeout of the response to a query, in milliseconds. Default: {@link QUERY_TIMEOUT_MS}. */
+  /** Timeout for the response to a query, in milliseconds. Default: {@link QUERY_TIMEOUT_MS}. */
   queryTimeoutMs?: number
-  /** Run-time parameters of the session, such as `search_path`. A transaction pooler refuses them. */
+  /** Run-time parameters of the session, such as `search_path`. A pooler in transaction mode refuses them. */
   settings?: Record<string, string>
 }
 
@@ -23,7 +23,7 @@ export interface SessionOptions {
  *
  * @returns The result of `run`.
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
- * @throws `CONFIGURATION` when TLS fails, or a file that the URL names cannot be read.
+ * @throws `CONFIGURATION` when TLS fails, or when a file in the URL is not readable.
  */
 export async function withClient<T>(
   url: string,
@@ -41,7 +41,8 @@ export async function withClient<T>(
     connectionTimeoutMillis: connectTimeoutMs,
     query_timeout: queryTimeoutMs,
   })
-  // A broken connection rejects the query, and also emits `error`. Without a listener, `error` would end the process.
+  // If the connection breaks, the query rejects, and the client emits `error`. Without a listener, the process would
+  // end.
   client.on('error', () => {})
   await client.connect().catch((error) => {
     throw connectionFailure(error)
@@ -59,6 +60,6 @@ export async function withClient<T>(
 function isConnectionFailure(error: unknown): boolean {
   if (error instanceof pg.DatabaseError) return isUnavailableState(error.code)
   if (!(error instanceof Error) || Object.getPrototypeOf(error) !== Error.prototype) return false
-  // Errors of the driver, such as a timeout, have no code. Errors of the file system have a code.
+  // Errors of the driver, such as a timeout, have no code.
   return !('code' in error) || BROKEN_CONNECTION_CODES.has(error.code)
 }

@@ -1,16 +1,13 @@
 import { accessSync, constants } from 'node:fs'
 import { LastLogoutError } from '../errors.js'
 
-/** The schema of the tables if the database URL names none. */
+/** The schema of the tables if the database URL has no parameter `schema`. */
 const DEFAULT_SCHEMA = 'public'
 
-/** Parameters of a database URL that name files, which the driver reads for each connection. */
+/** The parameters of a database URL that are paths of files. The driver reads these files for each connection. */
 const FILE_PARAMETERS = ['sslrootcert', 'sslcert', 'sslkey']
 
-/**
- * Returns the schema of the tables: the parameter `schema` of the database URL, as in Prisma. Every statement names
- * this schema, so that the `search_path` of a role or a database has no effect.
- */
+/** Returns the parameter `schema` of the database URL, as in Prisma. It is the schema of all tables of last-logout. */
 export function schemaOf(databaseUrl: string): string {
   return new URL(databaseUrl).searchParams.get('schema') ?? DEFAULT_SCHEMA
 }
@@ -22,12 +19,12 @@ export interface DriverOptions {
 }
 
 /**
- * Converts a database URL to options of the driver, with settings for the session. The settings are appended to the
- * value of the URL's parameter `options`, and take precedence over that value. The driver itself would ignore settings
- * if the URL has the parameter.
+ * Converts a database URL to options of the driver. If the URL has the parameter `options`, the driver ignores all
+ * other options, so the settings are appended to this parameter.
  *
- * @param settings Run-time parameters, such as `search_path`. A transaction pooler refuses them.
- * @throws `CONFIGURATION` when a file that the URL names cannot be read.
+ * @param settings Run-time parameters of the session, such as `search_path`. They take precedence over the URL. A
+ *   pooler in transaction mode refuses them.
+ * @throws `CONFIGURATION` when a file in the URL is not readable.
  */
 export function toDriverOptions(
   databaseUrl: string,
@@ -41,16 +38,17 @@ export function toDriverOptions(
   if (sessionOptions.length === 0) return { connectionString: databaseUrl }
   const urlOptions = url.searchParams.get('options')
   url.searchParams.delete('options')
-  // PostgreSQL applies the options in order: if two set the same parameter, the last one counts.
+  // PostgreSQL applies the options in order, so the settings override the options of the URL.
   const options = urlOptions === null ? sessionOptions : [urlOptions, ...sessionOptions]
   return { connectionString: url.href, options: options.join(' ') }
 }
 
-/** Escapes a value for the startup parameter `options`, in which spaces separate arguments. */
+/** Escapes a value for the startup parameter `options`. In this parameter, spaces separate arguments. */
 function escapeOption(value: string): string {
   return value.replaceAll(/[\\\s]/g, '\\$&')
 }
 
+/** Asserts that this process can read every file in the URL. */
 function assertReadable({ searchParams }: URL): void {
   for (const name of FILE_PARAMETERS) {
     const file = searchParams.get(name)

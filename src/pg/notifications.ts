@@ -5,21 +5,20 @@ import { withClient } from './client.js'
 import { CONNECT_TIMEOUT_MS } from './timeouts.js'
 
 /**
- * Channel of the check. All checks use the same channel: on a shared connection of a pooler, the LISTEN of a check can
- * remain.
+ * The channel of the check. Its name is constant: a check through a pooler can leave its LISTEN on a shared connection,
+ * and the next check must not add another channel.
  */
 const CHANNEL = 'last_logout_check'
 
-/** How long the idle connection waits for the notification, in milliseconds. */
+/** How long the check waits for the notification while the connection is idle, in milliseconds. */
 const IDLE_WAIT_MS = 500
 
 /**
- * Checks whether a connection receives a notification that a second connection sends. A connection to a transaction
- * pooler receives none, because LISTEN takes effect only on the pooler's own connection to the server.
+ * Checks whether a connection receives a notification that a second connection sends. Through a pooler in transaction
+ * mode, it does not: LISTEN takes effect only on the pooler's own connection to the server.
  *
- * PostgreSQL sends a notification to an idle session at once. To a busy session, it sends the notification before the
- * response to the next statement. So a direct connection always passes the check, even if the server is slow. A pooler
- * forwards nothing to an idle client.
+ * PostgreSQL sends a notification at once, or at the latest before the response to the next statement. So a direct
+ * connection always passes the check, even if the server is slow.
  *
  * @param client The connection to check. It must not be in a transaction.
  * @param url The URL for the second connection.
@@ -32,9 +31,10 @@ export async function receivesNotifications(
   idleWaitMs = IDLE_WAIT_MS,
 ): Promise<boolean> {
   const payload = randomUUID()
-  const receipt = new AbortController()
+  /** Aborted when the notification arrives. */
+  const wait = new AbortController()
   const onNotification = (message: pg.Notification) => {
-    if (message.channel === CHANNEL && message.payload === payload) receipt.abort()
+    if (message.channel === CHANNEL && message.payload === payload) wait.abort()
   }
   client.on('notification', onNotification)
   try {
@@ -46,11 +46,11 @@ export async function receivesNotifications(
         queryTimeoutMs: CONNECT_TIMEOUT_MS,
       },
     )
-    // The wait rejects when the notification arrives.
-    await sleep(idleWaitMs, undefined, { signal: receipt.signal }).catch(() => {})
-    if (!receipt.signal.aborted) await client.query('SELECT')
+    await sleep(idleWaitMs, undefined, { signal: wait.signal }).catch(() => {})
+    // PostgreSQL sends a late notification before the response to this statement.
+    if (!wait.signal.aborted) await client.query('SELECT')
     await client.query(`UNLISTEN ${CHANNEL}`)
-    return receipt.signal.aborted
+    return wait.signal.aborted
   } finally {
     client.off('notification', onNotification)
   }

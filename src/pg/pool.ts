@@ -6,9 +6,9 @@ import { CONNECT_TIMEOUT_MS, MAX_LIFETIME_SECONDS, QUERY_TIMEOUT_MS } from './ti
 
 /** Timeouts of a pool. */
 export interface PoolTimeouts {
-  /** Upper bound of the wait for a connection, in milliseconds. Default: {@link CONNECT_TIMEOUT_MS}. */
+  /** Timeout for getting a connection from the pool, in milliseconds. Default: {@link CONNECT_TIMEOUT_MS}. */
   connectTimeoutMs?: number
-  /** Upper bound of the wait for a response, in milliseconds. Default: {@link QUERY_TIMEOUT_MS}. */
+  /** Timeout for the response to a query, in milliseconds. Default: {@link QUERY_TIMEOUT_MS}. */
   queryTimeoutMs?: number
   /** Maximum age of a connection, in seconds. Default: {@link MAX_LIFETIME_SECONDS}. */
   maxLifetimeSeconds?: number
@@ -17,11 +17,11 @@ export interface PoolTimeouts {
 /** A connection pool. */
 export interface Pool {
   pool: pg.Pool
-  /** Destroys the sockets that are still open after the grace period for closing. Call this after the pool has ended. */
+  /** Destroys the sockets that are still open after a grace period. Call this function after `pool.end()`. */
   destroySockets(): void
 }
 
-/** Creates a connection pool. The pool opens its first connection at the first query. */
+/** Creates a connection pool. The pool opens its first connection when it runs its first query. */
 export function createPool(
   url: string,
   {
@@ -34,23 +34,23 @@ export function createPool(
   const pool = new pg.Pool({
     ...toDriverOptions(url),
     connectionTimeoutMillis: connectTimeoutMs,
-    // The driver enforces this timeout. The server cannot do so while it is unreachable, and a transaction pooler
-    // refuses the setting `statement_timeout`.
+    // The driver enforces this timeout, even if the server is unreachable. `statement_timeout` cannot be used: an
+    // unreachable server does not enforce it, and a pooler in transaction mode refuses it.
     query_timeout: queryTimeoutMs,
     maxLifetimeSeconds,
     keepAlive: true,
     stream: sockets.open,
   })
-  pool.on('connect', endWhenUnusable)
+  pool.on('connect', endAfterFailure)
   return { pool, destroySockets: () => sockets.destroyAfterGrace() }
 }
 
 /**
- * Ends a connection when a query on it fails, except if the server only refused the query. The pool itself ends the
- * connection of a failed `pool.query`. But it reuses the connection of a failed transaction, even if the server is
- * unresponsive or has become read-only.
+ * Ends a connection when a query on it fails, unless the server has only refused the query. The pool itself ends a
+ * connection only after a failed `pool.query`. After a failed transaction, the pool reuses the connection, even if the
+ * server is unresponsive or read-only.
  */
-function endWhenUnusable(client: pg.PoolClient): void {
+function endAfterFailure(client: pg.PoolClient): void {
   const query = client.query.bind(client) as (...args: unknown[]) => unknown
   client.query = ((...args: unknown[]) => {
     const result = query(...args)

@@ -8,47 +8,47 @@ interface Statement {
   values: unknown[]
 }
 
-/** Runs a statement that is prepared. Returns its rows. */
+/** Prepares and runs a statement. Returns the rows of the result. */
 export type PreparedQuery = <Row extends pg.QueryResultRow>(statement: Statement) => Promise<Row[]>
 
-/** SQLSTATEs: invalid_sql_statement_name, duplicate_prepared_statement. */
-const NOT_KEPT_STATES = ['26000', '42P05']
+/** SQLSTATEs of an unknown prepared statement and of a duplicate one. */
+const UNSUPPORTED_STATES = ['26000', '42P05']
 
 /**
- * Creates a function that runs reads as prepared statements: each connection parses and plans a text once. A connection
- * keeps its plan until statistics or tables change, or until the pool replaces the connection.
+ * Creates a function that runs reads as prepared statements: each connection parses and plans a text once.
  *
- * A pooler in transaction mode without support for prepared statements passes a transaction to any of its connections to
- * the server. There, the statement can be unknown, or can have been prepared by another client. The name of a statement
- * is a digest of its text, so it never stands for another text. After the first such error, all statements run without
- * a name, like those of any other query.
+ * Some poolers in transaction mode do not support prepared statements. They forward each transaction to any of their
+ * connections to the server. That connection may not know the statement, or may already know it from another client.
+ * Such an error is harmless, because the name of a statement is a digest of its text. After the first such error, the
+ * function runs all statements unprepared.
  *
- * @param onNotKept Called once if the pooler does not keep prepared statements.
+ * @param onUnsupported Called once if the pooler does not support prepared statements.
  */
 export function createPreparedQuery(
   pool: pg.Pool,
-  onNotKept: (error: Error) => void,
+  onUnsupported: (error: Error) => void,
 ): PreparedQuery {
-  let isKept = true
+  let isSupported = true
   return async function run<Row extends pg.QueryResultRow>({ text, values }: Statement) {
-    const name = isKept ? nameOf(text) : undefined
+    // Only a statement with a name is prepared.
+    const name = isSupported ? nameOf(text) : undefined
     try {
       const { rows } = await pool.query<Row>({ text, values, ...(name !== undefined && { name }) })
       return rows
     } catch (error) {
-      if (name === undefined || !isNotKept(error)) throw error
-      if (isKept) onNotKept(error)
-      isKept = false
+      if (name === undefined || !isUnsupported(error)) throw error
+      if (isSupported) onUnsupported(error)
+      isSupported = false
       return run<Row>({ text, values })
     }
   }
 }
 
-function isNotKept(error: unknown): error is Error {
-  return NOT_KEPT_STATES.some((state) => hasSqlState(error, state))
+function isUnsupported(error: unknown): error is Error {
+  return UNSUPPORTED_STATES.some((state) => hasSqlState(error, state))
 }
 
-/** Returns the name of a statement. PostgreSQL uses at most 63 characters of it. */
+/** Returns the name of a statement. PostgreSQL uses only the first 63 characters of a name. */
 function nameOf(text: string): string {
   return `last_logout_${hash('sha256', text, 'hex').slice(0, 32)}`
 }

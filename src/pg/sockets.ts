@@ -3,18 +3,18 @@ import { CLOSE_GRACE_MS } from './timeouts.js'
 
 /** The open sockets of a client or a pool. */
 export interface Sockets {
-  /** Creates the socket of one connection: the `stream` option of `pg`. */
+  /** Creates the socket of a connection. Pass this function to `pg` as the option `stream`. */
   open(): Socket
   /**
-   * Starts the grace period for closing. After that period, destroys the sockets that are still open, because an
-   * unresponsive server never closes its side. The timer does not keep the process alive.
+   * Destroys the sockets that are still open after `graceMs`, because an unresponsive server never closes its side. The
+   * timer does not keep the process alive.
    *
-   * @param graceMs Length of the grace period, in milliseconds. Default: {@link CLOSE_GRACE_MS}.
+   * @param graceMs In milliseconds. Default: {@link CLOSE_GRACE_MS}.
    */
   destroyAfterGrace(graceMs?: number): void
 }
 
-/** Tracks the sockets of connections to PostgreSQL, so that no connection stays open after it was closed. */
+/** Creates the set of sockets of a client or a pool. */
 export function createSockets(): Sockets {
   const sockets = new Set<Socket>()
   return {

@@ -9,8 +9,10 @@ import pg from 'pg'
 const UNAVAILABLE_CLASSES = new Set(['08', '28', '3D', '53', '57'])
 
 /**
- * SQLSTATEs of an unusable connection. `25006`, read_only_sql_transaction: the server was demoted, or is not
- * promoted yet. `25P03`, idle_in_transaction_session_timeout: the server ended the session.
+ * SQLSTATEs of an unusable connection.
+ *
+ * - `25006` (read_only_sql_transaction): the server is a replica.
+ * - `25P03` (idle_in_transaction_session_timeout): the server has ended the session.
  */
 const UNAVAILABLE_STATES = new Set(['25006', '25P03'])
 
@@ -33,14 +35,14 @@ export function isRefusedState(state: string): boolean {
 /** SQLSTATEs of a conflict with another transaction: serialization failure, deadlock, lock timeout. */
 const CONFLICT_STATES = new Set(['40001', '40P01', '55P03'])
 
-/** Whether a transaction failed because of another transaction, so that a retry can succeed. */
+/** Whether a transaction failed because of a concurrent transaction. Then a retry can succeed. */
 export function isConflictState(state: string | undefined): boolean {
   return state !== undefined && CONFLICT_STATES.has(state)
 }
 
 /**
- * SQLSTATE classes of a row that cannot be stored: data exception, integrity constraint violation, WITH CHECK
- * OPTION violation, program limit exceeded, and an exception raised by a trigger.
+ * SQLSTATE classes of a row that cannot be stored: data exception, integrity constraint violation, WITH CHECK OPTION
+ * violation, program limit exceeded, exception of a trigger.
  */
 const REFUSED_ROW_CLASSES = new Set(['22', '23', '44', '54', 'P0'])
 
@@ -52,7 +54,7 @@ export function isRefusedRowState(state: string | undefined): boolean {
 /** SQLSTATE: insufficient_privilege. */
 export const INSUFFICIENT_PRIVILEGE = '42501'
 
-/** SQLSTATE: protocol_violation. PgBouncer reports it if it does not allow something, such as a startup parameter. */
+/** SQLSTATE: protocol_violation. PgBouncer sends this error for a startup parameter that it does not allow. */
 export const PROTOCOL_VIOLATION = '08P01'
 
 /** Whether the server reported an error with this SQLSTATE. */
@@ -63,7 +65,7 @@ export function hasSqlState(error: unknown, state: string): boolean {
 const LOCK_ADVICE =
   'other sessions keep locking the same rows; find long transactions in pg_stat_activity'
 
-/** What to do, by SQLSTATE or by the class of the SQLSTATE. */
+/** What an operator should do, by SQLSTATE or by its class. */
 const ADVICE: Record<string, string> = {
   '28': 'check the user and the password in DATABASE_URL',
   '3D': 'check the name of the database in DATABASE_URL',
@@ -77,7 +79,7 @@ const ADVICE: Record<string, string> = {
   '57014': 'a query was cancelled; check statement_timeout and the load of the server',
 }
 
-/** Returns what to do when PostgreSQL reports this SQLSTATE. */
+/** Returns what an operator should do when PostgreSQL reports this SQLSTATE. */
 export function adviceFor(state: string): string {
   return ADVICE[state] ?? ADVICE[state.slice(0, 2)] ?? 'see the PostgreSQL log'
 }

@@ -3,17 +3,17 @@ import { LastLogoutError } from '../errors.js'
 import { describeTlsFailure } from '../tls.js'
 import { adviceFor, isRefusedState, isUnavailableState } from './sql-state.js'
 
-/** The message of the driver's error if the server does not support TLS. The error has no code. */
+/** The message of the driver's error for a server without TLS. The error has no code. */
 const NO_TLS = 'The server does not support SSL connections'
 
-/** What to do when TLS fails. */
+/** What an operator should do when TLS fails. */
 export const TLS_REMEDY =
   'set sslrootcert in the database URL, or NODE_EXTRA_CA_CERTS, to the file of the CA certificate, and use a host name that the certificate contains'
 
 /**
  * Creates a `DATABASE_UNAVAILABLE` error.
  *
- * @param state SQLSTATE of the cause. Default: the code of the cause if it is a `pg.DatabaseError`.
+ * @param state SQLSTATE of the cause. Default: the code of a `pg.DatabaseError`.
  */
 export function unavailableError(
   cause: unknown,
@@ -23,8 +23,8 @@ export function unavailableError(
 }
 
 /**
- * Creates the error for a connection that could not be opened: `CONFIGURATION` if TLS has failed, which no retry
- * resolves, and otherwise `DATABASE_UNAVAILABLE`.
+ * Creates the error for a connection that could not be opened. If TLS has failed, the error is `CONFIGURATION`, because
+ * a retry would fail, too. Otherwise, the error is `DATABASE_UNAVAILABLE`.
  */
 export function connectionFailure(cause: unknown): LastLogoutError {
   if (cause instanceof LastLogoutError) return cause
@@ -33,14 +33,14 @@ export function connectionFailure(cause: unknown): LastLogoutError {
   return new LastLogoutError('CONFIGURATION', tlsFailure, { cause })
 }
 
-/** Whether an error of a query on a pool means that the server cannot be used. */
+/** Whether the error of a query on a pool means that the server is unavailable. */
 export function isDriverOutage(error: unknown): boolean {
   if (error instanceof pg.DatabaseError) return isUnavailableState(error.code)
   if (!(error instanceof Error)) return false
-  // Timeouts of the pool and of the driver are instances of `Error` itself. Programming errors are instances of a
-  // subclass, such as `TypeError`.
+  // Timeouts of the pool and of the driver are plain instances of `Error`. Programming errors belong to subclasses,
+  // such as `TypeError`.
   if (Object.getPrototypeOf(error) === Error.prototype) return true
-  // Failures of the system to connect. An aggregate contains one for each address of the host.
+  // The operating system could not connect. An `AggregateError` contains one error for each address of the host.
   return 'syscall' in error || error instanceof AggregateError || describeTls(error) !== null
 }
 

@@ -1,8 +1,8 @@
 import type { Instant } from './instant.js'
 
 /**
- * A change: the current state of a row that has changed. `at` is the instant of the last logout. The floor is an instant
- * for the whole tenant: no login up to the floor is valid.
+ * A change: the current state of a row that has changed. `at` is the instant of the last logout. The floor is a logout of
+ * all users.
  */
 export type Change =
   | { kind: 'user'; userId: string; at: Instant; allSessionsAt: Instant | null; type: string }

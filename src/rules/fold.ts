@@ -36,7 +36,9 @@ interface FoldOptions {
   endsSessions?: boolean
 }
 
-/** Merges events into one row per user and one row per session. The order of the events and duplicates have no effect. */
+/**
+ * Merges events into one row per user and one row per session. The order of the events and duplicates have no effect.
+ */
 export function fold(
   events: Iterable<LogoutEvent>,
   { endsSessions = true }: FoldOptions = {},
@@ -74,7 +76,9 @@ function isNewer(a: { at: Instant; logId: string }, b: { at: Instant; logId: str
   return a.at > b.at || (a.at === b.at && a.logId > b.logId)
 }
 
-/** Chooses between two users that entries of one session name. The choice must not depend on the order of the entries. */
+/**
+ * Chooses between two users that entries of one session name. The choice must not depend on the order of the entries.
+ */
 function greaterUserId(a: string | null, b: string | null): string | null {
   if (a === null || b === null) return a ?? b
   return a > b ? a : b

@@ -11,12 +11,12 @@ import type { Span } from './span.js'
  */
 export const MIN_RETENTION_MS = DAY_MS
 
-/** If the oldest entry is younger, in milliseconds, the tenant is new: Auth0 has not deleted any entry yet. */
+/** Maximum age of the oldest entry of a new tenant, in milliseconds. Auth0 has not deleted any entry of such a tenant. */
 const MAX_NEW_TENANT_AGE_MS = MIN_RETENTION_MS / 2
 
 /**
- * Maximum time without reading that needs no check for a gap, in milliseconds. In a shorter time, Auth0 deletes no unread
- * entry.
+ * Maximum time without reading that needs no check for a gap, in milliseconds. In a shorter time, Auth0 deletes no
+ * unread entry.
  */
 export const GAP_CHECK_THRESHOLD_MS = 60_000
 
@@ -52,8 +52,8 @@ export interface RetainedLog {
  * Returns the span whose entries Auth0 deleted before they were read; `null`: there is no such span.
  *
  * The gap begins at the instant up to which the log has been read. In a quiet tenant, this instant is later than the
- * entry of the checkpoint: the deletion of an old last entry causes no gap. A sweep is the search of older logouts after
- * the first start. A gap during a sweep also contains the rest of the sweep.
+ * entry of the checkpoint: the deletion of an old last entry causes no gap. A sweep is the search for older logouts
+ * after the first start. A gap during a sweep also contains the rest of the sweep.
  */
 export function findGap(progress: Progress, retained: RetainedLog): Gap | null {
   const { sweep } = progress
@@ -73,7 +73,7 @@ export function isNewTenant(oldestAt: Instant, requestedAt: Instant): boolean {
   return oldestAt > requestedAt - MAX_NEW_TENANT_AGE_MS
 }
 
-/** Returns the instant up to which the log was read; `null`: the log was not read. */
+/** Returns the instant up to which the log was read; `null`: the log was never read. */
 export function readUpTo({ asOf, checkpoint }: Progress, requestedAt: Instant): Instant | null {
   const storedAt = storageTimeOf(checkpoint)
   // If Auth0 changes the layout of log ids, `storedAt` can be wrong. A time in the future is certainly wrong.

@@ -14,8 +14,15 @@ const MAX_INSTANT = Date.UTC(2200, 0, 1)
 /** RFC 3339 with a time zone. `Date.parse` alone accepts other formats. */
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/
 
+/** The form of the instants of this service and of `Date.prototype.toJSON`. The day is one that every month has. */
+const CANONICAL =
+  /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/
+
 /** Seconds since the epoch as text. Milliseconds have more digits. */
 const TEN_DIGITS = /^\d{10}(\.\d+)?$/
+
+/** The character code of the digit 0. */
+const ZERO = 48
 
 /** Returns the later of two instants. `null` counts as the earliest. Stored instants must never move back. */
 export function later(a: Instant | null, b: Instant | null): Instant | null {
@@ -31,8 +38,17 @@ export function plausibleInstant(at: number): Instant | null {
 
 /** Reads an RFC 3339 date-time. Returns `null` for any other value. Drops digits below a millisecond. */
 export function readDateTime(value: unknown): Instant | null {
-  if (typeof value !== 'string' || !RFC3339.test(value)) return null
-  return plausibleInstant(Date.parse(value))
+  if (typeof value !== 'string') return null
+  if (CANONICAL.test(value)) return plausibleInstant(readCanonical(value))
+  return RFC3339.test(value) ? plausibleInstant(Date.parse(value)) : null
+}
+
+/** Reads the canonical form. A client loads millions of instants, and `Date.parse` takes more than twice as long. */
+function readCanonical(text: string): Instant {
+  const read = (i: number) => 10 * text.charCodeAt(i) + text.charCodeAt(i + 1) - 11 * ZERO
+  const day = Date.UTC(100 * read(0) + read(2), read(5) - 1, read(8))
+  const seconds = (60 * read(11) + read(14)) * 60 + read(17)
+  return day + 1000 * seconds + 10 * read(20) + text.charCodeAt(22) - ZERO
 }
 
 /**

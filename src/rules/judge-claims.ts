@@ -8,12 +8,14 @@ export type UndecidedReason =
   /** The claim with the time of the login is present but unreadable. */
   | 'login_unreadable'
 
-/** The result of judging claims. `revoked: null`: no known logout revokes the token, but the claims are insufficient. */
+/**
+ * The result of judging claims. `revoked: null`: no known logout revokes the token, but the claims are insufficient.
+ */
 export type Judgement = Verdict | { revoked: null; reason: UndecidedReason }
 
 /**
- * Judges a token by its claims, even if the claims are incomplete. If no known logout revokes the token, a missing `sub`
- * or an unreadable login leaves the token undecided.
+ * Judges a token by its claims, even if the claims are incomplete. If no known logout revokes the token, a missing
+ * `sub` or an unreadable login leaves the token undecided.
  */
 export function judgeClaims(
   token: TokenWithClaimNames | SubjectlessToken,

@@ -10,7 +10,7 @@ export interface KnownLogouts {
   user: { at: Instant; allSessionsAt: Instant | null } | null
   /** The last logout of the session. `ended`: Auth0 has ended the session. */
   session: { at: Instant; ended: boolean } | null
-  /** The floor: an instant for the whole tenant. A login up to the floor is not valid. */
+  /** The floor: the tokens of all users whose login is not after this instant are revoked. */
   floorAt: Instant | null
 }
 
@@ -27,8 +27,8 @@ export type RevokedReason =
 type AcceptedReason = 'no_logout' | 'login_after_logout' | 'machine_token'
 
 /**
- * Whether a token is revoked, and why. A logout covers a token if it applies to the token's user or session, or is the
- * floor. `lastLogoutAt` is the newest logout that covers the token.
+ * Whether a token is revoked, and why. A logout covers a token if the logout applies to the user or the session of the
+ * token. The floor covers the tokens of all users. `lastLogoutAt` is the newest logout that covers the token.
  */
 export type Verdict = { lastLogoutAt: Instant | null; loginAt: Instant | null } & (
   | { revoked: true; reason: RevokedReason }

@@ -1,6 +1,6 @@
 /*
- * HMAC-SHA-256 (RFC 2104, FIPS 180-4). This code must run without `node:crypto` and synchronously, so that it cannot use
- * `crypto.subtle` either. A check of a token can hash two ids, so a hash allocates nothing except its result.
+ * HMAC-SHA-256 (RFC 2104, FIPS 180-4). This code must run without `node:crypto` and synchronously, so that it cannot
+ * use `crypto.subtle` either. A check of a token can hash two ids, so a hash allocates nothing except its result.
  */
 
 const BLOCK_BYTES = 64

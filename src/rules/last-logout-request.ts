@@ -8,8 +8,8 @@ export interface RequestedIds {
 }
 
 /**
- * The part of the URL that contains the user id. The query is preferred, because some proxies decode or reject an encoded
- * `/` or `..` in a path. A service of release 0.1.0 supports only the path.
+ * The part of the URL that contains the user id. The query is preferred, because some proxies decode or reject an
+ * encoded `/` or `..` in a path. A service of release 0.1.0 supports only the path.
  */
 export type RequestForm = 'query' | 'path'
 
@@ -47,7 +47,9 @@ export function isOwnNotFound(body: string): boolean {
   return isError && json.statusCode === 404 && Object.keys(json).length === 3
 }
 
-/** Whether a response is about the requested user and session. A proxy that rewrites paths can cause another response. */
+/**
+ * Whether a response is about the requested user and session. A proxy that rewrites paths can cause another response.
+ */
 export function isAbout(json: unknown, { userId, sessionId }: RequestedIds): boolean {
   const { user_id, session } = Object(json)
   if (user_id !== userId) return false

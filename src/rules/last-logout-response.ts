@@ -32,8 +32,8 @@ export function readFreshness(json: unknown): StatedFreshness | InvalidField {
 }
 
 /**
- * Reads a response of `GET /v1/last-logout`. One malformed field makes the whole response invalid, because that field may
- * be a logout. Accepts any value and never throws.
+ * Reads a response of `GET /v1/last-logout`. One malformed field makes the whole response invalid, because that field
+ * may be a logout. Accepts any value and never throws.
  */
 export function readLastLogoutResponse(json: unknown): LastLogoutResponse | InvalidField {
   const freshness = readFreshness(json)

@@ -22,8 +22,8 @@ export function storageTimeOf(logId: string | null): Instant | null {
 }
 
 /**
- * Creates a log id that sorts before the ids of all entries that Auth0 stored at `at` or later. No entry has this id, but
- * Auth0 accepts it as a position in the log.
+ * Creates a log id that sorts before the ids of all entries that Auth0 stored at `at` or later. No entry has this id,
+ * but Auth0 accepts it as a position in the log.
  */
 export function syntheticLogId(at: Instant, prefix: string = DEFAULT_PREFIX): string {
   const digits = new Date(at).toISOString().replace(/\D/g, '')

@@ -3,7 +3,7 @@ import type { Span } from './span.js'
 
 /** Instants in the tenant row: the only row about the tenant in the database. */
 interface Times {
-  /** No login up to this instant is valid, for any user. */
+  /** The floor: the tokens of all users whose login is not after this instant are revoked. */
   floorAt: Instant | null
   lastPollAt: Instant | null
   /**

@@ -5,9 +5,11 @@ const ID_TOKEN_CLAIMS = ['nonce', 'at_hash', 'c_hash', 's_hash', 'events']
 const ACCESS_TOKEN_CLAIMS = ['scope', 'permissions', 'client_id', 'gty']
 
 /**
- * Whether a token is an access token. If the header `typ` is `at+jwt` (RFC 9068 §2.1), the token is one. Under Auth0's
- * default profile, `typ` is `JWT` for access tokens and ID tokens. Then `azp` or `client_id` names the client. The client
- * is the audience of an ID token, but never of an access token.
+ * Whether a token is an access token.
+ *
+ * - A token with the header `typ` `at+jwt` (RFC 9068 §2.1) is an access token.
+ * - Under Auth0's default profile, `typ` is `JWT` for both access tokens and ID tokens. Then `azp` or `client_id` names
+ *   the client. The client is the audience of an ID token, but never of an access token.
  *
  * @see https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles
  */

@@ -7,7 +7,10 @@ import type { TokenWithClaimNames } from './token.js'
 /** Whether a resource server may accept a token. `unknown`: the known logouts are stale, or the login is unreadable. */
 export type TokenStatus = 'active' | 'revoked' | 'unknown'
 
-/** Determines the status of a verified token. A stale snapshot can show that a token is revoked, but not that it is active. */
+/**
+ * Determines the status of a verified token. A stale snapshot can show that a token is revoked, but not that it is
+ * active.
+ */
 export function determineStatus(
   token: TokenWithClaimNames,
   snapshot: LogoutSnapshot,

@@ -15,8 +15,8 @@ export interface Token {
 }
 
 /**
- * The facts of a token, and the names of the claims from which they were read. A name is `null` if the token has no such
- * claim. If only the fact is `null`, its claim is present but unreadable.
+ * The facts of a token, and the names of the claims from which they were read. A name is `null` if the token has no
+ * such claim. If only the fact is `null`, its claim is present but unreadable.
  */
 export interface TokenWithClaimNames extends Token {
   sessionClaim: string | null
@@ -47,8 +47,8 @@ const DEFAULT_NAMES = claimNames()
 /**
  * Reads verified claims (RFC 7519). The first claim that is present decides, even if it is unreadable.
  *
- * - The login: `authenticated_at` of the login Action, else `auth_time`, else `iat`. `iat` is last, because each use of a
- *   refresh token creates a new `iat`, even after a logout.
+ * - The login: `authenticated_at` of the login Action, else `auth_time`, else `iat`. `iat` is last, because each use of
+ *   a refresh token creates a new `iat`, even after a logout.
  * - The session: `session_id` of the login Action, else `sid`.
  */
 export function readToken(

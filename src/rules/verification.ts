@@ -7,8 +7,8 @@ export interface VerifiedClaims extends Record<string, unknown> {
 }
 
 /**
- * The result of a verification. `unknown`: the keys of the tenant could not be fetched, or the token names an unknown key
- * and the keys must not be fetched again yet.
+ * The result of a verification. `unknown`: the keys of the tenant could not be fetched, or the token names an unknown
+ * key and the keys must not be fetched again yet.
  */
 export type Verification =
   | { outcome: 'valid'; claims: VerifiedClaims }

@@ -15,11 +15,13 @@ const COUNT_INTERVAL_MS = 60_000
 /** Minimum interval between two reads of the schedule, in milliseconds. Each read opens a connection. */
 const SCHEDULE_INTERVAL_MS = 10_000
 
-/** How long a request waits for the count, and for the store of the queue, in milliseconds. */
+/** How long a request waits for the count of rows, in milliseconds. */
 const COUNT_TIMEOUT_MS = 10_000
+
+/** How long a request waits for the schedule, in milliseconds. */
 const SCHEDULE_TIMEOUT_MS = 3_000
 
-/** The state of the service for the console. */
+/** Reads the state of the service for the console, the page for operators. */
 export interface ConsoleStateReader {
   read(): Promise<ConsoleState>
   close(): void
@@ -31,7 +33,7 @@ interface ConsoleStateDeps {
   databaseUrl: string
 }
 
-/** Creates the reader of the state. It records the lag until it is closed. All else is read on request. */
+/** Creates the reader. It records the history of the lag until it is closed, and reads all other data on request. */
 export function createConsoleStateReader(deps: ConsoleStateDeps): ConsoleStateReader {
   const { config, store } = deps
   const history = createLagHistory(store)
@@ -70,14 +72,17 @@ export function createConsoleStateReader(deps: ConsoleStateDeps): ConsoleStateRe
 
 type Schedule = ConsoleState['schedule']
 
-/** Creates a function that reads the schedule from the store of the queue. An unavailable store is a result, no error. */
+/**
+ * Creates a function that reads the schedule from the store of the queue: Redis or PostgreSQL. If the store is
+ * unavailable, the function returns the error code as `error`.
+ */
 function createScheduleReader({ config, databaseUrl }: ConsoleStateDeps): () => Promise<Schedule> {
   const connection = queueConnection(config, databaseUrl)
   const prefix = queueName(config, databaseUrl)
   const store = connection.kind === 'redis' ? ('redis' as const) : ('postgresql' as const)
   const read = async (): Promise<Schedule> => {
     try {
-      // Loads BullMQ only if a console is open.
+      // BullMQ is loaded only if an operator uses the console.
       const { readSchedule } = await import('../jobs/read-schedule.js')
       const jobs = await readSchedule(connection, prefix)
       return {
@@ -90,7 +95,7 @@ function createScheduleReader({ config, databaseUrl }: ConsoleStateDeps): () => 
         })),
       }
     } catch (error) {
-      // Only the code: a message can contain the names of hosts and database users.
+      // The message is omitted, because it can contain names of hosts and database users.
       return { store, error: String(Object(error).code ?? 'no response'), jobs: [] }
     }
   }

@@ -3,7 +3,7 @@ import type { LogStream } from '../http/log-stream.js'
 import type { LastLogoutStore } from '../ports.js'
 import { receive } from '../sync/receive.js'
 
-/** Creates the receiver of the log stream. Returns `undefined` without a `LOG_STREAM_TOKEN`. */
+/** Creates the receiver of Auth0's log stream, a webhook. Returns `undefined` without a `LOG_STREAM_TOKEN`. */
 export function createLogStream({
   config,
   store,

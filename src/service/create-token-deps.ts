@@ -3,8 +3,9 @@ import type { Config } from '../config/config.js'
 import type { AppDeps } from '../http/app.js'
 
 /**
- * Creates the dependencies of the routes that verify the tokens of users, if the configuration has a key of a gateway or
- * enables `/logout`. Begins to fetch the key set, so that a wrong URL is logged at the start.
+ * Creates the dependencies of the routes that verify the tokens of users. Returns an empty object if the configuration
+ * has no such route: no key of a gateway, and `/logout` is disabled. Begins to fetch the key set, so that a wrong URL
+ * is logged at the start.
  */
 export async function createTokenDeps({
   config,
@@ -25,7 +26,7 @@ export async function createTokenDeps({
   })
   void keySet.load()
   const { issuers } = tokens
-  // After this time, the login of a hint concerns no valid token.
+  // Every token of an older login has expired, so an older hint has no effect.
   const maxHintAgeMs = maxTokenAgeMs + maxRefreshAgeMs
   return {
     verifier: createTokenVerifier({ issuers, keySet, apiAudiences, maxHintAgeMs }),

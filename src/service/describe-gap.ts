@@ -3,20 +3,20 @@ import { concernedUntil, stateOfGap, tokenHorizonMs } from '../rules/gap-state.j
 import { type Instant, toDateTime } from '../rules/instant.js'
 import type { Span } from '../rules/span.js'
 
-/** The maximum lifetimes of tokens in the tenant, as configured. */
+/** The configured maximum lifetimes of tokens. */
 interface Lifetimes {
   maxTokenAgeMs: number
   maxRefreshAgeMs: number
 }
 
-/** A description of each reason for a gap. */
+/** Descriptions of the reasons for a gap. A gap is a span of the log that Auth0 deleted before it was read. */
 export const GAP_REASONS: Record<GapReason, string> = {
   retention: 'deleted before it was read',
   empty_log: 'the log was empty when reading resumed',
   cold_start: 'deleted before the first start',
 }
 
-/** Describes whether the logouts in a gap can still concern a token, and until when. */
+/** Describes the state of a gap: whether its logouts can still concern a valid token. */
 export function describeGapState(
   gap: Pick<Span, 'to'>,
   moment: { floorAt: Instant | null; now: Instant },
@@ -35,7 +35,7 @@ export function describeGapState(
   }
 }
 
-/** Returns the gap that ends last, if it is open. When this gap is closed, all gaps are closed. */
+/** Returns the gap that ends last, if it is open. If this gap is closed, all gaps are closed. */
 function findOpenGap(
   gaps: readonly Gap[],
   moment: { floorAt: Instant | null; now: Instant },
@@ -53,8 +53,8 @@ export function describeConcern(gap: Pick<Span, 'to'>, lifetimes: Lifetimes): st
 }
 
 /**
- * Describes how to close an open gap, and which tokens this ends. Without the login Action, the `iat` of a token counts as its
- * login, so the floor ends only access tokens that expire within `maxTokenAgeMs` after the gap.
+ * Describes how to close an open gap, and which tokens this revokes. Without the login Action, `iat` counts as the time
+ * of the login. Then the floor revokes only access tokens that were issued before the end of the gap.
  */
 export function describeClosing({ to }: Pick<Span, 'to'>, { maxTokenAgeMs }: Lifetimes): string {
   const end = toDateTime(to)

@@ -10,7 +10,7 @@ interface FindingContext {
   config: Pick<Config, 'maxTokenAgeMs' | 'maxRefreshAgeMs'>
 }
 
-/** Logs a condition that was detected while syncing, with advice if an operator may have to act. */
+/** Logs a condition that was detected while the log was read. Adds advice if an operator may have to act. */
 export function logFinding(finding: Finding, { log, config }: FindingContext): void {
   switch (finding.kind) {
     case 'gap': {

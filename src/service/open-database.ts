@@ -8,23 +8,23 @@ import { schemaOf } from '../pg/connection.js'
 import { applyMigrations } from '../store/migrations.js'
 import { assertServerSupported } from '../store/supported-server.js'
 
-/** A database that accepts connections. */
+/** A database that is ready for connections. */
 export interface OpenDatabase {
   url: string
-  /** Rejects if an embedded database stops although it was not closed. */
+  /** Rejects when an embedded database stops before it is closed. */
   failed: Promise<never>
 }
 
-/** How the embedded database is opened. */
+/** Options for opening the embedded database. */
 export interface OpenOptions {
   /** `false`: the database can lose data when the machine stops. */
   durable: boolean
-  /** Whether only an existing database may be used. If another process has started it, that process also stops it. */
+  /** `true`: uses only an existing database. If another process runs the database, this process does not stop it. */
   attachOnly: boolean
 }
 
 /**
- * Opens the configured database. With `DATABASE_URL`, only returns the URL. With `DATA_DIR`, starts the embedded database.
+ * Opens the configured database. With `DATABASE_URL`, returns this URL. With `DATA_DIR`, starts the embedded database.
  *
  * @throws `DATA_DIR_IN_USE` if another process uses the directory.
  * @throws `CONFIGURATION` if there is no database and `attachOnly` is true.
@@ -39,21 +39,22 @@ export async function openDatabase(
   const { dataDir } = database
   const runningUrl = attachOnly ? await findRunning(dataDir) : undefined
   if (runningUrl !== undefined) return externalDatabase(runningUrl)
-  // No other program uses this database, so it is migrated at once.
+  // No other program uses this database, so it can be migrated at once.
   const embedded = await openEmbedded(dataDir, durable, closers)
   await migrateAll(config, embedded.url)
   return embedded
 }
 
 /**
- * Creates or updates the tables of last-logout, and those of the queue if it is in PostgreSQL. Returns the names of the
- * migrations of last-logout that were applied.
+ * Creates or updates the tables of last-logout. If the queue is in PostgreSQL, also migrates the tables of the queue.
+ *
+ * @returns The names of the applied migrations of last-logout.
  */
 export async function migrate(config: Config<'database'>): Promise<string[]> {
   const { database } = config
   const closers = createClosers()
   try {
-    // A direct connection is preferred, because migrations need a session, which a transaction pooler does not keep.
+    // Migrations need a session, which a pooler in transaction mode does not support. So a direct URL is preferred.
     const url = database.url ?? (await openEmbedded(database.dataDir, true, closers)).url
     return await migrateAll(config, database.directUrl ?? url)
   } finally {
@@ -61,7 +62,7 @@ export async function migrate(config: Config<'database'>): Promise<string[]> {
   }
 }
 
-/** Returns the connection to the database in which BullMQ stores the queue. */
+/** Returns the connection for BullMQ's queue: Redis, or PostgreSQL if no Redis is configured. */
 export function queueConnection(config: Config, databaseUrl: string): QueueConnection {
   const { redisUrls, database } = config
   return redisUrls === undefined
@@ -69,7 +70,7 @@ export function queueConnection(config: Config, databaseUrl: string): QueueConne
     : { kind: 'redis', urls: redisUrls }
 }
 
-/** Returns the name of the tenant's queue, with the schema: two schemas of a database can serve one tenant. */
+/** Returns the name of the tenant's queue. The schema is part of the name: two schemas can serve the same tenant. */
 export function queueName({ auth0 }: Config, databaseUrl: string): string {
   const schema = schemaOf(databaseUrl)
   return schema === 'public' ? auth0.domain : `${auth0.domain}/${schema}`
@@ -130,7 +131,7 @@ async function migrateAll(config: Config, databaseUrl: string): Promise<string[]
   const applied = await applyMigrations(databaseUrl)
   const queue = queueConnection(config, databaseUrl)
   if (queue.kind === 'postgres') {
-    // Loads BullMQ only if it is needed.
+    // BullMQ is loaded only if the queue is in PostgreSQL.
     const { migrateQueue } = await import('../jobs/queue-tables.js')
     await migrateQueue(queue.url)
   }

@@ -14,18 +14,18 @@ import { openWhenAvailable } from '../store/open-when-available.js'
 import { assertServerSupported } from '../store/supported-server.js'
 import { openDatabase } from './open-database.js'
 
-/** How a store is opened. */
+/** Options for opening a store. */
 export interface StoreOptions {
   /** `false`: an embedded database can lose data when the machine stops. Default: true. */
   durable?: boolean
   /**
-   * `true`: uses the existing database in `DATA_DIR`, even if it belongs to a running service. Never creates a database.
+   * `true`: uses the existing database in `DATA_DIR`, even if a running service uses it. Never creates a database.
    * Default: false.
    */
   attachOnly?: boolean
   /**
-   * `true`: an unavailable database is not an error. Until `waitUntilOpen` resolves, the store rejects calls with
-   * `DATABASE_UNAVAILABLE`. Default: false.
+   * `true`: opens the store even if the database is unavailable. Until `waitUntilOpen` resolves, every call of the
+   * store rejects with `DATABASE_UNAVAILABLE`. Default: false.
    */
   waitForDatabase?: boolean
   /** The parts that tests replace. */
@@ -35,8 +35,8 @@ export interface StoreOptions {
 /** The parts of a store that tests replace. */
 export interface StoreOverrides {
   /**
-   * Replaces the clock of the database. The expiry of leases, and the times at which unattributable entries were
-   * received, still follow the database's own clock.
+   * Replaces the clock of the database, except for the expiry of leases and for the times at which unattributable
+   * entries were received.
    */
   now?: () => Instant
   /** Default: the timeouts of `createPool`. */
@@ -47,14 +47,14 @@ export interface StoreOverrides {
 export interface OpenStore {
   store: LastLogoutStore
   databaseUrl: string
-  /** Rejects if an embedded database stops although it was not closed. */
+  /** Rejects when an embedded database stops before it is closed. */
   failed: Promise<never>
-  /** Resolves when the database is available and claimed for this tenant: at once if `waitForDatabase` is false. */
+  /** Resolves when the database is available and usable. If `waitForDatabase` is false, resolves at once. */
   waitUntilOpen(signal: AbortSignal): Promise<void>
   close(): Promise<void>
 }
 
-/** Opens the configured database and claims it for the tenant. */
+/** Opens the configured database. A new database is assigned to the tenant; one schema serves one tenant. */
 export async function openStore(
   config: Config<'database'>,
   log: Logger,

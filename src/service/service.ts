@@ -22,7 +22,7 @@ import { createWorkerJobs, sync, type WorkerDeps } from './worker-jobs.js'
 export type Auth0Limits = Pick<ManagementApiOptions, 'requestTimeoutMs' | 'maxBodyBytes'> &
   Pick<LogSourceOptions, 'retryLimits'>
 
-/** How a service is opened. */
+/** Options for opening a service. */
 export interface ServiceOptions extends StoreOptions {
   overrides?: ServiceOverrides
 }
@@ -32,7 +32,7 @@ export interface ServiceOverrides extends StoreOverrides {
   source?: LogSource
   /** Default: the limits of `createManagementApi` and `createLogSource`. */
   auth0Limits?: Auth0Limits
-  /** How long a job may run without a response from Auth0, in milliseconds. Default: that of `createWorkerJobs`. */
+  /** Maximum time of a job without a response from Auth0, in milliseconds. Default: that of `createWorkerJobs`. */
   stallTimeoutMs?: number
 }
 
@@ -41,25 +41,25 @@ export interface Service {
   store: LastLogoutStore
   /** Rejects when the service cannot continue. */
   failed: Promise<never>
-  /** Resolves when the database is available and claimed for this tenant: at once if `waitForDatabase` is false. */
+  /** Resolves when the database is available and usable. If `waitForDatabase` is false, resolves at once. */
   waitUntilOpen(signal: AbortSignal): Promise<void>
-  /** Runs every job once: reads the log to its end, reconciles, and prunes. */
+  /** Runs all jobs once: reads the log to its end, searches it for late entries, and deletes old rows. */
   sync(signal: AbortSignal, onProgress?: (progress: SyncProgress) => void): Promise<void>
   /**
    * Runs the scheduled jobs until `close`.
    *
-   * @param onScheduled Called once, when the jobs are scheduled. While the queue is unavailable, no job runs.
+   * @param onScheduled Called once, when the jobs are scheduled. While the queue is unavailable, no job is scheduled.
    */
   startWorker(onScheduled?: () => void): Promise<void>
   /** Serves the API until `close`. Returns its URL. */
   startApi(): Promise<string>
   /** Serves only health and metrics until `close`, for a worker without an API. Returns the URL. */
   startMonitor(port: number): Promise<string>
-  /** Shuts down gracefully: stops the schedule, stores the current page, then closes all parts in reverse order. */
+  /** Shuts down gracefully: stops the schedule, stores the current page, and closes all parts in reverse order. */
   close(): Promise<void>
 }
 
-/** Composes the service. A module that only one part of the service needs is loaded when that part starts. */
+/** Creates the service. Modules that only one part needs, such as BullMQ, are loaded when that part starts. */
 export async function createService(
   config: Config<'database'>,
   log: Logger,
@@ -94,6 +94,7 @@ export async function createService(
   }
 }
 
+/** The dependencies of the worker, the API and the monitor. */
 interface Parts extends Pick<OpenStore, 'store' | 'databaseUrl'> {
   config: Config<'database'>
   log: Logger
@@ -153,7 +154,7 @@ async function startApi(parts: Parts): Promise<string> {
   const consoleState = createConsoleStateReader(parts)
   closers.push(async () => consoleState.close())
   const app = await buildApp({
-    ...(await monitorDeps(parts)),
+    ...(await createMonitorDeps(parts)),
     readConsoleState: consoleState.read,
     readKnownLogouts: store.readKnownLogouts,
     readChanges: store.readChanges,
@@ -172,13 +173,13 @@ async function startApi(parts: Parts): Promise<string> {
 
 async function startMonitor(parts: Parts, port: number): Promise<string> {
   const { buildMonitor } = await import('../http/app.js')
-  const app = await buildMonitor(await monitorDeps(parts))
+  const app = await buildMonitor(await createMonitorDeps(parts))
   parts.closers.push(() => app.close())
   parts.metrics.exposeProcess()
   return listen(app, { host: parts.config.http.host, port, variable: 'WORKER_PORT' })
 }
 
-async function monitorDeps({ config, log, store, metrics }: Parts): Promise<MonitorDeps> {
+async function createMonitorDeps({ config, log, store, metrics }: Parts): Promise<MonitorDeps> {
   const { chooseMaxConnections } = await import('../http/connection-limit.js')
   return {
     maxConnections: await chooseMaxConnections(log),
@@ -187,7 +188,7 @@ async function monitorDeps({ config, log, store, metrics }: Parts): Promise<Moni
     apiKeys: config.http.apiKeys,
     trustProxy: config.http.trustProxy,
     metrics,
-    // Fastify logs its URL and every request at `info`. The command logs the URL already, so `warn` is sufficient.
+    // At `info`, Fastify would log its URL. The command has already logged the URL.
     log: log.child({ part: 'api' }, log.isLevelEnabled('warn') ? { level: 'warn' } : {}),
   }
 }

@@ -6,7 +6,9 @@ import { concernedUntil, stateOfGap, tokenHorizonMs } from '../rules/gap-state.j
 import { toDateTime } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
 
-/** What the database holds, and how fresh it is: the output of `status --json`, which the console displays too. */
+/**
+ * The output of `status --json`: how far the log has been read, and the number of rows. The console displays it too.
+ */
 export type StatusReport = ReturnType<typeof createStatusReport>
 
 interface StoredFacts {
@@ -36,7 +38,7 @@ export function createStatusReport(config: Config, { progress, counts, gaps }: S
   }
 }
 
-/** Reports a gap. */
+/** Creates the report of a gap: a span of the log that Auth0 deleted before it was read. */
 export function toGapReport(gap: RecordedGap, progress: Progress, config: Config) {
   const horizonMs = tokenHorizonMs(config)
   return {

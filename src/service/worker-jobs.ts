@@ -17,18 +17,25 @@ import {
 import { withHeartbeat } from '../sync/with-heartbeat.js'
 import { logFinding } from './log-finding.js'
 
-/** How long a reconcile waits for the lease of another poller, in milliseconds. */
+/*
+ * The jobs of a worker: `poll` reads the log from the checkpoint to its end. `reconcile` polls, and then searches the
+ * recent log again for entries that became visible late. `prune` deletes old rows.
+ *
+ * Only the holder of the lease may read the log, so that several workers do not read it at the same time.
+ */
+
+/** How long a reconcile waits until another process releases the lease, in milliseconds. */
 const LEASE_WAIT_TIMEOUT_MS = 60_000
 
 /** Backoff between attempts to acquire the lease. */
 const LEASE_BACKOFF: Backoff = { firstMs: 250, maxMs: 2_000 }
 
-/** Interval at which rows older than `RETAIN_DAYS` are deleted, in milliseconds. */
+/** How often `prune` runs, in milliseconds. */
 const PRUNE_INTERVAL_MS = 3_600_000
 
 /**
- * How long a job may run without a response from Auth0, in milliseconds. A request is retried for 20 s. Its last
- * attempt can wait a minute for the rate limit, and another minute for a token and the response.
+ * Maximum time of a job without a response from Auth0, in milliseconds. A request is retried for 20 s. The last attempt
+ * can wait a minute for the rate limit, and another minute for a token and the response.
  */
 const STALL_TIMEOUT_MS = 240_000
 
@@ -40,9 +47,9 @@ export interface WorkerDeps {
   source: LogSource
   lease: Lease
   metrics: Metrics
-  /** How long a job may run without a response from Auth0, in milliseconds. Default: 240,000. */
+  /** Maximum time of a job without a response from Auth0, in milliseconds. Default: 240,000. */
   stallTimeoutMs?: number | undefined
-  /** The limits at which a loop without progress ends. Default: those of `createProgressGuard`. */
+  /** Limits of rounds without progress. Default: those of `createProgressGuard`. */
   progressLimits?: Partial<ProgressLimits> | undefined
   /** Backoff between attempts to acquire the lease. Default: 250 ms to 2,000 ms. */
   leaseBackoff?: Backoff | undefined
@@ -88,7 +95,7 @@ export function createWorkerJobs(workerDeps: WorkerDeps): ScheduledJob[] {
 /**
  * Runs all jobs once.
  *
- * @throws `LEASE_HELD` if another poller does not release the lease in time.
+ * @throws `LEASE_HELD` if another process does not release the lease in time.
  */
 export async function sync(
   workerDeps: WorkerDeps,
@@ -105,7 +112,10 @@ export async function sync(
   await prune(workerDeps, signal)
 }
 
-/** Creates a guard. It counts rounds without progress in the metrics, and logs the first of several in a row. */
+/**
+ * Creates the guard that ends loops without progress. Each idle round is counted in the metrics, and the first is
+ * logged.
+ */
 function createGuard({ config, log, metrics, progressLimits: limits }: WorkerDeps): ProgressGuard {
   return createProgressGuard({
     limits,
@@ -136,7 +146,7 @@ function createPollDeps(
   }
 }
 
-/** Reconciles when no other poller holds the lease. Waits for the lease up to a timeout. */
+/** Runs a reconcile as soon as no other process holds the lease. Returns `lease_held` after a timeout. */
 async function reconcileWhenFree(
   deps: PollDeps,
   { config, lease, leaseBackoff = LEASE_BACKOFF }: WorkerDeps,
@@ -150,7 +160,7 @@ async function reconcileWhenFree(
   }
 }
 
-/** Logs how much a run of a job has read. An aborted run does not count as a failure. */
+/** Runs a job, and logs how much of the log it has read. An aborted run does not count as a failure. */
 async function runLogged(
   workerDeps: WorkerDeps,
   guard: ProgressGuard,

@@ -15,7 +15,10 @@ export const DRAFT = z.strictObject({
   secrets: z.array(SECRET).max(30).default([]),
   dependencies: z.array(z.strictObject({ name: z.string(), version: z.string() })).default([]),
 })
-/** The body of a request that updates an Action. It has no defaults, because omitted fields keep their values. */
+/**
+ * The body of a request that updates an Action. It has no defaults, because fields that are not in the body keep their
+ * values.
+ */
 export const PATCH = z
   .strictObject({
     ...DRAFT.shape,
@@ -26,7 +29,7 @@ export const PATCH = z
   })
   .partial()
 
-/** Parses a body. If it is invalid, throws an `ApiError` like that of Auth0. */
+/** Parses the body of a request. Throws an `ApiError` like Auth0's if the body is invalid. */
 export function parse<T>(schema: z.ZodType<T>, body: unknown): T {
   const { data, error } = schema.safeParse(body)
   if (error === undefined) return data as T

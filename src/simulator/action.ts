@@ -1,6 +1,6 @@
 import type { Build, Builds } from './builds.js'
 
-/** The content of an Action as the requests have written it, with the values of its secrets. */
+/** The editable content of an Action, including the values of its secrets. */
 interface Draft {
   name: string
   supported_triggers: { id: string; version?: string | undefined }[]
@@ -10,28 +10,28 @@ interface Draft {
   dependencies: { name: string; version: string }[]
 }
 
-/** A version of an Action: a draft for which a deployment was requested, and its build. */
+/** A version of an Action: a copy of the draft that was deployed, with its own build. */
 export interface Version extends Draft, Build {
   readonly id: string
   readonly number: number
-  /** The revision that the draft had at that request. */
+  /** The revision of the draft at the time of the copy. */
   readonly revision: number
 }
 
-/** An Action: its draft and its versions. */
+/** An Action with its draft and its versions. */
 export interface SimulatedAction extends Draft {
   readonly id: string
   readonly createdMs: number
   updatedMs: number
-  /** The revision of the draft. Every change increments it. */
+  /** The revision of the draft. Every update increments it. */
   revision: number
   /** The build of the draft. */
   build: Build
-  /** The versions, the oldest first. */
+  /** The versions, oldest first. */
   versions: Version[]
 }
 
-/** Returns the deployed version. It is the newest version whose build has ended. */
+/** Returns the deployed version, the newest version whose build has succeeded. */
 export function deployedOf(
   { versions }: SimulatedAction,
   { statusOf }: Builds,
@@ -39,7 +39,9 @@ export function deployedOf(
   return versions.findLast((version) => statusOf(version) === 'built')
 }
 
-/** Converts an Action to the response of the API, which contains the names of the secrets, but not their values. */
+/**
+ * Converts an Action to a response of the API. The response contains the names of the secrets, but not their values.
+ */
 export function toActionResponse(action: SimulatedAction, builds: Builds): object {
   const deployed = deployedOf(action, builds)
   return {
@@ -53,7 +55,7 @@ export function toActionResponse(action: SimulatedAction, builds: Builds): objec
   }
 }
 
-/** Converts a version to the response of the API. */
+/** Converts a version to a response of the API. */
 export function toVersionResponse(
   action: SimulatedAction,
   version: Version,

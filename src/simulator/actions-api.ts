@@ -34,7 +34,7 @@ export interface ActionsApi {
   bindings: Bindings
 }
 
-/** Adds the endpoints of Actions, each with the scope that Auth0 requires. */
+/** Adds the endpoints of Actions. Each endpoint requires the same scope as in Auth0. */
 export function addActionRoutes(
   app: FastifyInstance,
   { tokenIssuer, actions, bindings }: ActionsApi,
@@ -46,7 +46,7 @@ export function addActionRoutes(
     assertScope(request, 'read:actions')
     const query = readQuery(request)
     const matches = (name: string, value: unknown) => (query.get(name) ?? `${value}`) === `${value}`
-    const matching = actions
+    const matchingActions = actions
       .list()
       .filter(
         (action) =>
@@ -54,7 +54,7 @@ export function addActionRoutes(
           matches('triggerId', action.supported_triggers[0]?.id) &&
           matches('deployed', actions.isDeployed(action)),
       )
-    return reply.send(paginate('actions', matching.map(actions.toResponse), query))
+    return reply.send(paginate('actions', matchingActions.map(actions.toResponse), query))
   })
 
   app.post(ACTIONS, (request, reply) => {
@@ -96,7 +96,10 @@ export function addActionRoutes(
   })
 }
 
-/** Adds the deletion of an Action. Auth0 refuses to delete a bound Action, unless `force` also removes the binding. */
+/**
+ * Adds the endpoint that deletes an Action. A bound Action can be deleted only with `force`, which also removes the
+ * binding.
+ */
 function addDeletionRoute(app: FastifyInstance, { tokenIssuer, actions, bindings }: ActionsApi) {
   app.delete<ById>(ACTION, (request, reply) => {
     tokenIssuer.assertAuthorized(request.headers.authorization, 'delete:actions')
@@ -118,12 +121,12 @@ function readQuery(request: FastifyRequest): URLSearchParams {
   return new URL(request.url, 'http://simulator').searchParams
 }
 
-/** Returns one page of a list. Default: the first page, with 20 items per page. */
-function paginate(name: string, all: object[], query: URLSearchParams): object {
+/** Returns one page of a list. By default, the first page with 20 items. */
+function paginate(name: string, list: object[], query: URLSearchParams): object {
   const page = readNumber(query, 'page', 0, 0)
   const perPage = readNumber(query, 'per_page', 20, 1)
-  const items = all.slice(page * perPage, (page + 1) * perPage)
-  return { [name]: items, total: all.length, page, per_page: perPage }
+  const items = list.slice(page * perPage, (page + 1) * perPage)
+  return { [name]: items, total: list.length, page, per_page: perPage }
 }
 
 function readNumber(

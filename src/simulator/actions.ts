@@ -11,14 +11,16 @@ export interface Actions {
   list(): readonly SimulatedAction[]
   get(id: string): SimulatedAction
   update(id: string, body: unknown): object
-  /** Creates a version from the draft. The version is deployed as soon as its build has ended. */
+  /** Creates a version from the draft. The version is deployed when its build has succeeded. */
   deploy(id: string): object
   remove(id: string): void
-  /** Whether a version of the Action has been built. */
+  /** Whether the Action has a version whose build has succeeded. */
   isDeployed(action: SimulatedAction): boolean
-  /** Converts an Action to the response of the API, which contains the names of the secrets, but not their values. */
+  /**
+   * Converts an Action to a response of the API. The response contains the names of the secrets, but not their values.
+   */
   toResponse(action: SimulatedAction): object
-  /** The secrets of the Action with this name. The API never returns the values. */
+  /** Returns the secrets of the Action with this name, with their values. The API never returns the values. */
   secretsOf(name: string): Record<string, string>
   /** Makes the build of the next draft fail. */
   failNextBuild(): void

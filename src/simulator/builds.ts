@@ -22,7 +22,7 @@ export interface Builds {
   failNext(): void
 }
 
-/** Creates the builds of a tenant. The tenant's clock determines the status of each build. */
+/** Creates the builds of a tenant. The status of a build depends on the time since its start, by the tenant's clock. */
 export function createBuilds({ now, buildMs }: BuildsOptions): Builds {
   let failsNext = false
   return {

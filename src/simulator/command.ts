@@ -6,7 +6,7 @@ import { createTraffic } from './traffic.js'
 
 const HOUR_MS = 3_600_000
 
-/** The options of the command, as text. */
+/** The options of the command line, before parsing. */
 export interface SimulatorFlags {
   port?: string | undefined
   domain?: string | undefined
@@ -16,7 +16,7 @@ export interface SimulatorFlags {
   scope?: string[] | undefined
 }
 
-/** What `--help` prints. */
+/** The output of `--help`. */
 export const HELP = `Usage: last-logout-simulator [options]
 
 Simulates an Auth0 tenant on the loopback interface: its token endpoint, its log and its Actions.
@@ -34,12 +34,12 @@ To write a logout:
   curl -d '{"type":"slo","user_id":"auth0|1"}' -H 'content-type: application/json' http://127.0.0.1:4010/simulator/entries
 `
 
-/** An option of the command line is invalid. */
+/** The error of an invalid option. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** A running simulator, and what the command prints about it. */
+/** A running simulator. `description` is printed after the start. */
 export interface SimulatorRun {
   description: string
   close(): Promise<void>

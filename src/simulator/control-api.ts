@@ -15,11 +15,13 @@ const ENTRY = z.strictObject({
   session_id: z.string().optional(),
   /** When the event happened. Default: now. */
   date: INSTANT.optional(),
-  /** When the entry is stored. In the past, the entry is late. Default: after the lag of the tenant. */
+  /**
+   * When the entry is stored. A time in the past simulates a late entry. Default: after the usual delay of the tenant.
+   */
   stored_at: INSTANT.optional(),
 })
 
-/** RFC 9110 §5.1, §5.5. */
+/** Names and values of headers: RFC 9110 §5.1, §5.5. */
 const HEADER_NAME = z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/)
 const HEADER_VALUE = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/)
 
@@ -36,21 +38,24 @@ interface ControlApi {
   faults: Faults
 }
 
-/** Adds the endpoints with which a test in another process writes entries and causes faults. They need no token. */
+/**
+ * Adds endpoints for tests in other processes. Such a test can write entries and cause faults. The endpoints need no
+ * token.
+ */
 export function addControlRoutes(app: FastifyInstance, { tenant, faults }: ControlApi): void {
   app.post('/simulator/entries', (request, reply) => {
     const { type, user_id, user_name, session_id, date, stored_at } = parse(ENTRY, request.body)
-    const about = {
+    const subject = {
       domain: tenant.domain,
       ...(user_id !== undefined && { userId: user_id }),
       ...(user_name !== undefined && { userName: user_name }),
       ...(session_id !== undefined && { sessionId: session_id }),
     }
-    const when = {
+    const times = {
       ...(date !== undefined && { dateMs: date }),
       ...(stored_at !== undefined && { storedAtMs: stored_at }),
     }
-    const { entry, storedAtMs } = tenant.write(buildEntry(type, about), when)
+    const { entry, storedAtMs } = tenant.write(buildEntry(type, subject), times)
     return reply.code(201).send({ stored_at: new Date(storedAtMs).toISOString(), entry })
   })
 

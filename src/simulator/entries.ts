@@ -1,8 +1,8 @@
 import type { LogEntry } from './tenant.js'
 
-/** The user, the client and the session that an entry is about. Every field has a default. */
+/** The user, the client and the session of an entry. Every field has a default. */
 export interface EntrySubject {
-  /** The tenant's domain: the entry's `hostname`. */
+  /** The tenant's domain, which is the `hostname` of the entry. */
   domain?: string
   userId?: string
   userName?: string
@@ -33,9 +33,8 @@ const CONNECTION_ID = 'con_SimulatedUsers01'
 const MACHINE_AGENT = 'Other 0.0.0 / Other 0.0.0'
 
 /**
- * Builds an entry of this type as the Logs API returns it, but without `date`, `log_id` and `_id`:
- * {@link Tenant.write} adds these fields. If `SHAPES` does not contain the type, the entry has the fields of an account
- * change.
+ * Builds an entry of this type as the Logs API returns it, but without `date`, `log_id` and `_id`. {@link Tenant.write}
+ * adds these three fields. An entry of a type that is not in `SHAPES` has the fields of an account change.
  *
  * @param overrides Fields that replace those of the entry. A field that is `undefined` is removed.
  * @see https://auth0.com/docs/deploy-monitor/logs/log-event-type-codes
@@ -45,10 +44,10 @@ export function buildEntry(
   subject: EntrySubject = {},
   overrides: LogEntry = {},
 ): LogEntry {
-  const { sessionId, ...rest } = subject
+  const { sessionId, ...fields } = subject
   const session = sessionId === undefined ? {} : { session_id: sessionId }
   const shape = (Object.hasOwn(SHAPES, type) ? SHAPES[type] : undefined) ?? accountChangeEntry
-  const entry: LogEntry = { type, ...shape({ ...DEFAULTS, ...rest, session }), isMobile: false }
+  const entry: LogEntry = { type, ...shape({ ...DEFAULTS, ...fields, session }), isMobile: false }
   for (const [field, value] of Object.entries(overrides)) {
     if (value === undefined) delete entry[field]
     else entry[field] = value

@@ -1,6 +1,6 @@
 import type { Simulator } from './server.js'
 
-/** Returns the environment variables with which last-logout reads a simulated tenant. */
+/** Returns the environment variables that connect last-logout to a simulated tenant. */
 export function environmentOf({
   url,
   credentials,

@@ -9,7 +9,7 @@ export interface ErrorBody {
   attributes?: { error: string }
 }
 
-/** Makes the simulator respond with {@link ApiError.body}. */
+/** The error of a request. The simulator responds with {@link ApiError.body}. */
 export class ApiError extends Error {
   override readonly name = 'ApiError'
   readonly body: ErrorBody
@@ -24,24 +24,24 @@ export class ApiError extends Error {
   }
 }
 
-/** Creates the error with the status 401: there is no valid bearer token. */
+/** Creates the error of status 401 for a request without a valid bearer token. */
 export function unauthorized(message: string): ApiError {
   return new ApiError(401, message, { attributes: { error: message } })
 }
 
-/** Creates the error with the status 403: the token lacks the scope. */
+/** Creates the error of status 403 for a token without the scope. */
 export function insufficientScope(scope: string): ApiError {
   const message = `Insufficient scope, expected any of: ${scope}`
   return new ApiError(403, message, { errorCode: 'insufficient_scope' })
 }
 
-/** Creates the error with the status 429: the tenant's rate limit is exceeded. */
+/** Creates the error of status 429 for a request above the tenant's rate limit. */
 export function tooManyRequests(): ApiError {
   const message = 'Global limit has been reached'
   return new ApiError(429, message, { errorCode: 'too_many_requests' })
 }
 
-/** Creates the error with the status 400: a query parameter is invalid, or is not simulated. */
+/** Creates the error of status 400 for a query parameter that is invalid or not simulated. */
 export function invalidQuery(message: string): ApiError {
   return new ApiError(400, `Query validation error: ${message}`, {
     errorCode: 'invalid_query_string',

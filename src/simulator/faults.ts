@@ -3,7 +3,7 @@ import { pipeline, Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ApiError, insufficientScope, tooManyRequests, unauthorized } from './errors.js'
 
-/** The response to a request that a fault affects. */
+/** The response to a request with a fault. It is a subset of Fastify's reply. */
 export interface FaultReply {
   /** The request. `url` is the path and the query. */
   readonly request: { readonly url: string; readonly headers: IncomingHttpHeaders }
@@ -11,40 +11,40 @@ export interface FaultReply {
   headers(values: Record<string, string>): FaultReply
   /** Sends the body: a string, or an object as JSON. */
   send(body: string | object): FaultReply
-  /** Leaves the response to `raw`. */
+  /** Lets the handler write the response to `raw`. */
   hijack(): FaultReply
   readonly raw: ServerResponse
 }
 
 /**
- * Replaces the response to a request: through `reply`, or directly through `reply.hijack()` and `reply.raw`. If the
- * handler has sent nothing when it resolves, the request is processed as usual.
+ * Replaces the response to a request. The handler sends a response with `reply`, or calls `reply.hijack()` and writes
+ * to `reply.raw`. If the handler resolves without a response, the request is processed as usual.
  */
 export type FaultHandler = (reply: FaultReply) => unknown
 
 /** A fault and the requests that it affects. */
 interface Fault {
-  /** The path of the requests. Default: every path. */
+  /** The path of the affected requests. Default: every path. */
   path?: string
-  /** Whether a request with that path is affected. Default: every request with that path is affected. */
+  /** Whether a request with this path is affected. Default: always. */
   when?: (url: URL) => boolean
-  /** The number of requests that the fault affects. Default: 1. */
+  /** Number of requests that the fault affects. Default: 1. */
   times?: number
   respond: FaultHandler
 }
 
-/** A queue of faults. Each request is affected by the first fault that matches it. */
+/** A queue of faults. The first matching fault affects a request. */
 export interface Faults {
   push(fault: Fault): void
   clear(): void
-  /** The number of requests that the queued faults will affect. */
+  /** Returns the number of requests that the queued faults will still affect. */
   pending(): number
-  /** Returns the handler of the first fault that matches a request to this URL. Counts this request as affected. */
+  /** Returns the handler of the first fault that matches this URL, and counts the request for this fault. */
   take(url: URL): FaultHandler | undefined
 }
 
 const JSON_TYPE = 'application/json; charset=utf-8'
-const CUT_OFF = '[{"date":"2026-01-01T00:00:00.000Z","type":"slo","user_id":"auth0|65'
+const TRUNCATED_JSON = '[{"date":"2026-01-01T00:00:00.000Z","type":"slo","user_id":"auth0|65'
 
 /** Creates an empty queue of faults. */
 export function createFaults(): Faults {
@@ -86,12 +86,12 @@ export function missingScope(scope = 'read:logs'): FaultHandler {
   return apiError(insufficientScope(scope))
 }
 
-/** Responds with 429 and an empty bucket. `headers`, such as `retry-after`, are added or replace those of the response. */
+/** Responds with 429 and no remaining requests. `headers`, such as `retry-after`, are added to the response. */
 export function rateLimited(headers: Record<string, string> = {}): FaultHandler {
   return apiError(tooManyRequests(), { 'x-ratelimit-remaining': '0', ...headers })
 }
 
-/** Responds with HTML instead of JSON. With status 200, that simulates a captive portal; with 502, a gateway. */
+/** Responds with HTML instead of JSON. Status 200 simulates a captive portal, status 502 a gateway. */
 export function html(status: number): FaultHandler {
   const page = `<!doctype html><title>${status}</title><h1>Please try again</h1>`
   return respondWith(status, page, { 'content-type': 'text/html; charset=utf-8' })
@@ -99,7 +99,7 @@ export function html(status: number): FaultHandler {
 
 /** Responds with 200 and truncated JSON in a complete HTTP response. */
 export function cutOffJson(): FaultHandler {
-  return respondWith(200, CUT_OFF, { 'content-type': JSON_TYPE })
+  return respondWith(200, TRUNCATED_JSON, { 'content-type': JSON_TYPE })
 }
 
 /** Responds with 200 and a part of the body, then closes the connection. */
@@ -107,7 +107,7 @@ export function cutOffBody(): FaultHandler {
   return (reply) => {
     reply.hijack()
     reply.raw.writeHead(200, { 'content-type': JSON_TYPE, 'content-length': 1000 })
-    reply.raw.write(CUT_OFF, () => reply.raw.destroy())
+    reply.raw.write(TRUNCATED_JSON, () => reply.raw.destroy())
   }
 }
 
@@ -124,12 +124,12 @@ export function hang(): FaultHandler {
   return (reply) => reply.hijack()
 }
 
-/** Responds with 200 and an endless body. The body is generated as fast as the client reads it. */
+/** Responds with 200 and an endless body, as fast as the client reads it. */
 export function endlessBody(): FaultHandler {
   return (reply) => {
     reply.hijack()
     reply.raw.writeHead(200, { 'content-type': JSON_TYPE })
-    // The client closes the connection, which ends the pipeline.
+    // The pipeline ends when the client closes the connection.
     pipeline(Readable.from(endlessArray(), { objectMode: false }), reply.raw, () => {})
   }
 }
@@ -150,7 +150,7 @@ export function redirect(location: string): FaultHandler {
   return respondWith(302, '', { location })
 }
 
-/** Delays the usual response. */
+/** Delays the usual response by `ms` milliseconds. */
 export function delay(ms: number): FaultHandler {
   return () => sleep(ms, undefined, { ref: false })
 }

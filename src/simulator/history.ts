@@ -6,19 +6,22 @@ import type { LogEntry } from './tenant.js'
 
 /** Options of {@link generateHistory}. */
 export interface HistoryOptions {
-  /** The number of entries, including duplicates. */
+  /** Number of entries, including duplicates. */
   entries: number
   /** The earliest storage time, in milliseconds since the epoch. */
   startMs: number
   /** The latest storage time, in milliseconds since the epoch. */
   endMs: number
-  /** The number of users. Some are more active, so that a page holds several entries of one user. Default: 1,000. */
+  /**
+   * Number of users. Some users are more active than others, so that a page contains several entries of one user.
+   * Default: 1,000.
+   */
   users?: number
-  /** The share of logouts among the entries. Default: 0.1. */
+  /** The fraction of logouts among the entries. Default: 0.1. */
   logoutShare?: number
-  /** The share of entries that repeat the previous entry with another log id. Default: 0. */
+  /** The fraction of entries that repeat the previous entry with another log id. Default: 0. */
   duplicateShare?: number
-  /** The minimum size of the JSON of an entry, in bytes. Default: no minimum, so that entries have 400 to 700 bytes. */
+  /** Minimum size of the JSON of an entry, in bytes. Default: no minimum. Entries then have 400 to 700 bytes. */
   bytes?: number
   /** The seed of the random numbers. Default: 1. */
   seed?: number
@@ -34,14 +37,14 @@ const LATE_SHARE = 0.5
 const NO_SESSION_SHARE = 0.1
 const NO_USER_SHARE = 0.03
 const NO_DATE_SHARE = 0.01
-/** Maximum delays from an event until its entry is stored: usually, and for a late entry. */
+/** Maximum delay between an event and the storage of its entry, and the same for late entries. */
 const MAX_LAG_MS = 6_000
 const MAX_LATE_LAG_MS = 600_000
 
 /**
  * Generates a log in the order of log ids, for {@link Tenant.writeStored}. Entries are stored 0–6 s after their `date`.
- * Some logouts have no session, no user (`null`, `''` or absent) or no date. Some logouts are universal: they end all
- * sessions of a user. Half of the universal logouts are stored up to 10 minutes after their `date`.
+ * Some logouts have no session, no user (`null`, `''` or absent) or no date. Some logouts are universal, which means
+ * that they end all sessions of a user. Half of these are stored up to 10 minutes after their `date`.
  */
 export function generateHistory(options: HistoryOptions): LogEntry[] {
   const { entries, startMs, endMs, users = 1000, duplicateShare = 0, bytes = 0 } = options
@@ -78,30 +81,32 @@ function buildLogout(person: Person, storedAtMs: number, random: Random): LogEnt
   const subject = isChosen(NO_SESSION_SHARE) ? person.subject : { ...person.subject, sessionId }
   const lagMs = random() * (isUniversal && isChosen(LATE_SHARE) ? MAX_LATE_LAG_MS : MAX_LAG_MS)
   const date = isChosen(NO_DATE_SHARE) ? undefined : dateOf(storedAtMs - lagMs)
-  const noUser = isChosen(NO_USER_SHARE) ? { user_id: pick(random, [null, '', undefined]) } : {}
-  return buildEntry(type, subject, { date, ...noUser })
+  const userOverride = isChosen(NO_USER_SHARE)
+    ? { user_id: pick(random, [null, '', undefined]) }
+    : {}
+  return buildEntry(type, subject, { date, ...userOverride })
 }
 
 function dateOf(ms: number): string {
   return new Date(ms).toISOString()
 }
 
-/** Builds return URLs that together have at least this size. */
+/** Builds URLs with at least this total size. */
 function buildFiller(bytes: number): string[] {
   const url = (i: number) => `https://shop-${i}.example.com/signed-out`
   return Array.from({ length: Math.ceil(bytes / url(0).length) }, (_, i) => url(i))
 }
 
 /**
- * Lengthens an entry to this size. Only fields that are long in real entries are lengthened: return URLs, scopes, executed
- * Actions.
+ * Lengthens an entry to this size. Lengthens only fields that can be long in real entries: return URLs, scopes and
+ * executed Actions.
  */
 function lengthen(entry: LogEntry, bytes: number, filler: readonly string[]): void {
   const missingBytes = bytes - JSON.stringify(entry).length
   if (missingBytes <= 0) return
-  const more = filler.slice(0, Math.ceil((missingBytes / bytes) * filler.length))
+  const urls = filler.slice(0, Math.ceil((missingBytes / bytes) * filler.length))
   const details = entry.details as LogEntry | null
-  if (entry.type === 'seccft') entry.scope = more.join(' ')
-  else if (entry.type === 'slo') entry.details = { ...details, allowed_logout_url: more }
-  else entry.details = { ...details, actions: { executions: more } }
+  if (entry.type === 'seccft') entry.scope = urls.join(' ')
+  else if (entry.type === 'slo') entry.details = { ...details, allowed_logout_url: urls }
+  else entry.details = { ...details, actions: { executions: urls } }
 }

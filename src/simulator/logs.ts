@@ -3,15 +3,15 @@ import { AFTER_ALL, parseQuery, type Query, QueryError } from './query.js'
 import type { Sort, StoredEntry, Tenant } from './tenant.js'
 
 /**
- * The response to a checkpoint that is older than the retention: the page from the oldest retained entry on, or an
- * error status. Auth0 does not document its response.
+ * The response to a checkpoint from before the retention period: the page from the oldest retained entry on, or an
+ * error status. Auth0 does not document this response.
  */
 export type ExpiredCheckpoint = 'continue' | 400 | 404
 
 /** The response of `GET /api/v2/logs`. */
 export interface LogsResponse {
   readonly body: Buffer
-  /** The `Link` header, in checkpoint mode only. */
+  /** The header `Link`, only in the response to a request with a checkpoint. */
   readonly link?: string
 }
 
@@ -27,7 +27,7 @@ const EVERYTHING: Query = { from: '', before: AFTER_ALL, matches: () => true }
 const NEWEST_FIRST: Sort = { by: 'log_id', descending: true }
 
 /**
- * Handles `GET /api/v2/logs`. Throws an `ApiError` for a request that Auth0 refuses.
+ * Handles `GET /api/v2/logs`. Throws an `ApiError` if Auth0 would refuse the request.
  *
  * @see https://auth0.com/docs/deploy-monitor/logs/retrieve-log-events-using-mgmt-api
  */

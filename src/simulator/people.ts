@@ -15,7 +15,7 @@ const AGENTS = [
 ]
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
-/** Builds users without a session. Every fifth user belongs to a social connection. */
+/** Builds users without sessions. Every fifth user has a social connection. */
 export function buildPeople(count: number, domain: string): Person[] {
   return Array.from({ length: count }, (_, i) => {
     const number = String(i + 1).padStart(20, '0')
@@ -31,11 +31,12 @@ export function buildPeople(count: number, domain: string): Person[] {
 }
 
 /**
- * Returns the session id for an entry of this type, and updates the open sessions: a login opens a session, and a logout
- * ends one. If the user has no open session, the entry belongs to a session that began before the log.
+ * Returns the session id for an entry of this type, and updates the open sessions. A login opens a session, and a
+ * logout ends a session. If the user has no open session, uses a new session id, as for a session that began before the
+ * log.
  */
 export function sessionFor(type: string, person: Person, random: Random): string {
-  if (type === 's' || person.sessions.length === 0) person.sessions.unshift(sessionId(random))
+  if (type === 's' || person.sessions.length === 0) person.sessions.unshift(createSessionId(random))
   const index = type === 's' ? 0 : Math.floor(random() * person.sessions.length)
   const session = person.sessions[index] ?? ''
   if (type === 'slo') person.sessions.splice(index, 1)
@@ -43,8 +44,8 @@ export function sessionFor(type: string, person: Person, random: Random): string
   return session
 }
 
-/** Creates a session id like those of Auth0: 32 characters of base64url. */
-function sessionId(random: Random): string {
+/** Creates a session id like Auth0's: 32 characters of base64url. */
+function createSessionId(random: Random): string {
   let id = ''
   while (id.length < 32) id += BASE64URL[Math.floor(random() * 64)]
   return id

@@ -3,11 +3,13 @@ export interface Searchable {
   readonly logId: string
   readonly type: unknown
   readonly userId: unknown
-  /** The `date`, in milliseconds since the epoch. `NaN` if it is missing or invalid: no range contains `NaN`. */
+  /**
+   * The `date` in milliseconds since the epoch. `NaN` if the `date` is missing or invalid, so that no range matches.
+   */
   readonly dateMs: number
 }
 
-/** A parsed `q`. */
+/** A parsed search query, the parameter `q` of the Logs API. */
 export interface Query {
   /** The lower bound of the log ids, inclusive. */
   readonly from: string
@@ -17,7 +19,7 @@ export interface Query {
   matches(entry: Searchable): boolean
 }
 
-/** The query uses a part of Lucene that is not simulated. The API responds with 400. */
+/** The error of a query with syntax that is not simulated. The API responds with 400. */
 export class QueryError extends Error {
   override readonly name = 'QueryError'
 }
@@ -31,7 +33,7 @@ interface Range {
 
 type Test = (entry: Searchable) => boolean
 
-// field:[low TO high} | field:(a OR b) | field:word | field:"words"
+// Forms of a clause: field:[low TO high}, field:(a OR b), field:word, field:"words"
 const CLAUSE =
   /(\w+):(?:([[{])(\S+) TO ([^\s\]}]+)([\]}])|\(([^()]*)\)|("(?:[^"\\]|\\.)*"|[\w.@-]+))(?=\s|$)/y
 const AND = /\s+AND\s+(?=\S)/y
@@ -39,15 +41,15 @@ const WORD = /^(?:"((?:[^"\\]|\\.)*)"|(?!(?:AND|OR|NOT|TO)$)([\w.@-]+))$/
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z?$/
 const NO_LIMIT = '*'
 
-/** Sorts after every log id, because log ids contain only digits. */
+/** A string that sorts after every log id, because log ids contain only digits. */
 export const AFTER_ALL = ':'
 
-/** Returns the next greater string: `> text` is `>= justAfter(text)`, and `<= text` is `< justAfter(text)`. */
+/** Returns the smallest string that is greater than `text`, so that `> text` can be written as `>= justAfter(text)`. */
 export function justAfter(text: string): string {
   return `${text}\0`
 }
 
-/** Parses `q`. Throws a {@link QueryError} for any part that it cannot interpret. */
+/** Parses a query. Throws a {@link QueryError} for syntax that is not simulated. */
 export function parseQuery(q: string): Query {
   const tests: Test[] = []
   let from = ''
@@ -70,7 +72,7 @@ export function parseQuery(q: string): Query {
   return { from, before, matches: (entry) => tests.every((test) => test(entry)) }
 }
 
-/** Splits a query into its clauses `field:…`, which can only be joined by `AND`. */
+/** Splits a query into its clauses. Only `AND` can join clauses. */
 function splitClauses(q: string): RegExpExecArray[] {
   const clauses: RegExpExecArray[] = []
   let at = 0

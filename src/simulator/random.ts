@@ -1,7 +1,7 @@
 /** A source of numbers in [0, 1), like `Math.random`. */
 export type Random = () => number
 
-/** Creates a source of random numbers (Mulberry32). With the same seed, a run gets the same numbers again. */
+/** Creates a source of random numbers (Mulberry32). The same seed gives the same numbers. */
 export function seededRandom(seed: number): Random {
   let state = seed >>> 0
   return () => {

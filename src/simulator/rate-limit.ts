@@ -1,4 +1,7 @@
-/** A limit of `burst` requests: a token bucket, which is refilled steadily, or a fixed window, which is reset at its end. */
+/**
+ * A limit of `burst` requests. It is either a token bucket, which is refilled steadily, or a fixed window, which is
+ * reset at its end.
+ */
 export type SimulatedRateLimit = TokenBucket | FixedWindow
 
 interface TokenBucket {
@@ -13,7 +16,7 @@ interface FixedWindow {
   windowSeconds: number
 }
 
-/** The state of the limit after a request, as the headers of Auth0 state it. */
+/** The state of the limit after a request, as in Auth0's headers. */
 export interface RateLimitState {
   allowed: boolean
   limit: number

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { LogEntry, Tenant } from './tenant.js'
 
-/** A recorded request to the Logs API, and its response. */
+/** A recorded request to the Logs API with its response. */
 export interface RecordedCall {
   request: { method: string; url: string }
   response: { status: number; headers: Record<string, string[]>; body: LogEntry[] }

@@ -5,11 +5,11 @@ interface RecordedRequest {
   readonly method: string
   /** The path and the query. */
   readonly url: string
-  /** The status of the response; `null`: no response was sent, or it has not been sent yet. */
+  /** The status of the response; `null`: no response has been sent. */
   readonly status: number | null
 }
 
-/** The requests to count. Default: all requests. */
+/** Conditions for the requests to count. Default: all requests. */
 interface RequestFilter {
   /** The path, without the query. */
   path?: string
@@ -21,7 +21,7 @@ export interface RequestLog {
   all(): readonly RecordedRequest[]
   count(filter?: RequestFilter): number
   clear(): void
-  /** Records a request. Records the status of its response when that is sent. */
+  /** Records a request now, and the status of its response later. */
   add(request: IncomingMessage, response: ServerResponse): void
 }
 
@@ -45,7 +45,7 @@ export function createRequestLog(): RequestLog {
       status: null as number | null,
     }
     requests.push(record)
-    // `finish` would be too late: before that event, a test can already have received the response and read the log.
+    // `finish` would be too late, because a test can receive the response and read the log before that event.
     response.once('prefinish', () => {
       record.status = response.statusCode
     })

@@ -5,22 +5,22 @@ import { createContext, Script } from 'node:vm'
 export interface ActionRun {
   accessToken: Record<string, unknown>
   idToken: Record<string, unknown>
-  /** Why the Action denied the login or exchange; `null`: the Action allowed it. */
+  /** The reason with which the Action denied the login or the exchange; `null`: the Action allowed it. */
   denied: string | null
 }
 
 /** The function of an Action that handles the post-login trigger. */
 export type Action = (event: object, api: object) => Promise<void>
 
-/** The runtime of an Action. */
+/** The parts of the runtime that a test controls. */
 export interface ActionRuntime {
-  /** Replaces `Date.now` of the Action. */
+  /** Replaces `Date.now` in the Action. */
   now(): number
   /** Receives each line that the Action writes to the console. */
   onLogLine(line: string): void
 }
 
-/** Globals of both runtimes, `node18` and `node22`. JavaScript's own globals are in every context. */
+/** The globals of the runtimes `node18` and `node22`, besides those of JavaScript itself. */
 const GLOBALS = {
   AbortController,
   AbortSignal,
@@ -46,7 +46,8 @@ const GLOBALS = {
 }
 
 /**
- * Loads an Action in a context that has the globals of Auth0's runtimes, but neither `process` nor `require`.
+ * Loads an Action in a new context. The context has the globals of Auth0's runtimes, but neither `process` nor
+ * `require`.
  *
  * @throws `TypeError` if the code does not export `onExecutePostLogin`.
  */
@@ -69,7 +70,7 @@ export function loadAction(code: string, { now, onLogLine }: ActionRuntime): Act
   return onExecutePostLogin
 }
 
-/** Creates the `api` object of one run of an Action. Its methods record the result in `run`. */
+/** Creates the `api` object for one run of an Action. Its methods record the result in `run`. */
 export function createActionApi() {
   const run: ActionRun = { accessToken: {}, idToken: {}, denied: null }
   const api = {

@@ -22,25 +22,30 @@ const DEFAULT_CREDENTIALS: ClientCredentials = {
 /** Options of {@link createSimulator}. */
 export interface SimulatorOptions {
   tenant: Tenant
-  /** The credentials of the only application that can get tokens. Default: fixed credentials. */
+  /** The credentials of the only application that gets tokens. Default: fixed credentials. */
   credentials?: ClientCredentials
   /** The scopes of every token. Default: `read:logs` and `read:logs_users`. */
   scopes?: readonly string[]
   /** The lifetime of a token, in seconds. Default: 86,400. */
   expiresInSeconds?: number
-  /** Whether each token that is issued adds a `seccft` entry to the log, as in Auth0. Default: true. */
+  /** Whether each issued token adds a `seccft` entry to the log, as in Auth0. Default: true. */
   logTokenExchanges?: boolean
-  /** The rate limit of `/api/v2`, by the tenant's clock. Default: a limit that refuses no request. */
+  /** The rate limit of `/api/v2`, by the tenant's clock. Default: no limit. */
   rateLimit?: SimulatedRateLimit
-  /** The response to a checkpoint that is older than the retention. Default: `continue`. */
+  /** The response to a checkpoint from before the retention period. Default: `continue`. */
   expiredCheckpoint?: ExpiredCheckpoint
   /** The duration of each build of a draft or of a version, in milliseconds. Default: 0. */
   actionBuildMs?: number
   /** The delay of every response, in milliseconds. Default: 0. */
   latencyMs?: number
-  /** How far `Date` and `x-ratelimit-reset` are ahead of the tenant's clock, in milliseconds. Default: 0. */
+  /**
+   * How far the headers `Date` and `x-ratelimit-reset` are ahead of the tenant's clock, in milliseconds. Default: 0.
+   */
   clockAheadMs?: () => number
-  /** Whether `POST /simulator/entries` and `POST /simulator/faults` exist, for programs in any language. Default: false. */
+  /**
+   * Whether the endpoints `POST /simulator/entries` and `POST /simulator/faults` exist. They are for programs in any
+   * language. Default: false.
+   */
   control?: boolean
   /** The loopback address to listen on: `127.0.0.1` (default) or `::1`. */
   host?: string
@@ -65,7 +70,7 @@ const LOOPBACK = new Set(['127.0.0.1', '::1'])
 const UNLIMITED: SimulatedRateLimit = { burst: 1000, perSecond: Infinity }
 const FORM = 'application/x-www-form-urlencoded'
 
-/** Starts an HTTP simulator of a tenant: its token endpoint, its Logs API and its Actions. */
+/** Starts an HTTP server that simulates a tenant: its token endpoint, its Logs API and its Actions. */
 export async function createSimulator(options: SimulatorOptions): Promise<Simulator> {
   const { tenant, credentials = DEFAULT_CREDENTIALS, host = '127.0.0.1', port = 0 } = options
   if (!LOOPBACK.has(host)) throw new TypeError(`not a loopback address: ${host}`)
@@ -86,7 +91,7 @@ export async function createSimulator(options: SimulatorOptions): Promise<Simula
   return { url, tenant, actions, bindings, credentials, requests, faults, close }
 }
 
-/** Adds the parts that apply to every request: the request log, the rate limit, the latency and the faults. */
+/** Adds the functions that apply to every request: the request log, the rate limit, the latency and the faults. */
 function addHooks(
   app: FastifyInstance,
   { tenant, rateLimit = UNLIMITED, latencyMs = 0, clockAheadMs = () => 0 }: SimulatorOptions,
@@ -110,7 +115,7 @@ function addHooks(
   })
 }
 
-/** Gives every error response the shape of Auth0's error responses, including those for unknown paths. */
+/** Makes every error response look like Auth0's, also for unknown paths. */
 function addErrors(app: FastifyInstance): void {
   app.setNotFoundHandler(() => {
     throw new ApiError(404, 'Not Found')

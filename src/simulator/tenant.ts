@@ -2,10 +2,10 @@ import { buildLogId, DEFAULT_ID_PREFIX, isLogId, logIdPosition } from './log-id.
 import { AFTER_ALL, justAfter, type Query, type Searchable } from './query.js'
 import { seededRandom } from './random.js'
 
-/** An entry of the log, as the API returns it. Auth0 guarantees almost none of its fields. */
+/** An entry of the log as the API returns it. Auth0 guarantees almost none of its fields. */
 export type LogEntry = Record<string, unknown>
 
-/** A stored entry, with the fields that can be searched. */
+/** A stored entry with the fields that can be searched. */
 export interface StoredEntry extends Searchable {
   /** The JSON of the entry, encoded once. */
   readonly json: Buffer
@@ -24,7 +24,7 @@ interface Search {
   readonly take: number
 }
 
-/** When the event of an entry happened, and when the entry is stored, in milliseconds. */
+/** The time of the event, and the time at which its entry is stored, in milliseconds since the epoch. */
 interface EntryTimes {
   dateMs?: number
   storedAtMs?: number
@@ -46,41 +46,41 @@ export interface SimulatedTenantOptions {
   now?: () => number
   /** The delay between an event and the storage of its entry, in milliseconds. Default: random with a seed, 0–6 s. */
   lagMs?: () => number
-  /** How long a stored entry is retained, in milliseconds. Default: forever. */
+  /** How long an entry is retained after its storage, in milliseconds. Default: forever. */
   retentionMs?: number
   /** The first three digits of log ids. Default: `900`. */
   prefix?: string
 }
 
-/** A simulated tenant, with its log. An entry can be read from its storage time on, until its retention ends. */
+/** A simulated tenant with its log. The API returns an entry from its storage time until the end of its retention. */
 export interface Tenant {
   readonly domain: string
   now(): number
-  /** The lower bound of the ids of entries that are stored from this time on. */
+  /** Returns the lower bound of the ids of entries that are stored at this time or later. */
   positionAt(ms: number): string
-  /** The lower bound of the ids of retained entries; `''` if entries are retained forever. */
+  /** Returns the lower bound of the ids of retained entries, or `''` if entries are retained forever. */
   oldestRetained(): string
   /**
-   * Writes an entry about an event at `dateMs` (default: the `date` of the entry, else now). The entry is stored at
-   * `storedAtMs` (default: after the lag of the tenant). If that time is in the past, the entry is late: a checkpoint can
-   * already be after it. If the entry has a `date`, the API returns this date unchanged, even if it is invalid.
+   * Writes an entry for an event at `dateMs`. Default: the `date` of the entry, or now. The entry is stored at
+   * `storedAtMs`. Default: after the usual delay of the tenant. A time in the past makes the entry late, which means
+   * that a checkpoint can already be after it. A `date` in the entry is kept unchanged, even if it is invalid.
    */
   write(entry: object, when?: EntryTimes): WrittenEntry
   /**
-   * Adds complete entries that contain their `log_id`, in any order. Skips entries whose id is already stored.
+   * Adds complete entries with their `log_id`, in any order. Skips an entry if its id is already stored.
    *
    * @throws `TypeError` if an id is not a log id of this tenant.
    */
   writeStored(entries: readonly object[]): void
-  /** Reads in checkpoint mode: at most `take` entries after this position, the oldest first. */
+  /** Reads at most `take` entries after this position, oldest first. */
   readAfter(position: string, take: number): readonly StoredEntry[]
-  /** Reads in search mode. */
+  /** Reads the entries that match a query. */
   search(search: Search): readonly StoredEntry[]
-  /** All entries in order of their ids, including those that the API does not return now. */
+  /** Returns all entries in the order of their ids, also entries that the API does not return now. */
   entries(): LogEntry[]
 }
 
-/** Creates an empty tenant, in memory. */
+/** Creates a tenant with an empty log in memory. */
 export function createTenant(options: SimulatedTenantOptions): Tenant {
   const random = seededRandom(1)
   const { domain, now = Date.now, lagMs = () => random() * 6000 } = options
@@ -91,7 +91,7 @@ export function createTenant(options: SimulatedTenantOptions): Tenant {
   const positionAt = (ms: number) => logIdPosition(prefix, ms)
   const oldestRetained = () => (retentionMs === Infinity ? '' : positionAt(now() - retentionMs))
 
-  /** Finds the indexes of the entries that the API returns now, within these bounds. */
+  /** Returns the indexes of the entries within these bounds that the API returns now. */
   function readableRange(from: string, before: string): [start: number, end: number] {
     const oldest = oldestRetained()
     const future = positionAt(Math.floor(now()) + 1)
@@ -102,7 +102,7 @@ export function createTenant(options: SimulatedTenantOptions): Tenant {
   }
 
   function write(entry: object, when: EntryTimes = {}): WrittenEntry {
-    const dateMs = when.dateMs ?? ownDateMs(entry) ?? now()
+    const dateMs = when.dateMs ?? readDateMs(entry) ?? now()
     const storedAtMs = when.storedAtMs ?? dateMs + lagMs()
     const logId = buildLogId(prefix, storedAtMs, sequence++)
     const date = new Date(dateMs).toISOString()
@@ -148,7 +148,7 @@ function toStored(entry: object, logId: string): StoredEntry {
     logId,
     type,
     userId,
-    dateMs: ownDateMs(entry) ?? Number.NaN,
+    dateMs: readDateMs(entry) ?? Number.NaN,
     json: Buffer.from(JSON.stringify(entry)),
   }
 }
@@ -159,18 +159,18 @@ function toImported(entry: object, prefix: string): StoredEntry {
   return toStored(entry, logId)
 }
 
-/** Merges two lists in the order of ids. If both lists contain an id, the result contains the entry of `stored`. */
+/** Merges two lists in the order of ids. For an id in both lists, keeps the entry of `stored`. */
 function merge(stored: readonly StoredEntry[], newEntries: readonly StoredEntry[]): StoredEntry[] {
   const all = [...stored, ...newEntries].sort(byLogId)
   return all.filter((entry, i) => entry.logId !== all[i - 1]?.logId)
 }
 
-function ownDateMs(entry: { date?: unknown }): number | undefined {
+function readDateMs(entry: { date?: unknown }): number | undefined {
   const ms = typeof entry.date === 'string' ? Date.parse(entry.date) : Number.NaN
   return Number.isNaN(ms) ? undefined : ms
 }
 
-/** Returns the index of the first entry that is not before this position. */
+/** Returns the index of the first entry at or after this position. */
 function indexOf(entries: readonly StoredEntry[], position: string): number {
   let low = 0
   let high = entries.length

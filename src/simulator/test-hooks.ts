@@ -2,14 +2,14 @@ import { environmentOf } from './environment.js'
 import { createSimulator, type Simulator, type SimulatorOptions } from './server.js'
 import { createTenant, type SimulatedTenantOptions } from './tenant.js'
 
-/** The options of `useSimulator`: those of the tenant and of its simulator. All have defaults. */
+/** The options of `useSimulator`: the options of the tenant and of its simulator. All are optional. */
 export interface UseSimulatorOptions
   extends Partial<SimulatedTenantOptions>,
     Omit<SimulatorOptions, 'tenant'> {}
 
-/** A simulator that runs while the tests of a file run. Use it in a test or in a hook. */
+/** A simulator that runs during the tests of a file. It can be used in tests and hooks. */
 export interface SimulatorHandle extends Omit<Simulator, 'close'> {
-  /** The environment variables with which last-logout reads the tenant. */
+  /** The environment variables that connect last-logout to the tenant. */
   readonly env: Record<string, string>
 }
 
@@ -21,8 +21,8 @@ interface TestHooks {
 }
 
 /**
- * Starts a simulator before the tests of a file, and closes it after them. After each test, forgets the faults that
- * are left and the recorded requests. Entries and Actions stay: use another user in each test.
+ * Starts a simulator before the tests of a file, and closes it after them. After each test, removes the remaining
+ * faults and the recorded requests. Entries and Actions stay, so each test should use another user.
  */
 export function registerSimulator(
   { beforeAll, afterEach, afterAll }: TestHooks,

@@ -16,7 +16,7 @@ export interface TokenIssuerOptions {
   /** The lifetime of a token, in seconds. */
   expiresInSeconds: number
   now: () => number
-  /** Called for each token that is issued. */
+  /** Called for each issued token. */
   onTokenIssued: (audience: string, scope: string) => void
 }
 
@@ -28,9 +28,9 @@ interface TokenResponse {
 
 /** Issues and verifies management tokens. */
 export interface TokenIssuer {
-  /** Returns the response to a token request with the grant type `client_credentials`. */
+  /** Returns the response to a token request. The only grant type is `client_credentials`. */
   respondToTokenRequest(body: unknown): TokenResponse
-  /** Throws an `ApiError` if the `Authorization` header does not contain a valid token with the scope. */
+  /** Throws an `ApiError` unless the `Authorization` header contains a valid token with the scope. */
   assertAuthorized(header: string | undefined, scope: string): void
 }
 

@@ -20,16 +20,16 @@ interface TrafficEvent {
 
 /** Simulated users who log in and out. */
 export interface Traffic {
-  /** Makes one user perform an action now. */
+  /** Makes one user perform one action now. */
   tick(): TrafficEvent
-  /** Calls `tick` at this interval until `close` is called. A second call of `start` replaces the interval. */
+  /** Calls `tick` at this interval until `close`. A second call of `start` replaces the interval. */
   start(intervalMs: number): void
   close(): void
 }
 
 type Action = TrafficEvent['action']
 
-/** The event types of each action. The first type determines the session: see {@link sessionFor}. */
+/** The entry types of each action. The first type determines the session: see {@link sessionFor}. */
 const TYPES: Readonly<Record<Action, readonly [string, ...string[]]>> = {
   login: ['s', 'seacft'],
   refresh: ['sertft'],
@@ -37,10 +37,7 @@ const TYPES: Readonly<Record<Action, readonly [string, ...string[]]>> = {
   logout: ['slo'],
 }
 
-/**
- * The actions that a user with a session can perform. Logouts occur more often than logins, so that sessions do not
- * accumulate.
- */
+/** The actions of a user with a session. Logouts are more frequent than logins, so that sessions do not accumulate. */
 const ACTIONS: readonly Action[] = [
   'login',
   'refresh',
@@ -50,7 +47,7 @@ const ACTIONS: readonly Action[] = [
   'logout',
 ]
 
-/** Creates users who log in, refresh tokens and log out, by {@link Traffic.tick} or at an interval. */
+/** Creates users who log in, refresh tokens and log out. */
 export function createTraffic(tenant: Tenant, options: TrafficOptions = {}): Traffic {
   const { users = 20, seed = 1 } = options
   const random = seededRandom(seed)

@@ -9,10 +9,11 @@ import { type LogoutQuery, readSnapshots, type SnapshotDatabase } from './read-s
 
 /**
  * Limits of the statements that read logouts. While a statement runs, further reads wait and share the next statement,
- * because a few large statements cost less than many small ones. If a statement is slow, another one starts beside it.
- * The statements leave most connections of the pool to writes and to the change feed.
+ * because a few large statements cost less than many small ones. With `readySize` reads, a statement starts at once: if
+ * all reads were in one statement, this process and PostgreSQL would not work at the same time. If a statement is slow,
+ * another one starts beside it. The statements leave most connections of the pool to writes and to the change feed.
  */
-const BATCHES = { maxSize: 256, maxConcurrent: 4, headStartMs: 5 }
+const BATCHES = { maxSize: 256, maxConcurrent: 4, headStartMs: 5, readySize: 24 }
 
 /**
  * Creates a function that reads the logouts of a user and a session. Concurrent reads share a statement. If PostgreSQL

@@ -11,15 +11,15 @@ import { createFailureTracker, type FailureTracker } from '../async/failure-trac
 import { singleFlight } from '../async/single-flight.js'
 import { LastLogoutError } from '../errors.js'
 
-/** When a key set is fetched, and how long it is used. All times in milliseconds. */
+/** Limits for fetching and using a key set. All times are in milliseconds. */
 export const KEY_SET_LIMITS = {
-  /** The keys are fetched again in the background when they are older than this. */
+  /** Keys older than this are fetched again in the background. */
   refreshMs: 600_000,
-  /** While the keys cannot be fetched, those that are older than this are no longer used. */
+  /** During an outage of the URL, keys older than this are no longer used. */
   keepMs: 3_600_000,
-  /** Minimum time between two fetches. An unknown key within this time is not fetched. */
+  /** Minimum time between two fetches, even if a token has an unknown key id. */
   cooldownMs: 30_000,
-  /** Minimum time between a fetch that failed and the next one. */
+  /** Minimum time between a failed fetch and the next fetch. */
   retryMs: 5_000,
   /** Timeout of a fetch. */
   timeoutMs: 5_000,
@@ -44,35 +44,37 @@ interface KeySetLog {
 /** The public keys of a tenant. */
 export interface KeySet {
   /**
-   * Finds the key that verifies a token, by `kid` and `alg` of its header. Fetches the keys if they do not contain it.
+   * Finds the key for a token by `kid` and `alg` of the token's header. If the key is unknown, fetches the keys again.
    *
    * @throws An error of `jose` if there is no such key.
-   * @throws `KEY_SET_UNAVAILABLE` if the keys cannot be fetched, or were fetched too short a time ago to be fetched again.
+   * @throws `KEY_SET_UNAVAILABLE` if the fetch fails, or if the minimum time since the last fetch has not passed.
    */
   find(header: JWSHeaderParameters, token: FlattenedJWSInput): Promise<CryptoKey>
-  /**
-   * Returns a number that identifies the keys of the last fetch. A new fetch has a new number, also if it returns the same
-   * keys. `null`: there are no usable keys.
-   */
+  /** Returns a number that each fetch increases, even if the keys stay the same. `null`: there are no usable keys. */
   generation(): number | null
-  /** Fetches the keys if they were not fetched before. Never rejects: failures are logged. */
+  /** Fetches the keys if they were never fetched. Never rejects: failures are logged. */
   load(): Promise<void>
 }
 
-/** Keys, and when they were fetched, by the monotonic clock. */
+/** The result of a fetch. `fetchedAt` is a time of the monotonic clock. */
 interface FetchedKeys {
   find: ReturnType<typeof createLocalJWKSet>
   fetchedAt: number
   generation: number
 }
 
-/** Keys that are older than `refreshMs` by this factor are fetched before they are used: some may have been removed. */
+/**
+ * Keys older than `refreshMs` times this factor are not used before they are fetched again, because Auth0 may have
+ * removed some of them.
+ */
 const MAX_REFRESH_DELAY = 2
 
 /**
- * Creates a key set that is fetched from a URL. A token chooses its `kid`, so unknown ones must not cause more than one
- * fetch per `cooldownMs`. Within that time, a key that is not found may be one that was added after the last fetch:
- * whether it exists is then unknown. During an outage of the URL, the last keys are used for `keepMs`.
+ * Creates a key set that is fetched from a URL.
+ *
+ * A token contains any `kid` that its sender chooses. Therefore unknown key ids cause at most one fetch per
+ * `cooldownMs`. Within this time, Auth0 may have added the key after the last fetch, so the result is
+ * `KEY_SET_UNAVAILABLE`. During an outage of the URL, the last keys are used for `keepMs`.
  */
 export function createKeySet({
   url,
@@ -100,7 +102,7 @@ export function createKeySet({
     }
   })
 
-  /** Fetches the keys, unless the last attempt was too short a time ago. */
+  /** Fetches the keys, unless the minimum time since the last attempt has not passed. */
   const refresh = async (): Promise<FetchedKeys> => {
     const minMs = outage.isFailing() ? limits.retryMs : limits.cooldownMs
     const waitMs = attemptedAt + minMs - performance.now()
@@ -108,7 +110,7 @@ export function createKeySet({
     return fetchOnce()
   }
 
-  /** Returns the keys if they may be used. If they are old, fetches them again in the background. */
+  /** Returns the keys, unless they are too old. If the keys need a refresh, fetches them in the background. */
   const usableKeys = () => {
     const maxAgeMs = outage.isFailing() ? limits.keepMs : MAX_REFRESH_DELAY * limits.refreshMs
     if (keys === undefined || age() > Math.min(maxAgeMs, limits.keepMs)) return undefined
@@ -126,8 +128,8 @@ export function createKeySet({
       try {
         return await current.find(header, token)
       } catch (error) {
-        const isNewer = current.fetchedAt >= startedAt
-        if (!(error instanceof errors.JWKSNoMatchingKey) || isNewer) throw error
+        const isFetchedNow = current.fetchedAt >= startedAt
+        if (!(error instanceof errors.JWKSNoMatchingKey) || isFetchedNow) throw error
       }
       return (await refresh()).find(header, token)
     },
@@ -153,7 +155,7 @@ async function fetchKeys(
   const timer = setTimeout(() => {
     controller.abort(new LastLogoutError('KEY_SET_UNAVAILABLE', `No response in ${timeoutMs} ms.`))
   }, timeoutMs)
-  // On Node.js 20, a response that is being read can ignore the signal.
+  // On Node.js 20, the reading of a response can ignore the signal.
   return unlessAborted(request(), signal).finally(() => clearTimeout(timer))
 }
 

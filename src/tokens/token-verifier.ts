@@ -6,28 +6,30 @@ import type { KeySet } from './key-set.js'
 import { createVerifiedTokens } from './verified-tokens.js'
 
 /**
- * The accepted signature algorithms: all with a public key that Auth0 offers for tokens. `HS256` would need a secret of
- * each application or API.
+ * The accepted signature algorithms. They are all algorithms with a public key that Auth0 offers for tokens. `HS256` is
+ * not accepted, because it requires a secret of each application or API.
  *
  * @see https://auth0.com/docs/get-started/applications/signing-algorithms
  */
 const ALGORITHMS = ['RS256', 'RS512', 'PS256']
 
-/** `Retry-After` if the key set does not state when it can be fetched again, in milliseconds. */
+/** Default of `Retry-After` if the key set gives no time for the next fetch, in milliseconds. */
 const RETRY_AFTER_MS = 5_000
 
 /** Options of {@link createTokenVerifier}. */
 export interface TokenVerifierOptions {
-  /** The accepted issuers, without the slash at the end that Auth0 adds. */
+  /** The accepted issuers, without the trailing slash that Auth0 adds. */
   issuers: readonly string[]
   keySet: Pick<KeySet, 'find' | 'generation'>
-  /** The audiences of access tokens. An ID token has none of them. */
+  /** The audiences of access tokens. A token with one of them is not an ID token. */
   apiAudiences: readonly string[]
-  /** How long ago an `id_token_hint` may have expired, in milliseconds. */
+  /** Maximum time since the expiry of an `id_token_hint`, in milliseconds. */
   maxHintAgeMs: number
 }
 
-/** Decides whether a token whose signature, issuer and lifetime are verified is of a kind. */
+/**
+ * Returns whether a verified token is of the expected kind, such as an access token. `typ` is from the token's header.
+ */
 type IsKind = (typ: unknown, claims: Record<string, unknown>) => boolean
 
 /** Creates a verifier of the tokens of a tenant. Keys and issuers come from the configuration, never from a token. */
@@ -80,7 +82,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   }
 }
 
-/** Returns the result of a verification that has thrown. The reason contains no value of the token. */
+/** Converts an error of a verification to a result. The reason contains no value from the token. */
 function toVerification(error: unknown): Verification {
   if (hasCode(error, 'KEY_SET_UNAVAILABLE')) {
     return { outcome: 'unknown', retryAfterMs: error.retryAfterMs ?? RETRY_AFTER_MS }

@@ -1,30 +1,30 @@
 import type { VerifiedClaims } from '../rules/verification.js'
 
-/** Maximum number of remembered tokens. If there are more, the oldest one is evicted. */
+/** Maximum number of cached tokens. If there are more, the oldest token is evicted. */
 const MAX_TOKENS = 5_000
 
-/** Maximum length of a remembered token. Longer ones are verified each time. */
+/** Maximum length of a cached token. Longer tokens are verified each time. */
 const MAX_TOKEN_LENGTH = 8_192
 
 /**
- * Remembers tokens that were verified for an audience. Users send the same token with each request, and the verification
- * of its signature takes longer than everything else. A token is remembered until it expires, or until the keys are
- * fetched again: a key that was removed from the key set then verifies no token.
+ * Caches the tokens that were verified for an audience. Users send the same token with each request, and the
+ * verification of its signature is the slowest part of a check. A token stays in the cache until it expires. It is also
+ * ignored after a new fetch of the keys, because the new key set may not contain the token's key.
  */
 export interface VerifiedTokens {
-  /** Returns the claims of a token, if it was verified with the keys of this generation and has not expired. */
+  /** Returns the claims of a cached token, if `generation` is still that of its keys and the token has not expired. */
   find(token: string, audience: string, generation: number): VerifiedClaims | undefined
   add(token: string, audience: string, generation: number, claims: VerifiedClaims): void
 }
 
-/** A token that was verified. */
+/** A token that was verified with the keys of `generation`. */
 interface VerifiedToken {
   audience: string
   generation: number
   claims: VerifiedClaims
 }
 
-/** Creates an empty memory of verified tokens. */
+/** Creates an empty cache of verified tokens. */
 export function createVerifiedTokens(): VerifiedTokens {
   const tokens = new Map<string, VerifiedToken>()
   return {
@@ -36,7 +36,7 @@ export function createVerifiedTokens(): VerifiedTokens {
     },
     add(token, audience, generation, claims) {
       if (token.length > MAX_TOKEN_LENGTH) return
-      // A `Map` keeps the order of insertion: the first key is the oldest token.
+      // A `Map` keeps the order of insertion, so the first key is the oldest token.
       tokens.delete(token)
       tokens.set(token, { audience, generation, claims })
       const [oldest] = tokens.keys()

@@ -1,6 +1,4 @@
-/*
- * What the page of the demo and the console share: elements, and one format of times and durations.
- */
+/* Functions that the pages of the demo and the console share: elements, and formats of times and durations. */
 
 const DAY_MS = 86_400_000
 
@@ -10,7 +8,7 @@ const DATE = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium' })
 /** Returns the element with an id. */
 export const element = (id) => document.getElementById(id)
 
-/** Creates an element with properties and children, which are elements or texts. */
+/** Creates an element. Each child is an element or a text. */
 export function create(tag, properties = {}, ...children) {
   const created = Object.assign(document.createElement(tag), properties)
   created.append(...children)
@@ -22,7 +20,7 @@ export function clockText(time) {
   return TIME.format(new Date(time))
 }
 
-/** Formats a time as `22:40:05`, with the day if it is not today. Accepts a date-time or milliseconds. */
+/** Formats a time as `22:40:05`, and adds the day if it is not today. Accepts an ISO 8601 date-time or milliseconds. */
 export function formatTime(time) {
   const at = new Date(time)
   const day = nameDay(at)
@@ -39,13 +37,13 @@ function startOfDay(at) {
   return new Date(at).setHours(0, 0, 0, 0)
 }
 
-/** Creates an element that displays a time. It contains the time with milliseconds, which can decide a verdict. */
+/** Creates an element that displays a time. Its tooltip shows the milliseconds, because they can decide a verdict. */
 export function timeElement(time) {
   const exact = new Date(time).toISOString()
   return create('time', { dateTime: exact, title: exact }, formatTime(time))
 }
 
-/** Formats a duration in milliseconds, with the unit that fits. */
+/** Formats a duration in milliseconds. The unit depends on the size of the duration. */
 export function durationText(ms) {
   const seconds = ms / 1000
   if (seconds < 100) return `${seconds.toFixed(1)} s`

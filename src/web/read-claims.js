@@ -1,4 +1,4 @@
-/** Reads the claims of a token for display. Only the API verifies its signature. */
+/** Reads the claims of a token for display, without verification. Only the API verifies the signature. */
 export function readClaims(token) {
   const base64 = token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))

@@ -8,6 +8,7 @@ const STALE_LAG_MS = 600_000
 
 /** A client with `onUnknown: 'deny'`, and its change feed, which the test controls. */
 export interface ControlledFeed {
+  url: string
   client: LastLogoutClient
   /** Sends a logout of the session, or of all sessions of the user. */
   logOut(userId: string, sessionId?: string): void
@@ -34,6 +35,7 @@ export async function openControlledFeed(): Promise<ControlledFeed> {
     for (const response of responses) response.write(text)
   }
   return {
+    url: feed.url,
     client,
     logOut(user_id, session_id) {
       const at = new Date().toISOString()

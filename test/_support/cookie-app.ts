@@ -1,11 +1,12 @@
 import { createServer } from 'node:http'
 import express from 'express'
-import { endDeniedSessions, endLoggedOutSessions } from '../../src/client/express-openid-connect.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { createLogins, type Logins, type LoginsOptions } from '../../src/demo/logins.js'
 import { createProvider, type ProviderOptions } from '../../src/demo/provider.js'
+import { readExample } from './documents.js'
 import { requireInstalled } from './installed.js'
 import { openLoopback } from './loopback.js'
+import { runSnippet } from './run-snippet.js'
 
 const { auth } = requireInstalled('express-openid-connect')
 
@@ -22,7 +23,7 @@ export interface CookieApp {
   issuer: string
   logins: Logins
   /** Serves the app. Until then, the provider is available, but the app is not. */
-  serve(client: LastLogoutClient, session?: object): void
+  serve(client: LastLogoutClient, session?: object): Promise<void>
   close(): Promise<void>
 }
 
@@ -59,8 +60,9 @@ export async function openCookieApp(options: CookieAppOptions): Promise<CookieAp
     url,
     issuer,
     logins,
-    serve: (client, session = {}) =>
-      void app.on('request', createApp(url, issuer, client, session)),
+    async serve(client, session = {}) {
+      app.on('request', await createApp(url, issuer, client, session))
+    },
     async close() {
       await appServer.close()
       await providerServer.close()
@@ -68,21 +70,30 @@ export async function openCookieApp(options: CookieAppOptions): Promise<CookieAp
   }
 }
 
-function createApp(url: string, issuer: string, client: LastLogoutClient, session: object) {
+/** Creates an app as docs/cookie-sessions.md shows it. */
+async function createApp(url: string, issuer: string, client: LastLogoutClient, session: object) {
   const app = express()
-  app.use(
-    auth({
-      issuerBaseURL: issuer,
-      baseURL: url,
-      clientID: APP_CLIENT.clientId,
-      clientSecret: APP_SECRET,
-      secret: APP_SECRET,
-      session,
-      routes: { callback: '/callback/' },
-      authorizationParams: { response_type: 'code', scope: 'openid offline_access' },
-      backchannelLogout: endLoggedOutSessions(client),
-    }),
-  )
+  const ownOptions = {
+    issuerBaseURL: issuer,
+    baseURL: url,
+    clientID: APP_CLIENT.clientId,
+    clientSecret: APP_SECRET,
+    secret: APP_SECRET,
+    session,
+    routes: { callback: '/callback/' },
+    authorizationParams: { response_type: 'code', scope: 'openid offline_access' },
+  }
+  const example = await readExample('docs/cookie-sessions.md', 'express-openid-connect', 'js')
+  await runSnippet(example.replace('// … your routes', 'addRoutes()'), {
+    app,
+    client,
+    auth: (options: object) => auth({ ...ownOptions, ...options }),
+    addRoutes: () => addRoutes(app),
+  })
+  return app
+}
+
+function addRoutes(app: express.Express): void {
   const oidcOf = (req: object) => (req as { oidc: Oidc }).oidc
   app.get('/refresh', async (req, res) => {
     await oidcOf(req).accessToken.refresh()
@@ -95,6 +106,4 @@ function createApp(url: string, issuer: string, client: LastLogoutClient, sessio
   app.get('/', (req, res) => {
     res.send(`orders of ${oidcOf(req).user.sub}`)
   })
-  app.use(endDeniedSessions())
-  return app
 }

@@ -21,9 +21,9 @@ export const gatewayKeys = {
   reader: key('reader', ['read']),
 }
 
-/** The fake store of an API for gateways. */
+/** The store of an API for gateways. */
 interface GatewayStore {
-  /** The result of every read. The store throws this value if it is an error. */
+  /** The logouts that the store returns for every token, or the error that it throws. */
   snapshot: LogoutSnapshot | Error
   /** The user and session of each read. */
   reads: [userId: string, sessionId: string | null][]
@@ -86,21 +86,21 @@ export async function openGatewayApi(
  * Opens the tokens of a tenant and an API for gateways for all tests of a file. Before each test, the API has fresh
  * data without a logout. The result must not be used before the tests and hooks run.
  */
-export function useGatewayApi(): { t: TenantTokens; api: GatewayApi } {
-  const t = {} as TenantTokens
+export function useGatewayApi(): { tokens: TenantTokens; api: GatewayApi } {
+  const tokens = {} as TenantTokens
   const store: GatewayStore = { snapshot: snapshotWith(), reads: [] }
   const api = store as GatewayApi
   beforeAll(async () => {
-    Object.assign(t, await openTenantTokens())
-    await openGatewayApi(t, {}, store)
+    Object.assign(tokens, await openTenantTokens())
+    await openGatewayApi(tokens, {}, store)
   })
   afterAll(async () => {
     await api.app.close()
-    await t.close()
+    await tokens.close()
   })
   beforeEach(() => {
     api.snapshot = snapshotWith()
     api.reads.length = 0
   })
-  return { t, api }
+  return { tokens, api }
 }

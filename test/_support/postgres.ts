@@ -6,12 +6,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { vi } from 'vitest'
-import {
-  chooseServerUser,
-  findPostgresBinaries,
-  type Program,
-  spawnProgram,
-} from '../../src/embedded-postgres/binaries.js'
+import { type Program, spawnProgram } from '../../src/child-program.js'
+import { chooseServerUser, findPostgresBinaries } from '../../src/embedded-postgres/binaries.js'
 import { migrateQueue } from '../../src/jobs/jobs.js'
 import { applyMigrations } from '../../src/store/migrations.js'
 import { fakeClock } from './faketime.js'

@@ -19,12 +19,16 @@ const YEAR_SECONDS = 365 * 86_400
 
 /** The whole system on one clock: a simulated tenant, the service, and the client of a resource server. */
 export interface WholeSystem {
-  clock: Clock
+  clock: Pick<Clock, 'now'>
   tenant: Tenant
   /** The secrets of an Action that uses this service. */
   secrets: Record<string, string>
+  /** The client of the resource server. */
+  client: LastLogoutClient
   /** Reads the log to its end, and waits until the client has received the changes. */
   poll(): Promise<void>
+  /** Waits until the client has received all stored changes. */
+  deliver(): Promise<void>
   /** Returns whether the resource server accepts a token. Throws if the outcome is unknown. */
   accepts(claims: Claims): Promise<boolean>
   /** Reports a logout of all sessions to the API. The sessions of Auth0 do not end. */
@@ -33,26 +37,32 @@ export interface WholeSystem {
   close(): Promise<void>
 }
 
-/** Starts the service and a client of its change feed. */
+/** Starts the service and a client of its change feed. `close` also closes the tenant. */
 export async function openWholeSystem(
-  clock: Clock,
+  clock: Pick<Clock, 'now'>,
   env: Record<string, string> = {},
+  openedTenant?: TestTenant,
 ): Promise<WholeSystem> {
   const database = await createTestDatabase()
-  const testTenant = await openTenant(
-    { now: clock.now, lagMs: () => LAG_MS },
-    { expiresInSeconds: YEAR_SECONDS },
-  )
+  const testTenant =
+    openedTenant ??
+    (await openTenant({ now: clock.now, lagMs: () => LAG_MS }, { expiresInSeconds: YEAR_SECONDS }))
   const service = await openService(clock, testTenant, { DATABASE_URL: database.url, ...env })
   const url = await service.startApi()
   await service.sync(new AbortController().signal)
   const client = openClient(url)
   await client.ready()
+  const deliver = () => waitForDelivery(service, client, clock)
   return {
     clock,
     tenant: testTenant.tenant,
+    client,
     secrets: { LAST_LOGOUT_URL: url, LAST_LOGOUT_API_KEY: KEY },
-    poll: () => poll(service, client, clock),
+    async poll() {
+      await service.sync(new AbortController().signal)
+      await deliver()
+    },
+    deliver,
     accepts: (claims) => accepts(client, claims),
     reportLogout: (userId) => reportLogout(url, userId, clock),
     count: service.store.count,
@@ -66,7 +76,7 @@ export async function openWholeSystem(
 }
 
 function openService(
-  clock: Clock,
+  clock: Pick<Clock, 'now'>,
   { simulator }: TestTenant,
   env: Record<string, string>,
 ): Promise<Service> {
@@ -84,15 +94,18 @@ function openService(
 
 const WAIT = { timeout: 10_000, interval: 2 }
 
-let polls = 0
+let deliveries = 0
 
 /**
- * Reads the log, then waits until the client has received all changes: reports a logout of a new user, and waits until
- * the client has received it. The feed is in commit order, so the client then has all earlier changes.
+ * Waits until the client has received all changes: reports a logout of a new user, and waits until the client has
+ * received this logout. The feed is in commit order, so the client then has all earlier changes.
  */
-async function poll(service: Service, client: LastLogoutClient, clock: Clock): Promise<void> {
-  await service.sync(new AbortController().signal)
-  const userId = `last-of-poll|${++polls}`
+async function waitForDelivery(
+  service: Service,
+  client: LastLogoutClient,
+  clock: Pick<Clock, 'now'>,
+): Promise<void> {
+  const userId = `last-delivered|${++deliveries}`
   const at = clock.now()
   await service.store.storeReported({ userId, sessionId: null, at, type: 'reported_logout' })
   const lastClaims = { sub: userId, iat: at / 1000 - 60 }
@@ -108,7 +121,7 @@ async function accepts(client: LastLogoutClient, claims: Claims): Promise<boolea
   return outcome === 'accepted'
 }
 
-async function reportLogout(url: string, userId: string, clock: Clock): Promise<void> {
+async function reportLogout(url: string, userId: string, clock: Pick<Clock, 'now'>): Promise<void> {
   const { status } = await fetch(`${url}/v1/logouts`, {
     method: 'POST',
     headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },

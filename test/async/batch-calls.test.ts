@@ -8,9 +8,9 @@ interface StartedBatch {
   reject(error: Error): void
 }
 
-const refusal = new Error('refused')
+const inputError = new Error('refused')
 
-/** Creates a function that doubles numbers in batches. `started` contains the batches in progress or ended. */
+/** Creates a function that doubles numbers in batches. `started` contains all batches that have started. */
 function createDoubler(options: Partial<BatchOptions<number, number>> = {}) {
   const started: StartedBatch[] = []
   const double = batchCalls<number, number>({
@@ -21,7 +21,7 @@ function createDoubler(options: Partial<BatchOptions<number, number>> = {}) {
     maxSize: 3,
     maxConcurrent: 2,
     maxWaitMs: 60_000,
-    isInputError: (error) => error === refusal,
+    isInputError: (error) => error === inputError,
     ...options,
   })
   return { started, double }
@@ -95,6 +95,29 @@ test('a batch that does not end within the head start delays no other batch', as
   expect(await stuck).toBe(2)
 })
 
+test('a batch with enough calls starts at once beside one batch in progress, but not beside two', async () => {
+  const { started, double } = createDoubler({
+    maxSize: 5,
+    maxConcurrent: 3,
+    headStartMs: 60_000,
+    readySize: 2,
+  })
+  const results = [1, 2, 3, 4].map((n) => double(n))
+  expect(batchesOf(started)).toEqual([
+    [1, 2],
+    [3, 4],
+  ])
+  await new Promise(setImmediate)
+  results.push(...[5, 6, 7].map((n) => double(n)))
+  await new Promise(setImmediate)
+  expect(started.length).toBe(2)
+  started[0]?.resolve()
+  await waitForBatches(started, 3)
+  expect(started[2]?.inputs).toEqual([5, 6, 7])
+  for (const batch of started) batch.resolve()
+  expect(await Promise.all(results)).toEqual([2, 4, 6, 8, 10, 12, 14])
+})
+
 test('a failed batch rejects all of its calls with the same error, and no other call', async () => {
   const { started, double } = createDoubler()
   const failed = Promise.allSettled([double(1), double(2)])
@@ -116,13 +139,13 @@ test('an input that makes its batch fail rejects only its own call', async () =>
   const { double } = createDoubler({
     run: async (inputs) => {
       attempts.push(inputs)
-      if (inputs.includes(2)) throw refusal
+      if (inputs.includes(2)) throw inputError
       return inputs.map((n) => 2 * n)
     },
   })
   expect(await Promise.allSettled([double(1), double(2), double(3)])).toEqual([
     { status: 'fulfilled', value: 2 },
-    { status: 'rejected', reason: refusal },
+    { status: 'rejected', reason: inputError },
     { status: 'fulfilled', value: 6 },
   ])
   expect(attempts).toEqual([[1, 2, 3], [1], [2], [3]])

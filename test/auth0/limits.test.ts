@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import { createManagementApi } from '../../src/auth0/management-api.js'
 import * as faults from '../../src/simulator/faults.js'
@@ -7,11 +7,14 @@ import { DOMAIN, openTenant } from '../_support/tenant.js'
 const { signal } = new AbortController()
 const PATH = 'logs?per_page=1'
 
-/** Opens a tenant whose first response of the Logs API is a fault. Returns a Management API with the default limits. */
+/**
+ * Opens a tenant whose Logs API responds with a fault to the first request. Returns a Management API with the default
+ * limits.
+ */
 async function openApi(respond: faults.FaultHandler) {
   const testTenant = await openTenant()
   onTestFinished(() => testTenant.close())
-  const requested = new Promise<void>((resolve) => {
+  const requestReceived = new Promise<void>((resolve) => {
     testTenant.simulator.faults.push({
       path: '/api/v2/logs',
       respond: (reply) => {
@@ -22,7 +25,7 @@ async function openApi(respond: faults.FaultHandler) {
   })
   const { url, credentials } = testTenant.simulator
   const api = createManagementApi({ domain: DOMAIN, baseUrl: url, ...credentials })
-  return { api, requested }
+  return { api, requestReceived }
 }
 
 afterEach(() => {
@@ -32,13 +35,13 @@ afterEach(() => {
 
 test('a request without a response times out after 30 s', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-  const { api, requested } = await openApi(faults.hang())
+  const { api, requestReceived } = await openApi(faults.hang())
   const ended = vi.fn()
   const request = api.get(PATH, signal).finally(ended)
   request.catch(() => {})
-  await requested
+  await requestReceived
   vi.advanceTimersByTime(29_999)
-  await turn()
+  await nextTurn()
   expect(ended).not.toHaveBeenCalled()
   vi.advanceTimersByTime(1)
   await expect(request).rejects.toMatchObject({
@@ -64,8 +67,8 @@ test('a timeout and an abort end a request even if fetch ignores its signal', as
     clientId: '',
     clientSecret: '',
   }
-  const quick = createManagementApi({ ...options, requestTimeoutMs: 50 })
-  await expect(quick.get(PATH, signal)).rejects.toThrow('timed out after 0.05 s')
+  const quickApi = createManagementApi({ ...options, requestTimeoutMs: 50 })
+  await expect(quickApi.get(PATH, signal)).rejects.toThrow('timed out after 0.05 s')
   expect(attempts).toHaveBeenCalledTimes(1)
 
   const stop = new AbortController()

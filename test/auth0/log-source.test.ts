@@ -11,140 +11,144 @@ import { DOMAIN, openSource, openTenant, type TestTenant } from '../_support/ten
 const LOGS = '/api/v2/logs'
 const { signal } = new AbortController()
 const startMs = Date.now() - 60_000
-const begin = syntheticLogId(startMs - 1000)
+const startPosition = syntheticLogId(startMs - 1000)
 
-let t: TestTenant
+let testTenant: TestTenant
 beforeEach(async () => {
-  t = await openTenant()
+  testTenant = await openTenant()
 })
-afterEach(() => t.close())
+afterEach(() => testTenant.close())
 
 /** Writes entries that are one millisecond apart. Returns their log ids. */
-function write(count: number, type = 'slo'): string[] {
+function writeEntries(count: number, type = 'slo'): string[] {
   return Array.from({ length: count }, (_, n) => {
     const entry = buildEntry(type, { userId: `auth0|${n}`, sessionId: `S${n}` })
-    return t.tenant.write(entry, { dateMs: startMs + n }).logId
+    return testTenant.tenant.write(entry, { dateMs: startMs + n }).logId
   })
 }
 
 const idsOf = (entries: unknown[]) => entries.map((entry) => (entry as { log_id: string }).log_id)
 
 describe('a page', () => {
-  test('a page contains the entries after the checkpoint, the oldest first, and the id to continue from (pitfall 1)', async () => {
-    const ids = write(250)
-    const first = await t.source.readPage(begin, signal)
+  test('a page contains the entries after the checkpoint, oldest first, and the id to continue from (pitfall 1)', async () => {
+    const ids = writeEntries(250)
+    const first = await testTenant.source.readPage(startPosition, signal)
     expect(idsOf(first.entries)).toEqual(ids.slice(0, 100))
     expect(first.next).toBe(ids[99])
-    const second = await t.source.readPage(first.next, signal)
+    const second = await testTenant.source.readPage(first.next, signal)
     expect(idsOf(second.entries)).toEqual(ids.slice(100, 200))
-    expect(idsOf((await t.source.readPage(second.next, signal)).entries)).toEqual(ids.slice(200))
+    expect(idsOf((await testTenant.source.readPage(second.next, signal)).entries)).toEqual(
+      ids.slice(200),
+    )
   })
 
   test('a page is requested with the parameters `from` and `take` only (pitfalls 1, 4)', async () => {
-    await t.source.readPage(begin, signal)
-    expect(t.simulator.requests.all().at(-1)?.url).toBe(`${LOGS}?from=${begin}&take=100`)
+    await testTenant.source.readPage(startPosition, signal)
+    expect(testTenant.simulator.requests.all().at(-1)?.url).toBe(
+      `${LOGS}?from=${startPosition}&take=100`,
+    )
   })
 
-  test('the page after a page is requested from the id of the last entry, with all 56 digits (pitfall 11)', async () => {
+  test('the next page is requested with the complete id of the last entry, which has 56 digits (pitfall 11)', async () => {
     const position = syntheticLogId(startMs)
     const [first = '', second] = ['1', '2'].map((digit) => position.slice(0, -1) + digit)
-    t.tenant.writeStored([first, second].map((log_id) => ({ log_id, type: 's' })))
-    const page = await t.source.readPage(first, signal)
+    testTenant.tenant.writeStored([first, second].map((log_id) => ({ log_id, type: 's' })))
+    const page = await testTenant.source.readPage(first, signal)
     expect(idsOf(page.entries)).toEqual([second])
     expect(page.next).toBe(second)
-    await t.source.readPage(page.next, signal)
-    expect(t.simulator.requests.all().at(-1)?.url).toBe(`${LOGS}?from=${second}&take=100`)
+    await testTenant.source.readPage(page.next, signal)
+    expect(testTenant.simulator.requests.all().at(-1)?.url).toBe(`${LOGS}?from=${second}&take=100`)
   })
 
   test('a page at the end of the log is empty, and reading continues from the same checkpoint', async () => {
-    const page = await t.source.readPage(begin, signal)
-    expect(page).toMatchObject({ entries: [], next: begin })
+    const page = await testTenant.source.readPage(startPosition, signal)
+    expect(page).toMatchObject({ entries: [], next: startPosition })
   })
 
   test('a page contains the time of its request by Auth0’s clock', async () => {
     const aheadMs = 3_600_000
-    const other = await openTenant({ now: () => Date.now() + aheadMs })
-    const page = await other.source.readPage(begin, signal)
+    const otherTenant = await openTenant({ now: () => Date.now() + aheadMs })
+    const page = await otherTenant.source.readPage(startPosition, signal)
     const lateMs = Date.now() + aheadMs - page.requestedAt
-    // The header has whole seconds, so the time is at most a second too early, and never too late.
+    // The header contains whole seconds, so the time is up to a second too early, and never too late.
     expect(lateMs).toBeGreaterThanOrEqual(0)
     expect(lateMs).toBeLessThan(3_000)
-    await other.close()
+    await otherTenant.close()
   })
 })
 
 describe('a search', () => {
-  test('a search finds the given types in a span that includes its beginning and excludes its end', async () => {
-    const ids = write(10)
-    write(3, 's')
+  test('a search finds entries of the given types in a span, which includes its beginning but not its end', async () => {
+    const ids = writeEntries(10)
+    writeEntries(3, 's')
     const span = { from: startMs + 2, to: startMs + 5 }
     const search = { types: ['slo', 'scp'], span, prefix: '900', page: 0 }
-    const found = await t.source.search(search, signal)
+    const found = await testTenant.source.search(search, signal)
     expect(idsOf(found.entries)).toEqual([ids[4], ids[3], ids[2]])
   })
 
   test('a search has pages of a hundred entries', async () => {
-    write(230)
+    writeEntries(230)
     const span = { from: startMs, to: startMs + 1000 }
     const sizes = [0, 1, 2].map(async (page) => {
       const search = { types: ['slo'], span, prefix: '900', page }
-      return (await t.source.search(search, signal)).entries.length
+      return (await testTenant.source.search(search, signal)).entries.length
     })
     expect(await Promise.all(sizes)).toEqual([100, 100, 30])
   })
 
   test('readNewest finds the newest entry', async () => {
-    const ids = write(3)
-    expect(idsOf((await t.source.readNewest(signal)).entries)).toEqual([ids[2]])
+    const ids = writeEntries(3)
+    expect(idsOf((await testTenant.source.readNewest(signal)).entries)).toEqual([ids[2]])
   })
 })
 
 describe('the token', () => {
   test('the token is requested once for any number of pages (pitfall 8)', async () => {
-    for (let n = 0; n < 5; n++) await t.source.readPage(begin, signal)
-    expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
-    expect(t.simulator.requests.count({ path: LOGS })).toBe(5)
+    for (let n = 0; n < 5; n++) await testTenant.source.readPage(startPosition, signal)
+    expect(testTenant.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
+    expect(testTenant.simulator.requests.count({ path: LOGS })).toBe(5)
   })
 
   test('the token is renewed once when Auth0 refuses it', async () => {
-    await t.source.readPage(begin, signal)
-    t.simulator.faults.push({ path: LOGS, respond: faults.invalidToken() })
-    await t.source.readPage(begin, signal)
-    expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
+    await testTenant.source.readPage(startPosition, signal)
+    testTenant.simulator.faults.push({ path: LOGS, respond: faults.invalidToken() })
+    await testTenant.source.readPage(startPosition, signal)
+    expect(testTenant.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('the token is renewed when a scope is missing, because the scope may have been granted since', async () => {
-    t.simulator.faults.push({ path: LOGS, respond: faults.missingScope() })
-    await t.source.readPage(begin, signal)
-    expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
+  test('the token is renewed when a scope is missing, because the scope may have been granted later', async () => {
+    testTenant.simulator.faults.push({ path: LOGS, respond: faults.missingScope() })
+    await testTenant.source.readPage(startPosition, signal)
+    expect(testTenant.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('the token is not renewed at every poll, because each grant writes an entry to the log (pitfall 8)', async () => {
-    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.invalidToken() })
+  test('the token is not renewed at every poll, because each renewal writes an entry to the log (pitfall 8)', async () => {
+    testTenant.simulator.faults.push({ path: LOGS, times: 99, respond: faults.invalidToken() })
     for (let n = 0; n < 3; n++) {
-      const refused = t.source.readPage(begin, signal)
+      const refused = testTenant.source.readPage(startPosition, signal)
       await expect(refused).rejects.toMatchObject({ code: 'AUTH0_CREDENTIALS' })
     }
-    expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
+    expect(testTenant.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
   test('a token that Auth0 refuses after its renewal causes a credentials error, and is not renewed again', async () => {
-    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.invalidToken() })
-    await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
+    testTenant.simulator.faults.push({ path: LOGS, times: 99, respond: faults.invalidToken() })
+    await expect(testTenant.source.readPage(startPosition, signal)).rejects.toMatchObject({
       code: 'AUTH0_CREDENTIALS',
     })
-    expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
+    expect(testTenant.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('the error for a token that Auth0 does not grant names the variables to check, and contains no secret', async () => {
+  test('the error for a refused token request names the variables to check, and contains no secret', async () => {
     const clientSecret = 'a-wrong-secret'
-    const error = await openSource(t.simulator, { clientSecret })
-      .readPage(begin, signal)
+    const error = await openSource(testTenant.simulator, { clientSecret })
+      .readPage(startPosition, signal)
       .catch((error) => error)
     expect(error).toMatchObject({ code: 'AUTH0_CREDENTIALS', status: 401 })
     expect(error.message).toMatch(/AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/)
     expect(JSON.stringify([error.message, error.cause?.message])).not.toContain(clientSecret)
-    expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
+    expect(testTenant.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
   })
 
   test.each([
@@ -153,26 +157,30 @@ describe('the token', () => {
   ])(
     'the error for a token response with status 200 and %s instead of a token names this content',
     async (_what, respond, reason) => {
-      t.simulator.faults.push({ path: '/oauth/token', times: 99, respond })
-      const granted: unknown[] = []
+      testTenant.simulator.faults.push({ path: '/oauth/token', times: 99, respond })
+      const grantedScopes: unknown[] = []
       const api = createManagementApi({
-        ...{ domain: DOMAIN, baseUrl: t.simulator.url, ...t.simulator.credentials },
-        onGrant: (scopes) => granted.push(scopes),
+        ...{
+          domain: DOMAIN,
+          baseUrl: testTenant.simulator.url,
+          ...testTenant.simulator.credentials,
+        },
+        onGrant: (scopes) => grantedScopes.push(scopes),
       })
       await expect(api.get('logs', signal)).rejects.toMatchObject({
         code: 'AUTH0_UNAVAILABLE',
         message: expect.stringMatching(reason),
       })
-      expect(granted).toEqual([])
+      expect(grantedScopes).toEqual([])
     },
   )
 
   test('the error for a token without the required scope names the scope to grant (pitfall 12)', async () => {
-    const other = await openTenant({}, { scopes: ['read:users'] })
-    const error = await other.source.readPage(begin, signal).catch((error) => error)
+    const otherTenant = await openTenant({}, { scopes: ['read:users'] })
+    const error = await otherTenant.source.readPage(startPosition, signal).catch((error) => error)
     expect(error).toMatchObject({ code: 'AUTH0_SCOPE', status: 403 })
     expect(error.message).toMatch(/read:logs and read:logs_users/)
-    await other.close()
+    await otherTenant.close()
   })
 })
 
@@ -181,38 +189,41 @@ describe('a transient error', () => {
     ['a server error', faults.respondWith(500, { statusCode: 500 })],
     ['an HTML page with status 502', faults.html(502)],
     ['an HTML page with status 200', faults.html(200)],
-    ['cut-off JSON', faults.cutOffJson()],
-    ['a cut-off body', faults.cutOffBody()],
+    ['truncated JSON', faults.cutOffJson()],
+    ['a truncated body', faults.cutOffBody()],
     ['an object instead of a list', faults.respondWith(200, { logs: [] })],
     ['a connection reset', faults.connectionReset()],
     ['a redirect', faults.respondWith(302, '', { location: 'http://127.0.0.1:1/' })],
   ])('readPage retries after %s', async (_what, respond) => {
-    const [id] = write(1)
-    t.simulator.faults.push({ path: LOGS, times: 2, respond })
-    const page = await t.source.readPage(begin, signal)
+    const [id] = writeEntries(1)
+    testTenant.simulator.faults.push({ path: LOGS, times: 2, respond })
+    const page = await testTenant.source.readPage(startPosition, signal)
     expect(idsOf(page.entries)).toEqual([id])
-    expect(t.simulator.faults.pending()).toBe(0)
+    expect(testTenant.simulator.faults.pending()).toBe(0)
   })
 
   test('readPage retries at most four times', async () => {
-    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.html(502) })
-    await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
+    testTenant.simulator.faults.push({ path: LOGS, times: 99, respond: faults.html(502) })
+    await expect(testTenant.source.readPage(startPosition, signal)).rejects.toMatchObject({
       code: 'AUTH0_UNAVAILABLE',
       status: 502,
     })
-    expect(t.simulator.requests.count({ path: LOGS })).toBe(5)
+    expect(testTenant.simulator.requests.count({ path: LOGS })).toBe(5)
   })
 
   test('readPage does not follow a redirect, so that the token is not sent to another server', async () => {
-    const seen: unknown[] = []
+    const receivedHeaders: unknown[] = []
     const otherServer = createServer((request, response) => {
-      seen.push(request.headers)
+      receivedHeaders.push(request.headers)
       response.end('[]')
     })
     const { url: location, close } = await openLoopback(otherServer)
-    t.simulator.faults.push({ path: LOGS, respond: faults.respondWith(302, '', { location }) })
-    await t.source.readPage(begin, signal)
-    expect(seen).toEqual([])
+    testTenant.simulator.faults.push({
+      path: LOGS,
+      respond: faults.respondWith(302, '', { location }),
+    })
+    await testTenant.source.readPage(startPosition, signal)
+    expect(receivedHeaders).toEqual([])
     await close()
   })
 })
@@ -221,15 +232,15 @@ describe('a permanent error', () => {
   test.each([400, 404])(
     'readPage does not retry if Auth0 refuses the checkpoint with status %d',
     async (status) => {
-      t.simulator.faults.push({
+      testTenant.simulator.faults.push({
         path: LOGS,
         respond: faults.respondWith(status, { statusCode: status }),
       })
-      await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
+      await expect(testTenant.source.readPage(startPosition, signal)).rejects.toMatchObject({
         code: 'AUTH0_CHECKPOINT_REFUSED',
         status,
       })
-      expect(t.simulator.requests.count({ path: LOGS })).toBe(1)
+      expect(testTenant.simulator.requests.count({ path: LOGS })).toBe(1)
     },
   )
 })
@@ -237,13 +248,16 @@ describe('a permanent error', () => {
 describe('a page whose last entry has no log id', () => {
   test.each([[null], [{ type: 's' }], ['nonsense'], [{ type: 's', log_id: 9.0020261123e55 }]])(
     'reading continues from the Link header after a page that ends in %j (pitfall 11)',
-    async (last) => {
-      const [id = ''] = write(1)
+    async (lastEntry) => {
+      const [id = ''] = writeEntries(1)
       const next = syntheticLogId(startMs + 500)
       const link = `<https://tenant.example/api/v2/logs?from=${next}&take=100>; rel="next"`
-      const entries = [{ log_id: id, type: 's' }, last]
-      t.simulator.faults.push({ path: LOGS, respond: faults.respondWith(200, entries, { link }) })
-      await expect(t.source.readPage(begin, signal)).resolves.toEqual({
+      const entries = [{ log_id: id, type: 's' }, lastEntry]
+      testTenant.simulator.faults.push({
+        path: LOGS,
+        respond: faults.respondWith(200, entries, { link }),
+      })
+      await expect(testTenant.source.readPage(startPosition, signal)).resolves.toEqual({
         entries,
         next,
         requestedAt: expect.any(Number),
@@ -255,11 +269,15 @@ describe('a page whose last entry has no log id', () => {
 describe('a page from which reading cannot continue', () => {
   test.each([
     ['without a Link and with a last entry without a log id', [{ type: 's' }]],
-    ['that ends at the checkpoint', [{ log_id: begin }]],
-    ['that ends before the checkpoint', [{ log_id: `800${begin.slice(3)}` }]],
+    ['that ends at the checkpoint', [{ log_id: startPosition }]],
+    ['that ends before the checkpoint', [{ log_id: `800${startPosition.slice(3)}` }]],
   ])('readPage rejects a page %s', async (_what, entries) => {
-    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.respondWith(200, entries) })
-    await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
+    testTenant.simulator.faults.push({
+      path: LOGS,
+      times: 99,
+      respond: faults.respondWith(200, entries),
+    })
+    await expect(testTenant.source.readPage(startPosition, signal)).rejects.toMatchObject({
       code: 'AUTH0_MALFORMED_PAGE',
     })
   })
@@ -268,18 +286,18 @@ describe('a page from which reading cannot continue', () => {
 describe('an abort', () => {
   test('an abort ends a request in flight', async () => {
     const stop = new AbortController()
-    t.simulator.faults.push({ path: LOGS, respond: faults.delay(60_000) })
-    const page = t.source.readPage(begin, stop.signal)
-    await expect.poll(() => t.simulator.requests.count({ path: LOGS })).toBe(1)
+    testTenant.simulator.faults.push({ path: LOGS, respond: faults.delay(60_000) })
+    const page = testTenant.source.readPage(startPosition, stop.signal)
+    await expect.poll(() => testTenant.simulator.requests.count({ path: LOGS })).toBe(1)
     stop.abort()
     await expect(page).rejects.toMatchObject({ code: 'ABORTED' })
   })
 
   test('an abort ends a token request in flight', async () => {
     const stop = new AbortController()
-    t.simulator.faults.push({ path: '/oauth/token', respond: faults.delay(60_000) })
-    const page = t.source.readPage(begin, stop.signal)
-    await expect.poll(() => t.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
+    testTenant.simulator.faults.push({ path: '/oauth/token', respond: faults.delay(60_000) })
+    const page = testTenant.source.readPage(startPosition, stop.signal)
+    await expect.poll(() => testTenant.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
     stop.abort()
     await expect(page).rejects.toMatchObject({ code: 'ABORTED' })
   })
@@ -287,9 +305,9 @@ describe('an abort', () => {
   test('an abort ends a wait for the rate limit', async () => {
     const stop = new AbortController()
     const respond = faults.rateLimited({ 'retry-after': '60' })
-    t.simulator.faults.push({ path: LOGS, respond })
-    const page = t.source.readPage(begin, stop.signal)
-    await expect.poll(() => t.simulator.requests.count({ status: 429 })).toBe(1)
+    testTenant.simulator.faults.push({ path: LOGS, respond })
+    const page = testTenant.source.readPage(startPosition, stop.signal)
+    await expect.poll(() => testTenant.simulator.requests.count({ status: 429 })).toBe(1)
     stop.abort()
     await expect(page).rejects.toMatchObject({ code: 'ABORTED' })
   })
@@ -297,22 +315,26 @@ describe('an abort', () => {
 
 test('no error quotes a response, because a response can be long and contain entries', async () => {
   const text = `<html>${'secret detail '.repeat(20_000)}`
-  t.simulator.faults.push({
+  testTenant.simulator.faults.push({
     path: '/oauth/token',
     times: 99,
     respond: faults.respondWith(500, text),
   })
-  const tokenError = await t.source.readPage(begin, signal).catch((error) => error)
-  t.simulator.faults.clear()
-  t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.respondWith(200, text) })
-  const pageError = await t.source.readPage(begin, signal).catch((error) => error)
+  const tokenError = await testTenant.source.readPage(startPosition, signal).catch((error) => error)
+  testTenant.simulator.faults.clear()
+  testTenant.simulator.faults.push({
+    path: LOGS,
+    times: 99,
+    respond: faults.respondWith(200, text),
+  })
+  const pageError = await testTenant.source.readPage(startPosition, signal).catch((error) => error)
   expect([tokenError.code, pageError.code]).toEqual(['AUTH0_UNAVAILABLE', 'AUTH0_MALFORMED_PAGE'])
   expect(inspect([tokenError, pageError], { depth: 9 })).not.toContain('secret detail')
 })
 
 test('the error for a tenant that cannot be reached names the variable to check', async () => {
-  const nowhere = openSource(t.simulator, { baseUrl: 'http://127.0.0.1:1' })
-  await expect(nowhere.readPage(begin, signal)).rejects.toMatchObject({
+  const unreachable = openSource(testTenant.simulator, { baseUrl: 'http://127.0.0.1:1' })
+  await expect(unreachable.readPage(startPosition, signal)).rejects.toMatchObject({
     code: 'AUTH0_UNAVAILABLE',
     message: expect.stringContaining('AUTH0_DOMAIN'),
   })

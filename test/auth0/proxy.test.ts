@@ -10,7 +10,7 @@ const PASSWORD = 'p@ss:word-that-no-message-may-show'
 const PATH = 'logs?per_page=1'
 const { signal } = new AbortController()
 
-/** Creates a Management API for a tenant that can only be reached through a proxy. */
+/** Creates a Management API for a tenant that is reachable only through a proxy. */
 function openApi(proxyUrl: string, requestTimeoutMs = 10_000) {
   const { auth0 } = loadConfig({ AUTH0_DOMAIN: DOMAIN, HTTPS_PROXY: proxyUrl }, [])
   const credentials = { clientId: 'id', clientSecret: 'secret' }
@@ -77,7 +77,7 @@ test.each(['silent', 'silent after 200'] as const)(
 )
 
 test.each(['drop', 'silent', 'silent after 200'] as const)(
-  'an abort ends a request through a proxy with the treatment %s at once, and no request follows',
+  'an abort ends a request immediately if the proxy has the treatment %s, and no request follows',
   async (treatment) => {
     const proxy = await openProxy({ treatment })
     const stop = new AbortController()

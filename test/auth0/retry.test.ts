@@ -4,13 +4,13 @@ import { LastLogoutError } from '../../src/errors.js'
 
 const { signal } = new AbortController()
 
-/** The default limits with a short backoff. */
+/** The default limits, but with a short backoff. */
 const QUICK = { ...RETRY_LIMITS, backoff: { firstMs: 1, maxMs: 4 } }
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
 afterEach(() => void vi.useRealTimers())
 
-/** Counts the attempts of a request that fails after `durationMs` each time. */
+/** Returns the number of attempts of a request that always fails, each time after `durationMs`. */
 async function countAttempts(durationMs: number): Promise<number> {
   let attempts = 0
   const run = async () => {

@@ -26,13 +26,15 @@ beforeEach(async () => {
   client = await openFakeClient()
 })
 
-/** Options of a test app: whether it verifies tokens, and the options of the adapter. */
+/** Options of a test app. */
 interface AppOptions {
+  /** Whether the app verifies the tokens of requests. */
   verifies: boolean
+  /** The option of the adapter. */
   authRequired?: boolean
 }
 
-/** Opens an app with a route that needs no token, until the test ends. Returns its URL. */
+/** Opens an app with one route. Returns the URL of the route. The app is closed after the test. */
 type OpenApp = (options: AppOptions) => Promise<string>
 
 const openFastify: OpenApp = async ({ verifies, ...options }) => {
@@ -105,7 +107,7 @@ describe.each([
   ['Fastify', openFastify],
   ['Koa', openKoa],
   ['Hono', openHono],
-])('%s with authRequired: false', (_name, open) => {
+])('%s with authRequired: false', (_case, open) => {
   test('the adapter accepts a request without a token', async () => {
     const url = await open({ verifies: true, authRequired: false })
     expect(await call(url)).toEqual({ status: 200, challenge: null })
@@ -117,24 +119,24 @@ describe.each([
     expect(await callAs(url, 'auth0|out')).toEqual({ status: 401, challenge: CHALLENGE })
   })
 
-  test('the adapter refuses a token that was not verified, so that no token bypasses the check', async () => {
+  test('the adapter refuses an unverified token with 401', async () => {
     const url = await open({ verifies: false, authRequired: false })
     const challenge = 'Bearer error="invalid_token", error_description="the token was not verified"'
     for (const sub of ['auth0|in', 'auth0|out']) {
       expect(await callAs(url, sub)).toEqual({ status: 401, challenge })
     }
-    const dpop = await call(url, { authorization: 'DPoP x' })
-    expect(dpop).toEqual({ status: 401, challenge: challenge.replace('Bearer', 'DPoP') })
+    const responseToDpop = await call(url, { authorization: 'DPoP x' })
+    expect(responseToDpop).toEqual({ status: 401, challenge: challenge.replace('Bearer', 'DPoP') })
     expect((await call(url)).status).toBe(200)
   })
 
-  test('the adapter fails for a request without a token if one is required', async () => {
+  test('the adapter responds with 500 to a request without a token if a token is required', async () => {
     const url = await open({ verifies: true })
     expect((await call(url)).status).toBe(500)
   })
 })
 
-test('the Fastify hook reads the claims with getClaims, which returns null or undefined without a token', async () => {
+test('the Fastify hook accepts a request without a token if getClaims returns null or undefined', async () => {
   const iat = Math.floor(Date.now() / 1000) - 60
   const statusOf = async (claims: object | null | undefined) => {
     const app = Fastify()

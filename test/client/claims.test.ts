@@ -32,7 +32,7 @@ async function open(options: Partial<LastLogoutClientOptions> = {}) {
 }
 
 describe('login claims that a gateway has converted to strings', () => {
-  test('a check reads an iat that is a string: a login after the logout is accepted, a login before the logout is revoked', async () => {
+  test('a check reads an iat that is a string', async () => {
     const { client, errors } = await open()
     const claimsAt = (seconds: number) => ({ sub: 'auth0|out', iat: String(seconds) })
     expect((await client.check(claimsAt(NOW - 60))).reason).toBe('user_logout')
@@ -46,13 +46,13 @@ describe('login claims that a gateway has converted to strings', () => {
 })
 
 describe('an unreadable login', () => {
-  const unreadable = { iat: (NOW + 60) * 1000 }
+  const unreadableLogin = { iat: (NOW + 60) * 1000 }
 
   test.each(['feed', 'request'] as const)(
-    'the outcome for an unreadable login is unknown if the user has not logged out: lookup %s',
+    'with lookup %s, the outcome for an unreadable login is unknown if the user has not logged out',
     async (lookup) => {
       const { client } = await open({ lookup, onUnknown: 'deny' })
-      expect(await client.check({ sub: 'auth0|in', ...unreadable })).toMatchObject({
+      expect(await client.check({ sub: 'auth0|in', ...unreadableLogin })).toMatchObject({
         allowed: false,
         outcome: 'unknown',
         reason: 'login_unreadable',
@@ -61,10 +61,10 @@ describe('an unreadable login', () => {
   )
 
   test.each(['feed', 'request'] as const)(
-    'a token with an unreadable login is revoked by a logout, and by the end of its session: lookup %s',
+    'with lookup %s, a logout and the end of the session revoke a token with an unreadable login',
     async (lookup) => {
       const { client } = await open({ lookup })
-      const claims = { sub: 'auth0|out', ...unreadable }
+      const claims = { sub: 'auth0|out', ...unreadableLogin }
       expect(await client.check(claims)).toMatchObject({ allowed: false, reason: 'login_unknown' })
       expect(await client.check({ ...claims, [SESSION]: 'ended' })).toMatchObject({
         allowed: false,
@@ -75,13 +75,13 @@ describe('an unreadable login', () => {
 
   test('a check does not use iat if authenticated_at is unreadable', async () => {
     const { client } = await open()
-    const refreshed = { sub: 'auth0|out', [AUTHENTICATED_AT]: 'yesterday', iat: NOW + 60 }
-    expect((await client.check(refreshed)).outcome).toBe('revoked')
+    const claims = { sub: 'auth0|out', [AUTHENTICATED_AT]: 'yesterday', iat: NOW + 60 }
+    expect((await client.check(claims)).outcome).toBe('revoked')
   })
 
   test('a check accepts a machine token with an unreadable login', async () => {
     const { client } = await open({ onUnknown: 'deny' })
-    expect(await client.check({ sub: 'abc@clients', ...unreadable })).toMatchObject({
+    expect(await client.check({ sub: 'abc@clients', ...unreadableLogin })).toMatchObject({
       allowed: true,
       reason: 'machine_token',
     })
@@ -96,11 +96,11 @@ describe('a token without a usable subject', () => {
       false,
     ],
     [
-      'accepts a token without a usable subject that nothing revokes',
+      'accepts a token without a usable subject if no known logout revokes it',
       { sid: 'other', iat: NOW + 60 },
       true,
     ],
-  ])('a check with onUnknown allow %s', async (_what, claims, allowed) => {
+  ])('a check with onUnknown allow %s', async (_case, claims, allowed) => {
     const { client } = await open()
     expect(client.checkNow({ ...claims, sub: 5 })).toMatchObject({ allowed })
     expect(client.checkNow(claims)).toMatchObject({ allowed })
@@ -123,30 +123,30 @@ describe('a token without a usable subject', () => {
 })
 
 describe('onError', () => {
-  const good = { sub: 'auth0|in', iat: NOW }
+  const readable = { sub: 'auth0|in', iat: NOW }
   test.each<[string, Claims, string, string]>([
-    ['iat in milliseconds', { ...good, iat: NOW * 1000 }, 'iat', 'a number'],
+    ['iat in milliseconds', { ...readable, iat: NOW * 1000 }, 'iat', 'a number'],
     [
       'iat in milliseconds as a string',
-      { ...good, iat: `${NOW * 1000}` },
+      { ...readable, iat: `${NOW * 1000}` },
       'iat',
       'a string of 13 digits',
     ],
-    ['auth_time that is null', { ...good, auth_time: null }, 'auth_time', 'null'],
+    ['auth_time of null', { ...readable, auth_time: null }, 'auth_time', 'null'],
     [
-      'authenticated_at that is a word',
-      { ...good, [AUTHENTICATED_AT]: 'now' },
+      'authenticated_at of a word',
+      { ...readable, [AUTHENTICATED_AT]: 'now' },
       AUTHENTICATED_AT,
       'a string of 3 characters',
     ],
-    ['iat that is a date', { ...good, iat: new Date() }, 'iat', 'an object'],
+    ['iat of a Date', { ...readable, iat: new Date() }, 'iat', 'an object'],
     ['no login claim', { sub: 'auth0|in' }, 'iat', 'nothing'],
-    ['a session that is a list', { ...good, [SESSION]: ['S'] }, SESSION, 'an array'],
+    ['a session of an array', { ...readable, [SESSION]: ['S'] }, SESSION, 'an array'],
     ['no subject', { iat: NOW }, 'sub', 'nothing'],
-    ['a subject that is a number', { ...good, sub: 4711 }, 'sub', 'a number'],
+    ['a subject of a number', { ...readable, sub: 4711 }, 'sub', 'a number'],
   ])(
     'onError is called once for %s, with the name of the claim and the type of its value',
-    async (_what, claims, name, found) => {
+    async (_case, claims, name, found) => {
       const { client, errors } = await open()
       for (let n = 0; n < 3; n++) {
         await client.check(claims)
@@ -164,11 +164,11 @@ describe('onError', () => {
 
   test('onError is called once for each unreadable claim, and not for readable claims', async () => {
     const { client, errors } = await open()
-    await client.check({ ...good, [SESSION]: 'S', sid: 5, auth_time: undefined })
+    await client.check({ ...readable, [SESSION]: 'S', sid: 5, auth_time: undefined })
     await client.check({ sub: 'abc@clients', iat: NOW })
     expect(errors).toEqual([])
-    await client.check({ ...good, sid: 5, auth_time: 'soon' })
-    await client.check({ ...good, iat: true })
+    await client.check({ ...readable, sid: 5, auth_time: 'soon' })
+    await client.check({ ...readable, iat: true })
     expect(errors.map((error) => /claim "(.*?)"/.exec(String(error))?.[1])).toEqual([
       'auth_time',
       'sid',
@@ -176,7 +176,7 @@ describe('onError', () => {
     ])
   })
 
-  test('onError is called for an unreadable claim even if it was called for the missing claim before', async () => {
+  test('onError is called for a missing claim and for the same claim if it is unreadable later', async () => {
     const { client, errors } = await open()
     for (const claims of [{ sub: 'auth0|in' }, { sub: 'auth0|in', iat: 'soon' }, { sub: 5 }, {}]) {
       await client.check(claims)
@@ -194,15 +194,15 @@ describe('onError', () => {
 
   test('onError is not called for the claims of another issuer', async () => {
     const { client, errors } = await open({ issuer: 'https://tenant.example/' })
-    const other = { ...good, iat: 'soon', iss: 'https://other.example/' }
-    expect(client.checkNow(other).reason).toBe('other_issuer')
+    const claims = { ...readable, iat: 'soon', iss: 'https://other.example/' }
+    expect(client.checkNow(claims).reason).toBe('other_issuer')
     expect(errors).toEqual([])
   })
 })
 
-test('checkNow throws for no claims, and accepts no unreadable claims', async () => {
+test('checkNow never throws, and never accepts unreadable claims', async () => {
   const { client } = await open()
-  const value = fc.oneof(
+  const claimValue = fc.oneof(
     fc.integer({ min: NOW - 9, max: NOW + 999 }),
     fc.integer({ min: NOW - 9, max: NOW + 999 }).map(String),
     fc.integer({ min: NOW, max: NOW + 999 }).map((seconds) => String(seconds * 1000)),
@@ -219,17 +219,17 @@ test('checkNow throws for no claims, and accepts no unreadable claims', async ()
     fc.anything(),
   )
   const names = ['sub', 'sid', SESSION, AUTHENTICATED_AT, 'auth_time', 'iat']
-  const shapes = fc.record(Object.fromEntries(names.map((name) => [name, value])), {
+  const anyClaims = fc.record(Object.fromEntries(names.map((name) => [name, claimValue])), {
     requiredKeys: [],
   })
-  const isTime = (at: unknown) =>
-    typeof at === 'number' || (typeof at === 'string' && /^\d{10}(\.\d+)?$/.test(at))
+  const isTime = (value: unknown) =>
+    typeof value === 'number' || (typeof value === 'string' && /^\d{10}(\.\d+)?$/.test(value))
   fc.assert(
-    fc.property(shapes, (claims) => {
+    fc.property(anyClaims, (claims) => {
       const { outcome, reason } = client.checkNow(claims)
       if (outcome !== 'accepted' || reason === 'machine_token') return
-      const logins = [AUTHENTICATED_AT, 'auth_time', 'iat'].map((name) => claims[name])
-      const login = logins.find((each) => each !== undefined)
+      const loginClaims = [AUTHENTICATED_AT, 'auth_time', 'iat'].map((name) => claims[name])
+      const login = loginClaims.find((value) => value !== undefined)
       expect(typeof claims.sub).toBe('string')
       if (claims.sub === 'auth0|out') expect(isTime(login)).toBe(true)
       expect(login === undefined || isTime(login)).toBe(true)

@@ -55,17 +55,19 @@ async function logOut(userId: string, sessionId: string | null, at = Date.now())
   await store.storeBatch({ ...fold([event]), unattributable: [] })
 }
 
-const seconds = (at: number) => Math.floor(at / 1000)
+const toSeconds = (at: number) => Math.floor(at / 1000)
+
+/** Returns the claims of a token from a login at an instant. */
 const login = (sub: string, at: number, session?: string) => ({
   sub,
-  iat: seconds(at),
+  iat: toSeconds(at),
   ...(session && { [SESSION]: session }),
 })
 
 describe('a check', () => {
   withService()
 
-  test('a check returns revoked from memory as soon as the service has stored the logout (pitfall 27)', async () => {
+  test('a check returns revoked, without a request, soon after the service has stored the logout (pitfall 27)', async () => {
     const client = open()
     await client.ready()
     const claims = login('auth0|1', NOW - 60_000, 'phone')
@@ -78,7 +80,7 @@ describe('a check', () => {
       allowed: false,
       revoked: true,
       reason: 'session_ended',
-      loginAt: seconds(NOW - 60_000) * 1000,
+      loginAt: toSeconds(NOW - 60_000) * 1000,
     })
     expect(client.checkNow(login('auth0|1', NOW - 60_000, 'laptop'))).toMatchObject({
       allowed: true,
@@ -121,19 +123,19 @@ describe('a check', () => {
     ['no subject', {}, 'no_subject'],
     ['another issuer', { sub: 'auth0|1', iss: 'https://other/' }, 'other_issuer'],
     ['no issuer', { sub: 'auth0|1' }, 'other_issuer'],
-  ])('a check returns unknown for claims with %s', async (_what, claims, reason) => {
+  ])('a check returns unknown for claims with %s', async (_case, claims, reason) => {
     const client = open({ issuer: 'https://tenant.example/' })
     await client.ready()
     expect(await client.check(claims)).toMatchObject({ outcome: 'unknown', allowed: false, reason })
-    const own = { ...login('auth0|1', NOW), iss: 'https://tenant.example/' }
-    expect((await client.check(own)).outcome).toBe('accepted')
+    const claimsOfIssuer = { ...login('auth0|1', NOW), iss: 'https://tenant.example/' }
+    expect((await client.check(claimsOfIssuer)).outcome).toBe('accepted')
   })
 })
 
 describe('the outcome of a check', () => {
   withService()
 
-  test('the outcome of a check is reported but not enforced with the mode observe', async () => {
+  test('with the mode observe, the outcome of a check is reported but not enforced', async () => {
     await logOut('auth0|1', null)
     const client = open({ mode: 'observe' })
     await client.ready()
@@ -156,7 +158,7 @@ describe('the outcome of a check', () => {
     await expect.poll(() => client.checkNow(login('auth0|2', NOW)).outcome).toBe('accepted')
   })
 
-  test('the outcome is unknown until the service has completed its first catch-up (pitfall 29)', async () => {
+  test('the outcome is unknown until the service has read the log to its end (pitfall 29)', async () => {
     await database.query('UPDATE tenant SET as_of = NULL')
     const client = open()
     await expect.poll(() => client.checkNow(login('auth0|2', NOW)).reason).toBe('stale')
@@ -261,7 +263,7 @@ describe('a subscribed client', () => {
       .toBe('revoked')
   })
 
-  test('the client replaces a connection that sends no data, and the data becomes stale until then', async () => {
+  test('while a connection sends no data, the data becomes stale, until the client replaces the connection', async () => {
     proxy = await openProxy(api.url)
     const client = open({ maxStalenessMs: 3_000 }, proxy.url)
     await client.ready()
@@ -292,21 +294,21 @@ describe('a subscribed client', () => {
       .toBe(true)
   })
 
-  test('the client keeps tokens revoked and receives new changes after the database was set back (pitfall 30)', async () => {
+  test('after the database was restored, the client keeps tokens revoked and receives new changes (pitfall 30)', async () => {
     await logOut('auth0|1', null)
     const client = open()
     await client.ready()
     await logOut('auth0|2', null)
     await expect.poll(() => client.checkNow(login('auth0|2', NOW - 60_000)).outcome).toBe('revoked')
-    const before = client.checkNow(login('auth0|3', NOW)).asOf ?? 0
+    const asOfBefore = client.checkNow(login('auth0|3', NOW)).asOf ?? 0
 
     await database.query("DELETE FROM last_logout WHERE user_id = 'auth0|2'")
     await database.query("UPDATE tenant SET seq = seq - 1, as_of = as_of - interval '10 s'")
 
-    // The `asOf` of the client goes back together with the `as_of` of the service.
+    // The client also accepts an `as_of` that went back.
     await expect
-      .poll(() => (client.checkNow(login('auth0|3', NOW)).asOf ?? 0) < before, { timeout: 8_000 })
-      .toBe(true)
+      .poll(() => client.checkNow(login('auth0|3', NOW)).asOf ?? 0, { timeout: 8_000 })
+      .toBeLessThan(asOfBefore)
     await logOut('auth0|4', null)
     await expect.poll(() => client.checkNow(login('auth0|4', NOW - 60_000)).outcome).toBe('revoked')
     expect(client.checkNow(login('auth0|2', NOW - 60_000)).outcome).toBe('revoked')
@@ -315,7 +317,7 @@ describe('a subscribed client', () => {
   test('the next reload delivers a change that the feed did not deliver', async () => {
     const client = open({ reloadIntervalMs: 1_000 })
     await client.ready()
-    // This row appears without a new position in the feed.
+    // The feed does not deliver this row, because its position is not after the cursor of the client.
     await database.query(
       `INSERT INTO last_logout VALUES ('auth0|lost', now(), now(), '', 'slo', 0)`,
     )
@@ -326,15 +328,15 @@ describe('a subscribed client', () => {
       .toBe('revoked')
   })
 
-  test('a client loads a hundred thousand changes from either of two API processes (pitfall 29)', async () => {
+  test('a client loads a hundred thousand changes from each of two API processes (pitfall 29)', async () => {
     await database.query(
       `INSERT INTO last_logout
        SELECT 'auth0|' || n, now(), now(), '', 'slo', extract(epoch FROM now()) * 1000000 + n
        FROM generate_series(1, 100000) AS n`,
     )
     await database.query('UPDATE tenant SET seq = (SELECT max(seq) FROM last_logout)')
-    const other = await serveApi(database)
-    for (const url of [api.url, other.url]) {
+    const otherApi = await serveApi(database)
+    for (const url of [api.url, otherApi.url]) {
       const client = open({}, url)
       await client.ready()
       const revoked = Array.from(
@@ -344,7 +346,7 @@ describe('a subscribed client', () => {
       expect(revoked.every(Boolean)).toBe(true)
       await client.close()
     }
-    await other.close()
+    await otherApi.close()
   })
 })
 
@@ -360,7 +362,7 @@ describe('while no service is reachable', () => {
     ['allow', 'enforce', true],
     ['deny', 'observe', true],
   ] as const)(
-    'a token with an unknown outcome has the value of `allowed` that follows from onUnknown %s and mode %s: %s (pitfall 28)',
+    'for an unknown outcome with onUnknown %s and mode %s, `allowed` is %s (pitfall 28)',
     async (onUnknown, mode, allowed) => {
       const decisions: Decision[] = []
       const onDecision = (decision: Decision) => void decisions.push(decision)
@@ -381,7 +383,7 @@ describe('while no service is reachable', () => {
     ['a password in the URL', { url: 'https://user:secret@last-logout.example' }],
     ['an infinite token age', { maxTokenAgeMs: Number.POSITIVE_INFINITY }],
     ['an infinite timeout', { timeoutMs: Number.POSITIVE_INFINITY }],
-  ])('creating a client with %s throws a TypeError', (_what, options) => {
+  ])('creating a client with %s throws a TypeError', (_case, options) => {
     expect(() => openClient(UNREACHABLE_URL, options as object)).toThrow(TypeError)
   })
 
@@ -404,7 +406,7 @@ describe('while no service is reachable', () => {
     ['an endless event', 'text/event-stream', 'x'.repeat(2_000_000)],
   ])(
     'a check returns unknown when the service sends %s instead of the feed',
-    async (_what, type, body) => {
+    async (_case, type, body) => {
       const server = createServer((_request, response) => {
         response.setHeader('content-type', type).end(body)
       })

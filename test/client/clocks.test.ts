@@ -7,7 +7,7 @@ function createClocks() {
 }
 
 describe('a stopwatch', () => {
-  test('a stopwatch includes the time that the machine slept, although the monotonic clock stood still', () => {
+  test('a stopwatch includes the time that the machine slept', () => {
     const clocks = createClocks()
     const elapsedMs = startStopwatch(clocks)
     clocks.at.wall += 3_600_000
@@ -23,7 +23,7 @@ describe('a stopwatch', () => {
   })
 })
 
-test('a stopwatch still measures with both clocks after the coarse clocks are stopped', () => {
+test('a stopwatch uses both clocks even after its coarse clocks were stopped', () => {
   const clocks = createClocks()
   const coarseClocks = startCoarseClocks(clocks)
   const elapsedMs = startStopwatch(coarseClocks)

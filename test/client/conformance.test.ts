@@ -19,8 +19,8 @@ import { readLastLogoutResponse } from '../../src/rules/last-logout-response.js'
 import { claimNames, readToken } from '../../src/rules/token.js'
 import { event as formatEvent } from '../_support/scripted-feed.js'
 
-/** The logouts of a user and a session, with the field names of `GET /v1/last-logout`. */
-interface WireKnown {
+/** The known logouts of a user and a session, with the field names of `GET /v1/last-logout`. */
+interface WireLogouts {
   last_logout_at: string | null
   all_sessions_at: string | null
   session: { logout_at: string | null; ended: boolean } | null
@@ -29,7 +29,7 @@ interface WireKnown {
 
 type Claims = Record<string, unknown>
 
-/** A step of a case of feed.json. Each field is an input or an expectation at the instant `at`. */
+/** A step of a case in feed.json. Each field is an input or an expectation at the instant `at`. */
 interface Step {
   at: string
   connect?: { since: string; after: string | null }
@@ -37,7 +37,7 @@ interface Step {
   ends_connection?: boolean
   rows?: number
   age_ms?: number | null
-  find?: (WireKnown & { user_id: string; session_id: string | null })[]
+  find?: (WireLogouts & { user_id: string; session_id: string | null })[]
   check?: { claims: Claims; outcome: string; reason: string }[]
 }
 
@@ -51,7 +51,10 @@ const readVectors = (name: string) =>
 
 const { options, cases } = readVectors('feed') as FeedVectors
 
-/** Opens the client without a connection. The events of a case replace the connection, and one clock replaces both clocks. */
+/**
+ * Opens the parts of a client without a connection. The events of a case replace the connection. One clock, which the
+ * test sets, replaces both clocks.
+ */
 function openConsumer() {
   const now = () => Date.now()
   const clocks = { monotonic: now, wall: now }
@@ -74,7 +77,7 @@ function openConsumer() {
     onReload: () => connection.abort(),
   })
   const outage = createOutageReport(undefined, clocks)
-  const shared = { progress, freshness, outage, waiters: createWaiters() }
+  const receiverContext = { progress, freshness, outage, waiters: createWaiters() }
   let read = (_text: string) => {}
   const feed: Pick<FeedSubscriber, 'start' | 'freshness' | 'completeSince'> = {
     start: () => {},
@@ -100,7 +103,7 @@ function openConsumer() {
     connect() {
       connection = new AbortController()
       const { signal } = connection
-      const { receive } = createReceiver(shared, connection, clocks)
+      const { receive } = createReceiver(receiverContext, connection, clocks)
       read = createEventReader((event) => void (signal.aborted || receive(event)))
       return progress.nextQuery()
     },
@@ -121,7 +124,7 @@ function openConsumer() {
   }
 }
 
-function toWire({ user, session, floorAt }: KnownLogouts): WireKnown {
+function toWire({ user, session, floorAt }: KnownLogouts): WireLogouts {
   return {
     last_logout_at: toDateTime(user?.at ?? null),
     all_sessions_at: toDateTime(user?.allSessionsAt ?? null),
@@ -130,6 +133,7 @@ function toWire({ user, session, floorAt }: KnownLogouts): WireKnown {
   }
 }
 
+/** Applies the inputs of a step, and checks its expectations. */
 function run(consumer: ReturnType<typeof openConsumer>, step: Step): void {
   const stepText = JSON.stringify(step).slice(0, 200)
   if (step.connect) {
@@ -145,11 +149,10 @@ function run(consumer: ReturnType<typeof openConsumer>, step: Step): void {
   if (step.age_ms !== undefined) {
     expect(consumer.ageMs(), stepText).toBe(step.age_ms ?? Number.POSITIVE_INFINITY)
   }
-  for (const { user_id, session_id, ...known } of step.find ?? []) {
+  for (const { user_id, session_id, ...expected } of step.find ?? []) {
     const token = { subject: user_id, sessionId: session_id, loginAt: null }
-    expect(toWire(consumer.cache.find(token)), `${user_id}, ${session_id}, ${stepText}`).toEqual(
-      known,
-    )
+    const found = toWire(consumer.cache.find(token))
+    expect(found, `${user_id}, ${session_id}, ${stepText}`).toEqual(expected)
   }
   for (const { claims, ...expected } of step.check ?? []) {
     expect(consumer.check(claims), `${JSON.stringify(claims)}, ${stepText}`).toMatchObject(expected)
@@ -177,7 +180,7 @@ describe('the client passes verdicts.json', () => {
     policy: Policy
     leeway_ms: number
     namespace: string
-    known: WireKnown
+    known: WireLogouts
     claims: Claims
     outcome: string
     reason: string
@@ -188,9 +191,10 @@ describe('the client passes verdicts.json', () => {
     const response = readLastLogoutResponse({ ...vector.known, policy, as_of: null, lag_ms: null })
     if ('invalidField' in response) throw new Error(response.invalidField)
     const token = readToken(claims, claimNames(vector.namespace))
-    const judged = judgeClaims(token, response.knownLogouts, { policy, leewayMs: vector.leeway_ms })
-    const outcome = judged.revoked === null ? 'unknown' : judged.revoked ? 'revoked' : 'accepted'
-    expect({ outcome, reason: judged.reason }).toEqual({
+    const options = { policy, leewayMs: vector.leeway_ms }
+    const { revoked, reason } = judgeClaims(token, response.knownLogouts, options)
+    const outcome = revoked === null ? 'unknown' : revoked ? 'revoked' : 'accepted'
+    expect({ outcome, reason }).toEqual({
       outcome: vector.outcome,
       reason: vector.reason,
     })
@@ -214,9 +218,10 @@ describe('the client passes event-stream.json', () => {
   }
 
   test.each(readVectors('event-stream') as Vector[])('$name', ({ chunks, events }) => {
-    const received: ServerSentEvent[] = []
-    const read = createEventReader((event) => void received.push(event))
+    const receivedEvents: ServerSentEvent[] = []
+    const read = createEventReader((event) => void receivedEvents.push(event))
     for (const chunk of chunks) read(chunk)
-    expect(received).toEqual(events.map(({ event: name, ...rest }) => ({ name, ...rest })))
+    const expectedEvents = events.map(({ event: name, data, id }) => ({ name, data, id }))
+    expect(receivedEvents).toEqual(expectedEvents)
   })
 })

@@ -5,14 +5,14 @@ import { createDelayEstimator, type Delivery } from '../../src/client/delivery-d
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 const HOUR_MS = 3_600_000
 
-/** What happens to an event. The client does not know all of this. Times in milliseconds. */
+/** An event and its true delay, which the client does not know. Times in milliseconds. */
 interface Event {
-  /** The time from the previous event of the connection, or from the request, until the event is sent. */
+  /** The time from the previous event, or from the request, until the event is sent. */
   afterMs: number
   lagMs: number
   /** How far `as_of` is ahead of the service's clock. Used only if `lagMs` is 0. */
   aheadMs: number
-  /** The time from sending until receipt. An earlier event that is still on its way can delay the event further. */
+  /** The time from sending until receipt. A delayed earlier event also delays this event. */
   delayMs: number
 }
 
@@ -29,7 +29,9 @@ interface Estimate {
   lagMs: number
 }
 
-/** Delivers the events of each connection in order, one connection after the other. */
+/**
+ * Delivers the events of each connection in order, one connection after the other. Returns an estimate for each event.
+ */
 function deliver(connections: Connection[]): Estimate[][] {
   const estimate = createDelayEstimator()
   let trueNow = NOON
@@ -58,26 +60,27 @@ const event = (overrides: Partial<Event> = {}): Event => ({
   delayMs: 0,
   ...overrides,
 })
+/** Returns the estimated delays of the events, for each connection. */
 const estimates = (...connections: Connection[]) =>
   deliver(connections).map((connection) => connection.map(({ estimatedMs }) => estimatedMs))
 
-const events = (lag: fc.Arbitrary<number>) =>
+const anyEvents = (lagMs: fc.Arbitrary<number>) =>
   fc.array(
     fc.record({
       afterMs: fc.integer({ min: 0, max: 5_000 }),
-      lagMs: lag,
+      lagMs,
       aheadMs: fc.integer({ min: 0, max: 60_000 }),
       delayMs: fc.oneof(fc.integer({ min: 0, max: 50 }), fc.integer({ min: 0, max: HOUR_MS })),
     }),
     { minLength: 1, maxLength: 20 },
   )
-const someLag = fc.integer({ min: 1, max: 200_000 })
-const anyLag = fc.oneof(fc.constant(0), someLag)
-const offset = fc.integer({ min: -1e12, max: 1e12 })
+const positiveLag = fc.integer({ min: 1, max: 200_000 })
+const anyLag = fc.oneof(fc.constant(0), positiveLag)
+const anyOffset = fc.integer({ min: -1e12, max: 1e12 })
 
 describe('the estimated delay of delivery', () => {
   test.each([0, -HOUR_MS, HOUR_MS, 3_650 * 24 * HOUR_MS])(
-    'the estimate is the time that an event was delayed, if the clocks differ by %i ms',
+    'the estimate is the delay of the event, even if the clocks differ by %i ms',
     (offsetMs) => {
       const events = [event(), event({ delayMs: 90_000 }), event({ delayMs: 20 }), event()]
       // The second event delays the third and the fourth.
@@ -87,19 +90,23 @@ describe('the estimated delay of delivery', () => {
 
   test('the estimate does not depend on a constant offset between the clocks', () => {
     fc.assert(
-      fc.property(fc.array(events(anyLag), { maxLength: 4 }), offset, (all, offsetMs) => {
-        const estimatesWith = (offsetMs: number) =>
-          estimates(...all.map((events): Connection => ({ events, offsetMs })))
-        expect(estimatesWith(offsetMs)).toEqual(estimatesWith(0))
-      }),
+      fc.property(
+        fc.array(anyEvents(anyLag), { maxLength: 4 }),
+        anyOffset,
+        (eventLists, offsetMs) => {
+          const estimatesWith = (offsetMs: number) =>
+            estimates(...eventLists.map((events): Connection => ({ events, offsetMs })))
+          expect(estimatesWith(offsetMs)).toEqual(estimatesWith(0))
+        },
+      ),
     )
   })
 
   test('the estimate is the true delay minus the delay of the fastest event so far', () => {
     fc.assert(
-      fc.property(events(someLag), offset, (all, offsetMs) => {
+      fc.property(anyEvents(positiveLag), anyOffset, (events, offsetMs) => {
         let minDelayMs = Number.POSITIVE_INFINITY
-        for (const { estimatedMs, trueMs } of deliver([{ events: all, offsetMs }]).flat()) {
+        for (const { estimatedMs, trueMs } of deliver([{ events, offsetMs }]).flat()) {
           minDelayMs = Math.min(minDelayMs, trueMs)
           expect(estimatedMs).toBe(trueMs - minDelayMs)
         }
@@ -107,11 +114,11 @@ describe('the estimated delay of delivery', () => {
     )
   })
 
-  test('the estimate is too low by at most the smallest delay plus two minutes if `as_of` may be a minute ahead', () => {
+  test('if `as_of` may be a minute ahead, the estimate is too low by at most the smallest delay plus two minutes', () => {
     fc.assert(
-      fc.property(events(anyLag), offset, (all, offsetMs) => {
+      fc.property(anyEvents(anyLag), anyOffset, (events, offsetMs) => {
         let minDelayMs = Number.POSITIVE_INFINITY
-        for (const { estimatedMs, trueMs } of deliver([{ events: all, offsetMs }]).flat()) {
+        for (const { estimatedMs, trueMs } of deliver([{ events, offsetMs }]).flat()) {
           minDelayMs = Math.min(minDelayMs, trueMs)
           expect(estimatedMs).toBeLessThanOrEqual(trueMs)
           expect(estimatedMs).toBeGreaterThanOrEqual(trueMs - minDelayMs - 2 * 60_000)
@@ -122,39 +129,37 @@ describe('the estimated delay of delivery', () => {
 
   test('the estimate shows a delay of more than two minutes even if every `lag_ms` is 0', () => {
     const events = [event({ lagMs: 0, aheadMs: 30_000 }), event({ lagMs: 0, delayMs: HOUR_MS })]
-    const [[, late = 0] = []] = estimates({ offsetMs: 0, events })
-    expect(late).toBeGreaterThan(HOUR_MS - 120_000)
+    const [[, estimatedMs = 0] = []] = estimates({ offsetMs: 0, events })
+    expect(estimatedMs).toBeGreaterThan(HOUR_MS - 120_000)
   })
 
-  test('the estimate is zero for events without a delay after an `as_of` that was ahead', () => {
+  test('after an `as_of` that was ahead, the estimate for events without a delay is zero', () => {
     const events = [event({ lagMs: 0, aheadMs: 60_000 }), event({ lagMs: 1 }), event()]
     expect(estimates({ offsetMs: 0, events })).toEqual([[0, 0, 0]])
   })
 
-  test('the estimate of the next connection ignores that the client clock was set ahead', () => {
-    const before = { offsetMs: 0, events: [event(), event()] }
-    const after = { offsetMs: HOUR_MS, events: [event({ afterMs: 30 }), event()] }
-    // The event arrived 30 ms after the request. This is the upper bound of its delay.
-    expect(estimates(before, after)).toEqual([
+  test('after the client clock was set ahead, the estimate is nearly correct from the next connection on', () => {
+    const firstConnection = { offsetMs: 0, events: [event(), event()] }
+    const nextConnection = { offsetMs: HOUR_MS, events: [event({ afterMs: 30 }), event()] }
+    // The first event arrived 30 ms after the request, so its delay can be at most 30 ms.
+    expect(estimates(firstConnection, nextConnection)).toEqual([
       [0, 0],
       [30, 30],
     ])
   })
 
-  test('the estimate is correct from the first event after the client clock was set back', () => {
-    const before = { offsetMs: 0, events: [event()] }
-    const after = { offsetMs: -HOUR_MS, events: [event(), event({ delayMs: 5_000 })] }
-    expect(estimates(before, after)).toEqual([[0], [0, 5_000]])
+  test('after the client clock was set back, the estimate is correct from the first event on', () => {
+    const firstConnection = { offsetMs: 0, events: [event()] }
+    const nextConnection = { offsetMs: -HOUR_MS, events: [event(), event({ delayMs: 5_000 })] }
+    expect(estimates(firstConnection, nextConnection)).toEqual([[0], [0, 5_000]])
   })
 
   test('the estimate for the first event of a connection is at most the age of the connection', () => {
-    const connections = fc.array(fc.record({ events: events(anyLag), offsetMs: offset }), {
-      minLength: 1,
-      maxLength: 6,
-    })
+    const anyConnection = fc.record({ events: anyEvents(anyLag), offsetMs: anyOffset })
+    const anyConnections = fc.array(anyConnection, { minLength: 1, maxLength: 6 })
     fc.assert(
-      fc.property(connections, (all) => {
-        for (const [first] of deliver(all)) {
+      fc.property(anyConnections, (connections) => {
+        for (const [first] of deliver(connections)) {
           expect(first?.estimatedMs).toBeLessThanOrEqual(first?.sinceRequestMs ?? Number.NaN)
         }
       }),

@@ -50,7 +50,8 @@ const BEARER = { authorization: 'Bearer x' }
 const DPOP = { authorization: 'DPoP x' }
 
 describe('Express', () => {
-  const verified: RequestHandler = (req, _res, next) => {
+  /** Sets the claims of a logged-out user, like a JWT library. */
+  const setClaims: RequestHandler = (req, _res, next) => {
     Object.assign(req, { auth: { payload: claims } })
     next()
   }
@@ -60,7 +61,7 @@ describe('Express', () => {
     res.status(418).json({ name, code, status, statusCode, headers, message })
   }
   const protect = (target: { use(...handlers: RequestHandler[]): unknown }, guard = client) =>
-    target.use(verified, forExpress(guard) as RequestHandler)
+    target.use(setClaims, forExpress(guard) as RequestHandler)
 
   async function call(app: Express, headers: Record<string, string> = BEARER) {
     const server = await serve(app.listen(0, '127.0.0.1'))
@@ -125,7 +126,7 @@ describe('Express', () => {
     ],
     [
       'a route',
-      (app) => void app.get('/', verified, forExpress(client) as RequestHandler, showError),
+      (app) => void app.get('/', setClaims, forExpress(client) as RequestHandler, showError),
     ],
     [
       'the app on which the protected app is mounted',
@@ -136,11 +137,14 @@ describe('Express', () => {
         app.use(showError)
       },
     ],
-  ])('the Express adapter passes a refusal to an error handler of %s', async (_where, build) => {
-    const app = express()
-    build(app)
-    expect(await call(app)).toMatchObject({ status: 418, body: revokedError })
-  })
+  ])(
+    'the Express adapter passes a refusal to an error handler of %s',
+    async (_case, protectApp) => {
+      const app = express()
+      protectApp(app)
+      expect(await call(app)).toMatchObject({ status: 418, body: revokedError })
+    },
+  )
 
   test('the Express adapter sends the response if the app has no error handler', async () => {
     const app = express()
@@ -151,9 +155,9 @@ describe('Express', () => {
       retryAfter: null,
       body: REVOKED,
     })
-    const other = express()
-    protect(other, unreachable)
-    expect(await call(other)).toEqual({
+    const appWithUnknown = express()
+    protect(appWithUnknown, unreachable)
+    expect(await call(appWithUnknown)).toEqual({
       status: 503,
       challenge: null,
       retryAfter: '5',
@@ -174,7 +178,8 @@ describe('Express', () => {
 })
 
 describe('Fastify', () => {
-  const hook = (guard = client) => {
+  /** Creates a hook that sets the claims of a logged-out user, and then runs the adapter. */
+  const createHook = (guard = client) => {
     const check = forFastify(guard)
     return (async (request, reply) => {
       Object.assign(request, { user: claims })
@@ -182,7 +187,7 @@ describe('Fastify', () => {
     }) as preHandlerAsyncHookHandler
   }
   const addRoute = (app: FastifyInstance, schema = {}, guard = client) =>
-    app.get('/', { preHandler: hook(guard), schema: { response: schema } }, async () => ({}))
+    app.get('/', { preHandler: createHook(guard), schema: { response: schema } }, async () => ({}))
 
   async function call(app: FastifyInstance, headers: Record<string, string> = BEARER) {
     const { statusCode, headers: sent, payload } = await app.inject({ url: '/', headers })
@@ -217,11 +222,11 @@ describe('Fastify', () => {
     })
   })
 
-  test('the Fastify adapter passes a refusal to the error handler of a plugin, and sends the response itself outside the plugin', async () => {
+  test('the Fastify adapter passes a refusal to the error handler of a plugin only for routes of the plugin', async () => {
     const app = Fastify()
     await app.register(async (plugin) => {
       plugin.setErrorHandler((_error, _request, reply) => reply.code(418).send({}))
-      plugin.get('/inside', { preHandler: hook() }, async () => ({}))
+      plugin.get('/inside', { preHandler: createHook() }, async () => ({}))
     })
     addRoute(app)
     expect((await app.inject('/inside')).statusCode).toBe(418)
@@ -237,9 +242,9 @@ describe('Fastify', () => {
       retryAfter: null,
       body: REVOKED,
     })
-    const other = Fastify()
-    addRoute(other, {}, unreachable)
-    expect(await call(other)).toEqual({
+    const appWithUnknown = Fastify()
+    addRoute(appWithUnknown, {}, unreachable)
+    expect(await call(appWithUnknown)).toEqual({
       status: 503,
       challenge: null,
       retryAfter: '5',
@@ -255,18 +260,22 @@ describe('Fastify', () => {
     additionalProperties: false,
   }
 
-  test('the Fastify adapter sends its body even if the body does not fit the response schema of the route', async () => {
+  test('the Fastify adapter sends its body even if the response schema of the route does not allow the body', async () => {
     for (const status of ['401', '4xx']) {
       const app = Fastify()
       addRoute(app, { [status]: strict })
       expect(await call(app)).toMatchObject({ status: 401, challenge: CHALLENGE, body: REVOKED })
     }
-    const other = Fastify()
-    addRoute(other, { 503: strict }, unreachable)
-    expect(await call(other)).toMatchObject({ status: 503, retryAfter: '5', body: UNKNOWN })
+    const appWithUnknown = Fastify()
+    addRoute(appWithUnknown, { 503: strict }, unreachable)
+    expect(await call(appWithUnknown)).toMatchObject({
+      status: 503,
+      retryAfter: '5',
+      body: UNKNOWN,
+    })
   })
 
-  test('the Fastify adapter applies the response schema of the route if its body fits', async () => {
+  test('the Fastify adapter applies the response schema of the route if the schema allows its body', async () => {
     const app = Fastify()
     addRoute(app, { 401: { type: 'object', properties: { error: text } } })
     expect(await call(app)).toMatchObject({ status: 401, body: { error: 'invalid_token' } })
@@ -285,8 +294,8 @@ describe('a fetch-style server', () => {
 
   test('the fetch adapter sends a DPoP challenge if the token is bound to a DPoP key', async () => {
     expect(await challengeOf(claims)).toBe(CHALLENGE)
-    const bound = { ...claims, cnf: { jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' } }
-    expect(await challengeOf(bound)).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+    const boundToken = { ...claims, cnf: { jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' } }
+    expect(await challengeOf(boundToken)).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
   })
 })
 

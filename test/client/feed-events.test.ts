@@ -61,7 +61,7 @@ describe('an event of the change feed', () => {
     expect(read('change', USER, null).cursor).toBeNull()
   })
 
-  test('readFeedEvent reads a reset, and its empty id as no cursor', () => {
+  test('readFeedEvent reads a reset, whose empty id is not a cursor', () => {
     expect(read('reset', {}, '')).toEqual({ kind: 'reset', cursor: null })
   })
 
@@ -76,7 +76,7 @@ describe('an event of the change feed', () => {
   test.each([
     ['event', 'notice', {}],
     ['kind of change', 'change', { kind: 'client', at: AT }],
-  ])('readFeedEvent reads only the cursor of an unknown %s', (_what, name, data) => {
+  ])('readFeedEvent returns other, with the cursor, for an unknown %s', (_case, name, data) => {
     expect(read(name, data)).toEqual({ kind: 'other', cursor: 'f.1' })
   })
 

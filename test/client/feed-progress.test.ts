@@ -36,7 +36,7 @@ const connect = () => Object.fromEntries(progress.nextQuery())
 const SINCE = new Date(NOW - DAY_MS).toISOString()
 
 describe('a connection', () => {
-  test('a connection begins a load from the horizon if nothing was received', () => {
+  test('a connection begins a load of the logouts within the horizon if nothing was received', () => {
     open()
     expect(connect()).toEqual({ since: SINCE })
     now += 5
@@ -46,7 +46,7 @@ describe('a connection', () => {
   test.each([
     ['a load', [changeEvent('f.1')]],
     ['a live connection', [freshnessEvent('f.1')]],
-  ])('the next connection resumes %s at the cursor, with the same `since`', (_what, events) => {
+  ])('the next connection resumes %s at the cursor, with the same `since`', (_case, events) => {
     open()
     connect()
     for (const event of events) progress.apply(event)
@@ -73,7 +73,7 @@ describe('a connection', () => {
 })
 
 describe('the cache', () => {
-  test('the cache is complete since `since` when a freshness event has ended the load', () => {
+  test('the cache is complete from `since` on when a freshness event has ended the load', () => {
     open()
     connect()
     progress.apply(changeEvent('f.1'))
@@ -82,7 +82,7 @@ describe('the cache', () => {
     expect(progress.completeSince()).toBe(NOW - DAY_MS)
   })
 
-  test('the cache stays complete during a later load, and drops undelivered rows at the end of this load', () => {
+  test('the cache stays complete during a reload, and drops undelivered rows at the end of the reload', () => {
     open()
     connect()
     progress.apply(changeEvent('f.1'))

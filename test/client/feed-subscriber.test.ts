@@ -22,13 +22,14 @@ const login = (sub: string) => ({ sub, iat: Math.floor(NOW / 1000) - 3_600 })
 let feed: ScriptedFeed
 let client: LastLogoutClient
 let errors: Error[]
-let opened: { close(): Promise<void> }[]
+/** The clients and subscribers of a test. */
+let openResources: { close(): Promise<void> }[]
 beforeEach(() => {
   errors = []
-  opened = []
+  openResources = []
 })
 afterEach(async () => {
-  await Promise.all(opened.map((each) => each.close()))
+  await Promise.all(openResources.map((resource) => resource.close()))
   await feed.close()
 })
 
@@ -36,7 +37,7 @@ const onError = (error: unknown) => void errors.push(error as Error)
 
 function open(options: Partial<LastLogoutClientOptions> = {}): void {
   client = openClient(feed.url, { onError, ...options })
-  opened.push(client)
+  openResources.push(client)
 }
 
 /** Opens a subscriber without a client. The test chooses the clocks and limits. */
@@ -54,7 +55,7 @@ function subscribe(
   })
   const subscriber = createFeedSubscriber(settings, cache, limits)
   subscriber.start()
-  opened.push(subscriber)
+  openResources.push(subscriber)
   return { subscriber, cache }
 }
 
@@ -79,7 +80,7 @@ describe('a feed subscriber', () => {
     expect(client.checkNow(login('auth0|3')).outcome).toBe('accepted')
   })
 
-  test('a subscriber whose clock shows 1970 sends the minimum of `since` that the service accepts', async () => {
+  test('a subscriber whose clock shows 1970 sends a `since` of 2000, which the service accepts', async () => {
     feed = await openScriptedFeed((response) =>
       response.write(event('freshness', freshness(NOW), 'f.1')),
     )
@@ -119,7 +120,7 @@ describe('a feed subscriber', () => {
     await expect.poll(() => subscriber.freshness()?.asOf).toBe(NOW - 4_000)
   })
 
-  test('a subscriber reports a connection that breaks, but not a connection that it replaces for a reload', async () => {
+  test('a subscriber reports a broken connection, but not a connection that it replaces for a reload', async () => {
     feed = await openScriptedFeed((response) => {
       const send = () => response.write(event('freshness', freshness(Date.now()), 'f.1'))
       send()
@@ -136,7 +137,7 @@ describe('a feed subscriber', () => {
   })
 })
 
-test('a token stays revoked if the feed delivers the logout before a slow response without the logout arrives (pitfall 30)', async () => {
+test('a check considers a logout that the feed delivers during the request of the check (pitfall 30)', async () => {
   const responses: ServerResponse[] = []
   feed = await openScriptedFeed((response) => {
     responses.push(response)
@@ -144,21 +145,21 @@ test('a token stays revoked if the feed delivers the logout before a slow respon
   })
   open({ timeoutMs: 20_000 })
   await client.ready()
-  const old = { sub: 'auth0|1', iat: Math.floor(NOW / 1000) - 40 * 86_400 }
-  const decision = client.check(old)
+  const oldToken = { sub: 'auth0|1', iat: Math.floor(NOW / 1000) - 40 * 86_400 }
+  const decision = client.check(oldToken)
   await expect.poll(() => responses.length).toBe(2)
   const [feedResponse, lookupResponse] = responses
   feedResponse?.write(event('change', logout('auth0|1'), 'f.2'))
-  await expect.poll(() => client.checkNow(old).outcome).toBe('revoked')
-  const none = { last_logout_at: null, all_sessions_at: null, session: null, floor_at: null }
-  lookupResponse?.end(JSON.stringify({ user_id: 'auth0|1', ...freshness(NOW), ...none }))
+  await expect.poll(() => client.checkNow(oldToken).outcome).toBe('revoked')
+  const noLogout = { last_logout_at: null, all_sessions_at: null, session: null, floor_at: null }
+  lookupResponse?.end(JSON.stringify({ user_id: 'auth0|1', ...freshness(NOW), ...noLogout }))
   expect(await decision).toMatchObject({ outcome: 'revoked', reason: 'all_sessions_logout' })
 })
 
 describe('a cached logout', () => {
   const longAgo = NOW - 70 * 86_400_000
   const lateLogout = { ...logout('auth0|1'), at: new Date(longAgo).toISOString() }
-  const before = { sub: 'auth0|1', iat: Math.floor(longAgo / 1000) - 60 }
+  const claimsBeforeLogout = { sub: 'auth0|1', iat: Math.floor(longAgo / 1000) - 60 }
 
   test('a logout stays cached if it happened long before it was stored', async () => {
     feed = await openScriptedFeed((response) => {
@@ -166,11 +167,11 @@ describe('a cached logout', () => {
     })
     open({ reloadIntervalMs: 100 })
     await expect.poll(() => feed.queries.length).toBeGreaterThan(2)
-    expect(client.checkNow(before).outcome).toBe('revoked')
+    expect(client.checkNow(claimsBeforeLogout).outcome).toBe('revoked')
   })
 
   test('a cached logout is deleted at the end of a load that has not delivered it', async () => {
-    const rest: ServerResponse[] = []
+    const reloadResponses: ServerResponse[] = []
     feed = await openScriptedFeed(
       (response) => {
         response.write(event('change', lateLogout, 'f.1'))
@@ -178,19 +179,19 @@ describe('a cached logout', () => {
         response.write(event('freshness', freshness(NOW), 'f.2'))
       },
       (response) => {
-        rest.push(response)
+        reloadResponses.push(response)
         response.write(event('change', logout('auth0|2'), 'f.2'))
       },
     )
     open({ reloadIntervalMs: 100 })
-    await expect.poll(() => rest.length).toBe(1)
-    expect(client.checkNow(before).outcome).toBe('revoked')
-    rest[0]?.write(event('freshness', freshness(NOW + 1), 'f.2'))
-    await expect.poll(() => client.checkNow(before).reason).toBe('lookup_needed')
+    await expect.poll(() => reloadResponses.length).toBe(1)
+    expect(client.checkNow(claimsBeforeLogout).outcome).toBe('revoked')
+    reloadResponses[0]?.write(event('freshness', freshness(NOW + 1), 'f.2'))
+    await expect.poll(() => client.checkNow(claimsBeforeLogout).reason).toBe('lookup_needed')
     expect(client.checkNow(login('auth0|2')).outcome).toBe('revoked')
   })
 
-  test('a logout stays cached until a service whose database was set back has read the log again', async () => {
+  test('a logout stays cached until a service with a restored database has read the log again', async () => {
     feed = await openScriptedFeed(
       (response) => {
         response.write(event('change', logout('auth0|1'), 'f.1'))
@@ -210,17 +211,19 @@ describe('a cached logout', () => {
 })
 
 test('the clients of a service do not all load at once when `as_of` goes back', async () => {
-  const open: ServerResponse[] = []
+  const firstResponses: ServerResponse[] = []
   const reloadedAt: number[] = []
   feed = await openScriptedFeed((response) => {
-    if (open.length === 10) return void reloadedAt.push(performance.now())
-    open.push(response)
+    if (firstResponses.length === 10) return void reloadedAt.push(performance.now())
+    firstResponses.push(response)
     response.write(event('freshness', freshness(NOW), 'f.9'))
   })
   for (let n = 0; n < 10; n++) subscribe({ maxReloadDelayMs: 1_000 })
-  await expect.poll(() => open.length).toBe(10)
+  await expect.poll(() => firstResponses.length).toBe(10)
   const startedAt = performance.now()
-  for (const response of open) response.write(event('freshness', freshness(NOW - 5_000), 'f.4'))
+  for (const response of firstResponses) {
+    response.write(event('freshness', freshness(NOW - 5_000), 'f.4'))
+  }
   await expect.poll(() => reloadedAt.length, { timeout: 5_000 }).toBe(10)
   expect(Math.max(...reloadedAt) - Math.min(...reloadedAt)).toBeGreaterThan(200)
   expect(Math.max(...reloadedAt) - startedAt).toBeLessThan(3_000)
@@ -230,13 +233,13 @@ test.each([
   [
     'throws',
     () => {
-      throw new Error('of the user')
+      throw new Error('an error of the app')
     },
   ],
-  ['returns a promise that rejects', () => Promise.reject(new Error('of the user'))],
+  ['returns a promise that rejects', () => Promise.reject(new Error('an error of the app'))],
 ])(
   'a callback that %s ends neither a check nor the connection to the feed',
-  async (_what, fail) => {
+  async (_case, fail) => {
     feed = await openScriptedFeed(
       (response) => response.destroy(),
       (response) => response.end('x'.repeat(2_000_000)),
@@ -252,7 +255,7 @@ test.each([
     expect(client.checkNow(login('auth0|1')).reason).toBe('not_loaded')
     await client.ready()
     expect(client.checkNow(login('auth0|1')).outcome).toBe('accepted')
-    // The callback is called for two connections that failed, and for three checks.
+    // The callback is called for two failed connections and for three checks.
     expect(calls).toBe(5)
   },
 )
@@ -266,7 +269,7 @@ describe('freshness', () => {
     ['an hour behind', -3_600_000],
   ])(
     'the data is fresh even if the clock of the service is %s the clock of the client',
-    async (_what, offsetMs) => {
+    async (_case, offsetMs) => {
       feed = await openScriptedFeed((response) => {
         response.write(freshnessEvent(1_000, Date.now() + offsetMs))
       })
@@ -276,17 +279,17 @@ describe('freshness', () => {
     },
   )
 
-  test('the data is stale if a proxy delays the events, and the client then replaces the connection', async () => {
-    // The service's clock is an hour ahead. A mere comparison with the client's clock would therefore show no delay.
-    const ahead = 3_600_000
+  test('if a proxy delays the events, the data is stale, and the client replaces the connection', async () => {
+    // The service's clock is an hour ahead, so a comparison with the client's clock would show no delay.
+    const aheadMs = 3_600_000
     const responses: ServerResponse[] = []
     feed = await openScriptedFeed((response) => {
       responses.push(response)
-      response.write(freshnessEvent(1_000, Date.now() + ahead))
+      response.write(freshnessEvent(1_000, Date.now() + aheadMs))
       if (responses.length > 1) return
       response.write(event('change', logout('auth0|1'), 'f.2'))
-      response.write(freshnessEvent(1_000, Date.now() + ahead - 60_000))
-      response.write(freshnessEvent(1_000, Date.now() + ahead - 50_000))
+      response.write(freshnessEvent(1_000, Date.now() + aheadMs - 60_000))
+      response.write(freshnessEvent(1_000, Date.now() + aheadMs - 50_000))
     })
     const decisions: string[] = []
     const onDecision = ({ reason }: Decision) => void decisions.push(reason)
@@ -301,7 +304,7 @@ describe('freshness', () => {
     expect(client.checkNow(login('auth0|1')).outcome).toBe('revoked')
   })
 
-  test('the client connects with growing backoff while the events of each connection are late', async () => {
+  test('the client reconnects with growing backoff while the events of each connection are late', async () => {
     const requestedAt: number[] = []
     feed = await openScriptedFeed((response) => {
       requestedAt.push(performance.now())
@@ -320,7 +323,7 @@ describe('freshness', () => {
     response.on('close', () => clearInterval(timer))
   }
 
-  test('the age is correct after one reconnection when the clock of the client was set ahead', async () => {
+  test('after the clock of the client was set ahead, the age is correct after one reconnection', async () => {
     feed = await openScriptedFeed(sendFreshnessRepeatedly)
     const clocks = createSettableClocks()
     const { subscriber } = subscribe({ clocks }, { maxStalenessMs: 20_000 })
@@ -332,7 +335,7 @@ describe('freshness', () => {
     expect(errors).toHaveLength(1)
   })
 
-  test('the age stays correct when the clock of the client was set back', async () => {
+  test('after the clock of the client was set back, the age is still correct', async () => {
     feed = await openScriptedFeed(sendFreshnessRepeatedly)
     const clocks = createSettableClocks()
     const { subscriber } = subscribe({ clocks }, { maxStalenessMs: 20_000 })
@@ -360,7 +363,7 @@ describe('freshness', () => {
     ['a date in words', 'Monday 23 November 2026'],
     ['without a zone', '2026-11-23T10:00:00'],
     ['in the year 275760', '+275760-09-13T00:00:00Z'],
-  ])('the client rejects a freshness event with an as_of that is %s', async (_what, as_of) => {
+  ])('the client rejects a freshness event with an as_of that is %s', async (_case, as_of) => {
     feed = await openScriptedFeed((response) =>
       response.write(event('freshness', freshness(NOW, { as_of }), 'f.1')),
     )
@@ -377,7 +380,7 @@ describe('freshness', () => {
     ['is a text', { lag_ms: '0' }],
     ['is negative', { lag_ms: -1_000_000 }],
     ['is null', { lag_ms: null }],
-  ])('the data counts as stale if lag_ms %s', async (_what, overrides) => {
+  ])('the data counts as stale if lag_ms %s', async (_case, overrides) => {
     feed = await openScriptedFeed((response) =>
       response.write(event('freshness', freshness(Date.now(), overrides), 'f.1')),
     )
@@ -416,7 +419,7 @@ describe('an invalid event', () => {
     ],
   ])(
     'a subscriber reports an event %s as NOT_UNDERSTOOD, and connects again',
-    async (_what, text, message) => {
+    async (_case, text, message) => {
       feed = await openScriptedFeed(
         (response) => response.write(text),
         (response) => response.write(event('freshness', freshness(NOW), 'f.1')),

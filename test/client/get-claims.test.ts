@@ -60,7 +60,7 @@ async function callExpress(handlers: RequestHandler[], subjects: (string | null)
   return responses
 }
 
-/** The response to a request whose claims were not found. */
+/** The response if the adapter does not find the claims. */
 const claimsError = { status: 500, text: expect.stringContaining('getClaims') }
 const statuses = (responses: ServerResponse[]) => responses.map(({ status }) => status)
 
@@ -77,7 +77,7 @@ describe('Express', () => {
     expect(responses).toEqual([claimsError, claimsError])
   })
 
-  test('the Express adapter accepts a request without a token if none is required, and fails for every other request', async () => {
+  test('after express-jwt without getClaims, the Express adapter accepts only a request without a token', async () => {
     const handlers = [byExpressJwt(optional), forExpress(client, { authRequired: false })]
     const responses = await callExpress(handlers, ['auth0|out', 'auth0|in', null])
     expect(responses).toEqual([claimsError, claimsError, { status: 200, text: 'passed' }])
@@ -90,12 +90,12 @@ describe('Express', () => {
     ['a payload that is null', { auth: { payload: null } }],
   ])(
     'the Express adapter fails if req.auth is %s, even if no token is required',
-    async (_what, fields) => {
-      const put: RequestHandler = (req, _res, next) => {
+    async (_case, fields) => {
+      const setFields: RequestHandler = (req, _res, next) => {
         Object.assign(req, fields)
         next()
       }
-      const handlers = [put, forExpress(client, { authRequired: false })]
+      const handlers = [setFields, forExpress(client, { authRequired: false })]
       expect(await callExpress(handlers, [null])).toEqual([claimsError])
     },
   )
@@ -131,7 +131,7 @@ describe('Express', () => {
     expect(responses).toEqual([{ status: 500, text: 'no such session' }])
   })
 
-  test('the Express adapter reads the claims of auth() by default, and accepts a request without a token if none is required', async () => {
+  test('by default, the Express adapter reads the claims of auth()', async () => {
     const verify = auth({
       issuerBaseURL: issuer.url,
       audience: ORDERS_AUDIENCE,
@@ -144,11 +144,11 @@ describe('Express', () => {
 
   test('the Express adapter passes an error to the error handler if another handler has already sent a response', async () => {
     // Express 4, unlike Express 5, does not catch the rejected promise of a handler.
-    const sent = new Error('headers have been sent')
+    const headersSent = new Error('headers have been sent')
     const response = {
       status: () => response,
       set() {
-        throw sent
+        throw headersSent
       },
       json: () => response,
     }
@@ -156,28 +156,28 @@ describe('Express', () => {
     const iat = Math.floor(Date.now() / 1000) - 60
     const request = { auth: { payload: { sub: 'auth0|out', iat } } }
     await forExpress(client)(request, response, (error) => void errors.push(error))
-    expect(errors).toEqual([sent])
+    expect(errors).toEqual([headersSent])
   })
 
   test('the Express adapter fails if getClaims returns a promise', async () => {
-    const tolerant = openClient(logouts.url, { onUnknown: 'allow' })
+    const allowingClient = openClient(logouts.url, { onUnknown: 'allow' })
     const getClaims = async (req: Request) => req.auth?.payload
     const verify = auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE })
-    const handlers = [verify, forExpress(tolerant, { getClaims })]
+    const handlers = [verify, forExpress(allowingClient, { getClaims })]
     expect(await callExpress(handlers, ['auth0|out'])).toEqual([claimsError])
-    await tolerant.close()
+    await allowingClient.close()
   })
 
   test.each([
     ['text', { payload: 'text' }],
     ['missing', undefined],
-  ])('isRevoked throws a TypeError if the payload is %s', async (_what, token) => {
+  ])('isRevoked throws a TypeError if the payload is %s', async (_case, token) => {
     await expect(isRevoked(client)({}, token)).rejects.toThrow(TypeError)
   })
 })
 
 describe('Fastify', () => {
-  /** Starts an app with this preHandler. Sends one request as a logged-out user, and one as a logged-in user. */
+  /** Starts an app with this preHandler. Sends one request of a logged-out user, and one of a logged-in user. */
   async function callFastify(
     verify: Partial<FastifyJWTOptions>,
     hook: preHandlerAsyncHookHandler,
@@ -252,8 +252,8 @@ describe('a fetch-style server', () => {
 
   test('the fetch adapter fails for values that are not claims', async () => {
     const check = forFetch(client)
-    const decoded = { header: {}, payload: claims('auth0|in'), signature: '' }
-    for (const value of [undefined, null, 'eyJ', decoded]) {
+    const decodedToken = { header: {}, payload: claims('auth0|in'), signature: '' }
+    for (const value of [undefined, null, 'eyJ', decodedToken]) {
       await expect(check(value as Claims)).rejects.toThrow('getClaims')
     }
   })

@@ -51,7 +51,7 @@ test('the Hono middleware accepts a user who has not logged out', async () => {
   expect(response).toEqual({ status: 200, challenge: null, retryAfter: null, text: 'passed' })
 })
 
-test('the Hono middleware refuses by an HTTPException, and Hono sends its response', async () => {
+test('the Hono middleware throws a refusal as an HTTPException, and Hono sends the response', async () => {
   expect(await call([verified('auth0|out'), lastLogout(client)])).toEqual(REVOKED)
   expect(await call([verified('auth0|in'), lastLogout(unreachable)])).toMatchObject({
     status: 503,
@@ -60,13 +60,13 @@ test('the Hono middleware refuses by an HTTPException, and Hono sends its respon
   })
 })
 
-test('the Hono middleware throws the HTTPException to app.onError, which can return its response', async () => {
+test('app.onError receives the HTTPException, and can return the response in it', async () => {
   const onError: ErrorHandler = (error, c) =>
     error instanceof HTTPException ? error.getResponse() : c.text('other', 500)
   expect(await call([verified('auth0|out'), lastLogout(client)], { onError })).toEqual(REVOKED)
 })
 
-test('the Hono middleware keeps the challenge if app.onError does not use the response', async () => {
+test('the response has the challenge even if app.onError ignores the response in the HTTPException', async () => {
   const onError: ErrorHandler = (error, c) => {
     const { status, message } = error as HTTPException
     return c.json({ problem: message }, status)
@@ -75,7 +75,7 @@ test('the Hono middleware keeps the challenge if app.onError does not use the re
   expect(response).toEqual({ ...REVOKED, text: JSON.stringify({ problem: DESCRIPTION }) })
 })
 
-test('the Hono middleware challenges with DPoP if the request used DPoP', async () => {
+test('the Hono middleware sends a DPoP challenge if the request used DPoP', async () => {
   const options = { authorization: 'DPoP x' }
   const response = await call([verified('auth0|out'), lastLogout(client)], options)
   expect(response.challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
@@ -92,7 +92,7 @@ test('the Hono middleware fails for a request without verified claims', async ()
   expect(errors[0]?.message).toContain("no verified claims in c.get('jwtPayload')")
 })
 
-test('the Hono middleware reads the claims with getClaims, whose argument has the type of the app', async () => {
+test('the Hono middleware reads the claims with getClaims, which receives the typed context of the app', async () => {
   type App = { Variables: { claims: { sub: string; iat: number } } }
   const app = new Hono<App>()
   app.use(async (c, next) => {

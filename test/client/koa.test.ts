@@ -24,7 +24,7 @@ const verified =
     return next()
   }
 
-/** Calls an app with these middlewares and a route. Returns also the errors that the app emits. */
+/** Sends a request to an app with these middlewares. Returns the response, and the errors that the app emits. */
 async function call(middlewares: Middleware[], authorization = 'Bearer x') {
   const app = new Koa()
   const errors: Error[] = []
@@ -51,7 +51,7 @@ test('the Koa middleware accepts a user who has not logged out', async () => {
   expect(response).toMatchObject({ status: 200, text: 'passed', challenge: null, errors: [] })
 })
 
-test('the Koa middleware refuses by ctx.throw, and Koa sends the response', async () => {
+test('the Koa middleware throws a refusal with ctx.throw, and Koa sends the response', async () => {
   expect(await call([verified('auth0|out'), lastLogout(client)])).toMatchObject({
     status: 401,
     challenge: CHALLENGE,
@@ -66,27 +66,27 @@ test('the Koa middleware refuses by ctx.throw, and Koa sends the response', asyn
   })
 })
 
-test("the Koa middleware emits refusals as errors that Koa's own listener does not log", async () => {
+test('a refusal of the Koa middleware has the property expose, so that Koa does not log it', async () => {
   const { errors } = await call([verified('auth0|in'), lastLogout(unreachable)])
   const expected = { status: 503, code: 'temporarily_unavailable', expose: true }
   expect(errors).toEqual([expect.objectContaining(expected)])
 })
 
-test('the Koa middleware throws to a middleware of the app that catches errors', async () => {
-  const caught: unknown[] = []
-  const catching: Middleware = async (ctx, next) => {
+test('a middleware of the app can catch the refusal', async () => {
+  const caughtErrors: unknown[] = []
+  const catchErrors: Middleware = async (ctx, next) => {
     try {
       await next()
     } catch (error) {
-      caught.push(error)
+      caughtErrors.push(error)
       ctx.status = 418
       ctx.body = 'caught'
     }
   }
-  const response = await call([catching, verified('auth0|out'), lastLogout(client)])
-  // The challenge is set, although the middleware ignores the headers of the error.
+  const response = await call([catchErrors, verified('auth0|out'), lastLogout(client)])
+  // The response has the challenge, although this middleware ignores the headers of the error.
   expect(response).toMatchObject({ status: 418, text: 'caught', challenge: CHALLENGE })
-  expect(caught).toEqual([
+  expect(caughtErrors).toEqual([
     expect.objectContaining({
       name: 'UnauthorizedError',
       status: 401,
@@ -97,7 +97,7 @@ test('the Koa middleware throws to a middleware of the app that catches errors',
   ])
 })
 
-test('the Koa middleware challenges with DPoP if the request used DPoP', async () => {
+test('the Koa middleware sends a DPoP challenge if the request used DPoP', async () => {
   const response = await call([verified('auth0|out'), lastLogout(client)], 'DPoP x')
   expect(response.challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
 })
@@ -109,7 +109,7 @@ test('the Koa middleware fails for a request without verified claims', async () 
   expect(response.errors[0]?.message).toContain('no verified claims in ctx.state.user')
 })
 
-test('the Koa middleware reads the claims with getClaims, whose argument has the type of the app', async () => {
+test('the Koa middleware reads the claims with getClaims, which receives the typed context of the app', async () => {
   const verify: Middleware = (ctx, next) => {
     ctx.state.token = { payload: claimsOf('auth0|out') }
     return next()

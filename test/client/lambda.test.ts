@@ -14,7 +14,7 @@ const iat = Math.floor(Date.now() / 1000) - 60
 const OUT = { sub: 'auth0|out', iat }
 const IN = { sub: 'auth0|in', iat, scope: 'read:orders', permissions: ['read:orders'] }
 
-// The events are those of AWS's documentation, with the fields that it leaves open:
+// The events are the examples in the documentation of AWS:
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html
 const ARN = 'arn:aws:execute-api:us-east-1:123456789012:abcdef123/test/GET/request'
@@ -83,14 +83,14 @@ beforeEach(async () => {
   client = await openFakeClient()
 })
 
-/** Runs an authorizer after the verification of the token. Returns its result as API Gateway gets it. */
+/** Runs an authorizer with verified claims. Returns the result as API Gateway receives it. */
 async function authorize<Event extends Parameters<ReturnType<typeof lastLogout>>[0]>(
   event: Event,
   claims: object,
   { guard = client, options = {} as LambdaOptions } = {},
 ) {
   const check = lastLogout(guard, options)
-  const handler = (async (received) => check(received, claims)) satisfies Handler<
+  const handler = (async (receivedEvent) => check(receivedEvent, claims)) satisfies Handler<
     Event,
     AuthorizerResult<Event>
   >
@@ -101,8 +101,8 @@ describe.each([
   ['TOKEN event of a REST API', TOKEN],
   ['REQUEST event of a REST API', REQUEST],
   ['REQUEST event of an HTTP API with payload format 1.0', REQUEST_1_0],
-])('for a %s', (_name, event) => {
-  test('the authorizer allows an accepted token to call the stage, by an IAM policy', async () => {
+])('for a %s', (_case, event) => {
+  test('the authorizer returns an IAM policy for the stage if the token is accepted', async () => {
     expect(await authorize(event, IN)).toEqual({
       principalId: 'auth0|in',
       policyDocument: {
@@ -120,7 +120,7 @@ describe.each([
   })
 })
 
-test('for an HTTP API with payload format 2.0, the authorizer allows an accepted token by a simple response', async () => {
+test('for an HTTP API with payload format 2.0, the authorizer returns a simple response if the token is accepted', async () => {
   expect(await authorize(REQUEST_2_0, IN)).toEqual({
     isAuthorized: true,
     context: { sub: 'auth0|in', scope: 'read:orders' },
@@ -131,15 +131,15 @@ describe.each([
   ['TOKEN', TOKEN],
   ['REQUEST', REQUEST],
   ['payload format 2.0', REQUEST_2_0],
-])('for %s', (_name, event) => {
-  test('the authorizer refuses a revoked token by the error for which API Gateway responds with 401', async () => {
+])('for %s', (_case, event) => {
+  test('the authorizer rejects with Unauthorized for a revoked token, so that API Gateway responds with 401', async () => {
     await expect(authorize(event, OUT)).rejects.toMatchObject({
       message: 'Unauthorized',
       cause: { code: 'invalid_token', status: 401 },
     })
   })
 
-  test('the authorizer refuses an unknown revocation status by an error that the log of the function names', async () => {
+  test('the authorizer rejects with LastLogoutUnknownError for an unknown revocation status', async () => {
     const guard = openClient('http://127.0.0.1:1', { lookup: 'request' })
     await expect(authorize(event, IN, { guard })).rejects.toMatchObject({
       name: 'LastLogoutUnknownError',
@@ -153,12 +153,12 @@ describe.each([
     expect(await authorize(event, IN, { guard })).toMatchObject({ context: { sub: 'auth0|in' } })
   })
 
-  test('the authorizer causes an error without verified claims, and no request bypasses the check (pitfall 21)', async () => {
+  test('the authorizer rejects without verified claims, so that no request bypasses the check (pitfall 21)', async () => {
     await expect(authorize(event, undefined as never)).rejects.toThrow(/no verified claims/)
   })
 })
 
-test('the authorizer passes on what getContext returns', async () => {
+test('the context of the result is the return value of getContext', async () => {
   const options: LambdaOptions = {
     getContext: ({ permissions }) => ({ permissions: String(permissions) }),
   }

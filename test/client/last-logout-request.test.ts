@@ -23,7 +23,7 @@ async function open(reply: (url: string) => FakeResponse | null, timeoutMs = 5_0
   return { ...service, clock, request: createLastLogoutRequest(settings, clock.now) }
 }
 
-describe('a service that has the query form', () => {
+describe('a service that supports the query form', () => {
   test('the client sends one request, with the ids in the query', async () => {
     const { request, requests } = await open(() => responseAbout(ids.userId, ids.sessionId))
     expect(await request(ids)).toMatchObject({
@@ -36,10 +36,10 @@ describe('a service that has the query form', () => {
   test.each([
     ['another user', responseAbout('b', 'S1')],
     ['another session', responseAbout(ids.userId, 'S2')],
-    ['no session although a session was requested', responseAbout(ids.userId)],
+    ['no session, although a session was requested', responseAbout(ids.userId)],
     ['no user', [200, '{"policy":"session"}'] as FakeResponse],
     ['null', [200, 'null'] as FakeResponse],
-  ])('the client rejects a response about %s', async (_what, reply) => {
+  ])('the client rejects a response about %s', async (_case, reply) => {
     const { request } = await open(() => reply)
     const error = await request(ids).catch((error) => error)
     expect(error).toMatchObject({ code: 'NOT_UNDERSTOOD' })
@@ -47,7 +47,7 @@ describe('a service that has the query form', () => {
     expect(error.message).not.toContain(ids.userId)
   })
 
-  test('the client rejects a response about a session although no session was requested', async () => {
+  test('the client rejects a response about a session if no session was requested', async () => {
     const { request } = await open(() => responseAbout('x', 'S1'))
     await expect(request({ userId: 'x', sessionId: null })).rejects.toMatchObject({
       code: 'NOT_UNDERSTOOD',
@@ -55,7 +55,7 @@ describe('a service that has the query form', () => {
   })
 })
 
-describe('a service that does not have the query form', () => {
+describe('a service that supports only the path form', () => {
   const oldService = (url: string) =>
     isQuery(url) ? OWN_NOT_FOUND : responseAbout(ids.userId, ids.sessionId)
 
@@ -94,14 +94,14 @@ describe('a service that does not have the query form', () => {
     await expect(request(ids)).rejects.toMatchObject({ code: 'NOT_UNDERSTOOD' })
   })
 
-  test('the client throws an error if the service has neither form', async () => {
+  test('the client throws an error if the service supports neither form', async () => {
     const { request } = await open(() => OWN_NOT_FOUND)
     await expect(request(ids)).rejects.toMatchObject({ code: 'NOT_UNDERSTOOD' })
   })
 })
 
 test.each(FOREIGN_NOT_FOUND)(
-  'the client throws an error after a 404 that does not come from last-logout, without trying the path form: %d %s',
+  'after a 404 that does not come from last-logout, the client does not try the path form: %d %s',
   async (...reply) => {
     const { request, requests } = await open(() => reply)
     await expect(request(ids)).rejects.toMatchObject({ code: 'NOT_UNDERSTOOD' })

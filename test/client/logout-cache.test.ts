@@ -5,7 +5,7 @@ import { createLogoutCache } from '../../src/client/logout-cache.js'
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 const KEY = '8d5e1d0a-7c40-4a0e-9d4e-2b0b5c9a7f11'
 const TOKEN = { subject: 'auth0|1', sessionId: 'S1', loginAt: NOON }
-const NOTHING = { user: null, session: null, floorAt: null }
+const NO_LOGOUT = { user: null, session: null, floorAt: null }
 
 const hash = (id: string, key = KEY) => createHmac('sha256', key).update(id).digest('hex')
 const forgottenUser = (at: number, allSessionsAt: number | null = null, key = KEY) => ({
@@ -34,7 +34,7 @@ test('the cache finds the logouts of a forgotten person by the hashes of the ids
     floorAt: null,
   })
   expect(cache.find({ ...TOKEN, sessionId: null }).session).toBeNull()
-  expect(cache.find({ ...TOKEN, subject: 'auth0|2', sessionId: 'S2' })).toEqual(NOTHING)
+  expect(cache.find({ ...TOKEN, subject: 'auth0|2', sessionId: 'S2' })).toEqual(NO_LOGOUT)
 })
 
 test('the cache merges a row with a hash and a row with the id of the same user or session', () => {
@@ -71,10 +71,10 @@ test('the cache drops rows with a hash that a load no longer delivers', () => {
   cache.merge(forgottenUser(NOON))
   cache.beginLoad()
   cache.dropUndelivered()
-  expect(cache.find(TOKEN)).toEqual(NOTHING)
+  expect(cache.find(TOKEN)).toEqual(NO_LOGOUT)
 })
 
-test('the cache finds rows with hashes of a new key, for example after another database replaced the first one', () => {
+test('the cache finds rows with hashes of different keys', () => {
   const cache = createLogoutCache()
   cache.beginLoad()
   cache.merge(forgottenUser(NOON))

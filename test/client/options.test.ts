@@ -38,14 +38,16 @@ describe('creating a client', () => {
   })
 })
 
-test('a check accepts the tokens of each issuer in a list, with and without the slash at its end', async () => {
+test('a check accepts the tokens of each issuer in a list, with and without a final slash', async () => {
   const { url } = await openFakeService()
   const issuer = ['https://old.example/', 'https://new.example']
   const client = openClient(url, { lookup: 'request', issuer })
   const reasonOf = async (iss: string) =>
     (await client.check({ sub: 'auth0|in', iat: Math.floor(Date.now() / 1000), iss })).reason
-  for (const iss of issuer.flatMap((each) => [each.replace(/\/$/, ''), each.replace(/\/?$/, '/')]))
-    expect(await reasonOf(iss)).toBe('no_logout')
+  for (const iss of issuer) {
+    expect(await reasonOf(iss.replace(/\/$/, ''))).toBe('no_logout')
+    expect(await reasonOf(iss.replace(/\/?$/, '/'))).toBe('no_logout')
+  }
   expect(await reasonOf('https://other.example/')).toBe('other_issuer')
   expect(await reasonOf('https://new.example//')).toBe('other_issuer')
 })

@@ -88,25 +88,30 @@ describe('onError', () => {
 
   test.each([
     ['the worker does not run', { lag_ms: 400_000 }, /that a worker is running\.$/],
-    ['the first catch-up has not ended', { as_of: null, lag_ms: null }, /to its end yet\./],
+    [
+      'the service has not read the log to its end',
+      { as_of: null, lag_ms: null },
+      /to its end yet\./,
+    ],
     ['as_of is ahead of the clock of the database', { lag_ms: null }, /clock of its database\.$/],
   ])(
-    'onError is called once for stale data, with the likely cause: %s',
-    async (_what, fields, cause) => {
+    'onError is called once for stale data, and the message names the likely cause: %s',
+    async (_case, fields, cause) => {
       feed = await openScriptedFeed(send(fields))
-      const opened = open(feed.url)
-      await expect.poll(() => opened.checkNow(login('auth0|1')).reason).toBe('stale')
-      for (let n = 0; n < 5; n++) opened.checkNow(login('auth0|1'))
+      const feedClient = open(feed.url)
+      await expect.poll(() => feedClient.checkNow(login('auth0|1')).reason).toBe('stale')
+      for (let n = 0; n < 5; n++) feedClient.checkNow(login('auth0|1'))
       expect(errors).toMatchObject([{ code: 'STALE', message: expect.stringMatching(cause) }])
     },
   )
 
   test('onError is called once for a cached response that has become stale', async () => {
     const service = await openFakeServer(() => responseAbout('auth0|1'))
-    const opened = open(service.url, { lookup: 'request', maxStalenessMs: 50, cacheMs: 60_000 })
-    await opened.check(login('auth0|1'))
-    await expect.poll(() => opened.checkNow(login('auth0|1')).reason).toBe('stale')
-    opened.checkNow(login('auth0|1'))
+    const options = { lookup: 'request', maxStalenessMs: 50, cacheMs: 60_000 } as const
+    const requestClient = open(service.url, options)
+    await requestClient.check(login('auth0|1'))
+    await expect.poll(() => requestClient.checkNow(login('auth0|1')).reason).toBe('stale')
+    requestClient.checkNow(login('auth0|1'))
     expect(errors).toMatchObject([
       { code: 'STALE', message: expect.stringContaining('Set cacheMs lower than maxStalenessMs') },
     ])

@@ -47,13 +47,13 @@ test.each<[authorization: string | null | undefined, scheme: string]>([
   ['DPoPs eyJ', 'Bearer'],
   ['Basic DPoP', 'Bearer'],
 ])(
-  'for the Authorization header %j, toRefusal returns a challenge of the scheme %s',
+  'for the Authorization header %j, toRefusal returns a challenge with the scheme %s',
   (authorization, scheme) => {
     expect(challengeOf(toRefusal(REVOKED, authorization))).toMatch(new RegExp(`^${scheme} error=`))
   },
 )
 
-test('toRefusal turns the decision of a client into a response', async () => {
+test('toRefusal converts the decisions of a client to responses', async () => {
   const client = await openFakeClient()
   const iat = Math.floor(Date.now() / 1000) - 60
   const decisions: Decision[] = await Promise.all(

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { repeatWithBackoff } from '../../src/client/repeat-with-backoff.js'
+import { delayMs, repeatWithBackoff } from '../../src/client/repeat-with-backoff.js'
 import { sleep } from '../../src/client/sleep.js'
 
 describe('a repeated attempt', () => {
-  test('an attempt is delayed longer after each failure, and at most 100 ms after a success', async () => {
+  test('the delay doubles after each failure, and is at most 100 ms after a success', async () => {
     const outcomes = [false, false, true]
     const endedAt: number[] = []
     const startedAt: number[] = []
@@ -11,20 +11,49 @@ describe('a repeated attempt', () => {
       startedAt.push(performance.now())
       const isSuccess = outcomes.shift() ?? true
       endedAt.push(performance.now())
-      return isSuccess
+      return { isSuccess }
     })
     await expect.poll(() => startedAt.length).toBe(4)
     await stop()
     const delaysMs = endedAt.slice(0, 3).map((at, i) => (startedAt[i + 1] ?? 0) - at)
-    // The minimum is half of the backoff: 100 ms doubled once, doubled twice, and not doubled. Timers can be 1 ms early.
+    // The backoffs are 200 ms, 400 ms and 100 ms. A delay is at least half of the backoff. Timers can be 1 ms early.
     expect(delaysMs[0]).toBeGreaterThan(98)
     expect(delaysMs[1]).toBeGreaterThan(198)
     expect(delaysMs[2]).toBeGreaterThan(48)
   })
 
+  test('an attempt is delayed at least as long as the service asks', async () => {
+    const startedAt: number[] = []
+    const stop = repeatWithBackoff(async () => {
+      startedAt.push(performance.now())
+      return { isSuccess: false, retryAfterMs: 300 }
+    })
+    await expect.poll(() => startedAt.length).toBe(2)
+    await stop()
+    const [first = 0, second = 0] = startedAt
+    expect(second - first).toBeGreaterThan(298)
+  })
+
+  test.each([
+    [0, 0, 50, 100],
+    [3, 0, 400, 800],
+    [99, 0, 5_000, 10_000],
+    [1, 5_000, 5_000, 7_500],
+    [99, 1_000, 5_000, 10_000],
+    [1, 3_600_000, 30_000, 45_000],
+  ])(
+    'after %i failures and a `Retry-After` of %i ms, the delay is from %i to %i ms',
+    (failures, retryAfterMs, min, max) => {
+      const delays = Array.from({ length: 200 }, () => delayMs(failures, retryAfterMs))
+      expect(Math.min(...delays)).toBeGreaterThanOrEqual(min)
+      expect(Math.max(...delays)).toBeLessThanOrEqual(max)
+      expect(new Set(delays).size).toBeGreaterThan(100)
+    },
+  )
+
   test('an attempt does not run again after the repetition was stopped', async () => {
     let attempts = 0
-    const stop = repeatWithBackoff(async () => ++attempts < 0)
+    const stop = repeatWithBackoff(async () => ({ isSuccess: ++attempts < 0 }))
     await stop()
     expect(attempts).toBe(1)
   })
@@ -38,7 +67,7 @@ describe('a repeated attempt', () => {
     const stop = repeatWithBackoff(async () => {
       await running
       isEnded = true
-      return true
+      return { isSuccess: true }
     })
     const stopped = stop()
     finish()
@@ -50,9 +79,9 @@ describe('a repeated attempt', () => {
 describe('sleep', () => {
   test('sleep resolves at once when its signal aborts', async () => {
     const controller = new AbortController()
-    const slept = sleep(60_000, controller.signal)
+    const sleeping = sleep(60_000, controller.signal)
     controller.abort()
-    await slept
+    await sleeping
   })
 
   test('sleep resolves at once if its signal has already aborted', async () => {

@@ -13,20 +13,21 @@ describe("a client with lookup: 'request'", () => {
   test('the client sends no request for a machine token', async () => {
     const service = await openFakeService()
     const client = openClient(service.url, { lookup: 'request' })
-    const machine = { sub: 'orders@clients', iat: claims.iat, gty: 'client-credentials' }
-    expect(await client.check(machine)).toMatchObject({ allowed: true, reason: 'machine_token' })
-    expect(client.checkNow(machine).reason).toBe('machine_token')
+    const machineClaims = { sub: 'orders@clients', iat: claims.iat, gty: 'client-credentials' }
+    const decision = await client.check(machineClaims)
+    expect(decision).toMatchObject({ allowed: true, reason: 'machine_token' })
+    expect(client.checkNow(machineClaims).reason).toBe('machine_token')
     expect(service.requests).toEqual([])
   })
 
-  test('each of two concurrent checks sends its own request, because a serverless runtime may stop the handler that began a shared one', async () => {
+  test('two concurrent checks send a request each, because a serverless runtime may stop a shared request', async () => {
     const service = await openFakeServer(() => null)
     const client = openClient(service.url, { lookup: 'request', timeoutMs: 300 })
     await Promise.all([client.check(claims), client.check(claims)])
     expect(service.requests).toHaveLength(2)
   })
 
-  test('the client does not follow a redirect, because that would send the key to another host', async () => {
+  test('the client does not follow a redirect, so that no other host receives the key', async () => {
     const target = await openFakeServer(() => [200, '{}'])
     const server = createServer((_request, response) => {
       response.writeHead(307, { location: `${target.url}/v1/last-logout` }).end()

@@ -3,15 +3,19 @@ import { describe, expect, test } from 'vitest'
 import { fingerprint } from '../../src/client/fingerprint.js'
 import { createTable } from '../../src/client/table.js'
 
-const id = fc.oneof(fc.constantFrom('auth0|1', 'auth0|2', 'S1', 'ä', '€'), fc.string())
-const merges = fc.record({
+const anyId = fc.oneof(fc.constantFrom('auth0|1', 'auth0|2', 'S1', 'ä', '€'), fc.string())
+
+/** Merges a row into the table. */
+const mergeStep = fc.record({
   kind: fc.constant('merge' as const),
-  id,
+  id: anyId,
   first: fc.integer({ min: 0, max: 99 }),
   second: fc.integer({ min: 0, max: 99 }),
 })
-const loads = fc.record({
-  kind: fc.constant('load' as const),
+
+/** Ends the current load. If `drops` is true, drops the rows that the load has not delivered. */
+const endOfLoadStep = fc.record({
+  kind: fc.constant('end of load' as const),
   drops: fc.boolean(),
 })
 
@@ -23,17 +27,17 @@ const fingerprintOf = (text: string, hashKey = key) => {
 }
 
 describe('a table', () => {
-  test('a table keeps the greatest numbers of each id, and deletes the rows that the last load has not delivered (pitfall 30)', () => {
-    const steps = fc.array(fc.oneof({ weight: 20, arbitrary: merges }, loads), { maxLength: 200 })
+  test('a table keeps the greatest numbers of each id, and drops the rows that the last load has not delivered (pitfall 30)', () => {
+    const anyStep = fc.oneof({ weight: 20, arbitrary: mergeStep }, endOfLoadStep)
     fc.assert(
-      fc.property(steps, (given) => {
+      fc.property(fc.array(anyStep, { maxLength: 200 }), (steps) => {
         const table = createTable()
-        const expected = new Map<string, { first: number; second: number; load: number }>()
+        const expectedRows = new Map<string, { first: number; second: number; load: number }>()
         let load = 1
-        for (const step of given) {
+        for (const step of steps) {
           if (step.kind === 'merge') {
-            const { first, second } = expected.get(step.id) ?? step
-            expected.set(step.id, {
+            const { first, second } = expectedRows.get(step.id) ?? step
+            expectedRows.set(step.id, {
               first: Math.max(first, step.first),
               second: Math.max(second, step.second),
               load,
@@ -41,16 +45,16 @@ describe('a table', () => {
             table.merge(fingerprintOf(step.id), step.first, step.second, load)
           } else {
             if (step.drops) {
-              for (const [key, row] of expected) if (row.load < load) expected.delete(key)
+              for (const [id, row] of expectedRows) if (row.load < load) expectedRows.delete(id)
               table.dropBefore(load)
             }
             load++
           }
         }
-        expect(table.count()).toBe(expected.size)
-        for (const [key, { first, second }] of expected) {
-          const slot = table.find(fingerprintOf(key))
-          expect([table.first(slot), table.second(slot)]).toEqual([first, second])
+        expect(table.count()).toBe(expectedRows.size)
+        for (const [id, { first, second }] of expectedRows) {
+          const position = table.find(fingerprintOf(id))
+          expect([table.first(position), table.second(position)]).toEqual([first, second])
         }
         expect(table.find(fingerprintOf('not in the table'))).toBe(-1)
       }),
@@ -59,11 +63,13 @@ describe('a table', () => {
 
   test('a table distinguishes fingerprints with the same slot and the same tag', () => {
     const table = createTable()
-    const similar = Array.from({ length: 500 }, (_, n) => Uint32Array.of(1_000, (n << 8) | 0xff))
-    for (const [n, fingerprint] of similar.entries()) table.merge(fingerprint, n, 0, n)
-    expect(similar.map((fingerprint) => table.first(table.find(fingerprint)))).toEqual(
-      similar.map((_, n) => n),
+    const fingerprints = Array.from({ length: 500 }, (_, n) =>
+      Uint32Array.of(1_000, (n << 8) | 0xff),
     )
+    for (const [n, fingerprint] of fingerprints.entries()) table.merge(fingerprint, n, 0, n)
+    for (const [n, fingerprint] of fingerprints.entries()) {
+      expect(table.first(table.find(fingerprint))).toBe(n)
+    }
     expect(table.find(Uint32Array.of(1_000, 0xfe))).toBe(-1)
     table.dropBefore(499)
     expect(table.count()).toBe(1)
@@ -75,15 +81,16 @@ describe('a table', () => {
       table.merge(fingerprintOf(`auth0|${n}`), n, -n, n < 99_990 ? 1 : 2)
     expect(table.count()).toBe(100_000)
     for (let n = 0; n < 100_000; n++) {
-      const slot = table.find(fingerprintOf(`auth0|${n}`))
-      if (table.first(slot) !== n || table.second(slot) !== -n) throw new Error(`${n} is lost`)
+      const position = table.find(fingerprintOf(`auth0|${n}`))
+      const isCorrect = table.first(position) === n && table.second(position) === -n
+      if (!isCorrect) throw new Error(`the row of auth0|${n} is lost`)
     }
     table.dropBefore(2)
     expect(table.count()).toBe(10)
     expect(table.find(fingerprintOf('auth0|5'))).toBe(-1)
   })
 
-  test('a table holds the rows of the last load after twelve loads of other ids', () => {
+  test('after twelve loads of different ids, a table contains only the rows of the last load', () => {
     const table = createTable()
     const idsOf = (load: number) =>
       Array.from({ length: 1_500 }, (_, n) => fingerprintOf(`auth0|${load}-${n}`))
@@ -100,7 +107,7 @@ describe('a table', () => {
 describe('a fingerprint', () => {
   const hash = (text: string, hashKey = key) => fingerprintOf(text, hashKey).join('.')
 
-  test('a fingerprint depends on every character, on their order and number, and on the key', () => {
+  test('a fingerprint depends on the characters, their order, their number, and the key', () => {
     const texts = [
       '',
       '\0',
@@ -124,9 +131,9 @@ describe('a fingerprint', () => {
   })
 
   test('the fingerprints of two hundred thousand similar ids are different', () => {
-    const seen = new Set<string>()
-    for (let n = 0; n < 200_000; n++) seen.add(hash(`auth0|65000000000000000000${n}`))
-    expect(seen.size).toBe(200_000)
+    const hashes = new Set<string>()
+    for (let n = 0; n < 200_000; n++) hashes.add(hash(`auth0|65000000000000000000${n}`))
+    expect(hashes.size).toBe(200_000)
   })
 
   test('each bit is set in the fingerprints of about half of all ids', () => {

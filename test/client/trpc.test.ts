@@ -21,7 +21,7 @@ beforeEach(async () => {
 })
 const unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
 
-/** Calls procedures of a router through an HTTP adapter. `orders` and `greeting` use the middleware. */
+/** Calls a procedure of a router through an HTTP adapter. The procedures `orders` and `greeting` use the middleware. */
 async function call(
   claims: Context['claims'],
   { guard = client, path = 'orders', headers = {} as Record<string, string> } = {},
@@ -52,13 +52,13 @@ async function call(
 }
 
 describe('the tRPC middleware', () => {
-  test('the tRPC middleware passes the context of the previous middleware on to the procedure', async () => {
+  test('the tRPC middleware keeps the context of the previous middleware for an accepted token', async () => {
     const { status, text } = await call(IN)
     expect(status).toBe(200)
     expect(JSON.parse(text)).toEqual({ result: { data: 'auth0|in' } })
   })
 
-  test('the tRPC middleware refuses a revoked token by a TRPCError with the code UNAUTHORIZED', async () => {
+  test('the tRPC middleware throws UNAUTHORIZED for a revoked token', async () => {
     const { text, ...response } = await call(OUT)
     expect(response).toEqual({ status: 401, challenge: CHALLENGE, retryAfter: null })
     expect(JSON.parse(text).error).toMatchObject({
@@ -67,35 +67,35 @@ describe('the tRPC middleware', () => {
     })
   })
 
-  test('the tRPC middleware refuses an unknown revocation status by a TRPCError with the code SERVICE_UNAVAILABLE', async () => {
+  test('the tRPC middleware throws SERVICE_UNAVAILABLE for an unknown revocation status', async () => {
     const { text, ...response } = await call(IN, { guard: unreachable })
     expect(response).toEqual({ status: 503, challenge: null, retryAfter: '5' })
     expect(JSON.parse(text).error.data).toMatchObject({ code: 'SERVICE_UNAVAILABLE' })
   })
 
-  test('the tRPC middleware challenges with DPoP if the token is bound to a DPoP key', async () => {
+  test('the tRPC middleware sends a DPoP challenge if the token is bound to a DPoP key', async () => {
     const { challenge } = await call({ ...OUT, cnf: { jkt: 'a-thumbprint' } })
     expect(challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
   })
 
-  test('the tRPC middleware causes an error for a call without verified claims, and no call bypasses the check (pitfall 21)', async () => {
+  test('the tRPC middleware fails for a call without verified claims, so that no call bypasses the check (pitfall 21)', async () => {
     const { status, text } = await call(null)
     expect(status).toBe(500)
     expect(JSON.parse(text).error.message).toMatch(/no verified claims in the result of getClaims/)
   })
 
-  test('the tRPC middleware accepts a call without a token if none is required, and checks a call with a token', async () => {
+  test('with authRequired: false, the tRPC middleware accepts a call without a token, and checks a call with a token', async () => {
     expect(await call(null, { path: 'greeting' })).toMatchObject({ status: 200 })
     expect(await call(OUT, { path: 'greeting' })).toMatchObject({ status: 401 })
   })
 
-  test('responseMeta sets the headers of a refusal on the response to a batch, which has the status 207', async () => {
+  test('responseMeta adds the headers of a refusal to the response to a batch', async () => {
     const { text, ...response } = await call(OUT, { path: 'public,orders?batch=1' })
     expect(response).toEqual({ status: 207, challenge: CHALLENGE, retryAfter: null })
     expect(JSON.parse(text)).toMatchObject([{ result: {} }, { error: {} }])
   })
 
-  test('the tRPC middleware refuses a call of a streamed batch, whose status and headers tRPC sends before it runs the calls', async () => {
+  test('the tRPC middleware refuses a call of a streamed batch without changing the status and the headers', async () => {
     const { text, ...response } = await call(OUT, {
       path: 'public,orders?batch=1',
       headers: { 'trpc-accept': 'application/jsonl' },

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createUtf8Decoder } from '../../src/client/utf8-decoder.js'
 
+/** Cuts bytes into pieces of these lengths, and a last piece with the remaining bytes. */
 function cut(bytes: Uint8Array, lengths: number[]): Uint8Array[] {
   const pieces: Uint8Array[] = []
   let begin = 0
@@ -14,14 +15,14 @@ function cut(bytes: Uint8Array, lengths: number[]): Uint8Array[] {
 
 const decodeAll = (pieces: Uint8Array[]) => pieces.map(createUtf8Decoder()).join('')
 
-test('the decoder returns the text, wherever the bytes are cut', () => {
-  const text = fc.string({
+test('the decoder returns the same text, independent of where the bytes are cut', () => {
+  const anyText = fc.string({
     unit: fc.constantFrom('a', '\n', 'é', '€', '😀', '\uFEFF'),
     maxLength: 30,
   })
   fc.assert(
-    fc.property(text, fc.array(fc.nat(5), { maxLength: 40 }), (given, lengths) => {
-      const bytes = new TextEncoder().encode(given)
+    fc.property(anyText, fc.array(fc.nat(5), { maxLength: 40 }), (text, lengths) => {
+      const bytes = new TextEncoder().encode(text)
       expect(decodeAll(cut(bytes, lengths))).toBe(new TextDecoder().decode(bytes))
     }),
   )

@@ -39,7 +39,7 @@ const FLOOR: ReceivedChange = { kind: 'floor', at: LATER }
 let watcher: Watcher
 afterEach(() => watcher.close())
 
-/** Opens a watcher beside a feed and a lookup whose state the test sets. */
+/** Opens a watcher with a feed and a lookup. The test controls both through `state`. */
 function open(options: Partial<LastLogoutClientOptions> = {}, limits: Partial<WatchLimits> = {}) {
   const decisions: Decision[] = []
   const errors: unknown[] = []
@@ -94,9 +94,10 @@ function open(options: Partial<LastLogoutClientOptions> = {}, limits: Partial<Wa
   return { state, freshness, receive, watch, decisions, errors }
 }
 
+/** Waits until the watcher has completed its reviews. */
 const settled = () => new Promise((resolve) => setTimeout(resolve, 30))
 
-test('a logout ends the connections of its user at once, and no others', async () => {
+test('a logout ends only the connections of its user, and at once', async () => {
   const { receive, watch, decisions } = open()
   const [first, second, other] = ['auth0|1', 'auth0|1', 'auth0|2'].map((sub) =>
     watch(claimsOf(sub)),
@@ -134,7 +135,7 @@ test('a token that is already revoked ends its connection after `watch` has retu
   await expect.poll(() => ends).toEqual([{ outcome: 'revoked', reason: 'all_sessions_logout' }])
 })
 
-test('a connection is ended once, although several logouts revoke its token', async () => {
+test('a connection is ended only once, even if several logouts revoke its token', async () => {
   const { receive, watch } = open()
   const { ends } = watch(claimsOf('auth0|1', { sid: 'S1' }))
   await settled()
@@ -143,17 +144,18 @@ test('a connection is ended once, although several logouts revoke its token', as
   expect(ends).toHaveLength(1)
 })
 
-test('a watch that was stopped, or whose signal has aborted, ends no connection', async () => {
+test('a stopped watch and a watch with an aborted signal end no connection', async () => {
   const { receive, watch } = open()
-  const [stopped, controller] = [watch(claimsOf('auth0|1')), new AbortController()]
-  const aborted = watch(claimsOf('auth0|1'), { signal: controller.signal })
-  const never = watch(claimsOf('auth0|1'), { signal: AbortSignal.abort() })
+  const controller = new AbortController()
+  const stoppedWatch = watch(claimsOf('auth0|1'))
+  const abortedLater = watch(claimsOf('auth0|1'), { signal: controller.signal })
+  const abortedBefore = watch(claimsOf('auth0|1'), { signal: AbortSignal.abort() })
   await settled()
-  stopped.stop()
+  stoppedWatch.stop()
   controller.abort()
   receive(userLogout('auth0|1'))
   await settled()
-  expect([stopped.ends, aborted.ends, never.ends]).toEqual([[], [], []])
+  expect([stoppedWatch.ends, abortedLater.ends, abortedBefore.ends]).toEqual([[], [], []])
 })
 
 test('the floor ends the connections of all users in batches, with a pause after each batch', async () => {
@@ -161,24 +163,24 @@ test('the floor ends the connections of all users in batches, with a pause after
     {},
     { maxBatchSize: 10, maxBatchMs: 1_000, minPauseMs: 1, maxPauseMs: 3 },
   )
-  const turns = new Map<number, number>()
+  /** The number of ended connections in each turn of the event loop. */
+  const endsInTurn = new Map<number, number>()
   let turn = 0
-  const counting = setInterval(() => turn++, 1)
-  for (let n = 0; n < 45; n++) {
-    watch(claimsOf(`auth0|${n}`), { onRevoked: () => turns.set(turn, (turns.get(turn) ?? 0) + 1) })
-  }
-  watch({ sub: 'app@clients' }, { onRevoked: () => turns.set(-1, 1) })
+  const turnTimer = setInterval(() => turn++, 1)
+  const countEnd = () => endsInTurn.set(turn, (endsInTurn.get(turn) ?? 0) + 1)
+  for (let n = 0; n < 45; n++) watch(claimsOf(`auth0|${n}`), { onRevoked: countEnd })
+  const machine = watch({ sub: 'app@clients' })
   await settled()
   receive(FLOOR)
-  expect(turns.size).toBe(0)
-  const ended = () => [...turns.values()].reduce((sum, count) => sum + count, 0)
-  await expect.poll(ended).toBe(45)
-  clearInterval(counting)
-  expect(Math.max(...turns.values())).toBeLessThanOrEqual(10)
-  expect(turns.has(-1)).toBe(false)
+  expect(endsInTurn.size).toBe(0)
+  const countEnds = () => [...endsInTurn.values()].reduce((sum, count) => sum + count, 0)
+  await expect.poll(countEnds).toBe(45)
+  clearInterval(turnTimer)
+  expect(Math.max(...endsInTurn.values())).toBeLessThanOrEqual(10)
+  expect(machine.ends).toEqual([])
 })
 
-test('a logout of one user ends a connection at once while the floor ends others in batches', async () => {
+test('a logout of one user ends a connection at once, even while the floor ends connections in batches', async () => {
   const { receive, watch } = open({}, { maxBatchSize: 1, minPauseMs: 60_000, maxPauseMs: 60_000 })
   const ends = [1, 2, 3].map((n) => watch(claimsOf(`auth0|${n}`)).ends)
   await settled()
@@ -219,11 +221,11 @@ test('a new policy in the first interval of the first watch ends the connections
   await expect.poll(() => laptop.ends).toEqual([{ outcome: 'revoked', reason: 'user_logout' }])
 })
 
-test('after a new policy, a token for which the cache is not sufficient is checked by a request again', async () => {
+test('after a new policy, a token is checked by a request again if the cache is not sufficient', async () => {
   const { state, freshness, watch } = open()
   state.completeSince = LATER
   const user = { at: LATER, allSessionsAt: null }
-  // As from the cache of responses, the response contains the policy of the time of the first request.
+  // Like a cached response, this response contains the old policy.
   const found = { knownLogouts: { user, session: null, floorAt: null }, freshness: freshness() }
   const fetchLogouts = vi.spyOn(state, 'fetchLogouts').mockResolvedValue(found)
   const { ends } = watch(claimsOf('auth0|1', { sid: 'laptop' }))
@@ -251,17 +253,17 @@ test('after a new policy, a connection ends if no request succeeds for `maxUnkno
   await expect.poll(() => ends).toEqual([{ outcome: 'unknown', reason: 'lookup_needed' }])
 })
 
-test('the connection of a token that expires is ended', async () => {
+test('the connection of a token ends when the token expires', async () => {
   const { watch } = open()
   const { ends } = watch(claimsOf('auth0|1', { exp: Date.now() / 1000 + 0.05 }))
   const machine = watch({ sub: 'app@clients', exp: Date.now() / 1000 + 0.05 })
-  const later = watch(claimsOf('auth0|1', { exp: Date.now() / 1000 + 60 }))
+  const expiresLater = watch(claimsOf('auth0|1', { exp: Date.now() / 1000 + 60 }))
   await expect.poll(() => ends).toEqual([{ outcome: 'expired', reason: 'expired' }])
   await expect.poll(() => machine.ends).toHaveLength(1)
-  expect(later.ends).toEqual([])
+  expect(expiresLater.ends).toEqual([])
 })
 
-test('with `deny`, a connection ends after the feed was stale for `maxUnknownMs`, not before', async () => {
+test('with `deny`, a connection ends only after the feed was stale for `maxUnknownMs`', async () => {
   const { state, watch } = open()
   const [short, long] = [watch(claimsOf('1'), { maxUnknownMs: 40 }), watch(claimsOf('2'))]
   await settled()
@@ -286,7 +288,7 @@ test.each([{ onUnknown: 'allow' as const }, { mode: 'observe' as const }])(
   },
 )
 
-test('a token that was watched before the first load is judged after it', async () => {
+test('a token that is watched before the first load is judged after the load', async () => {
   const { state, receive, watch } = open()
   state.isLoaded = false
   state.completeSince = Number.POSITIVE_INFINITY
@@ -298,7 +300,7 @@ test('a token that was watched before the first load is judged after it', async 
   expect(accepted.ends).toEqual([])
 })
 
-test('a token for which the cache is not sufficient is checked by a request, which is repeated until it succeeds', async () => {
+test('if the cache is not sufficient, a token is checked by a request, which is repeated until it succeeds', async () => {
   const { state, freshness, receive, watch } = open()
   state.completeSince = LATER
   const logout = { at: LATER, allSessionsAt: LATER }
@@ -322,7 +324,7 @@ test('a token for which the cache is not sufficient is checked by a request, whi
   expect(other.ends).toHaveLength(1)
 })
 
-test('with `observe`, a logout is reported once, and ends no connection', async () => {
+test('with `observe`, a logout is reported once, but ends no connection', async () => {
   const { receive, watch, decisions } = open({ mode: 'observe' })
   const { ends } = watch(claimsOf('auth0|1'))
   await settled()
@@ -333,7 +335,7 @@ test('with `observe`, a logout is reported once, and ends no connection', async 
   expect(ends).toEqual([])
 })
 
-test('an error or a rejection of `onRevoked` is reported to `onError`, and ends no other watch', async () => {
+test('an error or a rejection of `onRevoked` is reported to `onError`, and does not affect other watches', async () => {
   const { receive, watch, errors } = open()
   const fails = (message: string) => () => {
     throw new Error(message)
@@ -353,7 +355,7 @@ test.each<[string, unknown, unknown]>([
   ['onRevoked', {}, undefined],
   ['onRevoked', {}, {}],
   ['maxUnknownMs', {}, { onRevoked: () => {}, maxUnknownMs: Number.NaN }],
-])('an invalid argument is a TypeError that names %s', (name, claims, options) => {
+])('watch throws a TypeError that names the invalid argument %s', (name, claims, options) => {
   open()
   expect(() => watcher.watch(claims as object, options as WatchOptions)).toThrow(
     expect.objectContaining({ name: 'TypeError', message: expect.stringContaining(name) }),

@@ -169,7 +169,7 @@ test.each([
   ['TOKEN_AUDIENCES', '=https://orders.example.com'],
   ['TOKEN_AUDIENCES', 'orders='],
   ['TOKEN_AUDIENCES', 'orders=https://a,orders=https://b'],
-  // The key of the tests has none of the roles.
+  // The key in `completeEnv` has no role of a gateway.
   ['TOKEN_AUDIENCES', 'orders=https://orders.example.com'],
   ['LOG_STREAM_TOKEN', 'short'],
   ['LOG_STREAM_TOKEN', `${KEY}\u00e4`],
@@ -199,14 +199,14 @@ describe('the audiences of gateways', () => {
     ...env,
   })
 
-  test('each key of a gateway has the audience of its name', () => {
+  test('each gateway key gets the audience that TOKEN_AUDIENCES has for its name', () => {
     const env = gateway({ TOKEN_AUDIENCES: ' gateway = https://orders.example.com/?a=b ' })
     const { apiKeys } = loadConfig(env, ALL_NEEDS).http
     const audience = 'https://orders.example.com/?a=b'
     expect(apiKeys.map((key) => key.audience)).toEqual([undefined, audience, audience])
   })
 
-  test('a key of a gateway without an audience is a problem, which names neither key nor name', () => {
+  test('loadConfig rejects a gateway key without an audience, and does not print the key', () => {
     const problems = problemsOf(gateway({}))
     expect(problems).toEqual([
       expect.stringMatching(/^ {2}- TOKEN_AUDIENCES lacks the audience of entry 2 of API_KEYS/),
@@ -215,17 +215,17 @@ describe('the audiences of gateways', () => {
     expect(problems.join()).not.toContain(KEY)
   })
 
-  test('an audience without a key of a gateway is a problem', () => {
+  test('loadConfig rejects an audience without a gateway key', () => {
     const problem = expect.stringMatching(/^ {2}- TOKEN_AUDIENCES names (orders|typo), but/)
     const withTypo = gateway({ TOKEN_AUDIENCES: 'gateway=https://a,typo=https://b' })
     expect(problemsOf(withTypo)).toEqual([problem])
     const withoutRole = gateway({ TOKEN_AUDIENCES: 'gateway=https://a,orders=https://b' })
     expect(problemsOf(withoutRole)).toEqual([problem])
-    // A worker can share the variables of the API, except for its keys.
+    // A worker can share the variables of the API, but not its keys.
     expect(problemsOf({ ...withTypo, API_KEYS: undefined }, ['auth0', 'database'])).toEqual([])
   })
 
-  test('the issuers of several domains have one key set, that of the tenant', () => {
+  test('the issuers of several domains share the key set of the tenant', () => {
     const { tokens } = loadConfig(
       {
         ...completeEnv,
@@ -242,7 +242,7 @@ describe('the audiences of gateways', () => {
     })
   })
 
-  test('the key set is on the host of AUTH0_BASE_URL, unless TOKEN_JWKS_URL names it', () => {
+  test('the key set is on the host of AUTH0_BASE_URL, unless TOKEN_JWKS_URL is set', () => {
     const jwksUrlOf = (env: Record<string, string>) =>
       loadConfig({ ...completeEnv, ...env }, ALL_NEEDS).tokens.jwksUrl
     const simulator = { AUTH0_BASE_URL: 'http://127.0.0.1:4000' }
@@ -312,7 +312,7 @@ test('loadConfig reports that Redis Sentinel is not supported', () => {
   expect(problem).toMatch(/REDIS_URL names a Redis Sentinel, which is not supported: .*migrate/)
 })
 
-test('the message of loadConfig contains no secrets', () => {
+test('the error message of loadConfig contains no secrets', () => {
   const secrets = {
     AUTH0_CLIENT_SECRET: 'secret-one',
     API_KEYS: 'orders:secret-two',
@@ -335,8 +335,8 @@ test('loadConfig adds the types of EVENT_TYPES to the default types', () => {
 })
 
 test('loadConfig rejects DATABASE_URL together with DATA_DIR', () => {
-  const { DATABASE_URL: _, ...rest } = completeEnv
-  expect(problemsOf({ ...rest, DATA_DIR: './data' })).toEqual([])
+  const { DATABASE_URL: _, ...others } = completeEnv
+  expect(problemsOf({ ...others, DATA_DIR: './data' })).toEqual([])
   expect(problemsOf({ ...completeEnv, DATA_DIR: './data' })).toEqual([
     '  - DATABASE_URL and DATA_DIR exclude each other: set one of them',
   ])
@@ -351,7 +351,7 @@ test('the type of the configuration follows from the needs', () => {
 
   // @ts-expect-error Without the need `auth0`, the credentials can be missing.
   const clientId: string = loadConfig(completeEnv, ['api']).auth0.clientId
-  // @ts-expect-error The type of a list of unknown length does not contain which needs are in the list.
+  // @ts-expect-error The type of an array of unknown length does not show which needs the array contains.
   const sameId: string = loadConfig(completeEnv, ['database', ...ALL_NEEDS]).auth0.clientId
   expect([clientId, sameId]).toEqual(['id', 'id'])
 })

@@ -4,7 +4,8 @@ import { loadConfig } from '../../src/config/config.js'
 const PROXY = 'http://proxy.example:3128'
 const proxyOf = (env: Record<string, string>) =>
   loadConfig({ AUTH0_DOMAIN: 'tenant.eu.auth0.com', ...env }, []).auth0.proxy
-const basic = (credentials: string) => `Basic ${Buffer.from(credentials).toString('base64')}`
+const basicAuthorization = (credentials: string) =>
+  `Basic ${Buffer.from(credentials).toString('base64')}`
 
 describe('the proxy to Auth0', () => {
   test.each([
@@ -12,8 +13,8 @@ describe('the proxy to Auth0', () => {
     ['proxy.example:3128', PROXY, undefined],
     ['https://proxy.example/', 'https://proxy.example', undefined],
     ['http://[::1]:3128', 'http://[::1]:3128', undefined],
-    ['http://me:p%40ss%3Aword@proxy.example:3128', PROXY, basic('me:p@ss:word')],
-    ['http://me@proxy.example:3128', PROXY, basic('me:')],
+    ['http://me:p%40ss%3Aword@proxy.example:3128', PROXY, basicAuthorization('me:p@ss:word')],
+    ['http://me@proxy.example:3128', PROXY, basicAuthorization('me:')],
   ])('the proxy is read from %s', (text, url, authorization) => {
     expect(proxyOf({ HTTPS_PROXY: text })).toEqual({ url, authorization })
   })

@@ -19,7 +19,7 @@ const VALUES: Record<(typeof SECRETS)[number], string> = {
   LOG_STREAM_TOKEN: 't'.repeat(32),
 }
 
-const base = { AUTH0_DOMAIN: 'tenant.eu.auth0.com', AUTH0_CLIENT_ID: 'id' }
+const baseEnv = { AUTH0_DOMAIN: 'tenant.eu.auth0.com', AUTH0_CLIENT_ID: 'id' }
 
 let directory: string
 beforeAll(async () => {
@@ -34,7 +34,7 @@ async function writeSecret(name: string, text: string): Promise<string> {
 }
 
 function load(env: Record<string, string>) {
-  return loadConfig({ ...base, ...env }, ['auth0', 'api', 'database'])
+  return loadConfig({ ...baseEnv, ...env }, ['auth0', 'api', 'database'])
 }
 
 function problemsOf(env: Record<string, string>): string[] {
@@ -70,7 +70,7 @@ test.each([
 describe('a file that cannot be used', () => {
   const { DATABASE_URL, ...others } = VALUES
 
-  test('loadConfig reports a file that cannot be used by path and reason, and not its variable as missing', async () => {
+  test('loadConfig reports the path of an unusable file with the reason, and does not report the variable as missing', async () => {
     const missing = join(directory, 'missing')
     expect(problemsOf({ ...others, DATABASE_URL_FILE: missing })).toEqual([
       `  - DATABASE_URL_FILE names ${missing}, which cannot be read (ENOENT): check the path, and that the user of this process may read the file`,
@@ -84,16 +84,16 @@ describe('a file that cannot be used', () => {
     ])
   })
 
-  test('loadConfig does not print a path that can be the secret itself', () => {
+  test('loadConfig does not print a path that may be the secret itself', () => {
     for (const [name, value] of Object.entries(VALUES)) {
-      const { [name]: _, ...rest } = VALUES as Record<string, string>
-      expect(problemsOf({ ...rest, [`${name}_FILE`]: value })).toEqual([
+      const { [name]: _, ...others } = VALUES as Record<string, string>
+      expect(problemsOf({ ...others, [`${name}_FILE`]: value })).toEqual([
         `  - ${name}_FILE must be the path of a file, such as /run/secrets/name or ./secrets/name`,
       ])
     }
   })
 
-  test('loadConfig reports an invalid content with the other problems, without the content', async () => {
+  test('loadConfig reports invalid content of a file together with other problems, and does not print the content', async () => {
     const path = await writeSecret('wrong', 'mysql://user:secret-one@127.0.0.1/x')
     const problems = problemsOf({ ...others, DATABASE_URL_FILE: path, PORT: 'x' })
     expect(problems).toEqual([
@@ -105,7 +105,7 @@ describe('a file that cannot be used', () => {
     expect(problems.join()).not.toContain('secret-one')
   })
 
-  test('loadConfig reports a variable that is set twice, by its value and by a file', async () => {
+  test('loadConfig rejects a secret that is set both as a variable and as a file', async () => {
     const path = await writeSecret('other', DATABASE_URL)
     expect(problemsOf({ ...VALUES, DATABASE_URL_FILE: path })).toEqual([
       '  - DATABASE_URL and DATABASE_URL_FILE are both set: remove one of them',
@@ -115,7 +115,7 @@ describe('a file that cannot be used', () => {
   })
 })
 
-test('quotation marks around the content of a file are reported', async () => {
+test('loadConfig rejects quotation marks around the content of a file', async () => {
   const { API_KEYS, ...others } = VALUES
   const path = await writeSecret('quoted', `"${API_KEYS}"\n`)
   expect(problemsOf({ ...others, API_KEYS_FILE: path })).toEqual([
@@ -125,7 +125,7 @@ test('quotation marks around the content of a file are reported', async () => {
   ])
 })
 
-test('docs/configuration.md has every variable, and lists the secrets that can be in a file', async () => {
+test('docs/configuration.md lists every variable, and the secrets that can be in files', async () => {
   const page = await readFile('docs/configuration.md', 'utf8')
   const firstCells = [...page.matchAll(/^\| ([^|]*) \|/gm)].map(([, cell = '']) => cell)
   const documented = firstCells.flatMap((cell) =>

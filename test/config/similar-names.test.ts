@@ -14,7 +14,7 @@ test.each([
   ['snyc', ['sync']],
   ['statsu', ['status']],
   ['flor', ['floor']],
-  // For these words, a suggestion would be a guess. Some commands cannot be undone.
+  // For these words, a suggestion would be a guess, and some commands cannot be undone.
   ['bogus', []],
   ['login', []],
   ['serve', []],
@@ -23,6 +23,6 @@ test.each([
   ['a', []],
   ['s', []],
   ['', []],
-])('findSimilar suggests for "%s": %j', (word, names) => {
+])('the suggestions of findSimilar for "%s" are %j', (word, names) => {
   expect(findSimilar(word, COMMANDS)).toEqual(names)
 })

@@ -10,7 +10,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-test('the history records the lag at each interval, with the time at which it was read', async () => {
+test('the history records the lag at each interval, with the time of the sample', async () => {
   let lagMs = 100
   const history = createLagHistory({
     readProgress: async () => ({ asOf: START, now: START + lagMs }),
@@ -25,11 +25,11 @@ test('the history records the lag at each interval, with the time at which it wa
   history.close()
 })
 
-test('a sample is null while the database fails, and while the lag is unknown', async () => {
+test('a sample is null if the database fails or the lag is unknown', async () => {
   const results = [
     () => Promise.reject(new Error('database unavailable')),
     async () => ({ asOf: null, now: START }),
-    // More than a minute ahead of the clock of the database.
+    // `as_of` is more than a minute ahead of the database's clock, so the lag is unknown.
     async () => ({ asOf: START + 61_000, now: START }),
     async () => ({ asOf: START, now: START }),
   ]
@@ -50,7 +50,7 @@ test('a sample is null if the database does not respond in time', async () => {
   history.close()
 })
 
-test('the history drops the oldest samples: by default, it keeps an hour', async () => {
+test('the history keeps the samples of one hour by default, and drops older samples', async () => {
   let now = START
   const history = createLagHistory({ readProgress: async () => ({ asOf: START, now }) })
   for (let minute = 0; minute < 70; minute++) {
@@ -64,7 +64,7 @@ test('the history drops the oldest samples: by default, it keeps an hour', async
   history.close()
 })
 
-test('the instants ascend although the wall clock is set back', async () => {
+test('the instants ascend even if the wall clock is set back', async () => {
   const history = createLagHistory({
     readProgress: async () => ({ asOf: START, now: START }),
     intervalMs: 1_000,

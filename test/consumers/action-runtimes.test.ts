@@ -4,7 +4,7 @@ import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { openFakeServer, responseAbout } from '../_support/fake-server.js'
 
-/** A program that runs the built Action with an event, and prints the effects. */
+/** A program that runs the built Action with an event. Prints the claims and the denial that result. */
 const DRIVER = `const [file, event] = process.argv.slice(1)
 const run = { node: process.version, claims: {}, denied: null }
 const token = { setCustomClaim: (name, value) => { run.claims[name] = value } }
@@ -45,7 +45,7 @@ describe.each([18, 22])("on Auth0's runtime node%i", (release) => {
     expect(denied).toBeNull()
   })
 
-  test('the built Action denies the exchange of a refresh token from before the logout', async () => {
+  test('the built Action denies the use of a refresh token that was created before the logout', async () => {
     const transaction = { protocol: 'oauth2-refresh-token' }
     const refresh_token = { session_id: 'phone', created_at: '2026-01-01T00:00:00.000Z' }
     const { denied } = await run({ user, transaction, refresh_token })

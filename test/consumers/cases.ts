@@ -1,7 +1,7 @@
 import { ODD_IDS } from '../_support/odd-ids.js'
 import { CHALLENGE } from '../_support/revoked.js'
 
-/** The service that the client of a case is connected to. */
+/** The state of the service to which the client of a case connects. */
 export type ServiceState =
   | 'reachable'
   /** The service does not listen. */
@@ -9,7 +9,7 @@ export type ServiceState =
   /** The service has not read the log for ten minutes. */
   | 'stale'
 
-/** An expected response. `null`: the header is absent. A header that is not given can have any value. */
+/** An expected response. `null`: the header is absent. `undefined`: the header can have any value. */
 export interface Expected {
   status: number
   challenge?: string | null
@@ -35,16 +35,16 @@ export interface CaseGroup {
   cases: readonly Case[]
 }
 
-/** A response that differs because of a framework. */
+/** Another expected response, because a framework cannot send that of the other frameworks. */
 interface Difference {
   /** The folders of the frameworks in `examples`. */
   frameworks: readonly string[]
-  applies(each: Case): boolean
+  appliesTo(testCase: Case): boolean
   expected: Expected
   reason: string
 }
 
-/** A logout that the tenant has logged before the cases are played. */
+/** A logout that is stored before the requests of the cases are sent. */
 export interface LoggedOut {
   userId: string
   /** Default: the logout ends all sessions of the user. */
@@ -59,16 +59,18 @@ const LOGOUT = NOW - 600
 /** The instant of all logouts, in milliseconds since the epoch. */
 export const LOGOUT_MS = LOGOUT * 1000 + 500
 
+/** Seconds of logins a minute before and after the logouts. */
 const [BEFORE, AFTER] = [LOGOUT - 60, LOGOUT + 60]
 
-/** Older than the logouts that a client holds: it sends a request. */
+/** The second of a login that is so old that a client sends a request. */
 const LONG_AGO = NOW - 40 * 86_400
 
-/** The claims that the login Action adds. */
+/** The claim with the session, which the login Action adds. */
 export const SESSION = 'https://last-logout/session_id'
+/** The claim with the time of the login, which the login Action adds. */
 const LOGIN = 'https://last-logout/authenticated_at'
 
-/** The logouts of both services: the reachable one, and the stale one. */
+/** The logouts that the reachable service and the stale service know. */
 export const LOGGED_OUT: readonly LoggedOut[] = [
   { userId: 'auth0|out' },
   { userId: 'auth0|sessions', sessionId: 'phone' },
@@ -89,7 +91,7 @@ const REVOKED_DPOP: Expected = {
 }
 /** The response to a token whose revocation status is unknown, with `onUnknown: 'deny'`. */
 export const UNKNOWN: Expected = { status: 503, challenge: null, retryAfter: '5' }
-/** The response of the JWT library, which chooses the challenge. */
+/** The response of the JWT library to an invalid token. Each library sends its own challenge. */
 const INVALID: Expected = { status: 401, retryAfter: null }
 
 const user = (sub: string, iat: number, claims: object = {}) => ({ sub, iat, ...claims })
@@ -110,14 +112,18 @@ const LOGINS: readonly Case[] = [
 ]
 
 const SESSIONS: readonly Case[] = [
-  row('the session that ended', user('auth0|sessions', BEFORE, { [SESSION]: 'phone' }), REVOKED),
-  row('its token from later', user('auth0|sessions', AFTER, { [SESSION]: 'phone' }), REVOKED),
+  row('the logged-out session', user('auth0|sessions', BEFORE, { [SESSION]: 'phone' }), REVOKED),
+  row(
+    'the logged-out session with a later login',
+    user('auth0|sessions', AFTER, { [SESSION]: 'phone' }),
+    REVOKED,
+  ),
   row('another session', user('auth0|sessions', BEFORE, { [SESSION]: 'laptop' }), ACCEPTED),
   row('no session', user('auth0|sessions', BEFORE), REVOKED),
   row('a logout of all sessions', user('auth0|out', BEFORE, { [SESSION]: 'laptop' }), REVOKED),
 ]
 
-/** The time of the login as text: some gateways convert numbers to text. */
+/** The time of the login as text. Some gateways convert numbers to text. */
 const loginAt = (text: string) => ({ [LOGIN]: text })
 const CLAIMS: readonly Case[] = [
   row(
@@ -147,7 +153,7 @@ const CLAIMS: readonly Case[] = [
 const ODD: readonly Case[] = ODD_IDS.flatMap((id) => [
   row(`the odd id ${id}, before its logout`, user(id, BEFORE), REVOKED),
   row(`the odd id ${id}, after its logout`, user(id, AFTER), ACCEPTED),
-  // The login is so old that the client requests the user.
+  // The login is so old that the client sends a request for the user.
   row(`an odd id beside ${id}`, user(`${id}~`, LONG_AGO), ACCEPTED),
 ])
 
@@ -158,7 +164,7 @@ const INVALID_TOKENS: readonly Case[] = [
   row('a token of another issuer', user('auth0|in', BEFORE, { iss: 'https://other/' }), INVALID),
 ]
 
-/** Headers of tokens that an attacker can send. The JWT library refuses each for another reason. */
+/** Headers of forged tokens. The JWT library refuses each of them for another reason. */
 const FORGED_HEADERS: readonly object[] = [
   { alg: 'none' },
   { alg: 'HS256', kid: 'one' },
@@ -177,7 +183,7 @@ const DPOP: readonly Case[] = [
   { ...row('DPoP, before the logout', user('auth0|out', BEFORE), REVOKED_DPOP), scheme: 'DPoP' },
 ]
 
-/** The one table of cases. Every framework responds in the same way, except for {@link DIFFERENCES}. */
+/** The cases of all frameworks. All frameworks send the same responses, except for {@link DIFFERENCES}. */
 export const GROUPS: readonly CaseGroup[] = [
   {
     service: 'reachable',
@@ -230,7 +236,7 @@ export const GROUPS: readonly CaseGroup[] = [
   },
 ]
 
-/** The cases to which a framework forces another response. */
+/** The responses that differ because of a framework. The first that applies counts. */
 const DIFFERENCES: readonly Difference[] = [
   {
     frameworks: [
@@ -243,28 +249,28 @@ const DIFFERENCES: readonly Difference[] = [
       'trpc',
       'request-response',
     ],
-    applies: ({ scheme }) => scheme === 'DPoP',
+    appliesTo: ({ scheme }) => scheme === 'DPoP',
     expected: INVALID,
-    reason: 'the JWT library of the example accepts no DPoP',
+    reason: 'the JWT library of the example does not support DPoP',
   },
   {
     frameworks: ['lambda-authorizer'],
-    applies: ({ expected }) => expected.status === 401,
+    appliesTo: ({ expected }) => expected.status === 401,
     expected: { status: 401, challenge: null, retryAfter: null },
     reason: 'API Gateway chooses the headers of its response to a refused request',
   },
   {
     frameworks: ['lambda-authorizer'],
-    applies: ({ expected }) => expected.status === 503,
+    appliesTo: ({ expected }) => expected.status === 503,
     expected: { status: 500, challenge: null, retryAfter: null },
     reason: 'API Gateway responds with 500 if an authorizer neither allows nor denies a request',
   },
 ]
 
 /** Returns the response of a framework to a case. */
-export function expectedOf(each: Case, framework: string): Expected {
+export function expectedOf(testCase: Case, framework: string): Expected {
   const difference = DIFFERENCES.find(
-    ({ frameworks, applies }) => frameworks.includes(framework) && applies(each),
+    ({ frameworks, appliesTo }) => frameworks.includes(framework) && appliesTo(testCase),
   )
-  return difference?.expected ?? each.expected
+  return difference?.expected ?? testCase.expected
 }

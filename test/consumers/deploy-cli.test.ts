@@ -18,7 +18,7 @@ const KEY = 'a-key-of-the-action-0123456789-abcdef'
 const NAME = 'last-logout'
 const PLACEHOLDER = '##LAST_LOGOUT_API_KEY##'
 
-/** An import compiles its schema for more than ten seconds of CPU time. */
+/** Timeout of an import, which takes more than ten seconds of CPU time to compile its schema. */
 const IMPORT_TIMEOUT_MS = 300_000
 
 const example = await readExample(
@@ -30,7 +30,7 @@ const example = await readExample(
 /** A simulated tenant, and the Deploy CLI in a directory of its own. */
 interface DeployCli {
   simulator: Simulator
-  /** Imports a configuration, with the file that `action print` prints. Returns what the Deploy CLI has written. */
+  /** Imports a configuration, with the output of `action print` as the code. Returns the output of the Deploy CLI. */
   import(tenantYaml: string, env: Record<string, string>): Promise<string>
   /** Exports the tenant. Returns the configuration. */
   export(): Promise<string>
@@ -83,7 +83,7 @@ async function openDeployCli(): Promise<DeployCli> {
   }
 }
 
-/** Deploys an Action with the name of the login Action, and binds it after another one. */
+/** Creates an Action with the name of the login Action, and binds it after another Action. */
 function bindLoginAction(simulator: Simulator): void {
   const secrets = [
     { name: 'LAST_LOGOUT_URL', value: 'https://last-logout.example.com' },
@@ -101,11 +101,11 @@ const readStatus = (simulator: Simulator) =>
 
 describe('an import of the example, with the key in a variable', () => {
   let cli: DeployCli
-  let written: string
+  let output: string
   beforeAll(async () => {
     cli = await openDeployCli()
     bindOthers(cli.simulator, 1)
-    written = await cli.import(example, { LAST_LOGOUT_API_KEY: KEY })
+    output = await cli.import(example, { LAST_LOGOUT_API_KEY: KEY })
   }, IMPORT_TIMEOUT_MS)
   afterAll(() => cli.close())
 
@@ -117,7 +117,7 @@ describe('an import of the example, with the key in a variable', () => {
       LAST_LOGOUT_URL: 'https://last-logout.example.com',
       LAST_LOGOUT_API_KEY: KEY,
     })
-    expect(written).not.toContain(KEY)
+    expect(output).not.toContain(KEY)
   })
 
   test('the import deploys and binds the Action, as `action status` reports', async () => {
@@ -141,7 +141,7 @@ describe('an import of the example, with the key in a variable', () => {
 
 describe('an import whose triggers lack the login Action', () => {
   let cli: DeployCli
-  let written: string
+  let output: string
   beforeAll(async () => {
     cli = await openDeployCli()
     bindLoginAction(cli.simulator)
@@ -149,27 +149,27 @@ describe('an import whose triggers lack the login Action', () => {
     const triggers = { 'post-login': [{ action_name: 'other', display_name: 'other' }] }
     const AUTH0_KEYWORD_REPLACE_MAPPINGS = '{"ADDRESS":"https://mapped.example.com"}'
     const env = { AUTH0_KEYWORD_REPLACE_MAPPINGS }
-    written = await cli.import(stringify({ actions, triggers }), env)
+    output = await cli.import(stringify({ actions, triggers }), env)
   }, IMPORT_TIMEOUT_MS)
   afterAll(() => cli.close())
 
-  test('the import unbinds the login Action, also with AUTH0_ALLOW_DELETE=false', async () => {
+  test('the import unbinds the login Action, even with AUTH0_ALLOW_DELETE=false', async () => {
     expect(listBound(cli.simulator)).toEqual(['other'])
     const { code, stdout } = await readStatus(cli.simulator)
     expect(code).toBe(1)
     expect(stdout).toMatch(/^bound +no$/m)
   })
 
-  test('the import replaces a placeholder by its mapping, and stores one without a value as it is', () => {
+  test('the import replaces a placeholder by its mapping, and stores a placeholder without a mapping unchanged', () => {
     expect(cli.simulator.actions.secretsOf(NAME)).toEqual({
       LAST_LOGOUT_URL: 'https://mapped.example.com',
       LAST_LOGOUT_API_KEY: PLACEHOLDER,
     })
-    expect(written).not.toContain(PLACEHOLDER)
+    expect(output).not.toContain(PLACEHOLDER)
   })
 })
 
-test('an export contains the names of the secrets and no values', async () => {
+test('an export contains the names of the secrets, but not their values', async () => {
   const cli = await openDeployCli()
   bindLoginAction(cli.simulator)
   const exported = await cli.export()

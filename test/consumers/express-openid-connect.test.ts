@@ -43,7 +43,7 @@ async function openApp(session: object = {}): Promise<string> {
     },
   })
   onTestFinished(app.close)
-  app.serve(feed.client, session)
+  await app.serve(feed.client, session)
   return app.url
 }
 

@@ -33,8 +33,9 @@ const EXPRESS_JWT: [name: string, load: () => CreateMiddleware][] = [
   ['express-jwt 8', () => expressjwt as CreateMiddleware],
 ]
 
+/** Adds a route to an app, and requests the route with a token of a user. */
 async function call(app: Express, sub: string) {
-  // Outside of tests, Express prints every error.
+  // Express prints every error unless its setting `env` is `test`.
   app.set('env', 'test')
   app.get('/', (_req, res) => void res.send('passed'))
   const server = await serve(app.listen(0, '127.0.0.1'))
@@ -50,19 +51,19 @@ const challenge = expect.stringMatching(/^Bearer error="invalid_token"/)
 
 describe.each(EXPRESS)('%s', (_express, loadExpress) => {
   describe.each(EXPRESS_JWT)('with %s', (_expressJwt, loadExpressJwt) => {
-    const open = (usedClient: LastLogoutClient) => {
+    const open = (guard: LastLogoutClient) => {
       const app = loadExpress()()
       app.use(
         loadExpressJwt()({
           secret: issuer.publicPem,
           algorithms: ['RS256'],
-          isRevoked: isRevoked(usedClient),
+          isRevoked: isRevoked(guard),
         }),
       )
       return app
     }
 
-    test('isRevoked accepts a valid token, refuses a revoked token, and causes a 503 if the service is unreachable', async () => {
+    test('isRevoked accepts a valid token, and causes a 401 for a revoked token and a 503 for an unknown status', async () => {
       expect(await call(open(client), 'auth0|in')).toMatchObject({ status: 200, text: 'passed' })
       expect(await call(open(client), 'auth0|out')).toMatchObject({ status: 401, challenge })
       const unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
@@ -70,18 +71,19 @@ describe.each(EXPRESS)('%s', (_express, loadExpress) => {
     })
   })
 
-  const verified: RequestHandler = (req, _res, next) => {
+  /** Sets the claims of a logged-out user, like a JWT library. */
+  const setClaims: RequestHandler = (req, _res, next) => {
     const iat = Math.floor(Date.now() / 1000) - 60
     Object.assign(req, { auth: { payload: { sub: 'auth0|out', iat } } })
     next()
   }
   const open = () => {
     const app = loadExpress()()
-    app.use(verified, lastLogout(client) as RequestHandler)
+    app.use(setClaims, lastLogout(client) as RequestHandler)
     return app
   }
 
-  test('the middleware passes a refusal to the error handler of the app; without an error handler, it sends a response with status 401', async () => {
+  test('the middleware passes a refusal to the error handler of the app, and sends a 401 if the app has none', async () => {
     const app = open()
     app.get('/', (_req, res) => void res.send('passed'))
     app.use(
@@ -89,12 +91,12 @@ describe.each(EXPRESS)('%s', (_express, loadExpress) => {
         void res.status(error.status).send(error.code)) as ErrorRequestHandler,
     )
     expect(await call(app, 'unused')).toEqual({ status: 401, challenge, text: 'invalid_token' })
-    const other = await call(open(), 'unused')
-    expect(other).toMatchObject({ status: 401, challenge })
-    expect(JSON.parse(other.text)).toMatchObject({ error: 'invalid_token' })
+    const responseWithoutHandler = await call(open(), 'unused')
+    expect(responseWithoutHandler).toMatchObject({ status: 401, challenge })
+    expect(JSON.parse(responseWithoutHandler.text)).toMatchObject({ error: 'invalid_token' })
   })
 
-  test('the response is 401 with the challenge if the error handler of the app passes the error to the next handler', async () => {
+  test('the response is a 401 with a challenge even if the error handler only passes the error on', async () => {
     const app = open()
     app.use(((error, _req, _res, next) => next(error)) as ErrorRequestHandler)
     expect(await call(app, 'unused')).toMatchObject({ status: 401, challenge })

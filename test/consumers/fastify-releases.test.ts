@@ -15,8 +15,8 @@ const FASTIFY: [name: string, load: () => () => FastifyInstance][] = [
   ['Fastify 5', () => Fastify],
 ]
 
-describe.each(FASTIFY)('%s', (_name, load) => {
-  /** Adds a protected route to an app, and requests it with claims of a user who has logged out. */
+describe.each(FASTIFY)('%s', (_case, load) => {
+  /** Adds a protected route to an app, and requests the route with the claims of a logged-out user. */
   async function call(app: FastifyInstance, schema = {}) {
     const claims = { sub: 'auth0|out', iat: Math.floor(Date.now() / 1000) - 60 }
     const guard = lastLogout(client, { getClaims: () => claims }) as preHandlerAsyncHookHandler
@@ -37,7 +37,7 @@ describe.each(FASTIFY)('%s', (_name, load) => {
     expect(await call(app)).toEqual({ status: 401, challenge, body })
   })
 
-  test('the hook sends the response if the app has no error handler, even if the body does not fit the schema', async () => {
+  test('the hook sends the response if the app has no error handler, even if the schema does not allow the body', async () => {
     const body = expect.objectContaining({ error: 'invalid_token' })
     expect(await call(load()())).toEqual({ status: 401, challenge, body })
     const strict = { type: 'object', required: ['problem'], properties: {} }

@@ -26,7 +26,7 @@ import {
 
 const STALE_AGE_MS = 600_000
 
-/** `next build` compiles Next itself. */
+/** Timeout for building and starting an example. `next build` is the slowest. */
 const MAX_BUILD_MS = 180_000
 
 let database: TestDatabase
@@ -54,12 +54,12 @@ afterAll(async () => {
   await database.drop()
 })
 
-test('the examples are run with the versions that they name', async () => {
+test('the tests run each example with the versions in its package.json', async () => {
   for (const { example } of FRAMEWORKS) {
-    const named = await readDependencies(join('examples', example))
-    const { 'last-logout-client': client, ...others } = named
+    const dependencies = await readDependencies(join('examples', example))
+    const { 'last-logout-client': client, ...otherDependencies } = dependencies
     expect(client).toBe('file:../../dist/last-logout-client-0.1.0.tgz')
-    for (const [name, version] of Object.entries(others)) {
+    for (const [name, version] of Object.entries(otherDependencies)) {
       const manifest = join(INSTALLED_DIR, 'node_modules', name, 'package.json')
       expect(JSON.parse(await readFile(manifest, 'utf8')).version, name).toBe(version)
     }
@@ -84,27 +84,27 @@ describe.each(FRAMEWORKS)('the example for $name', ({ example: name, paths = ['/
     await Promise.all(examples.map((example) => example.remove()))
   })
 
-  const callIn = (group: CaseGroup, each: Token, path = '/orders') =>
-    call(`${servers.get(group)?.url}${path}`, each)
+  const callIn = (group: CaseGroup, token: Token, path = '/orders') =>
+    call(`${servers.get(group)?.url}${path}`, token)
 
   test.each(GROUPS)(
-    'responds as every other framework, if the service is $service, with $onUnknown',
+    'sends the same responses as the other examples if the service is $service and onUnknown is $onUnknown',
     async (group) => {
-      await waitUntilLoaded((each) => callIn(group, each), group.service)
+      await waitUntilLoaded((token) => callIn(group, token), group.service)
       for (const path of paths) {
-        const found: Record<string, object> = {}
+        const responses: Record<string, object> = {}
         const expected: Record<string, object> = {}
-        // One after another: some checks send a request, with a timeout of a second.
-        for (const each of group.cases) {
-          found[each.name] = await callIn(group, each, path)
-          expected[each.name] = withUser(each, name, path)
+        // The requests are sent one after the other, because some checks have a timeout of a second.
+        for (const testCase of group.cases) {
+          responses[testCase.name] = await callIn(group, testCase, path)
+          expected[testCase.name] = withUser(testCase, name, path)
         }
-        expect(found, path).toMatchObject(expected)
+        expect(responses, path).toMatchObject(expected)
       }
     },
   )
 
-  test('the example accepts a token until its session is logged out, and still accepts the tokens of other sessions', async () => {
+  test('the example refuses a token after a logout of its session, but accepts the tokens of other sessions', async () => {
     const [group] = GROUPS as [CaseGroup]
     const claims = { sub: `auth0|${name}`, iat: Math.floor(Date.now() / 1000) - 60 }
     const statusOf = async (session: string) =>
@@ -126,14 +126,14 @@ const environment = (url: string) => ({
   PORT: '0',
 })
 
-/** What a case says about the token of its request. */
+/** The token of a request. */
 type Token = Pick<Case, 'claims' | 'scheme' | 'header'>
 
-/** Calls the protected route as the user of these claims. */
+/** Sends a request with a token to a protected route. */
 async function call(route: string, { claims, scheme = 'Bearer', header }: Token) {
-  const bound = scheme === 'DPoP' ? { cnf: { jkt: dpop.thumbprint } } : {}
-  const signed = claims === null ? null : await issuer.sign({ ...claims, ...bound })
-  const token = header && signed ? replaceHeader(signed, header) : signed
+  const binding = scheme === 'DPoP' ? { cnf: { jkt: dpop.thumbprint } } : {}
+  const signedToken = claims === null ? null : await issuer.sign({ ...claims, ...binding })
+  const token = header && signedToken ? replaceHeader(signedToken, header) : signedToken
   const headers = new Headers()
   if (token !== null) headers.set('authorization', `${scheme} ${token}`)
   if (token !== null && scheme === 'DPoP') headers.set('dpop', await dpop.prove(route, token))
@@ -152,21 +152,21 @@ function replaceHeader(token: string, header: object): string {
   return token.replace(/^[^.]+/, encoded)
 }
 
-/** Reads the user in the body of a response. tRPC wraps the result of a procedure. */
+/** Reads the user from the body of a response. tRPC wraps the result of a procedure. */
 function readUser(body: { user?: string; result?: { data: { user: string } } }) {
   return (body.result?.data ?? body).user
 }
 
-/** Returns the expected response. For orders, an accepted user is the `sub` of the token. */
-function withUser(each: Case, framework: string, path: string) {
-  const expected = expectedOf(each, framework)
-  const user = path.endsWith('/orders') ? each.claims?.sub : undefined
+/** Returns the expected response. The route `/orders` responds with the `sub` of an accepted token. */
+function withUser(testCase: Case, framework: string, path: string) {
+  const expected = expectedOf(testCase, framework)
+  const user = path.endsWith('/orders') ? testCase.claims?.sub : undefined
   return { ...expected, user: expected.status === 200 ? user : null }
 }
 
-/** Waits until the client of a process has the logouts of the service. */
+/** Waits until the client of an example has loaded the logouts of the service. */
 async function waitUntilLoaded(
-  callWith: (each: Pick<Case, 'claims'>) => Promise<{ status: number }>,
+  callWith: (token: Pick<Case, 'claims'>) => Promise<{ status: number }>,
   state: ServiceState,
 ): Promise<void> {
   if (state === 'unreachable') return

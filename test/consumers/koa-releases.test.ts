@@ -27,8 +27,10 @@ const KOA: [name: string, load: () => new () => Koa][] = [
 
 const NOW = Math.floor(Date.now() / 1000)
 
-describe.each(KOA)('%s after koa-jwt', (_name, load) => {
-  /** Calls an app whose koa-jwt and adapter have these options. */
+describe.each(KOA)('%s after koa-jwt', (_case, load) => {
+  /**
+   * Sends a request with a token of these claims to an app. `null`: without a token. `optional`: no token is required.
+   */
   async function call(
     claims: object | null,
     options: { optional?: boolean; guard?: LastLogoutClient } = {},
@@ -56,26 +58,26 @@ describe.each(KOA)('%s after koa-jwt', (_name, load) => {
 
   const challenge = expect.stringMatching(/^Bearer error="invalid_token"/)
 
-  test('the Koa middleware accepts, refuses and returns 503 as the decision of the client requires', async () => {
+  test('the Koa middleware accepts a valid token, and causes a 401 for a revoked token and a 503 for an unknown status', async () => {
     expect(await call({ sub: 'auth0|in', iat: NOW - 60 })).toMatchObject({ status: 200 })
     expect(await call({ sub: 'auth0|out', iat: NOW - 60 })).toMatchObject({
       status: 401,
       challenge,
     })
     const guard = openClient('http://127.0.0.1:1', { lookup: 'request' })
-    const unknown = await call({ sub: 'auth0|in', iat: NOW - 60 }, { guard })
-    expect(unknown).toEqual({ status: 503, challenge: null, retryAfter: '5' })
+    const response = await call({ sub: 'auth0|in', iat: NOW - 60 }, { guard })
+    expect(response).toEqual({ status: 503, challenge: null, retryAfter: '5' })
   })
 
-  test('with passthrough and authRequired: false, the Koa middleware accepts a request only without a token', async () => {
+  test('with authRequired: false, the Koa middleware accepts a request without a token, but refuses revoked and expired tokens', async () => {
     const optional = { optional: true }
     expect(await call(null, optional)).toMatchObject({ status: 200 })
     expect(await call({ sub: 'auth0|in', iat: NOW - 60 }, optional)).toMatchObject({ status: 200 })
-    const refused = [
+    const refusedClaims = [
       { sub: 'auth0|out', iat: NOW - 60 },
       { sub: 'auth0|in', iat: NOW - 60, exp: NOW - 30 },
     ]
-    for (const claims of refused) {
+    for (const claims of refusedClaims) {
       expect(await call(claims, optional)).toMatchObject({ status: 401, challenge })
     }
   })

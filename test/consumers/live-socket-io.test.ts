@@ -10,7 +10,7 @@ import { WAIT } from '../_support/wait.js'
 const { Server } = requireInstalled('socket.io')
 const { io } = requireInstalled('socket.io-client')
 
-/** The part of a socket of the server that the tests use. */
+/** The used part of a socket of the server. */
 interface ServerSocket {
   data: { claims?: object }
   handshake: { auth: { claims?: object } }
@@ -27,7 +27,7 @@ beforeEach(async () => {
   feed = await openControlledFeed()
 })
 
-/** Opens a server. Verifying a signature is not what these tests are about: clients send claims instead of a token. */
+/** Opens a server. For simplicity, the clients send claims instead of a signed token. */
 async function openServer({
   maxUnknownMs,
   ...options
@@ -60,7 +60,7 @@ async function openServer({
   return { url, connected, received }
 }
 
-/** Connects with the client of Socket.IO, and records what happens. */
+/** Connects with the client of Socket.IO, and records its events. */
 function connect(url: string, claims: object) {
   const socket = io(url, { auth: { claims }, reconnectionDelay: 300, reconnectionDelayMax: 300 })
   const events: string[] = []
@@ -81,20 +81,21 @@ test('a logout disconnects the clients of its session, which do not reconnect', 
   const laptop = connect(url, liveClaims('auth0|1', { sid: 'laptop' }))
   await expect.poll(() => connected, WAIT).toHaveLength(2)
   feed.logOut('auth0|1', 'phone')
-  const ended = ['connect', 'greeting', 'revoked', 'io server disconnect']
-  await expect.poll(() => phone.events, WAIT).toEqual(ended)
+  const eventsUntilEnd = ['connect', 'greeting', 'revoked', 'io server disconnect']
+  await expect.poll(() => phone.events, WAIT).toEqual(eventsUntilEnd)
   await sleep(500)
-  expect([phone.events, phone.socket.active]).toEqual([ended, false])
+  expect([phone.events, phone.socket.active]).toEqual([eventsUntilEnd, false])
   laptop.socket.emit('message', 'hello')
   await expect.poll(() => received, WAIT).toEqual(['hello'])
 
   phone.socket.connect()
-  await expect.poll(() => phone.events, WAIT).toEqual([...ended, 'connect_error invalid_token'])
+  const eventsUntilRefusal = [...eventsUntilEnd, 'connect_error invalid_token']
+  await expect.poll(() => phone.events, WAIT).toEqual(eventsUntilRefusal)
   await sleep(500)
   expect([phone.socket.active, connected.length]).toEqual([false, 2])
 })
 
-test('a client that recovers its connection after the logout is disconnected before it receives anything', async () => {
+test('a client that recovers its connection after the logout is disconnected before it receives an event', async () => {
   const { url, connected } = await openServer({ connectionStateRecovery: {} })
   const { socket, events } = connect(url, liveClaims('auth0|1'))
   await expect.poll(() => events, WAIT).toEqual(['connect', 'greeting'])
@@ -110,7 +111,7 @@ test('a client that recovers its connection after the logout is disconnected bef
   expect(socket.active).toBe(false)
 })
 
-test('a recovered connection whose token is accepted is watched as before', async () => {
+test('a recovered connection is disconnected by a later logout', async () => {
   const { url, connected } = await openServer({ connectionStateRecovery: {} })
   const { socket, events } = connect(url, liveClaims('auth0|1'))
   await expect.poll(() => connected.length, WAIT).toBe(1)
@@ -120,21 +121,21 @@ test('a recovered connection whose token is accepted is watched as before', asyn
   await expect.poll(() => events.slice(-2), WAIT).toEqual(['revoked', 'io server disconnect'])
 })
 
-test('a token that expires disconnects its client, which receives the reason', async () => {
+test('a client is disconnected when its token expires, and receives the reason', async () => {
   const { url } = await openServer()
   const { socket, events } = connect(url, liveClaims('auth0|1', { exp: Date.now() / 1000 + 1 }))
   await expect.poll(() => events.slice(-2), WAIT).toEqual(['expired', 'io server disconnect'])
   expect(socket.active).toBe(false)
 })
 
-test('while the revocation status is unknown, the client reconnects by itself, and then continues', async () => {
+test('while the revocation status is unknown, the client keeps reconnecting until it is accepted', async () => {
   const { url, connected, received } = await openServer({ maxUnknownMs: 100 })
   const { socket, events } = connect(url, liveClaims('auth0|1'))
   await expect.poll(() => connected.length, WAIT).toBe(1)
   feed.setStale(true)
   await expect.poll(() => events, WAIT).toEqual(['connect', 'greeting', 'transport close'])
   expect(socket.active).toBe(true)
-  // The next attempt is refused, and the one after it is accepted.
+  // The next attempt is refused, and the attempt after that is accepted.
   await new Promise((resolve) => socket.io.once('open', resolve))
   await new Promise((resolve) => socket.io.once('close', resolve))
   expect(connected).toHaveLength(1)

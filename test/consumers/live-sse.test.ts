@@ -19,7 +19,7 @@ beforeEach(async () => {
 
 type Handler = (response: ServerResponse, claims: object) => Promise<void>
 
-/** Reads the claims from the URL. Verifying a signature is not what these tests are about. */
+/** Reads the claims from the URL. For simplicity, the clients send claims instead of a signed token. */
 const claimsIn = (url = '') => JSON.parse(decodeURIComponent(url.split('?')[1] ?? ''))
 
 const eventsUrl = (url: string, claims: object) =>
@@ -57,7 +57,7 @@ interface ServerOptions {
   firstBytes?: number
 }
 
-describe.each(SERVERS)('Server-Sent Events under %s', (_name, open) => {
+describe.each(SERVERS)('Server-Sent Events under %s', (_case, open) => {
   /** Opens a server that sends an event every few milliseconds, until the response is closed. */
   async function openServer({ firstBytes = 0, ...options }: ServerOptions = {}) {
     const protect = lastLogout(feed.client, options)
@@ -70,7 +70,7 @@ describe.each(SERVERS)('Server-Sent Events under %s', (_name, open) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' })
       response.write('retry: 50\n\n')
       if (firstBytes > 0) response.write(`: ${'x'.repeat(firstBytes)}\n\n`)
-      // The app does not know that the stream has ended before the response is closed.
+      // Until the response is closed, the app does not notice that the stream has ended.
       const timer = setInterval(() => response.write('data: tick\n\n'), 5)
       openResponses.add(response)
       response.once('close', () => {
@@ -92,7 +92,7 @@ describe.each(SERVERS)('Server-Sent Events under %s', (_name, open) => {
     return { source, received, errors }
   }
 
-  test('a logout ends the stream of its session, and the client stops after it was refused with 401', async () => {
+  test('a logout ends the stream of its session, and the client stops after a 401', async () => {
     const { url, accepted } = await openServer()
     const phone = connect(url, liveClaims('auth0|1', { sid: 'phone' }))
     const laptop = connect(url, liveClaims('auth0|1', { sid: 'laptop' }))
@@ -100,14 +100,14 @@ describe.each(SERVERS)('Server-Sent Events under %s', (_name, open) => {
     feed.logOut('auth0|1', 'phone')
     await expect.poll(() => phone.source.readyState, WAIT).toBe(EventSource.CLOSED)
     expect(phone.errors.at(-1)).toBe(401)
-    const seen = [phone.received.length, laptop.received.length] as const
+    const [phoneCount, laptopCount] = [phone.received.length, laptop.received.length]
     await sleep(300)
-    expect(phone.received).toHaveLength(seen[0])
-    expect(laptop.received.length).toBeGreaterThan(seen[1])
+    expect(phone.received).toHaveLength(phoneCount)
+    expect(laptop.received.length).toBeGreaterThan(laptopCount)
     expect(accepted).toEqual([true, true, false])
   })
 
-  test('a revoked token gets 401 with a challenge', async () => {
+  test('a request with a revoked token is refused with 401 and a challenge', async () => {
     const { url } = await openServer()
     feed.logOut('auth0|1')
     const claims = liveClaims('auth0|1', { cnf: { jkt: 'K' } })
@@ -120,13 +120,13 @@ describe.each(SERVERS)('Server-Sent Events under %s', (_name, open) => {
     expect(response.headers.get('www-authenticate')).toMatch(/^DPoP error="invalid_token"/)
   })
 
-  test('a token that expires ends the stream, and the client connects again', async () => {
+  test('the stream ends when its token expires, and the client reconnects', async () => {
     const { url, accepted } = await openServer()
     connect(url, liveClaims('auth0|1', { exp: Date.now() / 1000 + 1 }))
     await expect.poll(() => accepted.length, WAIT).toBeGreaterThan(1)
   })
 
-  test('a token that has expired, which the JWT library tolerates, opens no stream', async () => {
+  test('a recently expired token, which the JWT library still accepts, opens no stream', async () => {
     const { url, accepted } = await openServer()
     const response = await fetch(
       eventsUrl(url, liveClaims('auth0|1', { exp: Date.now() / 1000 - 2 })),
@@ -135,15 +135,15 @@ describe.each(SERVERS)('Server-Sent Events under %s', (_name, open) => {
     expect(accepted).toEqual([false])
   })
 
-  test('while the revocation status is unknown, the client tries again, and then continues', async () => {
+  test('while the revocation status is unknown, the client keeps reconnecting until it is accepted', async () => {
     const { url, accepted } = await openServer({ maxUnknownMs: 100 })
     const { source, received } = connect(url, liveClaims('auth0|1'))
     await expect.poll(() => received.length, WAIT).toBeGreaterThan(1)
     feed.setStale(true)
     await expect.poll(() => accepted, WAIT).toEqual([true, false])
-    const seen = received.length
+    const receivedCount = received.length
     feed.setStale(false)
-    await expect.poll(() => received.length, WAIT).toBeGreaterThan(seen)
+    await expect.poll(() => received.length, WAIT).toBeGreaterThan(receivedCount)
     expect([source.readyState, accepted]).toEqual([EventSource.OPEN, [true, false, true]])
   })
 

@@ -14,11 +14,11 @@ beforeEach(async () => {
   feed = await openControlledFeed()
 })
 
-/** Reads the claims from the URL. Verifying a signature is not what these tests are about. */
+/** Reads the claims from the URL. For simplicity, the clients send claims instead of a signed token. */
 const claimsIn = (url: string) => JSON.parse(decodeURIComponent(url.slice(2)))
 
 describe('a server of ws', () => {
-  /** Opens a server that counts the messages of its clients. */
+  /** Opens a server that records the messages of its clients. */
   async function openServer(options: { maxUnknownMs?: number } = {}) {
     const http = createServer()
     const server = new WebSocketServer({ server: http })
@@ -50,7 +50,7 @@ describe('a server of ws', () => {
     return { socket, closes }
   }
 
-  test('a logout closes the connections of its session with 4401, and no message that was sent during the check is lost', async () => {
+  test('a logout closes the connections of its session with 4401, and messages during the check are not lost', async () => {
     const { url, received } = await openServer()
     const phone = connect(url, liveClaims('auth0|1', { sid: 'phone' }))
     const laptop = connect(url, liveClaims('auth0|1', { sid: 'laptop' }))
@@ -75,7 +75,7 @@ describe('a server of ws', () => {
     expect([received, accepted]).toEqual([[], [false]])
   })
 
-  test('a token that has expired, which the JWT library tolerates, is refused with 4403, and its messages are not handled', async () => {
+  test('a recently expired token, which the JWT library still accepts, is refused with 4403', async () => {
     const { url, received, accepted } = await openServer()
     const { closes } = connect(url, liveClaims('auth0|1', { exp: Date.now() / 1000 - 2 }))
     await expect.poll(() => closes, WAIT).toHaveLength(1)
@@ -83,12 +83,12 @@ describe('a server of ws', () => {
     expect([received, accepted]).toEqual([[], [false]])
   })
 
-  test('a client that does not close its connection is disconnected, and none of its messages is handled', async () => {
+  test('a client that ignores the close frame is disconnected, and its later messages are not handled', async () => {
     const { url, received, server } = await openServer()
     const { socket } = connect(url, liveClaims('auth0|1'))
     await expect.poll(() => received, WAIT).toEqual(['first'])
     const [accepted] = server.clients
-    // The client ignores the close frame, and continues to send.
+    // Without this listener, the client ignores the close frame.
     socket._receiver.removeAllListeners('conclude')
     feed.logOut('auth0|1')
     await expect.poll(() => accepted.readyState, WAIT).toBe(WebSocket.CLOSING)
@@ -98,13 +98,13 @@ describe('a server of ws', () => {
     expect(received).toEqual(['first'])
   })
 
-  test('a token that expires closes the connection with 4403', async () => {
+  test('the connection is closed with 4403 when its token expires', async () => {
     const { url } = await openServer()
     const { closes } = connect(url, liveClaims('auth0|1', { exp: Date.now() / 1000 + 1 }))
     await expect.poll(() => closes, WAIT).toEqual([[4403, 'the token has expired']])
   })
 
-  test('an unknown revocation status closes the connection with 1013, at the beginning and later', async () => {
+  test('an unknown revocation status closes new and open connections with 1013', async () => {
     const { url, received } = await openServer({ maxUnknownMs: 100 })
     const first = connect(url, liveClaims('auth0|1'))
     await expect.poll(() => received, WAIT).toEqual(['first'])
@@ -119,7 +119,7 @@ describe('a server of ws', () => {
     await expect.poll(() => received, WAIT).toEqual(['first', 'first'])
   })
 
-  test('a connection without claims is a TypeError', async () => {
+  test('protecting a connection without claims rejects with a TypeError', async () => {
     const { server, url } = await openServer()
     const connected = new Promise((resolve) => server.once('connection', resolve))
     connect(url, liveClaims('auth0|1'))
@@ -165,7 +165,7 @@ describe('a server of graphql-ws', () => {
     return { url: url.replace('http', 'ws'), connections: () => connections }
   }
 
-  /** Subscribes with the client of graphql-ws, which reconnects as its protocol requires. */
+  /** Subscribes with the client of graphql-ws, which reconnects after some close codes. */
   function subscribe(url: string, connectionParams: () => object) {
     const ticksReceived: number[] = []
     const errors: { code?: number }[] = []
@@ -194,12 +194,12 @@ describe('a server of graphql-ws', () => {
     await expect.poll(() => ticks.length, WAIT).toBeGreaterThan(1)
     feed.logOut('auth0|1')
     await expect.poll(() => errors, WAIT).toMatchObject([{ code: 4401 }])
-    const seen = ticks.length
+    const tickCount = ticks.length
     await sleep(200)
-    expect([ticks.length, connections()]).toEqual([seen, 1])
+    expect([ticks.length, connections()]).toEqual([tickCount, 1])
   })
 
-  test('a client with a revoked token gets 4401, and does not reconnect', async () => {
+  test('a client with a revoked token is refused with 4401, and does not reconnect', async () => {
     const { url, connections } = await openServer()
     feed.logOut('auth0|1')
     await expect
@@ -220,20 +220,20 @@ describe('a server of graphql-ws', () => {
       return claims
     })
     await expect.poll(connections, WAIT).toBe(2)
-    const seen = ticks.length
-    await expect.poll(() => ticks.length, WAIT).toBeGreaterThan(seen)
+    const tickCount = ticks.length
+    await expect.poll(() => ticks.length, WAIT).toBeGreaterThan(tickCount)
     expect(errors).toEqual([])
   })
 
-  test('while the revocation status is unknown, the client tries again, and then continues', async () => {
+  test('while the revocation status is unknown, the client keeps reconnecting until it is accepted', async () => {
     const { url, connections } = await openServer({ maxUnknownMs: 100 })
     const { ticks, errors } = subscribe(url, () => liveClaims('auth0|1'))
     await expect.poll(() => ticks.length, WAIT).toBeGreaterThan(1)
     feed.setStale(true)
     await expect.poll(connections, WAIT).toBeGreaterThan(3)
-    const seen = ticks.length
+    const tickCount = ticks.length
     feed.setStale(false)
-    await expect.poll(() => ticks.length, WAIT).toBeGreaterThan(seen)
+    await expect.poll(() => ticks.length, WAIT).toBeGreaterThan(tickCount)
     expect(errors).toEqual([])
   })
 })

@@ -23,7 +23,7 @@ const optional = new LastLogoutGuard(client, { authRequired: false })
 const readClaims = ({ headers }) => headers.claims && JSON.parse(headers.claims)
 const getClaims = (context) => readClaims(context.switchToHttp().getRequest())
 
-/** Takes the place of the guard that verifies the token. Passport sets `false` if it has authenticated no user. */
+/** Replaces the guard that verifies the token. Like Passport, sets `user` to `false` if no user is authenticated. */
 class ClaimsGuard {
   canActivate(context) {
     const request = context.switchToHttp().getRequest()
@@ -79,7 +79,7 @@ class Routes {
     return {}
   }
 
-  /** Calls the guard as GraphQL does: no argument is a request. */
+  /** Calls the guard like GraphQL: none of the arguments is an HTTP request. */
   @Get('graphql')
   async graphql() {
     const context = new ExecutionContextHost([undefined, {}, { user: { sub: 'auth0|in' } }])

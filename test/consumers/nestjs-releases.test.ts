@@ -13,7 +13,7 @@ const iat = Math.floor(Date.now() / 1000) - 60
 const OUT = { sub: 'auth0|out', iat }
 const IN = { sub: 'auth0|in', iat }
 
-/** The releases, and the folders that they are installed in. */
+/** The releases, and the folders in which they are installed. */
 const RELEASES: [name: string, dir: string][] = [
   ['Nest 10', join(INSTALLED_DIR, 'nestjs-10')],
   ['Nest 11', INSTALLED_DIR],
@@ -42,7 +42,7 @@ describe.each(RELEASES)('%s', (_release, dir) => {
       call(`${app.urls[platform]}/${path}`, claims, headers)
 
     test.each(['instance', 'injected', 'named'])(
-      'a guard (%s) accepts a token that no logout covers, and refuses a revoked one',
+      'a guard (%s) accepts a valid token, and refuses a revoked token',
       async (path) => {
         expect(await get(path, IN)).toMatchObject({ status: 200, body: {} })
         expect(await get(path, OUT)).toEqual({
@@ -66,7 +66,7 @@ describe.each(RELEASES)('%s', (_release, dir) => {
       })
     })
 
-    test('the guard passes a refusal to an exception filter, with its headers on the response', async () => {
+    test('the guard passes a refusal to an exception filter, and sets the headers of the response', async () => {
       expect(await get('filtered', OUT)).toEqual({
         status: 418,
         challenge: CHALLENGE,
@@ -75,25 +75,25 @@ describe.each(RELEASES)('%s', (_release, dir) => {
       })
     })
 
-    test('the guard challenges with DPoP if the request used DPoP', async () => {
+    test('the guard sends a DPoP challenge if the request used DPoP', async () => {
       const { challenge } = await get('instance', OUT, { authorization: 'DPoP token' })
       expect(challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
     })
 
-    test('the guard causes an error without verified claims, and no request bypasses the check (pitfall 21)', async () => {
+    test('the guard fails for a request without verified claims, so that no request bypasses the check (pitfall 21)', async () => {
       expect(await get('instance')).toMatchObject({ status: 500 })
       expect(await get('injected')).toMatchObject({ status: 500 })
       expect(await get('named')).toMatchObject({ status: 500 })
     })
 
-    test('the guard accepts a request without a token if none is required, and checks a request with a token', async () => {
+    test('with authRequired: false, the guard accepts a request without a token, and checks a request with a token', async () => {
       expect(await get('optional')).toMatchObject({ status: 200 })
       expect(await get('optional', OUT)).toMatchObject({ status: 401 })
-      const unverified = await get('optional', undefined, { authorization: 'Bearer token' })
-      expect(unverified).toMatchObject({ status: 401 })
+      const response = await get('optional', undefined, { authorization: 'Bearer unverified' })
+      expect(response).toMatchObject({ status: 401 })
     })
 
-    test('the guard causes an error in GraphQL without getClaims, also if no token is required', async () => {
+    test('the guard fails in GraphQL without getClaims, even if no token is required', async () => {
       expect((await get('graphql')).body).toEqual({ outcome: 'TypeError' })
     })
   })
@@ -105,7 +105,9 @@ describe.each(RELEASES)('%s', (_release, dir) => {
   })
 })
 
-/** Starts the app with the packages of a folder. It is a process of its own: each release extends `Reflect`. */
+/**
+ * Starts the app with the packages of a folder, in a separate process, because each release of Nest extends `Reflect`.
+ */
 async function startApp(dir: string) {
   const file = join(dir, 'app.mjs')
   await build({

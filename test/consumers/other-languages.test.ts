@@ -20,13 +20,16 @@ const MINUTE_MS = 60_000
 const BROKEN_KEY = `${KEY.slice(0, 8)}\n${KEY.slice(8)}`
 const NOW = Math.floor(Date.now() / 1000)
 
-/** The service with fresh data, with stale data, and before it has read the log. */
+/** A service with fresh data. */
 let fresh: ServedLogouts
+/** A service with stale data. */
 let stale: ServedLogouts
+/** A service that has not read the log yet. */
 let unread: ServedLogouts
 let fakeService: FakeVerdictService
-/** The service with fresh data by HTTPS, with a certificate that the drivers trust, and with another one. */
+/** The fresh service over HTTPS, with a certificate that the drivers trust. */
 let trusted: TlsFront
+/** The fresh service over HTTPS, with another certificate. */
 let untrusted: TlsFront
 let certificates: Certificates
 let trustedFile: string
@@ -54,51 +57,55 @@ afterAll(async () => {
 
 const login = (sub: string, more: object = {}) => ({ sub, iat: NOW - 60, ...more })
 
-/** A check of a user who has not logged out, by a service with fresh data, without a time limit that a test needs. */
+/** A check of a user who has not logged out. Its timeout is never reached. */
 const CHECK = { key: KEY, timeoutSeconds: 20, claims: login('auth0|in') }
 
+/** A check by a service, and its expected outcome. */
 interface Case {
   url(): string
+  /** Overrides of {@link CHECK}. */
   check?: Partial<DriverCheck>
   expected: 'accepted' | 'revoked' | 'unknown'
 }
 
-const served = (expected: Case['expected'], claims: object, url = () => fresh.url): Case => ({
+/** A check by a real service. */
+const real = (expected: Case['expected'], claims: object, url = () => fresh.url): Case => ({
   url,
   check: { claims },
   expected,
 })
-const stoodIn = (name: string, expected: Case['expected'] = 'unknown'): Case => ({
+/** A check by a fake service, which sends the response with this name. */
+const fake = (name: string, expected: Case['expected'] = 'unknown'): Case => ({
   url: () => fakeService.urlOf(name),
   expected,
 })
-/** The response arrives completely, but later than after the default timeout of one second. */
+/** A check by a fake service whose response is complete only after the default timeout of one second. */
 const late = (name: string): Case => ({
   url: () => fakeService.urlOf(name),
   check: { timeoutSeconds: null },
   expected: 'unknown',
 })
 
-/** The cases that hold in every language. */
+/** The cases of all languages. */
 const CASES: Record<string, Case> = {
-  'a user who has not logged out': served('accepted', login('auth0|in')),
-  'a login before the logout': served('revoked', login('auth0|out')),
-  'a login after the logout': served('accepted', login('auth0|out', { iat: NOW + 600 })),
-  'a login that is a string': served('revoked', login('auth0|out', { iat: `${NOW - 60}` })),
-  'the ended session': served('revoked', login('auth0|sessions', { [SESSION]: 'phone' })),
-  'another session': served('accepted', login('auth0|sessions', { [SESSION]: 'laptop' })),
-  'nested claims': served('accepted', login('auth0|in', { 'https://x/': { a: [1.5, null] } })),
-  'a slash at the end of the URL': served('revoked', login('auth0|out'), () => `${fresh.url}/`),
-  'slashes at the end of the URL': served('revoked', login('auth0|out'), () => `${fresh.url}//`),
-  HTTPS: served('revoked', login('auth0|out'), () => trusted.url),
-  'an untrusted certificate': served('unknown', login('auth0|out'), () => untrusted.url),
-  'an unreadable login': served('unknown', login('auth0|in', { iat: 'soon' })),
-  'no subject': served('unknown', { iat: NOW }),
-  'stale data': served('unknown', login('auth0|in'), () => stale.url),
-  'stale data after a logout': served('revoked', login('auth0|out'), () => stale.url),
-  'data before the first reading': served('unknown', login('auth0|in'), () => unread.url),
-  'a logout before the first reading': served('revoked', login('auth0|out'), () => unread.url),
-  'a machine token': served('accepted', login('orders@clients'), () => unread.url),
+  'a user who has not logged out': real('accepted', login('auth0|in')),
+  'a login before the logout': real('revoked', login('auth0|out')),
+  'a login after the logout': real('accepted', login('auth0|out', { iat: NOW + 600 })),
+  'a login that is a string': real('revoked', login('auth0|out', { iat: `${NOW - 60}` })),
+  'the ended session': real('revoked', login('auth0|sessions', { [SESSION]: 'phone' })),
+  'another session': real('accepted', login('auth0|sessions', { [SESSION]: 'laptop' })),
+  'nested claims': real('accepted', login('auth0|in', { 'https://x/': { a: [1.5, null] } })),
+  'a slash at the end of the URL': real('revoked', login('auth0|out'), () => `${fresh.url}/`),
+  'slashes at the end of the URL': real('revoked', login('auth0|out'), () => `${fresh.url}//`),
+  HTTPS: real('revoked', login('auth0|out'), () => trusted.url),
+  'an untrusted certificate': real('unknown', login('auth0|out'), () => untrusted.url),
+  'an unreadable login': real('unknown', login('auth0|in', { iat: 'soon' })),
+  'no subject': real('unknown', { iat: NOW }),
+  'stale data': real('unknown', login('auth0|in'), () => stale.url),
+  'stale data after a logout': real('revoked', login('auth0|out'), () => stale.url),
+  'data before the first reading': real('unknown', login('auth0|in'), () => unread.url),
+  'a logout before the first reading': real('revoked', login('auth0|out'), () => unread.url),
+  'a machine token': real('accepted', login('orders@clients'), () => unread.url),
   'a wrong key': { url: () => fresh.url, check: { key: 'x'.repeat(32) }, expected: 'unknown' },
   'a key with a line break': {
     url: () => fresh.url,
@@ -106,25 +113,25 @@ const CASES: Record<string, Case> = {
     expected: 'unknown',
   },
   'an unreachable service': { url: () => 'http://127.0.0.1:1', expected: 'unknown' },
-  'a response that is like that of the service': stoodIn('accepting', 'accepted'),
-  'data that is half a minute ahead': stoodIn('slightly-ahead', 'accepted'),
-  'data that is two minutes ahead': stoodIn('ahead'),
-  'a response without revoked': stoodIn('no-revoked'),
-  'revoked as a string': stoodIn('revoked-is-a-string'),
-  'revoked as null': stoodIn('revoked-is-null'),
-  'a response with revoked alone': stoodIn('no-reason-and-no-as-of'),
-  'a response without as_of': stoodIn('no-as-of'),
-  'as_of as a word': stoodIn('as-of-is-a-word'),
-  'as_of as a number': stoodIn('as-of-is-a-number'),
-  'the response null': stoodIn('null'),
-  'a list as the response': stoodIn('list'),
-  'a string as the response': stoodIn('string'),
-  'an empty response': stoodIn('empty'),
-  'a page of HTML': stoodIn('html'),
-  'truncated JSON': stoodIn('truncated'),
-  'a connection that is cut off': stoodIn('cut-off'),
-  'another status with a body that accepts': stoodIn('another-status'),
-  'an internal error with a body that accepts': stoodIn('internal-error'),
+  'a response that is like that of the service': fake('accepting', 'accepted'),
+  'data that is half a minute ahead': fake('slightly-ahead', 'accepted'),
+  'data that is two minutes ahead': fake('ahead'),
+  'a response without revoked': fake('no-revoked'),
+  'revoked as a string': fake('revoked-is-a-string'),
+  'revoked as null': fake('revoked-is-null'),
+  'a response with revoked alone': fake('no-reason-and-no-as-of'),
+  'a response without as_of': fake('no-as-of'),
+  'as_of as a word': fake('as-of-is-a-word'),
+  'as_of as a number': fake('as-of-is-a-number'),
+  'the response null': fake('null'),
+  'a list as the response': fake('list'),
+  'a string as the response': fake('string'),
+  'an empty response': fake('empty'),
+  'a page of HTML': fake('html'),
+  'truncated JSON': fake('truncated'),
+  'a connection that is cut off': fake('cut-off'),
+  'another status with a body that accepts': fake('another-status'),
+  'an internal error with a body that accepts': fake('internal-error'),
   'a service that does not respond': late('silent'),
   'headers that arrive slowly': late('slow-headers'),
   'a body that arrives slowly': late('slow-body'),
@@ -142,8 +149,8 @@ describe.each(LANGUAGES)('in $name', (language) => {
     driver.check({ ...CHECK, url: url(), ...check })
 
   test.each(Object.entries(CASES))(
-    'the example returns the outcome of every language for %s',
-    async (_name, entry) => {
+    'the example returns the same outcome as the other languages for %s',
+    async (_case, entry) => {
       expect(await check(entry)).toBe(entry.expected)
     },
   )
@@ -152,20 +159,20 @@ describe.each(LANGUAGES)('in $name', (language) => {
     'the example does not follow a redirect with %i',
     async (status) => {
       const requests = fakeService.accepted.length
-      expect(await check(stoodIn(`redirect-${status}`))).toBe('unknown')
+      expect(await check(fake(`redirect-${status}`))).toBe('unknown')
       expect(fakeService.accepted.length).toBe(requests)
     },
   )
 
   test('the example distinguishes users with odd ids', async () => {
     for (const id of ODD_IDS) {
-      expect(await check(served('revoked', login(`odd|${id}`))), id).toBe('revoked')
-      expect(await check(served('accepted', login(`even|${id}`))), id).toBe('accepted')
+      expect(await check(real('revoked', login(`odd|${id}`))), id).toBe('revoked')
+      expect(await check(real('accepted', login(`even|${id}`))), id).toBe('accepted')
     }
   })
 
-  test('the example keeps no result', async () => {
-    const entry = served('accepted', login(`auth0|${language.name}`))
+  test('the example does not cache results', async () => {
+    const entry = real('accepted', login(`auth0|${language.name}`))
     expect(await check(entry)).toBe('accepted')
     await fresh.logOut(`auth0|${language.name}`)
     expect(await check(entry)).toBe('revoked')
@@ -177,7 +184,7 @@ describe.each(LANGUAGES)('in $name', (language) => {
   })
 })
 
-test('the document links every example, and all are tested', async () => {
+test('every example is tested, and docs/resource-servers.md links every example', async () => {
   const tested = LANGUAGES.map(({ example }) => example)
   const files = await readdir('examples', { recursive: true, withFileTypes: true })
   const found = files

@@ -16,7 +16,7 @@ const SLOW_MS = 400
 const NOW = Math.floor(Date.now() / 1000)
 
 const servers: Server[] = []
-/** Opens a server on the loopback interface until the tests end. */
+/** Opens a server on the loopback interface. The server is closed after all tests. */
 async function open(listener: RequestListener): Promise<string> {
   const server = createServer(listener).listen(0, '127.0.0.1')
   servers.push(server)
@@ -79,7 +79,10 @@ const CASES: [name: string, client: string, claims: object, expected: object][] 
   ['a service that redirects', 'redirecting', login('auth0|in'), UNKNOWN],
 ]
 
-/** Serves the app in a runtime during the tests of the current `describe`. Returns a function that sends a request to the app. */
+/**
+ * Serves the app in a runtime for the tests of the current `describe`. Returns a function that sends a request to the
+ * app.
+ */
 function withApp(runtime: Runtime, names: string[]) {
   let app: ProtectedServer
   beforeAll(async () => {
@@ -102,12 +105,14 @@ describe.each(RUNTIMES)("in $name, with lookup: 'request'", (runtime) => {
   const call = withApp(runtime, [...new Set(CASES.map(([, client]) => client)), 'slow'])
 
   test('a client at the top level of a module returns the expected response in every case', async () => {
-    const found: Record<string, object> = {}
-    for (const [name, client, claims] of CASES) found[name] = await call({ client, claims })
-    expect(found).toEqual(Object.fromEntries(CASES.map(([name, , , expected]) => [name, expected])))
+    const responses: Record<string, object> = {}
+    for (const [name, client, claims] of CASES) responses[name] = await call({ client, claims })
+    expect(responses).toEqual(
+      Object.fromEntries(CASES.map(([name, , , expected]) => [name, expected])),
+    )
   })
 
-  test('a check settles even if the request that began an earlier check of the same user has ended', async () => {
+  test('a check settles even if the request of an earlier check of the same user has ended', async () => {
     const check = { client: 'slow', claims: login('auth0|left') }
     expect(await call({ ...check, leaveAfterMs: SLOW_MS / 4 })).toEqual(ACCEPTED)
     expect(await call(check)).toEqual(ACCEPTED)
@@ -122,8 +127,10 @@ describe.each(withConnections)("in $name, with lookup: 'feed'", (runtime) => {
 
   test('a client that connects with its first check returns the expected response in every case', async () => {
     const cases = CASES.filter(([, client]) => client === 'real')
-    const found: Record<string, object> = {}
-    for (const [name, , claims] of cases) found[name] = await call({ client: 'feed', claims })
-    expect(found).toEqual(Object.fromEntries(cases.map(([name, , , expected]) => [name, expected])))
+    const responses: Record<string, object> = {}
+    for (const [name, , claims] of cases) responses[name] = await call({ client: 'feed', claims })
+    expect(responses).toEqual(
+      Object.fromEntries(cases.map(([name, , , expected]) => [name, expected])),
+    )
   })
 })

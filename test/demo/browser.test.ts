@@ -91,8 +91,8 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     expect(await mine.textContent('#without-text')).toMatch(
       /^Still accepted, until (tomorrow )?\d\d:\d\d:\d\d$/,
     )
-    await expectEnds(mine)
-    expect(await measuredColumns(mine)).toEqual(['at Auth0'])
+    await expectEnds(mine, demo)
+    expect(await measuredColumns(mine, demo)).toEqual(['at Auth0'])
     expect(await mine.textContent('#reached-refusal')).toMatch(/Refused\s+\+\d\.\d s/)
     await expect
       .poll(() => mine.textContent('#reached-known'), WAIT)
@@ -121,17 +121,31 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
   test('a logout through last-logout ends every use of the token before the log contains it, and the page compares both ways', async () => {
     await logIn(mine)
     await callAndLogOut(mine)
-    await expectEnds(mine)
+    await expectEnds(mine, demo)
     await logIn(mine)
     lagMs = 60_000
     await callAndLogOut(mine, '#logout-endpoint')
-    await expectEnds(mine)
+    await expectEnds(mine, demo)
     await expect
       .poll(() => mine.textContent('#known'), WAIT)
       .toMatch(/your session\s*logged out at \d\d:\d\d:\d\d/)
-    expect(await measuredColumns(mine)).toEqual(['at Auth0', 'through last-logout'])
+    expect(await measuredColumns(mine, demo)).toEqual(['at Auth0', 'through last-logout'])
     expect(await findDisplayProblems(mine, 'demo')).toEqual([])
   }, 60_000)
+
+  test('the page shows why there is no API behind nginx', async () => {
+    const problem = 'nginx is not installed: install it, and start the demo again'
+    await mine.route('**/settings.json', async (route) => {
+      const settings = await (await route.fetch()).json()
+      await route.fulfill({ json: { ...settings, nginx: { problem } } })
+    })
+    await logIn(mine)
+    await callAndLogOut(mine)
+    await expect.poll(() => mine.textContent('#with-status'), WAIT).toBe('401')
+    expect(await stateOf(mine, 'nginx')).toBe(problem)
+    expect(await enabledSteps(mine)).toEqual(['again'])
+    await mine.unroute('**/settings.json')
+  })
 
   test('the demo accepts a new login right after the logout, both before and after the logout is known', async () => {
     await logIn(mine)
@@ -231,21 +245,25 @@ async function logOut(page: Page, button = '#logout'): Promise<void> {
   expect(await tokensOf(page)).toEqual(before)
 }
 
-/** The state of each use of the token after the logout. */
+/** The state of each use of the token after the logout. Without nginx, the page shows how to see it. */
 const ENDS = { rest: '401', socket: 'closed 4401 revoked', stream: 'ended' }
+const ENDS_WITH_NGINX = { ...ENDS, nginx: '401' }
 
 /** Waits until every use of the token has ended. */
-async function expectEnds(page: Page): Promise<void> {
-  for (const [use, end] of Object.entries(ENDS)) {
+async function expectEnds(page: Page, { nginx }: Demo): Promise<void> {
+  if (nginx.url === undefined) expect(await stateOf(page, 'nginx')).toBe(nginx.problem)
+  const ends = nginx.url === undefined ? ENDS : ENDS_WITH_NGINX
+  for (const [use, end] of Object.entries(ends)) {
     const pattern = new RegExp(`^${end}, \\d\\.\\d s after the logout$`)
     await expect.poll(() => stateOf(page, use), WAIT).toMatch(pattern)
   }
 }
 
 /** Returns the ways to log out for which the page shows the seconds of every use of the token. */
-async function measuredColumns(page: Page): Promise<string[]> {
+async function measuredColumns(page: Page, { nginx }: Demo): Promise<string[]> {
   const isMeasured = async (column: number) => {
-    const cells = page.locator(`#uses tbody td:nth-child(${column + 2})`)
+    const rows = nginx.url === undefined ? 'tr:not(#use-nginx)' : 'tr'
+    const cells = page.locator(`#uses tbody ${rows} td:nth-child(${column + 2})`)
     const texts = await cells.allTextContents()
     return texts.length > 0 && texts.every((text) => /^\d\.\d s$/.test(text))
   }

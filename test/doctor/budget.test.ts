@@ -4,10 +4,10 @@ import { checkBudget, estimateVolume, toAllowance } from '../../src/doctor/budge
 import { syntheticLogId } from '../../src/rules/log-id.js'
 
 const NOW = 1_795_428_000_000
-const stored = (...secondsAgo: number[]) =>
+const entriesStored = (...secondsAgo: number[]) =>
   secondsAgo.map((seconds) => ({ log_id: syntheticLogId(NOW - seconds * 1000) }))
 
-describe('the estimated refill of a bucket', () => {
+describe('the estimated refill rate of a bucket', () => {
   test.each<[string, RateLimit, ReturnType<typeof toAllowance>]>([
     [
       'the smallest plan',
@@ -40,16 +40,16 @@ describe('the estimated refill of a bucket', () => {
       { limit: 250, remaining: 249, resetInMs: null },
       null,
     ],
-  ])('toAllowance estimates the refill: %s', (_what, limit, allowance) => {
+  ])('toAllowance estimates the refill rate for %s', (_what, limit, allowance) => {
     expect(toAllowance(limit)).toEqual(allowance)
   })
 })
 
 describe('the estimated volume', () => {
   test.each<[string, unknown[], number | null]>([
-    ['is the number of entries since the oldest entry', stored(0, 10, 30), 6],
-    ['does not depend on the order of the entries', stored(30, 0, 10), 6],
-    ['is finite for entries that were stored within one second', stored(0, 0), 120],
+    ['is the number of entries per minute since the oldest entry', entriesStored(0, 10, 30), 6],
+    ['does not depend on the order of the entries', entriesStored(30, 0, 10), 6],
+    ['is finite for entries that were stored within one second', entriesStored(0, 0), 120],
     ['is unknown without entries', [], null],
     ['is unknown for ids of another layout', [{ log_id: 'x' }, null], null],
   ])('the estimated volume %s', (_what, entries, perMinute) => {
@@ -59,7 +59,7 @@ describe('the estimated volume', () => {
 
 describe('the poll budget', () => {
   const bucketOf10 = { limit: 10, remaining: 9, resetInMs: 600 }
-  const judge = (
+  const checkPollBudget = (
     limit: RateLimit | null,
     volume: number,
     pollIntervalMs = 5_000,
@@ -129,19 +129,23 @@ describe('the poll budget', () => {
   ])(
     'the check of the poll budget has the right status for a tenant %s',
     (_what, limit, volume, pollIntervalMs, status, message) => {
-      const check = judge(limit, volume, pollIntervalMs)
+      const check = checkPollBudget(limit, volume, pollIntervalMs)
       expect(check).toMatchObject({ status, message: expect.stringMatching(message) })
       expect(check?.advice === undefined).toBe(status === 'ok')
     },
   )
 
   test('the check of the poll budget advises an interval that the rate limit allows', () => {
-    const advised = /POLL_INTERVAL to (\d+)s/.exec(judge(bucketOf10, 3, 500)?.advice ?? '')?.[1]
-    expect(judge(bucketOf10, 3, Number(advised) * 1000)?.status).toBe('ok')
-    expect(judge(bucketOf10, 3, (Number(advised) - 2) * 1000)?.status).toBe('warning')
+    const advisedSeconds = /POLL_INTERVAL to (\d+)s/.exec(
+      checkPollBudget(bucketOf10, 3, 500)?.advice ?? '',
+    )?.[1]
+    expect(checkPollBudget(bucketOf10, 3, Number(advisedSeconds) * 1000)?.status).toBe('ok')
+    expect(checkPollBudget(bucketOf10, 3, (Number(advisedSeconds) - 2) * 1000)?.status).toBe(
+      'warning',
+    )
   })
 
-  test('the check of the poll budget is a warning if the responses lack the rate headers', () => {
+  test('the check of the poll budget is a warning if the responses have no headers of the rate limit', () => {
     expect(
       checkBudget(
         { limit: null, volume: 1 },

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../../src/config/config.js'
 import { checkConfiguration } from '../../src/doctor/configuration.js'
 
-describe('the configuration', () => {
+describe('checkConfiguration', () => {
   const env = { AUTH0_DOMAIN: 'tenant.example', API_KEYS: `a:${'k'.repeat(32)}` }
   test.each<[Record<string, string>, string, RegExp]>([
     [{}, 'ok', /tenant\.example, policy session/],

@@ -55,7 +55,7 @@ describe('freshness', () => {
       ['ok', 'failure', 'ok'],
     ],
     [
-      'a gap can concern a token until the next millisecond',
+      'a gap can concern a token for one more millisecond',
       { ...GAP, gapTo: NOW + 1 - 31 * DAY_MS },
       ['ok', 'ok', 'warning'],
     ],
@@ -82,7 +82,7 @@ describe('freshness', () => {
   )
 })
 
-test('the advice states how to set MAX_LAG if cron runs the polls', () => {
+test('the advice explains how to set MAX_LAG if cron runs the polls', () => {
   const longAgo = { ...POLLED, asOf: NOW - 900_000, lastPollAt: NOW - 900_000 }
   const checks = checkFreshness(longAgo, LIMITS)
   const advice = expect.stringMatching(/with cron, .*: set MAX_LAG above it/)
@@ -93,14 +93,14 @@ describe('an open gap', () => {
   const readGaps = (state: Partial<TenantState>) =>
     checkFreshness({ ...GAP, ...state }, LIMITS).find(({ name }) => name === 'gaps')
 
-  test('the check of an open gap contains until when it concerns tokens, how to close it, and what closing it costs', () => {
+  test('the check of an open gap states its end, the command that closes it, and the effect of this command', () => {
     const { message, advice } = readGaps({}) ?? {}
     expect(message).toContain(`can concern tokens until ${iso(NOW + 31 * DAY_MS)}`)
     expect(advice).toContain(`\`last-logout floor raise ${iso(NOW)}\``)
     expect(advice).toContain(`only access tokens that expire by ${iso(NOW + DAY_MS)} anyway`)
   })
 
-  test('the check reports a gap of the first start as expected, with the same details', () => {
+  test('the check reports a gap of the first start as expected, with the same details as another gap', () => {
     const { message } = readGaps({ gapReason: 'cold_start' }) ?? {}
     expect(message).toMatch(/open: .*until 20.*Nothing has to be done.*floor raise .* anyway; with/)
   })

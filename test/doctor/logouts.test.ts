@@ -13,7 +13,7 @@ describe('slo entries', () => {
     user_id,
     details: { session_id },
   })
-  test('countAttribution counts the slo entries with a user, with a session, and with neither', () => {
+  test('countAttribution counts the slo entries with a user, the entries with a session, and the unattributable entries', () => {
     const entries = [slo('auth0|1', 'S'), slo('auth0|2'), slo('', 'S2'), slo(null), 'rubbish']
     expect(countAttribution(entries)).toEqual({
       logouts: 5,
@@ -54,7 +54,16 @@ describe('slo entries', () => {
       'ok',
       /90 % a session/,
     ],
-    ['some entries name neither', 10, 8, 8, 2, 'user', 'warning', /2 cannot be attributed/],
+    [
+      'some entries name neither a user nor a session',
+      10,
+      8,
+      8,
+      2,
+      'user',
+      'warning',
+      /2 cannot be attributed/,
+    ],
     ['there is no entry', 0, 0, 0, 0, 'user', 'warning', /no slo entry/],
   ] as const)(
     'the check of slo entries has the right status if %s',

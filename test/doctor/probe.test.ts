@@ -13,18 +13,18 @@ describe('the probe', () => {
     limit: null,
     clock: { sentAt: NOW, receivedAt: NOW, serverAt: NOW },
   })
-  const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
+  const numbersUpTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
 
   test.each<[string, ReturnType<typeof respond>, string, RegExp]>([
     [
       'ascending',
-      respond(upTo(10)),
+      respond(numbersUpTo(10)),
       'ok',
       /10 entries in ascending order, no duplicates, with a Link$/,
     ],
     [
       'with fewer entries than requested before the end of the log',
-      respond(upTo(9)),
+      respond(numbersUpTo(9)),
       'ok',
       /fewer than requested before/,
     ],

@@ -20,7 +20,7 @@ test.each<[string, string[] | null, Check['status'], RegExp]>([
     'warning',
     /more scopes than are needed: update:users/,
   ],
-  ['scopes that are not stated', null, 'warning', /does not state/],
+  ['unknown scopes', null, 'warning', /does not state/],
 ])('the check of the scopes has the right status: %s', (_what, scopes, status, message) => {
   expectCheck(checkScopes(scopes), status, message)
 })

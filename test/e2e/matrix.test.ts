@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { renderTable } from '../../bench/growth/markdown.js'
 import { readActionFile } from '../../src/auth0/actions/code.js'
 import type { Policy } from '../../src/rules/judge.js'
 import { buildEntry } from '../../src/simulator/entries.js'
@@ -15,6 +16,7 @@ import {
   type SimulatedAuth0,
   simulateAuth0,
 } from '../_support/simulated-auth0.js'
+import { writeBlock, writeDeletion } from '../_support/user-entries.js'
 import { LAG_MS, openWholeSystem, type WholeSystem } from '../_support/whole-system.js'
 
 const MINUTE_MS = 60_000
@@ -233,13 +235,13 @@ const flows = {
     isAccepted(context, await context.a.logInSilently()),
   ),
   async tokenAfterAccountDeletion(context: FlowContext) {
-    deleteAccount(context)
+    writeDeletion(context.system.tenant, context.userId)
     await passTime(context)
     return isAccepted(context, context.tokensOfA)
   },
   async tokenAfterDeletionWithBackchannelLogout(context: FlowContext) {
     const { system, userId } = context
-    deleteAccount(context)
+    writeDeletion(system.tenant, userId)
     const details = { initiator: 'account-deleted' }
     system.tenant.write(buildEntry('oidc_backchannel_logout_succeeded', { userId }, { details }))
     await passTime(context)
@@ -247,7 +249,7 @@ const flows = {
   },
   async tokenAfterBlock(context: FlowContext) {
     const administrator = await context.auth0.openBrowser(`auth0|${randomUUID()}`).logIn()
-    blockUser(context, String(administrator.claims.sub))
+    writeBlock(context.system.tenant, context.userId, String(administrator.claims.sub))
     await passTime(context)
     expect(await isAccepted(context, administrator)).toBe(true)
     return isAccepted(context, context.tokensOfA)
@@ -278,22 +280,6 @@ async function isRefreshAccepted(context: FlowContext, tokens: IssuedTokens): Pr
   await passTime(context)
   expect(await isAccepted(context, await context.auth0.refresh(tokens))).toBe(first)
   return first
-}
-
-/**
- * Writes the entry of an account deletion. As in recorded entries, only `description` contains the user id, without the
- * connection.
- */
-function deleteAccount({ system, userId }: FlowContext): void {
-  const description = `user_id: ${userId.split('|')[1]}`
-  system.tenant.write(buildEntry('sdu', { userId }, { user_id: '', description }))
-}
-
-/** Writes the entry of a block. As in recorded entries of `sapi`, only the path of the request names the user. */
-function blockUser({ system, userId }: FlowContext, administratorId: string): void {
-  const path = `/api/v2/users/${encodeURIComponent(userId)}`
-  const details = { request: { method: 'patch', path, body: { blocked: true } } }
-  system.tenant.write(buildEntry('sapi', { userId: administratorId }, { details }))
 }
 
 let code: string
@@ -377,14 +363,9 @@ function renderMatrix(): string {
     TITLES[flow as keyof typeof flows],
     ...variants.map((variant) => describeCell(row[variant])),
   ])
-  const lines = [['', ...Object.values(COLUMNS)], ['', ...variants].map(() => '---'), ...rows]
-  return lines.map((line) => `| ${line.join(' | ')} |`).join('\n')
+  return renderTable([['', ...Object.values(COLUMNS)], ...rows])
 }
 
 test('docs/login-action.md shows the matrix (pitfall 14)', async () => {
-  const matrix = renderMatrix()
-  const [head = ''] = matrix.split('\n')
-  const document = await readFile('docs/login-action.md', 'utf8')
-  const shown = document.slice(document.indexOf(head)).split('\n\n')[0]
-  expect(shown).toBe(matrix)
+  expect(await readFile('docs/login-action.md', 'utf8')).toContain(`\n\n${renderMatrix()}\n`)
 })

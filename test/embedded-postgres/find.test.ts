@@ -23,15 +23,16 @@ beforeAll(async () => {
 })
 afterAll(() => fs.rm(parentDir, { recursive: true, force: true }))
 
-/** Writes a lock file that contains the id of this process, which is not a PostgreSQL server. */
+/** Writes a lock file with the id of this process, which is not a PostgreSQL server. */
 async function writeLock(port: number | string) {
-  const [, path, startedAt, , ...rest] = lockContent.split('\n')
-  await fs.writeFile(lockFile, [process.pid, path, startedAt, port, ...rest].join('\n'))
+  const [, path, startedAt, , ...otherLines] = lockContent.split('\n')
+  const lines = [process.pid, path, startedAt, port, ...otherLines]
+  await fs.writeFile(lockFile, lines.join('\n'))
   onTestFinished(() => fs.rm(lockFile, { force: true }))
 }
 
 describe('findEmbeddedPostgres', () => {
-  test('findEmbeddedPostgres reports a missing cluster for a missing directory, and for a directory without a cluster', async () => {
+  test('findEmbeddedPostgres reports `missing` for a missing directory and for a directory without a cluster', async () => {
     expect(await findEmbeddedPostgres(join(parentDir, 'other'))).toEqual({ state: 'missing' })
     expect(await findEmbeddedPostgres(parentDir)).toEqual({ state: 'missing' })
     expect(await fs.readdir(parentDir)).toEqual(['data'])

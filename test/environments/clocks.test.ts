@@ -42,7 +42,7 @@ describe('a command on a machine whose clock is a day ahead', MACHINE_AHEAD, () 
       ...fakeClock(DAY_SECONDS),
     })
 
-  test('floor raise now uses the clock of the database, and prints which clock applies', async () => {
+  test('floor raise now uses the clock of the database, and prints that', async () => {
     const { code, stdout } = await run('floor', 'raise', 'now')
     expect(code).toBe(0)
     expect(stdout).toMatch(
@@ -76,7 +76,7 @@ describe('a database whose clock is wrong', WRONG_DATABASE, () => {
     const [row] = await postgres.query<{ now: number }>(
       'SELECT extract(epoch FROM clock_timestamp())::float8 AS now',
     )
-    // Fails if faketime does not change the clock, for example because Debian's faketime is not installed.
+    // This fails if faketime does not change the clock, for example because Debian's faketime is not installed.
     expect(Math.abs((row?.now ?? 0) - Date.now() / 1000 - clockAheadSeconds)).toBeLessThan(60)
     const service = await runService({ DATABASE_URL: postgres.url })
     onTestFinished(() => service.close())
@@ -98,13 +98,13 @@ describe('a database whose clock is wrong', WRONG_DATABASE, () => {
     await expect(service.requestStatus('/health/fresh')).resolves.toBe(503)
     const client = openClient(service.url, { lookup: 'request' })
     onTestFinished(() => client.close())
-    // By the clock of the database, the logout is stored two hours too early. This login is after the stored instant.
+    // The database stores the logout two hours too early, so this login is after the stored instant.
     const iat = Date.now() / 1000 - HOUR_SECONDS
     const decision = await client.check({ sub: 'auth0|1', iat })
     expect(decision).toMatchObject({ allowed: false, outcome: 'unknown', reason: 'stale' })
   }, 60_000)
 
-  test('data is two hours old if the clock of the database is two hours ahead', async () => {
+  test('the lag is two hours if the clock of the database is two hours ahead', async () => {
     const service = await start(2 * HOUR_SECONDS)
     service.logout('auth0|1')
     await service.waitForLogout('auth0|1')
@@ -153,7 +153,7 @@ describe('a replica that is promoted, and whose clock is two hours behind', PROM
       await primary.replicate({ clockAheadSeconds: -2 * HOUR_SECONDS }),
     ]
     for (const replica of replicas) onTestFinished(() => replica.remove())
-    // The replicas receive the first logout only.
+    // The replicas receive only the first logout.
     for (const replica of replicas) await replica.stop()
     const newStoreOnPrimary = await open(primary)
     for (const n of [1, 2, 3]) await newStoreOnPrimary.storeBatch(logout(`auth0|lost-${n}`))
@@ -165,7 +165,7 @@ describe('a replica that is promoted, and whose clock is two hours behind', PROM
       await replica.start()
       await promote(replica)
       const store = await open(replica)
-      // The replica has now assigned higher positions than the old primary. So the position in the cursor looks valid.
+      // The replica has now assigned higher positions than the old primary, so the position in the cursor looks valid.
       for (let n = 0; n < 9; n++) await store.storeBatch(logout(`auth0|new-${n}`))
       await expect(readAll(store, cursor)).resolves.toBeNull()
       for (const otherCursor of cursors)

@@ -1,10 +1,10 @@
-/** A row of docs/compatibility.md: an environment, and whether last-logout works in it. */
+/** A row of docs/compatibility.md. It states whether last-logout works in an environment. */
 export interface Compatibility {
   area: Area
-  /** The name of the environment. `null`: the title of the test is the name. */
+  /** The name of the environment; `null`: the title of the test. */
   environment: string | null
   outcome: 'works' | 'is refused'
-  /** A condition that users must know, or how last-logout refuses to run. */
+  /** A condition that users must know, or the way in which last-logout refuses to run. */
   note: string
 }
 
@@ -27,12 +27,12 @@ declare module 'vitest' {
   }
 }
 
-/** Returns the options of a `test` or `describe` that shows that last-logout works in an environment. */
+/** Returns options for a `test` or `describe`. If it passes, last-logout works in the environment. */
 export function worksIn(area: Area, environment: string | null, note = '') {
   return { meta: { compatibility: { area, environment, outcome: 'works', note } as const } }
 }
 
-/** Returns the options of a `test` or `describe` that shows that last-logout refuses to run in an environment. */
+/** Returns options for a `test` or `describe`. If it passes, last-logout refuses to run in the environment. */
 export function isRefusedIn(area: Area, environment: string | null, note: string) {
   return { meta: { compatibility: { area, environment, outcome: 'is refused', note } as const } }
 }

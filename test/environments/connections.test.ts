@@ -57,7 +57,7 @@ const statusOf = async (url: URL, path: string) => (await fetch(new URL(path, ur
 /** Opens a connection whose client reads nothing. */
 async function openUnreadConnection({ hostname, port }: URL): Promise<Socket> {
   const socket = connect(Number(port), hostname).pause()
-  // If the server resets the connection, the socket emits an error.
+  // The socket emits an error if the server resets the connection.
   socket.on('error', () => {})
   await once(socket, 'connect')
   onTestFinished(() => void socket.destroy())
@@ -69,7 +69,7 @@ async function readResidentBytes({ pid }: RunningCommand): Promise<number> {
   return Number(kilobytes) * 1024
 }
 
-/** Runs `load`. Returns by how many bytes the resident memory of the process grew at its peak. */
+/** Runs `load`. Returns the maximum growth of the resident memory of the process, in bytes. */
 async function measureGrowth(command: RunningCommand, load: () => Promise<unknown>) {
   const bytesBefore = await readResidentBytes(command)
   let isRunning = true
@@ -87,7 +87,7 @@ async function measureGrowth(command: RunningCommand, load: () => Promise<unknow
 
 describe('a client that pipelines requests and reads nothing', () => {
   test(
-    'a client without a key is disconnected, and 50,000 requests do not grow the memory of the API',
+    'a client without a key is disconnected, and 50,000 requests do not increase the memory of the API',
     worksIn(
       'Machines and clocks',
       'clients that pipeline thousands of requests',
@@ -127,7 +127,7 @@ describe('a client that pipelines requests and reads nothing', () => {
     let sentRequests = 0
     for (; sentRequests < 50_000 && !socket.destroyed; sentRequests += 2) {
       socket.write('GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2))
-      // When the API responds to this later request, it has processed the requests above.
+      // A response to this later request shows that the API has processed the requests above.
       await statusOf(url, '/health/live')
     }
     expect(sentRequests).toBeGreaterThan(100)
@@ -201,7 +201,8 @@ describe('a limit of open files', () => {
     const setLimit = async (files: number) => {
       await promisify(execFile)('prlimit', [`--pid=${command.pid}`, `--nofile=${files}:`])
     }
-    // With spare descriptors, Node.js accepts and closes new connections. Without them, new connections wait.
+    // With free descriptors, Node.js accepts new connections and closes them. Without free descriptors, new connections
+    // wait.
     for (const files of [openFiles + 2, 10]) {
       await setLimit(files)
       const sockets = await Promise.all(

@@ -13,8 +13,8 @@ const SCRAPER = 'a-scraper-of-more-than-32-characters'
 const SUBSCRIBER = 'a-subscriber-of-more-than-32-characters'
 const WAIT = { timeout: 15_000, interval: 20 }
 
-/** An expression for the id of the element that has the focus, or its name. */
-const FOCUSED = 'document.activeElement.id || document.activeElement.tagName.toLowerCase()'
+/** A JavaScript expression for the id of the focused element, or its tag name if it has no id. */
+const FOCUSED_ELEMENT = 'document.activeElement.id || document.activeElement.tagName.toLowerCase()'
 
 let database: TestDatabase
 let proxy: Awaited<ReturnType<typeof openProxy>>
@@ -25,8 +25,8 @@ let page: Page
 const errors: string[] = []
 
 beforeAll(async () => {
-  const found = findBrowser()
-  if ('skip' in found) throw new Error(found.skip)
+  const foundBrowser = findBrowser()
+  if ('skip' in foundBrowser) throw new Error(foundBrowser.skip)
   const startedRedis = await startRedis({ own: true })
   if ('skip' in startedRedis) throw new Error(startedRedis.skip)
   redis = startedRedis
@@ -44,7 +44,7 @@ beforeAll(async () => {
     `INSERT INTO gap (from_at, to_at, reason) VALUES
      (now() - interval '60 days', now() - interval '50 days', 'retention')`,
   )
-  browser = await openBrowser(found.path)
+  browser = await openBrowser(foundBrowser.path)
 })
 afterAll(async () => {
   await browser?.close()
@@ -57,7 +57,7 @@ beforeEach(async () => {
   page = await (await browser.newContext()).newPage()
   page.on('pageerror', (error) => errors.push(error.message))
   page.on('console', (message) => {
-    // The browser logs every response with an error status.
+    // The browser logs each response with an error status as an error.
     if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) {
       errors.push(message.text())
     }
@@ -69,14 +69,14 @@ afterEach(async () => {
   expect(errors.splice(0)).toEqual([])
 })
 
-/** Enters a key. */
-async function enter(key: string): Promise<void> {
+/** Enters a key in the form of the console. */
+async function enterKey(key: string): Promise<void> {
   await page.fill('#key', key)
   await page.press('#key', 'Enter')
 }
 
 async function openConsole(): Promise<void> {
-  await enter(OPERATOR)
+  await enterKey(OPERATOR)
   await expect.poll(() => page.textContent('#health'), WAIT).toBe('Healthy')
 }
 
@@ -106,7 +106,7 @@ describe('the console in a browser', () => {
     expect(await findDisplayProblems(page, 'console')).toEqual([])
   }, 60_000)
 
-  test('looks up a user, and explains a verdict by claims and by a token that it does not send', async () => {
+  test('looks up a user, explains a verdict for claims or a token, and does not send the token', async () => {
     service.logout('auth0|look-up')
     await openConsole()
     await page.fill('#user-id', 'auth0|look-up')
@@ -140,11 +140,11 @@ describe('the console in a browser', () => {
     await expect.poll(textOf('#verdict'), WAIT).toContain('neither JSON nor a token')
   }, 60_000)
 
-  test('rejects a wrong key and a key without a role, and keeps no key after a reload', async () => {
-    await enter('wrong'.padEnd(32, '-'))
+  test('rejects a wrong key and a key without the role, and keeps no key after a reload', async () => {
+    await enterKey('wrong'.padEnd(32, '-'))
     await expect.poll(textOf('#key-error'), WAIT).toContain('the key is unknown')
     expect(await findDisplayProblems(page, 'console-key')).toEqual([])
-    await enter(SCRAPER)
+    await enterKey(SCRAPER)
     await expect.poll(textOf('#health'), WAIT).toBe('Healthy')
     await page.fill('#user-id', 'auth0|1')
     await page.press('#user-id', 'Enter')
@@ -165,21 +165,21 @@ describe('the console in a browser', () => {
   }, 60_000)
 
   test('can be used with the keyboard alone', async () => {
-    // The field of the key has the focus.
+    // The field for the key has the focus.
     await page.keyboard.type(OPERATOR)
     await page.keyboard.press('Enter')
     await expect.poll(textOf('#health'), WAIT).toBe('Healthy')
-    const focused = new Set<string>()
+    const focusedElements = new Set<string>()
     for (let presses = 0; presses < 20; presses++) {
       await page.keyboard.press('Tab')
-      focused.add(String(await page.evaluate(FOCUSED)))
+      focusedElements.add(String(await page.evaluate(FOCUSED_ELEMENT)))
     }
-    expect([...focused]).toEqual(
+    expect([...focusedElements]).toEqual(
       expect.arrayContaining(['lock', 'summary', 'user-id', 'session-id', 'button', 'claims']),
     )
   }, 60_000)
 
-  test('reports that the queue cannot be read, and that the database is unavailable, without losing what it showed', async () => {
+  test('reports that the queue cannot be read or that the database is unavailable, and keeps the displayed data', async () => {
     await openConsole()
     await redis.stop()
     await expect

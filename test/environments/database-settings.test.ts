@@ -17,7 +17,7 @@ import { FLOOR, LOGOUTS, MAX_REFRESH_AGE_MS, openSystem, type System } from './s
 const SECOND_MS = 1_000
 const HOUR_MS = 3_600_000
 
-/** Logins, in milliseconds after a logout, and whether the logout revokes their tokens. */
+/** The times of logins, in milliseconds after a logout, and whether the logout revokes their tokens. */
 const LOGINS = [
   [-12 * HOUR_MS, true],
   [-1 * HOUR_MS, true],
@@ -51,7 +51,7 @@ for (const [name, { settings, open }] of SERVERS) {
 
     const isRecent = (instant: unknown) => {
       const at = typeof instant === 'string' ? Date.parse(instant) : Number.NaN
-      // `as_of` is the Date header of a response, which has whole seconds only.
+      // `as_of` is the Date header of a response, which contains only whole seconds.
       return at >= system.startedAt - SECOND_MS && at <= Date.now()
     }
     const expectFresh = (body: Record<string, unknown>) => {
@@ -69,7 +69,7 @@ for (const [name, { settings, open }] of SERVERS) {
       }
     }
 
-    test('sessions of PostgreSQL begin with these settings', async () => {
+    test('new sessions of PostgreSQL have these settings', async () => {
       for (const url of Object.values(server.env)) {
         const sessionSettings = await withClient(url, async (client) => {
           const { rows } = await client.query(
@@ -81,7 +81,7 @@ for (const [name, { settings, open }] of SERVERS) {
       }
     })
 
-    test('sync ends after at most 60 requests for two logouts', () => {
+    test('sync succeeds with at most 60 requests for two logouts', () => {
       expect(system.failure).toBeNull()
       expect(system.logRequests()).toBeLessThanOrEqual(60)
     })

@@ -11,8 +11,8 @@ import { worksIn } from './compatibility.js'
 const USER_ID = 'auth0|after the failover'
 
 /**
- * Demotes a primary that a store reads through PgBouncer. The demoted primary still runs. The address of the database
- * then leads to the new primary. Only the new primary has a logout of {@link USER_ID}.
+ * Replaces the primary that a store reads through PgBouncer. The demoted primary still runs, but the address of the
+ * database now leads to the new primary. Only the new primary contains a logout of {@link USER_ID}.
  */
 async function failOver({ onTestFinished }: TestContext, server_lifetime: number) {
   const demotedPrimary = await startPostgres()
@@ -23,11 +23,11 @@ async function failOver({ onTestFinished }: TestContext, server_lifetime: number
   onTestFinished(() => address.close())
   const pooler = await startPgBouncer(address.url, { server_lifetime })
   onTestFinished(() => pooler.close())
-  // The store replaces its connections every second, so only a connection of PgBouncer can lead to the old primary.
+  // The store replaces its connections every second, so only connections of PgBouncer can lead to the old primary.
   const reader = await openTestStore(pooler, { domain: DOMAIN }, { maxLifetimeSeconds: 1 })
   onTestFinished(() => reader.close())
   const findLogout = async () => (await reader.readKnownLogouts(USER_ID, null)).user
-  await findOutThatStatementsAreNotKept(findLogout)
+  await detectUnpreparedStatements(findLogout)
 
   await newPrimary.promote()
   await demotedPrimary.query('ALTER SYSTEM SET default_transaction_read_only = on')
@@ -38,22 +38,22 @@ async function failOver({ onTestFinished }: TestContext, server_lifetime: number
 }
 
 /**
- * Reads over two connections, of which the second cannot prepare its statement again. The driver ends the connection of
- * that error, which can also end the connection of PgBouncer to the server. Later statements have no name.
+ * Reads over two connections. The second connection cannot prepare the statement again, and the driver closes it.
+ * PgBouncer can then also close its connection to the server. Later statements have no name.
  */
-async function findOutThatStatementsAreNotKept(read: () => Promise<unknown>): Promise<void> {
+async function detectUnpreparedStatements(read: () => Promise<unknown>): Promise<void> {
   await read()
   await sleep(1_100)
   await read()
 }
 
-test.concurrent('reads are stale for server_lifetime, because PgBouncer keeps its connections to a demoted primary', async (context) => {
+test.concurrent('reads are stale while PgBouncer keeps its connections to a demoted primary', async (context) => {
   const { expect } = context
   const { pooler, findLogout } = await failOver(context, 3_600)
   for (const deadline = performance.now() + 5_000; performance.now() < deadline; await sleep(100)) {
     expect(await findLogout()).toBeNull()
   }
-  // RECONNECT closes the connections of PgBouncer.
+  // `RECONNECT` closes the connections of PgBouncer.
   await pooler.command('RECONNECT')
   await expect.poll(findLogout, { timeout: 5_000 }).not.toBeNull()
 }, 60_000)

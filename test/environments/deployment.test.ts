@@ -10,10 +10,13 @@ import { finishCommandLine } from '../_support/command-line.js'
 
 const run = promisify(execFile)
 
-/** Maximum exposure that `systemd-analyze security` may report, from 0 to 100. Below 20, it calls it "OK". */
+/** Maximum exposure level that `systemd-analyze security` may report, from 0 to 100. It calls a level below 20 "OK". */
 const MAX_EXPOSURE = 15
 
-const KNOWN = new Set<string>([...Object.keys(variables), ...SECRETS.map((name) => `${name}_FILE`)])
+const KNOWN_VARIABLES = new Set<string>([
+  ...Object.keys(variables),
+  ...SECRETS.map((name) => `${name}_FILE`),
+])
 /** Settings that docker-compose.yml does not name. */
 const OTHER_SETTINGS = {
   TRUST_PROXY: '10.0.0.0/8',
@@ -22,7 +25,7 @@ const OTHER_SETTINGS = {
   LOG_LEVEL: 'warn',
 }
 
-const isUnknown = (name: string) => !KNOWN.has(name)
+const isUnknown = (name: string) => !KNOWN_VARIABLES.has(name)
 
 /** Expects that the arguments are a command of the program. */
 async function expectCommand(args: string[]): Promise<void> {
@@ -44,10 +47,10 @@ describe('deploy/docker-compose.yml', () => {
     const settings = { AUTH0_DOMAIN: 'tenant.example', AUTH0_CLIENT_ID: 'id', ...OTHER_SETTINGS }
     ;({ services, secrets } = parse(await resolveCompose(settings)))
   })
-  const ours = () =>
+  const programServices = () =>
     Object.entries(services).filter(([name]) => !['postgres', 'redis'].includes(name))
 
-  test('Compose runs migrate once, two workers and two APIs, beside PostgreSQL and Redis', async () => {
+  test('Compose runs one migrate, two workers, two APIs, PostgreSQL and Redis', async () => {
     expect(Object.keys(services).sort()).toEqual([
       'api-1',
       'api-2',
@@ -57,14 +60,14 @@ describe('deploy/docker-compose.yml', () => {
       'worker-1',
       'worker-2',
     ])
-    for (const [name, { command = [] }] of ours()) {
+    for (const [name, { command = [] }] of programServices()) {
       expect(command).toEqual([name.replace(/-\d$/, '')])
       await expectCommand(command)
     }
   })
 
-  test('Compose sets variables that exist, and secrets as files only', () => {
-    for (const [name, { environment, secrets: used = [] }] of ours()) {
+  test('Compose sets only variables that exist, and passes secrets only as files', () => {
+    for (const [name, { environment, secrets: used = [] }] of programServices()) {
       expect(Object.keys(environment).filter(isUnknown), name).toEqual([])
       const files = Object.entries(environment).filter(([variable]) => variable.endsWith('_FILE'))
       const sources = used.map((secret) => (typeof secret === 'string' ? secret : secret.source))
@@ -72,7 +75,7 @@ describe('deploy/docker-compose.yml', () => {
         sources.map((source) => `/run/secrets/${source}`).sort(),
       )
       for (const [variable] of files) expect(environment).not.toHaveProperty(variable.slice(0, -5))
-      // The API, which strangers can reach, has no access to Auth0.
+      // The API is reachable from outside, so it has no access to Auth0.
       expect('AUTH0_CLIENT_SECRET_FILE' in environment, name).toBe(name.startsWith('worker'))
     }
     for (const { file } of Object.values(secrets))
@@ -80,20 +83,22 @@ describe('deploy/docker-compose.yml', () => {
   })
 
   test('Compose passes every setting of deploy/.env to the program', () => {
-    for (const [name, { environment }] of ours()) {
+    for (const [name, { environment }] of programServices()) {
       expect(environment, name).toMatchObject(OTHER_SETTINGS)
     }
   })
 
   test('Compose gives the program no privileges, and a read-only file system', () => {
-    for (const [name, service] of ours()) {
+    for (const [name, service] of programServices()) {
       expect(service, name).toMatchObject({ read_only: true, cap_drop: ['ALL'] })
     }
   })
 
-  test('Compose names a setting that is missing', async () => {
+  test('Compose reports the name of a missing setting', async () => {
     await expect(resolveCompose({})).rejects.toMatchObject({
-      stderr: expect.stringMatching(/AUTH0_(DOMAIN|CLIENT_ID)[\s\S]*set it in deploy\/\.env/),
+      stderr: expect.stringMatching(
+        /AUTH0_(DOMAIN|CLIENT_ID)[\s\S]*setVariables it in deploy\/\.env/,
+      ),
     })
   })
 })
@@ -105,7 +110,7 @@ describe('the units of systemd', async () => {
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'last-logout-units-'))
     await cp('deploy/systemd', directory, { recursive: true })
-    // The units name the installed program, which this machine lacks.
+    // The units run the installed program, which does not exist on this machine.
     for (const name of services) {
       const unit = await readFile(join(directory, name), 'utf8')
       await writeFile(
@@ -141,23 +146,27 @@ describe('the units of systemd', async () => {
     await analyze('security', '--offline=true', threshold, join(directory, name))
   })
 
-  test('the units set variables that exist, from credentials that they load', async () => {
+  test('the units set only variables that exist, from credentials that they load', async () => {
     const common = await readFile('deploy/systemd/last-logout-.service.d/common.conf', 'utf8')
     for (const name of services) {
       const text = common + (await readFile(join('deploy/systemd', name), 'utf8'))
-      const set = [...text.matchAll(/^Environment=(\w+)=%d\/(\w+)$/gm)]
-      expect(set.map(([, variable = '']) => variable).filter(isUnknown)).toEqual([])
-      const loaded = [...text.matchAll(/^LoadCredential=(\w+):\/etc\/last-logout\/(\w+)$/gm)]
-      expect(set.map(([, , credential]) => credential)).toEqual(loaded.map(([, id]) => id))
-      for (const [, id, file] of loaded) expect(file).toBe(id)
-      // The API, which strangers can reach, has no access to Auth0.
+      const setVariables = [...text.matchAll(/^Environment=(\w+)=%d\/(\w+)$/gm)]
+      expect(setVariables.map(([, variable = '']) => variable).filter(isUnknown)).toEqual([])
+      const loadedCredentials = [
+        ...text.matchAll(/^LoadCredential=(\w+):\/etc\/last-logout\/(\w+)$/gm),
+      ]
+      expect(setVariables.map(([, , credential]) => credential)).toEqual(
+        loadedCredentials.map(([, id]) => id),
+      )
+      for (const [, id, file] of loadedCredentials) expect(file).toBe(id)
+      // The API is reachable from outside, so it has no access to Auth0.
       const isReader = /-(start|worker|sync)\./.test(name)
       expect(text.includes('AUTH0_CLIENT_SECRET_FILE'), name).toBe(isReader)
     }
   })
 })
 
-test('the line for cron runs a command, with variables that exist', async () => {
+test('the crontab runs a command of the program, with variables that exist', async () => {
   const lines = (await readFile('deploy/crontab', 'utf8')).split('\n')
   expect(lines.pop()).toBe('')
   const settings = lines.flatMap((line) => /^(\w+)=/.exec(line)?.[1] ?? [])
@@ -166,7 +175,7 @@ test('the line for cron runs a command, with variables that exist', async () => 
   expect(others).toEqual([])
   const [, user, command = ''] = /^(?:[\d*/,-]+ ){5}([\w-]+) (.*)$/.exec(job) ?? []
   expect(user).toBe('last-logout')
-  // The shell of cron parses it without running it. In cron, an unescaped % ends the command.
+  // The shell only parses the command here. In cron, an unescaped % would end the command.
   await run('/bin/sh', ['-n', '-c', command])
   expect(command).not.toContain('%')
   const [, name = ''] = / last-logout (\w+) /.exec(command) ?? []
@@ -206,7 +215,7 @@ describe('the manifests of Kubernetes', async () => {
     manifests.find((manifest) => manifest.kind === kind && manifest.metadata.name === name)
   const pods = manifests.flatMap(({ spec }) => spec?.template?.spec ?? [])
 
-  test('the manifests have the fields of the Kubernetes API, of the right types, and no others', async () => {
+  test('the manifests have only fields of the Kubernetes API, with the right types', async () => {
     expect(await findTypeErrors(manifests)).toBe('')
   })
 
@@ -219,7 +228,7 @@ describe('the manifests of Kubernetes', async () => {
     expect(await findTypeErrors([pod])).toContain(error)
   })
 
-  test('the manifests run commands, with the settings and the secrets', async () => {
+  test('the manifests run commands of the program with all settings and secrets', async () => {
     expect(pods.flatMap(({ containers }) => containers.flatMap(({ args }) => args)).sort()).toEqual(
       ['api', 'migrate', 'worker'],
     )
@@ -238,12 +247,12 @@ describe('the manifests of Kubernetes', async () => {
       )
       const files = Object.values(data).filter((value) => value.startsWith('/run/secrets/'))
       expect(files.sort()).toEqual(secrets.map((key) => `/run/secrets/last-logout/${key}`).sort())
-      // The API, which strangers can reach, has no access to Auth0.
+      // The API is reachable from outside, so it has no access to Auth0.
       expect('AUTH0_CLIENT_SECRET_FILE' in data).toBe(args[0] === 'worker')
     }
   })
 
-  test('the Service leads to the API only', () => {
+  test('the Service selects only the API', () => {
     const api = find('Deployment', 'last-logout-api')?.spec?.template
     const worker = find('Deployment', 'last-logout-worker')?.spec?.template
     const selector = find('Service')?.spec?.selector
@@ -254,7 +263,7 @@ describe('the manifests of Kubernetes', async () => {
   })
 })
 
-/** Returns the configuration that Compose reads, with these settings in the file `.env`. */
+/** Returns the configuration that Compose resolves with these settings in the file `.env`. */
 async function resolveCompose(settings: Record<string, string>): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'last-logout-compose-'))
   const deploy = join(directory, 'deploy')
@@ -275,13 +284,13 @@ async function resolveCompose(settings: Record<string, string>): Promise<string>
 }
 
 /**
- * Checks manifests against the types of the Kubernetes API. TypeScript rejects fields of an object literal that its
- * type does not have.
+ * Checks manifests against the types of the Kubernetes API with the TypeScript compiler, which rejects unknown fields
+ * in an object literal.
  *
  * @returns The errors of the compiler.
  */
 async function findTypeErrors(manifests: { apiVersion: string; kind: string }[]): Promise<string> {
-  // Below this directory, so that the compiler finds the types.
+  // The compiler finds the types only from a directory in this repository.
   await mkdir('dist', { recursive: true })
   const directory = await mkdtemp(resolve('dist', 'manifests-'))
   try {

@@ -22,8 +22,8 @@ async function createDatabase(): Promise<TestDatabase> {
   return database
 }
 
-/** Runs SQL in the database with this URL. */
-async function run(url: string, sql: string): Promise<pg.QueryResult> {
+/** Runs SQL in the database at this URL. */
+async function runSql(url: string, sql: string): Promise<pg.QueryResult> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {
@@ -33,7 +33,7 @@ async function run(url: string, sql: string): Promise<pg.QueryResult> {
   }
 }
 
-/** Creates an empty database with an encoding. Returns the URL of the database. */
+/** Creates an empty database with this encoding. Returns its URL. */
 async function createDatabaseWithEncoding(encoding: string): Promise<string> {
   const server = await createDatabase()
   const name = `${encoding.toLowerCase()}_${randomBytes(6).toString('hex')}`
@@ -62,12 +62,12 @@ describe.each(['LATIN1', 'SQL_ASCII'])('a database with the encoding %s', (encod
       expect(stderr).toMatch(
         new RegExp(`^last-logout: the database \\w+ has the encoding ${encoding}, .*\n$`),
       )
-      const { rows } = await run(url, `SELECT FROM pg_tables WHERE schemaname = 'public'`)
+      const { rows } = await runSql(url, `SELECT FROM pg_tables WHERE schemaname = 'public'`)
       expect(rows).toEqual([])
 
       const [, sql = '', name = ''] = /(CREATE DATABASE "?(\w+)"? .*;)/.exec(stderr) ?? []
-      await run(url, sql)
-      closers.push(() => run(url, `DROP DATABASE ${name} WITH (FORCE)`))
+      await runSql(url, sql)
+      closers.push(() => runSql(url, `DROP DATABASE ${name} WITH (FORCE)`))
       const otherUrl = new URL(url)
       otherUrl.pathname = `/${name}`
       const secondResult = await finishCommandLine(['migrate'], {
@@ -93,7 +93,7 @@ describe.each(['LATIN1', 'SQL_ASCII'])('a database with the encoding %s', (encod
   })
 })
 
-/** Returns a page with a logout of each user. Every second logout has a session. */
+/** Builds a page with one logout of each user. Every second logout has a session. */
 function toPage(from: string, userIds: string[]): PageToStore {
   const events = userIds.map((userId, n) => ({
     logId: `${from}-${n}`,
@@ -114,7 +114,7 @@ interface UnattributableRow {
 
 const READ_UNATTRIBUTABLE = 'SELECT id, reason, entry FROM unattributable ORDER BY id'
 
-/** Creates a database with an encoding, and all tables. Returns the URL of the database. */
+/** Creates a database with this encoding and all tables. Returns its URL. */
 async function createTables(encoding: string): Promise<string> {
   const url = await createDatabaseWithEncoding(encoding)
   const directory = new URL('../../prisma/migrations/', import.meta.url)
@@ -122,12 +122,12 @@ async function createTables(encoding: string): Promise<string> {
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => name)
   for (const name of names.sort()) {
-    await run(url, await readFile(new URL(`${name}/migration.sql`, directory), 'utf8'))
+    await runSql(url, await readFile(new URL(`${name}/migration.sql`, directory), 'utf8'))
   }
   return url
 }
 
-test('a read of a user id that the encoding cannot represent fails, and the concurrent reads succeed', async () => {
+test('a read of a user id that the encoding cannot represent fails, but concurrent reads succeed', async () => {
   const store = await openTestStore({ url: await createTables('LATIN1') })
   closers.push(store.close)
   await store.setFirstCheckpoint('P0', null)
@@ -141,7 +141,7 @@ test('a read of a user id that the encoding cannot represent fails, and the conc
   ])
 })
 
-test('a user id that the encoding cannot represent is recorded in ASCII, and the other entries are stored (pitfall 5)', async () => {
+test('an entry whose user id cannot be encoded is recorded in ASCII, and the other entries are stored (pitfall 5)', async () => {
   const url = await createTables('LATIN1')
   const store = await openTestStore({ url })
   closers.push(store.close)
@@ -153,9 +153,9 @@ test('a user id that the encoding cannot represent is recorded in ASCII, and the
     store.storePage({ ...page, batch: { ...page.batch, unattributable } }),
   ).resolves.toBe(true)
   await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P0+' })
-  const users = await run(url, 'SELECT user_id FROM last_logout')
+  const users = await runSql(url, 'SELECT user_id FROM last_logout')
   expect(users.rows.map(({ user_id }) => user_id).sort()).toEqual(otherUsers.sort())
-  const { rows } = await run(url, READ_UNATTRIBUTABLE)
+  const { rows } = await runSql(url, READ_UNATTRIBUTABLE)
   expect(rows.map(({ reason }: UnattributableRow) => reason)).toEqual([
     'no_subject',
     'not_storable',
@@ -168,8 +168,8 @@ test('a user id that the encoding cannot represent is recorded in ASCII, and the
   })
 })
 
-describe('if PostgreSQL refuses a row', () => {
-  /** Makes the database refuse rows about users whose id begins with `bad`. */
+describe('when PostgreSQL refuses a row', () => {
+  /** Makes the database refuse rows of users whose id begins with `bad`. */
   const addRefusals = (database: TestDatabase) =>
     database.query(`
       CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -185,7 +185,7 @@ describe('if PostgreSQL refuses a row', () => {
   }
 
   test(
-    'the store records the row once as unattributable, and stores all other rows of the page in order',
+    'the store records the refused row once as unattributable, and stores all other rows of the page in order',
     worksIn(
       'PostgreSQL',
       'a table that refuses a row',
@@ -197,25 +197,25 @@ describe('if PostgreSQL refuses a row', () => {
       const store = await openTestStore(database)
       closers.push(store.close)
       await store.setFirstCheckpoint('P0', null)
-      const good = Array.from({ length: 20 }, (_, n) => `auth0|${n}`)
-      const page = toPage('P0', ['bad|first', ...good, 'bad|a', 'bad|b', 'bad|last'])
+      const goodUsers = Array.from({ length: 20 }, (_, n) => `auth0|${n}`)
+      const page = toPage('P0', ['bad|first', ...goodUsers, 'bad|a', 'bad|b', 'bad|last'])
       await expect(store.storePage(page)).resolves.toBe(true)
       const users = await database.query<{ user_id: string; seq: string }>(
         'SELECT user_id, seq FROM last_logout ORDER BY seq',
       )
-      expect(users.map(({ user_id }) => user_id)).toEqual(good)
+      expect(users.map(({ user_id }) => user_id)).toEqual(goodUsers)
       const sessions = await database.query<{ seq: string }>('SELECT seq FROM session_logout')
       const positions = [...users, ...sessions].map(({ seq }) => seq)
       expect(new Set(positions).size).toBe(positions.length)
       await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 4 } })
 
-      // Stores the same entries again, as a sweep does.
+      // Stores the same entries again, like a sweep.
       await store.storeBatch(page.batch)
       await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 4 } })
     },
   )
 
-  test('a service continues to read the log, and logs no error', async () => {
+  test('the service continues to read the log, and logs no error', async () => {
     const database = await createMigratedDatabase()
     await addRefusals(database)
     const service = await runService({ DATABASE_URL: database.url })
@@ -244,7 +244,7 @@ describe('if PostgreSQL refuses a row', () => {
     expect(entries).toEqual([{ entry: '' }])
   })
 
-  test('the checkpoint does not move if PostgreSQL refuses every row of a page, until the cause is removed', async () => {
+  test('the checkpoint does not move while PostgreSQL refuses every row of a page', async () => {
     const database = await createMigratedDatabase()
     await addRefusals(database)
     const store = await openTestStore(database)
@@ -269,7 +269,7 @@ describe('if PostgreSQL refuses a row', () => {
     expect(await database.query(READ_UNATTRIBUTABLE)).toEqual([])
   })
 
-  test('storing the page fails if the cause is not a row but a missing table', async () => {
+  test('a page cannot be stored if a table is missing, and no row is recorded as unattributable', async () => {
     const database = await createMigratedDatabase()
     const store = await openTestStore(database)
     closers.push(store.close)

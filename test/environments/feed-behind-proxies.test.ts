@@ -12,10 +12,10 @@ import { caddyWith, type RunningProxy, startProxy } from './proxy-programs.js'
 
 const CADDY = caddyWith('encode gzip')
 
-/** Caddy compresses responses of more than 512 bytes. The changes of this number of users are much longer. */
+/** Caddy compresses responses of more than 512 bytes. The changes of this many users are much longer. */
 const USER_COUNT = 50
 
-const login = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 3_600 })
+const loginClaims = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 3_600 })
 
 const COMPRESSING = worksIn(
   'Reverse proxies before the API',
@@ -45,27 +45,26 @@ describe('behind Caddy with `encode gzip`', COMPRESSING, () => {
 
   const report = (userId: string) =>
     store.storeReported({ userId, sessionId: null, at: Date.now(), type: 'reported' })
-  const receivedUsers = (feed: FeedSubscription) =>
-    feed.dataOf('change').map(({ user_id }) => user_id)
+  const usersOf = (feed: FeedSubscription) => feed.dataOf('change').map(({ user_id }) => user_id)
 
-  test('a client becomes ready, and receives a change', async () => {
+  test('a client becomes ready and receives a new change', async () => {
     const client = openClient(caddy.url)
     try {
       await client.ready()
-      expect(client.checkNow(login('auth0|0')).outcome).toBe('revoked')
+      expect(client.checkNow(loginClaims('auth0|0')).outcome).toBe('revoked')
       await report('auth0|new')
-      await expect.poll(() => client.checkNow(login('auth0|new')).outcome).toBe('revoked')
+      await expect.poll(() => client.checkNow(loginClaims('auth0|new')).outcome).toBe('revoked')
     } finally {
       await client.close()
     }
   })
 
-  test('a subscriber that accepts gzip receives all changes, and then a new change when it is stored', async () => {
+  test('a subscriber that accepts gzip receives all changes, and later a new change', async () => {
     const feed = await subscribeToFeed(caddy.url.slice(0, -1), '', { 'accept-encoding': 'gzip' })
     try {
-      await expect.poll(() => receivedUsers(feed).length).toBeGreaterThanOrEqual(USER_COUNT)
+      await expect.poll(() => usersOf(feed).length).toBeGreaterThanOrEqual(USER_COUNT)
       await report('auth0|newer')
-      await expect.poll(() => receivedUsers(feed)).toContain('auth0|newer')
+      await expect.poll(() => usersOf(feed)).toContain('auth0|newer')
     } finally {
       await feed.close()
     }

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { configureNginx } from '../../src/demo/nginx-configuration.js'
 import { apacheConfig, findProxy, type ProxyProgram } from './proxy-programs.js'
 
-/** What a gateway connects, and its key. */
+/** The settings of a gateway: the API behind it, its key, and the certificate of last-logout. */
 export interface GatewaySettings {
   /** The host and port of the API behind the gateway. */
   upstream: string
@@ -13,7 +14,10 @@ export interface GatewaySettings {
 
 const APACHE_MODULES = ['authn_core', 'authz_user', 'headers', 'macro', 'auth_openidc']
 
-/** Returns a gateway of Debian with its configuration of deploy/gateways. `target` of the program is last-logout. */
+/**
+ * Returns a gateway program of Debian with its configuration from deploy/gateways. The `target` of the program is
+ * last-logout.
+ */
 export async function createGateway(
   name: string,
   { upstream, key, certificateFile }: GatewaySettings,
@@ -24,18 +28,11 @@ export async function createGateway(
   }
   switch (name) {
     case 'nginx': {
-      const text = await read('nginx.conf')
+      const shipped = await readFile('deploy/gateways/nginx.conf', 'utf8')
       return {
         ...findProxy('nginx'),
-        config: ({ dir, port, target }) => `
-          daemon off;
-          pid ${dir}/pid;
-          events {}
-          http {
-            access_log off;
-            ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((of) => `${of}_temp_path ${dir}/${of};`).join('\n')}
-            ${text.replaceAll('127.0.0.1:8080', target).replace('listen 8000', `listen 127.0.0.1:${port}`)}
-          }`,
+        config: ({ dir: directory, port, target }) =>
+          configureNginx(shipped, { directory, port, target, upstream, key }),
       }
     }
     case 'Apache': {

@@ -25,13 +25,13 @@ import {
 import { createGateway } from './gateway-programs.js'
 import { type RunningProxy, startProxy } from './proxy-programs.js'
 
-/** A gateway, and what it responds if it is unknown whether a token is revoked. */
+/** A gateway, and the statuses of its responses. */
 interface Gateway {
   name: string
   unknown: number
-  /** The status if last-logout cannot be reached. */
+  /** The status if last-logout is unreachable. */
   unreachable: number
-  /** The status for a request with OPTIONS that is no preflight, and has no token. */
+  /** The status for an OPTIONS request without a token that is not a CORS preflight. */
   options: number
 }
 
@@ -53,17 +53,17 @@ const SPOOFED = {
   'x-last-logout-success-status': '200',
 }
 
-/** Names that some servers read as that of a header of {@link SPOOFED}. */
+/** Header names that some servers treat as a name in {@link SPOOFED}. */
 const ALIASES = [
   'x_last_logout_user',
   'x-last_logout-client',
   'x-last-logout_scope',
   'x_last-logout_user',
 ]
-/** Such names with other characters. Apache forwards these headers. */
+/** More such names, with other characters. Apache forwards these headers. */
 const OTHER_ALIASES = ['x.last.logout.user', 'x-last-logout!user', 'x~last-logout-user']
 
-/** A request as the API behind the gateway receives it. */
+/** A request that the API behind the gateway received. */
 interface ReceivedRequest {
   method: string
   url: string
@@ -71,17 +71,17 @@ interface ReceivedRequest {
   body: string
 }
 
-let t: TenantTokens
+let tenantTokens: TenantTokens
 let certificates: Certificates
 let upstream: LoopbackServer
-let received: ReceivedRequest[] = []
+let receivedRequests: ReceivedRequest[] = []
 beforeAll(async () => {
-  t = await openTenantTokens()
+  tenantTokens = await openTenantTokens()
   certificates = await openCertificates()
   upstream = await openLoopback(
     createServer(async (request, response) => {
       const { method = '', url = '', headers } = request
-      received.push({ method, url, headers: headers as never, body: await text(request) })
+      receivedRequests.push({ method, url, headers: headers as never, body: await text(request) })
       response.end('orders')
     }),
   )
@@ -89,36 +89,36 @@ beforeAll(async () => {
 afterAll(async () => {
   await upstream.close()
   await certificates.remove()
-  await t.close()
+  await tenantTokens.close()
 })
 afterEach(() => {
-  received = []
+  receivedRequests = []
 })
 
 describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expected) => {
   let api: GatewayApi
-  let front: TlsFront
+  let tlsFront: TlsFront
   let gateway: RunningProxy
   let authorization: string
   beforeAll(async () => {
-    api = await openGatewayApi(t)
+    api = await openGatewayApi(tenantTokens)
     const certificate = await certificates.create('IP:127.0.0.1')
-    // Apache reads it as another user.
+    // Apache reads the certificate as another user.
     await chmod(dirname(certificate.file), 0o755)
     const url = await listenOnLoopback(api.app)
-    front = await openTlsFront(url, certificate)
+    tlsFront = await openTlsFront(url, certificate)
     const isApache = expected.name === 'Apache'
     const program = await createGateway(expected.name, {
       upstream: new URL(upstream.url).host,
       key: isApache ? gatewayKeys.introspect.key : key,
       certificateFile: certificate.file,
     })
-    gateway = await startProxy(program, isApache ? front.url : url)
-    authorization = `Bearer ${await t.signAccessToken({ sub: 'samlp|corp|Jürgen' })}`
+    gateway = await startProxy(program, isApache ? tlsFront.url : url)
+    authorization = `Bearer ${await tenantTokens.signAccessToken({ sub: 'samlp|corp|Jürgen' })}`
   })
   afterAll(async () => {
     await gateway?.close()
-    await front?.close()
+    await tlsFront?.close()
     await api?.app.close()
   })
   afterEach(() => {
@@ -130,17 +130,17 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
   const expectUnknown = (response: Response, status: number) => {
     expect(response.status).toBe(status)
     if (status === 503) expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
-    expect(received).toEqual([])
+    expect(receivedRequests).toEqual([])
   }
 
-  test('forwards a request with a valid token, with the user, and without the key', async () => {
+  test('forwards a request with a valid token, adds the user, and does not forward the key', async () => {
     const response = await send({ authorization, ...SPOOFED })
     expect(response.status).toBe(200)
     expect(await response.text()).toBe('orders')
-    expect(received).toMatchObject([
+    expect(receivedRequests).toMatchObject([
       { method: 'GET', url: '/orders/5?x=%2F', headers: { authorization } },
     ])
-    const { headers = {} } = received[0] ?? {}
+    const { headers = {} } = receivedRequests[0] ?? {}
     expect(decodeURIComponent(headers['x-last-logout-user'] ?? '')).toBe('samlp|corp|Jürgen')
     expect(headers['x-last-logout-client']).toBe('SinglePageApp0000000000000000001')
     expect(decodeURIComponent(headers['x-last-logout-scope'] ?? '')).toBe('read:orders')
@@ -154,25 +154,30 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
     const preflight = { origin: 'https://app.example', 'access-control-request-method': 'POST' }
     await request(url, 'GET', { authorization, [name]: 'auth0%7Cadmin' })
     await request(url, 'OPTIONS', { ...preflight, [name]: 'auth0%7Cadmin' })
-    for (const { headers } of received) expect(Object.values(headers).join()).not.toMatch(/admin/)
-    expect(received).toHaveLength(2)
+    for (const { headers } of receivedRequests)
+      expect(Object.values(headers).join()).not.toMatch(/admin/)
+    expect(receivedRequests).toHaveLength(2)
   })
 
-  test('no header of a user remains if a token has no such claim', async () => {
-    const token = await t.signAccessToken({ azp: undefined, permissions: [], scope: undefined })
+  test('the API does not receive a header of the user for a claim that the token does not have', async () => {
+    const token = await tenantTokens.signAccessToken({
+      azp: undefined,
+      permissions: [],
+      scope: undefined,
+    })
     expect((await send({ authorization: `Bearer ${token}`, ...SPOOFED })).status).toBe(200)
-    expect(received[0]?.headers['x-last-logout-client'] ?? '').toBe('')
-    expect(received[0]?.headers['x-last-logout-scope'] ?? '').toBe('')
+    expect(receivedRequests[0]?.headers['x-last-logout-client'] ?? '').toBe('')
+    expect(receivedRequests[0]?.headers['x-last-logout-scope'] ?? '').toBe('')
   })
 
   test.each([
     ['no token', async () => ({})],
-    ['a text that is no token', async () => ({ authorization: 'Bearer x' })],
-    ['an ID token', async () => ({ authorization: `Bearer ${await t.signIdToken()}` })],
+    ['a text that is not a token', async () => ({ authorization: 'Bearer x' })],
+    ['an ID token', async () => ({ authorization: `Bearer ${await tenantTokens.signIdToken()}` })],
     [
       'an expired token',
       async () => {
-        const token = await t.signAccessToken({ exp: nowSeconds() - 1 })
+        const token = await tenantTokens.signAccessToken({ exp: nowSeconds() - 1 })
         return { authorization: `Bearer ${token}` }
       },
     ],
@@ -180,17 +185,17 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
     const response = await send(await headers())
     expect(response.status).toBe(401)
     expect(response.headers.get('www-authenticate')).toMatch(/^Bearer/)
-    expect(received).toEqual([])
+    expect(receivedRequests).toEqual([])
   })
 
   test('responds with 401 as soon as the token is revoked', async () => {
     expect((await send()).status).toBe(200)
-    received = []
+    receivedRequests = []
     api.snapshot = loggedOut()
     const response = await send()
     expect(response.status).toBe(401)
     expect(response.headers.get('www-authenticate')).toMatch(/^Bearer .*error="invalid_token"/)
-    expect(received).toEqual([])
+    expect(receivedRequests).toEqual([])
   })
 
   test('rejects every request if it is unknown whether the token is revoked', async () => {
@@ -209,12 +214,12 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
       expect(response.status).toBe(200)
       await response.text()
     }
-    expect(received.map(({ body }) => body)).toEqual(
+    expect(receivedRequests.map(({ body }) => body)).toEqual(
       Array.from({ length: 20 }, (_, n) => `{"n":${n}}`),
     )
   })
 
-  test('forwards a CORS preflight without a token, and without the headers of the user', async () => {
+  test('forwards a CORS preflight without a token, but not the spoofed headers', async () => {
     const preflight = { origin: 'https://app.example', 'access-control-request-method': 'POST' }
     // `fetch` does not send these headers.
     const response = await request(new URL('orders', gateway.url), 'OPTIONS', {
@@ -222,17 +227,17 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
       ...SPOOFED,
     })
     expect(response).toBe(200)
-    expect(received).toMatchObject([{ method: 'OPTIONS' }])
-    expect(Object.values(received[0]?.headers ?? {}).join()).not.toMatch(/admin|spoofed/)
+    expect(receivedRequests).toMatchObject([{ method: 'OPTIONS' }])
+    expect(Object.values(receivedRequests[0]?.headers ?? {}).join()).not.toMatch(/admin|spoofed/)
   })
 
-  test('checks a request with OPTIONS that is no preflight', async () => {
+  test('checks an OPTIONS request that is not a preflight', async () => {
     const status = await request(new URL('orders', gateway.url), 'OPTIONS', {})
     expect(status).toBe(expected.options)
-    expect(received).toEqual([])
+    expect(receivedRequests).toEqual([])
   })
 
-  test('checks a request for a WebSocket', async () => {
+  test('checks a request that opens a WebSocket', async () => {
     const headers = {
       connection: 'Upgrade',
       upgrade: 'websocket',
@@ -244,8 +249,8 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
     expect(await request(url, 'GET', { ...headers, authorization })).toBe(200)
   })
 
-  test('rejects every request while last-logout cannot be reached', async () => {
-    await front.close()
+  test('rejects every request while last-logout is unreachable', async () => {
+    await tlsFront.close()
     await api.app.close()
     expectUnknown(await send(), expected.unreachable)
   })
@@ -257,8 +262,8 @@ async function request(
   method: string,
   headers: Record<string, string>,
 ): Promise<number | undefined> {
-  const sent = httpRequest(url, { method, headers, agent: false }).end()
-  const [response] = (await once(sent, 'response')) as [IncomingMessage]
+  const outgoingRequest = httpRequest(url, { method, headers, agent: false }).end()
+  const [response] = (await once(outgoingRequest, 'response')) as [IncomingMessage]
   response.resume()
   await once(response, 'end')
   return response.statusCode

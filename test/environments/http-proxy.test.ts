@@ -14,40 +14,40 @@ import { isRefusedIn, worksIn } from './compatibility.js'
 const WAIT = { timeout: 30_000, interval: 50 }
 const PASSWORD = 'p@ss:word-that-no-output-may-show'
 
-/** No resolver resolves this name (RFC 6761 §6.4), so the tenant can be reached through a proxy only. */
+/** No DNS server resolves this name (RFC 6761 §6.4), so the tenant is reachable only through a proxy. */
 const TENANT_HOST = 'tenant.invalid:443'
 
 const certificates = await openCertificates()
 let database: TestDatabase
-let t: TestTenant
-let front: TlsFront
-/** The environment of commands that reach the tenant through a proxy only. */
+let testTenant: TestTenant
+let tenantFront: TlsFront
+/** The environment of commands that can reach the tenant only through a proxy. */
 let env: Record<string, string>
 beforeAll(async () => {
   database = await createTestDatabase()
-  t = await openTenant({}, { scopes: ['read:logs', 'read:logs_users', ...ACTION_SCOPES] })
+  testTenant = await openTenant({}, { scopes: ['read:logs', 'read:logs_users', ...ACTION_SCOPES] })
   const certificate = await certificates.create('DNS:tenant.invalid,IP:127.0.0.1')
-  front = await openTlsFront(t.simulator.url, certificate)
+  tenantFront = await openTlsFront(testTenant.simulator.url, certificate)
   env = {
-    ...workerEnv(t, database),
+    ...workerEnv(testTenant, database),
     AUTH0_BASE_URL: 'https://tenant.invalid',
     NODE_EXTRA_CA_CERTS: certificate.file,
   }
 })
 afterAll(async () => {
-  await front.close()
-  await t.close()
+  await tenantFront.close()
+  await testTenant.close()
   await database.drop()
   await certificates.remove()
 })
 
 async function openProxy(options: Parameters<typeof openConnectProxy>[0] = {}) {
-  const proxy = await openConnectProxy({ routes: { [TENANT_HOST]: front.url }, ...options })
+  const proxy = await openConnectProxy({ routes: { [TENANT_HOST]: tenantFront.url }, ...options })
   onTestFinished(() => proxy.close())
   return proxy
 }
 
-/** Runs `last-logout worker` on a database of its own until the end of the test. */
+/** Runs `last-logout worker` with its own database until the end of the test. */
 async function runWorker(overrides: Record<string, string>) {
   const database = await createTestDatabase()
   const command = runCommand(['worker'], { ...env, DATABASE_URL: database.url, ...overrides })
@@ -61,7 +61,7 @@ async function runWorker(overrides: Record<string, string>) {
 }
 
 const logOut = (userId: string) =>
-  t.tenant.write(buildEntry('slo', { userId, sessionId: `S ${userId}` }))
+  testTenant.tenant.write(buildEntry('slo', { userId, sessionId: `S ${userId}` }))
 
 describe('a worker behind a proxy', () => {
   test('a worker reads the log through a proxy with credentials, and no output contains the credentials', {
@@ -75,7 +75,7 @@ describe('a worker behind a proxy', () => {
     const worker = await runWorker({ HTTPS_PROXY: url.href })
     await expect.poll(worker.readUsers, WAIT).toContain('auth0|proxied')
     expect(new Set(proxy.targets)).toEqual(new Set([TENANT_HOST]))
-    // The worker reuses connections: it does not open a connection for each request.
+    // The worker reuses connections. It does not open a connection for each request.
     expect(proxy.targets.length).toBeLessThan(5)
     worker.kill('SIGTERM')
     expect(await worker.exited).toBe(0)
@@ -106,22 +106,22 @@ describe('a worker behind a proxy', () => {
     timeout: 60_000,
   }, async () => {
     const proxy = await openProxy()
-    const overrides = { AUTH0_BASE_URL: front.url, HTTPS_PROXY: proxy.url }
+    const overrides = { AUTH0_BASE_URL: tenantFront.url, HTTPS_PROXY: proxy.url }
     logOut('auth0|direct')
-    const direct = await runWorker({ ...overrides, NO_PROXY: 'localhost,127.0.0.1' })
-    await expect.poll(direct.readUsers, WAIT).toContain('auth0|direct')
-    direct.kill('SIGTERM')
-    expect(await direct.exited).toBe(0)
+    const directWorker = await runWorker({ ...overrides, NO_PROXY: 'localhost,127.0.0.1' })
+    await expect.poll(directWorker.readUsers, WAIT).toContain('auth0|direct')
+    directWorker.kill('SIGTERM')
+    expect(await directWorker.exited).toBe(0)
     expect(proxy.targets).toEqual([])
 
     logOut('auth0|not direct')
-    const proxied = await runWorker({ ...overrides, NO_PROXY: 'localhost' })
-    await expect.poll(proxied.readUsers, WAIT).toContain('auth0|not direct')
-    expect(new Set(proxy.targets)).toEqual(new Set([new URL(front.url).host]))
+    const proxiedWorker = await runWorker({ ...overrides, NO_PROXY: 'localhost' })
+    await expect.poll(proxiedWorker.readUsers, WAIT).toContain('auth0|not direct')
+    expect(new Set(proxy.targets)).toEqual(new Set([new URL(tenantFront.url).host]))
   })
 
   test.each(['drop', 'silent', 'silent after 200'] as const)(
-    'a worker makes few attempts and exits after SIGTERM if the proxy is: %s',
+    'a worker makes few attempts and exits after SIGTERM if the proxy has the treatment %s',
     async (treatment) => {
       const proxy = await openProxy({ treatment })
       const worker = await runWorker({ HTTPS_PROXY: proxy.url })
@@ -149,7 +149,7 @@ describe('a command behind a proxy', () => {
     ['action status', ['action', 'status'], /tenant +tenant\.example/],
     ['action deploy', ['action', 'deploy', '--url', 'https://api.example', '--dry-run'], /would/],
   ])(
-    '%s reaches the tenant through a proxy, and not without the proxy',
+    '%s reaches the tenant through a proxy, but not without the proxy',
     async (_name, args, expectedOutput) => {
       const proxy = await openProxy()
       const keys = { API_KEYS: `action:${'k'.repeat(32)}:read` }

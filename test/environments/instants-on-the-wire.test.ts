@@ -34,7 +34,7 @@ const batch = (n: number): Batch => ({
   unattributable: [{ logId: `U${n}`, reason: 'no_subject', entry: '{}' }],
 })
 
-/** A call of every method of the store. In this order, each call has rows to read or to change. */
+/** One call of each method of the store. The order ensures that each call has rows to read or to change. */
 const CALLS: Record<keyof LastLogoutStore, (store: LastLogoutStore) => Promise<unknown>> = {
   claim: (store) => store.claim(),
   acquireLease: (store) => store.acquireLease('worker', MINUTE),
@@ -63,12 +63,12 @@ const CALLS: Record<keyof LastLogoutStore, (store: LastLogoutStore) => Promise<u
   prune: (store) => store.prune(MINUTE),
 }
 
-test('openPostgresWire detects an instant by its type and by its text', async () => {
-  const declared = Object.assign([1184], pg.types)
+test('openPostgresWire detects dates and times by their types and by their texts', async () => {
+  const declaredTypes = Object.assign([1184], pg.types)
   await withClient(wire.url, async (client) => {
     await client.query('SELECT now() AS a, $1::timestamptz::text AS b', [new Date(NOW)])
     await client.query('SELECT $1::bigint AS c, $2::text AS d', [NOW, '90020261128'])
-    await client.query({ text: 'SELECT $1 < now() AS e', values: ['now'], types: declared })
+    await client.query({ text: 'SELECT $1 < now() AS e', values: ['now'], types: declaredTypes })
   })
   expect(wire.dateTimes()).toEqual([
     'parameter $1 is the text of a date: SELECT now() AS a, $1::timestamptz::text AS b',
@@ -79,7 +79,7 @@ test('openPostgresWire detects an instant by its type and by its text', async ()
   ])
 })
 
-test('no instant crosses the driver as a date or time while the migrations are applied', async () => {
+test('the driver transfers no instant as a date or time while the migrations are applied', async () => {
   const emptyDatabase = await createTestDatabase('template0')
   const emptyWire = await openPostgresWire(emptyDatabase.url)
   await applyMigrations(emptyWire.url)
@@ -90,7 +90,7 @@ test('no instant crosses the driver as a date or time while the migrations are a
   expect(emptyWire.rowDescriptionCount()).toBeGreaterThanOrEqual(2)
 })
 
-test('no instant crosses the driver as a date or time in any method of the store', async () => {
+test('the driver transfers no instant as a date or time in any method of the store', async () => {
   const store = await openTestStore(wire)
   try {
     for (const call of Object.values(CALLS)) await call(store)
@@ -98,11 +98,12 @@ test('no instant crosses the driver as a date or time in any method of the store
     await store.close()
   }
   expect(wire.dateTimes()).toEqual([])
-  // Almost every method describes at least one statement: a query, or the lock of the tenant row.
+  // Almost every method executes at least one statement that PostgreSQL describes: a query, or the lock of the tenant
+  // row.
   expect(wire.rowDescriptionCount()).toBeGreaterThanOrEqual(Object.keys(CALLS).length)
 })
 
-test('no instant crosses the driver as a date or time in a service, its feed, its metrics and its commands', async () => {
+test('the driver transfers no instant as a date or time in the service, the feed, the metrics and the commands', async () => {
   const system = await openSystem({ DATABASE_URL: wire.url, DATABASE_DIRECT_URL: database.url })
   const client = openClient(system.url)
   try {

@@ -33,7 +33,7 @@ async function createDatabaseWithRole(settings: Record<string, string>): Promise
   return ownedDatabase
 }
 
-/** Runs functions with a limited concurrency. Returns their results. */
+/** Runs functions with limited concurrency. Returns their results in the order of completion. */
 async function runConcurrently<T>(runs: (() => Promise<T>)[], concurrency: number): Promise<T[]> {
   const results: T[] = []
   const queue = [...runs]
@@ -48,7 +48,7 @@ test.each([
   ...LEVELS.map((level) => [level, 'directly'] as const),
   ['serializable', 'through PgBouncer'] as const,
 ])(
-  'all concurrent reports and log-stream posts are stored if the default isolation is %s, with a connection %s',
+  'all concurrent reports and log-stream posts are stored with the default isolation %s and a connection %s',
   {
     ...worksIn(
       'PostgreSQL',
@@ -68,8 +68,10 @@ test.each([
       DATABASE_DIRECT_URL: url,
       LOG_STREAM_TOKEN: STREAM_TOKEN,
     })
-    const running = service
-    await expect.poll(() => running.requestStatus('/health/fresh'), { timeout: 20_000 }).toBe(200)
+    const runningService = service
+    await expect
+      .poll(() => runningService.requestStatus('/health/fresh'), { timeout: 20_000 })
+      .toBe(200)
 
     const post = async (n: number) => {
       // Half of the posts contain a logout of a user who is also reported.
@@ -79,7 +81,7 @@ test.each([
         log_id: `L${n}`,
         user_id: `u|${n}`,
       }
-      const { status } = await fetch(`${running.url}/v1/log-stream`, {
+      const { status } = await fetch(`${runningService.url}/v1/log-stream`, {
         method: 'POST',
         headers: { authorization: STREAM_TOKEN, 'content-type': 'application/json' },
         body: JSON.stringify([entry]),
@@ -88,13 +90,13 @@ test.each([
     }
     const reports = Array.from(
       { length: REPORT_COUNT },
-      (_, n) => () => running.reportLogout(`u|${n}`),
+      (_, n) => () => runningService.reportLogout(`u|${n}`),
     )
     const posts = Array.from(
       { length: POST_COUNT },
       (_, n) => () => post(REPORT_COUNT - POST_COUNT / 2 + n),
     )
-    const writtenLogout = running.logout('auth0|read')
+    const writtenLogout = runningService.logout('auth0|read')
     const statuses = await Promise.all([
       runConcurrently(posts, CONCURRENCY.posts),
       runConcurrently(reports, CONCURRENCY.reports),
@@ -102,15 +104,15 @@ test.each([
     expect(statuses.flat().filter((status) => status >= 300)).toEqual([])
     const users = await database.query(`SELECT FROM last_logout WHERE user_id LIKE 'u|%'`)
     expect(users).toHaveLength(REPORT_COUNT + POST_COUNT / 2)
-    // The worker polls at the same time. Its queue is in the same database.
-    await running.waitForLogout(String(writtenLogout.user_id))
-    expect(running.countLines('error', /./)).toBe(0)
-    expect(running.countLines('warn', /queue/)).toBe(0)
+    // The worker polls at the same time, and its queue is in the same database.
+    await runningService.waitForLogout(String(writtenLogout.user_id))
+    expect(runningService.countLines('error', /./)).toBe(0)
+    expect(runningService.countLines('warn', /queue/)).toBe(0)
   },
 )
 
 test.each(LEVELS)(
-  'concurrent runs apply each migration once if the default isolation is %s',
+  'concurrent runs apply each migration once with the default isolation %s',
   async (level) => {
     const { url } = await createDatabaseWithRole({ default_transaction_isolation: `'${level}'` })
     const runs = await Promise.all([1, 2, 3].map(() => applyMigrations(url)))
@@ -120,7 +122,7 @@ test.each(LEVELS)(
   },
 )
 
-/** Locks the tenant row in another session. Resolves to a function that releases the lock. */
+/** Locks the tenant row in another session. Returns a function that releases the lock. */
 async function lockTenantRow(url: string): Promise<() => Promise<void>> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
@@ -129,13 +131,13 @@ async function lockTenantRow(url: string): Promise<() => Promise<void>> {
 }
 
 /** Finds the sessions that wait for a lock. */
-function findWaiting(database: OwnedDatabase['database']): Promise<unknown[]> {
+function findWaitingSessions(database: OwnedDatabase['database']): Promise<unknown[]> {
   return database.query(`SELECT FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock'`)
 }
 
 test(
-  'a write is retried after lock_timeout, for a bounded number of times',
+  'a write is retried after lock_timeout, a limited number of times',
   worksIn(
     'PostgreSQL',
     '`lock_timeout` of a role or a database',
@@ -150,8 +152,8 @@ test(
       const unlock = await lockTenantRow(database.url)
       const reporting = store.storeReported(report)
       // The first attempt waits for the lock, and fails after lock_timeout.
-      await expect.poll(() => findWaiting(database), { interval: 2 }).not.toEqual([])
-      await expect.poll(() => findWaiting(database), { interval: 2 }).toEqual([])
+      await expect.poll(() => findWaitingSessions(database), { interval: 2 }).not.toEqual([])
+      await expect.poll(() => findWaitingSessions(database), { interval: 2 }).toEqual([])
       await unlock()
       await expect(reporting).resolves.toBe(report.at)
 
@@ -182,8 +184,8 @@ test(
     const otherSession = new pg.Client({ connectionString: database.url })
     await otherSession.connect()
     try {
-      // The other session locks the user's row first, and then waits for the tenant row. Its deadlock_timeout is longer,
-      // so PostgreSQL aborts the write of the store.
+      // The other session first locks the user's row, and then waits for the tenant row. PostgreSQL aborts the write of
+      // the store, because the other session has the longer deadlock_timeout.
       await otherSession.query(
         `SET deadlock_timeout = '1h'; BEGIN; SELECT FROM last_logout FOR UPDATE`,
       )
@@ -193,7 +195,7 @@ test(
         at: 2_000,
         type: 'reported_logout',
       })
-      await expect.poll(() => findWaiting(database), { interval: 2 }).not.toEqual([])
+      await expect.poll(() => findWaitingSessions(database), { interval: 2 }).not.toEqual([])
       await otherSession.query('SELECT FROM tenant FOR UPDATE')
       await otherSession.query('COMMIT')
       await expect(reporting).resolves.toBe(2_000)

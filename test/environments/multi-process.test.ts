@@ -22,25 +22,26 @@ const WRITE_INTERVAL_MS = 100
 const POLL_INTERVAL_MS = 100
 
 /**
- * Latency of the Logs API. It is longer than the poll interval, so that the next poll is always due while a poll runs.
+ * Latency of the Logs API, in milliseconds. It is longer than the poll interval, so that the next poll is always due
+ * during a poll.
  */
 const LATENCY_MS = 150
 
-/** After this time without a response, the nodes of the cluster consider a node dead. */
+/** Time without a response after which the nodes of the cluster consider a node dead, in milliseconds. */
 const NODE_TIMEOUT_MS = 3_000
 
-/** Upper bound of the time from the failover until the log is polled again. */
+/** Maximum time from the failover to the next poll, in milliseconds. */
 const MAX_RESUME_MS = 15_000
 
 /** A login before the first logout. */
 const LOGIN_SECONDS = Math.floor(Date.now() / 1000) - 60
 
-/** The header with the name of the API process that has responded. */
+/** The response header with the name of the API process. */
 const SERVER_HEADER = 'served-by'
 
 type Context = Pick<TestContext, 'expect' | 'onTestFinished'>
 
-/** HAProxy, which passes the requests in turn to each of these servers. */
+/** Returns HAProxy with a configuration that distributes the requests to these servers in turn. */
 function haproxyOver(urls: string[]): ProxyProgram {
   const servers = urls.map((url, n) => `server api-${n} ${new URL(url).host}`)
   return {
@@ -60,8 +61,8 @@ function haproxyOver(urls: string[]): ProxyProgram {
   }
 }
 
-/** Starts a command until the test ends. Resolves when it has logged this message. */
-async function startUntil(
+/** Starts a command that is killed when the test ends. Resolves when the command has logged this message. */
+async function startAndWaitFor(
   { expect, onTestFinished }: Context,
   [name, message]: [string, string],
   env: Record<string, string>,
@@ -69,8 +70,8 @@ async function startUntil(
   const command = runCommand([name], env)
   onTestFinished(() => command.kill('SIGKILL'))
   const lines = () => {
-    const complete = command.stdout().split('\n').slice(0, -1)
-    return complete.map((line) => JSON.parse(line) as Record<string, unknown>)
+    const completeLines = command.stdout().split('\n').slice(0, -1)
+    return completeLines.map((line) => JSON.parse(line) as Record<string, unknown>)
   }
   const exited = command.exited.then((code): never => {
     throw new Error(`${name} exited with ${code}: ${command.output()}`)
@@ -80,7 +81,7 @@ async function startUntil(
   return { command, lines }
 }
 
-/** Writes a logout of another user at each interval. Returns a function that stops, and returns the users. */
+/** Writes a logout of another user at each interval. Returns a function that stops writing and returns the users. */
 function writeLogouts({ tenant }: TestTenant): () => string[] {
   const users: string[] = []
   const timer = setInterval(() => {
@@ -94,23 +95,23 @@ function writeLogouts({ tenant }: TestTenant): () => string[] {
   }
 }
 
-/** Delays the responses of the Logs API, and records the requests. */
+/** Delays the responses of the Logs API, and records the start of each request. */
 function observePolls({ simulator }: TestTenant) {
   const startedAt: number[] = []
-  let open = 0
-  let maxOpen = 0
+  let openCount = 0
+  let maxOpenCount = 0
   simulator.faults.push({
     path: '/api/v2/logs',
     times: Number.POSITIVE_INFINITY,
     async respond({ raw }) {
       startedAt.push(performance.now())
-      open++
-      maxOpen = Math.max(maxOpen, open)
-      void once(raw, 'close').then(() => open--)
+      openCount++
+      maxOpenCount = Math.max(maxOpenCount, openCount)
+      void once(raw, 'close').then(() => openCount--)
       await new Promise((resolve) => setTimeout(resolve, LATENCY_MS))
     },
   })
-  return { startedAt, maxOpen: () => maxOpen }
+  return { startedAt, maxOpenCount: () => maxOpenCount }
 }
 
 /** Kills the primary of the queue. Resolves when another node has replaced it. */
@@ -134,11 +135,11 @@ test('four APIs behind one port and three workers lose no logout when the primar
   onTestFinished(() => cluster.stop())
   const database = await createTestDatabase()
   onTestFinished(() => database.drop())
-  const t = await openTenant()
-  onTestFinished(() => t.close())
-  const polls = observePolls(t)
+  const testTenant = await openTenant()
+  onTestFinished(() => testTenant.close())
+  const polls = observePolls(testTenant)
   const env = {
-    ...workerEnv(t, database),
+    ...workerEnv(testTenant, database),
     REDIS_URL: `redis://${cluster.nodes.map(({ url }) => new URL(url).host).join(',')}`,
     POLL_INTERVAL: `${POLL_INTERVAL_MS}ms`,
     LOG_LEVEL: 'debug',
@@ -146,13 +147,13 @@ test('four APIs behind one port and three workers lose no logout when the primar
     PORT: '0',
   }
   const start = (count: number, command: [string, string]) =>
-    Promise.all(Array.from({ length: count }, () => startUntil(context, command, env)))
+    Promise.all(Array.from({ length: count }, () => startAndWaitFor(context, command, env)))
   const apis = await start(API_COUNT, ['api', 'serving'])
   const urls = apis.map(({ lines }) => String(lines().find(({ url }) => url !== undefined)?.url))
   const proxy = await startProxy(haproxyOver(urls), urls[0] ?? '')
   onTestFinished(proxy.close)
   const workers = await start(WORKER_COUNT, ['worker', 'polling'])
-  const stopWriting = writeLogouts(t)
+  const stopWriting = writeLogouts(testTenant)
   onTestFinished(() => void stopWriting())
   const clients: LastLogoutClient[] = []
   for (let n = 0; n < API_COUNT; n++) {
@@ -165,9 +166,9 @@ test('four APIs behind one port and three workers lose no logout when the primar
   const killedAt = performance.now()
   await failOver(context, cluster)
   const replacedAt = performance.now()
-  const countLater = () => polls.startedAt.filter((at) => at > replacedAt).length
+  const countLaterPolls = () => polls.startedAt.filter((at) => at > replacedAt).length
   await expect
-    .poll(countLater, { timeout: MAX_RESUME_MS, interval: 20 })
+    .poll(countLaterPolls, { timeout: MAX_RESUME_MS, interval: 20 })
     .toBeGreaterThan(WORKER_COUNT)
   const resumedAt = polls.startedAt.find((at) => at > replacedAt) ?? Number.NaN
   await annotate(
@@ -176,7 +177,7 @@ test('four APIs behind one port and three workers lose no logout when the primar
   )
 
   const users = stopWriting()
-  const expected = expectedFromLog(t.tenant.entries()).rows
+  const expected = expectedFromLog(testTenant.tenant.entries()).rows
   expect(expected.users).toHaveLength(users.length)
   await expect.poll(() => readRows(database), WAIT).toEqual(expected)
   for (const client of clients) {
@@ -189,7 +190,7 @@ test('four APIs behind one port and three workers lose no logout when the primar
   }
 
   // The next poll is always due, so the other workers find the lease held.
-  expect(polls.maxOpen()).toBe(1)
+  expect(polls.maxOpenCount()).toBe(1)
   const outcomes = workers.flatMap(({ lines }) => lines().map(({ outcome }) => outcome))
   expect(outcomes).toContain('lease_held')
   for (const { command } of [...workers, ...apis]) {
@@ -198,12 +199,12 @@ test('four APIs behind one port and three workers lose no logout when the primar
   }
 })
 
-/** Whether the client refuses a token from before the first logout. */
+/** Whether the client judges a token from before the first logout as revoked. */
 function isRevoked(client: LastLogoutClient, sub: string): boolean {
   return client.checkNow({ sub, iat: LOGIN_SECONDS }).outcome === 'revoked'
 }
 
-/** Reads a user's last logout as often as there are API processes. HAProxy passes each request to the next process. */
+/** Reads a user's last logout once from each API process. HAProxy sends each request to the next process. */
 async function readInTurn(url: string, userId: string) {
   const responses: { servedBy: string | null; at: number }[] = []
   for (let n = 0; n < API_COUNT; n++) {

@@ -7,23 +7,23 @@ import { runService } from '../_support/running-service.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 import { worksIn } from './compatibility.js'
 
-/** SQLSTATE: program_limit_exceeded. */
+/** The SQLSTATE program_limit_exceeded. */
 const QUEUE_FULL = '54000'
 
-test('doctor reports a full notification queue with what to do, and empties the queue when no session blocks it', {
+test('doctor reports a full notification queue and the remedy, and empties the queue when no session blocks it', {
   ...worksIn('PostgreSQL', 'a full notification queue', '`doctor` reports and frees it'),
   timeout: 60_000,
 }, async () => {
-  // The queue of this server has half a megabyte. By default, it has eight gigabytes.
+  // The queue of this server has half a megabyte, instead of the default of eight gigabytes.
   const postgres = await startPostgres({ max_notify_queue_pages: '64' })
   onTestFinished(() => postgres.remove())
   const service = await runService({ DATABASE_URL: postgres.url })
   onTestFinished(service.close)
   expect(await service.reportLogout('auth0|before')).toBe(200)
-  const t = await openTenant()
-  onTestFinished(t.close)
+  const testTenant = await openTenant()
+  onTestFinished(testTenant.close)
   const findNotifications = async () => {
-    const env = { ...tenantEnv(t.simulator), DATABASE_URL: postgres.url }
+    const env = { ...tenantEnv(testTenant.simulator), DATABASE_URL: postgres.url }
     const { stdout } = await finishCommandLine(['doctor', '--json'], env)
     const { checks } = JSON.parse(stdout) as { checks: { name: string }[] }
     return checks.find(({ name }) => name === 'notifications')

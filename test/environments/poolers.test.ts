@@ -21,55 +21,62 @@ import { isRefusedIn, worksIn } from './compatibility.js'
 
 type Settings = NonNullable<Parameters<typeof startPgBouncer>[1]>
 
-/** Many installations configure PgBouncer to ignore the startup parameters that it does not support. */
+/**
+ * Settings of PgBouncer that many installations use. PgBouncer then ignores startup parameters that it does not
+ * support.
+ */
 const IGNORE_STARTUP_PARAMETERS: Settings = {
   ignore_startup_parameters: 'extra_float_digits,options',
 }
 
-/** The remedy without its first letter, because one message begins a sentence with it and the other does not. */
+/** The remedy without its first letter, which is upper case in one message and lower case in the other. */
 const SET_DIRECT_URL =
   'et DATABASE_DIRECT_URL to the PostgreSQL server itself, without a pooler in between'
-const noQueue = (reason: string) =>
+const noQueueMessage = (reason: string) =>
   `the job queue cannot run through a connection pooler such as PgBouncer: ${reason}. S${SET_DIRECT_URL}`
-const NO_TRANSACTIONS = `DATABASE_URL leads to a connection pooler that allows no transactions (PgBouncer: pool_mode = statement). Use transaction or session pooling there, and s${SET_DIRECT_URL}`
+const NO_TRANSACTIONS_MESSAGE = `DATABASE_URL leads to a connection pooler that allows no transactions (PgBouncer: pool_mode = statement). Use transaction or session pooling there, and s${SET_DIRECT_URL}`
 
 const POOLERS: { name: string; settings: Settings; message: string }[] = [
   {
     name: 'session pooling',
     settings: { pool_mode: 'session' },
-    message: noQueue('it refuses startup options'),
+    message: noQueueMessage('it refuses startup options'),
   },
   {
     name: 'session pooling that ignores startup parameters',
     settings: { pool_mode: 'session', ...IGNORE_STARTUP_PARAMETERS },
-    message: noQueue('it ignores startup options'),
+    message: noQueueMessage('it ignores startup options'),
   },
   {
     name: 'transaction pooling',
     settings: { pool_mode: 'transaction' },
-    message: noQueue('it refuses startup options'),
+    message: noQueueMessage('it refuses startup options'),
   },
   {
     name: 'transaction pooling that ignores startup parameters',
     settings: { pool_mode: 'transaction', ...IGNORE_STARTUP_PARAMETERS },
-    message: noQueue('it ignores startup options'),
+    message: noQueueMessage('it ignores startup options'),
   },
-  { name: 'statement pooling', settings: { pool_mode: 'statement' }, message: NO_TRANSACTIONS },
+  {
+    name: 'statement pooling',
+    settings: { pool_mode: 'statement' },
+    message: NO_TRANSACTIONS_MESSAGE,
+  },
 ]
 
-let t: TestTenant
+let testTenant: TestTenant
 let database: TestDatabase
 beforeAll(async () => {
-  t = await openTenant()
+  testTenant = await openTenant()
   database = await createTestDatabase()
 })
 afterAll(async () => {
-  await t.close()
+  await testTenant.close()
   await database.drop()
 })
 
 const commandEnv = (variables: Record<string, string>) => ({
-  ...tenantEnv(t.simulator),
+  ...tenantEnv(testTenant.simulator),
   API_KEYS: `test:${KEY}:read+feed+logout`,
   PORT: '0',
   ...variables,
@@ -130,12 +137,15 @@ test(
     const pooler = await openPooler({ pool_mode: 'session' })
     const variables = { DATABASE_URL: database.url, DATABASE_DIRECT_URL: pooler.url }
     const { code, stderr } = await finishCommandLine(['worker'], commandEnv(variables))
-    expect([code, stderr]).toEqual([2, `last-logout: ${noQueue('it refuses startup options')}\n`])
+    expect([code, stderr]).toEqual([
+      2,
+      `last-logout: ${noQueueMessage('it refuses startup options')}\n`,
+    ])
   },
 )
 
 test.each(['session', 'transaction'] as const)(
-  '%s pooling works with DATABASE_DIRECT_URL, and doctor finds nothing wrong',
+  '%s pooling works with DATABASE_DIRECT_URL, and doctor reports no problem',
   worksIn(
     'PostgreSQL poolers and replicas',
     'PgBouncer with session or transaction pooling',
@@ -166,7 +176,7 @@ describe('with the queue on Redis', () => {
     const feed = await subscribeToFeed(service.url)
     onTestFinished(feed.close)
     await expect.poll(() => feed.dataOf('freshness').length, WAIT).toBeGreaterThan(0)
-    /** Reports a logout. Resolves to the time until the feed contains the logout, in milliseconds. */
+    /** Reports a logout. Returns the time until the feed contains the logout, in milliseconds. */
     const measureDelay = async (userId: string) => {
       const startedAt = performance.now()
       expect(await service.reportLogout(userId)).toBe(200)
@@ -195,7 +205,7 @@ describe('with the queue on Redis', () => {
   )
 
   test(
-    'behind transaction pooling, the service receives no notifications: the feed polls, and log and doctor report it',
+    'the service receives no notifications through transaction pooling, so the feed polls, and the log and doctor report it',
     worksIn(
       'PostgreSQL poolers and replicas',
       'PgBouncer with transaction pooling, and the queue in Redis',
@@ -210,7 +220,7 @@ describe('with the queue on Redis', () => {
       for (let n = 0; n < 5; n++)
         delays.push(Math.round(await measureDelay(`auth0|transaction ${n}`)))
       await annotate(`the feed shows a logout after ${delays.join(', ')} ms`)
-      // If the feed did not poll, it would contain the logout at its next heartbeat only, up to 4 s later.
+      // Without polls, the feed would contain the logout only at its next heartbeat, up to 4 s later.
       expect(Math.max(...delays)).toBeLessThan(2_000)
       const find = await runDoctor(variables)
       expect(find('notifications')).toMatchObject({
@@ -224,7 +234,7 @@ describe('with the queue on Redis', () => {
   )
 })
 
-test('behind transaction pooling without support for prepared statements, reads return the rows of their users, and the log reports it', async () => {
+test('reads through transaction pooling without support for prepared statements return the right rows, and the log reports the pooler', async () => {
   const pooler = await openPooler({ pool_mode: 'transaction', default_pool_size: 3 })
   const lines: string[] = []
   const log = pino({ level: 'info' }, { write: (line) => void lines.push(line) })
@@ -242,7 +252,7 @@ test('behind transaction pooling without support for prepared statements, reads 
     )
   const expected = await reportAll(stores[0] as LastLogoutStore, 1_000_000_000_000)
   for (let round = 0; round < 10; round++) {
-    // A transaction occupies a connection, so that a read uses another connection than the read before it.
+    // A transaction occupies a connection, so that each read uses another connection than the previous read.
     const reports = stores.map((store) => reportAll(store, 1_000_000_000_000))
     for (const store of stores) {
       const reads = await Promise.all(userIds.map((userId) => store.readKnownLogouts(userId, null)))
@@ -257,9 +267,9 @@ test('behind transaction pooling without support for prepared statements, reads 
 
 describe('the check of notifications', () => {
   test('receivesNotifications returns true on a direct connection, even if the notification arrives after the wait', async () => {
-    const far = await openSlowProxy(database.url, 60)
-    onTestFinished(far.close)
-    const hasReceived = withClient(far.url, (client) =>
+    const serverSocket = await openSlowProxy(database.url, 60)
+    onTestFinished(serverSocket.close)
+    const hasReceived = withClient(serverSocket.url, (client) =>
       receivesNotifications(client, database.url, 1),
     )
     expect(await hasReceived).toBe(true)
@@ -282,15 +292,15 @@ describe('the check of notifications', () => {
   })
 })
 
-/** Opens a proxy that forwards all data after a delay. */
+/** Opens a proxy that delays all data. */
 async function openSlowProxy(target: string, delayMs: number) {
   const url = new URL(target)
   const { hostname, port } = url
-  const server = createServer((near) => {
-    const far = connect({ host: hostname, port: Number(port) })
+  const server = createServer((clientSocket) => {
+    const serverSocket = connect({ host: hostname, port: Number(port) })
     for (const [from, to] of [
-      [near, far],
-      [far, near],
+      [clientSocket, serverSocket],
+      [serverSocket, clientSocket],
     ] as const) {
       from.on('data', (chunk) => void setTimeout(() => to.write(chunk), delayMs))
       from.on('error', () => {})

@@ -22,7 +22,7 @@ describe.each(POSTGRES_VERSIONS)('on PostgreSQL %d', (major) => {
     expect(row?.server_version).toMatch(new RegExp(`^${major}\\.`))
   })
 
-  test('migrate creates the tables, and changes nothing when it runs again', async () => {
+  test('migrate creates the tables, and a second run changes nothing', async () => {
     const env = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: postgres.url }
     const { code, stdout } = await finishCommandLine(['migrate'], env)
     expect(code).toBe(0)
@@ -58,10 +58,10 @@ describe.each(POSTGRES_VERSIONS)('on PostgreSQL %d', (major) => {
     },
   )
 
-  test('doctor reports no problem of the database, the queue and the notifications', async () => {
-    const t = await openTenant()
-    onTestFinished(t.close)
-    const env = { ...tenantEnv(t.simulator), DATABASE_URL: postgres.url }
+  test('doctor reports no problem with the database, the queue and the notifications', async () => {
+    const testTenant = await openTenant()
+    onTestFinished(testTenant.close)
+    const env = { ...tenantEnv(testTenant.simulator), DATABASE_URL: postgres.url }
     const { stdout } = await finishCommandLine(['doctor'], env)
     for (const name of ['database', 'migrations', 'queue', 'notifications', 'privileges']) {
       expect(stdout).toMatch(new RegExp(`^ok +${name} `, 'm'))
@@ -75,9 +75,13 @@ test.each(['migrate', 'api', 'worker', 'status'])(
   async (command) => {
     const postgres = await startPostgres({}, { binaries: findPostgresVersion(13), empty: true })
     onTestFinished(() => postgres.remove())
-    const t = await openTenant()
-    onTestFinished(t.close)
-    const env = { ...tenantEnv(t.simulator), DATABASE_URL: postgres.url, API_KEYS: `test:${KEY}` }
+    const testTenant = await openTenant()
+    onTestFinished(testTenant.close)
+    const env = {
+      ...tenantEnv(testTenant.simulator),
+      DATABASE_URL: postgres.url,
+      API_KEYS: `test:${KEY}`,
+    }
     const { code, stderr } = await finishCommandLine([command], env)
     expect(code).toBe(2)
     expect(stderr).toMatch(

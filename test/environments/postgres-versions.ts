@@ -7,7 +7,7 @@ const INSTALLED = new URL('postgres-versions/node_modules/', import.meta.url)
 /** The supported major versions of PostgreSQL. */
 export const POSTGRES_VERSIONS = [14, 15, 16, 17, 18]
 
-/** Returns the directory with the binaries of a major version. `npm run test:environments` installs them. */
+/** Returns the directory with the programs of a major version. `npm run test:environments` installs them. */
 export function findPostgresVersion(major: number): string {
   const directory = fileURLToPath(new URL(`linux-${arch()}-${major}`, INSTALLED))
   if (existsSync(directory)) return directory

@@ -8,7 +8,7 @@ import { openTestStore } from '../_support/store.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 import { isRefusedIn, worksIn } from './compatibility.js'
 
-/** A server of its own, because a role exists in the whole server, and the roles of docs/database.md have fixed names. */
+/** A separate server, because roles exist in the whole server, and the roles of docs/database.md have fixed names. */
 let server: TestPostgres
 beforeAll(async () => {
   server = await startPostgres()
@@ -23,7 +23,7 @@ afterEach(async () => {
     await runSql(`DROP ROLE IF EXISTS ${role}`)
 })
 
-/** Runs SQL. By default, runs it as a superuser in the database of `server.url`. */
+/** Runs SQL. Default: as a superuser in the database of `server.url`. */
 async function runSql(sql: string, url = server.url): Promise<pg.QueryResult> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
@@ -50,16 +50,16 @@ const runStatus = (url: string) =>
 
 /** Runs `worker` until it exits. */
 async function runFailingWorker(url: string) {
-  const t = await openTenant()
-  closers.push(t.close)
-  return finishCommandLine(['worker'], { ...tenantEnv(t.simulator), DATABASE_URL: url })
+  const testTenant = await openTenant()
+  closers.push(testTenant.close)
+  return finishCommandLine(['worker'], { ...tenantEnv(testTenant.simulator), DATABASE_URL: url })
 }
 
-/** Runs `doctor`. Returns the problems that it reports with the database. */
+/** Runs `doctor`. Returns the problems of the database. */
 async function runDoctor(url: string): Promise<string[]> {
-  const t = await openTenant()
-  closers.push(t.close)
-  const env = { ...tenantEnv(t.simulator), DATABASE_URL: url }
+  const testTenant = await openTenant()
+  closers.push(testTenant.close)
+  const env = { ...tenantEnv(testTenant.simulator), DATABASE_URL: url }
   const { stdout } = await finishCommandLine(['doctor', '--json'], env)
   const { checks } = JSON.parse(stdout) as { checks: Record<string, string>[] }
   const names = ['database', 'migrations', 'queue', 'privileges']
@@ -79,7 +79,7 @@ async function readDocumentedSql(): Promise<string> {
 }
 
 test(
-  'migrate works as the owner of docs/database.md, and everything else as its user with DML only',
+  'migrate works as the owner in docs/database.md, and all other commands work as the user with DML only',
   worksIn(
     'PostgreSQL',
     'an owner for `migrate`, and a user with DML only for everything else',
@@ -148,7 +148,7 @@ describe('migrate', () => {
       expect(refusal.stderr.split('\n')).toHaveLength(2)
       await runSql(readSql(refusal.stderr), urlOf())
       let result = await runMigrate(url)
-      // With the schema public, the next migrate also has to create the schema of the queue.
+      // With the schema public, the next migrate also creates the schema of the queue.
       if (schema === undefined) {
         expect(result.code).toBe(2)
         expect(result.stderr).toMatch(

@@ -21,26 +21,26 @@ const run = promisify(execFile)
 const WAIT = { timeout: 30_000, interval: 200 }
 const DAY_MS = 86_400_000
 
-/** Names of prom-client that break the conventions, and that users of Node.js know. */
+/** Names of prom-client's metrics that break the naming conventions. They stay, because users of Node.js know them. */
 const NAMES_OF_PROM_CLIENT = /^nodejs_active_(handles|requests|resources)_total non-counter /
 
 let directory: string
 let database: TestDatabase
-let t: TestTenant
+let testTenant: TestTenant
 let processes: RunningCommand[]
 let targets: string[]
 let prometheus: ChildProcess
 let prometheusUrl: string
 
 beforeAll(async () => {
-  ;[directory, database, t] = await Promise.all([
+  ;[directory, database, testTenant] = await Promise.all([
     mkdtemp(join(tmpdir(), 'last-logout-prometheus-')),
     createTestDatabase(),
     openTenant(),
   ])
   const [PORT, WORKER_PORT, port] = await Promise.all([freePort(), freePort(), freePort()])
   const env = {
-    ...tenantEnv(t.simulator),
+    ...tenantEnv(testTenant.simulator),
     DATABASE_URL: database.url,
     API_KEYS: `caller:${KEY},prometheus:${SCRAPER}:metrics`,
     POLL_INTERVAL: '500ms',
@@ -65,12 +65,14 @@ afterAll(async () => {
   prometheus.kill('SIGKILL')
   for (const { kill } of processes) kill('SIGTERM')
   await Promise.all([once(prometheus, 'exit'), ...processes.map(({ exited }) => exited)])
-  await t.close()
+  await testTenant.close()
   await database.drop()
   await rm(directory, { recursive: true })
 })
 
-/** Writes the configuration of docs/metrics.md, with the alerts, and intervals that a test can wait for. */
+/**
+ * Writes the configuration from docs/metrics.md with the alerts, and with intervals that are short enough for a test.
+ */
 async function writeConfig(): Promise<string> {
   const { scrape_configs } = parse(await readExample('docs/metrics.md', 'Scrape', 'yaml'))
   const [scrape] = scrape_configs
@@ -86,7 +88,7 @@ async function writeConfig(): Promise<string> {
   return path
 }
 
-/** Causes at least one sample of everything that the dashboard shows. */
+/** Causes at least one sample of each metric of the dashboard. */
 async function causeTraffic(): Promise<void> {
   const store = await openTestStore(database)
   try {
@@ -96,7 +98,7 @@ async function causeTraffic(): Promise<void> {
   } finally {
     await store.close()
   }
-  t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 's' }))
+  testTenant.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 's' }))
   await fetch(`http://${targets[0]}/v1/last-logout?user_id=auth0%7C1`, {
     headers: { authorization: `Bearer ${KEY}` },
   })
@@ -119,7 +121,7 @@ interface Target {
 const readTargets = async () =>
   (await request<{ activeTargets: Target[] }>('targets')).activeTargets
 
-/** Reads the labels of the series that a query finds; `null`: none. */
+/** Returns the label names of the first series of a query; `null`: the query finds no series. */
 async function readLabels(query: string): Promise<string[] | null> {
   const { result } = await request<{ result: { metric: object }[] }>('query', { query })
   return result[0] === undefined ? null : Object.keys(result[0].metric)
@@ -165,17 +167,17 @@ describe('Prometheus', () => {
 test.each([
   ['API', 0],
   ['worker', 1],
-])('promtool reports no problem of the metrics of the %s', async (_part, index) => {
+])('promtool reports no problem with the metrics of the %s', async (_part, index) => {
   const response = await fetch(`http://${targets[index]}/metrics`, {
     headers: { authorization: `Bearer ${SCRAPER}` },
   })
   const complaints = await checkMetrics(await response.text())
   expect(complaints.filter((line) => !NAMES_OF_PROM_CLIENT.test(line))).toEqual([])
-  // This text shows that the linter has run.
+  // A complaint shows that the linter has run.
   expect(complaints.length).toBeGreaterThan(0)
 })
 
-/** Runs the linter of Prometheus on a scrape. Returns a line for each complaint. */
+/** Runs the linter of Prometheus on a scrape. Returns its complaints. */
 async function checkMetrics(text: string): Promise<string[]> {
   const child = spawn('promtool', ['check', 'metrics'], { stdio: ['pipe', 'ignore', 'pipe'] })
   let output = ''

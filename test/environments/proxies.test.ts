@@ -111,7 +111,7 @@ for (const program of PROXIES) {
       )
 
       test.each(ODD_IDS)(
-        'a logout of user %s that an application reports revokes tokens',
+        'a reported logout of user %s revokes the tokens of this user',
         async (id) => {
           const userId = `${program.name} ${id}`
           const loginBefore = LOGOUT_AT - MINUTE_MS
@@ -174,7 +174,7 @@ describe('an id in a path', () => {
       reason: 'lookup_failed',
     })
     expect(errors).toEqual([expect.objectContaining({ code: 'NOT_UNDERSTOOD' })])
-    // An id that the proxy does not change is judged.
+    // The proxy does not change this id, so the client can judge it.
     expect((await client.check(claims('auth0|123'))).outcome).toBe('revoked')
   })
 })

@@ -22,10 +22,10 @@ export interface ProxyProgram {
   command: string
   /** The Debian package that contains the command. */
   debianPackage: string
-  /** Returns the arguments that run the command in the foreground, with the configuration file `dir/config`. */
+  /** Returns the arguments that run the command in the foreground with the configuration file `dir/config`. */
   args(place: ProxyPlace): string[]
   config(place: ProxyPlace): string
-  /** The path that the proxy removes from the URLs of requests. Ends with a slash. */
+  /** The path that the proxy removes from request URLs. It ends with a slash. */
   path: string
   /** The signal that ends the command. Default: SIGTERM. */
   endSignal?: NodeJS.Signals
@@ -33,7 +33,7 @@ export interface ProxyProgram {
 
 const APACHE_MODULES = ['mpm_event', 'authz_core', 'proxy', 'proxy_http']
 
-/** Returns a configuration of Apache that listens on the port, and loads the modules of a proxy and these modules. */
+/** Returns a configuration of Apache. It listens on the port and loads the modules of a proxy and the given modules. */
 export function apacheConfig(
   { dir, port }: ProxyPlace,
   modules: readonly string[],
@@ -55,7 +55,7 @@ export function apacheConfig(
 
 /** A running proxy. */
 export interface RunningProxy {
-  /** The URL that leads to the server through the proxy. */
+  /** The URL of the server through the proxy. */
   url: string
   close(): Promise<void>
 }
@@ -82,7 +82,7 @@ const nginx = {
     }`,
 }
 
-/** Returns Caddy with these directives in the configuration of its site. */
+/** Returns Caddy with these directives in its site configuration. */
 export function caddyWith(...directives: string[]): ProxyProgram {
   return {
     name: 'Caddy',
@@ -104,7 +104,7 @@ export function caddyWith(...directives: string[]): ProxyProgram {
   }
 }
 
-/** The proxies of the tests. They differ in how they decode, rewrite or reject paths. */
+/** The proxies of the tests. They decode, rewrite or reject paths differently. */
 export const PROXIES: ProxyProgram[] = [
   {
     ...nginx,
@@ -164,7 +164,7 @@ export const PROXIES: ProxyProgram[] = [
   },
 ]
 
-/** Returns the proxy with a name. */
+/** Returns the proxy with this name. */
 export function findProxy(name: string): ProxyProgram {
   const proxyProgram = PROXIES.find((program) => program.name === name)
   if (proxyProgram === undefined) throw new Error(`PROXIES contains no proxy with the name ${name}`)
@@ -174,7 +174,7 @@ export function findProxy(name: string): ProxyProgram {
 /** Starts a proxy that forwards requests to the server of a URL. */
 export async function startProxy(program: ProxyProgram, targetUrl: string): Promise<RunningProxy> {
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-proxy-'))
-  // If root starts a proxy, the proxy reads the directory as another user.
+  // A proxy that root starts reads the directory as another user.
   await chmod(dir, 0o755)
   const place = { dir, port: await freePort(), target: new URL(targetUrl).host }
   await writeFile(join(dir, 'config'), program.config(place))
@@ -190,7 +190,7 @@ export async function startProxy(program: ProxyProgram, targetUrl: string): Prom
     await rm(dir, { recursive: true, force: true })
   }
   try {
-    await Promise.race([untilServed(url), untilEnded(program, child, dir)])
+    await Promise.race([waitUntilServed(url), rejectWhenEnded(program, child, dir)])
   } catch (error) {
     await close()
     throw error
@@ -200,17 +200,21 @@ export async function startProxy(program: ProxyProgram, targetUrl: string): Prom
   return { url, close }
 }
 
-function untilServed(url: string): Promise<void> {
+function waitUntilServed(url: string): Promise<void> {
   const request = async () => {
     const { status } = await fetch(`${url}health/live`)
-    // A proxy responds with 502 or 503 if it does not reach the server. Every other status is from the server.
+    // A proxy responds with 502 or 503 if it cannot reach the server. Any other status is from the server.
     if (status === 502 || status === 503) throw new Error(`${url} has status ${status}`)
   }
   return vi.waitFor(request, { timeout: 20_000, interval: 50 })
 }
 
-/** Rejects when the program exits, with its output. Rejects also if the program is not installed. */
-async function untilEnded(program: ProxyProgram, child: ChildProcess, dir: string): Promise<never> {
+/** Rejects with the output of the program when the program exits. Also rejects if the program is not installed. */
+async function rejectWhenEnded(
+  program: ProxyProgram,
+  child: ChildProcess,
+  dir: string,
+): Promise<never> {
   const { name, command, debianPackage } = program
   const [code] = await once(child, 'exit').catch((cause) => {
     const message = `${name} cannot be started: install it with \`apt-get install ${debianPackage}\``

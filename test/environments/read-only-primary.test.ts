@@ -5,10 +5,13 @@ import { runService } from '../_support/running-service.js'
 import { WAIT } from '../_support/wait.js'
 import { worksIn } from './compatibility.js'
 
-/** For how long transactions are counted. In this time, the watchdog checks the queue at least twice. */
+/**
+ * Duration of the count of transactions, in milliseconds. During this time, the watchdog checks the queue at least
+ * twice.
+ */
 const COUNT_DURATION_MS = 8_000
 
-test('a primary that turns read-only gets few queries, and polls continue when it is writable again', {
+test('a primary that becomes read-only receives few queries, and polls continue when it is writable again', {
   ...worksIn(
     'PostgreSQL poolers and replicas',
     'a primary that turns read-only',
@@ -25,7 +28,7 @@ test('a primary that turns read-only gets few queries, and polls continue when i
 
   await setReadOnly(postgres, true)
   await expect.poll(() => service.countLines('warn', /^job queue unavailable$/), WAIT).toBe(1)
-  // PostgreSQL publishes the statistics of a session up to a second late.
+  // PostgreSQL updates the statistics of a session with a delay of up to a second.
   await sleep(1_500)
   const { transactionsPerSecond, failedPerSecond } = await countTransactions(postgres)
   await annotate(
@@ -47,7 +50,7 @@ async function setReadOnly({ query }: TestPostgres, isReadOnly: boolean): Promis
   await query('SELECT pg_reload_conf()')
 }
 
-/** Counts the transactions, and how many of them fail, per second. */
+/** Returns the numbers of transactions and of failed transactions per second. */
 async function countTransactions({ query }: TestPostgres) {
   const readCounts = async () => {
     const [row] = await query<{ committed: number; failed: number }>(

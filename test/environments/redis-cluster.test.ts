@@ -16,10 +16,10 @@ import { emulate, expectRefusal, expectToWork, startOn, VALKEY } from './redis-q
 
 forbidConsole()
 
-/** Maximum time for which a frozen primary may stop the jobs. */
+/** Maximum time that a frozen primary may stop the jobs, in milliseconds. */
 const MAX_OUTAGE_MS = 30_000
 
-/** After this time without a response, the nodes of a test cluster consider a node dead. */
+/** Time without a response after which the nodes of a test cluster consider a node dead, in milliseconds. */
 const NODE_TIMEOUT_MS = 3_000
 
 async function openCluster(
@@ -58,7 +58,7 @@ describe('on a cluster of three nodes', () => {
     },
   )
 
-  test('a worker runs its jobs as a user that may not run dangerous commands, such as INFO', async (context) => {
+  test('a worker runs its jobs as a user without dangerous commands, such as INFO', async (context) => {
     for (const { url } of cluster.nodes) {
       await sendCommand(url, 'ACL', 'SETUSER', 'careful', 'on', '>pw', '~*', '+@all', '-@dangerous')
     }
@@ -66,7 +66,7 @@ describe('on a cluster of three nodes', () => {
     await expectToWork(context, url, 'warning')
   })
 
-  test('a worker waits if the user may not read the nodes, until the rule of the message is applied', async (context) => {
+  test('a worker waits while its user may not read the nodes, and continues after the rule in the message is applied', async (context) => {
     const { expect } = context
     for (const { url } of cluster.nodes) {
       await sendCommand(url, 'ACL', 'SETUSER', 'blind', 'on', '>pw', '~*', '+@all', '-cluster')
@@ -109,7 +109,7 @@ describe('on a cluster of three nodes', () => {
         await sendCommand(url, 'CONFIG', 'SET', 'cluster-preferred-endpoint-type', type)
       }
     }
-    // The nodes listen on another address of the loopback interface.
+    // The nodes do not listen on this address of the loopback interface.
     await setAnnouncedName('127.0.0.2', 'hostname')
     onTestFinished(() => setAnnouncedName('', 'ip'))
     const { url } = cluster.nodes[0]
@@ -127,7 +127,7 @@ describe('on a cluster of three nodes', () => {
   })
 
   test(
-    'a worker exits if the nodes announce no address',
+    'a worker refuses a cluster whose nodes announce no address',
     isRefusedIn(
       'Redis and Valkey',
       'a cluster whose nodes announce no address',
@@ -149,7 +149,7 @@ describe('a cluster with replicas', { concurrent: true }, () => {
     ['every node', (allHosts: string[]) => allHosts.join(',')],
     ['only the frozen node', (_all: string[], frozenHost: string) => frozenHost],
   ] as [string, (allHosts: string[], frozenHost: string) => string][])(
-    'a worker continues within 30 s after the primary is frozen, if REDIS_URL names %s',
+    'a worker continues within 30 s after its primary is frozen if REDIS_URL names %s',
     {
       ...worksIn(
         'Redis and Valkey',
@@ -185,7 +185,7 @@ describe('a cluster with replicas', { concurrent: true }, () => {
   )
 })
 
-test('a worker reports a cluster without a primary for the queue, with what to check', async (context) => {
+test('a worker reports that the queue has no primary, and what to check', async (context) => {
   const { expect } = context
   const cluster = await openCluster(context, { args: ['--cluster-node-timeout', '500'] })
   const primary = await cluster.primaryOf(toKeyPrefix(DOMAIN))
@@ -207,7 +207,7 @@ describe('with TLS,', async () => {
   const certificates = await openCertificates()
   afterAll(() => certificates.remove())
 
-  // Runs the built program, because Node.js loads NODE_EXTRA_CA_CERTS only when the process starts.
+  // This starts the built program, because Node.js reads NODE_EXTRA_CA_CERTS only when the process starts.
   async function startWorker({ onTestFinished }: Context, redisUrl: string, caFile: string) {
     const database = await createTestDatabase()
     onTestFinished(() => database.drop())
@@ -230,7 +230,7 @@ describe('with TLS,', async () => {
     return { ...(await certificates.create(name)), host: 'localhost' }
   }
 
-  test('a worker uses a server with a trusted certificate', async (context) => {
+  test('a worker accepts a server with a trusted certificate', async (context) => {
     const { expect, onTestFinished } = context
     const tls = await createTls('DNS:localhost')
     const server = await startRedis({ own: true, tls })
@@ -242,7 +242,7 @@ describe('with TLS,', async () => {
   })
 
   test(
-    'a worker uses a cluster whose nodes announce addresses, if its certificate is valid for the host of REDIS_URL',
+    'a worker accepts a cluster whose nodes announce addresses if the certificate contains the host of REDIS_URL',
     worksIn(
       'Redis and Valkey',
       'TLS cluster whose nodes announce addresses',

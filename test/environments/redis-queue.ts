@@ -14,12 +14,12 @@ import {
   waitForStarts,
 } from '../jobs/fixture.js'
 
-/** A job whose queue is on a Redis server, and the log of its worker. */
+/** A job whose queue is on a Redis server, with the log of its worker. */
 interface RunningJob extends TestLog {
   job: TestJob
 }
 
-/** Starts a job that runs ten times per second, with its queue on the server of `redisUrl`. */
+/** Starts a job that runs ten times per second. Its queue is on the server of `redisUrl`. */
 export async function startOn(
   context: Context,
   redisUrl: string,
@@ -40,13 +40,13 @@ export async function startOn(
   return { ...testLog, job }
 }
 
-/** Runs the check of the queue, as `doctor` does. Returns its result. */
+/** Runs the check of the queue like `doctor`. Returns its result. */
 export async function examine(redisUrl: string): Promise<Check | undefined> {
   const [check] = await checkQueue(load(redisUrl), null)
   return check
 }
 
-/** Checks that jobs run without a warning, and that the check of `doctor` has this status. */
+/** Expects that jobs run without a warning, and that the check of `doctor` has this status. */
 export async function expectToWork(
   context: Context,
   redisUrl: string,
@@ -58,7 +58,7 @@ export async function expectToWork(
   expect(await examine(redisUrl)).toMatchObject({ status })
 }
 
-/** Checks that the jobs do not start, and that the error and `doctor` report this problem. */
+/** Expects that the jobs do not start, and that the error and `doctor` report this problem. */
 export async function expectRefusal(
   context: Context,
   redisUrl: string,
@@ -69,7 +69,7 @@ export async function expectRefusal(
   expect(await examine(redisUrl)).toMatchObject({ status: 'failure', message })
 }
 
-/** Opens a proxy that changes the responses of Redis to those of another server. Returns the URL of the proxy. */
+/** Opens a proxy that makes the responses of Redis look like those of another server. Returns its URL. */
 export async function emulate(
   { onTestFinished }: Context,
   target: string,
@@ -101,7 +101,7 @@ export function redisVersion(version: string): RespRules {
   )
 }
 
-/** Emulates Valkey 8: it has other fields in INFO than Redis, and another name in HELLO. */
+/** Emulates Valkey 8, whose responses to INFO and HELLO differ from those of Redis. */
 export const VALKEY = withDescription(
   (info) =>
     info

@@ -164,7 +164,7 @@ describe('a user of Redis', () => {
     sendCommand(redis.url, 'ACL', 'SETUSER', user, 'on', `>${password}`, ...rules)
 
   test(
-    'a worker runs its jobs as a user that may not run dangerous commands, such as INFO',
+    'a worker runs its jobs as a user without dangerous commands, such as INFO',
     worksIn('Redis and Valkey', 'a user without INFO (`+@all -@dangerous`)'),
     async (context) => {
       await setUser('careful', '~*', '+@all', '-@dangerous')
@@ -190,7 +190,7 @@ describe('a user of Redis', () => {
     ['no key of the queue', ['~other:*', '+@all']],
     ["a name with a ' and no command", ['~*']],
   ] as [string, string[]][])(
-    'a worker waits if the user may use %s, until the rule of the message is applied',
+    'a worker waits while its user may use only %s, and continues after the rule in the message is applied',
     async ([name, rules], context) => {
       const { expect } = context
       const user = name.replaceAll(' ', '-')
@@ -212,7 +212,7 @@ describe('a user of Redis', () => {
     },
   )
 
-  test('a worker reports a wrong password with what to check', async (context) => {
+  test('a worker reports a wrong password, and what to check', async (context) => {
     const { expect } = context
     const { lines } = await startOn(context, urlAs('unknown'))
     await expect
@@ -225,7 +225,7 @@ describe('a user of Redis', () => {
       ])
   })
 
-  /** Runs a command in a shell, as if an administrator pasted it. */
+  /** Runs a command in a shell, like an administrator who pastes it. */
   async function runInShell(command: string): Promise<void> {
     const { stdout } = await promisify(execFile)('sh', ['-c', command])
     expect(stdout).toBe('OK\n')

@@ -9,10 +9,10 @@ interface TestRole {
   drop(): Promise<void>
 }
 
-/** An empty database, and the role that owns it. */
+/** An empty database and its owner. */
 export interface OwnedDatabase {
   database: TestDatabase
-  /** URL with the owner as user. */
+  /** The URL of the database, with the owner as user. */
   url: string
   drop(): Promise<void>
 }
@@ -34,9 +34,9 @@ async function createRole(database: TestDatabase): Promise<TestRole> {
 }
 
 /**
- * Creates an empty database that a role owns.
+ * Creates an empty database with its own owner.
  *
- * @param settings Run-time parameters for the sessions of the role. Each value is SQL.
+ * @param settings Run-time parameters for the sessions of the owner. Each value is SQL.
  */
 export async function createOwnedDatabase(
   settings: Record<string, string> = {},

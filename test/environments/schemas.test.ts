@@ -38,8 +38,8 @@ async function startService(env: Record<string, string>): Promise<RunningService
   return service
 }
 
-/** Checks that the service reads, stores and returns a logout, and accepts a reported logout, without warnings. */
-async function expectWorking(service: RunningService, userId: string): Promise<void> {
+/** Expects that the service returns a logout of the log, and accepts a reported logout, without warnings. */
+async function expectToWork(service: RunningService, userId: string): Promise<void> {
   service.logout(userId)
   await service.waitForLogout(userId)
   expect(await service.reportLogout(`${userId}-reported`)).toBe(200)
@@ -47,12 +47,12 @@ async function expectWorking(service: RunningService, userId: string): Promise<v
   expect(service.countLines('warn', /queue/)).toBe(0)
 }
 
-/** Runs `doctor`. Returns the status of each check that uses the database, by name. */
+/** Runs `doctor`. Returns the statuses of the checks that use the database, by name. */
 async function runDoctor(env: Record<string, string>): Promise<Record<string, string>> {
-  const t = await openTenant()
+  const testTenant = await openTenant()
   try {
     const { stdout } = await finishCommandLine(['doctor', '--json'], {
-      ...tenantEnv(t.simulator),
+      ...tenantEnv(testTenant.simulator),
       ...env,
     })
     const { checks } = JSON.parse(stdout) as { checks: { name: string; status: string }[] }
@@ -61,7 +61,7 @@ async function runDoctor(env: Record<string, string>): Promise<Record<string, st
       checks.filter(({ name }) => names.includes(name)).map(({ name, status }) => [name, status]),
     )
   } finally {
-    await t.close()
+    await testTenant.close()
   }
 }
 
@@ -95,7 +95,7 @@ describe('the tables', () => {
       const { database, url, drop } = await createOwnedDatabase({ search_path: 'own' })
       closers.push(drop)
       await database.query('CREATE SCHEMA own')
-      // A statement with unqualified names would use these tables, and fail because they have no columns.
+      // A statement with unqualified names would use these tables. It would fail, because they have no columns.
       for (const table of [
         'tenant',
         'last_logout',
@@ -107,7 +107,7 @@ describe('the tables', () => {
       }
       await database.query(`GRANT ALL ON SCHEMA own TO ${new URL(url).username}`)
       const service = await startService({ DATABASE_URL: url })
-      await expectWorking(service, 'auth0|public')
+      await expectToWork(service, 'auth0|public')
       expect(await readUserIds(database, 'public')).toEqual([
         'auth0|public',
         'auth0|public-reported',
@@ -117,12 +117,12 @@ describe('the tables', () => {
   )
 
   test.each(['tenant_a', 'Ünusual name; --'])(
-    'migrate creates the schema %s that DATABASE_URL names, and the tables in it',
+    'migrate creates the schema %s of DATABASE_URL, and the tables in this schema',
     async (schema) => {
       const database = await createDatabase()
       const env = { DATABASE_URL: withSchema(database.url, schema) }
       const service = await startService(env)
-      await expectWorking(service, 'auth0|named')
+      await expectToWork(service, 'auth0|named')
       expect(await findSchemas(database)).toEqual([schema])
       expect(await findSchemas(database, '_prisma_migrations')).toEqual([schema])
       expect(await runDoctor(env)).toEqual(ALL_OK)
@@ -130,7 +130,7 @@ describe('the tables', () => {
   )
 
   test(
-    'the tables are in the schema of DATABASE_URL, even if DATABASE_DIRECT_URL has no schema, behind PgBouncer',
+    'the tables behind PgBouncer are in the schema of DATABASE_URL, even if DATABASE_DIRECT_URL has no schema',
     worksIn(
       'PostgreSQL poolers and replicas',
       'PgBouncer with transaction pooling and `?schema=`',
@@ -145,7 +145,7 @@ describe('the tables', () => {
         DATABASE_DIRECT_URL: database.url,
       }
       const service = await startService(env)
-      await expectWorking(service, 'auth0|pooled')
+      await expectToWork(service, 'auth0|pooled')
       expect(await findSchemas(database)).toEqual(['pooled_tenant'])
       expect(await runDoctor(env)).toEqual(ALL_OK)
     },
@@ -168,11 +168,11 @@ describe('two schemas of one database', () => {
     async () => {
       const one = await startService(envOf('one', 'one.example'))
       const two = await startService(envOf('two', 'two.example'))
-      await Promise.all([expectWorking(one, 'auth0|1'), expectWorking(two, 'auth0|2')])
+      await Promise.all([expectToWork(one, 'auth0|1'), expectToWork(two, 'auth0|2')])
       expect(await readUserIds(database, 'one')).toEqual(['auth0|1', 'auth0|1-reported'])
       expect(await readUserIds(database, 'two')).toEqual(['auth0|2', 'auth0|2-reported'])
 
-      // A notification wakes the feeds of all schemas. A feed must not contain changes of another schema.
+      // A notification wakes the feeds of all schemas, but a feed must not contain changes of another schema.
       const readFeed = async ({ url }: RunningService, after = '') => {
         const response = await fetch(`${url}/v1/changes${after && `?after=${after}`}`, {
           headers: { authorization: `Bearer ${KEY}` },
@@ -184,20 +184,20 @@ describe('two schemas of one database', () => {
       const [feedOfOne, feedOfTwo] = [await readFeed(one), await readFeed(two)]
       expect(feedOfOne.users).toEqual(['auth0|1', 'auth0|1-reported'])
       expect(feedOfTwo.users).toEqual(['auth0|2', 'auth0|2-reported'])
-      // A cursor of one schema is unknown in the other.
+      // A cursor of one schema is unknown in the other schema.
       expect(feedOfOne.cursor.split('.')[0]).not.toBe(feedOfTwo.cursor.split('.')[0])
       const feedWithOtherCursor = await readFeed(two, feedOfOne.cursor)
       expect(feedWithOtherCursor.status).toBe(410)
     },
   )
 
-  test('the workers of two schemas both poll, if the schemas serve the same tenant', async () => {
+  test('the workers of two schemas both poll if the schemas serve the same tenant', async () => {
     const [one, two] = [
       await startService(envOf('one', 'tenant.example')),
       await startService(envOf('two', 'tenant.example')),
     ]
-    await expectWorking(one, 'auth0|1')
-    await expectWorking(two, 'auth0|2')
+    await expectToWork(one, 'auth0|1')
+    await expectToWork(two, 'auth0|2')
     const readPolls = async () => {
       const polls = await database.query<{ one: string; two: string }>(
         `SELECT (SELECT extract(epoch FROM last_poll_at)::text FROM one.tenant) AS one,
@@ -215,11 +215,11 @@ describe('two schemas of one database', () => {
   })
 
   test(
-    'a command refuses a schema that serves another tenant, with what to do',
+    'a command refuses a schema that serves another tenant, and prints the remedy',
     isRefusedIn('PostgreSQL', 'two tenants in one schema', 'exit code 2, with what to do'),
     async () => {
       const one = await startService(envOf('one', 'one.example'))
-      await expectWorking(one, 'auth0|1')
+      await expectToWork(one, 'auth0|1')
       const { code, stderr } = await finishCommandLine(['status'], envOf('one', 'two.example'))
       expect(code).toBe(2)
       expect(stderr).toMatch(/serves the tenant one.example, not two.example: .*\?schema=/)
@@ -233,12 +233,12 @@ describe('options= in DATABASE_URL', () => {
     const url = new URL(database.url)
     url.searchParams.set('options', '-c search_path=elsewhere -c statement_timeout=5s')
     const service = await startService({ DATABASE_URL: url.href })
-    await expectWorking(service, 'auth0|options')
+    await expectToWork(service, 'auth0|options')
     expect(await runDoctor({ DATABASE_URL: url.href })).toEqual(ALL_OK)
   })
 
   test(
-    'every other option applies to the queue',
+    'all other options apply to the queue',
     worksIn('PostgreSQL', '`options=` in `DATABASE_URL`'),
     async () => {
       const database = await createDatabase()

@@ -13,7 +13,7 @@ export interface ServerWithSettings {
 /** Run-time parameters of every session. */
 type Settings = Partial<Record<'timezone' | 'datestyle', string>>
 
-/** Every server of the tests: its name, its settings, and how a database with them is opened. */
+/** The servers of the tests. Each has a name, settings, and a function that opens a database with these settings. */
 export const SERVERS: [
   name: string,
   server: { settings: Settings; open(settings: Settings): Promise<ServerWithSettings> },
@@ -77,7 +77,7 @@ async function setParameters(
   settings: Settings,
 ): Promise<void> {
   for (const [name, value] of Object.entries(settings)) {
-    // PostgreSQL stores quoted values of a list separately, so each value gets its own quotes.
+    // PostgreSQL stores the values of a list separately, so each value has its own quotes.
     const values = value.split(', ').map((part: string) => `'${part}'`)
     await query(`ALTER ${object} SET ${name} = ${values.join(', ')}`)
   }

@@ -11,10 +11,10 @@ import { openTenant, tenantEnv } from '../_support/tenant.js'
 
 const DAY_MS = 86_400_000
 
-/** Maximum duration of reading two entries. */
+/** Maximum duration of the reading of two entries, in milliseconds. */
 const SYNC_TIMEOUT_MS = 8_000
 
-/** A logout in January and a logout in July: a time zone with summer time has different offsets at the two instants. */
+/** One logout in January and one in July, because the offset of a time zone with summer time differs between them. */
 export const LOGOUTS = {
   summer: { userId: 'auth0|summer', sessionId: 'summer-session', at: midMonthBefore(6) },
   winter: { userId: 'auth0|winter', sessionId: undefined, at: midMonthBefore(0) },
@@ -23,7 +23,7 @@ export const LOGOUTS = {
 /** An instant before both logouts. */
 export const FLOOR = Math.min(LOGOUTS.summer.at, LOGOUTS.winter.at) - DAY_MS
 
-/** The value of `MAX_REFRESH_AGE`. No logout is older. */
+/** The value of `MAX_REFRESH_AGE`. Both logouts are more recent. */
 export const MAX_REFRESH_AGE_MS = 380 * DAY_MS
 
 /** A service that has read the log of its tenant once. The log contains two logouts. */
@@ -33,7 +33,7 @@ export interface System {
   service: Service
   /** When the service began to read the log. */
   startedAt: number
-  /** The error with which reading the log failed; `null`: it succeeded. */
+  /** The error of the reading of the log; `null`: the reading succeeded. */
   failure: unknown
   logRequests(): number
   /** Requests a path of the API. Uses POST if there is a body, otherwise GET. */
@@ -73,7 +73,7 @@ export async function openSystem(databaseEnv: Record<string, string>): Promise<S
   }
 }
 
-/** Writes a log whose first entry is older than `MAX_REFRESH_AGE`, so that there is no gap. */
+/** Writes a log. Its first entry is older than `MAX_REFRESH_AGE`, so that there is no gap. */
 function writeLog(tenant: Tenant): void {
   const firstEntryAt = Date.now() - MAX_REFRESH_AGE_MS - 10 * DAY_MS
   tenant.write(buildEntry('s', { userId: 'auth0|1' }), { dateMs: firstEntryAt })
@@ -117,7 +117,7 @@ async function run(env: Record<string, string>, args: string[]): Promise<string>
   return stdout
 }
 
-/** Returns an instant in the middle of a month (0 is January): in the latest such month that has ended. */
+/** Returns an instant in the middle of the latest past month of this name. 0 means January. */
 function midMonthBefore(month: number): number {
   const now = new Date()
   const year = now.getUTCMonth() > month ? now.getUTCFullYear() : now.getUTCFullYear() - 1

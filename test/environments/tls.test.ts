@@ -15,7 +15,10 @@ import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { type Certificates, openCertificates, openTlsFront } from '../_support/tls.js'
 import { isRefusedIn, worksIn } from './compatibility.js'
 
-/** Maximum duration of a command that refuses to run. It does not wait for a timeout of PostgreSQL or Redis. */
+/**
+ * Maximum duration of a command that refuses to run, in milliseconds. Such a command waits for no timeout of PostgreSQL
+ * or Redis.
+ */
 const MAX_COMMAND_MS = 15_000
 
 let certificates: Certificates
@@ -49,7 +52,7 @@ async function expectRefused(args: string[], env: Record<string, string>, messag
   const { code, stdout, stderr } = await finishCommandLine(args, commandEnv(env))
   expect(code, `${args}: ${stdout}${stderr}`).toBe(2)
   expect(stderr).toMatch(message)
-  // The error is a message in one line, without a stack trace.
+  // The error is a message of one line, without a stack trace.
   expect(stderr.trimEnd().split('\n')).toHaveLength(1)
   expect(performance.now() - startedAt).toBeLessThan(MAX_COMMAND_MS)
 }
@@ -87,7 +90,7 @@ describe('PostgreSQL with TLS', () => {
     return [cert, key]
   }
 
-  /** Restarts the server with a certificate. */
+  /** Restarts the server with this certificate. */
   async function restartWith(newCertificate: typeof certificate): Promise<void> {
     await server.stop()
     await install(newCertificate)
@@ -160,7 +163,7 @@ describe('PostgreSQL with TLS', () => {
   })
 
   test(
-    'with sslrootcert, all connections of the service and its queue use TLS',
+    'all connections of the service and its queue use TLS with sslrootcert',
     worksIn('PostgreSQL', 'TLS with `sslrootcert` or `NODE_EXTRA_CA_CERTS`'),
     async () => {
       const url = urlOf({ sslmode: 'verify-full', sslrootcert: certificate.file })
@@ -177,7 +180,7 @@ describe('PostgreSQL with TLS', () => {
     },
   )
 
-  test('a store reports an outage with its cause if the server gets an untrusted certificate', async () => {
+  test('the store reports an outage and its cause if the server gets an untrusted certificate', async () => {
     const store = await openTestStore({
       url: urlOf({ sslmode: 'verify-full', sslrootcert: certificate.file }),
     })

@@ -23,22 +23,22 @@ const ROW_COUNT = 1_000_000
 const MAX_REQUEST_MS = 3_000
 
 const release010 = await importReleasedService()
-const current = { createService, loadConfig }
+const newRelease = { createService, loadConfig }
 
 interface RunningRelease {
-  /** Waits until the API of this release returns a logout of the user. */
+  /** Waits until the API returns a logout of the user. */
   waitForLogout(userId: string): Promise<void>
-  /** Requests the last logout of the user with the highest number. Resolves to the status. */
+  /** Requests the last logout of the user with the highest number. Returns the status. */
   request(): Promise<number>
   close(): Promise<void>
 }
 
 describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %d', (major) => {
   let postgres: TestPostgres
-  let t: TestTenant
+  let testTenant: TestTenant
   let service010: RunningRelease
   beforeAll(async () => {
-    t = await openTenant()
+    testTenant = await openTenant()
     postgres = await startPostgres({}, { binaries: findPostgresVersion(major), empty: true })
     await release010.applyMigrations(postgres.url)
     await migrateQueue(postgres.url)
@@ -48,13 +48,13 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
   afterAll(async () => {
     await service010?.close()
     await postgres?.remove()
-    await t?.close()
+    await testTenant?.close()
   })
 
-  /** Starts a worker and an API of this release. */
-  async function start(release: typeof current): Promise<RunningRelease> {
+  /** Starts a worker and an API of a release. */
+  async function start(release: typeof newRelease): Promise<RunningRelease> {
     const variables = {
-      ...tenantEnv(t.simulator),
+      ...tenantEnv(testTenant.simulator),
       DATABASE_URL: postgres.url,
       API_KEYS: `test:${KEY}:read+feed+logout`,
       PORT: '0',
@@ -80,9 +80,9 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
   }
 
   const logOut = (userId: string) =>
-    t.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
+    testTenant.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
 
-  /** Sends one request after the other while `run` runs. Resolves to the duration of the slowest request. */
+  /** Sends requests in sequence while `run` runs. Returns the duration of the slowest request, in milliseconds. */
   async function measureRequests(run: () => Promise<unknown>): Promise<number> {
     let isDone = false
     let maxMs = 0
@@ -100,7 +100,7 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
     return Math.round(maxMs)
   }
 
-  test('the database is migrated while 0.1.0 runs, and requests wait for less than three seconds', {
+  test('a migration while 0.1.0 runs delays requests by less than three seconds', {
     ...worksIn(
       'PostgreSQL',
       `upgrade from 0.1.0 with a million rows on PostgreSQL ${major}`,
@@ -122,7 +122,7 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
     })
     await annotate(`${size[0]?.size} migrated in ${ms} ms, slowest request ${maxMs} ms`)
     expect(maxMs).toBeLessThan(MAX_REQUEST_MS)
-    // A migration that rewrites a table or adds an index creates new files, and locks the table for a long time.
+    // A migration that rewrites a table or adds an index would create new files, and lock the table for a long time.
     expect(await readFileNodes(postgres)).toEqual(fileNodesBefore)
     const [countRow] = await postgres.query<{ rows: number }>(
       `SELECT ((SELECT count(*) FROM last_logout WHERE log_id LIKE 'L%')
@@ -136,8 +136,8 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
     await service010.waitForLogout('auth0|older')
   })
 
-  test('0.1.0 and the new release run at the same time, and each returns the logouts that the other has read', async () => {
-    const newService = await start(current)
+  test('0.1.0 and the new release can run at the same time, and each returns the logouts that the other has read', async () => {
+    const newService = await start(newRelease)
     onTestFinished(newService.close)
     for (const userId of ['auth0|a', 'auth0|b', 'auth0|c']) {
       logOut(userId)
@@ -145,9 +145,9 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
     }
   })
 
-  test('0.1.0 can be started again after the new release, and the new release after that', async () => {
+  test('0.1.0 can be started after the new release, and then the new release can be started again', async () => {
     await service010.close()
-    const newService = await start(current)
+    const newService = await start(newRelease)
     logOut('auth0|by new')
     await newService.waitForLogout('auth0|by new')
     await newService.close()
@@ -160,7 +160,7 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
     await service010.waitForLogout('auth0|rolled back')
 
     expect(await applyMigrations(postgres.url)).toEqual([])
-    const restartedService = await start(current)
+    const restartedService = await start(newRelease)
     onTestFinished(restartedService.close)
     await restartedService.waitForLogout('auth0|rolled back')
   })
@@ -183,7 +183,7 @@ describe('a transaction that holds a table', () => {
   const shortLimits: LockLimits = { timeoutMs: 200, maxAttempts: 3, delayMs: 200 }
   const holdLock = () => blocker.query('BEGIN; SELECT FROM tenant')
 
-  test('migrate waits for a lock only for a short time, so that readers wait at most that long', async () => {
+  test('migrate waits for a lock only for a short time, because readers wait with it', async () => {
     expect(LOCK_LIMITS).toEqual({ timeoutMs: 2_000, maxAttempts: 10, delayMs: 1_000 })
     await holdLock()
     const migration = applyMigrations(postgres.url, { ...shortLimits, maxAttempts: 100 })
@@ -196,12 +196,12 @@ describe('a transaction that holds a table', () => {
     }
     await blocker.query('COMMIT')
     expect(await migration).not.toEqual([])
-    // A query waited for the migration, but not for the two seconds of the transaction.
+    // A query waited for the migration, but not until the end of the transaction.
     expect(maxMs).toBeGreaterThan(50)
     expect(maxMs).toBeLessThan(1_000)
   })
 
-  test('migrate changes nothing and reports what to do if the transaction does not end', async () => {
+  test('migrate changes nothing and prints the remedy if the transaction does not end', async () => {
     await withClient(postgres.url, (client) =>
       client.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public'),
     )
@@ -217,7 +217,10 @@ describe('a transaction that holds a table', () => {
   })
 })
 
-/** Returns the `relfilenode` of each large table and index. It changes if PostgreSQL rewrites the table or the index. */
+/**
+ * Returns the `relfilenode` of each large table and index. PostgreSQL changes this number when it rewrites the table or
+ * the index.
+ */
 function readFileNodes({ query }: TestPostgres): Promise<object[]> {
   return query(
     `SELECT relname, relfilenode FROM pg_class
@@ -225,7 +228,7 @@ function readFileNodes({ query }: TestPostgres): Promise<object[]> {
   )
 }
 
-/** Fills the tables: half of the rows are users, half are sessions. */
+/** Fills the tables. Half of the rows are users, and half are sessions. */
 async function fill({ url }: TestPostgres): Promise<void> {
   const columns = `now() - interval '20 days' + n * interval '1 second', 'L' || n, 'slo', n`
   const numbers = `generate_series(1, ${ROW_COUNT / 2}) AS n`

@@ -74,11 +74,15 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
       logout_at: '2026-11-23T10:00:00.123Z',
       ended: true,
     })
-    const unknown = await get('/v1/users/auth0%7C123/last-logout?session_id=S2')
-    expect(unknown.json().session).toEqual({ session_id: 'S2', logout_at: null, ended: false })
+    const unknownSession = await get('/v1/users/auth0%7C123/last-logout?session_id=S2')
+    expect(unknownSession.json().session).toEqual({
+      session_id: 'S2',
+      logout_at: null,
+      ended: false,
+    })
   })
 
-  test('the API returns when the logout of all sessions happened', async () => {
+  test('the API returns the last logout of all sessions', async () => {
     const response = await get('/v1/users/auth0%7Call/last-logout')
     expect(response.json()).toMatchObject({ all_sessions_at: '2026-11-23T10:00:00.123Z' })
   })
@@ -96,7 +100,7 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
     })
   })
 
-  test('the API returns as_of null and complete false before the first catch-up has ended', async () => {
+  test('the API returns as_of null and complete false before the log has been read to its end', async () => {
     const emptyDatabase = await createTestDatabase()
     const storeBeforeCatchUp = await openTestStore(emptyDatabase)
     const appBeforeCatchUp = await openApi(storeBeforeCatchUp)
@@ -111,10 +115,10 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
 
   test.each([
     ['a slash', 'a%2Fb', 'a/b'],
-    ['letters beyond ASCII', 'auth0%7C%C3%A4%F0%9F%98%80', 'auth0|ä😀'],
+    ['letters outside ASCII', 'auth0%7C%C3%A4%F0%9F%98%80', 'auth0|ä😀'],
     ['a percent sign', '100%25', '100%'],
-    ['800 characters, all encoded', '%EF%BF%BD'.repeat(800), '\ufffd'.repeat(800)],
-  ])('the API accepts an id with %s', async (_what, encoded, id) => {
+    ['800 percent-encoded characters', '%EF%BF%BD'.repeat(800), '\ufffd'.repeat(800)],
+  ])('the API accepts an id with %s', async (_case, encoded, id) => {
     const response = await get(`/v1/users/${encoded}/last-logout`)
     expect(response.statusCode).toBe(200)
     expect(response.json().user_id).toBe(id)
@@ -123,15 +127,15 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
   test.each([
     ['malformed percent-encoding', '/v1/users/auth0%7/last-logout'],
     ['percent-encoding that is not UTF-8', '/v1/users/%ff/last-logout'],
-    ['an over-long id', `/v1/users/${'x'.repeat(801)}/last-logout`],
-    ['a very long id', `/v1/users/${'x'.repeat(9601)}/last-logout`],
+    ['an id of 801 characters', `/v1/users/${'x'.repeat(801)}/last-logout`],
+    ['an id of 9,601 characters', `/v1/users/${'x'.repeat(9601)}/last-logout`],
     ['a NUL', '/v1/users/a%00b/last-logout'],
     ['a blank id', '/v1/users/%20/last-logout'],
     ['an empty id', '/v1/users//last-logout'],
-    ['an over-long session id', `/v1/users/x/last-logout?session_id=${'x'.repeat(801)}`],
+    ['a session id of 801 characters', `/v1/users/x/last-logout?session_id=${'x'.repeat(801)}`],
     ['an empty session id', '/v1/users/x/last-logout?session_id='],
     ['two session ids', '/v1/users/x/last-logout?session_id=a&session_id=b'],
-  ])('the API rejects %s with 400', async (_what, url) => {
+  ])('the API rejects %s with 400', async (_case, url) => {
     const response = await get(url)
     expect(response.statusCode).toBe(400)
     expect(response.json()).toEqual({
@@ -146,7 +150,7 @@ describe('POST /v1/check', () => {
   const iatBeforeLogout = LOGOUT_AT / 1000 - 60
   const sessionClaim = 'https://last-logout/session_id'
 
-  test('the API judges by the claims of the requested namespace', async () => {
+  test('the API reads the claims in the requested namespace', async () => {
     const namespace = 'https://acme.example/'
     const claims = {
       sub: 'auth0|all',
@@ -159,7 +163,7 @@ describe('POST /v1/check', () => {
     expect((await postCheck({ claims })).json()).toMatchObject({ reason: 'login_after_logout' })
   })
 
-  test('the API reports a token from before the logout of its session as revoked', async () => {
+  test('the API revokes a token that was issued before the logout of its session', async () => {
     const response = await check({
       sub: 'auth0|123',
       iat: Math.floor(iatBeforeLogout),
@@ -177,9 +181,9 @@ describe('POST /v1/check', () => {
 
   test.each([
     ['of another session', { [sessionClaim]: 'S2', iat: iatBeforeLogout }, false, 'no_logout'],
-    ['without a session, from before the logout', { iat: iatBeforeLogout }, true, 'user_logout'],
+    ['without a session, issued before the logout', { iat: iatBeforeLogout }, true, 'user_logout'],
     [
-      'without a session, from after the logout',
+      'without a session, issued after the logout',
       { iat: LOGOUT_AT / 1000 + 1 },
       false,
       'login_after_logout',
@@ -190,12 +194,12 @@ describe('POST /v1/check', () => {
       true,
       'user_logout',
     ],
-  ])('the API judges a token %s', async (_what, claims, revoked, reason) => {
+  ])('the API judges a token %s', async (_case, claims, revoked, reason) => {
     const response = await check({ sub: 'auth0|123', ...claims })
     expect(response.json()).toMatchObject({ revoked, reason })
   })
 
-  test('the API names the claim that cannot be read, without its value', async () => {
+  test('the API names an unreadable claim in its error, but not the value of the claim', async () => {
     const claims = {
       sub: 'auth0|123',
       iat: iatBeforeLogout,
@@ -208,7 +212,7 @@ describe('POST /v1/check', () => {
     expect(message).not.toContain('secret')
   })
 
-  test('the API revokes a token without a login claim only if a logout covers it (R6)', async () => {
+  test('the API revokes a token without a login claim if and only if its user has logged out', async () => {
     const checkUser = async (sub: string) => (await check({ sub })).json()
     expect(await checkUser('auth0|123')).toMatchObject({ revoked: true, reason: 'login_unknown' })
     expect(await checkUser('auth0|none')).toMatchObject({ revoked: false, reason: 'no_logout' })
@@ -234,17 +238,20 @@ describe('POST /v1/check', () => {
   test.each([
     ['no claims', undefined],
     ['claims that are an encoded token', 'eyJ'],
-    ['claims that are a list', []],
+    ['claims in an array', []],
     ['no subject', {}],
     ['a numeric subject', { sub: 5 }],
     ['a subject that cannot be stored', { sub: 'a\0b' }],
     ['iat in milliseconds', { sub: 'auth0|123', iat: LOGOUT_AT }],
     [
-      'an invalid auth_time although iat is valid',
+      'an unreadable auth_time beside a readable iat',
       { sub: 'auth0|123', iat: iatBeforeLogout, auth_time: 'x' },
     ],
-    ['an invalid login in an ended session', { sub: 'auth0|123', [sessionClaim]: 'S1', iat: null }],
-  ])('the API rejects %s with 400', async (_what, claims) => {
+    [
+      'an unreadable iat in an ended session',
+      { sub: 'auth0|123', [sessionClaim]: 'S1', iat: null },
+    ],
+  ])('the API rejects %s with 400', async (_case, claims) => {
     const response = await check(claims)
     expect(response.statusCode).toBe(400)
     expect(response.json()).toMatchObject({ statusCode: 400, error: 'Bad Request' })
@@ -255,7 +262,7 @@ describe('POST /v1/check', () => {
     ['no body', 'application/json', '', 400],
     ['another content type', 'text/plain', 'x', 415],
     ['a body of a megabyte', 'application/json', `"${'x'.repeat(1e6)}"`, 413],
-  ])('the API rejects %s', async (_what, type, payload, statusCode) => {
+  ])('the API rejects %s', async (_case, type, payload, statusCode) => {
     const headers = { ...bearer(keys.checker), 'content-type': type }
     const response = await app.inject({ method: 'POST', url: '/v1/check', headers, payload })
     expect(response.statusCode).toBe(statusCode)
@@ -277,7 +284,7 @@ describe('authentication', () => {
     ['another scheme', { authorization: keys.reader.key }],
   ])(
     'the API rejects %s with 401, and names the scheme in WWW-Authenticate',
-    async (_what, headers) => {
+    async (_case, headers) => {
       const response = await get(url, headers)
       expect(response.statusCode).toBe(401)
       expect(response.headers['www-authenticate']).toMatch(/^Bearer realm="last-logout"/)
@@ -328,10 +335,10 @@ describe('authentication', () => {
   })
 
   test('the API requests Basic authentication at /docs, and accepts the key as the password', async () => {
-    const unauthorized = await get('/docs', {})
-    expect(unauthorized.headers['www-authenticate']).toMatch(/^Basic /)
-    const basic = Buffer.from(`me:${keys.reader.key}`).toString('base64')
-    const page = await get('/docs/', { authorization: `Basic ${basic}` })
+    const responseWithoutKey = await get('/docs', {})
+    expect(responseWithoutKey.headers['www-authenticate']).toMatch(/^Basic /)
+    const credentials = Buffer.from(`me:${keys.reader.key}`).toString('base64')
+    const page = await get('/docs/', { authorization: `Basic ${credentials}` })
     expect(page.statusCode).toBe(200)
     expect(page.body).toContain('swagger')
   })
@@ -356,7 +363,7 @@ test('/openapi.json describes all routes', async () => {
 })
 
 describe('while the database is unavailable', () => {
-  test('the API responds with 503 without details, logs no user, and /health/live responds with 200', async () => {
+  test('the API responds with 503 and logs no user id, and /health/live responds with 200', async () => {
     const url = new URL(database.url)
     url.port = '1'
     const unavailableStore = await openStoreUnclaimed(url.href)
@@ -381,7 +388,7 @@ describe('while the database is unavailable', () => {
     const errorLines = appWithoutDatabase.lines
       .map((line) => JSON.parse(line))
       .filter(({ err }) => err)
-    // The line of each request has the level debug, because the store logs the outage itself.
+    // The store logs the outage, so a failed request is logged at the level debug.
     expect(errorLines).toMatchObject([{ level: 20, msg: 'request failed' }])
     expect(appWithoutDatabase.lines.join()).not.toContain('person')
     expect(appWithoutDatabase.lines.join()).not.toContain(keys.reader.key)
@@ -389,7 +396,7 @@ describe('while the database is unavailable', () => {
   })
 })
 
-test('the API responds to an internal error with 500 and the request id, without the message of the error', async () => {
+test('the API responds to an internal error with 500 and the request id, and only the log contains the error', async () => {
   const failingApp = await openApi({
     ...store,
     readKnownLogouts: async () => {
@@ -417,6 +424,7 @@ test('the API responds with 400 to data that is not HTTP', async () => {
   expect(Buffer.concat(chunks).toString()).toMatch(/^HTTP\/1\.1 400 /)
 })
 
+/** Opens a store without connecting to the database. */
 async function openStoreUnclaimed(url: string) {
   const { pino } = await import('pino')
   const { createDatabase } = await import('../../src/store/database.js')

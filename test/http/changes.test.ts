@@ -31,7 +31,7 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** Stores a logout of each user with these numbers, in this order. */
+/** Stores a logout for each user number, in this order. The logout happened `n` milliseconds after noon. */
 async function logOut(...numbers: number[]): Promise<void> {
   for (const n of numbers) {
     const event = {
@@ -66,7 +66,7 @@ const get = async (query = '') => {
   const body = (await response.json()) as { changes: { user_id?: string }[]; cursor: string }
   return { status: response.status, body }
 }
-/** Waits until the feed has sent all rows: it then sends a freshness event. */
+/** Waits for the first freshness event. The feed sends this event after all rows. */
 const waitForLoad = (feed: FeedSubscription) =>
   expect.poll(() => feed.dataOf('freshness').length).toBeGreaterThan(0)
 const usersOf = (feed: FeedSubscription) => feed.dataOf('change').map(({ user_id }) => user_id)
@@ -111,14 +111,14 @@ describe('GET /v1/changes', () => {
   test('the API returns a row that has changed twice only at its new position', async () => {
     await logOut(1, 2)
     const { body } = await get('?limit=1')
-    const secondLogout = {
+    const laterLogout = {
       logId: 'M',
       type: 'slo',
       at: NOON + 99,
       userId: 'auth0|1',
       sessionId: null,
     }
-    await store.storeBatch({ ...fold([secondLogout]), unattributable: [] })
+    await store.storeBatch({ ...fold([laterLogout]), unattributable: [] })
     const secondPage = await get(`?after=${body.cursor}`)
     expect(secondPage.body.changes.map(({ user_id }) => user_id)).toEqual(['auth0|2', 'auth0|1'])
   })
@@ -139,7 +139,7 @@ describe('GET /v1/changes', () => {
   test.each([
     ['malformed', 'x'],
     ['of another feed', '0123456789ab.1'],
-  ])('the API rejects a cursor with 410 and advice if the cursor is %s', async (_what, cursor) => {
+  ])('the API rejects a cursor with 410 and advice if the cursor is %s', async (_case, cursor) => {
     const { status, body } = await get(`?after=${cursor}`)
     expect(status).toBe(410)
     expect(body).toMatchObject({
@@ -148,14 +148,14 @@ describe('GET /v1/changes', () => {
     })
   })
 
-  test('the API rejects a cursor with 410 if it is ahead of the feed, as after a restore', async () => {
+  test('the API rejects a cursor that is ahead of a restored database with 410', async () => {
     await logOut(1, 2)
     const { body } = await get()
     await database.query('UPDATE tenant SET seq = seq - 1')
     expect((await get(`?after=${body.cursor}`)).status).toBe(410)
   })
 
-  test('the API rejects a cursor with 410 if the cursor is from the original of a copied database', async () => {
+  test('an API with a copy of a database rejects the cursors of the original database with 410', async () => {
     await logOut(1)
     const { body } = await get()
     await api.close()
@@ -215,21 +215,18 @@ describe('the event stream', () => {
     const headers = { authorization, accept: 'text/event-stream', 'accept-encoding': 'gzip' }
     const request = httpGet(`${api.url}/v1/changes`, { headers })
     const [response] = (await once(request, 'response')) as [IncomingMessage]
-    const [first] = await once(response, 'data')
-    expect(String(first)).toBe('retry: 1000\n\n')
+    const [firstChunk] = await once(response, 'data')
+    expect(String(firstChunk)).toBe('retry: 1000\n\n')
     expect(response.headers['content-encoding']).toBe('identity')
     response.destroy()
   })
 
   test('the stream sends a freshness event only after all changes that were committed before it', async () => {
     const feed = await subscribeToFeed(api.url)
-    const storeAll = async () => {
-      for (let n = 1; n <= 40; n++) {
-        await logOut(n)
-        await store.storeCaughtUp(CHECKPOINT, NOON + n)
-      }
+    for (let n = 1; n <= 40; n++) {
+      await logOut(n)
+      await store.storeCaughtUp(CHECKPOINT, NOON + n)
     }
-    await storeAll()
     await expect.poll(() => feed.dataOf('freshness').at(-1)?.as_of).toBe('2026-11-23T12:00:00.040Z')
     let newestChangeMs = 0
     for (const { name, data } of feed.events) {
@@ -275,7 +272,7 @@ describe('the event stream', () => {
     }
   })
 
-  test('the stream prefers Last-Event-ID to `after`, because a browser that reconnects sends both', async () => {
+  test('the stream prefers Last-Event-ID to `after`, because a reconnecting browser sends both', async () => {
     await logOut(1)
     const olderPage = await get()
     await logOut(2)
@@ -288,7 +285,7 @@ describe('the event stream', () => {
     await feed.close()
   })
 
-  test('the API rejects HEAD, which would read the feed without sending it', async () => {
+  test('the API rejects a HEAD request for the stream', async () => {
     const headers = { authorization, accept: 'text/event-stream' }
     const { status } = await fetch(`${api.url}/v1/changes`, { method: 'HEAD', headers })
     expect(status).toBe(404)
@@ -314,21 +311,21 @@ describe('the event stream', () => {
     await otherApi.close()
   })
 
-  test('the stream continues after the LISTEN connection was lost, and sends the changes that it missed', async () => {
+  test('the stream sends changes that were committed while the LISTEN connection was lost', async () => {
     const feed = await subscribeToFeed(api.url)
     await waitForLoad(feed)
-    const cutConnections = await database.query(
+    const terminatedConnections = await database.query(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
        WHERE query LIKE '%LISTEN%' AND pid <> pg_backend_pid() AND datname = current_database()`,
     )
-    expect(cutConnections).toHaveLength(1)
+    expect(terminatedConnections).toHaveLength(1)
     await logOut(1)
     await expect.poll(() => usersOf(feed), { timeout: 3_000 }).toEqual(['auth0|1'])
     await feed.close()
   })
 
   test('the stream sends a change at the next heartbeat if its notification is lost', async () => {
-    // Without this trigger, the API receives no notifications, as behind a transaction pooler.
+    // Without this trigger, the API receives no notifications.
     await database.query('DROP TRIGGER tenant_notify ON tenant')
     const shortHeartbeatServer = await serveWithShortHeartbeat()
     const feed = await subscribeToFeed(shortHeartbeatServer.url, '', bearer(keys.subscriber))

@@ -6,7 +6,10 @@ import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 
-/** Rows of a database, and what the API sends for them. In the vector, `<cursor>` stands for a cursor. */
+/**
+ * The content of conformance/service.json: rows of a database, and the responses of the API for these rows. In the
+ * responses, `<cursor>` stands for a cursor.
+ */
 interface ServiceVector {
   stored: {
     now: string
@@ -82,7 +85,7 @@ test('a page of the change feed equals the page of service.json', async () => {
   expect({ ...body, cursor: '<cursor>' }).toEqual(vector.page)
 })
 
-test('the first of several pages has no freshness, and the next page continues after the first page', async () => {
+test('the first of several pages has no freshness, and the second page contains the other changes', async () => {
   const { limit, ...expected } = vector.first_page
   const { body: first } = await get(`?limit=${limit}`)
   expect(first).toMatchObject(expected)
@@ -103,7 +106,7 @@ test('the stream after an unknown cursor contains the reset event of service.jso
   expect(await readStream('?after=unknown')).toBe(expected)
 })
 
-test('a request of a page after an unknown cursor gets the error of service.json', async () => {
+test('the API responds to a page request with an unknown cursor with the error of service.json', async () => {
   const { status, body } = await get('?after=unknown')
   expect({ status, error: body.error }).toEqual(vector.gone)
 })

@@ -19,8 +19,8 @@ test.each([
   [256, 128],
   [64, 32],
 ])(
-  'connectionsWithin leaves files for other purposes: of %d files, %d are for connections',
-  (files, expected) => {
-    expect(connectionsWithin(files)).toBe(expected)
+  'connectionsWithin allows, for %d open files, %d connections',
+  (maxOpenFiles, maxConnections) => {
+    expect(connectionsWithin(maxOpenFiles)).toBe(maxConnections)
   },
 )

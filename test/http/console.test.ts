@@ -1,40 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ApiKey } from '../../src/config/api-keys.js'
 import { LastLogoutError } from '../../src/errors.js'
-import type { ConsoleState } from '../../src/http/console.js'
 import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
-
-const NOW = Date.UTC(2026, 10, 28, 12)
-const iso = (at: number) => new Date(at).toISOString()
+import { CONSOLE_STATE, CONSOLE_NOW as NOW } from '../_support/console-state.js'
 
 const operator: ApiKey = { name: 'operator', key: 'o'.repeat(32), roles: ['read', 'metrics'] }
 const scraper: ApiKey = { name: 'scraper', key: 's'.repeat(32), roles: ['metrics'] }
 
-const STATE: ConsoleState = {
-  tenant: 'acme.eu.auth0.com',
-  checkpoint: '900',
-  as_of: iso(NOW),
-  lag_ms: 840,
-  last_poll_at: iso(NOW),
-  reconciled_at: null,
-  sweep_remaining: null,
-  floor_at: null,
-  users: 3,
-  sessions: 4,
-  reconciled: 0,
-  unattributable: { no_user: 2 },
-  gap_list: [],
-  gap_advice: null,
-  history: { since: iso(NOW), at: [NOW, NOW + 1], lag_ms: [840, null] },
-  schedule: {
-    store: 'postgresql',
-    error: null,
-    jobs: [{ name: 'poll', interval_ms: 5_000, next_at: null }],
-  },
-}
+const iso = (at: number) => new Date(at).toISOString()
 
 const logout = { at: NOW, logId: '900', type: 'slo' }
-const known = {
+const snapshot = {
   user: { ...logout, allSessionsAt: null },
   session: { ...logout, ended: true },
   floorAt: null,
@@ -46,11 +22,11 @@ const page = { changes: [], cursor: 'c', asOf: NOW, now: NOW, more: false }
 
 let app: Awaited<ReturnType<typeof openApi>>
 let url: string
-let readConsoleState = async () => STATE
+let readConsoleState = async () => CONSOLE_STATE
 beforeAll(async () => {
   app = await openApi({
     apiKeys: [...Object.values(keys), operator, scraper],
-    readKnownLogouts: async () => known,
+    readKnownLogouts: async () => snapshot,
     readProgress: async () => {
       throw new Error('not called')
     },
@@ -74,7 +50,7 @@ const explain = (claims: object, key: ApiKey = operator) =>
   })
 
 describe('the page', () => {
-  test('is open, and forbids inline scripts and styles, and anything from another host', async () => {
+  test('requires no key, and forbids inline scripts and content of other hosts', async () => {
     const response = await app.inject('/console')
     expect(response.statusCode).toBe(200)
     expect(response.headers['content-type']).toBe('text/html; charset=utf-8')
@@ -87,40 +63,42 @@ describe('the page', () => {
     )
   })
 
-  test('contains only files that exist, with their types', async () => {
+  test('links only to files that exist and have the correct type', async () => {
     const { body } = await app.inject('/console')
     const links = [...body.matchAll(/(?:href|src)="([^"]+)"/g)].map(([, link = '']) => link)
     expect(links.length).toBeGreaterThan(3)
-    const found = new Set(links.map((link) => `/${link}`))
-    for (const path of found) {
+    // The loop also visits the paths that it adds.
+    const paths = new Set(links.map((link) => `/${link}`))
+    for (const path of paths) {
       const response = await app.inject(path)
       expect({ path, status: response.statusCode }).toEqual({ path, status: 200 })
       if (!path.endsWith('.js')) continue
       expect(response.headers['content-type']).toBe('text/javascript; charset=utf-8')
       for (const [, name] of response.body.matchAll(/^import .*'\.\/(.+)'$/gm)) {
-        found.add(`/console/${name}`)
+        paths.add(`/console/${name}`)
       }
     }
-    expect([...found]).toContain('/console/uplot.js')
+    expect([...paths]).toContain('/console/uplot.js')
   })
 
-  test('is served without its state: no path below it is open but its files', async () => {
+  test('is public with its files, but all other paths below it require a key', async () => {
     expect((await app.inject('/console/')).headers.location).toBe('../console')
     for (const path of ['/console/data', '/console/package.json', '/console/../package.json']) {
       expect((await app.inject(path)).statusCode).toBe(401)
     }
   })
 
-  test('does not exist in an API without the state', async () => {
-    const other = await openApi({
-      readKnownLogouts: async () => known,
+  test('does not exist in an API without `readConsoleState`', async () => {
+    const apiWithoutConsole = await openApi({
+      readKnownLogouts: async () => snapshot,
       readProgress: () => Promise.reject(new Error('not called')),
       readChanges: async () => page,
       storeReported: async () => null,
     })
-    const response = await other.inject({ url: '/console', headers: bearer(keys.reader) })
+    const headers = bearer(keys.reader)
+    const response = await apiWithoutConsole.inject({ url: '/console', headers })
     expect(response.statusCode).toBe(404)
-    await other.close()
+    await apiWithoutConsole.close()
   })
 })
 
@@ -132,14 +110,14 @@ describe('the data', () => {
   })
 
   test('contains the state, the version, the policy and the number of subscribers', async () => {
-    const expected = {
-      ...STATE,
+    const expectedData = {
+      ...CONSOLE_STATE,
       version: '0.0.0',
       policy: 'session',
       max_lag_ms: 60_000,
       subscribers: 0,
     }
-    expect((await getData(operator)).json()).toEqual(expected)
+    expect((await getData(operator)).json()).toEqual(expectedData)
 
     const headers = { ...bearer(keys.subscriber), accept: 'text/event-stream' }
     const subscription = await fetch(`${url}/v1/changes`, { headers })
@@ -148,15 +126,15 @@ describe('the data', () => {
     await expect.poll(async () => (await getData(operator)).json().subscribers).toBe(0)
   })
 
-  test('is unavailable while the database is', async () => {
+  test('is unavailable with 503 while the database is unavailable', async () => {
     readConsoleState = () => Promise.reject(new LastLogoutError('DATABASE_UNAVAILABLE', 'down'))
     expect((await getData(operator)).statusCode).toBe(503)
-    readConsoleState = async () => STATE
+    readConsoleState = async () => CONSOLE_STATE
   })
 })
 
 describe('the explanation of a verdict', () => {
-  test('contains the reason, and the facts that it follows from', async () => {
+  test('contains the reason and the facts that led to the verdict', async () => {
     const claims = { sub: 'auth0|1', sid: 'S1', iat: NOW / 1000 - 60, exp: NOW / 1000 + 60 }
     const response = await explain(claims)
     expect(response.json()).toEqual({
@@ -193,7 +171,7 @@ describe('the explanation of a verdict', () => {
   })
 })
 
-test('/openapi.json describes the data of the console in a group, and none of the files', async () => {
+test('/openapi.json describes the data of the console, but not its files, and every route has a group', async () => {
   const response = await app.inject({ url: '/openapi.json', headers: bearer(keys.reader) })
   const { paths, tags } = response.json()
   expect(Object.keys(paths).filter((path) => path.startsWith('/console'))).toEqual([
@@ -201,10 +179,12 @@ test('/openapi.json describes the data of the console in a group, and none of th
     '/console/data/explain',
   ])
   const groups = tags.map(({ name }: { name: string }) => name)
-  const used = Object.values<Record<string, { tags?: string[] }>>(paths)
+  const tagsOfRoutes = Object.values<Record<string, { tags?: string[] }>>(paths)
     .flatMap((methods) => Object.values(methods))
     .map((operation) => operation.tags)
-  expect(used.every((tags) => tags?.length === 1 && groups.includes(tags[0]))).toBe(true)
-  expect(groups).toEqual(expect.arrayContaining([...new Set(used.flat())]))
-  expect(new Set(used.flat()).size).toBe(groups.length)
+  const hasOneGroup = (routeTags?: string[]) =>
+    routeTags?.length === 1 && groups.includes(routeTags[0])
+  expect(tagsOfRoutes.every(hasOneGroup)).toBe(true)
+  // Every group has a route.
+  expect(new Set(tagsOfRoutes.flat()).size).toBe(groups.length)
 })

@@ -65,7 +65,7 @@ describe('wrong keys', () => {
     await app.close()
   })
 
-  test('wrong keys do not affect other addresses, and a missing key does not count as wrong', async () => {
+  test('wrong keys do not block other addresses or requests without a key', async () => {
     const app = await openAppWith()
     await sendTwentyWrongKeys(app)
     expect((await request(app, wrongKey, '192.0.2.2')).statusCode).toBe(401)
@@ -81,10 +81,10 @@ describe('wrong keys', () => {
   })
 
   test.each([
-    ['in another scheme', { authorization: `Digest ${'w'.repeat(32)}` }],
+    ['with another scheme', { authorization: `Digest ${'w'.repeat(32)}` }],
     ['as a password', { authorization: `Basic ${btoa(`x:${'w'.repeat(32)}`)}` }],
     ['as an empty header', { authorization: '' }],
-  ])('wrong keys count when they are sent %s', async (_how, headers) => {
+  ])('wrong keys count when they are sent %s', async (_case, headers) => {
     const app = await openAppWith()
     await sendTwentyWrongKeys(app, headers)
     expect((await request(app, headers)).statusCode).toBe(429)
@@ -107,7 +107,7 @@ describe('wrong keys', () => {
     },
   )
 
-  test('wrong keys are counted per /64 prefix of IPv6, and per IPv4 address in any notation', async () => {
+  test('wrong keys are counted for each /64 prefix of IPv6, and for each IPv4 address in any notation', async () => {
     const app = await openAppWith()
     await sendTwentyWrongKeys(app, wrongKey, '2001:db8:0:1::1')
     expect((await request(app, wrongKey, '2001:db8:0:1:ffff:ffff:ffff:ffff')).statusCode).toBe(429)
@@ -123,7 +123,7 @@ describe('wrong keys', () => {
     for (let n = 0; n < 10_000; n++) {
       await request(app, wrongKey, `10.${n >> 16}.${(n >> 8) & 255}.${n & 255}`)
     }
-    // The first address was evicted, because it was the least recently used address.
+    // The first address was evicted, because it was the least recently used one.
     expect((await request(app, wrongKey, '198.51.100.1')).statusCode).toBe(401)
     await app.close()
   }, 60_000)
@@ -154,7 +154,7 @@ describe('behind proxies', () => {
     await app.close()
   })
 
-  test('wrong keys are counted per address that a trusted proxy forwards', async () => {
+  test('wrong keys are counted for each address in X-Forwarded-For of a trusted proxy', async () => {
     const app = await openAppWith({ trustProxy: ['192.0.2.1'] })
     await sendTwentyWrongKeys(app, headersForwardedFrom('203.0.113.1'))
     expect((await request(app, headersForwardedFrom('203.0.113.1'))).statusCode).toBe(429)
@@ -162,7 +162,7 @@ describe('behind proxies', () => {
     await app.close()
   })
 
-  test('addresses that a caller adds to X-Forwarded-For before the proxy are ignored', async () => {
+  test('addresses that the caller itself has written into X-Forwarded-For are ignored', async () => {
     const app = await openAppWith({ trustProxy: ['192.0.2.1'] })
     for (let n = 0; n < 20; n++)
       await request(app, headersForwardedFrom(`198.51.100.${n}, 203.0.113.1`))
@@ -195,7 +195,7 @@ describe('behind proxies', () => {
   })
 
   test.each(['', 'nonsense', '203.0.113.1:8080', ',,,', 'x'.repeat(10_000)])(
-    'a key is accepted or rejected even if the forwarded address is %j',
+    'a wrong key is rejected even if the forwarded address is %j',
     async (value) => {
       const app = await openAppWith({ trustProxy: ['192.0.2.1'] })
       expect((await request(app, headersForwardedFrom(value))).statusCode).toBe(401)

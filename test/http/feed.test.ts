@@ -11,7 +11,7 @@ const page = (cursor: string): ChangesPage => ({
   more: false,
 })
 
-test('by default, the feed sends a heartbeat every 4 s to at most 2,000 subscribers, who must read a page within 15 s', () => {
+test('by default, the heartbeat interval is 4 s, the limit is 2,000 subscribers, and the write timeout is 15 s', () => {
   expect(FEED_LIMITS).toEqual({
     heartbeatIntervalMs: 4_000,
     maxSubscribers: 2_000,
@@ -55,7 +55,7 @@ test('subscribers with the same cursor share a query, but a failed query is not 
   feed.close()
 })
 
-test('the first notification wakes the subscribers at once, and the next ones within 25 ms together once more', async () => {
+test('the first notification causes a query at once, and all notifications in the next 25 ms cause one more query', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
   onTestFinished(() => void vi.useRealTimers())
   let notify = () => {}
@@ -87,9 +87,9 @@ test('the first notification wakes the subscribers at once, and the next ones wi
   feed.close()
 })
 
-test('a page is formatted once for all subscribers that it is sent to', () => {
+test('a page for several subscribers is formatted once', () => {
   const format = createPageFormatter('session')
-  const shared = page('f.1')
-  expect(format(shared)).toBe(format(shared))
+  const sharedPage = page('f.1')
+  expect(format(sharedPage)).toBe(format(sharedPage))
   expect(format(page('f.2')).toString()).toMatch(/^event: freshness\nid: f\.2\ndata: \{/)
 })

@@ -12,15 +12,16 @@ import {
 
 const keyHeader = { 'x-last-logout-key': gatewayKeys.forwardAuth.key }
 
-const { t, api } = useGatewayApi()
+const { tokens, api } = useGatewayApi()
 let token: string
 let url: URL
 beforeAll(async () => {
   url = new URL(await listenOnLoopback(api.app))
-  token = await t.signAccessToken()
+  token = await tokens.signAccessToken()
 })
 
-const ask = (
+/** Sends a request to /v1/forward-auth, like a gateway. */
+const forwardAuth = (
   authorization: string | undefined,
   headers: Record<string, string> = keyHeader,
   request: { method?: string; url?: string; payload?: string; remoteAddress?: string } = {},
@@ -30,11 +31,15 @@ const ask = (
     headers: { ...headers, ...(authorization !== undefined && { authorization }) },
     ...(request as object),
   })
-const askWith = async (claims: object) => ask(`Bearer ${await t.signAccessToken(claims as never)}`)
+const forwardAuthWith = async (claims: object) =>
+  forwardAuth(`Bearer ${await tokens.signAccessToken(claims as never)}`)
 
 describe('/v1/forward-auth', () => {
   test('responds with 204 and the identity of the user, percent-encoded', async () => {
-    const response = await askWith({ sub: 'samlp|corp|Jürgen, "x"', scope: 'read:a write:b' })
+    const response = await forwardAuthWith({
+      sub: 'samlp|corp|Jürgen, "x"',
+      scope: 'read:a write:b',
+    })
     expect(response.statusCode).toBe(204)
     expect(response.body).toBe('')
     expect(response.headers).toMatchObject({
@@ -45,18 +50,18 @@ describe('/v1/forward-auth', () => {
     })
   })
 
-  test('sends every identity header, so that none of the user remains', async () => {
-    const response = await askWith({ azp: undefined, permissions: [], scope: undefined })
+  test('sends all identity headers, even if their claims are missing', async () => {
+    const response = await forwardAuthWith({ azp: undefined, permissions: [], scope: undefined })
     expect(response.headers).toMatchObject({
       'x-last-logout-client': '',
       'x-last-logout-scope': '',
     })
   })
 
-  test('responds with 401 to a revoked token, also if the data is stale', async () => {
+  test('responds with 401 to a revoked token, even if the data is stale', async () => {
     for (const snapshot of [loggedOut(), staleSnapshot(Date.now())]) {
       api.snapshot = snapshot
-      const response = await ask(`Bearer ${token}`)
+      const response = await forwardAuth(`Bearer ${token}`)
       expect(response.statusCode).toBe(401)
       expect(response.headers).toMatchObject({
         'cache-control': 'no-store',
@@ -67,61 +72,60 @@ describe('/v1/forward-auth', () => {
     }
   })
 
-  test('responds with 401 to two tokens, of which the API could read the other one', async () => {
+  test('responds with 401 to two Authorization headers', async () => {
     const socket = connect(Number(url.port), '127.0.0.1')
-    const line = `Authorization: Bearer ${token}\r\n`
-    const key = `X-Last-Logout-Key: ${gatewayKeys.forwardAuth.key}\r\n`
-    socket.end(
-      `GET /v1/forward-auth HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${key}${line}${line}\r\n`,
-    )
+    const tokenLine = `Authorization: Bearer ${token}\r\n`
+    const keyLine = `X-Last-Logout-Key: ${gatewayKeys.forwardAuth.key}\r\n`
+    const requestLines = 'GET /v1/forward-auth HTTP/1.1\r\nHost: x\r\nConnection: close\r\n'
+    socket.end(`${requestLines}${keyLine}${tokenLine}${tokenLine}\r\n`)
     const [chunk] = (await once(socket, 'data')) as [Buffer]
     expect(String(chunk)).toMatch(/^HTTP\/1\.1 401 /)
   })
 
   test('responds with 204 to a machine token while the database is unavailable', async () => {
     api.snapshot = new Error('the database is unavailable')
-    const response = await askWith({ sub: 'SinglePageApp0000000000000000001@clients' })
+    const response = await forwardAuthWith({ sub: 'SinglePageApp0000000000000000001@clients' })
     expect(response.statusCode).toBe(204)
   })
 
-  test('responds with 401 and no error code without a token', async () => {
+  test('responds with 401, but without an error code, to a request without a token', async () => {
     for (const authorization of [undefined, '', 'Basic eDp5', 'Bearer ', 'Bearer a b']) {
-      const response = await ask(authorization)
+      const response = await forwardAuth(authorization)
       expect(response.statusCode).toBe(401)
       expect(response.headers['www-authenticate']).toBe('Bearer')
     }
   })
 
   test('responds with 401 to an invalid token', async () => {
-    const response = await ask('Bearer x')
+    const response = await forwardAuth('Bearer x')
     expect(response.statusCode).toBe(401)
     expect(response.headers['www-authenticate']).toMatch(/^Bearer error="invalid_token", /)
-    expect((await ask(`Bearer ${await t.signIdToken()}`)).statusCode).toBe(401)
+    expect((await forwardAuth(`Bearer ${await tokens.signIdToken()}`)).statusCode).toBe(401)
   })
 
-  test('refuses tokens that are bound to a key, because it cannot check the proof', async () => {
-    expect((await askWith({ cnf: { jkt: 'x' } })).statusCode).toBe(401)
-    const response = await ask(`DPoP ${token}`)
+  test('responds with 401 to a token that is bound to a key', async () => {
+    expect((await forwardAuthWith({ cnf: { jkt: 'x' } })).statusCode).toBe(401)
+    const response = await forwardAuth(`DPoP ${token}`)
     expect(response.statusCode).toBe(401)
     expect(response.headers['www-authenticate']).toMatch('bound to a key')
   })
 
   test('responds with 503 and Retry-After if it is unknown whether the token is revoked', async () => {
     api.snapshot = staleSnapshot()
-    const response = await ask(`Bearer ${token}`)
+    const response = await forwardAuth(`Bearer ${token}`)
     expect(response.statusCode).toBe(503)
     expect(response.headers).toMatchObject({ 'retry-after': '5', 'cache-control': 'no-store' })
   })
 
   test.each(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'PROPFIND', 'PURGE'])(
-    'takes the method %s, and any path below',
+    'accepts the method %s and an appended path',
     async (method) => {
-      const urls = ['', '/', '/orders/5?x=%2F', '//a/../b', '/v1/forward-auth', '/a%20b']
-      for (const path of urls) {
+      const paths = ['', '/', '/orders/5?x=%2F', '//a/../b', '/v1/forward-auth', '/a%20b']
+      for (const path of paths) {
         const request = { method, url: `/v1/forward-auth${path}` }
-        expect((await ask(`Bearer ${token}`, keyHeader, request)).statusCode).toBe(204)
-        expect((await ask(undefined, keyHeader, request)).statusCode).toBe(401)
-        expect((await ask(`Bearer ${token}`, {}, request)).statusCode).toBe(403)
+        expect((await forwardAuth(`Bearer ${token}`, keyHeader, request)).statusCode).toBe(204)
+        expect((await forwardAuth(undefined, keyHeader, request)).statusCode).toBe(401)
+        expect((await forwardAuth(`Bearer ${token}`, {}, request)).statusCode).toBe(403)
       }
     },
   )
@@ -131,25 +135,25 @@ describe('/v1/forward-auth', () => {
     async (type) => {
       const headers = { ...keyHeader, 'content-type': type }
       const request = { method: 'POST', payload: '{' }
-      expect((await ask(`Bearer ${token}`, headers, request)).statusCode).toBe(204)
+      expect((await forwardAuth(`Bearer ${token}`, headers, request)).statusCode).toBe(204)
     },
   )
 
-  test('responds with 200 if the gateway accepts no other status', async () => {
+  test('responds with 200 instead of 204 if the gateway requires this', async () => {
     const headers = { ...keyHeader, 'x-last-logout-success-status': '200' }
-    const response = await ask(`Bearer ${token}`, headers)
+    const response = await forwardAuth(`Bearer ${token}`, headers)
     expect(response.statusCode).toBe(200)
     expect(response.headers).toMatchObject({ 'x-last-logout-user': 'auth0%7C123' })
     api.snapshot = loggedOut()
-    expect((await ask(`Bearer ${token}`, headers)).statusCode).toBe(401)
+    expect((await forwardAuth(`Bearer ${token}`, headers)).statusCode).toBe(401)
   })
 
-  test('closes the connection after a request whose body may be missing', async () => {
-    /** Sends the head of a request without a body. Returns the response. */
+  test('closes the connection after a request with a Content-Length above 0', async () => {
+    /** Sends the headers of a request, but no body. Returns the response. */
     const send = async (...lines: string[]) => {
       const socket = connect(Number(url.port), url.hostname).setEncoding('latin1')
-      const key = `x-last-logout-key: ${gatewayKeys.forwardAuth.key}`
-      const head = [...lines, 'host: x', key, `authorization: Bearer ${token}`]
+      const keyLine = `x-last-logout-key: ${gatewayKeys.forwardAuth.key}`
+      const head = [...lines, 'host: x', keyLine, `authorization: Bearer ${token}`]
       socket.write(`${head.join('\r\n')}\r\n\r\n`)
       const [text] = await once(socket, 'data')
       socket.destroy()
@@ -166,39 +170,39 @@ describe('/v1/forward-auth', () => {
 })
 
 describe('the key of a gateway', () => {
-  test('is accepted in its own header only', async () => {
-    expect((await ask(gatewayKeys.forwardAuth.key, {})).statusCode).toBe(403)
+  test('is accepted only in X-Last-Logout-Key', async () => {
+    expect((await forwardAuth(gatewayKeys.forwardAuth.key, {})).statusCode).toBe(403)
     const { authorization } = bearer(gatewayKeys.forwardAuth)
-    expect((await ask(authorization, {})).statusCode).toBe(403)
+    expect((await forwardAuth(authorization, {})).statusCode).toBe(403)
   })
 
-  test('must be known and have the role forward-auth, else the response is 403, never 401', async () => {
+  test('is rejected with 403, never with 401, if it is unknown or lacks the role forward-auth', async () => {
     const statusOf = async (key: string) =>
-      (await ask(`Bearer ${token}`, { 'x-last-logout-key': key })).statusCode
+      (await forwardAuth(`Bearer ${token}`, { 'x-last-logout-key': key })).statusCode
     expect(await statusOf('x'.repeat(32))).toBe(403)
     expect(await statusOf('')).toBe(403)
     expect(await statusOf(gatewayKeys.introspect.key)).toBe(403)
-    const unknown = await ask(`Bearer ${token}`, {})
-    expect(unknown.json().message).toMatch('X-Last-Logout-Key')
+    const responseWithoutKey = await forwardAuth(`Bearer ${token}`, {})
+    expect(responseWithoutKey.json().message).toMatch('X-Last-Logout-Key')
   })
 
-  test('wrong keys are counted, tokens of users are not', async () => {
-    for (let n = 0; n < 50; n++) expect((await ask('Bearer wrong')).statusCode).toBe(401)
-    // Without a key, the token does not count either.
-    for (let n = 0; n < 50; n++) expect((await ask('Bearer wrong', {})).statusCode).toBe(403)
-    const wrong = { 'x-last-logout-key': 'w'.repeat(32) }
-    const from = { remoteAddress: '192.0.2.1' }
+  test('is throttled after twenty wrong keys, but wrong tokens of users do not count', async () => {
+    for (let n = 0; n < 50; n++) expect((await forwardAuth('Bearer wrong')).statusCode).toBe(401)
+    for (let n = 0; n < 50; n++)
+      expect((await forwardAuth('Bearer wrong', {})).statusCode).toBe(403)
+    const wrongKey = { 'x-last-logout-key': 'w'.repeat(32) }
+    const otherAddress = { remoteAddress: '192.0.2.1' }
     for (let n = 0; n < 20; n++) {
-      expect((await ask(`Bearer ${token}`, wrong, from)).statusCode).toBe(403)
+      expect((await forwardAuth(`Bearer ${token}`, wrongKey, otherAddress)).statusCode).toBe(403)
     }
-    expect((await ask(`Bearer ${token}`, wrong, from)).statusCode).toBe(429)
-    expect((await ask(`Bearer ${token}`, keyHeader, from)).statusCode).toBe(204)
+    expect((await forwardAuth(`Bearer ${token}`, wrongKey, otherAddress)).statusCode).toBe(429)
+    expect((await forwardAuth(`Bearer ${token}`, keyHeader, otherAddress)).statusCode).toBe(204)
   })
 })
 
-test('tokens that users send are not measured as failed authentication', async () => {
+test('wrong keys are measured as failed authentication, but wrong tokens of users are not', async () => {
   const failures: string[] = []
-  const measured = await openGatewayApi(t, {
+  const apiWithMetrics = await openGatewayApi(tokens, {
     metrics: {
       onResponse: () => {},
       onSubscriber: () => {},
@@ -207,21 +211,21 @@ test('tokens that users send are not measured as failed authentication', async (
     },
   })
   const send = (headers: Record<string, string>) =>
-    measured.app.inject({ url: '/v1/forward-auth', headers })
+    apiWithMetrics.app.inject({ url: '/v1/forward-auth', headers })
   await send({ ...keyHeader, authorization: 'Bearer wrong' })
   await send({ ...keyHeader })
   await send({ authorization: 'Bearer wrong' })
   await send({ 'x-last-logout-key': 'w'.repeat(32) })
   await send({ 'x-last-logout-key': gatewayKeys.introspect.key })
-  await measured.app.close()
+  await apiWithMetrics.app.close()
   expect(failures).toEqual(['no_key', 'unknown_key', 'lacks_role'])
 })
 
 test('no log line contains a token or a key', async () => {
-  await ask(`Bearer ${token}`)
-  await ask('Bearer wrong', { 'x-last-logout-key': 'w'.repeat(32) })
+  await forwardAuth(`Bearer ${token}`)
+  await forwardAuth('Bearer wrong', { 'x-last-logout-key': 'w'.repeat(32) })
   api.snapshot = new Error('a bug')
-  await ask(`Bearer ${token}`)
+  await forwardAuth(`Bearer ${token}`)
   const lines = api.app.lines.join('')
   expect(lines).toContain('request failed')
   expect(lines).not.toContain(token)

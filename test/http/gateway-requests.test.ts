@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { gatewayKeys, loggedOut, staleSnapshot, useGatewayApi } from '../_support/gateway-api.js'
 
-/** A request of a gateway that the tests do not run, as its documents and sources describe it. */
+/** The request of a gateway, as its documentation and source describe it. The tests do not run this gateway. */
 interface GatewayRequest {
   gateway: string
   /** Builds the request from the configuration of deploy/gateways. */
@@ -14,9 +14,9 @@ interface GatewayRequest {
     payload?: string
   }>
   /** The only status for which the gateway forwards the request. */
-  accepted: number
+  acceptedStatus: number
   /** The status for a revoked token. */
-  refused: number
+  refusedStatus: number
 }
 
 const KEY = gatewayKeys.forwardAuth.key
@@ -24,28 +24,28 @@ const readConfiguration = async (file: string) =>
   (await readFile(`deploy/gateways/${file}`, 'utf8')).replaceAll('GATEWAY_KEY', KEY)
 const pathOf = (url: string) => new URL(url).pathname
 
-/** Headers of a user, with which the user tries to take the place of another one. */
-const SPOOFED = { 'x-last-logout-user': 'admin', 'x-last-logout-success-status': '200' }
+/** Headers with which a user pretends to be another user. */
+const SPOOFED_HEADERS = { 'x-last-logout-user': 'admin', 'x-last-logout-success-status': '200' }
 
 const REQUESTS: GatewayRequest[] = [
   {
-    // Sends GET with the headers of authRequestHeaders, and its own X-Forwarded headers.
+    // Traefik sends GET with the headers in authRequestHeaders, and adds X-Forwarded headers.
     gateway: 'Traefik',
     async build(token) {
       const { middlewares } = parse(await readConfiguration('traefik.yaml')).http
       const { address, authRequestHeaders } = middlewares['last-logout'].forwardAuth
-      const ofUser: Record<string, string> = {
-        ...SPOOFED,
+      const requestHeaders: Record<string, string> = {
+        ...SPOOFED_HEADERS,
         authorization: `Bearer ${token}`,
         ...lowerCase(middlewares['last-logout-key'].headers.customRequestHeaders),
       }
       const names = authRequestHeaders.map((name: string) => name.toLowerCase())
-      const sent = Object.entries(ofUser).filter(([name]) => names.includes(name))
+      const sentHeaders = Object.entries(requestHeaders).filter(([name]) => names.includes(name))
       return {
         method: 'GET',
         url: pathOf(address),
         headers: {
-          ...Object.fromEntries(sent),
+          ...Object.fromEntries(sentHeaders),
           'user-agent': 'Go-http-client/1.1',
           'accept-encoding': 'gzip',
           'x-forwarded-for': '192.0.2.1',
@@ -56,18 +56,18 @@ const REQUESTS: GatewayRequest[] = [
         },
       }
     },
-    accepted: 204,
-    refused: 401,
+    acceptedStatus: 204,
+    refusedStatus: 401,
   },
   {
-    // Keeps the method, appends the path, and sends Content-Length 0. Forwards the request only after 200.
+    // Envoy uses the method of the user's request, appends its path, and sends Content-Length 0.
     gateway: 'Envoy',
     async build(token) {
       const { static_resources } = parse(await readConfiguration('envoy.yaml'))
       const [{ filter_chains }] = static_resources.listeners
       const [filter] = filter_chains[0].filters[0].typed_config.http_filters
       const { path_prefix, authorization_request } = filter.typed_config.http_service
-      const added = authorization_request.headers_to_add.map(
+      const addedHeaders = authorization_request.headers_to_add.map(
         ({ key, value }: { key: string; value: string }) => [key, value],
       )
       return {
@@ -78,15 +78,15 @@ const REQUESTS: GatewayRequest[] = [
           host: 'orders.example.com',
           'content-length': '0',
           'x-envoy-internal': 'true',
-          ...Object.fromEntries(added),
+          ...Object.fromEntries(addedHeaders),
         },
       }
     },
-    accepted: 200,
-    refused: 401,
+    acceptedStatus: 200,
+    refusedStatus: 401,
   },
   {
-    // lua-resty-http sends GET with the given headers.
+    // lua-resty-http sends GET with the headers of the configuration.
     gateway: 'Kong',
     async build(token) {
       const { services } = parse(await readConfiguration('kong.yaml'))
@@ -103,11 +103,11 @@ const REQUESTS: GatewayRequest[] = [
         },
       }
     },
-    accepted: 204,
-    refused: 401,
+    acceptedStatus: 204,
+    refusedStatus: 401,
   },
   {
-    // Kong's plugin oauth2-introspection posts a form, with authorization_value as Authorization.
+    // Kong's plugin oauth2-introspection sends a form. Its setting authorization_value becomes Authorization.
     gateway: 'Kong oauth2-introspection',
     build: async (token) => ({
       method: 'POST',
@@ -119,11 +119,11 @@ const REQUESTS: GatewayRequest[] = [
       },
       payload: `token=${encodeURIComponent(token)}&token_type_hint=access_token`,
     }),
-    accepted: 200,
-    refused: 200,
+    acceptedStatus: 200,
+    refusedStatus: 200,
   },
   {
-    // Go's http.DefaultClient sends GET without a body, and the headers of the table.
+    // http.DefaultClient of Go sends GET with the headers of the Lua table.
     gateway: 'KrakenD',
     async build(token) {
       const lua = await readConfiguration('krakend.lua')
@@ -140,56 +140,59 @@ const REQUESTS: GatewayRequest[] = [
         },
       }
     },
-    accepted: 204,
-    refused: 401,
+    acceptedStatus: 204,
+    refusedStatus: 401,
   },
 ]
 
 const lowerCase = (headers: Record<string, string>) =>
   Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
 
-const { t, api } = useGatewayApi()
+const { tokens, api } = useGatewayApi()
 
-test.each(REQUESTS)('the request of $gateway gets the status that it needs', async (request) => {
-  const { build, accepted, refused } = request
-  const send = async (token: string) => api.app.inject((await build(token)) as object)
-  const token = await t.signAccessToken()
+test.each(REQUESTS)(
+  'the API responds to $gateway with the status that it expects',
+  async (request) => {
+    const { build, acceptedStatus, refusedStatus } = request
+    const send = async (token: string) => api.app.inject((await build(token)) as object)
+    const token = await tokens.signAccessToken()
 
-  const active = await send(token)
-  expect(active.statusCode).toBe(accepted)
-  if (request.gateway === 'Kong oauth2-introspection') {
-    expect(active.json()).toMatchObject({ active: true, sub: 'auth0|123' })
-  } else {
-    expect(active.headers).toMatchObject({ 'x-last-logout-user': 'auth0%7C123' })
-  }
+    const response = await send(token)
+    expect(response.statusCode).toBe(acceptedStatus)
+    if (request.gateway === 'Kong oauth2-introspection') {
+      expect(response.json()).toMatchObject({ active: true, sub: 'auth0|123' })
+    } else {
+      expect(response.headers).toMatchObject({ 'x-last-logout-user': 'auth0%7C123' })
+    }
 
-  api.snapshot = staleSnapshot()
-  const unknown = await send(token)
-  expect(unknown.statusCode).toBe(503)
-  expect(unknown.headers).toHaveProperty('retry-after')
+    api.snapshot = staleSnapshot()
+    const responseToUnknown = await send(token)
+    expect(responseToUnknown.statusCode).toBe(503)
+    expect(responseToUnknown.headers).toHaveProperty('retry-after')
 
-  api.snapshot = loggedOut()
-  for (const revoked of [await send(token), await send('x')]) {
-    expect(revoked.statusCode).toBe(refused)
-    if (refused === 401) expect(revoked.headers['www-authenticate']).toMatch(/invalid_token/)
-    else expect(revoked.body).toBe('{"active":false}')
-  }
-})
+    api.snapshot = loggedOut()
+    for (const refusal of [await send(token), await send('malformed')]) {
+      expect(refusal.statusCode).toBe(refusedStatus)
+      if (refusedStatus === 401) {
+        expect(refusal.headers['www-authenticate']).toMatch(/invalid_token/)
+      } else {
+        expect(refusal.body).toBe('{"active":false}')
+      }
+    }
+  },
+)
 
-// `test/environments/gateways.test.ts` sends such headers through the gateways that it runs.
+// For the gateways that run in tests, `test/environments/gateways.test.ts` tests this with requests.
 test.each([
   ['traefik.yaml', 'x-last-logout-'],
   ['envoy.yaml', 'x-last-logout-'],
   ['kong.yaml', '"'],
-])(
-  '%s replaces or removes the headers of users that an API would believe',
-  async (file, prefix) => {
-    const text = (await readConfiguration(file)).toLowerCase()
-    for (const name of ['user', 'client', 'scope', 'key', 'success-status']) {
-      expect(text).toContain(prefix + name)
-    }
-  },
-)
+])('%s replaces or removes the identity headers that a user has sent', async (file, prefix) => {
+  const text = (await readConfiguration(file)).toLowerCase()
+  for (const name of ['user', 'client', 'scope', 'key', 'success-status']) {
+    expect(text).toContain(prefix + name)
+  }
+})
 
 test('the configurations of Traefik, Envoy, Kong and KrakenD remove headers whose names have underscores', async () => {
   const traefik = parse(await readConfiguration('traefik-static.yaml'))

@@ -46,11 +46,11 @@ describe('the health routes', () => {
     [60_001, 503, 'stale'],
   ])(
     'with a lag of %d ms, /health/fresh responds with %d, and /health/ready with 200 (pitfall 6)',
-    async (lag, statusCode, status) => {
-      now = NOW - 840 + lag
+    async (lagMs, statusCode, status) => {
+      now = NOW - 840 + lagMs
       const freshResponse = await app.inject('/health/fresh')
       expect(freshResponse.statusCode).toBe(statusCode)
-      expect(freshResponse.json()).toMatchObject({ status, lag_ms: lag })
+      expect(freshResponse.json()).toMatchObject({ status, lag_ms: lagMs })
       expect((await app.inject('/health/ready')).statusCode).toBe(200)
     },
   )
@@ -60,17 +60,17 @@ describe('the health routes', () => {
     [60_000, 200, 0],
     [60_001, 503, null],
   ])(
-    'with as_of %d ms ahead of the database, /health/fresh responds with %d, and lag_ms is %j',
-    async (ms, code, lag) => {
-      now = NOW - 840 - ms
+    'if as_of is %d ms ahead of the database, /health/fresh responds with %d, and lag_ms is %j',
+    async (aheadMs, statusCode, lagMs) => {
+      now = NOW - 840 - aheadMs
       const freshResponse = await app.inject('/health/fresh')
-      expect(freshResponse.statusCode).toBe(code)
+      expect(freshResponse.statusCode).toBe(statusCode)
       expect(freshResponse.json()).toMatchObject({
         as_of: new Date(NOW - 840).toISOString(),
-        lag_ms: lag,
+        lag_ms: lagMs,
       })
-      const user = await get('/v1/users/auth0%7C123/last-logout')
-      expect(user.json()).toMatchObject({ lag_ms: lag })
+      const userResponse = await get('/v1/users/auth0%7C123/last-logout')
+      expect(userResponse.json()).toMatchObject({ lag_ms: lagMs })
     },
   )
 

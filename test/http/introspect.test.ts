@@ -13,7 +13,7 @@ import { API_AUDIENCE, CLIENT_ID, nowSeconds } from '../_support/tenant-tokens.j
 
 const FORM = 'application/x-www-form-urlencoded'
 
-const { t, api } = useGatewayApi()
+const { tokens, api } = useGatewayApi()
 
 const post = (payload: string, headers: Record<string, string> = bearer(gatewayKeys.introspect)) =>
   api.app.inject({
@@ -25,7 +25,8 @@ const post = (payload: string, headers: Record<string, string> = bearer(gatewayK
 const introspect = (token: string, headers?: Record<string, string>) =>
   post(`${new URLSearchParams({ token, token_type_hint: 'access_token' })}`, headers)
 
-const inactive = async (token: string) => {
+/** Expects the response `active: false`, without any other field. */
+const expectInactive = async (token: string) => {
   const response = await introspect(token)
   expect(response.statusCode).toBe(200)
   expect(response.body).toBe('{"active":false}')
@@ -33,7 +34,7 @@ const inactive = async (token: string) => {
 
 describe('POST /v1/introspect', () => {
   test('returns the claims of an active token, with a short exp', async () => {
-    const token = await t.signAccessToken({
+    const token = await tokens.signAccessToken({
       'https://app.example/tier': 'gold',
       permissions: ['read:orders'],
     })
@@ -59,41 +60,41 @@ describe('POST /v1/introspect', () => {
     expect(body.exp).toBeLessThanOrEqual(nowSeconds() + 10)
   })
 
-  test('does not return an exp after that of the token', async () => {
+  test('returns the exp of the token if the token expires earlier than the limit', async () => {
     const exp = nowSeconds() + 5
-    const response = await introspect(await t.signAccessToken({ exp }))
+    const response = await introspect(await tokens.signAccessToken({ exp }))
     expect(response.json()).toMatchObject({ active: true, exp })
   })
 
-  test('returns how a token is bound to a key, so that the resource server can check the proof', async () => {
+  test('returns the claim cnf of a token that is bound to a key', async () => {
     const cnf = { jkt: 'thumbprint' }
-    const response = await introspect(await t.signAccessToken({ cnf }))
+    const response = await introspect(await tokens.signAccessToken({ cnf }))
     expect(response.json()).toMatchObject({ active: true, token_type: 'DPoP', cnf })
   })
 
-  test('a claim of the token cannot make it active', async () => {
+  test('returns active false for a revoked token, even if the token has a claim active', async () => {
     api.snapshot = loggedOut()
-    await inactive(await t.signAccessToken({ active: true }))
+    await expectInactive(await tokens.signAccessToken({ active: true }))
   })
 
-  test('returns active false and nothing else for a revoked token, also if the data is stale', async () => {
+  test('returns only active false for a revoked token, even if the data is stale', async () => {
     api.snapshot = loggedOut()
-    await inactive(await t.signAccessToken())
+    await expectInactive(await tokens.signAccessToken())
     api.snapshot = staleSnapshot(Date.now())
-    await inactive(await t.signAccessToken())
+    await expectInactive(await tokens.signAccessToken())
   })
 
   test('returns active false for an invalid token, and reads no logouts', async () => {
-    await inactive('x')
-    await inactive(await t.signAccessToken({ exp: nowSeconds() - 1 }))
-    await inactive(await t.signIdToken())
-    await inactive(await t.signAccessToken({ aud: 'https://other' }))
+    await expectInactive('x')
+    await expectInactive(await tokens.signAccessToken({ exp: nowSeconds() - 1 }))
+    await expectInactive(await tokens.signIdToken())
+    await expectInactive(await tokens.signAccessToken({ aud: 'https://other' }))
     expect(api.reads).toEqual([])
   })
 
   test('reads the logouts of the session that the token names', async () => {
-    await introspect(await t.signAccessToken({ 'https://last-logout/session_id': 'S1' }))
-    await introspect(await t.signAccessToken())
+    await introspect(await tokens.signAccessToken({ 'https://last-logout/session_id': 'S1' }))
+    await introspect(await tokens.signAccessToken())
     expect(api.reads).toEqual([
       ['auth0|123', 'S1'],
       ['auth0|123', null],
@@ -101,17 +102,17 @@ describe('POST /v1/introspect', () => {
   })
 
   test('accepts only tokens for the audience of the key', async () => {
-    const own = await t.signAccessToken()
-    const others = await t.signAccessToken({ aud: 'https://other' })
-    const active = async (token: string) =>
+    const tokenForApi = await tokens.signAccessToken()
+    const tokenForOtherApi = await tokens.signAccessToken({ aud: 'https://other' })
+    const isActive = async (token: string) =>
       (await introspect(token, bearer(gatewayKeys.otherApi))).json().active
-    expect(await active(own)).toBe(false)
-    expect(await active(others)).toBe(true)
+    expect(await isActive(tokenForApi)).toBe(false)
+    expect(await isActive(tokenForOtherApi)).toBe(true)
   })
 
-  test('machine tokens are active, whatever the floor is', async () => {
+  test('returns active true for a machine token, even if the floor is later than its iat', async () => {
     api.snapshot = { ...staleSnapshot(), floorAt: Date.now() }
-    const response = await introspect(await t.signAccessToken({ sub: 'worker@clients' }))
+    const response = await introspect(await tokens.signAccessToken({ sub: 'worker@clients' }))
     expect(response.json()).toMatchObject({ active: true })
   })
 
@@ -119,39 +120,41 @@ describe('POST /v1/introspect', () => {
     ['the data is stale', () => staleSnapshot()],
     ['the log has never been read to its end', () => ({ ...snapshotWith(), asOf: null })],
     ['the database is unavailable', () => new LastLogoutError('DATABASE_UNAVAILABLE', 'gone')],
-  ])('responds with 503 and Retry-After if %s', async (_why, snapshot) => {
+  ])('responds with 503 and Retry-After if %s', async (_case, snapshot) => {
     api.snapshot = snapshot()
-    const response = await introspect(await t.signAccessToken())
+    const response = await introspect(await tokens.signAccessToken())
     expect(response.statusCode).toBe(503)
     expect(Number(response.headers['retry-after'])).toBeGreaterThan(0)
     expect(response.json()).toMatchObject({ statusCode: 503, message: expect.any(String) })
   })
 
   test('responds with 503 if the login of the token cannot be read', async () => {
-    const token = await t.signAccessToken({ 'https://last-logout/authenticated_at': 'yesterday' })
+    const token = await tokens.signAccessToken({
+      'https://last-logout/authenticated_at': 'yesterday',
+    })
     expect((await introspect(token)).statusCode).toBe(503)
   })
 
   test('responds with 503 if the key of the token may be newer than the key set', async () => {
-    await introspect(await t.signAccessToken())
-    const response = await introspect(await t.signAccessToken({}, { kid: 'newer' }))
+    await introspect(await tokens.signAccessToken())
+    const response = await introspect(await tokens.signAccessToken({}, { kid: 'newer' }))
     expect(response.statusCode).toBe(503)
     expect(Number(response.headers['retry-after'])).toBeLessThanOrEqual(30)
   })
 
-  test('takes the key as the password of Basic authentication too', async () => {
+  test('accepts the key as the password of Basic authentication', async () => {
     const authorization = `Basic ${btoa(`client:${gatewayKeys.introspect.key}`)}`
-    const response = await introspect(await t.signAccessToken(), { authorization })
+    const response = await introspect(await tokens.signAccessToken(), { authorization })
     expect(response.json()).toMatchObject({ active: true })
   })
 
   test('requires a key with the role introspect', async () => {
-    const token = await t.signAccessToken()
+    const token = await tokens.signAccessToken()
     expect((await introspect(token, {})).statusCode).toBe(401)
     const { reader, forwardAuth } = gatewayKeys
     expect((await introspect(token, bearer(reader))).statusCode).toBe(403)
     expect((await introspect(token, bearer(forwardAuth))).statusCode).toBe(403)
-    // The header of the other endpoint is no credential here.
+    // Only /v1/forward-auth accepts this header.
     const headers = { 'x-last-logout-key': gatewayKeys.introspect.key }
     expect((await introspect(token, headers)).statusCode).toBe(401)
   })
@@ -160,7 +163,7 @@ describe('POST /v1/introspect', () => {
     ['no token', ''],
     ['an empty token', 'token='],
     ['two tokens', 'token=a&token=b'],
-  ])('responds with 400 to a form with %s', async (_what, payload) => {
+  ])('responds with 400 to a form with %s', async (_case, payload) => {
     expect((await post(payload)).statusCode).toBe(400)
   })
 
@@ -174,10 +177,10 @@ describe('POST /v1/introspect', () => {
 })
 
 test('the routes for gateways do not exist without a verifier', async () => {
-  const without = await openGatewayApi(t, { verifier: undefined })
+  const { app } = await openGatewayApi(tokens, { verifier: undefined })
   for (const url of ['/v1/introspect', '/v1/forward-auth', '/logout']) {
     const headers = bearer(gatewayKeys.reader)
-    expect((await without.app.inject({ url, headers })).statusCode).toBe(404)
+    expect((await app.inject({ url, headers })).statusCode).toBe(404)
   }
-  await without.app.close()
+  await app.close()
 })

@@ -36,7 +36,7 @@ const get = (url: string, key = keys.reader) => app.inject({ url, headers: beare
 
 describe('GET /v1/last-logout', () => {
   test.each(ODD_IDS)(
-    'the API returns the last logout of user %s and of a session',
+    'the API returns the last logouts of the user %s and of a session',
     async (userId) => {
       const ids = { userId, sessionId: `session of ${userId}` }
       expect((await get(`/${lastLogoutPath(ids, 'query')}`)).json()).toMatchObject({
@@ -49,7 +49,7 @@ describe('GET /v1/last-logout', () => {
 
   // `..` is excluded, because a URL cannot contain it as a segment.
   test.each(ODD_IDS.filter((id) => id !== '..'))(
-    'the API returns the same response for user %s as GET /v1/users/{user_id}/last-logout',
+    'GET /v1/users/{user_id}/last-logout returns the same response for the user %s',
     async (userId) => {
       const ids = { userId, sessionId: `session of ${userId}` }
       const byQuery = await get(`/${lastLogoutPath(ids, 'query')}`)
@@ -63,7 +63,7 @@ describe('GET /v1/last-logout', () => {
     expect(response.json()).toMatchObject({ user_id: 'auth0|123', session: null })
   })
 
-  test('the API accepts ids of 800 characters, all percent-encoded', async () => {
+  test('the API accepts ids of 800 percent-encoded characters', async () => {
     const id = '\ufffd'.repeat(800)
     const response = await get(`/${lastLogoutPath({ userId: id, sessionId: id }, 'query')}`)
     expect(response.json()).toMatchObject({ user_id: id, session: { session_id: id } })
@@ -74,14 +74,14 @@ describe('GET /v1/last-logout', () => {
     ['an empty user id', '?user_id='],
     ['a blank user id', '?user_id=%20'],
     ['two user ids', '?user_id=auth0%7C123&user_id=b'],
-    ['an over-long user id', `?user_id=${'x'.repeat(801)}`],
+    ['a user id of 801 characters', `?user_id=${'x'.repeat(801)}`],
     ['a NUL', '?user_id=a%00b'],
     ['two session ids', '?user_id=x&session_id=a&session_id=b'],
     ['an empty session id', '?user_id=x&session_id='],
     ['truncated percent-encoding', '?user_id=auth0%7'],
     ['percent-encoding that is not UTF-8', '?user_id=%ff'],
     ['a session id in percent-encoding that is not UTF-8', '?user_id=x&session_id=%fc'],
-  ])('the API rejects %s with 400', async (_what, query) => {
+  ])('the API rejects %s with 400', async (_case, query) => {
     const response = await get(`/v1/last-logout${query}`)
     expect(response.statusCode).toBe(400)
     expect(response.json()).toEqual({
@@ -92,7 +92,7 @@ describe('GET /v1/last-logout', () => {
   })
 
   test.each([[keys.checker], [keys.subscriber], [keys.logout]])(
-    'the API rejects a key without the role: $name',
+    'the API rejects the key $name, which lacks the role read',
     async (key) => {
       expect((await get('/v1/last-logout?user_id=x', key)).statusCode).toBe(403)
     },

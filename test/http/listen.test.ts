@@ -33,7 +33,7 @@ test('an API that listens on localhost is reachable at both 127.0.0.1 and ::1', 
   await expect(fetch(url)).rejects.toThrow()
 })
 
-test('the limit of connections holds for both addresses of localhost together', async () => {
+test('both addresses of localhost share one limit of connections', async () => {
   const app = await open()
   const { port } = new URL(await listen(app, { host: 'localhost', port: 0, variable: 'PORT' }))
   const connectTo = (host: string) => {
@@ -55,6 +55,6 @@ test('listen rejects a port that is in use with CANNOT_LISTEN', async () => {
   await expect(listen(second, { host: '127.0.0.1', port, variable: 'PORT' })).rejects.toMatchObject(
     { code: 'CANNOT_LISTEN', message: expect.stringContaining('EADDRINUSE') },
   )
-  // The error of the server was not logged as a connection that could not be accepted.
+  // This error must not be logged as a failure to accept a connection.
   expect(second.lines.join()).not.toContain('connection not accepted')
 })

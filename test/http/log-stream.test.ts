@@ -44,6 +44,7 @@ const send = async (
   api = app,
 ) => api.inject({ method: 'POST', url: URL_PATH, headers, payload })
 
+/** Returns a line of the log stream: a logout of a user. */
 const line = (userId: string) => {
   const entry = { ...buildEntry('slo', { userId }), log_id: syntheticLogId(Date.now() - 1_000) }
   return JSON.stringify({ log_id: entry.log_id, data: entry })
@@ -58,7 +59,7 @@ describe('POST /v1/log-stream', () => {
     expect(await readUsers()).toEqual(['auth0|1', 'auth0|2'])
   })
 
-  test('the API responds after the commit', async () => {
+  test('the API responds only after the receiver has stored the entries', async () => {
     let isStored = false
     const slowApi = await openStreamApi(async () => {
       await new Promise((resolve) => setTimeout(resolve, 50))
@@ -76,14 +77,14 @@ describe('POST /v1/log-stream', () => {
     ['application/x-ndjson', 'application/x-ndjson'],
     ['text/plain', 'text/plain'],
     ['none', undefined],
-  ])('the API reads JSON lines of the content type %s', async (_name, type) => {
+  ])('the API reads JSON lines of the content type %s', async (_case, type) => {
     const headers = { authorization: TOKEN, ...(type && { 'content-type': type }) }
     const response = await send(`${line('auth0|1')}\n${line('auth0|2')}\n`, headers)
     expect(response.statusCode).toBe(204)
     expect(await readUsers()).toEqual(['auth0|1', 'auth0|2'])
   })
 
-  test('the API responds with 204 to malformed lines and stores them as unattributable, because a retry would not help', async () => {
+  test('the API stores malformed lines as unattributable, and responds with 204', async () => {
     expect((await send('nonsense')).statusCode).toBe(204)
     expect((await send('')).statusCode).toBe(204)
     await expect(store.count()).resolves.toMatchObject({ unattributable: { malformed: 1 } })
@@ -174,7 +175,7 @@ describe('concurrent batches', () => {
     await slowApi.close()
   })
 
-  test('a batch is aborted when its client disconnects, and does not block other batches', async () => {
+  test('a batch is aborted when its client disconnects, and the next batch is received', async () => {
     const { slowApi, batches, finish } = await openSlow()
     const url = (await listenOnLoopback(slowApi)) + URL_PATH
     for (let count = 0; count < 7; count++) {
@@ -208,7 +209,7 @@ describe('the token of the log stream', () => {
     ['alone', TOKEN],
     ['as a bearer token', `Bearer ${TOKEN}`],
     ['as a bearer token in lower case', `bearer ${TOKEN}`],
-  ])('the API accepts the token %s (pitfall 32)', async (_how, authorization) => {
+  ])('the API accepts the token %s (pitfall 32)', async (_case, authorization) => {
     expect((await send(line('auth0|1'), { authorization })).statusCode).toBe(204)
   })
 
@@ -232,8 +233,8 @@ describe('the token of the log stream', () => {
     ['the token as a password', { authorization: `Basic ${btoa(`me:${TOKEN}`)}` }, 401],
     ['a key of API_KEYS', bearer(keys.logout), 403],
   ])(
-    'the API rejects %s instead of the token, and stores nothing (pitfall 32)',
-    async (_what, headers, statusCode) => {
+    'the API rejects a request with %s, and stores nothing (pitfall 32)',
+    async (_case, headers, statusCode) => {
       const response = await send(line('auth0|1'), headers)
       expect(response.statusCode).toBe(statusCode)
       expect(response.json()).toMatchObject({ statusCode, message: expect.any(String) })
@@ -262,7 +263,7 @@ describe('the token of the log stream', () => {
 })
 
 describe('without LOG_STREAM_TOKEN', () => {
-  test('the path of the log stream does not exist, and a caller without a key cannot detect this', async () => {
+  test('the path of the log stream does not exist, but a caller without a key gets the same response as with it', async () => {
     const appWithoutStream = await openApi(store)
     expect((await send('', bearer(keys.logout), appWithoutStream)).statusCode).toBe(404)
     for (const headers of [
@@ -270,22 +271,23 @@ describe('without LOG_STREAM_TOKEN', () => {
       { authorization: TOKEN.toUpperCase() },
       bearer({ ...keys.reader, key: 'x' }),
     ]) {
-      const [a, b] = [await send('', headers, appWithoutStream), await send('', headers)]
-      expect([a.statusCode, a.body, a.headers['www-authenticate']]).toEqual([
-        b.statusCode,
-        b.body,
-        b.headers['www-authenticate'],
-      ])
+      const responses = [await send('', headers, appWithoutStream), await send('', headers)]
+      const [without, withStream] = responses.map((response) => ({
+        status: response.statusCode,
+        body: response.body,
+        challenge: response.headers['www-authenticate'],
+      }))
+      expect(without).toEqual(withStream)
     }
     await appWithoutStream.close()
   })
 
   test('/openapi.json does not contain the path of the log stream', async () => {
     const appWithoutStream = await openApi(store)
-    const describe = async (api: typeof app) =>
+    const readDocument = async (api: typeof app) =>
       (await api.inject({ url: '/openapi.json', headers: bearer(keys.reader) })).json()
-    expect((await describe(appWithoutStream)).paths).not.toHaveProperty([URL_PATH])
-    expect((await describe(app)).paths).toHaveProperty([URL_PATH])
+    expect((await readDocument(appWithoutStream)).paths).not.toHaveProperty([URL_PATH])
+    expect((await readDocument(app)).paths).toHaveProperty([URL_PATH])
     await appWithoutStream.close()
   })
 })

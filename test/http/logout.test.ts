@@ -16,14 +16,14 @@ import {
 const LOGOUT_URL = `${TOKEN_ISSUER}/oidc/logout`
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
 
-let t: TenantTokens
+let tokens: TenantTokens
 let database: TestDatabase
 let store: Awaited<ReturnType<typeof openTestStore>>
 /** The clock of the database. */
 let now = Date.parse('2026-11-23T10:00:00.123Z')
 let app: FastifyInstance & { lines: string[] }
 beforeAll(async () => {
-  t = await openTenantTokens()
+  tokens = await openTenantTokens()
   database = await createTestDatabase()
   store = await openTestStore(database, { now: () => now })
   app = await openLogoutApi()
@@ -32,7 +32,7 @@ afterAll(async () => {
   await app.close()
   await store.close()
   await database.drop()
-  await t.close()
+  await tokens.close()
 })
 /** Every test has its own user and session. */
 let user = ''
@@ -40,25 +40,29 @@ beforeEach(() => {
   user = `auth0|${Math.random()}`
   now += 1_000
 })
-const opened: FastifyInstance[] = []
+/** The APIs that a test has opened. */
+const otherApis: FastifyInstance[] = []
 afterEach(async () => {
-  for (const other of opened.splice(0)) await other.close()
+  for (const api of otherApis.splice(0)) await api.close()
 })
 
 const openLogoutApi = (deps: Partial<AppDeps> = {}) =>
   openApi({
     ...store,
-    verifier: t.verifier,
+    verifier: tokens.verifier,
     logoutIssuers: [TOKEN_ISSUER],
     ...deps,
   })
-const openOther = async (deps: Partial<AppDeps>) => {
-  const other = await openLogoutApi(deps)
-  opened.push(other)
-  return other
+/** Opens an API with other dependencies. The API is closed after the test. */
+const openOtherApi = async (deps: Partial<AppDeps>) => {
+  const api = await openLogoutApi(deps)
+  otherApis.push(api)
+  return api
 }
 
-const hintOf = (claims: object = {}) => t.signIdToken({ sub: user, sid: `of ${user}`, ...claims })
+/** Signs an ID token of the user and the session of the test. */
+const signHint = (claims: object = {}) =>
+  tokens.signIdToken({ sub: user, sid: `of ${user}`, ...claims })
 const parametersWith = (hint: string) => ({
   id_token_hint: hint,
   client_id: CLIENT_ID,
@@ -72,12 +76,12 @@ const get = (
 const post = (body: string, headers: Record<string, string> = FORM) =>
   app.inject({ method: 'POST', url: '/logout', headers, payload: body })
 
-/** Reads the stored logouts of the user, and of the session of {@link hintOf}. */
-const stored = async (userId = user) => {
-  const { user: ofUser, session } = await store.readKnownLogouts(userId, `of ${userId}`)
-  return { user: ofUser, session }
+/** Reads the stored logouts of the user and the session of the test. */
+const readStored = async () => {
+  const { user: userLogout, session } = await store.readKnownLogouts(user, `of ${user}`)
+  return { user: userLogout, session }
 }
-const nothing = { user: null, session: null }
+const NO_LOGOUT = { user: null, session: null }
 
 /** Expects that the response redirects to the tenant with the parameters. */
 const expectRedirect = (
@@ -96,60 +100,63 @@ describe.each(['GET', 'POST'])('%s /logout', (method) => {
   const send = (parameters: Record<string, string>) =>
     method === 'GET' ? get(parameters) : post(`${new URLSearchParams(parameters)}`)
 
-  test('stores the logout of the session of the hint, then redirects with the same parameters', async () => {
-    const parameters = parametersWith(await hintOf())
+  test('stores the logout of the session in the hint, and redirects with the same parameters', async () => {
+    const parameters = parametersWith(await signHint())
     expectRedirect(await send(parameters), parameters)
     const type = 'reported_logout'
-    expect(await stored()).toEqual({
+    expect(await readStored()).toEqual({
       user: { at: now, allSessionsAt: null, logId: '', type },
       session: { at: now, ended: false, logId: '', type },
     })
   })
 
   test('accepts an expired hint', async () => {
-    const parameters = { id_token_hint: await hintOf({ exp: nowSeconds() - 3_600 }) }
+    const parameters = { id_token_hint: await signHint({ exp: nowSeconds() - 3_600 }) }
     expectRedirect(await send(parameters), parameters)
-    expect(await stored()).toMatchObject({ session: { at: now } })
+    expect(await readStored()).toMatchObject({ session: { at: now } })
   })
 
   test.each<[string, () => Promise<Record<string, string>>]>([
     ['no hint', async () => ({ client_id: CLIENT_ID })],
     ['no parameters', async () => ({})],
-    ['a hint that is no token', async () => ({ id_token_hint: 'x' })],
-    ['an access token', async () => ({ id_token_hint: await t.signAccessToken({ sub: user }) })],
+    ['a hint that is not a token', async () => ({ id_token_hint: 'x' })],
+    [
+      'an access token',
+      async () => ({ id_token_hint: await tokens.signAccessToken({ sub: user }) }),
+    ],
     [
       'a hint of another issuer',
-      async () => ({ id_token_hint: await hintOf({ iss: 'https://x' }) }),
+      async () => ({ id_token_hint: await signHint({ iss: 'https://x' }) }),
     ],
-    ['a hint for an API', async () => ({ id_token_hint: await hintOf({ aud: API_AUDIENCE }) })],
+    ['a hint for an API', async () => ({ id_token_hint: await signHint({ aud: API_AUDIENCE }) })],
     [
-      'a hint that expired longer ago than any token lives',
-      async () => ({ id_token_hint: await hintOf({ exp: nowSeconds() - 2 * 86_400 }) }),
+      'a hint that is older than any valid token',
+      async () => ({ id_token_hint: await signHint({ exp: nowSeconds() - 2 * 86_400 }) }),
     ],
     [
-      'a hint that names no session, since it would end all of them',
-      async () => ({ id_token_hint: await hintOf({ sid: undefined }) }),
+      'a hint without a session',
+      async () => ({ id_token_hint: await signHint({ sid: undefined }) }),
     ],
     [
       'a hint of another client',
-      async () => ({ id_token_hint: await hintOf(), client_id: 'another' }),
+      async () => ({ id_token_hint: await signHint(), client_id: 'another' }),
     ],
-  ])('stores nothing for %s, and redirects all the same', async (_what, create) => {
-    const parameters = await create()
+  ])('stores nothing for %s, but redirects', async (_case, createParameters) => {
+    const parameters = await createParameters()
     expectRedirect(await send(parameters), parameters)
-    expect(await stored()).toEqual(nothing)
+    expect(await readStored()).toEqual(NO_LOGOUT)
   })
 })
 
 describe('/logout', () => {
-  test('stores nothing if there are two hints, and passes both on', async () => {
-    const hint = await hintOf()
+  test('stores nothing if there are two hints, and redirects with both', async () => {
+    const hint = await signHint()
     const parameters = new URLSearchParams([
       ['id_token_hint', hint],
       ['id_token_hint', hint],
     ])
     expectRedirect(await get(parameters), parameters)
-    expect(await stored()).toEqual(nothing)
+    expect(await readStored()).toEqual(NO_LOGOUT)
   })
 
   test.each([
@@ -164,41 +171,41 @@ describe('/logout', () => {
     expect(response.headers).not.toHaveProperty('set-cookie')
   })
 
-  test('takes the parameters of a form and of the query together', async () => {
+  test('accepts parameters in both a form and the query', async () => {
     const response = await app.inject({
       method: 'POST',
       url: '/logout?federated=',
       headers: FORM,
-      payload: `id_token_hint=${await hintOf()}`,
+      payload: `id_token_hint=${await signHint()}`,
     })
     expect(response.statusCode).toBe(303)
-    expect(await stored()).toMatchObject({ session: { at: now } })
+    expect(await readStored()).toMatchObject({ session: { at: now } })
     expect(response.headers.location).toMatch(/\?federated=&id_token_hint=/)
   })
 
   test.each(['application/json', 'text/plain', 'multipart/form-data'])(
-    'redirects for the content type %s too',
+    'redirects for the content type %s',
     async (type) => {
       expect((await post('{', { 'content-type': type })).statusCode).toBe(303)
     },
   )
 
-  test('does not report for HEAD, which a program may send to see where a link leads', async () => {
-    const url = `/logout?id_token_hint=${await hintOf()}`
+  test('stores nothing for HEAD', async () => {
+    const url = `/logout?id_token_hint=${await signHint()}`
     const headers = bearer(keys.reader)
     expect((await app.inject({ method: 'HEAD', url, headers })).statusCode).toBe(404)
-    expect(await stored()).toEqual(nothing)
+    expect(await readStored()).toEqual(NO_LOGOUT)
   })
 
   test('redirects to the domain of the issuer of the hint', async () => {
     const custom = await openTenantTokens('https://login.example.com')
-    const other = await openOther({
+    const api = await openOtherApi({
       verifier: custom.verifier,
       logoutIssuers: [TOKEN_ISSUER, 'https://login.example.com'],
     })
     const parameters = { id_token_hint: await custom.signIdToken({ sub: user, sid: `of ${user}` }) }
     const send = (query: Record<string, string>) =>
-      other.inject({ url: `/logout?${new URLSearchParams(query)}` })
+      api.inject({ url: `/logout?${new URLSearchParams(query)}` })
     expectRedirect(await send(parameters), parameters, 'https://login.example.com/oidc/logout')
     expectRedirect(await send({ state: 'x' }), { state: 'x' })
     await custom.close()
@@ -232,29 +239,29 @@ describe('/logout', () => {
       'it is unknown whether the hint is valid',
       { verifier: { verifyIdTokenHint: async () => ({ outcome: 'unknown' }) } as never },
     ],
-  ])('redirects in bounded time if %s, and logs that once', async (_what, deps) => {
-    const other = await openOther({ ...deps, logoutTimeoutMs: 20 })
-    const parameters = { id_token_hint: await hintOf() }
+  ])('redirects in bounded time if %s, and logs this once', async (_case, deps) => {
+    const api = await openOtherApi({ ...deps, logoutTimeoutMs: 20 })
+    const parameters = { id_token_hint: await signHint() }
     for (let n = 0; n < 3; n++) {
       const url = `/logout?${new URLSearchParams(parameters)}`
-      expectRedirect(await other.inject({ url }), parameters)
+      expectRedirect(await api.inject({ url }), parameters)
     }
-    const warnings = other.lines.filter((line) => line.includes('logout redirected without'))
+    const warnings = api.lines.filter((line) => line.includes('logout redirected without'))
     expect(warnings).toHaveLength(1)
-    expect(other.lines.join('')).not.toContain(parameters.id_token_hint)
+    expect(api.lines.join('')).not.toContain(parameters.id_token_hint)
   })
 })
 
-describe('the bounds of /logout', () => {
-  test('many invalid hints are logged once, and block no valid hint of the same address', async () => {
+describe('the limits of /logout', () => {
+  test('many invalid hints from one address are logged once, and a valid hint is still accepted', async () => {
     for (let n = 0; n < 25; n++) {
       expect((await get({ id_token_hint: 'x' }, '192.0.2.7')).statusCode).toBe(303)
     }
     const warnings = app.lines.filter((line) => line.includes('too many invalid logout hints'))
     expect(warnings).toHaveLength(1)
     expect(warnings[0]).toContain('192.0.2.7')
-    await get({ id_token_hint: await hintOf() }, '192.0.2.7')
-    expect(await stored()).toMatchObject({ session: { at: now } })
+    await get({ id_token_hint: await signHint() }, '192.0.2.7')
+    expect(await readStored()).toMatchObject({ session: { at: now } })
   })
 
   test('invalid hints do not count as wrong keys', async () => {
@@ -265,25 +272,25 @@ describe('the bounds of /logout', () => {
     expect(response.statusCode).toBe(401)
   })
 
-  test('a hint that is sent again and again is stored twenty times a minute', async () => {
+  test('a repeated hint is stored at most twenty times a minute', async () => {
     let reports = 0
-    const other = await openOther({
+    const api = await openOtherApi({
       async storeReported() {
         reports++
         return now
       },
     })
-    const url = `/logout?id_token_hint=${await hintOf()}`
-    for (let n = 0; n < 30; n++) expect((await other.inject({ url })).statusCode).toBe(303)
+    const url = `/logout?id_token_hint=${await signHint()}`
+    for (let n = 0; n < 30; n++) expect((await api.inject({ url })).statusCode).toBe(303)
     expect(reports).toBe(20)
-    await other.inject({ url: `/logout?id_token_hint=${await hintOf({ sid: 'another' })}` })
+    await api.inject({ url: `/logout?id_token_hint=${await signHint({ sid: 'another' })}` })
     expect(reports).toBe(21)
   })
 })
 
 test('/logout does not exist unless it is enabled', async () => {
-  const other = await openOther({ logoutIssuers: undefined })
-  expect((await other.inject({ url: '/logout' })).statusCode).toBe(401)
+  const api = await openOtherApi({ logoutIssuers: undefined })
+  expect((await api.inject({ url: '/logout' })).statusCode).toBe(401)
   const headers = bearer(keys.reader)
-  expect((await other.inject({ url: '/logout', headers })).statusCode).toBe(404)
+  expect((await api.inject({ url: '/logout', headers })).statusCode).toBe(404)
 })

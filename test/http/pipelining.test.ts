@@ -5,7 +5,7 @@ import { MAX_WAITING_REQUESTS } from '../../src/http/pipelining.js'
 import type { LogoutSnapshot } from '../../src/rules/logout-snapshot.js'
 import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 
-const KNOWN: LogoutSnapshot = {
+const NO_LOGOUT: LogoutSnapshot = {
   user: null,
   session: null,
   floorAt: null,
@@ -27,7 +27,9 @@ beforeAll(async () => {
   app = await openApi({
     readKnownLogouts: (userId) => {
       requestedUsers.push(userId)
-      return new Promise<LogoutSnapshot>((resolve) => pendingResponses.push(() => resolve(KNOWN)))
+      return new Promise<LogoutSnapshot>((resolve) =>
+        pendingResponses.push(() => resolve(NO_LOGOUT)),
+      )
     },
     readProgress: failIfCalled,
     readChanges: async () => ({ changes: [], cursor: 'c', asOf: null, now: 0, more: false }),
@@ -65,8 +67,8 @@ const waitForClose = (socket: Socket) => (socket.closed ? null : once(socket, 'c
 test('the server processes pipelined requests one after the other, and responds in their order', async () => {
   const { socket, received } = await openConnection()
   socket.write(getUsers(3))
-  for (const expected of [['0'], ['0', '1'], ['0', '1', '2']]) {
-    await expect.poll(() => requestedUsers).toEqual(expected)
+  for (const expectedUsers of [['0'], ['0', '1'], ['0', '1', '2']]) {
+    await expect.poll(() => requestedUsers).toEqual(expectedUsers)
     pendingResponses.at(-1)?.()
   }
   const users = () => [...received().matchAll(/"user_id":"(\d)"/g)].map(([, user]) => user)
@@ -84,7 +86,7 @@ test('the server processes other connections at the same time', async () => {
   for (const { socket } of connections) socket.destroy()
 })
 
-test('the server closes a connection if more pipelined requests wait than allowed, and logs this once', async () => {
+test('the server closes a connection with too many waiting requests, and logs this once', async () => {
   const allowedConnection = await openConnection()
   allowedConnection.socket.write(getUsers(MAX_WAITING_REQUESTS + 1))
   await expect.poll(() => requestedUsers).toEqual(['0'])
@@ -124,7 +126,7 @@ test('the server drops the waiting requests of a connection when the client disc
   otherConnection.socket.destroy()
 })
 
-test('a stream that waits behind a pipelined request is not counted as a subscriber after its connection is closed', async () => {
+test('a closed connection with a waiting stream request is not counted as a subscriber', async () => {
   const subscribe = get('/v1/changes', keys.subscriber).replace(
     '\r\n\r\n',
     '\r\nAccept: text/event-stream\r\n\r\n',

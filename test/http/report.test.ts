@@ -41,7 +41,7 @@ describe.each([
 ])('%s', (_route, form, send) => {
   const report = (userId: string, payload: object, key = keys.logout) => send(userId, payload, key)
 
-  test('a report ends all sessions of the user, and returns the new state', async () => {
+  test('a report without a session revokes the tokens of all sessions, and returns the new state', async () => {
     const response = await report(`${form}|all`, { at: toDateTime(NOW - 1_000) })
     expect(response.statusCode).toBe(200)
     expect(response.json()).toMatchObject({
@@ -56,7 +56,7 @@ describe.each([
     )
   })
 
-  test('a report with a session revokes the earlier tokens of the session, and does not mark the session as ended', async () => {
+  test('a report with a session revokes only earlier tokens of the session, and does not mark it as ended', async () => {
     const response = await report(`${form}|one`, { at: toDateTime(NOW - 1_000), session_id: 'S1' })
     expect(response.json()).toMatchObject({
       last_logout_at: toDateTime(NOW - 1_000),
@@ -99,11 +99,11 @@ describe.each([
 
   test.each([
     ['now', 0, toDateTime(NOW)],
-    ['a millisecond ahead', 1, toDateTime(NOW)],
-    ['60 s ahead', 60_000, toDateTime(NOW)],
-    ['long ago', -86_400_000, toDateTime(NOW - 86_400_000)],
-  ])('a report accepts an instant that is: %s', async (name, aheadMs, expectedAt) => {
-    const response = await report(`${form}|${name}`, { at: toDateTime(NOW + aheadMs) })
+    ['a millisecond ahead as now', 1, toDateTime(NOW)],
+    ['60 s ahead as now', 60_000, toDateTime(NOW)],
+    ['a day ago', -86_400_000, toDateTime(NOW - 86_400_000)],
+  ])('a report stores the instant %s', async (instant, aheadMs, expectedAt) => {
+    const response = await report(`${form}|${instant}`, { at: toDateTime(NOW + aheadMs) })
     expect(response.json().last_logout_at).toBe(expectedAt)
   })
 
@@ -115,7 +115,7 @@ describe.each([
     ['a misspelt field', { at: toDateTime(NOW), sessionId: 'S' }, /sessionId/],
   ])(
     'a report with %s is rejected with 400, and stores nothing',
-    async (_what, payload, message) => {
+    async (_case, payload, message) => {
       const rows = await readRows(database)
       const response = await report(`${form}|refused`, payload)
       expect(response.statusCode).toBe(400)
@@ -125,14 +125,14 @@ describe.each([
   )
 
   test.each([[keys.reader], [keys.checker], [keys.subscriber]])(
-    'a report with a key without the role is rejected: $name',
+    'a report with the key $name, which lacks the role logout, is rejected',
     async (key) => {
       expect((await report(`${form}|closed`, { at: toDateTime(NOW) }, key)).statusCode).toBe(403)
     },
   )
 })
 
-describe('only POST /v1/logouts', () => {
+describe('POST /v1/logouts', () => {
   const report = (payload: object) => post('/v1/logouts', payload, keys.logout)
 
   test('a report without an instant stores the current instant', async () => {
@@ -154,7 +154,7 @@ describe('only POST /v1/logouts', () => {
     ['no user', { at: toDateTime(NOW) }, /user_id/],
     ['a blank user', { user_id: ' ' }, /user_id/],
     ['two users', { user_id: ['a', 'b'] }, /user_id/],
-  ])('a report with %s is rejected with 400', async (_what, payload, message) => {
+  ])('a report with %s is rejected with 400', async (_case, payload, message) => {
     const response = await report(payload)
     expect(response.statusCode).toBe(400)
     expect(response.json().message).toMatch(message)

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 import { findBrowser, openBrowser } from '../_support/browser.js'
 
-const known = { user: null, session: null, floorAt: null, asOf: null, now: 0, complete: false }
+const snapshot = { user: null, session: null, floorAt: null, asOf: null, now: 0, complete: false }
 const page = { changes: [], cursor: 'c', asOf: null, now: 0, more: false }
 const failIfCalled = async () => {
   throw new Error('not called')
@@ -14,7 +14,7 @@ let url: string
 const storedLogouts: unknown[] = []
 beforeAll(async () => {
   app = await openApi({
-    readKnownLogouts: async () => known,
+    readKnownLogouts: async () => snapshot,
     readProgress: failIfCalled,
     readChanges: async () => page,
     storeReported: async (logout) => {
@@ -42,7 +42,7 @@ describe('every response', () => {
     ['the OpenAPI document', '/openapi.json', bearer(keys.reader), 200],
   ])(
     'the headers of every response forbid caching, framing and scripts: %s',
-    async (_what, path, headers, status) => {
+    async (_case, path, headers, status) => {
       const abort = new AbortController()
       const response = await fetch(`${url}${path}`, { headers, signal: abort.signal })
       expect(response.status).toBe(status)
@@ -54,7 +54,7 @@ describe('every response', () => {
         'x-frame-options': 'DENY',
         'referrer-policy': 'no-referrer',
       })
-      // This header applies to the whole host. It is set by the proxy that terminates TLS, not by this service.
+      // The proxy that terminates TLS sets this header, because it applies to the whole host.
       expect(response.headers.has('strict-transport-security')).toBe(false)
       expect(response.headers.has('server')).toBe(false)
       abort.abort()
@@ -63,7 +63,7 @@ describe('every response', () => {
 })
 
 describe('a browser that stores a key for /docs', () => {
-  // A page of another origin can send these content types without a preflight request (Fetch: "CORS-safelisted").
+  // A page of another origin can send these content types without a CORS preflight request.
   test.each([
     ['sent as text/plain', 'text/plain'],
     ['sent as a form', 'application/x-www-form-urlencoded'],
@@ -71,7 +71,7 @@ describe('a browser that stores a key for /docs', () => {
     ['sent without a content type', undefined],
   ])(
     'a page of another origin cannot report a logout with the stored key: %s',
-    async (_what, type) => {
+    async (_case, type) => {
       const send = (url: string, payload: object) =>
         app.inject({
           method: 'POST',

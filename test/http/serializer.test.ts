@@ -61,8 +61,8 @@ test.each<[name: string, z.ZodType, fc.Arbitrary<unknown>]>([
   ],
   ['an error', errorResponses[400], error],
 ])(
-  'the serializer writes exactly the bytes of the validated response as JSON: %s',
-  (_name, schema, response) => {
+  'the serializer produces the same JSON for %s as JSON.stringify after a validation',
+  (_case, schema, response) => {
     const serialize = serializerOf(schema)
     fc.assert(
       fc.property(response, (value) => {
@@ -73,7 +73,7 @@ test.each<[name: string, z.ZodType, fc.Arbitrary<unknown>]>([
   },
 )
 
-test('a response that lacks a required field is an error, not a response without the field', () => {
+test('the serializer throws if a response lacks a required field', () => {
   expect(() => serializerOf(errorResponses[400])({ statusCode: 400, error: 'x' })).toThrow(
     '"message" is required',
   )

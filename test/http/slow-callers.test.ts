@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { HTTP_LIMITS, type HttpLimits } from '../../src/http/limits.js'
 import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 
-/** A suffix of each user id. With it, a response is larger than the buffers of a connection. */
+/** A suffix of each user id, which makes a response larger than the buffers of a connection. */
 const ID_SUFFIX = 'x'.repeat(64)
 const CHANGE_COUNT = 100_000
 
@@ -76,8 +76,8 @@ const readToEnd = async (socket: Socket) => {
   return { text, ms: performance.now() - startedAt }
 }
 
-/** Sends `text` every 200 ms. */
-const drip = (socket: Socket, text: string) => {
+/** Sends `text` every 200 ms until the connection is closed. */
+const sendRepeatedly = (socket: Socket, text: string) => {
   const timer = setInterval(() => void (socket.writable && socket.write(text)), 200)
   socket.once('close', () => clearInterval(timer))
 }
@@ -95,7 +95,7 @@ describe.concurrent('slow clients', () => {
   test.concurrent('the server disconnects a client that sends headers slowly', async () => {
     const socket = await open()
     socket.write(head(['GET /health/live HTTP/1.1', 'Host: x']))
-    drip(socket, 'X-A: b\r\n')
+    sendRepeatedly(socket, 'X-A: b\r\n')
     const { text, ms } = await readToEnd(socket)
     expect(text).toMatch(/^HTTP\/1\.1 408 /)
     expect(ms).toBeLessThan(5_000)
@@ -105,7 +105,7 @@ describe.concurrent('slow clients', () => {
     const socket = await open()
     const lines = ['POST /v1/check HTTP/1.1', 'Host: x', authorization(keys.checker)]
     socket.write(head([...lines, 'Content-Type: application/json', 'Content-Length: 9999', '']))
-    drip(socket, ' ')
+    sendRepeatedly(socket, ' ')
     const { text, ms } = await readToEnd(socket)
     expect(text).toMatch(/^HTTP\/1\.1 408 /)
     expect(ms).toBeLessThan(5_000)
@@ -114,7 +114,7 @@ describe.concurrent('slow clients', () => {
   test.concurrent('the server disconnects a client that sends a body slowly without a key', async () => {
     const socket = await open()
     socket.write(head(['POST /v1/check HTTP/1.1', 'Host: x', 'Transfer-Encoding: chunked', '']))
-    drip(socket, '1\r\n \r\n')
+    sendRepeatedly(socket, '1\r\n \r\n')
     const { text, ms } = await readToEnd(socket)
     expect(text).toMatch(/^HTTP\/1\.1 401 /)
     expect(ms).toBeLessThan(5_000)
@@ -140,7 +140,7 @@ describe.concurrent('slow clients', () => {
     const sockets = await Promise.all(Array.from({ length: 200 }, () => open()))
     for (const socket of sockets) {
       socket.write(head(['GET /health/live HTTP/1.1', 'Host: x']))
-      drip(socket, 'X-A: b\r\n')
+      sendRepeatedly(socket, 'X-A: b\r\n')
     }
     const startedAt = performance.now()
     const response = await fetch(new URL('/v1/users/x/last-logout', url), {

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { FEED_LIMITS } from '../../src/http/feed.js'
 import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 
-/** Maximum number of concurrent subscribers. */
+/** The limit of concurrent subscribers in this test. */
 const MAX_SUBSCRIBERS = 200
 
 let app: Awaited<ReturnType<typeof openApi>>

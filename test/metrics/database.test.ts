@@ -27,8 +27,8 @@ afterEach(async () => {
 })
 
 /**
- * Returns a function that scrapes, and returns the value of one metric. Its property `scrape` scrapes once, and returns a
- * function that reads any metric of that scrape.
+ * Returns a function that scrapes the metrics and returns the value of one metric. The property `scrape` of this
+ * function scrapes once, and returns a function that reads any metric of that scrape.
  */
 function openMetrics(overrides: Partial<Parameters<typeof createDatabaseMetrics>[1]> = {}) {
   const registry = new Registry()
@@ -41,7 +41,7 @@ function openMetrics(overrides: Partial<Parameters<typeof createDatabaseMetrics>
   return Object.assign(async (name: string) => (await scrape())(name), { scrape })
 }
 
-test('if the database hangs, its metrics are absent after the timeout, until the database responds again', async () => {
+test('the metrics of the database are absent while the database hangs, and are present again afterwards', async () => {
   const scrapeMetric = openMetrics()
   await store.storeCaughtUp(null, Date.now())
   expect(await scrapeMetric('freshness_lag_seconds')).toBeLessThan(60)
@@ -58,11 +58,11 @@ test('if the database hangs, its metrics are absent after the timeout, until the
   expect(await scrapeMetric('users')).toBe(0)
 }, 60_000)
 
-test('a scrape waits at most three seconds for the database, which is less than the timeout of Prometheus', () => {
+test('the timeout of the database in a scrape is three seconds, which is less than the timeout of Prometheus', () => {
   expect(SCRAPE_TIMEOUT_MS).toBe(3_000)
 })
 
-test('database_up is 0 as soon as a query of the database fails', async () => {
+test('database_up is 0 while a query of the database fails', async () => {
   const scrapeMetric = openMetrics()
   await database.query('ALTER TABLE tenant RENAME TO gone')
   expect(await scrapeMetric('database_up')).toBe(0)

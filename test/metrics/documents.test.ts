@@ -39,9 +39,9 @@ beforeAll(async () => {
 afterAll(() => measured.close())
 
 /** Causes events and requests, so that every metric has at least one sample. */
-async function causeTraffic({ t, service }: MeasuredService, url: string): Promise<void> {
+async function causeTraffic({ testTenant, service }: MeasuredService, url: string): Promise<void> {
   const { store } = service
-  const { simulator, tenant } = t
+  const { simulator, tenant } = testTenant
   const tokenFault = { path: '/oauth/token', times: 1, respond: faults.respondWith(401, {}) }
   simulator.faults.push(tokenFault)
   await service.startWorker()
@@ -73,14 +73,14 @@ const ownFamilies = () =>
 
 describe('the metrics of a running service', () => {
   test('the metrics contain no user, session, key, secret or token', () => {
-    const { credentials } = measured.t.simulator
+    const { credentials } = measured.testTenant.simulator
     const secrets = [USER, SESSION, CALLER, SCRAPER, credentials.clientId, credentials.clientSecret]
     for (const secret of [...secrets, encodeURIComponent(USER), 'identifiable', 'eyJ', 'Bearer']) {
       expect(scrapedText).not.toContain(secret)
     }
   })
 
-  test('all other metrics are those of the process and of Node.js', () => {
+  test('all other metrics describe the process and Node.js', () => {
     const otherNames = [...families.keys()].filter((name) => !name.startsWith('last_logout_'))
     expect(otherNames).toContain('process_cpu_seconds_total')
     expect(otherNames).toContain('nodejs_eventloop_lag_p99_seconds')
@@ -115,8 +115,8 @@ describe('the metrics of a running service', () => {
 })
 
 describe('every alert', () => {
-  test('every alert fires for series that a service exposes', () => {
-    const series = ALERT_CASES.flatMap((one) => Object.keys(one.series))
+  test('every alert case uses series that a service exposes', () => {
+    const series = ALERT_CASES.flatMap((alertCase) => Object.keys(alertCase.series))
     const problems = series.flatMap((text) => {
       const [, name = '', list = ''] = /^(\w+)\{(.*)\}$/.exec(text) ?? []
       // Prometheus itself adds this metric, and these two labels.
@@ -145,22 +145,23 @@ describe('every alert', () => {
       for (const [scrapedText, , grouping = ''] of operators) {
         expect(grouping, `${alert}: ${scrapedText}`).toMatch(/[( ]job[,)]/)
       }
-      // With several tenants, `absent()` cannot detect the outage of one of them.
+      // `absent()` cannot detect the outage of one of several tenants.
       expect(expr.replace('absent(up{job=~"last-logout.*"})', ''), alert).not.toContain('absent')
       if (!/\bby\b/.test(expr)) expect(expr, alert).toMatch(/^\w+({[^}]*})? == 0$/)
     }
   })
 
-  test('every alert has a severity, a summary, a description and a runbook, and uses only labels that its expression keeps', () => {
+  test('every alert has a severity, a summary, a description and a runbook, and its texts use only labels of its result', () => {
     for (const { alert, labels, annotations } of rules) {
       expect(labels.severity, alert).toMatch(/^(critical|warning|info)$/)
       expect(annotations.summary, alert).toMatch(/^\S.{10,}/)
       expect(annotations.description, alert).toMatch(/^\S.{60,}/)
-      const used = [...JSON.stringify(annotations).matchAll(/\$labels\.(\w+)/g)]
-      const fired = ALERT_CASES.filter((one) => one.alert === alert)
-        .flatMap((one) => Object.values(one.fires))
+      const usedNames = [...JSON.stringify(annotations).matchAll(/\$labels\.(\w+)/g)]
+      const firedLabels = ALERT_CASES.filter((alertCase) => alertCase.alert === alert)
+        .flatMap((alertCase) => Object.values(alertCase.fires))
         .flat()
-      for (const [, label = ''] of used) expect(fired.join(), alert).toContain(`${label}="`)
+      for (const [, label = ''] of usedNames)
+        expect(firedLabels.join(), alert).toContain(`${label}="`)
       expect(annotations.runbook_url).toBe(`docs/operations.md#${alert.toLowerCase()}`)
     }
     expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length)
@@ -185,11 +186,11 @@ describe('every alert', () => {
 describe('the dashboard', async () => {
   const queries = await listQueries()
 
-  test('the dashboard shows every metric of the service, and no other', () => {
-    const used = queries.flatMap(({ expr }) =>
+  test('the dashboard shows exactly the metrics of the service', () => {
+    const usedNames = queries.flatMap(({ expr }) =>
       [...expr.matchAll(/last_logout_\w+/g)].map(([name]) => name.replace(/_(bucket|count)$/, '')),
     )
-    expect([...new Set(used)].sort()).toEqual(
+    expect([...new Set(usedNames)].sort()).toEqual(
       ownFamilies()
         .map(({ name }) => name)
         .sort(),

@@ -28,7 +28,7 @@ describe('freshness', () => {
     expect(readValue(families, 'last_logout_freshness_lag_seconds')).toBe(undefined)
     expect(readValue(families, 'last_logout_last_poll_age_seconds')).toBe(undefined)
     expect(readValue(families, 'last_logout_last_reconcile_age_seconds')).toBe(undefined)
-    measured.t.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), {
+    measured.testTenant.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), {
       dateMs: Date.now() - 5_000,
     })
     await sync()
@@ -53,8 +53,8 @@ describe('the lag of an event', () => {
     sum: (await read('last_logout_event_lag_seconds_sum', { part })) ?? Number.NaN,
   })
 
-  test('the lag is measured in three parts, for the events of every catch-up except the first', async () => {
-    const { tenant } = measured.t
+  test('the lag is measured in three parts, for events of every catch-up except the first catch-up', async () => {
+    const { tenant } = measured.testTenant
     const dateMs = Date.now() - 10_000
     tenant.write(buildEntry('slo', { userId: 'auth0|before' }), { dateMs })
     await sync()
@@ -63,7 +63,7 @@ describe('the lag of an event', () => {
     await sync()
     const [auth0, poll, write] = await Promise.all(['auth0', 'poll', 'write'].map(partOf))
     expect([auth0, poll, write].map((part) => part?.count)).toEqual([1, 1, 1])
-    // The tenant stores an entry 1.5 s after its date. The request follows at least 4.5 s later.
+    // The tenant stores the entry 1.5 s after its date. The request follows at least 4.5 s after the storage.
     expect(auth0?.sum).toBeCloseTo(1.5, 1)
     expect(poll?.sum).toBeGreaterThan(3.4)
     expect(poll?.sum).toBeLessThan(15)
@@ -71,8 +71,8 @@ describe('the lag of an event', () => {
     expect(write?.sum).toBeLessThan(5)
   })
 
-  test('the lag includes events that were late because of an outage, but no events of a sweep', async () => {
-    const { tenant } = measured.t
+  test('the lag is measured for events that were late because of an outage, but not for events of a sweep', async () => {
+    const { tenant } = measured.testTenant
     tenant.write(buildEntry('slo', { userId: 'auth0|old' }), { dateMs: Date.now() - 7_200_000 })
     await sync()
     expect(await read('last_logout_logout_events_total', { stage: 'sweep' })).toBe(1)
@@ -88,14 +88,14 @@ describe('the lag of an event', () => {
 
 test('polls are counted by outcome, with their duration', async () => {
   await sync()
-  const { faults: faultQueue } = measured.t.simulator
+  const { faults: faultQueue } = measured.testTenant.simulator
   faultQueue.push({ path: '/api/v2/logs', times: 9, respond: faults.missingScope() })
   await expect(sync()).rejects.toMatchObject({ code: 'AUTH0_SCOPE' })
   faultQueue.clear()
   await expect(measured.service.sync(AbortSignal.abort())).rejects.toMatchObject({
     code: 'ABORTED',
   })
-  // This sync retries until it gets the lease. All its attempts count as one reconcile.
+  // This sync retries until it gets the lease, and all its attempts count as one reconcile.
   await measured.service.store.acquireLease('another', 1_500)
   await sync()
   const { families } = await scrape(url)
@@ -138,7 +138,7 @@ test('a process exposes no metrics of a task that it does not perform', async ()
 })
 
 test('requests to Auth0 are counted by status, and the metrics contain the remaining budget (pitfall 13)', async () => {
-  const { faults: faultQueue, requests } = measured.t.simulator
+  const { faults: faultQueue, requests } = measured.testTenant.simulator
   expect(await read('last_logout_auth0_rate_limit_requests')).toBe(undefined)
   faultQueue.push({
     path: '/api/v2/logs',
@@ -146,7 +146,7 @@ test('requests to Auth0 are counted by status, and the metrics contain the remai
   })
   faultQueue.push({ path: '/api/v2/logs', respond: faults.connectionReset() })
   await sync()
-  // The used share of the budget is known after a response that contains the rate limit.
+  // The used share of the budget is unknown until a response contains the rate limit.
   await sync()
   const { families } = await scrape(url)
   const count = (status: string) =>
@@ -164,9 +164,11 @@ test('requests to Auth0 are counted by status, and the metrics contain the remai
   expect(readValue(families, 'last_logout_auth0_budget_used_ratio')).toBeLessThan(0.1)
 })
 
-test('unattributable entries, gaps and reconciled rows are read from the database', async () => {
+test('the numbers of unattributable entries, gaps and reconciled rows are read from the database', async () => {
   const { store } = measured.service
-  measured.t.tenant.write(buildEntry('slo', { userId: '' }), { dateMs: Date.now() - 5_000 })
+  measured.testTenant.tenant.write(buildEntry('slo', { userId: '' }), {
+    dateMs: Date.now() - 5_000,
+  })
   await sync()
   const at = Date.now()
   const reconciledUser = { userId: 'auth0|1', at, allSessionsAt: at, logId: '', type: 'slo' }
@@ -192,7 +194,7 @@ test('unattributable entries, gaps and reconciled rows are read from the databas
   expect(newestGap('duration', 'empty_log')).toBe(undefined)
 })
 
-test('the newest gap is the gap that was detected last, even if it is an older gap that has grown', async () => {
+test('the newest gap is the gap that was detected or extended last, even if it is an old gap', async () => {
   const { store } = measured.service
   const reason = 'retention'
   const olderGap = { from: 1_000_000, to: 3_000_000, reason } as const
@@ -233,7 +235,7 @@ describe('callers', () => {
           .get(name)
           ?.samples.map(({ labels }) => `${labels.method} ${labels.route} ${labels.status}`),
       )
-    // The new routes are that of the scrape, and that of rejected requests without a route.
+    // The new routes are the route of the scrape, and the route of rejected requests to unknown paths.
     expect(routesOf(families).size - routesOf(familiesBefore).size).toBeLessThan(5)
   })
 
@@ -269,7 +271,7 @@ describe('callers', () => {
     expect(await read(name, { route: '/v1/changes' })).toBe(undefined)
   })
 
-  test('callers need a key with the role metrics to read metrics', async () => {
+  test('a caller without the role metrics cannot read the metrics', async () => {
     expect((await get('/metrics', '')).status).toBe(401)
     expect((await get('/metrics')).status).toBe(403)
     const response = await get('/metrics', `Bearer ${SCRAPER}`)

@@ -11,10 +11,10 @@ export const CALLER = 'a-caller-of-more-than-32-characters'
 
 /** A service with its database and its tenant. */
 export interface MeasuredService {
-  t: TestTenant
+  testTenant: TestTenant
   database: TestDatabase
   service: Service
-  /** Opens a second service of the same tenant, as another process would. Close the second service before `close`. */
+  /** Opens a second service of the same tenant, like another process. Close it before this service. */
   openSecondService(): Promise<Service>
   close(): Promise<void>
 }
@@ -24,10 +24,13 @@ export async function openMeasuredService(
   env: Record<string, string> = {},
 ): Promise<MeasuredService> {
   const database = await createTestDatabase()
-  const t = await openTenant({ lagMs: () => 1_500 }, { rateLimit: { burst: 1_000, perSecond: 50 } })
+  const testTenant = await openTenant(
+    { lagMs: () => 1_500 },
+    { rateLimit: { burst: 1_000, perSecond: 50 } },
+  )
   const config = loadConfig(
     {
-      ...tenantEnv(t.simulator),
+      ...tenantEnv(testTenant.simulator),
       DATABASE_URL: database.url,
       API_KEYS: `caller:${CALLER}:read+check+feed+logout,prometheus:${SCRAPER}:metrics`,
       PORT: '0',
@@ -39,13 +42,13 @@ export async function openMeasuredService(
   const open = () => createService(config, pino({ level: 'silent' }))
   const service = await open()
   return {
-    t,
+    testTenant,
     database,
     service,
     openSecondService: open,
     async close() {
       await service.close()
-      await t.close()
+      await testTenant.close()
       await database.drop()
     },
   }

@@ -10,16 +10,13 @@ test.each([
   ['53100', /is unavailable .*: the disk is full/],
   ['53300', /is unavailable .*: all connections are in use/],
   ['57P01', /is unavailable .*: see the PostgreSQL log/],
-])(
-  'unavailableError returns an error whose message says what to do for SQLSTATE %s',
-  (code, message) => {
-    const error = Object.assign(new pg.DatabaseError('no', 2, 'error'), { code })
-    expect(unavailableError(error)).toMatchObject({
-      code: 'DATABASE_UNAVAILABLE',
-      message: expect.stringMatching(message),
-    })
-  },
-)
+])('the message of unavailableError contains advice for SQLSTATE %s', (code, message) => {
+  const error = Object.assign(new pg.DatabaseError('no', 2, 'error'), { code })
+  expect(unavailableError(error)).toMatchObject({
+    code: 'DATABASE_UNAVAILABLE',
+    message: expect.stringMatching(message),
+  })
+})
 
 test.each(['127.0.0.1', 'localhost'])(
   'isDriverOutage returns true if no server listens on %s',
@@ -32,7 +29,7 @@ test.each(['127.0.0.1', 'localhost'])(
   },
 )
 
-test('isDriverOutage returns true for a timeout of the driver, and after the pool has ended', async () => {
+test('isDriverOutage returns true for a timeout of the driver and for a query on an ended pool', async () => {
   const { pool } = createPool('postgresql://127.0.0.1:1/x', {})
   await pool.end()
   const error = await pool.query('SELECT 1').catch((error) => error)
@@ -48,9 +45,9 @@ test('isDriverOutage returns true for failures of TLS and of all addresses of a 
 })
 
 test('isDriverOutage returns false for programming errors, and for statements that the server refuses', () => {
-  const refused = Object.assign(new pg.DatabaseError('no', 2, 'error'), { code: '22P05' })
-  const notAnInstance = { code: '57P01' }
-  for (const error of [new TypeError('x is undefined'), refused, notAnInstance]) {
+  const refusedStatement = Object.assign(new pg.DatabaseError('no', 2, 'error'), { code: '22P05' })
+  const plainObject = { code: '57P01' }
+  for (const error of [new TypeError('x is undefined'), refusedStatement, plainObject]) {
     expect(isDriverOutage(error)).toBe(false)
   }
 })

@@ -20,9 +20,9 @@ const sloEntry = {
 }
 const event = { logId, type: 'slo', at: happenedAt, userId: 'auth0|1', sessionId: 'S1' }
 
-describe('what an entry ends', () => {
+describe('a logout entry', () => {
   test.each([
-    ['its session, if it names a session', sloEntry, event],
+    ['only the session that it names', sloEntry, event],
     [
       'all sessions of the user if it has no session id',
       { ...sloEntry, details: { return_to: 'https://app.example.com' } },
@@ -83,17 +83,17 @@ describe('what an entry ends', () => {
       { ...sloEntry, type: 'universal_logout_succeeded' },
       { ...event, type: 'universal_logout_succeeded', sessionId: null },
     ],
-  ])('an entry ends %s', (_what, entry, expected) => {
+  ])('an entry ends %s', (_case, entry, expected) => {
     expect(readEntry(entry, defaultTypes)).toEqual({ kind: 'event', event: expected })
   })
 
-  test('a session_revoked that is configured ends only the session', () => {
+  test('an entry of the type session_revoked, if it is configured, ends only the session', () => {
     const entry = { ...sloEntry, type: 'session_revoked' }
     expect(readEntry(entry, allTypes)).toMatchObject({ event: { sessionId: 'S1' } })
   })
 
   test.each(['scp', 'sce', 'scu', 'scpn'])(
-    'a configured %s ends all sessions of the user (pitfall 33)',
+    'an entry of the type %s, if it is configured, ends all sessions of the user (pitfall 33)',
     (type) => {
       const entry = { ...sloEntry, type }
       expect(readEntry(entry, allTypes)).toMatchObject({
@@ -146,7 +146,7 @@ describe('the instant of a logout', () => {
       { ...sloEntry, log_id: undefined, _id: logId, date: undefined },
       storedAt,
     ],
-  ])('the instant of a logout is %s', (_what, entry, at) => {
+  ])('the instant of a logout is %s', (_case, entry, at) => {
     expect(readEntry(entry, defaultTypes)).toMatchObject({ kind: 'event', event: { at } })
   })
 })
@@ -166,11 +166,11 @@ describe('an instant in the future', () => {
       happenedAt,
     ],
     [
-      'an instant in the future is kept if there is no other: the store limits it to the clock of the database',
+      'an instant in the future is used if there is no other instant',
       { ...sloEntry, log_id: 'x', date: '2150-11-23T10:00:00Z' },
       Date.UTC(2150, 10, 23, 10),
     ],
-  ])('%s', (_what, entry, at) => {
+  ])('%s', (_case, entry, at) => {
     expect(readEntry(entry, defaultTypes)).toMatchObject({ event: { at } })
   })
 })
@@ -194,7 +194,7 @@ describe('an entry that cannot be used', () => {
     ],
     ['no_instant', { ...sloEntry, date: null, log_id: 'placeholder' }],
     ['no_instant', { ...sloEntry, date: undefined, log_id: undefined }],
-  ])('an entry is unattributable as %s: %j', (reason, entry) => {
+  ])('readEntry returns the reason %s for %j', (reason, entry) => {
     expect(readEntry(entry, defaultTypes)).toEqual({ kind: 'unattributable', reason })
   })
 })
@@ -208,7 +208,7 @@ describe('an entry of another type', () => {
   )
 })
 
-describe('a configured type', () => {
+describe('a type in EVENT_TYPES', () => {
   test.each([
     'flo',
     'scpr',

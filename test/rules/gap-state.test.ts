@@ -15,7 +15,7 @@ const GAP_END = Date.UTC(2026, 10, 25)
 const HORIZON_MS = tokenHorizonMs(LIFETIMES)
 const HORIZON_END = GAP_END + 31 * DAY_MS
 
-test('a gap concerns tokens until the last access token of the last refresh token from before its end has expired', () => {
+test('a gap concerns tokens for the lifetimes of a refresh token and of an access token after its end', () => {
   expect(concernedUntil({ to: GAP_END }, HORIZON_MS)).toBe(HORIZON_END)
 })
 
@@ -23,60 +23,61 @@ test.each<[GapState, string, { floorAt: number | null; now: number }]>([
   ['open', 'when it is detected', { floorAt: null, now: GAP_END }],
   ['open', 'while the last token can be valid', { floorAt: null, now: HORIZON_END - 1 }],
   ['expired', 'when no token can be valid', { floorAt: null, now: HORIZON_END }],
-  ['closed', 'if it ends at the floor', { floorAt: GAP_END, now: GAP_END }],
-  ['open', 'if it ends one millisecond after the floor', { floorAt: GAP_END - 1, now: GAP_END }],
-  ['open', 'if it ends long after the floor', { floorAt: GAP_END - 90 * DAY_MS, now: GAP_END }],
+  ['closed', 'if its end is at the floor', { floorAt: GAP_END, now: GAP_END }],
+  ['open', 'if its end is a millisecond after the floor', { floorAt: GAP_END - 1, now: GAP_END }],
+  ['open', 'if its end is long after the floor', { floorAt: GAP_END - 90 * DAY_MS, now: GAP_END }],
   [
     'closed',
-    'if it ends at the floor, even when no token can be valid',
+    'if its end is at the floor, even when no token can be valid',
     { floorAt: GAP_END, now: HORIZON_END },
   ],
-])('a gap is %s %s', (state, _when, moment) => {
+])('a gap is %s %s', (state, _case, moment) => {
   expect(stateOfGap({ to: GAP_END }, moment, HORIZON_MS)).toBe(state)
 })
 
-const READ_STATE = { asOf: GAP_END, isSwept: true, lastGapTo: GAP_END, floorAt: null, now: GAP_END }
+/** Everything has been read, except for one open gap. */
+const COVERAGE = { asOf: GAP_END, isSwept: true, lastGapTo: GAP_END, floorAt: null, now: GAP_END }
 
-test.each<[boolean, string, Partial<typeof READ_STATE> | object]>([
+test.each<[boolean, string, Partial<typeof COVERAGE> | object]>([
   [true, 'without a gap', { lastGapTo: null }],
-  [false, 'before the first catch-up', { lastGapTo: null, asOf: null }],
-  [false, 'while a part of the sweep is left', { lastGapTo: null, isSwept: false }],
+  [false, 'before the log has been read to its end', { lastGapTo: null, asOf: null }],
+  [false, 'before the sweep is complete', { lastGapTo: null, isSwept: false }],
   [false, 'with an open gap', {}],
   [false, 'one millisecond before the gap has expired', { now: HORIZON_END - 1 }],
   [true, 'when the gap has expired', { now: HORIZON_END }],
   [true, 'with a floor at the end of the gap', { floorAt: GAP_END }],
   [false, 'with a floor one millisecond before the end of the gap', { floorAt: GAP_END - 1 }],
-  [false, 'with a closed gap and a part of the sweep left', { floorAt: GAP_END, isSwept: false }],
-])('isComplete returns %s %s', (complete, _when, overrides) => {
-  expect(isComplete({ ...READ_STATE, ...overrides }, HORIZON_MS)).toBe(complete)
+  [false, 'with a closed gap before the sweep is complete', { floorAt: GAP_END, isSwept: false }],
+])('isComplete returns %s %s', (complete, _case, overrides) => {
+  expect(isComplete({ ...COVERAGE, ...overrides }, HORIZON_MS)).toBe(complete)
 })
 
-test('a logout in a gap that is not open concerns no token that is valid and not revoked', () => {
-  // The boundaries are the durations for which a token is valid for the longest time.
-  const days = (...boundaries: number[]) =>
+test('a token that a logout in a gap would revoke is accepted only while the gap is open', () => {
+  /** Any duration up to 40 days. The boundaries are tested often. */
+  const durationMs = (...boundaries: number[]) =>
     fc.oneof(fc.integer({ min: 0, max: 40 * DAY_MS }), fc.constantFrom(0, 1, ...boundaries))
   fc.assert(
     fc.property(
-      // The logout is before the end of the gap, and the login before the logout. The exchange is after the login.
       fc.record({
-        logout: days(),
-        login: days(),
-        refreshedAfter: days(30 * DAY_MS),
-        age: days(31 * DAY_MS - 2, 31 * DAY_MS - 1, 31 * DAY_MS),
-        floor: days(10 * DAY_MS - 2, 10 * DAY_MS - 1),
+        fromLogoutToGapEnd: durationMs(),
+        fromLoginToLogout: durationMs(),
+        fromLoginToIssue: durationMs(30 * DAY_MS),
+        fromGapEndToNow: durationMs(31 * DAY_MS - 2, 31 * DAY_MS - 1, 31 * DAY_MS),
+        floorOffset: durationMs(10 * DAY_MS - 2, 10 * DAY_MS - 1),
       }),
       fc.boolean(),
-      ({ logout, login, refreshedAfter, age, floor }, hasFloor) => {
-        const logoutAt = GAP_END - 1 - logout
-        const loginAt = logoutAt - login
-        const issuedAt = loginAt + Math.min(refreshedAfter, LIFETIMES.maxRefreshAgeMs)
-        const now = GAP_END + age
-        const isValid = now < issuedAt + LIFETIMES.maxTokenAgeMs
-        const floorAt = hasFloor ? GAP_END - 10 * DAY_MS + floor : null
+      (durations, hasFloor) => {
+        const logoutAt = GAP_END - 1 - durations.fromLogoutToGapEnd
+        const loginAt = logoutAt - durations.fromLoginToLogout
+        const refreshAgeMs = Math.min(durations.fromLoginToIssue, LIFETIMES.maxRefreshAgeMs)
+        const expiresAt = loginAt + refreshAgeMs + LIFETIMES.maxTokenAgeMs
+        const now = GAP_END + durations.fromGapEndToNow
+        const floorAt = hasFloor ? GAP_END - 10 * DAY_MS + durations.floorOffset : null
         const token = { subject: 'auth0|1', sessionId: null, loginAt }
+        // The logout in the gap is unknown.
         const { revoked } = judge(token, { user: null, session: null, floorAt }, { policy: 'user' })
-        // The token would be accepted, because the logout in the gap is unknown.
-        if (isValid && !revoked) {
+        const isAccepted = now < expiresAt && !revoked
+        if (isAccepted) {
           expect(stateOfGap({ to: GAP_END }, { floorAt, now }, HORIZON_MS)).toBe('open')
         }
       },

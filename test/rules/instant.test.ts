@@ -28,6 +28,34 @@ test.each([
   expect(readDateTime(value)).toBeNull()
 })
 
+test('readDateTime reads every instant that JavaScript writes, as Date.parse does', () => {
+  const instant = fc.date({
+    min: new Date('2000-01-01T00:00:00Z'),
+    max: new Date('2199-12-31T23:59:59.999Z'),
+    noInvalidDate: true,
+  })
+  fc.assert(
+    fc.property(instant, (at) => {
+      expect(readDateTime(at.toISOString())).toBe(at.getTime())
+    }),
+    { numRuns: 2_000 },
+  )
+})
+
+test('readDateTime rejects and reads the same texts of the canonical form as Date.parse', () => {
+  const field = (max: number) => fc.integer({ min: 0, max }).map((n) => `${n}`.padStart(2, '0'))
+  const text = fc
+    .tuple(field(99), field(14), field(33), field(25), field(61), field(61))
+    .map(([yy, mm, dd, h, m, s]) => `20${yy}-${mm}-${dd}T${h}:${m}:${s}.123Z`)
+  fc.assert(
+    fc.property(text, (given) => {
+      const at = Date.parse(given)
+      expect(readDateTime(given)).toBe(Number.isNaN(at) ? null : at)
+    }),
+    { numRuns: 2_000 },
+  )
+})
+
 test.each([
   // A time in whole seconds is read as the beginning of that second.
   [1_795_428_000, 1_795_428_000_000],
@@ -85,15 +113,15 @@ test.each([
 test('readNumericDate reads a string of ten digits and the same number as the same instant', () => {
   const seconds = fc.integer({ min: 1_000_000_000, max: 9_999_999_999 })
   fc.assert(
-    fc.property(seconds, fc.integer({ min: 0, max: 999 }), (whole, millis) => {
-      const text = `${whole}.${String(millis).padStart(3, '0')}`
+    fc.property(seconds, fc.integer({ min: 0, max: 999 }), (wholeSeconds, milliseconds) => {
+      const text = `${wholeSeconds}.${String(milliseconds).padStart(3, '0')}`
       expect(readNumericDate(text)).toBe(readNumericDate(Number(text)))
-      expect(readNumericDate(String(whole))).toBe(readNumericDate(whole))
+      expect(readNumericDate(String(wholeSeconds))).toBe(readNumericDate(wholeSeconds))
     }),
   )
 })
 
-test('readNumericDate returns every instant to the millisecond', () => {
+test('readNumericDate is exact to the millisecond', () => {
   fc.assert(
     fc.property(fc.integer({ min: Date.UTC(2010), max: Date.UTC(2100) }), (at) => {
       expect(readNumericDate(at / 1000)).toBe(at)

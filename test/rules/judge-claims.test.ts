@@ -13,8 +13,8 @@ const sessionEnded = { ...noLogout, session: { at: LOGOUT_MS, ended: true } }
 const sessionLogout = { ...noLogout, session: { at: LOGOUT_MS, ended: false } }
 const floorAtLogout = { ...noLogout, floorAt: LOGOUT_MS }
 
-const judgeToken = (claims: Record<string, unknown>, known: KnownLogouts) =>
-  judgeClaims(readToken(claims), known, { policy: 'session' })
+const judgeToken = (claims: Record<string, unknown>, knownLogouts: KnownLogouts) =>
+  judgeClaims(readToken(claims), knownLogouts, { policy: 'session' })
 
 describe('a token with an unreadable login', () => {
   const claims = { sub: 'auth0|1', sid: 'S', iat: LOGOUT_MS + 60_000 }
@@ -23,13 +23,13 @@ describe('a token with an unreadable login', () => {
     ['revoked by a logout of its user', userLogout, true, 'login_unknown'],
     ['revoked by the floor', floorAtLogout, true, 'login_unknown'],
     [
-      'revoked by the end of its session before any other reason',
+      'revoked by the end of its session, even if another logout covers it, too',
       { ...userLogout, ...sessionEnded },
       true,
       'session_ended',
     ],
-  ])('a token with an unreadable login is %s', (_what, known, revoked, reason) => {
-    expect(judgeToken(claims, known)).toMatchObject({ revoked, reason })
+  ])('a token with an unreadable login is %s', (_case, knownLogouts, revoked, reason) => {
+    expect(judgeToken(claims, knownLogouts)).toMatchObject({ revoked, reason })
   })
 
   test('a machine token with an unreadable login is not revoked', () => {
@@ -44,17 +44,17 @@ describe('a token with an unreadable login', () => {
 test.each<[string, KnownLogouts, boolean, string]>([
   ['accepted if no logout is known', noLogout, false, 'no_logout'],
   ['revoked by a logout that covers it', userLogout, true, 'login_unknown'],
-])('a token without a login claim is %s', (_what, known, revoked, reason) => {
-  expect(judgeToken({ sub: 'auth0|1' }, known)).toMatchObject({ revoked, reason })
+])('a token without a login claim is %s', (_case, knownLogouts, revoked, reason) => {
+  expect(judgeToken({ sub: 'auth0|1' }, knownLogouts)).toMatchObject({ revoked, reason })
 })
 
 describe('a token without a subject', () => {
-  const claimsBefore = { sid: 'S', iat: LOGOUT_SECONDS - 60 }
+  const claims = { sid: 'S', iat: LOGOUT_SECONDS - 60 }
   test.each<[string, Record<string, unknown>, KnownLogouts, boolean | null, string]>([
-    ['undecided if no logout is known', claimsBefore, noLogout, null, 'no_subject'],
-    ['revoked if its session has ended', claimsBefore, sessionEnded, true, 'session_ended'],
-    ['revoked by a logout of its session', claimsBefore, sessionLogout, true, 'session_logout'],
-    ['revoked by the floor', claimsBefore, floorAtLogout, true, 'floor'],
+    ['undecided if no logout is known', claims, noLogout, null, 'no_subject'],
+    ['revoked if its session has ended', claims, sessionEnded, true, 'session_ended'],
+    ['revoked by a logout of its session', claims, sessionLogout, true, 'session_logout'],
+    ['revoked by the floor', claims, floorAtLogout, true, 'floor'],
     [
       'undecided if its login is after the floor',
       { iat: LOGOUT_SECONDS + 60 },
@@ -63,27 +63,27 @@ describe('a token without a subject', () => {
       'no_subject',
     ],
     ['revoked by the floor if it has no login', {}, floorAtLogout, true, 'login_unknown'],
-    ['undecided even if its user is logged out', claimsBefore, userLogout, null, 'no_subject'],
-  ])('a token without a subject is %s', (_what, claims, known, revoked, reason) => {
-    expect(judgeToken(claims, known)).toMatchObject({ revoked, reason })
+    ['undecided even if a user has logged out', claims, userLogout, null, 'no_subject'],
+  ])('a token without a subject is %s', (_case, tokenClaims, knownLogouts, revoked, reason) => {
+    expect(judgeToken(tokenClaims, knownLogouts)).toMatchObject({ revoked, reason })
   })
 })
 
 test('a token with an unreadable session is judged like a token without a session', () => {
-  const known = { ...noLogout, user: { at: LOGOUT_MS, allSessionsAt: null } }
+  const logoutOfOneSession = { ...noLogout, user: { at: LOGOUT_MS, allSessionsAt: null } }
   const claims = { sub: 'auth0|1', iat: LOGOUT_SECONDS - 60 }
-  expect(judgeToken({ ...claims, [NAMES.sessionId]: 'other' }, known)).toMatchObject({
-    revoked: false,
-  })
-  expect(judgeToken({ ...claims, [NAMES.sessionId]: 5, sid: 'other' }, known)).toMatchObject({
+  const readable = { ...claims, [NAMES.sessionId]: 'other' }
+  const unreadable = { ...claims, [NAMES.sessionId]: 5, sid: 'other' }
+  expect(judgeToken(readable, logoutOfOneSession)).toMatchObject({ revoked: false })
+  expect(judgeToken(unreadable, logoutOfOneSession)).toMatchObject({
     revoked: true,
     reason: 'user_logout',
   })
 })
 
 describe('for any claims', () => {
-  /** Values of claims: values that gateways and libraries produce, and any other JSON value. */
-  const value = fc.oneof(
+  /** Values of claims that gateways and libraries produce, and any other JSON value. */
+  const claimValue = fc.oneof(
     fc.integer({ min: LOGOUT_SECONDS - 9, max: LOGOUT_SECONDS + 9 }),
     fc.integer({ min: LOGOUT_SECONDS - 9, max: LOGOUT_SECONDS + 9 }).map(String),
     fc.integer({ min: LOGOUT_MS - 9, max: LOGOUT_MS + 9 }),
@@ -91,35 +91,27 @@ describe('for any claims', () => {
     fc.constantFrom(null, undefined, '', 'S', true, 'auth0|1', 'abc@clients'),
     fc.jsonValue(),
   )
-  const names = [
-    'sub',
-    NAMES.sessionId,
-    'sid',
-    NAMES.authenticatedAt,
-    'auth_time',
-    'iat',
-    'payload',
-  ]
-  const anyClaims = fc.record(Object.fromEntries(names.map((name) => [name, value])), {
-    requiredKeys: [],
-  })
+  const loginClaimNames = [NAMES.authenticatedAt, 'auth_time', 'iat']
+  const claimNamesToTry = ['sub', NAMES.sessionId, 'sid', ...loginClaimNames, 'payload']
+  const anyClaims = fc.record(
+    Object.fromEntries(claimNamesToTry.map((name) => [name, claimValue])),
+    { requiredKeys: [] },
+  )
   const instant = fc.integer({ min: LOGOUT_MS - 9_000, max: LOGOUT_MS + 9_000 })
-  const logouts = fc.record({
+  const anyLogouts = fc.record({
     user: fc.option(fc.record({ at: instant, allSessionsAt: fc.option(instant) })),
     session: fc.option(fc.record({ at: instant, ended: fc.boolean() })),
     floorAt: fc.option(instant),
   })
-  const policies = fc.constantFrom<Policy>('session', 'user')
+  const anyPolicy = fc.constantFrom<Policy>('session', 'user')
 
-  test('judging never throws, and never accepts an unreadable login or subject', () => {
+  test('judgeClaims never throws, and never accepts an unreadable login or subject', () => {
     fc.assert(
-      fc.property(anyClaims, logouts, policies, (claims, known, policy) => {
+      fc.property(anyClaims, anyLogouts, anyPolicy, (claims, knownLogouts, policy) => {
         const token = readToken(claims)
-        const { revoked, reason } = judgeClaims(token, known, { policy })
-        const login = [NAMES.authenticatedAt, 'auth_time', 'iat'].find(
-          (name) => claims[name] !== undefined,
-        )
-        const isUnreadable = login !== undefined && token.loginAt === null
+        const { revoked, reason } = judgeClaims(token, knownLogouts, { policy })
+        const loginClaim = loginClaimNames.find((name) => claims[name] !== undefined)
+        const isUnreadable = loginClaim !== undefined && token.loginAt === null
         if (token.subject !== null && isMachine(token.subject)) {
           expect(reason).toBe('machine_token')
         } else if (token.subject === null || isUnreadable) {
@@ -133,35 +125,47 @@ describe('for any claims', () => {
   })
 
   test('a token with an unreadable login is revoked if and only if a token with the earliest login is revoked', () => {
-    const machineOrUser = fc.constantFrom('auth0|1', 'abc@clients')
+    const userOrMachine = fc.constantFrom('auth0|1', 'abc@clients')
     fc.assert(
-      fc.property(anyClaims, machineOrUser, logouts, policies, (claims, sub, known, policy) => {
-        const token = readToken({ ...claims, sub, [NAMES.authenticatedAt]: 'soon' })
-        if (token.subject === null) throw new Error('it has a subject')
-        const verdict = judge({ ...token, loginAt: Number.NEGATIVE_INFINITY }, known, { policy })
-        expect(judgeClaims(token, known, { policy }).revoked === true).toBe(verdict.revoked)
-      }),
+      fc.property(
+        anyClaims,
+        userOrMachine,
+        anyLogouts,
+        anyPolicy,
+        (claims, sub, logouts, policy) => {
+          const token = readToken({ ...claims, sub, [NAMES.authenticatedAt]: 'soon' })
+          if (token.subject === null) throw new Error('the token has a subject')
+          const earliest = judge({ ...token, loginAt: Number.NEGATIVE_INFINITY }, logouts, {
+            policy,
+          })
+          expect(judgeClaims(token, logouts, { policy }).revoked === true).toBe(earliest.revoked)
+        },
+      ),
     )
   })
 
   test('a time in seconds as a string is judged like the same number', () => {
-    const seconds = fc.record(
-      Object.fromEntries(
-        [NAMES.authenticatedAt, 'auth_time', 'iat'].map((name) => [
-          name,
-          fc.integer({ min: LOGOUT_SECONDS - 9, max: LOGOUT_SECONDS + 9 }),
-        ]),
-      ),
+    const seconds = fc.integer({ min: LOGOUT_SECONDS - 9, max: LOGOUT_SECONDS + 9 })
+    const anyLoginClaims = fc.record(
+      Object.fromEntries(loginClaimNames.map((name) => [name, seconds])),
       { requiredKeys: [] },
     )
-    const asText = (claims: object) =>
-      Object.fromEntries(Object.entries(claims).map(([name, time]) => [name, String(time)]))
+    const toStrings = (claims: object) =>
+      Object.fromEntries(Object.entries(claims).map(([name, value]) => [name, String(value)]))
     fc.assert(
-      fc.property(anyClaims, seconds, logouts, policies, (claims, times, known, policy) => {
-        const byNumber = judgeClaims(readToken({ ...claims, ...times }), known, { policy })
-        const byText = judgeClaims(readToken({ ...claims, ...asText(times) }), known, { policy })
-        expect(byText).toEqual(byNumber)
-      }),
+      fc.property(
+        anyClaims,
+        anyLoginClaims,
+        anyLogouts,
+        anyPolicy,
+        (claims, login, logouts, policy) => {
+          const withNumbers = readToken({ ...claims, ...login })
+          const withStrings = readToken({ ...claims, ...toStrings(login) })
+          expect(judgeClaims(withStrings, logouts, { policy })).toEqual(
+            judgeClaims(withNumbers, logouts, { policy }),
+          )
+        },
+      ),
     )
   })
 })

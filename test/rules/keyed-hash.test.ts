@@ -10,8 +10,8 @@ describe('a keyed hash', () => {
   test.each([
     ['RFC 4231, case 2', 'Jefe', 'what do ya want for nothing?'],
     ['an empty text', 'key', ''],
-    ['a key of a block', 'k'.repeat(64), 'auth0|1'],
-    ['a key of more than a block', 'k'.repeat(65), 'auth0|1'],
+    ['a text with a key of 64 bytes, one block', 'k'.repeat(64), 'auth0|1'],
+    ['a text with a key of more than one block', 'k'.repeat(65), 'auth0|1'],
     ['a text with a surrogate pair', 'key', 'oidc|🦊|ł'],
     ['an id of the maximum length', 'key', '€'.repeat(800)],
     ...[54, 55, 56, 63, 64, 65, 119, 120].map((length): [string, string, string] => [
@@ -26,9 +26,9 @@ describe('a keyed hash', () => {
   test('the keyed hash of any key and text equals the HMAC-SHA-256 of Node.js', () => {
     const texts = fc.string({ unit: 'binary', maxLength: 300 })
     fc.assert(
-      fc.property(texts, fc.array(texts, { maxLength: 3 }), (key, list) => {
+      fc.property(texts, fc.array(texts, { maxLength: 3 }), (key, textsToHash) => {
         const hash = createKeyedHash(key)
-        for (const text of list) expect(hash(text)).toBe(expectedHash(key, text))
+        for (const text of textsToHash) expect(hash(text)).toBe(expectedHash(key, text))
       }),
     )
   })

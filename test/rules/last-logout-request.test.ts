@@ -32,29 +32,29 @@ describe('lastLogoutPath', () => {
 })
 
 describe('chooseForm', () => {
-  const missingAt = 1_000_000
+  const rejectedAt = 1_000_000
   test.each([
-    ['was never missing', null, 0, 'query'],
-    ['is missing since now', missingAt, 0, 'path'],
-    ['is missing for a millisecond less than ten minutes', missingAt, 599_999, 'path'],
-    ['is missing for ten minutes', missingAt, 600_000, 'query'],
-    ['was missing at a later time, before the clock was set back', missingAt, -1, 'query'],
+    ['query', 'was never rejected', null, 0],
+    ['path', 'is rejected now', rejectedAt, 0],
+    ['path', 'was rejected a millisecond less than ten minutes ago', rejectedAt, 599_999],
+    ['query', 'was rejected ten minutes ago', rejectedAt, 600_000],
+    ['query', 'was rejected at a time in the future (the clock was set back)', rejectedAt, -1],
   ] as const)(
-    'chooseForm returns the expected form if the query form %s',
-    (_what, missingSince, elapsedMs, form) => {
-      expect(chooseForm(missingSince, missingAt + elapsedMs)).toBe(form)
+    'chooseForm returns the form %s if the query form %s',
+    (form, _case, queryRejectedAt, elapsedMs) => {
+      expect(chooseForm(queryRejectedAt, rejectedAt + elapsedMs)).toBe(form)
     },
   )
 
-  test('chooseForm returns the query form again ten minutes after the service has rejected it', () => {
-    let missingSince: number | null = null
-    let requests = 0
+  test('chooseForm returns a rejected query form every ten minutes', () => {
+    let queryRejectedAt: number | null = null
+    let queryRequests = 0
     for (let now = 0; now < 60 * MINUTE_MS; now += MINUTE_MS) {
-      if (chooseForm(missingSince, now) === 'path') continue
-      missingSince = now
-      requests++
+      if (chooseForm(queryRejectedAt, now) === 'path') continue
+      queryRejectedAt = now
+      queryRequests++
     }
-    expect(requests).toBe(6)
+    expect(queryRequests).toBe(6)
   })
 })
 
@@ -82,7 +82,7 @@ describe('isOwnNotFound', () => {
     ['a missing field', JSON.stringify({ statusCode: 404, error: 'Not Found' })],
     ['a message that is null', JSON.stringify({ ...ownError, message: null })],
     ['a second value', `${JSON.stringify(ownError)}{}`],
-  ])('isOwnNotFound returns false for %s', (_what, body) => {
+  ])('isOwnNotFound returns false for %s', (_case, body) => {
     expect(isOwnNotFound(body)).toBe(false)
   })
 })
@@ -91,26 +91,23 @@ describe('isAbout', () => {
   const session = { session_id: 'S1', logout_at: null, ended: false }
 
   test.each([
-    ['the user and the session', { user_id: 'auth0|1', session }, 'S1', true],
-    ['the user, if no session was requested', { user_id: 'auth0|1', session: null }, null, true],
-    ['another user', { user_id: 'auth0|2', session }, 'S1', false],
-    ['a user in another case', { user_id: 'AUTH0|1', session }, 'S1', false],
-    ['no user', { session }, 'S1', false],
+    [true, 'about the user and the session', { user_id: 'auth0|1', session }, 'S1'],
+    [true, 'about the user without a session', { user_id: 'auth0|1', session: null }, null],
+    [false, 'about another user', { user_id: 'auth0|2', session }, 'S1'],
+    [false, 'about an id in upper case', { user_id: 'AUTH0|1', session }, 'S1'],
+    [false, 'without a user', { session }, 'S1'],
     [
-      'another session',
+      false,
+      'about another session',
       { user_id: 'auth0|1', session: { ...session, session_id: 'S2' } },
       'S1',
-      false,
     ],
-    ['no session, although one was requested', { user_id: 'auth0|1', session: null }, 'S1', false],
-    ['no field for the session, although one was requested', { user_id: 'auth0|1' }, 'S1', false],
-    ['a session, although none was requested', { user_id: 'auth0|1', session }, null, false],
-    ['null', null, 'S1', false],
-    ['a text', 'auth0|1', 'S1', false],
-  ])(
-    'isAbout returns the expected result for a response about %s',
-    (_what, json, sessionId, expected) => {
-      expect(isAbout(json, { userId: 'auth0|1', sessionId })).toBe(expected)
-    },
-  )
+    [false, 'without the requested session', { user_id: 'auth0|1', session: null }, 'S1'],
+    [false, 'without the field of the session', { user_id: 'auth0|1' }, 'S1'],
+    [false, 'with a session that was not requested', { user_id: 'auth0|1', session }, null],
+    [false, 'that is null', null, 'S1'],
+    [false, 'that is a text', 'auth0|1', 'S1'],
+  ])('isAbout returns %s for a response %s', (expected, _case, json, sessionId) => {
+    expect(isAbout(json, { userId: 'auth0|1', sessionId })).toBe(expected)
+  })
 })

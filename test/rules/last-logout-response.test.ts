@@ -67,7 +67,7 @@ describe('the age of the data', () => {
     ['lag_ms is a text', { lag_ms: '0' }],
     ['lag_ms is negative', { lag_ms: -1 }],
     ['as_of is null', { as_of: null }],
-  ])('the age of the data is infinite if %s', (_what, overrides) => {
+  ])('the age of the data is infinite if %s', (_case, overrides) => {
     expect(readFreshness({ ...FRESHNESS, ...overrides })).toMatchObject({
       lagMs: Number.POSITIVE_INFINITY,
     })

@@ -3,9 +3,9 @@ import { expect, test } from 'vitest'
 import { prefixOf, storageTimeOf, syntheticLogId } from '../../src/rules/log-id.js'
 
 test.each([
-  // A log id that was recorded in 2023. Microseconds follow the seconds.
+  // A log id from 2023. It contains microseconds.
   ['90020230314144709188593000000000000001223372037868840734', '2023-03-14T14:47:09.188Z'],
-  // Log ids that were recorded in 2021. Milliseconds follow the seconds. The digits after them have another meaning.
+  // Log ids from 2021. They contain milliseconds. The digits after the milliseconds have another meaning.
   ['90020210903201631818782996667425639096985949517551501378', '2021-09-03T20:16:31.818Z'],
   ['80020211103055400418223355659153263714766654532376068162', '2021-11-03T05:54:00.418Z'],
 ])('storageTimeOf reads the storage time of %s', (logId, time) => {
@@ -26,7 +26,7 @@ test.each([
   expect(storageTimeOf(logId)).toBeNull()
 })
 
-test('a synthetic id has the recorded layout: 56 digits, with the time after the prefix', () => {
+test('a synthetic id has the layout of Auth0: 56 digits, with the time after the prefix', () => {
   const id = syntheticLogId(Date.parse('2026-11-23T10:05:09Z'))
   expect(id).toBe(`90020261123100509${'0'.repeat(39)}`)
   expect(id).toHaveLength(56)

@@ -24,14 +24,17 @@ describe('an interactive login', () => {
     'samlp',
     'wsfed',
     'wstrust-usernamemixed',
-  ])('an interactive login by %s happens now, whatever the other facts are', (protocol) => {
-    const loginFacts = facts({
-      protocol,
-      refreshTokenCreatedAt: minutesFromNow(-9),
-      methodTimestamps: [minutesFromNow(-5)],
-    })
-    expect(readLogin(loginFacts, NOW)).toEqual({ interactive: true, loginAt: NOW })
-  })
+  ])(
+    'an interactive login by %s happens now, even if other facts name an earlier time',
+    (protocol) => {
+      const loginFacts = facts({
+        protocol,
+        refreshTokenCreatedAt: minutesFromNow(-9),
+        methodTimestamps: [minutesFromNow(-5)],
+      })
+      expect(readLogin(loginFacts, NOW)).toEqual({ interactive: true, loginAt: NOW })
+    },
+  )
 })
 
 describe('an exchange', () => {
@@ -40,12 +43,12 @@ describe('an exchange', () => {
     ['oauth2-token-exchange'],
     ['oauth2-resource-owner-jwt-bearer'],
     ['oauth2-access-token'],
-    ['a protocol of tomorrow'],
+    ['an unknown protocol'],
     ['OIDC-BASIC-PROFILE'],
     [undefined],
     [null],
     [{}],
-  ])('the login of an exchange by %s is the creation of the refresh token', (protocol) => {
+  ])('the login of an exchange by %s is when the refresh token was created', (protocol) => {
     const loginFacts = facts({
       protocol,
       refreshTokenCreatedAt: minutesFromNow(-9),
@@ -81,7 +84,7 @@ describe('an exchange', () => {
       -5,
     ],
     ['the creation of the token if it is now', { refreshTokenCreatedAt: minutesFromNow(0) }, 0],
-  ])('the login of an exchange is %s', (_what, loginFacts, minutes) => {
+  ])('the login of an exchange is %s', (_case, loginFacts, minutes) => {
     expect(readLogin(facts(loginFacts), NOW).loginAt).toBe(NOW + minutes * 60_000)
   })
 

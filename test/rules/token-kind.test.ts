@@ -21,38 +21,38 @@ const idTokens: [string, unknown, Record<string, unknown>][] = [
   ['no typ', undefined, { aud: CLIENT, sid: 'S1' }],
 ]
 
-const others: [string, unknown, Record<string, unknown>][] = [
-  ['a logout token', 'logout+jwt', { aud: CLIENT, sid: 'S1', events: {} }],
-  ['a logout token of Auth0', 'JWT', { aud: CLIENT, sid: 'S1', events: {} }],
+const otherTokens: [string, unknown, Record<string, unknown>][] = [
+  ['the type of a logout token', 'logout+jwt', { aud: CLIENT, sid: 'S1', events: {} }],
+  ['the claims of a logout token of Auth0', 'JWT', { aud: CLIENT, sid: 'S1', events: {} }],
   ['another type', 'dpop+jwt', { aud: API, azp: CLIENT }],
   ['a typ that is not a string', 7, { aud: API, azp: CLIENT }],
 ]
 
 describe('isAccessToken', () => {
-  test.each(accessTokens)('accepts an access token with %s', (_what, typ, claims) => {
+  test.each(accessTokens)('accepts an access token with %s', (_case, typ, claims) => {
     expect(isAccessToken(typ, claims)).toBe(true)
   })
 
-  test.each([...idTokens, ...others])('rejects a token with %s', (_what, typ, claims) => {
+  test.each([...idTokens, ...otherTokens])('rejects a token with %s', (_case, typ, claims) => {
     expect(isAccessToken(typ, claims)).toBe(false)
   })
 
-  test('rejects an ID token whose audience is configured as that of an API', () => {
+  test('rejects an ID token whose audience is an API', () => {
     expect(isAccessToken('JWT', { aud: API, sid: 'S1', nonce: 'n', azp: CLIENT })).toBe(false)
     expect(isAccessToken('JWT', { aud: API, sid: 'S1' })).toBe(false)
   })
 })
 
 describe('isIdToken', () => {
-  test.each(idTokens)('accepts an ID token with %s', (_what, typ, claims) => {
+  test.each(idTokens)('accepts an ID token with %s', (_case, typ, claims) => {
     expect(isIdToken(typ, claims, [API])).toBe(true)
   })
 
-  test.each([...accessTokens, ...others])('rejects a token with %s', (_what, typ, claims) => {
+  test.each([...accessTokens, ...otherTokens])('rejects a token with %s', (_case, typ, claims) => {
     expect(isIdToken(typ, claims, [API])).toBe(false)
   })
 
-  test('rejects a token whose audience is that of an API', () => {
+  test('rejects a token whose audience is an API', () => {
     expect(isIdToken('JWT', { aud: API, sid: 'S1' }, [API])).toBe(false)
     expect(isIdToken('JWT', { aud: [CLIENT, API], sid: 'S1' }, [API])).toBe(false)
   })

@@ -28,7 +28,7 @@ describe('the login of a token', () => {
       2_500,
       'auth_time',
     ],
-  ])('the login is read from %s', (_what, overrides, afterMs, claim) => {
+  ])('the login is read from %s', (_case, overrides, afterMs, claim) => {
     const token = readToken({ ...claims, ...overrides })
     expect(token).toMatchObject({ loginAt: LOGIN_MS + afterMs, loginClaim: claim })
     expect(isLoginUnreadable(token)).toBe(false)
@@ -42,15 +42,15 @@ describe('the login of a token', () => {
 
   test.each([
     ['authenticated_at', NAMES.authenticatedAt, 'soon'],
-    ['authenticated_at that is null', NAMES.authenticatedAt, null],
+    ['authenticated_at of null', NAMES.authenticatedAt, null],
     ['auth_time in milliseconds', 'auth_time', LOGIN_MS],
-    ['auth_time that is empty', 'auth_time', ''],
+    ['auth_time of an empty string', 'auth_time', ''],
     ['iat in milliseconds as a string', 'iat', `${LOGIN_MS}`],
-    ['iat that is a date', 'iat', new Date(LOGIN_MS)],
-    ['iat that is a list', 'iat', [LOGIN_SECONDS]],
+    ['iat of a Date', 'iat', new Date(LOGIN_MS)],
+    ['iat of an array', 'iat', [LOGIN_SECONDS]],
   ])(
-    'the login is not read from the next claim if the token has an unreadable %s',
-    (_what, claim, value) => {
+    'an unreadable %s makes the login unreadable, even if the next claim is readable',
+    (_case, claim, value) => {
       const withoutAuthTime = claim === 'iat' ? { auth_time: undefined } : {}
       const token = readToken({ ...claims, ...withoutAuthTime, [claim]: value })
       expect(token).toMatchObject({ loginAt: null, loginClaim: claim })
@@ -67,10 +67,10 @@ describe('the login of a token', () => {
 
 describe('the session of a token', () => {
   test.each([
-    ['the Action’s claim first', { [NAMES.sessionId]: 'A', sid: 'B' }, 'A', NAMES.sessionId],
-    ['sid, the claim of ID tokens', { sid: 'B' }, 'B', 'sid'],
-    ['no claim', {}, null, null],
-  ])('the session is read from %s', (_what, overrides, sessionId, claim) => {
+    ['the claim of the Action first', { [NAMES.sessionId]: 'A', sid: 'B' }, 'A', NAMES.sessionId],
+    ['sid second', { sid: 'B' }, 'B', 'sid'],
+    ['no claim if both are missing', {}, null, null],
+  ])('the session is read from %s', (_case, overrides, sessionId, claim) => {
     const token = readToken({ ...claims, ...overrides })
     expect(token).toMatchObject({ sessionId, sessionClaim: claim })
     expect(isSessionUnreadable(token)).toBe(false)
@@ -79,10 +79,10 @@ describe('the session of a token', () => {
   test.each([
     ['a number', 5],
     ['null', null],
-    ['empty', ''],
+    ['an empty string', ''],
     ['an object', { id: 'A' }],
-    ['over-long', 'x'.repeat(801)],
-  ])('the session is missing if the claim is %s, even if sid is readable', (_what, value) => {
+    ['too long', 'x'.repeat(801)],
+  ])('the session is unreadable if the claim is %s, even if sid is readable', (_case, value) => {
     const token = readToken({ ...claims, [NAMES.sessionId]: value, sid: 'B' })
     expect(token).toMatchObject({ sessionId: null, sessionClaim: NAMES.sessionId })
     expect(isSessionUnreadable(token)).toBe(true)
@@ -100,7 +100,7 @@ test('the claims of the Action are read from a configured namespace', () => {
 })
 
 test.each([[{}], [{ sub: '' }], [{ sub: null }], [{ sub: 5 }], [{ sub: 'x'.repeat(801) }]])(
-  'a token with the claims %j has no subject, and keeps its session and login',
+  'a token with the claims %j has no subject, but a session and a login',
   (givenClaims) => {
     const token = readToken({ iat: LOGIN_SECONDS, sid: 'B', ...givenClaims })
     expect(token).toMatchObject({ subject: null, sessionId: 'B', loginAt: LOGIN_MS })

@@ -36,7 +36,7 @@ function read(env: Record<string, string> = {}, overrides: Partial<typeof store>
 }
 
 test('the state of a new database has no data, no gap and no job', async () => {
-  const before = Date.now()
+  const startedAt = Date.now()
   const state = await read()
   expect(state).toMatchObject({
     tenant: DOMAIN,
@@ -50,7 +50,7 @@ test('the state of a new database has no data, no gap and no job', async () => {
     history: { at: [], lag_ms: [] },
     schedule: { store: 'postgresql', error: null, jobs: [] },
   })
-  expect(Date.parse(state.history.since)).toBeGreaterThanOrEqual(before)
+  expect(Date.parse(state.history.since)).toBeGreaterThanOrEqual(startedAt)
 })
 
 test('the state contains freshness, the meaning of each gap, and how to close an open gap', async () => {
@@ -75,19 +75,19 @@ test('the state contains freshness, the meaning of each gap, and how to close an
   expect(gap_advice).toContain(`last-logout floor raise ${new Date(openGap.to).toISOString()}`)
 })
 
-test('the rows are counted once for requests in a row', async () => {
-  let counts = 0
+test('two requests within a minute share one count of the rows', async () => {
+  let countCalls = 0
   await read(
     {},
     {
       count: () => {
-        counts++
+        countCalls++
         return store.count()
       },
     },
   )
   await reader.read()
-  expect(counts).toBe(1)
+  expect(countCalls).toBe(1)
 })
 
 describe('if the store of the queue is unavailable', () => {
@@ -106,7 +106,7 @@ describe('if the store of the queue is unavailable', () => {
   })
 })
 
-test('the state is unavailable while the database is', async () => {
+test('reading the state rejects with DATABASE_UNAVAILABLE while the database is unavailable', async () => {
   const unavailable = Object.assign(new Error('down'), { code: 'DATABASE_UNAVAILABLE' })
   const fail = () => Promise.reject(unavailable)
   await expect(read({}, { readProgress: fail, readGaps: fail, count: fail })).rejects.toMatchObject(

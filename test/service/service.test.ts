@@ -16,7 +16,7 @@ afterAll(() => ('skip' in redis ? undefined : redis.stop()))
 
 let database: TestDatabase
 let t: TestTenant
-/** The number of the last Redis database. Each test uses another database, because a worker leaves its schedule in it. */
+/** The Redis database of the current test. Each test uses another one, because a worker leaves its schedule there. */
 let keyspace = 0
 beforeEach(async () => {
   keyspace += 1
@@ -78,7 +78,7 @@ describe.each([
       )
       logout('auth0|1')
       const service = await openService({ ...readEnv(), RECONCILE_INTERVAL: '300ms' })
-      // Before the first catch-up has ended, a worker prunes nothing.
+      // A worker prunes nothing before it has read the log to its end.
       await service.store.storeCaughtUp(null, Date.now())
       await service.startWorker()
       await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])
@@ -126,7 +126,7 @@ describe.each([
   )
 })
 
-test('a worker that is closed during a catch-up stores the current page, and the next worker continues', async () => {
+test('a worker that is closed while reading the log stores the current page, and the next worker continues', async () => {
   const users = Array.from({ length: 3_000 }, (_, n) => `auth0|${10_000 + n}`)
   for (const user of users) logout(user)
   const first = await openService()

@@ -13,7 +13,7 @@ import { openTenant, tenantEnv } from '../_support/tenant.js'
 const { signal } = new AbortController()
 const HOUR_MS = 3_600_000
 
-/** Creates a log source whose first page arrives when `arrive` is called. */
+/** Creates a log source that delays its first page until `arrive` is called. */
 function createLateSource(source: LogSource) {
   const events = new EventEmitter()
   const [whenRequested, whenArrived] = [once(events, 'requested'), once(events, 'arrived')]
@@ -53,7 +53,7 @@ test('a reconcile starts as soon as the running poll ends, before its backoff el
   const polling = run('poll')
   await whenRequested
   const reconciling = run('reconcile')
-  // When this second poll is skipped, the reconcile has already failed to take the lease once.
+  // This second poll is skipped because of the lease. Until then, the reconcile has also failed to take the lease.
   await expect(run('poll')).resolves.toBe('skipped')
   arrive()
   await expect(polling).resolves.toBeUndefined()

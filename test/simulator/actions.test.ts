@@ -2,11 +2,11 @@ import { describe, expect, test } from 'vitest'
 import { type StartedSimulator, start } from './start.js'
 
 const scopes = ['read:actions', 'create:actions', 'update:actions']
-const draft = (name: string, more: object = {}) => ({
+const draft = (name: string, overrides: object = {}) => ({
   name,
   supported_triggers: [{ id: 'post-login', version: 'v3' }],
   code: 'exports.onExecutePostLogin = async () => {}',
-  ...more,
+  ...overrides,
 })
 const ACTIONS = 'actions/actions'
 const TRIGGERS = 'actions/triggers'
@@ -53,7 +53,7 @@ describe('an Action', () => {
     expect(statuses).toEqual(['pending', 'building', 'built'])
   })
 
-  test('an Action cannot be deployed before its build has ended, and not after a failed build', async () => {
+  test('an Action cannot be deployed before its build has succeeded', async () => {
     const api = await start({ scopes, actionBuildMs: 1_000 })
     api.simulator.actions.failNextBuild()
     const id = await createAction(api, 'a')
@@ -88,7 +88,7 @@ describe('an Action', () => {
     })
   })
 
-  test('a PATCH does not change fields that it omits, and replaces all secrets', async () => {
+  test('an update keeps the fields that it omits, and replaces all secrets', async () => {
     const { call, simulator } = await start({ scopes })
     const [a, b] = [
       { name: 'A', value: '1' },
@@ -142,7 +142,7 @@ test('the list of triggers contains the runtimes of an Action', async () => {
 })
 
 describe('bindings', () => {
-  test('a PATCH replaces all bindings, in the given order, and accepts three types of references', async () => {
+  test('an update of the bindings replaces all bindings in the given order, and accepts three types of references', async () => {
     const api = await start({ scopes })
     const [a, b, c] = await Promise.all(
       ['a', 'b', 'c'].map((name) => createDeployedAction(api, name)),

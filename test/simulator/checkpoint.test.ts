@@ -15,7 +15,7 @@ describe('GET /api/v2/logs by checkpoint', () => {
     expect(await ids(`?from=${logIds[1]}&take=2`)).toEqual(logIds.slice(2, 4))
   })
 
-  test('the Logs API names the last entry of the page in its Link header', async () => {
+  test('the Link header of a page contains the id of its last entry', async () => {
     const { tenant, logs } = await start()
     const logIds = writeLogouts(tenant, 5)
     const response = await logs(`?from=${logIds[1]}&take=2`)
@@ -31,7 +31,7 @@ describe('GET /api/v2/logs by checkpoint', () => {
     expect(response.headers.get('link')).toBe(linkToNext(last, 100))
   })
 
-  test('the Logs API returns an entry that is stored after an empty page, for the same checkpoint', async () => {
+  test('the Logs API returns a new entry for the checkpoint of an empty page', async () => {
     const { tenant, ids, clock } = await start()
     const last = writeLogouts(tenant, 2).at(-1)
     expect(await ids(`?from=${last}`)).toEqual([])

@@ -20,7 +20,7 @@ import { start, writeLogouts } from './start.js'
 const path = '/api/v2/logs'
 
 describe('a fault', () => {
-  test('a fault affects the given number of requests to its path, and no more', async () => {
+  test('a fault affects exactly the given number of requests to its path', async () => {
     const { simulator, logs, token } = await start()
     simulator.faults.push({ path, times: 2, respond: respondWith(500, { message: 'oops' }) })
     expect((await token()).status).toBe(200)

@@ -61,7 +61,7 @@ describe('generateHistory', () => {
     expect(count((entry) => entry.type === 'universal_logout_succeeded')).toBeGreaterThan(100)
   })
 
-  test('generateHistory stores entries up to 6 s after their date, and some universal logouts up to 10 minutes after it', () => {
+  test('generateHistory stores entries up to 6 s after their date, and some universal logouts up to 10 minutes after their date', () => {
     const history = generate({ logoutShare: 0.5 }).filter((entry) => 'date' in entry)
     const lagMs = ({ log_id, date }: LogEntry) =>
       storedAtMs(String(log_id)) - Date.parse(String(date))
@@ -95,8 +95,8 @@ describe('generateHistory', () => {
   })
 })
 
-function content({ log_id, _id, ...rest }: LogEntry): string {
-  return JSON.stringify(rest)
+function content({ log_id, _id, ...fields }: LogEntry): string {
+  return JSON.stringify(fields)
 }
 
 /** Returns the storage time in a log id. */

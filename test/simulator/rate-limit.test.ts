@@ -32,7 +32,7 @@ describe('the rate limit', () => {
     })
   })
 
-  test("the bucket is refilled by the tenant's clock, up to the burst", async () => {
+  test("the bucket is refilled up to the burst, by the tenant's clock", async () => {
     const { logs, clock } = await start({ rateLimit: { burst: 2, perSecond: 1 } })
     await logs()
     await logs()

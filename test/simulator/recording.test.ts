@@ -35,7 +35,7 @@ describe('recorded traffic', () => {
       for (const name of HEADERS) {
         expect(response.headers.get(name)).toBe(recordedHeader(exchange, name))
       }
-      // In a tenth of a second, the bucket is refilled, as in the recording.
+      // A tenth of a second refills the bucket, as in the recording.
       clock.ms += 100
     }
   })

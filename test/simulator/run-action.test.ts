@@ -11,7 +11,7 @@ async function run(body: string) {
   return { lines, claims: run.accessToken }
 }
 
-test('an Action logs with every method of the console, and values as Node.js prints them', async () => {
+test('an Action can log with every method of the console, and values are formatted as in Node.js', async () => {
   const methods = ['debug', 'error', 'info', 'log', 'warn']
   const calls = methods.map((method) => `console.${method}('%s:', '${method}', { a: 1 })`)
   const { lines } = await run(calls.join('\n'))
@@ -33,7 +33,7 @@ test('an Action has the globals of the runtimes and the given clock, but not tho
   })
 })
 
-test('code without a handler of the trigger is refused, and the message names the export', () => {
+test('loadAction rejects code without a handler of the trigger, and the message names the missing export', () => {
   const load = () => loadAction('exports.other = 1', { now: Date.now, onLogLine: () => {} })
   expect(load).toThrow(/exports\.onExecutePostLogin/)
 })

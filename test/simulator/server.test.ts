@@ -42,7 +42,7 @@ describe('the simulator', () => {
     })
   })
 
-  test('the simulator delays responses by its latency', async () => {
+  test('the simulator delays responses by the configured latency', async () => {
     const { logs } = await start({ latencyMs: 40 })
     const startedAt = performance.now()
     await logs()
@@ -57,7 +57,7 @@ describe('the simulator', () => {
     },
   )
 
-  test('the simulator closes at once, even if connections are idle or wait for a response', async () => {
+  test('the simulator closes immediately, even if connections are idle or wait for a response', async () => {
     const { simulator, logs } = await start()
     const agent = new Agent({ keepAlive: true })
     await new Promise((resolve) => {

@@ -39,8 +39,8 @@ interface ApiResponse {
 }
 
 /**
- * Starts a simulator that is closed after the test. Its clock is stopped at noon. Entries are stored without delay, and
- * token exchanges write no entries.
+ * Starts a simulator that is closed after the test. Its clock stays at noon. Entries are stored without delay, and
+ * issued tokens add no entries.
  */
 export async function start(
   options: Partial<SimulatorOptions & SimulatedTenantOptions> = {},

@@ -14,25 +14,28 @@ const token = { payload: '', signature: '' }
 const noMatchingKey = expect.any(errors.JWKSNoMatchingKey)
 const unavailable = expect.objectContaining({ code: 'KEY_SET_UNAVAILABLE' })
 
-let one: TokenSigner
-let two: TokenSigner
+let firstSigner: TokenSigner
+let secondSigner: TokenSigner
 beforeAll(async () => {
-  ;[one, two] = await Promise.all([createTokenSigner('one'), createTokenSigner('two')])
+  ;[firstSigner, secondSigner] = await Promise.all([
+    createTokenSigner('one'),
+    createTokenSigner('two'),
+  ])
 })
 
 let server: KeySetServer
-let lines: string[]
+let logMessages: string[]
 beforeEach(async () => {
-  server = await openKeySetServer(one.jwk)
-  lines = []
+  server = await openKeySetServer(firstSigner.jwk)
+  logMessages = []
 })
 afterEach(() => server.close())
 
-/** Opens a key set. Logs only messages. */
+/** Opens a key set. Its log messages are added to `logMessages`. */
 function open(limits: Partial<typeof KEY_SET_LIMITS> = {}): KeySet {
   return createKeySet({
     url: server.url,
-    log: { warn: (_fields, message) => void lines.push(message) },
+    log: { warn: (_fields, message) => void logMessages.push(message) },
     limits: { ...KEY_SET_LIMITS, ...limits },
   })
 }
@@ -40,14 +43,14 @@ function open(limits: Partial<typeof KEY_SET_LIMITS> = {}): KeySet {
 const find = (keySet: KeySet, kid: string) => keySet.find(header(kid), token)
 
 describe('a key set', () => {
-  test('is fetched once, also for concurrent tokens', async () => {
+  test('a key set is fetched once, also for concurrent tokens', async () => {
     const keySet = open()
     await Promise.all([keySet.load(), find(keySet, 'one'), find(keySet, 'one')])
     expect(await find(keySet, 'one')).toMatchObject({ type: 'public' })
     expect(server.requests).toBe(1)
   })
 
-  test('does not contain an unknown key, if it was fetched for its token', async () => {
+  test('a key set rejects an unknown key after a fetch for the token', async () => {
     await expect(find(open(), 'unknown')).rejects.toEqual(noMatchingKey)
     const keySet = open({ cooldownMs: 0 })
     await keySet.load()
@@ -55,17 +58,17 @@ describe('a key set', () => {
     expect(server.requests).toBe(3)
   })
 
-  test('finds a key that was added after the last fetch', async () => {
+  test('a key set finds a key that was added after the last fetch', async () => {
     const keySet = open({ cooldownMs: 0 })
     await keySet.load()
-    server.keys = [one.jwk, two.jwk]
+    server.keys = [firstSigner.jwk, secondSigner.jwk]
     expect(await find(keySet, 'two')).toMatchObject({ type: 'public' })
   })
 
-  test('does not know whether an unknown key exists while it may not be fetched again', async () => {
+  test('a key set is unavailable for an unknown key during the cooldown', async () => {
     const keySet = open({ cooldownMs: 30_000 })
     await keySet.load()
-    server.keys = [one.jwk, two.jwk]
+    server.keys = [firstSigner.jwk, secondSigner.jwk]
     const error = await find(keySet, 'two').catch((error) => error)
     expect(error).toEqual(unavailable)
     expect(error.retryAfterMs).toBeGreaterThan(25_000)
@@ -73,7 +76,7 @@ describe('a key set', () => {
     expect(await find(keySet, 'one')).toMatchObject({ type: 'public' })
   })
 
-  test('is fetched at most once per cooldown for any number of unknown keys', async () => {
+  test('a key set is fetched at most once per cooldown, for any number of unknown keys', async () => {
     const keySet = open()
     const unknown = Array.from({ length: 200 }, (_, n) => find(keySet, `unknown-${n}`))
     await Promise.allSettled(unknown)
@@ -81,7 +84,7 @@ describe('a key set', () => {
     expect(server.requests).toBe(1)
   })
 
-  test('accepts no other algorithm than that of the key', async () => {
+  test('a key set finds a key only for the algorithm of the key', async () => {
     const keySet = open({ cooldownMs: 0 })
     await expect(keySet.find({ alg: 'PS256', kid: 'one' }, token)).rejects.toEqual(noMatchingKey)
     await expect(keySet.find({ alg: 'HS256', kid: 'one' }, token)).rejects.toBeInstanceOf(
@@ -98,12 +101,12 @@ describe('during an outage', () => {
     await keySet.load()
     server.response = outage
     for (let n = 0; n < 5; n++) await find(keySet, 'one')
-    await expect.poll(() => lines).toEqual(['key set unavailable'])
+    await expect.poll(() => logMessages).toEqual(['key set unavailable'])
     await expect(find(keySet, 'unknown')).rejects.toEqual(unavailable)
     server.response = undefined
     await find(keySet, 'one')
-    await expect.poll(() => lines.at(-1)).toBe('key set available again')
-    expect(lines).toHaveLength(2)
+    await expect.poll(() => logMessages.at(-1)).toBe('key set available again')
+    expect(logMessages).toHaveLength(2)
   })
 
   test('a key set does not use keys that are older than the limit', async () => {
@@ -115,17 +118,17 @@ describe('during an outage', () => {
     expect(await find(keySet, 'one')).toMatchObject({ type: 'public' })
   })
 
-  test('a key set that was not used for long is fetched before it is used, so that a removed key is not accepted', async () => {
+  test('an old key set is fetched before it is used, so that a removed key is not accepted', async () => {
     const keySet = open({ cooldownMs: 0, refreshMs: 5 })
     await keySet.load()
-    server.keys = [two.jwk]
+    server.keys = [secondSigner.jwk]
     await sleep(15)
     expect(keySet.generation()).toBeNull()
     await expect(find(keySet, 'one')).rejects.toEqual(noMatchingKey)
     await expect(find(keySet, 'two')).resolves.toMatchObject({ type: 'public' })
   })
 
-  test('a key set is not fetched for each token', async () => {
+  test('a key set is not fetched again for each token', async () => {
     server.response = outage
     const keySet = open({ retryMs: 5_000 })
     for (let n = 0; n < 50; n++) await expect(find(keySet, 'one')).rejects.toEqual(unavailable)
@@ -142,7 +145,7 @@ describe('during an outage', () => {
     server.response = response
     const keySet = open({ timeoutMs: 50 })
     await keySet.load()
-    expect(lines).toEqual(['key set unavailable'])
+    expect(logMessages).toEqual(['key set unavailable'])
     await expect(find(keySet, 'one')).rejects.toEqual(unavailable)
     expect(server.requests).toBe(1)
   })

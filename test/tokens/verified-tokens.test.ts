@@ -21,7 +21,7 @@ const claimsWith = (exp: number): VerifiedClaims => ({
 })
 
 describe('verified tokens', () => {
-  test('are found for their audience and keys only', () => {
+  test('are found only for their audience and the generation of their keys', () => {
     const tokens = createVerifiedTokens()
     const claims = claimsWith(nowSeconds() + 60)
     tokens.add('token', 'audience', 1, claims)
@@ -37,30 +37,30 @@ describe('verified tokens', () => {
     expect(tokens.find('token', 'audience', 1)).toBeUndefined()
   })
 
-  test('are bounded in number and size', () => {
+  test('have a maximum number and a maximum size', () => {
     const tokens = createVerifiedTokens()
     const claims = claimsWith(nowSeconds() + 60)
     for (let n = 0; n <= 5_000; n++) tokens.add(`token ${n}`, 'audience', 1, claims)
     expect(tokens.find('token 0', 'audience', 1)).toBeUndefined()
     expect(tokens.find('token 1', 'audience', 1)).toBe(claims)
-    const long = 'x'.repeat(8_193)
-    tokens.add(long, 'audience', 1, claims)
-    expect(tokens.find(long, 'audience', 1)).toBeUndefined()
+    const longToken = 'x'.repeat(8_193)
+    tokens.add(longToken, 'audience', 1, claims)
+    expect(tokens.find(longToken, 'audience', 1)).toBeUndefined()
   })
 })
 
 describe('a verifier', () => {
-  let t: TenantTokens
+  let tenantTokens: TenantTokens
   beforeAll(async () => {
-    t = await openTenantTokens()
+    tenantTokens = await openTenantTokens()
   })
-  afterAll(() => t.close())
+  afterAll(() => tenantTokens.close())
 
   const open = (limits: Partial<typeof KEY_SET_LIMITS>) =>
     createTokenVerifier({
       issuers: [TOKEN_ISSUER],
       keySet: createKeySet({
-        url: t.keySet.url,
+        url: tenantTokens.keySet.url,
         log: { warn: () => {} },
         limits: { ...KEY_SET_LIMITS, ...limits },
       }),
@@ -68,20 +68,20 @@ describe('a verifier', () => {
       maxHintAgeMs: 0,
     })
 
-  test('rejects a token that it has accepted as soon as the key set lacks its key', async () => {
+  test('rejects an accepted token as soon as the key set no longer contains its key', async () => {
     const signer = await createTokenSigner('removed')
-    t.keySet.keys.push(signer.jwk)
+    tenantTokens.keySet.keys.push(signer.jwk)
     const verifier = open({ refreshMs: 0, cooldownMs: 0 })
     const claims = { ...claimsWith(nowSeconds() + 60), aud: API_AUDIENCE, azp: CLIENT_ID }
     const token = await signer.sign(claims)
     const outcomeOf = async () => (await verifier.verifyAccessToken(token, API_AUDIENCE)).outcome
     for (let n = 0; n < 3; n++) expect(await outcomeOf()).toBe('valid')
-    t.keySet.keys.pop()
+    tenantTokens.keySet.keys.pop()
     await expect.poll(outcomeOf).toBe('invalid')
   })
 
-  test('does not accept a token that it has accepted when the keys are too old', async () => {
-    const token = await t.signAccessToken()
+  test('returns unknown for an accepted token when the keys are too old', async () => {
+    const token = await tenantTokens.signAccessToken()
     const verifier = open({ keepMs: 50, cooldownMs: 60_000 })
     const outcomeOf = async () => (await verifier.verifyAccessToken(token, API_AUDIENCE)).outcome
     expect(await outcomeOf()).toBe('valid')

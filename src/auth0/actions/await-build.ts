@@ -8,7 +8,7 @@ export const BUILD_TIMEOUT_MS = 120_000
 export const BUILD_POLL_INTERVAL_MS = 1_000
 
 interface WaitOptions {
-  /** The end of the wait, by `performance.now()`. */
+  /** The time of `performance.now()` at which the wait fails. */
   deadline: number
   /** Default: {@link BUILD_POLL_INTERVAL_MS}. */
   pollIntervalMs?: number | undefined
@@ -17,7 +17,7 @@ interface WaitOptions {
 /**
  * Calls `isDone` at an interval until it returns true.
  *
- * @throws `ACTION_NOT_DEPLOYED` after the deadline, or `ABORTED`.
+ * @throws `ACTION_NOT_DEPLOYED` after the deadline; `ABORTED` when `signal` aborts.
  */
 export async function waitUntil(
   isDone: () => Promise<boolean>,

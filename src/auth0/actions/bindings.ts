@@ -6,17 +6,18 @@ export function isBound(bindings: Binding[], id: string): boolean {
 }
 
 /**
- * Changes the bindings of the trigger. Auth0 can only replace the list as a whole, so the list is read just before the
- * write. A change by another user between read and write is lost. If `change` returns its argument, nothing is written.
+ * Changes the bindings, the list of Actions that the trigger runs. Auth0 can only replace the complete list, so the
+ * list is read directly before the write. A change by another user between read and write is lost. If `change` returns
+ * its argument, nothing is written.
  *
- * @returns The bindings that were written.
+ * @returns The new bindings.
  */
 export async function changeBindings(
   actions: TenantActions,
   change: (bindings: Binding[]) => Binding[],
 ): Promise<Binding[]> {
   const bindings = await actions.listBindings()
-  const changed = change(bindings)
-  if (changed !== bindings) await actions.replaceBindings(changed)
-  return changed
+  const newBindings = change(bindings)
+  if (newBindings !== bindings) await actions.replaceBindings(newBindings)
+  return newBindings
 }

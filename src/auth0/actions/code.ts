@@ -4,13 +4,13 @@ import { readFile } from 'node:fs/promises'
 /** The file that `npm run build:action` writes. */
 const FILE = new URL('../../../dist/login-action.cjs', import.meta.url)
 
-/** The beginning of the first line of that file. */
+/** The beginning of the first line of the built file. */
 const BANNER = '// The login Action of last-logout '
 
 /** The line that {@link addDigestLine} adds before the banner. */
 const DIGEST_LINE = /^\/\/ last-logout deployed this with the secrets [0-9a-f]{16}\n/
 
-/** The secrets of the Action: settings whose values Auth0 never returns. */
+/** The secrets of the Action. They are settings whose values Auth0 never returns. */
 export type Secrets = Record<string, string>
 
 /** Reads the built login Action. */
@@ -19,8 +19,8 @@ export function readActionFile(): Promise<string> {
 }
 
 /**
- * Adds a first line with a digest of the secrets. The next deployment compares the digests to detect changed secrets.
- * The secrets include an API key, whose entropy is too high to recover it from the digest.
+ * Adds a first line with a digest of the secrets, from which the next deployment detects changed secrets. The digest
+ * does not reveal the secrets, because they include an API key of high entropy.
  */
 export function addDigestLine(file: string, secrets: Secrets): string {
   const entries = Object.entries(secrets).sort(([a], [b]) => (a < b ? -1 : 1))
@@ -33,7 +33,9 @@ export function removeDigestLine(code: string): string {
   return code.replace(DIGEST_LINE, '')
 }
 
-/** Whether the code is a login Action, of any version, deployed by this program or by hand. */
+/**
+ * Whether the code is a login Action of last-logout, in any version. The Action can also have been deployed by hand.
+ */
 export function isLoginAction(code: string): boolean {
   return removeDigestLine(code).startsWith(BANNER)
 }

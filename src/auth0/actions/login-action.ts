@@ -21,7 +21,7 @@ import {
 
 const RUNTIME = 'node22'
 
-/** Maximum number of times that Auth0 may refuse to deploy an Action although its status is `built`. */
+/** Maximum number of refusals to deploy an Action whose status is `built`. */
 const MAX_DEPLOY_REFUSALS = 5
 
 /** Access to the tenant, and the name of the login Action. */
@@ -32,14 +32,14 @@ export interface LoginActionOptions {
   retryLimits?: RetryLimits
 }
 
-/** State of the login Action in the tenant. */
+/** The state of the login Action in the tenant. */
 export interface ActionStatus {
   exists: boolean
   /** Whether the Action has the code of this version of last-logout. Its settings can differ. */
   current: boolean
   /** Whether the latest version of the Action is deployed. */
   deployed: boolean
-  /** The position of the Action in the trigger, from 1; `null`: it is not bound, and never runs. */
+  /** Position among the bindings of the trigger, from 1; `null`: the Action is not bound, and never runs. */
   position: number | null
   /** Number of Actions bound to the trigger. */
   bindings: number
@@ -51,7 +51,7 @@ export interface DeployOptions extends LoginActionOptions {
   secrets: Secrets
   /** Whether to plan the steps without taking them. */
   dryRun: boolean
-  /** Called before each step. In a dry run, called with each step that would be taken. */
+  /** Called before each step, also in a dry run. */
   onStep(step: Step): void
   /** Interval between two reads of the state of a build, in milliseconds. Default: 1,000. */
   buildPollIntervalMs?: number
@@ -78,11 +78,11 @@ export async function readActionStatus(
 
 /**
  * Creates or updates the login Action, deploys it, and binds it after all other Actions. Skips steps that are not
- * needed, so that a second run completes an interrupted deployment.
+ * needed, so a second run completes an interrupted deployment.
  *
- * @returns The steps that were taken; in a dry run, the steps that would be taken.
- * @throws `OTHER_ACTION` if another Action has the name, `USAGE` if a setting would be lost,
- * `ACTION_NOT_DEPLOYED`, and the errors of {@link ManagementApi.call}.
+ * @returns The steps that were taken. In a dry run, the steps that would be taken.
+ * @throws `OTHER_ACTION` if another Action has the name; `USAGE` if a setting would be lost; `ACTION_NOT_DEPLOYED`; the
+ *   errors of {@link ManagementApi.call}.
  */
 export async function deployLoginAction(
   options: DeployOptions,
@@ -134,7 +134,7 @@ async function takeStep(step: Step, deployment: Deployment): Promise<string> {
   }
 }
 
-/** Creates the Action, unless it exists: an earlier attempt can have created it although the response was lost. */
+/** Creates the Action, unless it exists. It can exist because the response to an earlier attempt was lost. */
 async function findOrCreate(actions: TenantActions, draft: ActionDraft): Promise<TenantAction> {
   const action = await actions.find(draft.name)
   assertLoginAction(action)
@@ -154,7 +154,7 @@ async function deploy(deployment: Deployment): Promise<void> {
     if (status !== 'built') return false
     return withRetries(() => actions.deploy(id)).then(
       () => true,
-      // The status can still be that of the previous build. Auth0 then refuses to deploy.
+      // The status may be that of the previous build. In this case, Auth0 refuses to deploy.
       (error) => {
         const isRefused = hasCode(error, 'AUTH0_REFUSED') && error.status === 400
         if (isRefused && ++refusals < MAX_DEPLOY_REFUSALS) return false
@@ -163,7 +163,7 @@ async function deploy(deployment: Deployment): Promise<void> {
     )
   }
   await waitUntil(isBuilt, wait, signal)
-  // Auth0 deploys a version some time after the request. Until then, the Action cannot be bound.
+  // Auth0 deploys the Action asynchronously, and the Action cannot be bound before.
   const isDeployed = async () => (await actions.get(id)).all_changes_deployed === true
   await waitUntil(isDeployed, wait, signal)
 }
@@ -175,7 +175,7 @@ function buildFailedError(): LastLogoutError {
   )
 }
 
-/** Binds the Action after all others. Throws `ACTION_NOT_DEPLOYED` if another user changes the bindings at that time. */
+/** Binds the Action after all others. Throws `ACTION_NOT_DEPLOYED` if another user then changes the bindings. */
 async function bind({ actions, draft, id, withRetries }: Deployment): Promise<void> {
   const writtenBindings = await withRetries(() =>
     changeBindings(actions, (bindings) =>

@@ -4,7 +4,7 @@ import { isBound } from './bindings.js'
 import { isLoginAction, removeDigestLine } from './code.js'
 import { type ActionDraft, type Binding, type TenantAction, TRIGGER } from './tenant-actions.js'
 
-/** One step of a deployment. `others`: the number of Actions that are already bound to the trigger. */
+/** One step of a deployment. `others` is the number of Actions that are already bound to the trigger. */
 export type Step =
   | { kind: 'create'; secretNames: string[] }
   | { kind: 'update'; changes: string[]; removedSecrets: string[] }
@@ -23,8 +23,8 @@ export function assertLoginAction(action: TenantAction | null): void {
 }
 
 /**
- * Throws `USAGE` if the deployment would lose a setting of the deployed Action. Auth0 replaces all secrets together,
- * and never returns their values.
+ * Throws `USAGE` if the deployment would lose a setting of the deployed Action. Auth0 replaces all secrets together and
+ * never returns their values, so each setting must be given again.
  */
 export function assertNoSettingLost(draft: ActionDraft, action: TenantAction | null): void {
   const deployedNames = new Set(secretNamesOf(action))
@@ -40,7 +40,7 @@ export function assertNoSettingLost(draft: ActionDraft, action: TenantAction | n
   )
 }
 
-/** Plans the steps that make the Action in the tenant equal to the draft, deploy it and bind it. */
+/** Plans the steps that update the tenant's Action to the draft, deploy it and bind it. */
 export function planDeployment(
   draft: ActionDraft,
   action: TenantAction | null,

@@ -10,24 +10,24 @@ import {
   type TenantActions,
 } from './tenant-actions.js'
 
-/** One step of a removal. `others`: the number of Actions that stay bound to the trigger. */
+/** One step of a removal. `others` is the number of Actions that stay bound to the trigger. */
 export type RemovalStep = { kind: 'unbind'; others: number } | { kind: 'delete' }
 
 /** Options of {@link removeLoginAction}. */
 export interface RemovalOptions extends LoginActionOptions {
   /** Whether to plan the steps without taking them. */
   dryRun: boolean
-  /** Called before each step. In a dry run, called with each step that would be taken. */
+  /** Called before each step, also in a dry run. */
   onStep(step: RemovalStep): void
 }
 
 /**
- * Unbinds the login Action, and deletes it. The other bindings stay, in their order. Skips steps that are not needed, so
- * that a second run completes an interrupted removal.
+ * Unbinds the login Action and deletes it. The other bindings keep their order. Skips steps that are not needed, so a
+ * second run completes an interrupted removal.
  *
- * @returns The steps that were taken; in a dry run, the steps that would be taken.
- * @throws `OTHER_ACTION` if another Action has the name, `ACTION_NOT_DEPLOYED` if something else changed the bindings at
- * the same time, and the errors of `ManagementApi.call`.
+ * @returns The steps that were taken. In a dry run, the steps that would be taken.
+ * @throws `OTHER_ACTION` if another Action has the name; `ACTION_NOT_DEPLOYED` if the bindings were changed at the same
+ *   time; the errors of `ManagementApi.call`.
  */
 export async function removeLoginAction(
   { api, name, retryLimits, dryRun, onStep }: RemovalOptions,
@@ -74,7 +74,10 @@ function withoutAction(bindings: Binding[], id: string): Binding[] {
   return bindings.filter((binding) => binding.action.id !== id)
 }
 
-/** Deletes the Action, if it still exists: an earlier attempt can have deleted it although the response was lost. */
+/**
+ * Deletes the Action, unless it is already deleted. It can be deleted although the response to an earlier attempt was
+ * lost.
+ */
 async function removeIfExists(actions: TenantActions, { id, name }: TenantAction): Promise<void> {
   if ((await actions.find(name)) !== null) await actions.remove(id)
 }

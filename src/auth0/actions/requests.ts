@@ -5,15 +5,15 @@ import { type RetryLimits, retry } from '../retry.js'
 
 type Request<T> = (client: ManagementClient['actions']) => Promise<T>
 
-/** Sends requests to the endpoints of Actions. After a 429, all requests wait as long as the response requires. */
+/** Sends requests to Auth0's endpoints for Actions. After a 429, all requests wait as long as the response requires. */
 export interface ActionRequests {
   /** Sends a request that changes nothing. Retries transient errors. */
   read<T>(request: Request<T>): Promise<T>
-  /** Sends a write once. It is not retried: a write without a response can have succeeded. */
+  /** Sends a write. Does not retry it, because a write without a response can have succeeded. */
   write<T>(scope: string, request: Request<T>): Promise<T>
 }
 
-/** Creates requests that use Auth0's SDK. */
+/** Creates the functions that send requests with Auth0's SDK. */
 export function createActionRequests(
   api: ManagementApi,
   signal: AbortSignal,

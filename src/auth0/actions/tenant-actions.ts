@@ -7,12 +7,12 @@ import { CHECK_NETWORK_ADVICE } from '../management-errors.js'
 import type { RetryLimits } from '../retry.js'
 import { createActionRequests } from './requests.js'
 
-/** The trigger that runs at every login and every exchange of a refresh token. */
+/** The trigger that Auth0 runs at every login and every exchange of a refresh token. */
 export const TRIGGER = { id: 'post-login', version: 'v3' } as const
 
 const PAGE_SIZE = 50
 
-/** Maximum number of pages of a list. No tenant has so many Actions. */
+/** Maximum number of pages of a list. No tenant has that many Actions. */
 const MAX_PAGES = 20
 
 const ACTION = z.object({
@@ -38,7 +38,7 @@ const BINDINGS_PAGE = z.object({ bindings: z.array(BINDING), total: z.number().n
 /** An Action of the tenant. */
 export type TenantAction = z.output<typeof ACTION>
 
-/** A binding (a term of Auth0): an entry of the list of Actions that the trigger runs. */
+/** A binding: an entry of the list of Actions that the trigger runs. */
 export type Binding = z.output<typeof BINDING>
 
 /** The desired state of an Action. */
@@ -50,11 +50,11 @@ export interface ActionDraft {
 }
 
 /**
- * The Actions of the tenant. Reads are retried. Writes are not retried: a write without a response can have
+ * The Actions of the tenant. Reads are retried. Writes are not retried, because a write without a response can have
  * succeeded.
  */
 export interface TenantActions {
-  /** Finds the Action with this name; `null`: there is none. */
+  /** Finds the Action with this name. Returns `null` if there is none. */
   find(name: string): Promise<TenantAction | null>
   get(id: string): Promise<TenantAction>
   create(draft: ActionDraft): Promise<TenantAction>
@@ -69,7 +69,7 @@ export interface TenantActions {
   replaceBindings(bindings: Binding[]): Promise<void>
 }
 
-/** Accesses the Actions through Auth0's SDK. After a 429, all requests wait as long as the response requires. */
+/** Creates access to the Actions with Auth0's SDK. After a 429, all requests wait as long as the response requires. */
 export function createTenantActions(
   api: ManagementApi,
   signal: AbortSignal,
@@ -139,7 +139,7 @@ function toBody({ code, runtime, secrets }: ActionDraft) {
   }
 }
 
-/** Converts a binding that Auth0 returned to the form that Auth0 accepts: a reference to the Action by id. */
+/** Converts a binding to the form that Auth0 accepts: a reference to the Action by id. */
 function toRef({ action, display_name }: Binding): Management.ActionBindingWithRef {
   return {
     ref: { type: 'action_id', value: action.id },
@@ -153,9 +153,9 @@ interface Page<T> {
 }
 
 /**
- * Reads all pages of a list. The list ends at an empty page, or at a short page once `total` items were read. A short
- * page alone does not end it, because Auth0 can return fewer items than requested. `total` alone does not end it, because
- * a `total` that is too small would hide items. A binding that is not read would be deleted when the list is written.
+ * Reads all pages of a list. The list ends at an empty page, or at a short page after `total` items. A short page alone
+ * is not the end, because Auth0 can return fewer items than requested. `total` alone is not the end, because it could
+ * be too small. A binding that was not read would be deleted by the next write of the list.
  *
  * @throws `NO_PROGRESS` if the pages do not end.
  */
@@ -175,7 +175,7 @@ async function readPages<T>(readPage: (page: number) => Promise<Page<T>>): Promi
   )
 }
 
-/** Validates a response. The SDK also returns responses that are not Auth0's, such as a proxy's HTML. */
+/** Validates a response. The SDK also returns responses of other servers, such as the HTML of a proxy. */
 function parse<T>(schema: z.ZodType<T>, response: unknown): T {
   const { data, error } = schema.safeParse(response)
   if (error === undefined) return data

@@ -9,20 +9,20 @@ import { createRateLimiter } from './rate-limiter.js'
 export interface RateBudgetOptions {
   /** The share of the tenant's rate limit that last-logout may use: above 0, at most 1. */
   share: number
-  /** Called after every request, with or without a response, except for aborted requests. */
+  /** Called after every request, even if there was no response. Not called after an aborted request. */
   observe?: (request: LogRequest) => void
 }
 
 /** Keeps the requests of last-logout within its share of the tenant's rate limit. */
 export interface RateBudget {
-  /** Sends the request as soon as the budget allows. Rethrows what `request` throws. */
+  /** Sends the request as soon as the budget allows it. Rethrows the errors of `request`. */
   send<T extends { status: number; headers: Headers }>(
     request: () => Promise<T>,
     signal: AbortSignal,
   ): Promise<T>
   /**
-   * Waits until a request would leave most of our bucket to the requests that cannot wait. Returns false if that takes
-   * longer than `maxWaitMs`.
+   * Waits until a request that is not urgent would leave enough of our bucket to urgent requests. Returns false if that
+   * takes longer than `maxWaitMs`.
    *
    * @throws `ABORTED` when `signal` aborts.
    */
@@ -30,9 +30,8 @@ export interface RateBudget {
 }
 
 /**
- * Uses a {@link createRateLimiter | rate limiter} to delay requests. After a 429, delays all requests as long as the
- * response requires. A request takes a token when it is sent, so the next request need not wait for the previous
- * response.
+ * Creates a budget that delays requests by a {@link createRateLimiter | rate limiter}. After a 429, delays all requests
+ * as long as the response requires. The limiter counts a request when it is sent, so requests can overlap.
  *
  * @see https://auth0.com/docs/troubleshoot/customer-support/operational-policies/rate-limit-policy
  */
@@ -40,10 +39,10 @@ export function createRateBudget({ share, observe }: RateBudgetOptions): RateBud
   const limiter = createRateLimiter(share)
   const pause = createPause()
 
-  /** Waits until `readyAt` has passed. Returns false if that takes longer than `maxWaitMs`. */
+  /** Waits until the time of `readyAt`. Returns false if that takes longer than `maxWaitMs`. */
   async function wait(readyAt: () => number, signal: AbortSignal, maxWaitMs = Infinity) {
     const giveUpAt = performance.now() + maxWaitMs
-    // Checks again after each wait, because another request can have been sent or refused during the wait.
+    // During a wait, other requests can change `readyAt` or begin a pause, so each wait is followed by another check.
     for (;;) {
       const now = performance.now()
       const waitMs = Math.max(pause.endsAt(), readyAt()) - now
@@ -71,7 +70,7 @@ export function createRateBudget({ share, observe }: RateBudgetOptions): RateBud
       const response = await request().catch((error) => {
         limiter.recordEndWithoutLimit()
         pause.beginIfRateLimited(error)
-        // An aborted request is no measurement of Auth0.
+        // An aborted request does not measure Auth0.
         if (!hasCode(error, 'ABORTED')) {
           report(error instanceof LastLogoutError ? (error.status ?? null) : null, null)
         }
@@ -80,7 +79,7 @@ export function createRateBudget({ share, observe }: RateBudgetOptions): RateBud
       const { status, headers } = response
       const rateLimit = readRateLimit(headers)
       const isRefused = status === 429
-      // A 429 took no token from Auth0's bucket, so its headers are not used to update the limiter.
+      // A 429 took no token from Auth0's bucket, so the limiter ignores its headers.
       if (rateLimit === null || isRefused) limiter.recordEndWithoutLimit()
       else {
         const dateMs = readServerTime(headers)

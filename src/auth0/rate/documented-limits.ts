@@ -1,5 +1,5 @@
 /**
- * The refill rate that Auth0 documents for each bucket size, in requests per minute:
+ * Auth0's documented refill rates by bucket size:
  *
  * | plan | bucket size | requests per minute |
  * |---|---|---|
@@ -8,7 +8,7 @@
  * | Enterprise, production | 50 | 960 |
  * | Enterprise, other environments | 10 | 120 |
  *
- * The response headers state only the size. If Auth0 documents two rates for one size, the lower one counts.
+ * The response headers contain only the size. If a size has two rates, the map contains the lower rate.
  *
  * @see https://auth0.com/docs/troubleshoot/customer-support/operational-policies/rate-limit-policy
  */
@@ -18,9 +18,7 @@ const REFILL_PER_MINUTE = new Map([
   [50, 960],
 ])
 
-/**
- * Returns the refill rate that Auth0 documents for this bucket size, in requests per minute; `null`: it documents none.
- */
+/** Returns the documented refill rate of a bucket, in requests per minute; `null`: none is documented for this size. */
 export function documentedRefillPerMinute(size: number): number | null {
   return REFILL_PER_MINUTE.get(size) ?? null
 }

@@ -1,30 +1,32 @@
 import { readHttpDate } from '../http-date.js'
 
-/** Upper bound of every wait for the rate limit, in milliseconds. It applies whatever the headers state. */
+/**
+ * Upper bound of every wait for the rate limit, in milliseconds. It also applies if the headers require a longer wait.
+ */
 export const MAX_WAIT_MS = 60_000
 
-/** The wait if the headers state none, and the minimum wait after a 429, in milliseconds. */
+/** The wait if the headers contain none, and the minimum wait after a 429, in milliseconds. */
 export const DEFAULT_WAIT_MS = 1_000
 
-/** The tenant's rate limit, as a response states it. */
+/** The tenant's rate limit, read from the headers of a response. */
 export interface RateLimit {
   /** The size of the bucket, in requests. */
   limit: number
   remaining: number
-  /** The time until the bucket is full again; `null`: the response does not state it. */
+  /** The time until the bucket is full again, in milliseconds; `null`: the headers do not contain it. */
   resetInMs: number | null
 }
 
-/** The rate limit that a response states, and the times of the response, in milliseconds. */
+/** The rate limit in a response, and the times of the response, in milliseconds. */
 export interface RateResponse {
   limit: number
   remaining: number
   /**
-   * When the bucket is full or the window ends, by Auth0's clock, rounded up to a second; `null`: the response does
-   * not state it.
+   * When the bucket is full or the window ends, by Auth0's clock, rounded up to a second; `null`: the headers do not
+   * contain it.
    */
   resetAt: number | null
-  /** The `Date` of the response, rounded down to a second. */
+  /** The header `Date` of the response, rounded down to a second. */
   dateMs: number
   /** When the request was sent, by our monotonic clock. */
   sentAt: number
@@ -32,7 +34,7 @@ export interface RateResponse {
   receivedAt: number
 }
 
-/** Maximum time between now and a valid `reset`, in milliseconds. */
+/** Maximum time from now to a valid `x-ratelimit-reset`, in milliseconds. */
 const MAX_RESET_MS = 86_400_000
 
 /** Reads the `x-ratelimit-*` headers. Returns `null` if they are missing or invalid. */
@@ -44,16 +46,17 @@ export function readRateLimit(headers: Headers): RateLimit | null {
   return { limit, remaining: Math.min(remaining, limit), resetInMs: readReset(headers) }
 }
 
-/** Returns the wait after a 429, in milliseconds: `retry-after`, else until `x-ratelimit-reset`; at least a second. */
+/**
+ * Returns the wait after a 429, in milliseconds, at least a second. It is `retry-after`, or else the time until
+ * `x-ratelimit-reset`.
+ */
 export function waitAfterRefusal(headers: Headers): number {
   const statedMs = readRetryAfter(headers) ?? readReset(headers) ?? DEFAULT_WAIT_MS
-  // A reset that has just passed does not allow a retry at once.
+  // A `reset` in the past does not allow an immediate retry.
   return Math.max(statedMs, DEFAULT_WAIT_MS)
 }
 
-/**
- * Reads the wait from `retry-after`, in milliseconds. The header holds seconds or a date (RFC 9110 §10.2.3).
- */
+/** Reads `retry-after`, which contains seconds or a date (RFC 9110 §10.2.3). Returns milliseconds. */
 function readRetryAfter(headers: Headers): number | null {
   const seconds = readNumber(headers, 'retry-after')
   if (seconds !== null) return seconds * 1000
@@ -61,14 +64,16 @@ function readRetryAfter(headers: Headers): number | null {
   return at === null ? null : at - readServerTime(headers)
 }
 
-/** Milliseconds until `x-ratelimit-reset`, by the server's clock. The header holds Unix seconds. */
+/**
+ * Reads `x-ratelimit-reset`, which contains Unix seconds. Returns the milliseconds until then, by the server's clock.
+ */
 function readReset(headers: Headers): number | null {
   const reset = readNumber(headers, 'x-ratelimit-reset')
   const resetInMs = reset === null ? Number.NaN : reset * 1000 - readServerTime(headers)
   return Math.abs(resetInMs) <= MAX_RESET_MS ? resetInMs : null
 }
 
-/** Reads the `Date` of the response; if there is none, returns the time by our clock, rounded down to a second. */
+/** Reads the header `Date`. Without this header, returns the time of our clock, rounded down to a second. */
 export function readServerTime(headers: Headers): number {
   return readHttpDate(headers, 'date') ?? Math.floor(Date.now() / 1000) * 1000
 }

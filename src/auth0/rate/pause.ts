@@ -3,8 +3,8 @@ import { hasCode } from '../../errors.js'
 import { DEFAULT_WAIT_MS, MAX_WAIT_MS } from './limit.js'
 
 /**
- * Maximum jitter, as a fraction of the pause. A random time of up to this fraction is added to each pause, so that
- * requests that were refused together are not retried together.
+ * Maximum jitter, as a fraction of the pause. Jitter prevents that requests that were refused together are retried
+ * together.
  */
 const MAX_JITTER = 0.1
 
@@ -14,7 +14,7 @@ export interface Pause {
   endsAt(): number
   /** Resolves when the pause is over. */
   wait(signal: AbortSignal): Promise<void>
-  /** Begins a pause of at most a minute. */
+  /** Begins a pause of `waitMs`, but at most one minute, plus jitter. */
   begin(waitMs: number): void
   /** Begins the pause that an `AUTH0_RATE_LIMIT` error requires. Ignores other errors. */
   beginIfRateLimited(error: unknown): void
@@ -25,7 +25,7 @@ export function createPause(): Pause {
   let endsAt = 0
   const begin = (waitMs: number) => {
     const jitter = 1 + Math.random() * MAX_JITTER
-    // Of two requests in progress, the second must not shorten the wait that the first one got.
+    // If two requests are refused, the second must not shorten the pause of the first.
     endsAt = Math.max(endsAt, performance.now() + Math.min(waitMs, MAX_WAIT_MS) * jitter)
   }
 

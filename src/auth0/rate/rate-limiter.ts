@@ -7,12 +7,13 @@ import {
   usableRefillRate,
 } from './refill-rate.js'
 
-/** Larger than the rounding error of sums of fractions. */
+/** A tolerance that is larger than the rounding errors of sums of fractions. */
 const EPSILON = 1e-6
 
 /**
- * The fraction of our bucket that a request leaves if it can wait. With Auth0's bucket of 10 and a share of 0.5, a
- * catch-up can then send three requests at once: enough for 50 entries per second and a poll every five seconds.
+ * The fraction of our bucket that a request that is not urgent must leave. With Auth0's bucket of 10 and a share of
+ * 0.5, a catch-up can then send three requests at once. They suffice for 50 entries per second and a poll every five
+ * seconds.
  */
 const SPARED_FRACTION = 0.6
 
@@ -20,17 +21,17 @@ const SPARED_FRACTION = 0.6
 export interface RateLimiter {
   recordSent(now: number): void
   recordResponse(response: RateResponse): void
-  /** Records the end of a request that was refused or failed, or whose response does not state the limit. */
+  /** Records the end of a request that was refused or failed, or whose response has no headers of the rate limit. */
   recordEndWithoutLimit(): void
-  /** When the next request may be sent. Before the first response, requests may be sent at once. */
+  /** When the next request may be sent. Before the first response, that is at once. */
   readyAt(): number
-  /** When the next request may be sent such that it leaves {@link SPARED_FRACTION} of our bucket. */
+  /** When a request that is not urgent may be sent: it then leaves {@link SPARED_FRACTION} of our bucket. */
   spareAt(): number
   /** The used fraction of our bucket, from 0 to 1; `null`: the refill rate is unknown, or the limit is a fixed window. */
   usedFraction(now: number): number | null
 }
 
-/** The state of our own bucket at the time `at`. Refilling reduces `tokensTaken`. */
+/** The state of our own bucket at the time `at`. A refill reduces `tokensTaken`. */
 interface Bucket {
   readonly tokensTaken: number
   readonly at: number
@@ -38,28 +39,29 @@ interface Bucket {
 
 const FULL_BUCKET: Bucket = { tokensTaken: 0, at: 0 }
 
-/** The last response. `fullAt`: when Auth0's bucket will be full, by our clock. */
+/** The last response. `fullAt` is the time at which Auth0's bucket will be full, by our clock. */
 type LastResponse = RateResponse & { fullAt: number }
 
 /**
- * Limits requests by a token bucket of our own. All callers of the tenant's Management API share Auth0's bucket, and
- * our bucket is a part of it.
+ * Limits requests by our own token bucket. All callers of the tenant's Management API share Auth0's bucket. Our bucket
+ * is a part of Auth0's bucket.
  *
- * 1. Size: `share` x `x-ratelimit-limit`, at least 1. A request takes one token when it is sent.
- * 2. Refill: `share` x the documented rate of a bucket of that size. Each response bounds the real rate, by the
- *    tokens taken and the time until `x-ratelimit-reset`. If no rate is documented for the size, or the upper bound
- *    is below the documented rate, the lower bound is used as the rate.
- * 3. Reserve: 1 - `share` of Auth0's bucket is left to other callers. A request that would take from the reserve
- *    waits until Auth0's bucket is full: until `reset`, or until the documented rate has filled the bucket.
- * 4. Window: if the bounds contradict each other and `reset` does not move, the limit is a fixed window. Nothing is
- *    refilled before `reset`, so only the reserve limits requests. If `reset` moves early, the tenant's limit was
- *    changed: the bounds are reset, and our bucket is emptied.
+ * 1. Size: our bucket contains `share` × `x-ratelimit-limit` tokens, at least 1. Each request takes one token when it
+ *    is sent.
+ * 2. Refill: our refill rate is `share` × the documented rate for the size of Auth0's bucket. Each response also bounds
+ *    the real rate, by the tokens taken and the time until `x-ratelimit-reset`. If no rate is documented, or the upper
+ *    bound is below the documented rate, the lower bound is used as the rate.
+ * 3. Reserve: 1 - `share` of Auth0's bucket is left to other callers. A request that would use this reserve waits until
+ *    Auth0's bucket is full. The bucket is full at `reset`, or earlier by the documented rate.
+ * 4. Window: if the bounds contradict each other and `reset` does not change, the limit is a fixed window. In a fixed
+ *    window there is no refill before `reset`, so only the reserve limits requests. If `reset` changes early, the limit
+ *    of the tenant was changed. Then the bounds start anew, and our bucket is empty.
  *
- * No wait is longer than a minute, whatever the headers state.
+ * No wait is longer than a minute.
  *
- * An earlier limiter inferred the refill rate from the headers alone. It needed two models, an estimate of the server's
- * clock, and twice the code. The table shows which fraction of the allowed requests each limiter sends in 50 s, with a
- * share of 0.5 (`npm run bench:rate`). Auth0's limit refused no request of either limiter.
+ * An earlier limiter inferred the refill rate from the headers alone, with two models and twice the code. The table
+ * shows the fraction of the allowed requests that each limiter sends in 50 s, with a share of 0.5 (`npm run
+ * bench:rate`). Auth0's limit refused no request of either limiter.
  *
  * | limit | earlier limiter | this limiter |
  * |---|---|---|
@@ -69,11 +71,14 @@ type LastResponse = RateResponse & { fullAt: number }
  * | 20 per window of 2 s (not documented) | 0.996 | 0.99–1.00 |
  * | 100 per window of 10 s (not documented) | 1.000 | 1.000 |
  *
- * This limiter has two disadvantages. If no rate is documented for a bucket size, it sends fewer requests than allowed,
- * because the headers only have whole seconds. If a bucket of a documented size is refilled more slowly, or is a fixed
- * window, the limiter detects that only when `reset` is two seconds later than documented.
+ * This limiter has two disadvantages:
  *
- * @param share Above 0, at most 1.
+ * - If no rate is documented for a size, it sends fewer requests than allowed, because the headers contain whole
+ *   seconds.
+ * - If the real refill of a documented size is slower, or is a fixed window, it detects that only when `reset` is two
+ *   seconds later than documented.
+ *
+ * @param share The fraction of Auth0's bucket that our bucket has: above 0, at most 1.
  */
 export function createRateLimiter(share: number): RateLimiter {
   let bucket = FULL_BUCKET
@@ -117,7 +122,7 @@ export function createRateLimiter(share: number): RateLimiter {
       const { limit, resetAt, sentAt, receivedAt } = response
       inFlight = Math.max(0, inFlight - 1)
       bucket = bucketAt(receivedAt)
-      // If two requests overlap, Auth0 can have counted them in either order.
+      // Auth0 can have counted overlapping requests in either order.
       const overlappingResponse = last !== null && sentAt < last.receivedAt ? last : null
       if (overlappingResponse === null && resetAt !== null) {
         const narrowed = narrowRefillRate(refillRate, { ...response, resetAt }, last)
@@ -135,7 +140,7 @@ function bucketSizeOf(limit: number, share: number): number {
   return Math.max(1, share * limit)
 }
 
-/** Returns how many tokens a request leaves if it can wait. A bucket of one token has none to spare. */
+/** Returns how many tokens a request that is not urgent leaves. In a bucket of one token, this is 0. */
 function sparedTokens(size: number): number {
   return Math.min(SPARED_FRACTION * size, size - 1)
 }
@@ -147,13 +152,13 @@ function refillBucket({ tokensTaken, at }: Bucket, now: number, perMs: number): 
   }
 }
 
-/** Returns when the bucket holds a token again. If its refill rate is unknown, the bucket delays no request. */
+/** Returns when the bucket contains a token again. If the refill rate is unknown, the bucket delays no request. */
 function nextTokenAt({ tokensTaken, at }: Bucket, size: number, perMs: number): number {
   const tokensLacking = tokensTaken + 1 - size
   return perMs > 0 && tokensLacking > EPSILON ? at + tokensLacking / perMs : at
 }
 
-/** Returns when a request may be sent that leaves `spared` tokens of our bucket. */
+/** Returns when a request that leaves `spared` tokens of our bucket may be sent. */
 function sendableAt(
   {
     bucket,
@@ -170,7 +175,7 @@ function sendableAt(
   return Math.min(at, bucket.at + MAX_WAIT_MS)
 }
 
-/** Whether the next request would take a token from the reserve of the tenant's other callers. */
+/** Whether the next request would use the reserve, the part of Auth0's bucket for the tenant's other callers. */
 function wouldTakeReserve(last: RateResponse, inFlight: number, share: number): boolean {
   const reserve = Math.min((1 - share) * last.limit, last.limit - 1)
   return last.remaining - inFlight - 1 < reserve - EPSILON
@@ -179,7 +184,7 @@ function wouldTakeReserve(last: RateResponse, inFlight: number, share: number): 
 /** Adds `fullAt` to a response. */
 function withFullAt(response: RateResponse, refillRate: RefillRate): LastResponse {
   const { limit, remaining, resetAt, dateMs, receivedAt } = response
-  // A `reset` in the past does not state when the bucket will be full.
+  // A `reset` in the past does not show when the bucket will be full.
   const untilResetMs = resetAt !== null && resetAt > dateMs ? resetAt - dateMs : DEFAULT_WAIT_MS
   const perMs = credibleDocumentedRate(limit, refillRate)
   const untilFullMs = perMs === null ? untilResetMs : (limit - remaining) / perMs

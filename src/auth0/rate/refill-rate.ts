@@ -14,19 +14,20 @@ interface RefillBounds {
 }
 
 /**
- * What the responses prove about the refill of Auth0's bucket: bounds of its rate, or that the limit is a fixed
- * window. In a fixed window, nothing is refilled before `reset`.
+ * The knowledge about the refill of Auth0's bucket: bounds of its rate, or that the limit is a fixed window. In a fixed
+ * window there is no refill before `reset`.
  */
 export type RefillRate = RefillBounds | 'window'
 
-/** A response that states when the bucket will be full, or when the window ends. */
+/** A response that contains the time at which the bucket is full or the window ends. */
 type ResetResponse = RateResponse & { resetAt: number }
 
 /** The bounds before the first response: every rate is possible. */
 export const UNKNOWN_REFILL_RATE: RefillRate = { min: 0, max: Number.POSITIVE_INFINITY }
 
 /**
- * Returns the refill rate to use, in tokens per millisecond; 0: the rate is unknown, or the limit is a fixed window.
+ * Returns the refill rate to use, in tokens per millisecond. It is 0 if the rate is unknown or the limit is a fixed
+ * window.
  */
 export function usableRefillRate(limit: number, refillRate: RefillRate): number {
   if (refillRate === 'window') return 0
@@ -34,8 +35,8 @@ export function usableRefillRate(limit: number, refillRate: RefillRate): number 
 }
 
 /**
- * Returns the documented refill rate of a bucket of size `limit`, in tokens per millisecond; `null`: Auth0 documents
- * none, or the responses prove that the real rate is lower.
+ * Returns the documented refill rate of a bucket, in tokens per millisecond. Returns `null` if no rate is documented
+ * for this size, or if the responses prove that the real rate is lower.
  */
 export function credibleDocumentedRate(limit: number, refillRate: RefillRate): number | null {
   const perMinute = documentedRefillPerMinute(limit)
@@ -47,8 +48,8 @@ export function credibleDocumentedRate(limit: number, refillRate: RefillRate): n
 /**
  * Narrows the known bounds of the refill rate by the bounds that a response proves.
  *
- * @returns The narrowed bounds. `isNewLimit`: the tenant's limit was changed, so the bounds follow from this response
- * alone.
+ * @returns The narrowed bounds. If `isNewLimit` is true, the limit of the tenant was changed, and the bounds are those
+ *   of this response alone.
  */
 export function narrowRefillRate(
   knownRate: RefillRate,
@@ -63,7 +64,7 @@ export function narrowRefillRate(
   return { refillRate: isNewLimit ? provenBounds : refillRate, isNewLimit }
 }
 
-/** Intersects two bounds. If they contradict each other, the limit is a fixed window. */
+/** Intersects two bounds. Bounds that contradict each other prove a fixed window. */
 function intersect(a: RefillBounds, b: RefillBounds): RefillRate {
   const min = Math.max(a.min, b.min)
   const max = Math.min(a.max, b.max)
@@ -71,16 +72,16 @@ function intersect(a: RefillBounds, b: RefillBounds): RefillRate {
 }
 
 /**
- * Returns the bounds of the refill rate that follow from a response and the previous response. The request itself has
- * taken a token, and Auth0 rounds `remaining` down. The bounds stay correct if other callers take tokens, too.
+ * Calculates bounds of the refill rate from a response and the previous response. The request itself has taken a token,
+ * and Auth0 rounds `remaining` down. The bounds are also correct if other callers take tokens.
  */
 function boundsOf(response: ResetResponse, last: RateResponse | null): RefillBounds {
   const { limit, remaining, resetAt, dateMs, sentAt, receivedAt } = response
   const tokensTaken = Math.max(1, limit - remaining)
-  // Auth0 takes the token after the request was sent, and before it writes `Date`.
+  // Auth0 takes the token between the sending of the request and `Date`.
   const minUntilFullMs = resetAt - SECOND_MS - (dateMs + SECOND_MS)
   const maxUntilFullMs = resetAt - dateMs + (receivedAt - sentAt)
-  // If fewer tokens are taken than after the last response, the difference was refilled since then.
+  // If fewer tokens are missing than after the last response, the difference was refilled since then.
   const lastTokensTaken = last === null ? 0 : Math.max(1, last.limit - last.remaining - 1)
   const elapsedMs = Math.max(receivedAt - (last?.sentAt ?? 0), MIN_INTERVAL_MS)
   const observedRate = (lastTokensTaken + 1 - tokensTaken) / elapsedMs
@@ -89,13 +90,13 @@ function boundsOf(response: ResetResponse, last: RateResponse | null): RefillBou
   return { min: Math.max(minRate, observedRate), max: maxRate }
 }
 
-/** Whether `reset` has changed before the instant of the last `reset`. This does not happen in a fixed window. */
+/** Whether `reset` changed before its previous value was reached. In a fixed window this does not happen. */
 function wasResetReplacedEarly(
   { resetAt, dateMs }: ResetResponse,
   last: RateResponse | null,
 ): boolean {
   const lastResetAt = last?.resetAt ?? null
   if (lastResetAt === null || resetAt === lastResetAt) return false
-  // If a window begins with a request, it can end up to a second before `reset`, which Auth0 rounds up.
+  // A window that begins with a request can end up to a second before `reset`, because Auth0 rounds `reset` up.
   return dateMs + SECOND_MS <= lastResetAt - SECOND_MS
 }

@@ -6,7 +6,7 @@ import { showServiceState, showUnreachable } from './state.js'
 
 const UPDATE_INTERVAL_MS = 5_000
 
-/** Statuses of a response to a key that is wrong, lacks a role, or comes from an address that is throttled. */
+/** Statuses of a response to a wrong key, to a key without the role, and to a throttled address. */
 const REFUSED = [401, 403, 429]
 
 let isUpdating = false
@@ -22,17 +22,17 @@ addEventListener('resize', redrawLag)
 element('key').focus()
 setInterval(updateIfIdle, UPDATE_INTERVAL_MS)
 
-/** Shows the data, if the key is accepted. */
+/** Shows the data if the API accepts the key. */
 async function open(key) {
   setKey(key)
   await update()
   if (!hasKey()) return
-  // The field must not keep the key.
+  // The key is removed from the field.
   element('key').value = ''
   element('health-title').scrollIntoView({ block: 'nearest' })
 }
 
-/** Discards the key and all data, and asks for a key. */
+/** Discards the key and all data, and shows the form for the key. */
 function close(message) {
   setKey(null)
   clearLookups()
@@ -42,7 +42,7 @@ function close(message) {
   element('key').focus()
 }
 
-/** Updates the data, unless there is no key, or the last request has no response yet. */
+/** Updates the data, unless there is no key or an update is in progress. */
 async function updateIfIdle() {
   if (!hasKey() || isUpdating) return
   isUpdating = true
@@ -54,7 +54,7 @@ async function updateIfIdle() {
 async function update() {
   try {
     const state = await requestWithKey('console/data')
-    // The operator has discarded the key in the meantime.
+    // The operator can discard the key during the request.
     if (!hasKey()) return
     show(true)
     showServiceState(state)

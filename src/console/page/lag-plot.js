@@ -4,22 +4,22 @@ import uPlot from './uplot.js'
 const HOUR_MS = 3_600_000
 const MINUTE_MS = 60_000
 
-/** Minimum duration that the plot shows, in milliseconds. */
+/** Minimum time range of the plot, in milliseconds. */
 const MIN_RANGE_MS = MINUTE_MS
 
-/** The plot shows at least this lag, in seconds, so that a small lag does not look large. */
-const MIN_TOP_SECONDS = 5
+/** Minimum upper end of the lag axis, in seconds, so that a small lag does not look large. */
+const MIN_AXIS_END_SECONDS = 5
 
 const HEIGHT_PX = 220
 
-/** The samples that are shown, and the chart that shows them; `null`: nothing is shown. */
+/** The displayed samples and their chart; `null`: nothing is displayed. */
 let samples = null
 let chart = null
 
 /** Shows the lag of the last hour as a plot, as a sentence and as a table. */
 export function showLag({ history, lag_ms: lagMs, max_lag_ms: maxLagMs }) {
   const since = Date.parse(history.since)
-  // The clock of the server can be ahead.
+  // The server's clock can be ahead of this clock.
   const now = Math.max(Date.now(), history.at.at(-1) ?? 0)
   const at = [...history.at, now]
   const lags = [...history.lag_ms, lagMs]
@@ -33,7 +33,7 @@ export function showLag({ history, lag_ms: lagMs, max_lag_ms: maxLagMs }) {
   draw()
 }
 
-/** Draws the plot again, with the width and the colors of this moment. */
+/** Draws the plot again, with the current width and colors. */
 export function redrawLag() {
   destroyChart()
   if (samples !== null) draw()
@@ -75,7 +75,7 @@ function createChart(data, hasMax) {
     cursor: { drag: { setScale: false } },
     scales: {
       x: { range: (_chart, _min, max) => [firstSecond(max), max] },
-      y: { range: (_chart, _min, max) => [0, Math.max(MIN_TOP_SECONDS, max * 1.1)] },
+      y: { range: (_chart, _min, max) => [0, Math.max(MIN_AXIS_END_SECONDS, max * 1.1)] },
     },
     series: [
       { label: 'time', value: (_chart, seconds) => (seconds === null ? '–' : label(seconds)) },
@@ -95,13 +95,13 @@ function createChart(data, hasMax) {
   return new uPlot(options, data, container)
 }
 
-/** Returns the first second that the plot shows: the beginning of the record, at least a minute and at most an hour ago. */
+/** Returns the first second of the plot: the first recorded second, but at least a minute and at most an hour ago. */
 function firstSecond(lastSecond) {
   const last = lastSecond * 1000
   return Math.max(last - HOUR_MS, Math.min(samples.since, last - MIN_RANGE_MS)) / 1000
 }
 
-/** Returns a function that reads a color of the style sheet, for the canvas. */
+/** Returns a function that reads the value of a color variable from the style sheet. A canvas cannot use variables. */
 function createColorReader(container) {
   const probe = container.appendChild(document.createElement('span'))
   const style = getComputedStyle(probe)
@@ -113,12 +113,12 @@ function createColorReader(container) {
 }
 
 function showSummary(lags, lagMs, maxLagMs) {
-  const known = lags.filter((lag) => lag !== null)
-  const unknown = lags.length - known.length
+  const knownLags = lags.filter((lag) => lag !== null)
+  const unknownCount = lags.length - knownLags.length
   const parts = [
     lagMs === null ? 'The lag is unknown now' : `The lag is ${durationText(lagMs)} now`,
-    known.length > 0 && `at most ${durationText(Math.max(...known))} in the recorded time`,
-    unknown > 0 && `unknown at ${unknown} of ${lags.length} samples`,
+    knownLags.length > 0 && `at most ${durationText(Math.max(...knownLags))} in the recorded time`,
+    unknownCount > 0 && `unknown at ${unknownCount} of ${lags.length} samples`,
     `MAX_LAG is ${durationText(maxLagMs)}`,
   ]
   element('lag-summary').textContent = `${parts.filter(Boolean).join(', ')}.`

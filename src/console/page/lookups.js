@@ -2,7 +2,7 @@ import { element, showFacts, timeElement } from './elements.js'
 import { readClaims } from './read-claims.js'
 import { hasKey, requestWithKey } from './requests.js'
 
-/** The text of each verdict, and its class. */
+/** The text and the CSS class of each verdict. */
 const VERDICTS = {
   revoked: ['Revoked', 'bad'],
   not_revoked: ['Not revoked', 'good'],
@@ -43,7 +43,7 @@ function handleForm(formId, statusId, factsId, request, show) {
     showStatus(statusId, 'Reading…')
     try {
       const result = await request()
-      // The operator has not discarded the key in the meantime.
+      // The operator can discard the key during the request.
       if (hasKey()) show(result)
     } catch (error) {
       showStatus(statusId, error.message, 'bad')
@@ -110,7 +110,7 @@ function showVerdict(explanation) {
 }
 
 /**
- * Reads claims from JSON, or from a token, of which only the payload is used.
+ * Reads claims from JSON, or from the payload of a token.
  *
  * @throws Error if the text is neither.
  */

@@ -1,4 +1,4 @@
-/** The key of the operator. It is only in the memory of the page: neither stored nor part of an address. */
+/** The key of the operator. It is kept only in the memory of the page. It is neither stored nor a part of a URL. */
 let key = null
 
 /** Sets the key of later requests; `null`: discards the key. */
@@ -11,7 +11,7 @@ export function hasKey() {
   return key !== null
 }
 
-/** A request that failed, with the status of the response; 0: there was no response. */
+/** The error of a failed request. `status` is that of the response; 0: there was no response. */
 export class RequestError extends Error {
   constructor(status, message) {
     super(message)
@@ -20,7 +20,7 @@ export class RequestError extends Error {
 }
 
 /**
- * Sends a request with the key. Sends a body as JSON with POST.
+ * Sends a request with the key. If there is a body, sends it as JSON with POST.
  *
  * @throws RequestError with the message of the API.
  */

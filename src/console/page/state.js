@@ -1,7 +1,9 @@
 import { create, durationText, element, formatTime, showFacts, timeElement } from './elements.js'
 import { showLag } from './lag-plot.js'
 
-/** How long a job may be overdue before it counts as a problem, in milliseconds. The watchdog needs some seconds. */
+/**
+ * How long a job may be overdue before this is a problem, in milliseconds. The watchdog needs some seconds to start it.
+ */
 const MAX_OVERDUE_MS = 30_000
 
 /** Shows the state of the service. */
@@ -17,7 +19,7 @@ export function showServiceState(state) {
   element('updated').textContent = `Updated ${formatTime(Date.now())}. Updates every 5 s.`
 }
 
-/** Shows that the state is unknown, and why. What was shown before is still shown, with its time. */
+/** Shows that the state is unknown, and the reason. Keeps the data of the last update, with its time. */
 export function showUnreachable({ status, message }) {
   const what =
     status === 503 ? 'The database is unavailable' : 'The API does not respond as expected'
@@ -47,7 +49,7 @@ function findProblems({ lag_ms: lagMs, max_lag_ms: maxLagMs, as_of: asOf, ...sta
 
 function showHealth(problems, title = problems.length === 0 ? 'Healthy' : 'Needs attention') {
   const health = element('health')
-  // A status that does not change is not announced again.
+  // An assignment would make screen readers announce an unchanged status again.
   if (health.textContent !== title) health.textContent = title
   health.className = `health ${problems.length === 0 ? 'good' : 'bad'}`
   element('problems').replaceChildren(...problems.map((text) => create('li', {}, text)))
@@ -96,7 +98,9 @@ function showJobs({ store, error, jobs }) {
   showFacts('jobs', Object.fromEntries(rows))
 }
 
-/** Describes the next run. The schedule is read every few seconds: a frequent job can have run since then. */
+/**
+ * Describes the next run of a job. The instant can be in the past, because the schedule is read only every few seconds.
+ */
 function describeNext(nextAt) {
   if (nextAt === null) return 'next run unknown'
   const isPast = Date.parse(nextAt) <= Date.now()

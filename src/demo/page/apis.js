@@ -1,7 +1,8 @@
 import { element, formatTime } from './elements.js'
 import { readClaims } from './read-claims.js'
+import { settings } from './settings.js'
 import { endOf, recordEnd, run, tokens, updateRun } from './stored.js'
-import { setState, timeAfter } from './uses.js'
+import { setState, showUnavailable, timeAfter } from './uses.js'
 
 /** Two APIs that verify the same token. Only the second one uses last-logout. */
 const PATHS = { without: 'api-without/orders', with: 'api/orders' }
@@ -17,19 +18,44 @@ export function toCurl() {
   return `curl -i -H 'Authorization: ${bearerHeader().authorization}' '${url}'`
 }
 
-/** Calls both APIs with the token, shows their responses, and records a refusal. */
-export async function callBoth() {
+/**
+ * Calls both APIs and the one behind nginx with the token, shows their responses, and records a refusal. `isRefused` is
+ * whether this call is the first one that the API with last-logout refuses.
+ */
+export async function callApis() {
   const token = tokens.get().access_token
-  const responses = await Promise.all([call('without'), call('with')])
+  const [nginxStatus, ...responses] = await Promise.all([
+    callBehindNginx(),
+    call('without'),
+    call('with'),
+  ])
   // The user has logged in again in the meantime.
   if (tokens.get()?.access_token !== token) return null
   const [withoutResponse, withResponse] = responses
-  const isRefused = withResponse.status === 401
   updateRun({ isCalled: true })
-  setState('rest', `${withResponse.status}`)
-  if (isRefused) recordEnd('rest', '401')
+  const isRefused = showStatus('rest', withResponse.status)
+  if (nginxStatus !== null) showStatus('nginx', nginxStatus)
   showBoth(responses)
   return { without: withoutResponse, with: withResponse, isRefused }
+}
+
+/** Shows the status of a response, and records a refusal. Returns whether it is the first one. */
+function showStatus(use, status) {
+  setState(use, `${status}`)
+  return status === 401 && recordEnd(use, '401')
+}
+
+/** Returns the status of the response, or why there is none; `null`: there is no nginx. */
+async function callBehindNginx() {
+  const { url } = settings.nginx
+  if (url === undefined) return null
+  try {
+    const { status } = await fetch(url, { headers: bearerHeader() })
+    return status
+  } catch {
+    // Also a 503 of nginx: only the other responses permit the page to read them.
+    return 'no response that this page may read'
+  }
 }
 
 async function call(name) {
@@ -66,6 +92,9 @@ function describeProtected({ ok, status, text }, loggedOutAt) {
 export function resetBoth() {
   for (const name of ['without', 'with']) show(name, '–', { text: 'Not called yet', className: '' })
   setState('rest', 'Not called yet')
+  const { problem } = settings.nginx
+  if (problem === undefined) setState('nginx', 'Not called yet')
+  else showUnavailable('nginx', problem)
 }
 
 function show(name, status, { text, className }) {

@@ -1,4 +1,4 @@
-import { callBoth, resetBoth, toCurl } from './apis.js'
+import { callApis, resetBoth, toCurl } from './apis.js'
 import { element } from './elements.js'
 import { followFeed, showFreshness } from './feed.js'
 import { insertLine } from './lists.js'
@@ -45,7 +45,8 @@ element('show-others').onchange = ({ target }) =>
 
 for (const response of responses.get()) showResponse(response)
 await attempt('login', handleCallback)
-if (run.get().isCalled) await attempt('call', callBoth)
+resetBoth()
+if (run.get().isCalled) await attempt('call', callApis)
 openLiveConnections(callWhileWaiting)
 showAll()
 followFeed(() => showKnown().catch(() => {}))
@@ -102,7 +103,7 @@ function onMessage({ origin, data }) {
 }
 
 async function callNow() {
-  const result = await callBoth()
+  const result = await callApis()
   if (result === null) return
   report('without last-logout', result.without.ok, describe(result.without), '')
   report('with last-logout', result.with.ok, describe(result.with), adviceFor(result.with.error))
@@ -114,7 +115,7 @@ async function callWhileWaiting() {
   if (!isWaiting() || isCalling) return
   isCalling = true
   await attempt('call', async () => {
-    const result = await callBoth()
+    const result = await callApis()
     if (!result?.isRefused) return
     report('with last-logout', false, describe(result.with), adviceFor(result.with.error))
     showAll()

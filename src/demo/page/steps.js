@@ -1,4 +1,5 @@
 import { durationText, element, formatTime } from './elements.js'
+import { settings } from './settings.js'
 import { endOf, run, tokens } from './stored.js'
 
 /** The steps in their order. Step 4 has no button. */
@@ -16,9 +17,12 @@ export function nextStep() {
   return isCalled ? 'logout' : 'call'
 }
 
-/** Whether the user has logged out, and no API has refused the token yet. */
+/** Whether the user has logged out, and the API with last-logout or nginx has not refused the token yet. */
 export function isWaiting() {
-  return tokens.get() !== null && run.get().loggedOutAt !== undefined && endOf('rest') === undefined
+  const isPending = ['rest', ...(settings.nginx.url === undefined ? [] : ['nginx'])].some(
+    (use) => endOf(use) === undefined,
+  )
+  return tokens.get() !== null && run.get().loggedOutAt !== undefined && isPending
 }
 
 /** Enables the button of the next step, and marks the steps before it as done. */

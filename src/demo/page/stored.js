@@ -30,15 +30,16 @@ export function recordLogout(way) {
   durations.set({ ...durations.get(), [way]: {} })
 }
 
-/** Records the end of a use of the token, unless it is recorded already. */
+/** Records the end of a use of the token, unless it is recorded already. Returns whether it was not. */
 export function recordEnd(use, text) {
   const { way, loggedOutAt, ends = {} } = run.get()
-  if (ends[use] !== undefined) return
+  if (ends[use] !== undefined) return false
   const at = Date.now()
   updateRun({ ends: { ...ends, [use]: { at, text } } })
-  if (way === undefined) return
+  if (way === undefined) return true
   const measured = { ...durations.get()[way], [use]: at - loggedOutAt }
   durations.set({ ...durations.get(), [way]: measured })
+  return true
 }
 
 /** Returns the end of a use of the token; `undefined`: it has not ended. */

@@ -12,6 +12,11 @@ export function setState(use, state) {
   states.set(use, typeof state === 'string' ? () => state : state)
 }
 
+/** Shows why the demo does not have a use of the token. */
+export function showUnavailable(use, reason) {
+  element(`use-${use}`).querySelector('.state').textContent = reason
+}
+
 /** Shows the state of each use of the token, and how long after the logout it ended. */
 export function showUses() {
   for (const [use, describe] of states) {

@@ -47,14 +47,14 @@ interface DeployArguments {
   signal?: AbortSignal
 }
 
-const quick = { retryLimits: QUICK_RETRIES, buildPollIntervalMs: 10 }
+const quickOptions = { retryLimits: QUICK_RETRIES, buildPollIntervalMs: 10 }
 const deploy = ({ api, ...options }: DeployArguments, onStep: (step: Step) => void = () => {}) =>
   deployLoginAction(
-    { api, name, secrets, dryRun: false, onStep, ...quick, ...options },
+    { api, name, secrets, dryRun: false, onStep, ...quickOptions, ...options },
     options.signal ?? signal,
   )
 
-const kindsOf = (steps: Step[]) => steps.map(({ kind }) => kind)
+const stepKindsOf = (steps: Step[]) => steps.map(({ kind }) => kind)
 const status = (api: ManagementApi) => readActionStatus({ api, name }, signal)
 const findLoginAction = ({ actions }: Simulator) =>
   actions.list().find((action) => action.name === name)
@@ -62,14 +62,14 @@ const findLoginAction = ({ actions }: Simulator) =>
 /** Creates the login Action of an older version of last-logout. */
 function addOlderVersion(simulator: Simulator, overrides: object = {}): string {
   const code = addDigestLine('// The login Action of last-logout 0.0.1.\n', secrets)
-  const listed = Object.entries(secrets).map(([name, value]) => ({ name, value }))
-  return addAction(simulator, name, { code, secrets: listed, ...overrides })
+  const secretList = Object.entries(secrets).map(([name, value]) => ({ name, value }))
+  return addAction(simulator, name, { code, secrets: secretList, ...overrides })
 }
 
 describe('a first deployment', () => {
   test('a first deployment creates the Action, deploys it and binds it', async () => {
     const { simulator, api } = await openActionTenant()
-    expect(kindsOf(await deploy({ api }))).toEqual(['create', 'deploy', 'bind'])
+    expect(stepKindsOf(await deploy({ api }))).toEqual(['create', 'deploy', 'bind'])
     expect(readWriteRequests(simulator)).toEqual([CREATE, DEPLOY, BIND])
     expect(simulator.actions.secretsOf(name)).toEqual(secrets)
     expect(findLoginAction(simulator)).toMatchObject({
@@ -156,8 +156,8 @@ describe('a second deployment', () => {
   test('a second deployment removes secrets that were added by hand, and reports their names', async () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
-    const foreign = [{ name: 'BY_HAND', value: 'x' }]
-    simulator.actions.update(findLoginAction(simulator)?.id ?? '', { secrets: foreign })
+    const otherSecrets = [{ name: 'BY_HAND', value: 'x' }]
+    simulator.actions.update(findLoginAction(simulator)?.id ?? '', { secrets: otherSecrets })
     const steps = await deploy({ api })
     expect(steps[0]).toEqual({
       kind: 'update',
@@ -169,27 +169,27 @@ describe('a second deployment', () => {
 
   test('a second deployment fails if an optional setting would be lost', async () => {
     const { simulator, api } = await openActionTenant()
-    const before = {
+    const oldSecrets = {
       ...secrets,
       LAST_LOGOUT_MODE: 'observe',
       LAST_LOGOUT_TIMEOUT_MS: '500',
     }
-    await deploy({ api, secrets: before })
+    await deploy({ api, secrets: oldSecrets })
     simulator.requests.clear()
     await expect(deploy({ api })).rejects.toMatchObject({
       code: 'USAGE',
       message: expect.stringContaining('--mode, --timeout-ms'),
     })
     expect(readWriteRequests(simulator)).toEqual([])
-    const enforced = { ...before, LAST_LOGOUT_MODE: 'enforce' }
-    expect(kindsOf(await deploy({ api, secrets: enforced }))).toEqual(['update', 'deploy'])
+    const enforced = { ...oldSecrets, LAST_LOGOUT_MODE: 'enforce' }
+    expect(stepKindsOf(await deploy({ api, secrets: enforced }))).toEqual(['update', 'deploy'])
     expect(simulator.actions.secretsOf(name)).toEqual(enforced)
   })
 
   test('a deployment updates an Action that another tool deployed from the printed file', async () => {
     const { simulator, api } = await openActionTenant()
     addAction(simulator, name, { code: file })
-    expect(kindsOf(await deploy({ api }))).toEqual(['update', 'deploy', 'bind'])
+    expect(stepKindsOf(await deploy({ api }))).toEqual(['update', 'deploy', 'bind'])
     expect(readWriteRequests(simulator)).toEqual([UPDATE, DEPLOY, BIND])
   })
 })
@@ -198,9 +198,9 @@ describe('a dry run', () => {
   test('a dry run reports the steps, and sends no request that writes', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
-    const seen: Step[] = []
-    await deploy({ api, dryRun: true }, (step) => seen.push(step))
-    expect(seen).toEqual([
+    const steps: Step[] = []
+    await deploy({ api, dryRun: true }, (step) => steps.push(step))
+    expect(steps).toEqual([
       { kind: 'create', secretNames: Object.keys(secrets) },
       { kind: 'deploy' },
       { kind: 'bind', others: 2 },
@@ -216,11 +216,11 @@ describe('the bindings of other Actions', () => {
     async (count) => {
       const { simulator, api } = await openActionTenant()
       bindOthers(simulator, count)
-      const before = readBindings(simulator)
+      const bindingsBefore = readBindings(simulator)
       await deploy({ api })
       const after = readBindings(simulator)
       expect(after).toHaveLength(count + 1)
-      expect(after.slice(0, -1)).toEqual(before)
+      expect(after.slice(0, -1)).toEqual(bindingsBefore)
       expect(after.at(-1)?.action.name).toBe(name)
       expect(await status(api)).toMatchObject({ position: count + 1, bindings: count + 1 })
     },
@@ -250,7 +250,7 @@ describe('the bindings of other Actions', () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
     const respond = faults.respondWith(200, { bindings: readBindings(simulator) })
-    // Only 60 requests get this page, so that the test also ends if the deployment reads pages without a bound.
+    // Only 60 requests get this page, so that an endless loop of the deployment also ends.
     simulator.faults.push({ path: BINDINGS, times: 60, respond })
     await expect(deploy({ api })).rejects.toMatchObject({ code: 'NO_PROGRESS' })
     expect(readWriteRequests(simulator)).toEqual([])
@@ -260,7 +260,7 @@ describe('the bindings of other Actions', () => {
   test('a deployment fails if another program changes the bindings at the same time', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
-    // Replaces the response after the write, as if another program had removed the binding of the login Action.
+    // After the write, the response simulates that another program has removed the binding of the login Action.
     const respond = faults.respondWith(200, { bindings: readBindings(simulator), total: 2 })
     const written = () =>
       simulator.requests.all().some(({ url, method }) => url === BINDINGS && method === 'PATCH')
@@ -286,15 +286,18 @@ describe('another Action with the same name', () => {
         supported_triggers: [{ id: 'credentials-exchange' }],
       },
     ],
-  ])('another Action with the same name and %s is not changed', async (_what, more) => {
-    const { simulator, api } = await openActionTenant()
-    addAction(simulator, name, more)
-    await expect(deploy({ api })).rejects.toMatchObject({
-      code: 'OTHER_ACTION',
-      message: expect.stringContaining('--name'),
-    })
-    expect(readWriteRequests(simulator)).toEqual([])
-  })
+  ])(
+    'a deployment does not change another Action with the same name and %s',
+    async (_what, overrides) => {
+      const { simulator, api } = await openActionTenant()
+      addAction(simulator, name, overrides)
+      await expect(deploy({ api })).rejects.toMatchObject({
+        code: 'OTHER_ACTION',
+        message: expect.stringContaining('--name'),
+      })
+      expect(readWriteRequests(simulator)).toEqual([])
+    },
+  )
 })
 
 describe('an interrupted deployment', () => {
@@ -303,7 +306,7 @@ describe('an interrupted deployment', () => {
     ['after it deployed the Action', BINDINGS, [BIND]],
   ])(
     'a deployment that is interrupted %s is completed by the next deployment',
-    async (_when, path, rest) => {
+    async (_when, path, remainingRequests) => {
       const { simulator, api } = await openActionTenant()
       const stop = new AbortController()
       const isReached = ({ pathname, search }: URL) => pathname.startsWith(path) && search === ''
@@ -314,12 +317,12 @@ describe('an interrupted deployment', () => {
       await expect(deployment).rejects.toMatchObject({ code: 'ABORTED' })
       simulator.requests.clear()
       await deploy({ api })
-      expect(readWriteRequests(simulator)).toEqual(rest)
+      expect(readWriteRequests(simulator)).toEqual(remainingRequests)
       expect(await status(api)).toMatchObject({ current: true, deployed: true, position: 1 })
     },
   )
 
-  test('a deployment that waits for the build ends at once when it is aborted', async () => {
+  test('an abort ends a deployment that waits for the build', async () => {
     const { simulator, api } = await openActionTenant({ actionBuildMs: 60_000 })
     const stop = new AbortController()
     const deployment = deploy({ api, signal: stop.signal })
@@ -329,7 +332,7 @@ describe('an interrupted deployment', () => {
   })
 })
 
-test('a failed build is reported, and the next deployment repeats it', async () => {
+test('a deployment fails if the build fails, and the next deployment starts another build', async () => {
   const { simulator, api } = await openActionTenant()
   simulator.actions.failNextBuild()
   await expect(deploy({ api })).rejects.toMatchObject({
@@ -360,19 +363,19 @@ describe('a transient error', () => {
     ['a server error', faults.html(502)],
     ['a connection reset', faults.connectionReset()],
   ])(
-    'a deployment retries after %s at the first attempt of every request',
+    'a deployment succeeds although the first attempt of every request ends in %s',
     async (_what, respond) => {
       const { simulator, api } = await openActionTenant()
       bindOthers(simulator, 1)
-      const seen = new Set<string>()
+      const seenRequests = new Set<string>()
       const isFirst = () => {
         const { method, url } = simulator.requests.all().at(-1) ?? {}
-        return seen.size < seen.add(`${method} ${url}`).size
+        return seenRequests.size < seenRequests.add(`${method} ${url}`).size
       }
       simulator.faults.push({ times: 99, when: isFirst, respond })
       await deploy({ api })
       simulator.faults.clear()
-      expect(seen.size).toBeGreaterThanOrEqual(6)
+      expect(seenRequests.size).toBeGreaterThanOrEqual(6)
       expect(simulator.actions.list().filter((action) => action.name === name)).toHaveLength(1)
       expect(readBindings(simulator)).toHaveLength(2)
       expect(await status(api)).toMatchObject({ deployed: true, position: 2 })
@@ -380,7 +383,7 @@ describe('a transient error', () => {
     60_000,
   )
 
-  test('a deployment does not repeat a creation without a response if the Action then exists', async () => {
+  test('a deployment does not create the Action again if the Action exists although the response was lost', async () => {
     const { simulator, api } = await openActionTenant()
     const respond = (reply: Parameters<ReturnType<typeof faults.html>>[0]) => {
       addOlderVersion(simulator)
@@ -392,7 +395,7 @@ describe('a transient error', () => {
   })
 })
 
-test('the error for a refusal contains the error code of Auth0, but not the message of Auth0, because it can quote a secret', async () => {
+test('the error for a refused request contains the error code of Auth0, but not its message, which can quote a secret', async () => {
   const { simulator, api } = await openActionTenant()
   const body = { statusCode: 400, errorCode: 'invalid_body', message: secrets.LAST_LOGOUT_API_KEY }
   const when = ({ search }: URL) => search === ''

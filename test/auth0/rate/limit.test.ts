@@ -28,20 +28,20 @@ test('readRateLimit returns a valid limit or null for any headers', () => {
     fc.string({ unit: fc.integer({ min: 33, max: 126 }).map((code) => String.fromCharCode(code)) }),
   )
   const names = ['limit', 'remaining', 'reset'].map((name) => `x-ratelimit-${name}`)
-  const all = fc.record(
+  const anyHeaders = fc.record(
     Object.fromEntries([...names, 'retry-after', 'date'].map((name) => [name, header])),
     { requiredKeys: [] },
   )
   fc.assert(
-    fc.property(all, (stated) => {
-      const headers = new Headers(stated as Record<string, string>)
+    fc.property(anyHeaders, (values) => {
+      const headers = new Headers(values as Record<string, string>)
       expect(waitAfterRefusal(headers)).toBeGreaterThanOrEqual(1_000)
-      const seen = readRateLimit(headers)
-      if (seen === null) return
-      expect(seen.limit).toBeGreaterThanOrEqual(1)
-      expect(seen.remaining).toBeGreaterThanOrEqual(0)
-      expect(seen.remaining).toBeLessThanOrEqual(seen.limit)
-      expect(Number.isFinite(seen.resetInMs ?? 0)).toBe(true)
+      const rateLimit = readRateLimit(headers)
+      if (rateLimit === null) return
+      expect(rateLimit.limit).toBeGreaterThanOrEqual(1)
+      expect(rateLimit.remaining).toBeGreaterThanOrEqual(0)
+      expect(rateLimit.remaining).toBeLessThanOrEqual(rateLimit.limit)
+      expect(Number.isFinite(rateLimit.resetInMs ?? 0)).toBe(true)
     }),
   )
 })

@@ -20,16 +20,16 @@ interface Simulation {
   seed?: number
 }
 
-/** A request that our limiter allowed and that was sent. */
+/** A request that our limiter allowed. */
 interface SentRequest {
-  /** When the simulated limit counted the request, in milliseconds since the first request could be sent. */
+  /** When the simulated limit counted the request, in milliseconds since the start of the simulation. */
   at: number
   allowed: boolean
   remaining: number
   resetSeconds: number
 }
 
-/** Simulates a client that sends requests as fast as our limiter allows. The time is simulated, too. */
+/** Simulates a client that sends requests as fast as our limiter allows. The time is simulated too. */
 function run({
   limit,
   share,
@@ -38,15 +38,15 @@ function run({
   minutes = 10,
   seed = 1,
 }: Simulation): SentRequest[] {
-  const random = generator(seed)
+  const random = createRandom(seed)
   let serverNow = EPOCH + random() * 60_000
   const startedAt = serverNow
-  const take = simulateRateLimit(limit, () => serverNow)
+  const countRequest = simulateRateLimit(limit, () => serverNow)
   const limiter = createRateLimiter(share)
   const sent: SentRequest[] = []
   let otherAt = others > 0 ? random() * (2000 / others) : Number.POSITIVE_INFINITY
   for (let now = 0; now < minutes * 60_000; ) {
-    // A timer never fires early, but often fires late.
+    // A timer never fires early, but it often fires late.
     const readyAt = limiter.readyAt()
     if (readyAt > now) now = readyAt + random()
     limiter.recordSent(now)
@@ -54,10 +54,10 @@ function run({
     const at = now + latency * random()
     for (; otherAt < at; otherAt += random() * (2000 / others)) {
       serverNow = startedAt + otherAt
-      take()
+      countRequest()
     }
     serverNow = startedAt + at
-    const { allowed, limit: size, remaining, resetSeconds } = take()
+    const { allowed, limit: size, remaining, resetSeconds } = countRequest()
     sent.push({ at, allowed, remaining, resetSeconds })
     const [sentAt, receivedAt] = [now, now + latency]
     const dateMs = Math.floor(serverNow / 1000) * 1000
@@ -70,7 +70,7 @@ function run({
   return sent
 }
 
-function generator(seed: number): () => number {
+function createRandom(seed: number): () => number {
   let state = seed
   return () => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
@@ -83,7 +83,7 @@ const reserveOf = ({ limit, share }: Simulation) =>
   Math.min((1 - share) * limit.burst, limit.burst - 1)
 
 const SHARES = [0.25, 0.5, 0.8, 1]
-/** Size and refill per second of the buckets that Auth0 documents. */
+/** The size, and the refill per second, of the buckets that Auth0 documents. */
 const DOCUMENTED = [
   [2, 2],
   [10, 100 / 60],
@@ -95,7 +95,7 @@ const OTHER_BUCKETS = [
   [20, 20],
   [100, 30],
 ] as const
-/** Size and duration in seconds of fixed windows. */
+/** The size, and the duration in seconds, of fixed windows. */
 const WINDOWS = [
   [100, 60],
   [10, 60],
@@ -110,15 +110,18 @@ function withShares<T extends readonly [number, number]>(limits: readonly T[]) {
   return limits.flatMap(([burst, rate]) => SHARES.map((share) => ({ burst, rate, share })))
 }
 
-/** Expects that no more requests are sent than our share allows. Returns the fraction of the allowed requests that is sent. */
+/**
+ * Expects that the limiter sends no more requests than our share allows. Returns the fraction of the allowed requests
+ * that it sends.
+ */
 function expectWithinShare(
   simulation: Simulation & { limit: { burst: number; perSecond: number } },
 ) {
   const { share, limit } = simulation
   const sent = run(simulation)
   const allowedAt = (at: number) => requestsAllowed(share, limit.burst, limit.perSecond, at)
-  const over = sent.filter(({ at }, index) => index + 1 > allowedAt(at) + 1e-6)
-  expect(over).toEqual([])
+  const excessRequests = sent.filter(({ at }, index) => index + 1 > allowedAt(at) + 1e-6)
+  expect(excessRequests).toEqual([])
   expect(Math.min(...sent.map(({ remaining }) => remaining + 1))).toBeGreaterThan(
     reserveOf(simulation),
   )
@@ -128,7 +131,7 @@ function expectWithinShare(
 
 describe('under a token bucket (pitfall 13)', () => {
   test.each(withShares(DOCUMENTED))(
-    'the limiter uses our share and no more if the rate is documented: size $burst, $rate per second, share $share',
+    'the limiter uses exactly our share if the rate is documented: size $burst, $rate per second, share $share',
     ({ burst, rate, share }) => {
       const used = expectWithinShare({ limit: { burst, perSecond: rate }, share, minutes: 30 })
       expect(used).toBeGreaterThanOrEqual(0.98)
@@ -136,10 +139,11 @@ describe('under a token bucket (pitfall 13)', () => {
   )
 
   test.each(withShares(OTHER_BUCKETS))(
-    'the limiter uses our share and no more if no rate is documented: size $burst, $rate per second, share $share',
+    'the limiter stays within our share if no rate is documented: size $burst, $rate per second, share $share',
     ({ burst, rate, share }) => {
       const used = expectWithinShare({ limit: { burst, perSecond: rate }, share, minutes: 30 })
-      // The headers have whole seconds. The limiter sends a request only if every time within that second allows it.
+      // The headers contain whole seconds. The limiter sends a request only if every instant of that second would allow
+      // it.
       expect(used).toBeGreaterThanOrEqual(rate >= 20 || share < 0.5 ? 0.2 : 0.7)
     },
   )
@@ -162,9 +166,9 @@ describe('under a token bucket (pitfall 13)', () => {
       seed: fc.nat(),
     })
     fc.assert(
-      fc.property(simulation, ({ burst, share, ...rest }) => {
-        const perSecond = Math.max(rest.perSecond, (documentedRefillPerMinute(burst) ?? 0) / 60)
-        const sent = run({ minutes: 1, ...rest, limit: { burst, perSecond }, share })
+      fc.property(simulation, ({ burst, share, ...traffic }) => {
+        const perSecond = Math.max(traffic.perSecond, (documentedRefillPerMinute(burst) ?? 0) / 60)
+        const sent = run({ minutes: 1, ...traffic, limit: { burst, perSecond }, share })
           // A refused request takes no token.
           .filter(({ allowed }) => allowed)
         const isWithin = ({ at }: SentRequest, index: number) =>
@@ -187,19 +191,20 @@ describe('under a bucket that is refilled more slowly than documented (pitfalls 
       seed: fc.nat(),
     })
     fc.assert(
-      fc.property(simulation, ({ burst, slowness, ...rest }) => {
+      fc.property(simulation, ({ burst, slowness, ...traffic }) => {
         const perSecond = (documentedRefillPerMinute(burst) ?? 0) / 60 / slowness
-        const slowed = { limit: { burst, perSecond }, minutes: 5, ...rest }
+        const slowed = { limit: { burst, perSecond }, minutes: 5, ...traffic }
         const sent = run(slowed)
-        const least = Math.min(...sent.map(({ remaining }) => remaining))
+        const minRemaining = Math.min(...sent.map(({ remaining }) => remaining))
         expect(sent.every(({ allowed }) => allowed)).toBe(true)
-        expect(least + 1).toBeGreaterThan(reserveOf(slowed) - 1)
+        expect(minRemaining + 1).toBeGreaterThan(reserveOf(slowed) - 1)
       }),
       { numRuns: 150 },
     )
   })
 
-  // The headers have whole seconds. The limiter does not detect a bucket that takes up to two seconds longer to fill.
+  // The headers contain whole seconds. The limiter does not detect a bucket that takes up to two seconds longer to
+  // fill.
   test.each([
     ['half as fast', 2, [10, 50]],
     ['at a quarter of the rate', 4, [2, 10, 50]],
@@ -222,22 +227,22 @@ describe('under a bucket that is refilled more slowly than documented (pitfalls 
 
 describe('under a fixed window (pitfall 13)', () => {
   test.each(withShares(WINDOWS))(
-    'the limiter uses our share and no more: $burst per $rate s, share $share',
+    'the limiter uses exactly our share: $burst per $rate s, share $share',
     ({ burst, rate, share }) => {
       const sent = run({ limit: { burst, windowSeconds: rate }, share, minutes: 30 })
-      /** The number of our requests in each window. The reset identifies the window. */
-      const ours = new Map<number, number>()
+      /** The number of our requests in each window. The key is the end of the window. */
+      const requestsByWindow = new Map<number, number>()
       for (const { resetSeconds } of sent) {
-        ours.set(resetSeconds, (ours.get(resetSeconds) ?? 0) + 1)
+        requestsByWindow.set(resetSeconds, (requestsByWindow.get(resetSeconds) ?? 0) + 1)
       }
       const allowed = Math.max(1, Math.floor(share * burst))
-      expect(Math.max(...ours.values())).toBeLessThanOrEqual(allowed)
+      expect(Math.max(...requestsByWindow.values())).toBeLessThanOrEqual(allowed)
       expect(sent.every((request) => request.allowed)).toBe(true)
-      const resets = [...ours.keys()]
+      const resets = [...requestsByWindow.keys()]
       const windows = (Math.max(...resets) - Math.min(...resets)) / rate + 1
-      // If requests use only a small share of a short window, the limiter cannot distinguish the window from a bucket.
-      const least = rate <= 2 && share < 0.5 ? 0.2 : 0.95
-      expect(sent.length / (windows * allowed)).toBeGreaterThanOrEqual(least)
+      // If requests use only a small part of a short window, the limiter cannot distinguish the window from a bucket.
+      const minFraction = rate <= 2 && share < 0.5 ? 0.2 : 0.95
+      expect(sent.length / (windows * allowed)).toBeGreaterThanOrEqual(minFraction)
     },
   )
 })
@@ -258,7 +263,7 @@ test.each([
   },
 )
 
-test('a request counts when it is sent: with two requests in flight, two fewer requests can be sent', () => {
+test('a request takes its token when it is sent, so that requests in flight are counted', () => {
   const limiter = createRateLimiter(0.5)
   const response = { limit: 10, resetAt: EPOCH + 60_000, dateMs: EPOCH }
   limiter.recordSent(0)
@@ -302,7 +307,7 @@ describe('a changed limit', () => {
   })
 })
 
-test('a request waits for at most a minute, with any headers', () => {
+test('a request waits at most a minute, whatever the headers contain', () => {
   const number = fc.oneof(fc.integer({ min: 0, max: 200 }), fc.maxSafeNat())
   const response = fc.record({
     limit: fc.oneof(
@@ -325,13 +330,13 @@ test('a request waits for at most a minute, with any headers', () => {
       (responses, share) => {
         const limiter = createRateLimiter(share)
         let now = 0
-        return responses.every(({ skewMs, waitMs, latencyMs, ...stated }) => {
+        return responses.every(({ skewMs, waitMs, latencyMs, ...headers }) => {
           now += waitMs
           limiter.recordSent(now)
           const dateMs = EPOCH + now + skewMs
-          const remaining = Math.min(stated.remaining, stated.limit)
+          const remaining = Math.min(headers.remaining, headers.limit)
           const times = { dateMs, sentAt: now, receivedAt: now + latencyMs }
-          limiter.recordResponse({ ...stated, remaining, ...times })
+          limiter.recordResponse({ ...headers, remaining, ...times })
           now += latencyMs
           return limiter.readyAt() <= now + 60_000
         })

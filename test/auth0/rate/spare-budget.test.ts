@@ -9,19 +9,19 @@ const POLL_INTERVAL_MS = 5_000
 const DURATION_MS = 10 * 60_000
 
 /**
- * Simulates ten minutes of catch-ups, each of `pages` requests, and of searches that use only spare budget. Every request
- * begins after the previous response.
+ * Simulates ten minutes of catch-ups with `pages` requests each, and of searches that use only the spare budget. Each
+ * request begins after the previous response.
  */
 function simulate(limit: SimulatedRateLimit, pages: number) {
   let now = 0
-  const take = simulateRateLimit(limit, () => EPOCH + now)
+  const countRequest = simulateRateLimit(limit, () => EPOCH + now)
   const limiter = createRateLimiter(SHARE)
   let [searches, refused, maxWaitMs] = [0, 0, 0]
   const send = () => {
     const sentAt = now
     limiter.recordSent(sentAt)
     now += LATENCY_MS / 2
-    const { allowed, limit: size, remaining, resetSeconds } = take()
+    const { allowed, limit: size, remaining, resetSeconds } = countRequest()
     const dateMs = Math.floor((EPOCH + now) / 1_000) * 1_000
     now += LATENCY_MS / 2
     if (!allowed) refused += 1
@@ -47,14 +47,14 @@ function simulate(limit: SimulatedRateLimit, pages: number) {
 
 describe('a search that uses only spare budget', () => {
   test.each<[string, SimulatedRateLimit, pages: number, maxWaitMs: number, minSearches: number]>([
-    // Of the 505 requests that the share allows, the catch-ups need 360.
+    // The share allows 505 requests, and the catch-ups need 360 of them.
     ['100 requests per minute', { burst: 10, perSecond: 100 / 60 }, 3, 700, 110],
     ['100 requests per minute, at rest', { burst: 10, perSecond: 100 / 60 }, 1, 0, 350],
     ['2 requests per second', { burst: 2, perSecond: 2 }, 1, 1_000, 450],
     ['16 requests per second', { burst: 50, perSecond: 16 }, 3, 0, 2_000],
     ['100 requests in a window of 10 s', { burst: 100, windowSeconds: 10 }, 3, 0, 600],
   ])(
-    'does not delay a catch-up, and uses what the catch-ups leave of %s',
+    'a search delays no catch-up, and uses the requests that the catch-ups leave: %s',
     (_what, limit, pages, maxWaitMs, minSearches) => {
       const result = simulate(limit, pages)
       expect(result.refused).toBe(0)

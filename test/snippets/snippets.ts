@@ -1,0 +1,125 @@
+/** How a block of code of a document is kept correct. */
+export type Proof =
+  /** A test reads the block and runs it, or compares it with what it runs. The test names the document. */
+  | { test: string }
+  /** Each line of the block, except for imports, is a line of this file, which a test runs. */
+  | { linesOf: string }
+  /** Nothing runs the block, for this reason. */
+  | { notRun: string }
+
+/** A block: its document, its heading and its language; the index if there are several of them. */
+type BlockName = `${string}.md > ${string} > ${string}`
+
+const DIAGRAM = { notRun: 'a diagram' }
+const OUTPUT = { notRun: 'output, which contains times and ids' }
+const GETTING_STARTED = { test: 'test/packages/getting-started.test.ts' }
+const OPERATIONS = { test: 'test/snippets/operations.test.ts' }
+const SNIPPETS = { test: 'test/consumers/snippets.test.ts' }
+const SETTINGS = { test: 'test/snippets/settings.test.ts' }
+const LOGOUT_ENDPOINT = { notRun: 'needs a browser and a tenant: see the tests of /logout' }
+const exampleOf = (file: string) => ({ linesOf: `examples/${file}` })
+const IN_GETTING_STARTED = { linesOf: 'docs/getting-started.md' }
+const PART_OF_GETTING_STARTED = {
+  notRun: 'a part of a command of docs/getting-started.md, which a test runs',
+}
+
+/**
+ * How each block of the documents is kept correct. Blocks that contain only commands of the program are not listed:
+ * `test/commands/documents.test.ts` parses every one.
+ */
+export const PROOFS: Record<BlockName, Proof> = {
+  'README.md > last-logout > ': DIAGRAM,
+  'README.md > Install > sh': IN_GETTING_STARTED,
+  'README.md > Reject logged-out tokens > sh': PART_OF_GETTING_STARTED,
+  'README.md > Reject logged-out tokens > js': exampleOf('express/app.mjs'),
+  'README.md > Developing > sh': { notRun: 'runs all tests' },
+  'docs/api.md > Requests > sh': { test: 'test/consumers/curl.test.ts' },
+  'docs/api.md > Read a last logout > json': { test: 'test/consumers/curl.test.ts' },
+  'docs/api.md > Check a token > json': { test: 'test/consumers/curl.test.ts' },
+  'docs/cli.md > explain > ': OUTPUT,
+  'docs/cli.md > forget > ': OUTPUT,
+  'docs/configuration.md > Redis > ': { test: 'test/environments/redis-servers.test.ts' },
+  'docs/console.md > The key > sh': { test: 'test/commands/init.test.ts' },
+  'docs/cookie-sessions.md > express-openid-connect > js': { test: 'test/_support/cookie-app.ts' },
+  'docs/database.md > A schema of its own > sh': SETTINGS,
+  'docs/database.md > Two database users > sql': { test: 'test/environments/privileges.test.ts' },
+  'docs/database.md > Two database users > sh': SETTINGS,
+  'docs/database.md > TLS > sh': SETTINGS,
+  'docs/feed.md > Request > ': { notRun: 'the form of a request: see conformance/' },
+  'docs/feed.md > Age > ': { notRun: 'a formula: see conformance/' },
+  'docs/first-real-tenant.md > 1. The probe > json': {
+    test: 'test/commands/doctor-output.test.ts',
+  },
+  'docs/first-real-tenant.md > Send it back > sh': { notRun: 'replaces a placeholder by hand' },
+  'docs/gateways.md > Set it up > sh': SETTINGS,
+  'docs/gateways.md > Introspection > sh': { test: 'test/consumers/curl.test.ts' },
+  'docs/getting-started.md > 1 Build the packages > sh': GETTING_STARTED,
+  'docs/getting-started.md > 2 Install last-logout > sh': GETTING_STARTED,
+  'docs/getting-started.md > 4 Create your API > sh': GETTING_STARTED,
+  'docs/getting-started.md > 4 Create your API > js': GETTING_STARTED,
+  'docs/getting-started.md > 5 Start your API > sh': GETTING_STARTED,
+  'docs/getting-started.md > 6 Call it with a token > sh': GETTING_STARTED,
+  'docs/getting-started.md > 6 Call it with a token > http': GETTING_STARTED,
+  'docs/getting-started.md > 7 Log out > http': GETTING_STARTED,
+  'docs/live-connections.md > Adapters > js': SNIPPETS,
+  'docs/live-connections.md > Other servers > js': SNIPPETS,
+  'docs/live-connections.md > Caches and sessions of your own > js': SNIPPETS,
+  'docs/login-action.md > With Terraform or the Deploy CLI > hcl': {
+    notRun: 'Terraform and its provider are not on npm or in Debian',
+  },
+  'docs/login-action.md > With Terraform or the Deploy CLI > yaml': {
+    test: 'test/consumers/deploy-cli.test.ts',
+  },
+  'docs/login-action.md > With Terraform or the Deploy CLI > sh': {
+    notRun: 'the test runs the same program with these arguments',
+  },
+  'docs/logout-endpoint.md > Logout endpoint > ': DIAGRAM,
+  'docs/logout-endpoint.md > auth0-spa-js > js': LOGOUT_ENDPOINT,
+  'docs/logout-endpoint.md > express-openid-connect > js': LOGOUT_ENDPOINT,
+  'docs/logout-endpoint.md > @auth0/nextjs-auth0 > js': LOGOUT_ENDPOINT,
+  'docs/metrics.md > Scrape > yaml': { test: 'test/environments/prometheus.test.ts' },
+  'docs/operations.md > Docker > sh': { notRun: 'needs Docker: see test/image' },
+  'docs/operations.md > Docker > sh 1': OPERATIONS,
+  'docs/operations.md > Docker > sh 2': OPERATIONS,
+  'docs/operations.md > systemd > sh': {
+    notRun: 'installs a package in /usr/local: see test/packages',
+  },
+  'docs/operations.md > systemd > sh 1': OPERATIONS,
+  'docs/operations.md > systemd > sh 2': OPERATIONS,
+  'docs/operations.md > systemd > sh 3': OPERATIONS,
+  'docs/operations.md > Kubernetes > sh': OPERATIONS,
+  'docs/operations.md > Back up and restore > sh': {
+    notRun: 'needs pg_dump of the version of the server',
+  },
+  'docs/privacy.md > Answer a request for access > sql': {
+    notRun: 'see test/privacy.test.ts for the columns',
+  },
+  'docs/reliability.md > Reliability > sh': { notRun: 'runs tests' },
+  'docs/resource-servers.md > Install the client > sh': PART_OF_GETTING_STARTED,
+  'docs/resource-servers.md > Express > js': exampleOf('express/app.mjs'),
+  'docs/resource-servers.md > Fastify > js': exampleOf('fastify/app.mjs'),
+  'docs/resource-servers.md > Koa > js': exampleOf('koa/app.mjs'),
+  'docs/resource-servers.md > Hono > js': exampleOf('hono/app.mjs'),
+  'docs/resource-servers.md > NestJS > ts': exampleOf('nestjs/app.ts'),
+  'docs/resource-servers.md > Next.js > ts': exampleOf('next/app/orders/route.ts'),
+  'docs/resource-servers.md > Lambda authorizer > js': exampleOf(
+    'lambda-authorizer/authorizer.mjs',
+  ),
+  'docs/resource-servers.md > Lambda authorizer > yaml': { notRun: 'needs API Gateway' },
+  'docs/resource-servers.md > tRPC > ts': exampleOf('trpc/app.ts'),
+  'docs/resource-servers.md > Request and Response > js': exampleOf('request-response/app.mjs'),
+  'docs/resource-servers.md > Any other framework > js': SNIPPETS,
+  'docs/resource-servers.md > Other languages > sh': { test: 'test/consumers/curl.test.ts' },
+  'docs/resource-servers.md > Other languages > java': {
+    notRun: 'needs Spring: see examples/java',
+  },
+  'docs/upgrades.md > Test > sh': { notRun: 'runs tests' },
+  'src/client/README.md > last-logout-client > js': SNIPPETS,
+  'src/simulator/README.md > With a test runner > js': { test: 'test/packages/simulator.test.ts' },
+  'src/simulator/README.md > With a test runner > js 1': {
+    notRun: 'a fragment: the test runs the example before it',
+  },
+  'src/simulator/README.md > Run an Action > js': { notRun: 'a fragment: see test/simulator' },
+  'src/simulator/README.md > As a command > sh': { test: 'test/packages/simulator.test.ts' },
+  'src/simulator/README.md > As a command > sh 1': { test: 'test/packages/simulator.test.ts' },
+}
