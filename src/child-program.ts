@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 
-/** A system user. If a parameter of this type is `null`, it means the user of this process. */
+/** A system user. Functions that also accept `null` then use the user of this process. */
 export interface ProgramUser {
   uid: number
   gid: number
@@ -11,12 +11,12 @@ export interface ProgramUser {
 export type Program = Awaited<ReturnType<typeof spawnProgram>>
 
 /**
- * A shell script that runs a program, and stops the program when the script's stdin closes. The stdin is a pipe from this
- * process. It closes when `stop()` is called, and when this process ends, even by a crash.
+ * A shell script that runs a program, and stops the program when the script's stdin closes. The stdin is a pipe from
+ * this process. It closes when `stop()` is called, and when this process ends, even by a crash.
  *
- * SIGINT requests a fast shutdown of postgres and nginx. initdb can ignore SIGINT, and is stopped with SIGTERM. The
- * script repeats both signals, because a program that has just started ignores them. A supervisor can send signals to all
- * processes. The script ignores them, so that it does not end before the program.
+ * The script sends SIGINT, which requests a fast shutdown of postgres and nginx. It also sends SIGTERM, because initdb
+ * can ignore SIGINT. It repeats both signals, because a program that has just started ignores them. The script itself
+ * ignores signals, which a supervisor can send to all processes. Otherwise it could end before the program.
  */
 const WATCHER = `
 trap '' HUP INT TERM
@@ -32,8 +32,8 @@ kill -KILL "$reader" 2>/dev/null
 exit "$status"`
 
 /**
- * Starts a program in its own process group, so that Ctrl-C in the terminal does not end the program. The program
- * ends with this process at the latest.
+ * Starts a program in its own process group, so that Ctrl-C in the terminal does not end the program. The program ends
+ * at the latest with this process.
  *
  * @param log File descriptor for the output of the program.
  */
@@ -61,7 +61,8 @@ export async function spawnProgram(command: string[], log: number, user: Program
 export function programOptions(user: ProgramUser | null) {
   return {
     cwd: '/',
-    // The environment of this process is not passed on: it contains secrets, and can contain variables such as PGPORT.
+    // The environment of this process is not inherited, because it contains secrets and possibly variables such as
+    // PGPORT.
     env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' },
     // Node expects signed 32-bit numbers, but on macOS an unprivileged user has the uid 4294967294.
     ...(user && { uid: user.uid | 0, gid: user.gid | 0 }),

@@ -64,7 +64,7 @@ export interface LogSource {
   /** Reads up to `PAGE_SIZE` entries with the earliest dates. */
   readOldest(signal: AbortSignal): Promise<SearchPage>
   /**
-   * Waits until a request fits into the rate limit without a delay of the next catch-up. Returns false if that takes
+   * Waits until the rate limit allows a search that does not delay the next catch-up. Returns false if that takes
    * longer than `maxWaitMs`.
    */
   awaitSpareBudget(maxWaitMs: number, signal: AbortSignal): Promise<boolean>
@@ -75,12 +75,12 @@ export interface RowCounts {
   users: number
   sessions: number
   /**
-   * Number of unattributable entries by reason. Only a limited number of them is stored. Each read of a further entry
-   * is counted.
+   * Number of unattributable entries by reason. Only a limited number of them is stored. Beyond this limit, an entry
+   * counts each time it is read.
    */
   unattributable: Record<string, number>
   gaps: number
-  /** Rows that a reconcile moved forward. Each of them is due to an entry that polling had missed. */
+  /** Rows that a reconcile moved forward, because polling had missed an entry. */
   reconciled: number
 }
 

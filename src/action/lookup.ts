@@ -20,8 +20,8 @@ export class LookupError extends Error {
 
 /**
  * The service that rejected the query form of a request, and the time of its response. Services of release 0.1.0 know
- * only the path form. This variable avoids a second request at each login. It lives as long as the runtime keeps this
- * module.
+ * only the path form. With this variable, a later login sends only one request. The variable lives as long as the
+ * runtime keeps this module.
  */
 let rejectedQueryForm: { url: string; at: Instant } | null = null
 

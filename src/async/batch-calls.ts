@@ -10,8 +10,8 @@ export interface BatchOptions<Input, Result> {
    */
   maxConcurrent: number
   /**
-   * While a batch is in progress, the next batch waits this long for its end, in milliseconds, and then starts in
-   * parallel. Fast batches thus run in sequence and are large, and a slow batch delays others only briefly. Default: 0.
+   * Maximum time that a batch waits for the end of a running batch before it starts in parallel, in milliseconds. Fast
+   * batches then run in sequence and are large, and a slow batch delays others only briefly. Default: 0.
    */
   headStartMs?: number
   /**

@@ -20,7 +20,7 @@ export type LastLogoutClientErrorCode =
 export class LastLogoutClientError extends Error {
   override readonly name = 'LastLogoutClientError'
   readonly code: LastLogoutClientErrorCode
-  /** How long the service asks to wait before the next request, in milliseconds. */
+  /** `Retry-After` of the response, in milliseconds; `undefined`: the response has no such header. */
   readonly retryAfterMs: number | undefined
 
   constructor(

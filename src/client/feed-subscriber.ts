@@ -81,7 +81,7 @@ export function createFeedSubscriber(
     onReload: () => connection.abort(ENDED_ON_PURPOSE),
   })
 
-  /** Reads one connection to its end. It was successful if its latest freshness event arrived in time. */
+  /** Reads one connection to its end. The attempt was successful if the latest freshness event arrived in time. */
   async function connect(): Promise<AttemptResult> {
     connection = new AbortController()
     const receiver = createReceiver({ progress, freshness, waiters, outage }, connection, clocks)
@@ -91,7 +91,7 @@ export function createFeedSubscriber(
     return { isSuccess: receiver.timeliness() === 'in_time', retryAfterMs }
   }
 
-  /** Reports why a connection failed. Returns how long the service asks to wait before the next one. */
+  /** Reports why a connection failed. Returns the minimum delay before the next attempt, if the service has sent one. */
   function report(error: LastLogoutClientError): number | undefined {
     if (error.code === 'UNAUTHORIZED') waiters.reject(error)
     outage.recordFailure(error)

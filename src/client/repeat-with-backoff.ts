@@ -6,21 +6,20 @@ const MIN_BACKOFF_MS = 100
 /** Maximum delay, in milliseconds. */
 const MAX_BACKOFF_MS = 10_000
 
-/** Maximum of `retryAfterMs`. After a longer time without data, checks would return `unknown`. */
+/** Maximum of `retryAfterMs` that is used. A longer wait could make the data stale. */
 const MAX_RETRY_AFTER_MS = 30_000
 
 /** The result of an attempt. */
 export interface AttemptResult {
   isSuccess: boolean
-  /** How long the service asks to wait before the next attempt, in milliseconds. */
+  /** Minimum delay before the next attempt that the service has sent, in milliseconds. Default: 0. */
   retryAfterMs?: number | undefined
 }
 
 /**
  * Repeats an attempt with exponential backoff and jitter.
  *
- * @param attempt Never rejects. A failure doubles the delay before the next attempt. A success resets the delay. The delay
- *   is not shorter than `retryAfterMs`.
+ * @param attempt Never rejects. A failure doubles the delay before the next attempt. A success resets the delay.
  * @returns A function that stops the repetition. It resolves when the current attempt has ended.
  */
 export function repeatWithBackoff(attempt: () => Promise<AttemptResult>): () => Promise<void> {
@@ -42,9 +41,9 @@ async function repeat(attempt: () => Promise<AttemptResult>, signal: AbortSignal
 }
 
 /**
- * Returns a random delay: from half of the backoff to the whole backoff, or up to half longer than `retryAfterMs` if this
- * is more. A restart of the service disconnects all clients at the same time. Random delays prevent them from reconnecting
- * at the same time.
+ * Returns a random delay, because a restart of the service disconnects all clients, and they must not reconnect at the
+ * same time. The delay is between 50 % and 100 % of the backoff, and between 100 % and 150 % of `retryAfterMs` if that
+ * is longer.
  */
 export function delayMs(failures: number, retryAfterMs = 0): number {
   const backoffMs = Math.min(MIN_BACKOFF_MS * 2 ** failures, MAX_BACKOFF_MS)

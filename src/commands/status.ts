@@ -5,7 +5,7 @@ import { toDateTime } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
 import { adviseOnGaps, describeGapState, GAP_REASONS } from '../service/describe-gap.js'
 import { openStore } from '../service/open-store.js'
-import { createStatusReport, type StatusReport } from '../service/status-report.js'
+import { createStatusReport, type StatusReport, toGapReport } from '../service/status-report.js'
 import type { CommandContext } from './context.js'
 
 /** Runs `status`: prints the number of stored logouts, their freshness, and the gaps. */
@@ -19,7 +19,8 @@ export async function runStatus(context: CommandContext, options: { json?: true 
       store.count(),
       store.readGaps(),
     ])
-    const report = createStatusReport(config, { progress, counts, gaps })
+    const gapReports = gaps.map((gap) => toGapReport(gap, progress, config))
+    const report = createStatusReport(config, { progress, counts, gapReports })
     const text = nameProgram(toText({ report, progress, gaps, config }), context.programName)
     context.print(options.json ? `${JSON.stringify(report, null, 2)}\n` : text)
   } finally {

@@ -5,8 +5,8 @@ import { HOUR_MS, type Instant } from '../rules/instant.js'
 
 /**
  * Default interval between two samples, in milliseconds. The lag, the age of the data, grows between two polls and
- * falls at each poll. Seven seconds are not a multiple of a usual `POLL_INTERVAL`, so samples fall on different moments
- * between two polls.
+ * falls at each poll. Seven seconds are not a multiple of a usual `POLL_INTERVAL`, so samples are taken at different
+ * moments between two polls.
  */
 const SAMPLE_INTERVAL_MS = 7_000
 
@@ -15,7 +15,7 @@ const SAMPLE_TIMEOUT_MS = 3_000
 
 /** The options of {@link createLagHistory}. */
 export interface LagHistoryOptions {
-  /** Reads `as_of`, the time up to which the log has been read, and the time of the database's clock. */
+  /** Reads `as_of` (the time up to which the log has been read) and the current time of the database's clock. */
   readProgress(): Promise<{ asOf: Instant | null; now: Instant }>
   /** Interval between two samples, in milliseconds. Default: 7,000. */
   intervalMs?: number

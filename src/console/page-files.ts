@@ -23,6 +23,7 @@ const FILES = {
   'state.js': new URL('state.js', PAGE),
   'elements.js': new URL('elements.js', SHARED),
   'read-claims.js': new URL('read-claims.js', SHARED),
+  'reasons.js': new URL('reasons.js', SHARED),
   'theme.css': new URL('theme.css', SHARED),
   'icon.svg': new URL('icon.svg', SHARED),
   'uplot.js': new URL('uPlot.esm.js', CHARTS),

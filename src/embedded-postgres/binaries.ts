@@ -72,8 +72,8 @@ export async function findPostgresBinaries(
 }
 
 /**
- * Makes the programs of the package executable, and runs one of them as a test. The install script of the package does
- * the same, but npm can be configured to skip install scripts.
+ * Makes the programs of the package executable, and runs one of them as a test. The install script of the package also
+ * makes them executable, but npm can be configured to skip install scripts.
  */
 async function makeRunnable(root: string, user: ProgramUser | null): Promise<string> {
   const bin = join(root, 'native', 'bin')

@@ -19,8 +19,8 @@ export type FoundPostgres =
   | { state: 'running'; url: string }
 
 /**
- * SQLSTATE classes of errors after which the server is known to be ours, although it accepts no connection now: it has
- * no free connection (53), or it is starting or stopping (57).
+ * SQLSTATE classes of a server that accepts no connection at the moment: no connection is free (53), or the server is
+ * starting or stopping (57). Such a server counts as running.
  */
 const BUSY_CLASSES = new Set(['53', '57'])
 

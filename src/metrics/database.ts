@@ -138,7 +138,7 @@ function registerGaps(registry: Registry): Setter {
     if (state === null) return
     const byReason = { ...NO_GAPS }
     const byDetection = [...state.gaps].sort((a, b) => a.detectedAt - b.detectedAt)
-    // Sorted by detection, so that the values of the newest gap of each reason remain.
+    // Sorted by detection, so that each reason ends with the values of its newest gap.
     for (const { reason, from, to, detectedAt } of byDetection) {
       byReason[reason]++
       duration.set({ reason }, (to - from) / 1000)

@@ -54,14 +54,13 @@ export function createConsoleStateReader(deps: ConsoleStateDeps): ConsoleStateRe
           `PostgreSQL has not counted the rows within ${COUNT_TIMEOUT_MS} ms: retry later`,
         )
       }
-      const report = createStatusReport(config, { progress, gaps, counts })
+      const gapReports = gaps.map((gap) => ({
+        ...toGapReport(gap, progress, config),
+        meaning: `${GAP_REASONS[gap.reason]}; ${describeGapState(gap, progress, config)}`,
+      }))
       const { at, lagMs } = history.read()
       return {
-        ...report,
-        gap_list: gaps.map((gap) => ({
-          ...toGapReport(gap, progress, config),
-          meaning: `${GAP_REASONS[gap.reason]}; ${describeGapState(gap, progress, config)}`,
-        })),
+        ...createStatusReport(config, { progress, counts, gapReports }),
         gap_advice: adviseOnGaps(gaps, progress, config),
         history: { since: toDateTime(history.startedAt), at, lag_ms: lagMs },
         schedule,

@@ -11,14 +11,21 @@ import type { Progress } from '../rules/progress.js'
  */
 export type StatusReport = ReturnType<typeof createStatusReport>
 
-interface StoredFacts {
+interface StatusFacts<Gap> {
   progress: Progress
   counts: RowCounts
-  gaps: RecordedGap[]
+  /** A report of each gap, which the console extends. */
+  gapReports: Gap[]
 }
 
+/** The report of a gap. */
+type GapReport = ReturnType<typeof toGapReport>
+
 /** Creates a status report. */
-export function createStatusReport(config: Config, { progress, counts, gaps }: StoredFacts) {
+export function createStatusReport<Gap extends GapReport>(
+  config: Config,
+  { progress, counts, gapReports }: StatusFacts<Gap>,
+) {
   const { checkpoint, asOf, sweep, floorAt, lastPollAt, reconciledTo, now } = progress
   return {
     tenant: config.auth0.domain,
@@ -33,7 +40,7 @@ export function createStatusReport(config: Config, { progress, counts, gaps }: S
     sessions: counts.sessions,
     reconciled: counts.reconciled,
     gaps: counts.gaps,
-    gap_list: gaps.map((gap) => toGapReport(gap, progress, config)),
+    gap_list: gapReports,
     unattributable: counts.unattributable,
   }
 }

@@ -37,7 +37,7 @@ const LATE_SHARE = 0.5
 const NO_SESSION_SHARE = 0.1
 const NO_USER_SHARE = 0.03
 const NO_DATE_SHARE = 0.01
-/** Maximum delay between an event and the storage of its entry, and the same for late entries. */
+/** Maximum delays between an event and the storage of its entry: for usual entries, and for late entries. */
 const MAX_LAG_MS = 6_000
 const MAX_LATE_LAG_MS = 600_000
 

@@ -61,9 +61,11 @@ export interface Tenant {
   /** Returns the lower bound of the ids of retained entries, or `''` if entries are retained forever. */
   oldestRetained(): string
   /**
-   * Writes an entry for an event at `dateMs`. Default: the `date` of the entry, or now. The entry is stored at
-   * `storedAtMs`. Default: after the usual delay of the tenant. A time in the past makes the entry late, which means
-   * that a checkpoint can already be after it. A `date` in the entry is kept unchanged, even if it is invalid.
+   * Writes an entry. A `date` in the entry is kept unchanged, even if it is invalid.
+   *
+   * @param when `dateMs` is the time of the event. Default: the `date` of the entry, or now. `storedAtMs` is the
+   *   storage time. Default: after the usual delay of the tenant. An entry with a storage time in the past is late, so
+   *   a checkpoint can already be after it.
    */
   write(entry: object, when?: EntryTimes): WrittenEntry
   /**

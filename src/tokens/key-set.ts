@@ -47,7 +47,7 @@ export interface KeySet {
    * Finds the key for a token by `kid` and `alg` of the token's header. If the key is unknown, fetches the keys again.
    *
    * @throws An error of `jose` if there is no such key.
-   * @throws `KEY_SET_UNAVAILABLE` if the fetch fails, or if the minimum time since the last fetch has not passed.
+   * @throws `KEY_SET_UNAVAILABLE` if the fetch fails, or if the last fetch is too recent for another one.
    */
   find(header: JWSHeaderParameters, token: FlattenedJWSInput): Promise<CryptoKey>
   /** Returns a number that each fetch increases, even if the keys stay the same. `null`: there are no usable keys. */
@@ -72,8 +72,8 @@ const MAX_REFRESH_DELAY = 2
 /**
  * Creates a key set that is fetched from a URL.
  *
- * A token contains any `kid` that its sender chooses. Therefore unknown key ids cause at most one fetch per
- * `cooldownMs`. Within this time, Auth0 may have added the key after the last fetch, so the result is
+ * The sender of a token can choose any `kid`. Therefore unknown key ids cause at most one fetch per `cooldownMs`.
+ * During this time, it is unknown whether Auth0 has added the key since the last fetch, so the result is
  * `KEY_SET_UNAVAILABLE`. During an outage of the URL, the last keys are used for `keepMs`.
  */
 export function createKeySet({
@@ -102,7 +102,7 @@ export function createKeySet({
     }
   })
 
-  /** Fetches the keys, unless the minimum time since the last attempt has not passed. */
+  /** Fetches the keys. Throws if the last attempt is too recent. */
   const refresh = async (): Promise<FetchedKeys> => {
     const minMs = outage.isFailing() ? limits.retryMs : limits.cooldownMs
     const waitMs = attemptedAt + minMs - performance.now()

@@ -16,7 +16,9 @@ async function startDemo() {
     await command.exited
     await rm(directory, { recursive: true, force: true })
   })
-  await expect.poll(command.stdout, WAIT).toContain('Press Ctrl-C to stop the demo.')
+  await expect
+    .poll(command.stdout, { ...WAIT, timeout: 60_000 })
+    .toContain('Press Ctrl-C to stop the demo.')
   const [, url = ''] = /nginx +(http\S+): an API/.exec(command.stdout()) ?? []
   return { command, url, directory }
 }
@@ -36,7 +38,7 @@ test('the demo protects an API by nginx, which stops with it and leaves no file'
   expect(await command.exited).toBe(0)
   expect(await statusOf(url)).toBe(null)
   expect(await readdir(directory)).toEqual([])
-})
+}, 90_000)
 
 test('nginx stops also if the demo is killed', async () => {
   const { command, url } = await startDemo()
@@ -44,4 +46,4 @@ test('nginx stops also if the demo is killed', async () => {
   command.kill('SIGKILL')
   await command.exited
   await expect.poll(() => statusOf(url), WAIT).toBe(null)
-})
+}, 90_000)

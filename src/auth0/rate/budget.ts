@@ -21,8 +21,8 @@ export interface RateBudget {
     signal: AbortSignal,
   ): Promise<T>
   /**
-   * Waits until a request that is not urgent would leave enough of our bucket to urgent requests. Returns false if that
-   * takes longer than `maxWaitMs`.
+   * Waits until a search would leave enough of our bucket to catch-ups. Returns false if that takes longer than
+   * `maxWaitMs`.
    *
    * @throws `ABORTED` when `signal` aborts.
    */
@@ -70,7 +70,7 @@ export function createRateBudget({ share, observe }: RateBudgetOptions): RateBud
       const response = await request().catch((error) => {
         limiter.recordEndWithoutLimit()
         pause.beginIfRateLimited(error)
-        // An aborted request does not measure Auth0.
+        // An aborted request is no measurement of Auth0.
         if (!hasCode(error, 'ABORTED')) {
           report(error instanceof LastLogoutError ? (error.status ?? null) : null, null)
         }

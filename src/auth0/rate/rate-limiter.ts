@@ -11,9 +11,9 @@ import {
 const EPSILON = 1e-6
 
 /**
- * The fraction of our bucket that a request that is not urgent must leave. With Auth0's bucket of 10 and a share of
- * 0.5, a catch-up can then send three requests at once. They suffice for 50 entries per second and a poll every five
- * seconds.
+ * The fraction of our bucket that a search must leave to catch-ups, which are urgent. With Auth0's bucket of 10 and a
+ * share of 0.5, a catch-up can then send three requests at once. These suffice for 50 entries per second and a poll
+ * every five seconds.
  */
 const SPARED_FRACTION = 0.6
 
@@ -23,9 +23,9 @@ export interface RateLimiter {
   recordResponse(response: RateResponse): void
   /** Records the end of a request that was refused or failed, or whose response has no headers of the rate limit. */
   recordEndWithoutLimit(): void
-  /** When the next request may be sent. Before the first response, that is at once. */
+  /** When the next request may be sent. Before the first response, requests may be sent immediately. */
   readyAt(): number
-  /** When a request that is not urgent may be sent: it then leaves {@link SPARED_FRACTION} of our bucket. */
+  /** When a search may be sent. It then leaves {@link SPARED_FRACTION} of our bucket. */
   spareAt(): number
   /** The used fraction of our bucket, from 0 to 1; `null`: the refill rate is unknown, or the limit is a fixed window. */
   usedFraction(now: number): number | null
@@ -140,7 +140,7 @@ function bucketSizeOf(limit: number, share: number): number {
   return Math.max(1, share * limit)
 }
 
-/** Returns how many tokens a request that is not urgent leaves. In a bucket of one token, this is 0. */
+/** Returns how many tokens a search leaves. In a bucket of one token, this is 0. */
 function sparedTokens(size: number): number {
   return Math.min(SPARED_FRACTION * size, size - 1)
 }

@@ -14,8 +14,8 @@ interface RefillBounds {
 }
 
 /**
- * The knowledge about the refill of Auth0's bucket: bounds of its rate, or that the limit is a fixed window. In a fixed
- * window there is no refill before `reset`.
+ * The known properties of the refill of Auth0's bucket: bounds of its rate, or that the limit is a fixed window. In a
+ * fixed window there is no refill before `reset`.
  */
 export type RefillRate = RefillBounds | 'window'
 

@@ -1,21 +1,10 @@
 import { bearerHeader } from './apis.js'
 import { element, formatTime, showFacts, timeElement } from './elements.js'
 import { readClaims } from './read-claims.js'
+import { REASONS } from './reasons.js'
 import { tokens } from './stored.js'
 
 const CLAIM = 'https://last-logout/'
-
-/** The text of each reason. */
-const REASONS = {
-  session_ended: 'The session of the token was logged out.',
-  session_logout: 'The login of the token is not after the logout of its session.',
-  all_sessions_logout: 'The login of the token is not after a logout of all sessions of the user.',
-  user_logout: 'The login of the token is not after the last logout of the user.',
-  floor: 'The login of the token is not after the floor, which applies to all users.',
-  login_unknown: 'There was a logout, and the token does not contain the time of its login.',
-  no_logout: 'No known logout applies to the token.',
-  login_after_logout: 'The login of the token is after the last logout that applies to it.',
-}
 
 /** Shows the claims of the token. */
 export function showToken() {
@@ -51,7 +40,7 @@ export async function showState({ enterprise }) {
   const { lastLogout, check } = await response.json()
   const { revoked, reason } = check
   showVerdict(revoked ? 'Refused' : 'Accepted', revoked ? 'bad' : 'good')
-  element('why').textContent = `${REASONS[reason] ?? ''} (${reason})`
+  element('why').textContent = `${reason}: ${REASONS[reason] ?? ''}`
   showFacts('known', {
     'last logout': timeOrNull(lastLogout.last_logout_at),
     'all sessions': timeOrNull(lastLogout.all_sessions_at),
