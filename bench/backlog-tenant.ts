@@ -2,7 +2,7 @@ import { generateHistory } from '../src/simulator/history.js'
 import { buildLogId, DEFAULT_ID_PREFIX } from '../src/simulator/log-id.js'
 import type { LogEntry, StoredEntry, Tenant } from '../src/simulator/tenant.js'
 
-/** Number of different entries. They repeat with other ids, users and sessions. */
+/** Number of different entries. The tenant repeats them with other ids, users and sessions. */
 const TEMPLATE_COUNT = 1_000
 
 /** An entry as text, without its ids. */
@@ -13,10 +13,10 @@ interface Template {
 }
 
 /**
- * Simulates a tenant whose log has any number of entries. It builds an entry when it is read, so that the memory of the
+ * Simulates a tenant whose log has any number of entries. An entry is built when it is read, so that the memory of the
  * tenant does not grow with the log. Only reads by checkpoint return entries.
  *
- * @param startMs Storage time of the first entry. The last one is stored at `endMs`.
+ * @param startMs Storage time of the first entry. The last entry is stored at `endMs`.
  */
 export function createBacklogTenant(
   domain: string,
@@ -67,7 +67,7 @@ export function createBacklogTenant(
 
 /** Stands for the log id in a template. */
 const LOG_ID_MARK = '<log-id>'
-/** Stands for the part of a user id and a session id that differs each time the template is used. */
+/** Stands for the part of a user id and a session id that differs at each use of the template. */
 const ROUND_MARK = '<round>'
 
 function buildTemplates(domain: string): Template[] {

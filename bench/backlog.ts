@@ -19,16 +19,16 @@ import { applyMigrations } from '../src/store/migrations.js'
 import { BENCH_DOMAIN } from './start-api.js'
 
 const SAMPLE_INTERVAL_MS = 1_000
-/** After this time, the measurement ends with the entries that have been read. */
+/** After this time, the measurement ends with the entries that were read until then. */
 const MAX_DURATION_MS = 85_000
 /** Number of samples from the start of the worker, until its code is loaded and compiled. */
 const WARM_UP_SAMPLES = 5
 /** The backlog is the log of this time before now. */
 const BACKLOG_MS = 6 * 3_600_000
 
-/** What {@link measureBacklog} measured. */
+/** The result of {@link measureBacklog}. */
 export interface BacklogMeasurement {
-  /** Number of entries that were read: fewer than requested if the time did not suffice. */
+  /** Number of entries that were read. Fewer than requested if the time was too short. */
   entries: number
   seconds: number
   /** Resident memory of the worker, once a second. */

@@ -1,6 +1,6 @@
 /**
- * Compares the throughput of a catch-up with that of a bare loop, which only fetches and parses the same pages, at several
- * latencies of Auth0. The catch-up and the bare loop run alternately, so that other load of the machine affects both.
+ * Compares the throughput of a catch-up with the throughput of a bare loop, which only fetches and parses the same
+ * pages, at several latencies of Auth0. Both run alternately, so that other load of the machine affects both.
  *
  *   npm run bench:catch-up [-- rounds]
  */
@@ -24,7 +24,7 @@ import { median } from './median.js'
 
 const figures: Figure[] = []
 const DOMAIN = 'bench.example'
-/** The latencies, and how many of the newest entries a run reads at each of them: enough for about two seconds. */
+/** The latencies, and the number of entries that a run reads at each latency: enough for about two seconds. */
 const SETTINGS = [
   { latencyMs: 0, entries: 40_000 },
   { latencyMs: 20, entries: 8_000 },
@@ -67,7 +67,7 @@ for (const [index, { latencyMs, entries }] of SETTINGS.entries()) {
   const begin = syntheticLogId(Math.floor(endMs - (entries / ENTRIES) * (endMs - startMs)))
   const bareLoopRates: number[] = []
   const catchUpRates: number[] = []
-  // The code is compiled in rounds that do not count.
+  // The first rounds compile the code, and do not count.
   const warmUpRounds = index === 0 ? 2 : 0
   for (let round = -warmUpRounds; round < Number(rounds); round++) {
     bareLoopRates.push(await pagesPerSecond(() => bareLoop(url, begin)))

@@ -1,7 +1,12 @@
 /**
- * Measures the client: the time of a check, as a share of the time that `jose` takes to verify the token's RS256
- * signature; the time of a load, as a ratio to parsing the same bytes; how long the load holds the event loop; and the
- * memory of each user and session. Compares the table of the client with a `Map`.
+ * Measures the client:
+ *
+ * - the time of a check, as a share of the time that `jose` takes to verify the RS256 signature of the token
+ * - the time of a load, as a ratio to the time of parsing the same bytes
+ * - how long the load blocks the event loop
+ * - the memory of each user and session
+ *
+ * Also compares the table of the client with a `Map`.
  *
  *   npm run bench:check [-- users rounds]
  */
@@ -116,7 +121,7 @@ if (
   process.exitCode = 1
 }
 
-/** What a store costs. */
+/** The costs of a store of rows. */
 interface StoreCosts {
   fillMs: number
   maxTurnMs: number
@@ -143,14 +148,14 @@ async function measureParsing(): Promise<number> {
   throw new Error('the feed ended without a freshness event')
 }
 
-/** Measures how long an operation takes, and how long it holds the event loop at most. */
+/** Measures the duration of an operation, and the longest time for which it blocks the event loop. */
 async function measureHold(run: () => Promise<void>): Promise<{ ms: number; holdMs: number }> {
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()
   const startedAt = performance.now()
   await run()
   const ms = performance.now() - startedAt
-  // The monitor notices a hold in the next turn of the event loop.
+  // The monitor measures a blocked event loop in its next turn.
   await new Promise((resolve) => setTimeout(resolve, 5))
   delay.disable()
   return { ms, holdMs: delay.max / 1e6 }
@@ -207,11 +212,11 @@ async function measureFinds(store: RowStore): Promise<number> {
   const ids = freshIds(
     Array.from({ length: FINDS }, () => Math.floor(Math.random() * userCount * 2)),
   )
-  let found = 0
+  let foundRows = 0
   const us = await measureMicroseconds(FINDS, async () => {
-    for (const id of ids) if (store.find(id) !== -1) found++
+    for (const id of ids) if (store.find(id) !== -1) foundRows++
   })
-  if (found < FINDS / 3) throw new Error(`only ${found} rows were found`)
+  if (foundRows < FINDS / 3) throw new Error(`only ${foundRows} rows were found`)
   return us
 }
 

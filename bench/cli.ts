@@ -1,6 +1,6 @@
 /**
- * Measures the CPU time of each command, relative to that of an empty Node process. Each round runs every command once,
- * so that other load of the machine affects all of them.
+ * Measures the CPU time of each command, relative to an empty Node process. Each round runs every command once, so that
+ * other load of the machine affects all commands.
  *
  *   npm run bench:cli [-- rounds]
  */
@@ -23,7 +23,7 @@ const [rounds = '5'] = process.argv.slice(2)
 
 /** The CPU times of one run of a command. */
 interface CpuTimes {
-  /** CPU time until the first query to PostgreSQL; `undefined`: the command sent no query. */
+  /** CPU time until the first query to PostgreSQL. Undefined if the command sent no query. */
   firstQueryMs: number | undefined
   /** CPU time until the exit. */
   exitMs: number

@@ -9,7 +9,7 @@ import { type Figure, figureRows, formatTable } from './figures.js'
 import { storeResult } from './results.js'
 import { runBenchmark } from './run-benchmark.js'
 
-/** The arguments of a benchmark: of a full run, and of a short run. `null`: it is not part of a short run. */
+/** The arguments of a benchmark in a full run and in a short run. `null`: a short run omits the benchmark. */
 interface Arguments {
   full: string[]
   short: string[] | null

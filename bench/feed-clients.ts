@@ -1,7 +1,7 @@
 /**
- * Runs clients of the change feed in a process of its own, and an echo server. Sends {@link ClientsReady}. For each
- * `userId` that the parent process sends, replies `watching`, and then with the instant at which the last client has
- * refused a token of this user. The arguments are the URL of the API and the number of clients.
+ * Runs clients of the change feed and an echo server in their own process. Sends {@link ClientsReady}. For each
+ * `userId` from the parent process, it sends `watching`, and later the time at which the last client refused a token of
+ * this user. The arguments are the URL of the API and the number of clients.
  */
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'

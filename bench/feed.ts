@@ -1,6 +1,6 @@
 /**
- * Measures how long after the response to a reported logout the last client refuses the user's tokens, for several
- * numbers of clients. The clients run in other processes. Prints the ratio to one write over the loopback and its echo.
+ * Measures the time from the response to a reported logout until the last client refuses the tokens of the user, for
+ * several numbers of clients. The clients run in other processes. Prints the ratio to one echo over the loopback.
  *
  *   npm run bench:feed [-- reports clients,…]
  */
@@ -72,7 +72,7 @@ async function openClients(count: number): Promise<{ child: ChildProcess; echoPo
   return opened
 }
 
-/** Reports a logout. Returns the time from its response until the last client refuses, in milliseconds. */
+/** Reports a logout. Returns the time from the response until the last client refuses, in milliseconds. */
 async function report(userId: string, children: ChildProcess[]): Promise<number> {
   const watching = children.map((child) => once(child, 'message'))
   for (const child of children) child.send(userId)

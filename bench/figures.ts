@@ -1,8 +1,8 @@
 import { median } from './median.js'
 
-/** A ratio to a peer or to a limit, which the same run has measured. */
+/** A measured value as a ratio to a peer or a limit of the same run. */
 export interface Figure {
-  /** What was measured. */
+  /** The measured value. */
   name: string
   /** The peer or the limit. */
   peer: string

@@ -3,8 +3,8 @@ import type { Database } from '../src/store/database.js'
 const TRANSACTION_TIMEOUT_MS = 300_000
 
 /**
- * Stores a logout of each user and of each session, with the ids of `subjects.ts`, and a log that has been read to its
- * end. The tables get no statistics, as after a bulk load. The rows are the newest of the change feed.
+ * Stores a logout of each user and of each session, with the ids of `subjects.ts`. Records that the log has been read
+ * to its end. The tables have no statistics, as after a bulk load. The rows are the newest in the change feed.
  *
  * @param first Number of the first user to store. Default: 0.
  */

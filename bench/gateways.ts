@@ -1,7 +1,7 @@
 /**
  * Compares introspection and forward-auth of `last-logout api` with a bare Fastify that verifies the same tokens, but
- * reads no logouts. Both run alternately under the same load. Then measures how long after a request of `/logout` the last
- * client refuses the user's tokens.
+ * reads no logouts. Both run alternately under the same load. Then measures the time from a request of `/logout` until
+ * the last client refuses the tokens of the user.
  *
  *   npm run bench:gateways [-- users rounds seconds logouts clients]
  */
@@ -117,7 +117,7 @@ function forwardAuth(token: string): string {
   return `${head}x-last-logout-key: ${BENCH_KEY}\r\n\r\n`
 }
 
-/** Logs users out by `/logout`, one after the other, and prints when the last client has refused their tokens. */
+/** Logs users out by `/logout`, one after the other. Prints the times until the last client refuses their tokens. */
 async function measureLogouts(): Promise<void> {
   const child = fork(new URL('./feed-clients.ts', import.meta.url), [api.url, clients])
   await once(child, 'message')

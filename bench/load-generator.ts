@@ -23,7 +23,7 @@ export function openLoadGenerator(): LoadGenerator {
 
 /** Two servers under the same load. */
 interface Comparison {
-  /** What is compared, such as the name of an endpoint. */
+  /** The name of the comparison, such as an endpoint. */
   name: string
   apiUrl: string
   /** URL of a bare Fastify. */

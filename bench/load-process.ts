@@ -1,7 +1,7 @@
 /**
- * Sends requests over a number of connections in its own process: each connection sends its next request when it has
- * received the response. Plain sockets and prepared texts keep the load generator cheaper than the servers that it
- * measures. Runs one load for each message of the parent process, and sends back a {@link LoadResult}.
+ * Sends requests over a number of connections in its own process. Each connection sends a request when it has received
+ * the previous response. Plain sockets and prepared texts make the load generator cheaper than the measured servers.
+ * Runs one load for each message of the parent process, and sends back a {@link LoadResult}.
  */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
@@ -12,7 +12,7 @@ import { sessionIdOf, userIdOf } from './subjects.js'
 export interface Load {
   url: string
   endpoint: 'last-logout' | 'check' | 'logouts'
-  /** The texts of prepared requests, of which random ones are sent instead of requests to `endpoint`. */
+  /** Texts of prepared requests. If given, random texts are sent instead of requests to `endpoint`. */
   requests?: string[]
   /** The number of users; each request is about a random one. */
   users: number
@@ -20,7 +20,7 @@ export interface Load {
   durationMs: number
 }
 
-/** What a load measured. */
+/** The measurements of a load. */
 export interface LoadResult {
   requestsPerSecond: number
   p50Ms: number
@@ -29,7 +29,7 @@ export interface LoadResult {
   cpuShare: number
 }
 
-/** Returns a prepared request, or builds one about a random user. */
+/** Returns a random prepared request, or builds a request about a random user. */
 function buildRequest({ endpoint, users, requests = [] }: Load): string {
   const prepared = requests[Math.floor(Math.random() * requests.length)]
   if (prepared !== undefined) return prepared

@@ -18,7 +18,7 @@ import { type ApiProcess, startApi } from './start-api.js'
 
 const USERS = 100_000
 const CONNECTIONS = 64
-/** The load consists of parts, which send requests to the two endpoints in turn. */
+/** Number of parts of the load. Alternate parts send requests to the two endpoints. */
 const PARTS = 6
 const IDLE_MS = 20_000
 

@@ -12,7 +12,7 @@ import { openBenchDatabase } from './open-bench-database.js'
 import { BENCH_KEY, startApi } from './start-api.js'
 import { userIdOf } from './subjects.js'
 
-/** A way to find out whether a token was revoked, or to verify it. */
+/** A way to check whether a token was revoked, or to verify a token. */
 export interface Peer {
   name: string
   /** Whether a check returns its result at once. */

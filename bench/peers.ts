@@ -1,7 +1,8 @@
 /**
- * Compares a check by the client, and `POST /v1/check`, with other ways to find out whether a token was revoked: a GET
+ * Compares a check by the client, and `POST /v1/check`, with other ways to check whether a token was revoked: a GET
  * from Redis, a query to PostgreSQL, and introspection by an OpenID provider. Also compares them with the verification
- * of the token's RS256 signature. Every server runs on the loopback, and its state is in memory. Needs `redis-server`.
+ * of the RS256 signature of the token. All servers run on the loopback with their state in memory. Needs
+ * `redis-server`.
  *
  *   npm run bench:peers [-- rounds seconds]
  */
@@ -10,13 +11,13 @@ import { median } from './median.js'
 import { CHECK_BY_API, CHECK_BY_CLIENT, openPeers, type Peer, SIGNATURE } from './open-peers.js'
 
 const CONCURRENCY = 64
-/** A check by the client takes less than the resolution of the clock, so many are measured together. */
+/** Number of checks that are measured together: a check by the client takes less than the resolution of the clock. */
 const CHECKS_PER_MEASUREMENT = 1_000
 const [rounds = '5', seconds = '1'] = process.argv.slice(2)
 
-/** What one round measured. */
+/** The measurements of one round. */
 interface Measurement {
-  /** Time of a check while no other one is pending, in microseconds. */
+  /** Time of a check while no other check is pending, in microseconds. */
   microseconds: number
   /** Checks per second while {@link CONCURRENCY} are pending. */
   perSecond: number

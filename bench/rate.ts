@@ -1,6 +1,6 @@
 /**
- * Compares the number of requests that the log source sends with the number that its share of the rate limit allows. It
- * does so for several rate limits at the same time: token buckets and fixed windows.
+ * Compares the number of requests that the log source sends with the number that its share of the rate limit allows.
+ * Measures several rate limits at the same time: token buckets and fixed windows.
  *
  *   npm run bench:rate [-- seconds]
  */

@@ -1,6 +1,6 @@
 /**
- * The peer of `reads.ts`: a bare Fastify with the same check of the key and the same responses, which it does not read
- * from a database. Sends its port to the parent process. The arguments are the key and the two responses as JSON.
+ * The peer of `reads.ts`: a bare Fastify with the same check of the key and the same responses, but without a database.
+ * Sends its port to the parent process. The arguments are the key and the two responses as JSON.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import Fastify from 'fastify'

@@ -1,7 +1,6 @@
 /**
- * Compares the reads of `last-logout api` with a bare Fastify that checks the same key and sends the same response, which
- * it does not read from a database. Both run alternately under the same load, so that other load of the machine affects
- * both.
+ * Compares the reads of `last-logout api` with a bare Fastify that checks the same key and sends the same response
+ * without a database. Both run alternately under the same load, so that other load of the machine affects both.
  *
  *   npm run bench:reads [-- users rounds seconds]
  */

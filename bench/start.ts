@@ -1,6 +1,6 @@
 /**
- * Compares how long builds of the program take until `start` responds to `/health/live`, with an existing database.
- * The builds run alternately, so that a slow machine affects all of them.
+ * Compares builds of the program: the time until `start` responds to `/health/live`, with an existing database. The
+ * builds run alternately, so that other load of the machine affects all builds.
  *
  *   npm run bench:start -- dist/main.js dist/bundle/last-logout.mjs
  */

@@ -1,6 +1,7 @@
 /**
- * Measures what watched connections cost: the time of the event loop per change of the feed, with and without watched
- * connections, and compared with a poll by `checkNow`; and how the floor ends all of them in batches.
+ * Measures the costs of watched connections: the time of the event loop per change of the feed, with and without
+ * watched connections, and compared with a poll by `checkNow`. Also measures how the floor ends all connections in
+ * batches.
  *
  *   npm run bench:watch [-- connections changes]
  */
@@ -37,7 +38,7 @@ const claimsOf = (n: number) => ({
   exp: iat + 86_400,
 })
 
-// The ids of connections begin at 0, those of other users are negative.
+// The ids of connections begin at 0. The ids of other users are negative.
 console.log(`${changeCount} changes, one at a time\n`)
 console.log('watched   change of             event loop per change   longest hold')
 await printChanges(0, 'another user', (n) => userLogout(-1 - n))
@@ -83,7 +84,9 @@ reportFigures([
   { name, peer: 'a poll by checkNow', ratios: costs.map((ms) => ms / pollMs) },
 ])
 
-/** Sends changes one at a time, and prints their cost. Returns the time of the event loop per change, in milliseconds. */
+/**
+ * Sends changes one at a time, and prints their cost. Returns the time of the event loop per change, in milliseconds.
+ */
 async function printChanges(
   watched: number,
   what: string,

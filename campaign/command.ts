@@ -1,7 +1,7 @@
 /**
- * Kills workers at random times, while a simulated tenant writes entries, and some requests to its API fail. Then
- * compares every row with the expected row. `--seed` determines the entries, and how long each worker runs before it is
- * killed. It does not determine which entries are written before which kill: that depends on the clock.
+ * Kills workers at random times, while a simulated tenant writes entries and some requests to the tenant fail. Then
+ * compares every row with the expected row. `--seed` determines the entries and the run time of each worker. The clock
+ * determines which entries are written before which kill.
  *
  *   npm run campaign [-- --kills 200 --seed 1 --workers 3 --late 0.02]
  */
@@ -34,7 +34,7 @@ const [kills, seed, workers, lateShare] = [
 ]
 
 const stopping = new AbortController()
-// On Ctrl-C, the terminal sends a signal, and so does npm. The second signal must not interrupt the cleanup.
+// At Ctrl-C, both the terminal and npm send a signal. The second signal must not interrupt the cleanup.
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stopping.abort())
 
 const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-campaign-'))

@@ -13,12 +13,15 @@ import { pick, type Random, seededRandom } from '../src/simulator/random.js'
 import type { Simulator } from '../src/simulator/server.js'
 import type { Tenant } from '../src/simulator/tenant.js'
 
-/** Share of the requests to the Logs API that fail. With a larger share, no worker stores a page before it is killed. */
+/**
+ * Share of the requests to the Logs API that fail. With a larger share, no worker would store a page before its kill.
+ */
 const FAULT_SHARE = 0.06
-/** A repeated page begins at this time before the present. */
+
+/** A repeated page begins this time before now, in milliseconds. */
 const REPEATED_SPAN_MS = 4_000
 
-/** Makes random requests to the Logs API fail, until `faults` are cleared. The seed determines which requests fail. */
+/** Makes random requests to the Logs API fail until `faults` is cleared. The seed determines which requests fail. */
 export function injectFaults({ tenant, faults }: Simulator, seed: number): void {
   const random = seededRandom(seed)
   faults.push({
@@ -45,7 +48,7 @@ const FAULTS: CreateFault[] = [
   ({ tenant }) => repeatedPage(tenant),
 ]
 
-/** Responds with a page that begins before the requested checkpoint, and so repeats entries of earlier pages. */
+/** Responds with a page that begins before the requested checkpoint, so that it repeats entries of earlier pages. */
 function repeatedPage(tenant: Tenant): FaultHandler {
   return (reply) => {
     const checkpoint = new URL(reply.request.url, 'http://simulator').searchParams.get('from')

@@ -6,8 +6,8 @@ import { expireLease } from '../test/_support/store.js'
 import { holdsLease } from './write-log.js'
 
 /**
- * The state in which a worker was killed. `starting`: the worker had not logged `polling`. `closing`: the worker had
- * received SIGTERM.
+ * The state of a worker when it was killed. `starting`: it had not logged `polling`. `closing`: it had received
+ * SIGTERM.
  */
 type Stage = 'starting' | 'withoutLease' | 'withLease' | 'closing'
 
@@ -32,27 +32,27 @@ export interface KillOptions {
   signal: AbortSignal
 }
 
-/** The signals that a worker receives, their times, and what happens after the worker's exit. */
+/** The signals that a worker receives, and the time until the next worker starts. */
 interface WorkerPlan {
-  /** The message that the worker must log before its first signal; `start`: the signal does not wait for a message. */
+  /** The message that the worker must log before the first signal. `start`: no message is necessary. */
   until: 'start' | 'polling' | 'log read'
-  /** Time between that message, or the start, and the first signal: SIGTERM or SIGKILL. */
+  /** Time from this message, or from the start, to the first signal. */
   signalAfterMs: number
-  /** Time between SIGTERM and SIGKILL; `null`: the first signal is SIGKILL. */
+  /** Time from SIGTERM to SIGKILL. `null`: the worker receives only SIGKILL. */
   gracePeriodMs: number | null
-  /** Time between the exit of this worker and the start of the worker that replaces it. */
+  /** Time from the exit of this worker to the start of the next worker. */
   pauseMs: number
-  /** Whether the campaign expires the lease after the kill. If not, the other workers wait until the lease expires. */
+  /** Whether the campaign expires the lease after the kill. Otherwise, the other workers wait until it expires. */
   expiresLease: boolean
 }
 
 /**
- * Maximum time until a worker logs a message. This is longer than the duration of a start plus the duration of a lease,
- * because a worker can wait for the lease of a killed worker.
+ * Maximum time until a worker logs a message, in milliseconds. A worker can have to wait for the lease of a killed
+ * worker, so this is longer than a start and a lease together.
  */
 const LOG_TIMEOUT_MS = 45_000
 
-/** Starts and kills workers, until `options.kills` workers were killed. */
+/** Starts and kills workers until `options.kills` workers were killed. */
 export async function killWorkers(options: KillOptions): Promise<KillReport> {
   const { workers, signal } = options
   const random = seededRandom(options.seed)
@@ -60,7 +60,7 @@ export async function killWorkers(options: KillOptions): Promise<KillReport> {
   const report: KillReport = { starts: 0, kills, gracefulExits: 0, problems: [] }
   let remaining = options.kills
 
-  async function runOne(): Promise<void> {
+  async function runNextWorker(): Promise<void> {
     remaining -= 1
     const plan = nextPlan(random)
     const outcome = await runWorker(plan, `worker-${++report.starts}`, options)
@@ -75,14 +75,14 @@ export async function killWorkers(options: KillOptions): Promise<KillReport> {
   /** Runs one worker after another. */
   async function runSlot(): Promise<void> {
     try {
-      while (remaining > 0 && report.problems.length === 0) await runOne()
+      while (remaining > 0 && report.problems.length === 0) await runNextWorker()
     } catch (error) {
       remaining = 0
       throw error
     }
   }
 
-  // After a failure of one slot, each other slot waits for the exit of its current worker, so that no process is left.
+  // After a failure of one slot, the other slots end with the exit of their current worker, so that no process remains.
   const slots = await Promise.allSettled(Array.from({ length: workers }, runSlot))
   for (const slot of slots) if (slot.status === 'rejected') throw slot.reason
   return report
@@ -90,7 +90,7 @@ export async function killWorkers(options: KillOptions): Promise<KillReport> {
 
 function nextPlan(random: Random): WorkerPlan {
   const until = pick<WorkerPlan['until']>(random, ['start', 'polling', 'polling', 'log read'])
-  // Until a worker has started, it does not handle SIGTERM, which would end it with an error.
+  // A worker handles SIGTERM only after it has started. Before, SIGTERM would end the worker with an error.
   const receivesSigterm = until !== 'start' && random() < 0.2
   return {
     until,

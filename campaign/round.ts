@@ -14,7 +14,7 @@ import { startWriting, type Written } from './writer.js'
 
 /** The options of a round. A round has one tenant, one database and one queue. */
 export interface RoundOptions {
-  /** A new, migrated database that only this round uses. */
+  /** A new, migrated database for this round. */
   databaseUrl: string
   /** The Redis server that holds the queue. Default: the database holds the queue. */
   redisUrl?: string | undefined
@@ -42,12 +42,13 @@ const DOMAIN = 'campaign.example'
 const USER_COUNT = 300
 const HISTORY_ENTRIES = 1_500
 const HISTORY_MS = 2 * 86_400_000
-/** Latency of each response of the tenant. With this latency, some kills interrupt a request. */
+
+/** Latency of each response of the tenant, in milliseconds. With this latency, some kills interrupt a request. */
 const LATENCY_MS = 15
 
 /**
- * Environment variables of the workers, and of the final `sync`. `RECONCILE_WINDOW` is at least twice as long as the
- * delay of the latest entry, so a reconcile finds every late entry.
+ * Environment variables of the workers and of the final `sync`. `RECONCILE_WINDOW` is at least twice as long as the
+ * longest delay of an entry, so that a reconcile finds every late entry.
  */
 const WORKER_ENV = {
   POLL_INTERVAL: '100ms',

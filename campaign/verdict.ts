@@ -10,28 +10,28 @@ import type { Written } from './writer.js'
 
 type Queryable = Pick<TestDatabase, 'query'>
 
-/** The numbers of rows at the end of a round, and all problems. A row that differs from the expected row is a problem. */
+/** The numbers of rows at the end of a round, and all problems, such as rows that differ from the expected rows. */
 export interface RoundOutcome {
   users: number
   sessions: number
   unattributable: number
   /** Number of entries that no poll read, and that a reconcile found. */
   reconciled: number
-  /** Number of writes to the tables, by `sync` too. */
+  /** Number of writes to the tables, including the writes of `sync`. */
   writes: number
   /** Number of pages that workers stored before the final `sync`. */
   pages: number
   problems: string[]
 }
 
-/** What happened during the round. */
+/** The events of a round. */
 interface RoundEvents {
   workerReport: KillReport
   written: Written
   sync: Awaited<ReturnType<typeof finishCommand>>
 }
 
-/** Compares the rows of the database with the rows that the tenant's entries must produce. Checks the writes too. */
+/** Compares the rows of the database with the expected rows, and checks all writes. */
 export async function findProblems(
   database: Queryable,
   tenant: Tenant,
@@ -95,14 +95,14 @@ async function readState(database: Queryable) {
 }
 
 /** Describes every row that is missing, unexpected or different. */
-function compare<Row extends object>(found: Row[], expected: Row[], name: (row: Row) => string) {
-  const foundByName = new Map(found.map((row) => [name(row), row]))
+function compare<Row extends object>(actual: Row[], expected: Row[], name: (row: Row) => string) {
+  const actualByName = new Map(actual.map((row) => [name(row), row]))
   const expectedNames = new Set(expected.map(name))
   const differences = expected.flatMap((row) => {
-    const foundRow = foundByName.get(name(row))
-    if (isDeepStrictEqual(foundRow, row)) return []
-    return `${name(row)} is ${JSON.stringify(foundRow) ?? 'missing'}, not ${JSON.stringify(row)}`
+    const actualRow = actualByName.get(name(row))
+    if (isDeepStrictEqual(actualRow, row)) return []
+    return `${name(row)} is ${JSON.stringify(actualRow) ?? 'missing'}, not ${JSON.stringify(row)}`
   })
-  const unexpectedNames = [...foundByName.keys()].filter((key) => !expectedNames.has(key))
+  const unexpectedNames = [...actualByName.keys()].filter((key) => !expectedNames.has(key))
   return [...differences, ...unexpectedNames.map((key) => `${key} is unexpected`)]
 }

@@ -4,7 +4,7 @@ type Queryable = Pick<TestDatabase, 'query'>
 
 const TABLES = ['last_logout', 'session_logout', 'tenant']
 
-/** Logs every committed write to `TABLES` in a table `write_log`. Its column `writer` is the `application_name`. */
+/** Creates a table `write_log` of all committed writes to `TABLES`. Its column `writer` is the `application_name`. */
 export async function logWrites(database: Queryable): Promise<void> {
   await database.query(`
     CREATE TABLE write_log (
@@ -27,8 +27,8 @@ export async function logWrites(database: Queryable): Promise<void> {
 }
 
 /**
- * Reads the number of writes, the number of pages that workers stored, and a description of each wrong write. A write is
- * wrong if it deleted a row or decreased a value.
+ * Reads the number of writes and of pages that workers stored, and describes each wrong write: a write that deleted a
+ * row or decreased a value.
  */
 export async function readWrites(database: Queryable) {
   const [totals] = await database.query<{ writes: number; pages: number }>(`

@@ -3,12 +3,12 @@ import { buildPeople, type Person, sessionFor } from '../src/simulator/people.js
 import { pick, type Random, seededRandom } from '../src/simulator/random.js'
 import type { LogEntry, Tenant } from '../src/simulator/tenant.js'
 
-/** What a writer has written so far. */
+/** Statistics of the entries that a writer has written. */
 export interface Written {
   /** The number of entries, including duplicates. */
   entries: number
   duplicates: number
-  /** The log ids of late entries. Before a late entry is readable, a poll can already have read past its storage time. */
+  /** The log ids of late entries. A poll can have read past the storage time of a late entry before it is visible. */
   lateLogIds: Set<string>
   /** The number of unattributable entries, including duplicates. */
   unattributable: number
@@ -42,8 +42,8 @@ const MIN_LATE_DELAY_MS = 5_000
 const MAX_LATE_DELAY_MS = 30_000
 
 /**
- * Maximum number of unattributable entries. The store keeps at most 1,000 unattributable entries for each reason and day.
- * It counts each further entry every time that the entry is read, so the expected count would be unknown.
+ * Maximum number of unattributable entries. The store keeps at most 1,000 unattributable entries for each reason and
+ * day. It counts a further entry at every read, so the expected count would be unknown.
  */
 const MAX_UNATTRIBUTABLE = 900
 

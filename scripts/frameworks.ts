@@ -8,7 +8,7 @@ export interface Framework {
   example: string
   /** The entry of the client's package that the example uses. */
   entry: string
-  /** The npm package whose tested versions the document lists. `null`: the framework is no package. */
+  /** The npm package whose tested versions the document lists. `null` if the framework is not a package. */
   package: string | null
   /** How the entry refuses a request. */
   refuses: string
@@ -101,14 +101,14 @@ const END = '<!-- End of the generated table. -->\n'
  * @throws `Error` if the document contains no such table.
  */
 export async function renderFrameworks(document: string): Promise<string> {
-  const [before, rest] = document.split(BEGIN)
-  const [, after] = rest?.split(END) ?? []
-  if (before === undefined || after === undefined) {
+  const [textBefore, textFromTable] = document.split(BEGIN)
+  const [, textAfter] = textFromTable?.split(END) ?? []
+  if (textBefore === undefined || textAfter === undefined) {
     throw new Error(`${FRAMEWORKS_DOCUMENT} has no generated table of frameworks: add its comments`)
   }
   const rows = await Promise.all(FRAMEWORKS.map(renderRow))
   const head = '| framework | import | tested with | a refusal | example |\n|---|---|---|---|---|\n'
-  return `${before}${BEGIN}\n${head}${rows.join('')}\n${END}${after}`
+  return `${textBefore}${BEGIN}\n${head}${rows.join('')}\n${END}${textAfter}`
 }
 
 async function renderRow(framework: Framework): Promise<string> {
@@ -121,10 +121,14 @@ async function renderRow(framework: Framework): Promise<string> {
   return `| ${name} | \`${entry}\` | ${tested} | ${refuses} | ${link} |\n`
 }
 
-/** Reads the tested versions: that of the example, and other releases, installed as `express-4` or in `nestjs-12`. */
+/**
+ * Reads the tested versions of a package: the version of the example, and the other releases that are installed under
+ * names such as `express-4` or in folders such as `nestjs-12`.
+ */
 async function readVersions(example: string, name: string): Promise<string[]> {
-  const used = (await readDependencies(join('examples', example)))[name]
-  if (used === undefined) throw new Error(`examples/${example}/package.json does not name ${name}`)
+  const exampleVersion = (await readDependencies(join('examples', example)))[name]
+  if (exampleVersion === undefined)
+    throw new Error(`examples/${example}/package.json does not name ${name}`)
   const others = await Promise.all(
     Object.entries(await readDependencies(INSTALLED)).map(async ([alias, target]) => {
       if (target.startsWith('file:')) return (await readDependencies(join(INSTALLED, alias)))[name]
@@ -132,7 +136,7 @@ async function readVersions(example: string, name: string): Promise<string[]> {
       return isRelease ? target.slice(target.lastIndexOf('@') + 1) : undefined
     }),
   )
-  const versions = [used, ...others.filter((version) => version !== undefined)]
+  const versions = [exampleVersion, ...others.filter((version) => version !== undefined)]
   return versions.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
 }
 

@@ -26,7 +26,9 @@ if (values['dry-run'] === values.publish) {
   await release(values.publish)
 }
 
-/** Packs all packages, with their checksums, bills of materials and notes. Then publishes them, or lists what prevents it. */
+/**
+ * Packs all packages with their checksums, bills of materials and notes. Then publishes them, or lists the problems.
+ */
 async function release(isPublishing: boolean): Promise<void> {
   const { version } = ROOT_MANIFEST
   const changelog = await readFile('CHANGELOG.md', 'utf8')

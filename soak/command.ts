@@ -1,12 +1,12 @@
 /**
- * Measures memory, connections and freshness of `last-logout start` over time. Per second, the tenant writes 50 entries,
- * and the load sends 500 reads. The tenant allows 100 requests per minute, and responds after 200 ms. The service, the
- * tenant and the load run in separate processes. Needs /proc of Linux.
+ * Measures memory, connections and freshness of `last-logout start` over time. Per second, the tenant writes 50
+ * entries, and the load sends 500 reads. The tenant allows 100 requests per minute, and responds after 200 ms. The
+ * service, the tenant and the load run in separate processes. Needs /proc of Linux.
  *
  *   npm run soak [-- --minutes 10 --share 0.5]
  *
- * A poll sends three requests, so all polls together send 36 requests per minute. The searches of a reconcile use what the
- * polls leave of the 50 requests per minute that the default share allows.
+ * A poll sends three requests, so the polls send 36 requests per minute. The default share allows 50 requests per
+ * minute. The searches of a reconcile use the remaining 14 requests.
  */
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -39,7 +39,7 @@ const minutes = Number(values.minutes)
 if (!(minutes >= 1)) throw new TypeError('--minutes must be at least 1')
 
 const stopping = new AbortController()
-// On Ctrl-C, the terminal sends a signal, and so does npm. The second signal must not interrupt the cleanup.
+// At Ctrl-C, both the terminal and npm send a signal. The second signal must not interrupt the cleanup.
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stopping.abort())
 const { signal } = stopping
 const closers = createClosers()
@@ -48,7 +48,8 @@ try {
   await soak()
 } catch (error) {
   process.exitCode = 1
-  // After SIGINT or SIGTERM, `signal.reason` is a DOMException. After an unexpected exit, it is the error of the process.
+  // After SIGINT or SIGTERM, `signal.reason` is a DOMException. After an unexpected exit, it is the error of the
+  // process.
   if (signal.aborted && !(signal.reason instanceof DOMException)) throw signal.reason
   if (!signal.aborted) throw error
   console.log('stopped')
@@ -76,12 +77,12 @@ async function soak(): Promise<void> {
   const load = startProcess('load.ts', loadArguments, processHandlers)
   await once(load, 'message', { signal })
   let isMeasuring = false
-  // The listener is added before the measurement, because a message is buffered as long as there is no listener.
+  // Without a listener, the messages before the measurement would be buffered.
   tenant.on('message', (message: TenantMessage) => {
     if (isMeasuring && message.kind === 'logout' && load.connected) load.send(message.logout)
   })
   await waitForFirstSweep(database)
-  // The first sweep has used up the share of the rate limit, so the polls after it are delayed.
+  // The first sweep has used up the share of the rate limit, so the next polls are delayed.
   console.log(`warming up for ${WARM_UP_MS / 1_000} s`)
   await sleep(WARM_UP_MS, undefined, { signal })
   await requestLoadReport(load)

@@ -6,7 +6,8 @@ import type { LoadReport, Logout } from './messages.js'
 
 const READ_TICK_MS = 10
 const MEASURE_TICK_MS = 50
-/** Maximum number of reads in flight: as many as are sent in two seconds at 500 reads per second. */
+
+/** Maximum number of reads in flight: the reads of two seconds at 500 reads per second. */
 const MAX_IN_FLIGHT = 1_000
 const REQUEST_TIMEOUT_MS = 5_000
 
@@ -27,16 +28,16 @@ let maxAgeMs = 0
 let pendingLogouts: Logout[] = []
 
 /**
- * Sends a read. The latency is measured from `dueAt`, not from the time at which the read is sent. Otherwise, a service
- * that stalls would also delay the reads, and the latency would not contain that delay.
+ * Sends a read. The latency begins at `dueAt`, when the read should be sent. If the service stalls, reads are sent
+ * late, and the latency must include this delay.
  */
-async function read(n: number, dueAt: number): Promise<void> {
+async function read(index: number, dueAt: number): Promise<void> {
   if (readsInFlight >= MAX_IN_FLIGHT) {
     failedReads += 1
     return
   }
   readsInFlight += 1
-  const status = await (n % 2 === 0 ? readLastLogout(n) : check(n)).catch(() => 0)
+  const status = await (index % 2 === 0 ? readLastLogout(index) : check(index)).catch(() => 0)
   readsInFlight -= 1
   if (status === 200) latenciesMs.push(performance.now() - dueAt)
   else failedReads += 1

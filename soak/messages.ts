@@ -1,4 +1,4 @@
-/** A logout in the tenant. Its entry becomes readable at `storedAtMs`. */
+/** A logout in the tenant. The entry is visible from `storedAtMs` on. */
 export interface Logout {
   userId: string
   sessionId: string
@@ -6,13 +6,13 @@ export interface Logout {
   storedAtMs: number
 }
 
-/** A message that the tenant's process sends. */
+/** A message of the process of the tenant. */
 export type TenantMessage =
   | { kind: 'serving'; url: string; credentials: { clientId: string; clientSecret: string } }
   | { kind: 'logout'; logout: Logout }
   | { kind: 'report'; report: TenantReport }
 
-/** What the tenant's process has counted since its start. */
+/** Counts of the tenant since its start. */
 export interface TenantReport {
   /** Number of entries that the tenant wrote. */
   writtenEntries: number
@@ -22,23 +22,23 @@ export interface TenantReport {
   rateLimited: number
 }
 
-/** What the load has measured since its last report. */
+/** Measurements of the load since its last report. */
 export interface LoadReport {
   /** Number of responses with status 200. */
   successfulReads: number
-  /** Number of reads without such a response, and of reads that were not sent because too many were in flight. */
+  /** Number of reads that failed, or that were not sent because too many reads were in flight. */
   failedReads: number
   p50Ms: number
   p99Ms: number
   /** Number of logouts that every subscriber has received. */
   receivedLogouts: number
   /**
-   * Maximum time from the storage of a logout's entry until every subscriber received the logout. If a subscriber has not
-   * received the logout, the time until the report counts.
+   * Maximum time from the storage of a logout until every subscriber had received the logout. For a logout that a
+   * subscriber has not received, the time until the report counts.
    */
   maxDelaySinceStorageMs: number
-  /** Maximum time from a logout until every subscriber received the logout. */
+  /** Maximum time from a logout until every subscriber had received the logout. */
   maxDelaySinceLogoutMs: number
-  /** Maximum age of a subscriber's `as_of`. */
+  /** Maximum age of `as_of` in a subscriber. */
   maxAgeMs: number
 }

@@ -5,9 +5,9 @@ import { createInterface } from 'node:readline'
 import type { Closers } from '../src/async/closers.js'
 import type { TenantMessage } from './messages.js'
 
-/** How the processes of a soak end. */
+/** Handles the end of the processes of a soak. */
 export interface ProcessHandlers {
-  /** Receives a function for each process, which ends the process. */
+  /** Receives a function for each process that ends the process. */
   closers: Closers
   /** Called if a process exits before `closers` are called. */
   onUnexpectedExit(error: Error): void
@@ -53,13 +53,13 @@ export async function startService(
   return { url, pid: child.pid ?? 0 }
 }
 
-/** Runs a file of this directory in a process of its own, until `closers` are called. */
+/** Runs a file of this directory in its own process until `closers` are called. */
 export function startProcess(
   file: string,
   args: (string | number)[],
   { closers, onUnexpectedExit }: ProcessHandlers,
 ): ChildProcess {
-  // The child is detached. Otherwise Ctrl-C would end the child first, which would look like an unexpected exit.
+  // At Ctrl-C, the terminal would end a child that is not detached, and this would count as an unexpected exit.
   const child = fork(new URL(`./${file}`, import.meta.url), args.map(String), { detached: true })
   let isEnding = false
   closers.push(() => {
@@ -96,7 +96,7 @@ export async function readProcess(pid: number): Promise<{ rssMb: number; sockets
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
   const [, kb = ''] = /^VmRSS:\s+(\d+) kB/m.exec(status) ?? []
   const files = await readdir(`/proc/${pid}/fd`)
-  // If a descriptor was closed in the meantime, reading its target fails.
+  // A descriptor can be closed meanwhile. Reading its target then fails.
   const targets = files.map((file) => readlink(`/proc/${pid}/fd/${file}`).catch(() => ''))
   const openTargets = await Promise.all(targets)
   return {

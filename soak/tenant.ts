@@ -1,6 +1,6 @@
 /**
- * Simulates the tenant of a soak in its own process. Writes entries at a fixed rate. A tenth of the entries are logouts.
- * Sends each logout to the parent process too.
+ * Simulates the tenant of a soak in its own process. Writes entries at a fixed rate. A tenth of the entries are
+ * logouts. Sends each logout to the parent process too.
  */
 import { buildEntry } from '../src/simulator/entries.js'
 import { buildPeople, sessionFor } from '../src/simulator/people.js'
@@ -12,7 +12,8 @@ import type { TenantMessage } from './messages.js'
 const TICK_MS = 100
 const LOGOUT_SHARE = 0.1
 const MAX_STORAGE_DELAY_MS = 6_000
-/** Latency of each response. The simulator adds it because the loopback interface has almost no latency. */
+
+/** Latency of each response, in milliseconds. The loopback interface has almost no latency of its own. */
 const LATENCY_MS = 200
 const OTHER_TYPES = ['s', 'seacft', 'sertft', 'sertft', 'ssa', 'seccft']
 
@@ -33,7 +34,7 @@ function write(): void {
   const type = isLogout ? 'slo' : pick(random, OTHER_TYPES)
   const sessionId = sessionFor(type, person, random)
   const dateMs = tenant.now()
-  // `+ 1`, because a poll can already have read the log up to the current millisecond.
+  // A poll can have read the log up to the current millisecond, so the entry is stored at least one millisecond later.
   const storedAtMs = dateMs + 1 + Math.floor(random() * MAX_STORAGE_DELAY_MS)
   tenant.write(buildEntry(type, { ...person.subject, sessionId }), { dateMs, storedAtMs })
   if (!isLogout) return

@@ -6,7 +6,7 @@ export interface Sample {
   rssMb: number
   /** Number of connections to PostgreSQL. */
   connections: number
-  /** Number of open sockets, including those to PostgreSQL. */
+  /** Number of open sockets, including the connections to PostgreSQL. */
   sockets: number
 }
 
@@ -14,29 +14,31 @@ export interface Sample {
 export interface LoadTotals {
   successfulReads: number
   failedReads: number
-  /** Maximum time from the storage of a logout's entry until every subscriber received the logout. */
+  /** Maximum time from the storage of a logout until every subscriber had received the logout. */
   maxDelaySinceStorageMs: number
   receivedLogouts: number
 }
 
-/** Whether the run kept a limit, and the measured value as text. */
+/** The result for one limit: whether the run kept the limit, and the measured value as text. */
 export interface SoakVerdict {
   kept: boolean
   text: string
 }
 
 /**
- * Maximum growth of the memory in the second half of a run, as a fraction of the mean. Garbage collection changes the
- * memory less than that. In a run of ten minutes, a leak of this size would double the memory in 50 minutes.
+ * Maximum growth of the memory in the second half of a run, as a fraction of the mean. Garbage collection causes
+ * smaller changes. In a run of ten minutes, a leak of this size would double the memory in 50 minutes.
  */
 const MAX_MEMORY_GROWTH = 0.1
 const MAX_ADDED_CONNECTIONS = 2
 const MIN_SUCCESS_SHARE = 0.999
 
-/** Maximum duration of a poll. An entry that is stored during a poll is possibly read by the next poll only. */
+/** Maximum duration of a poll, in milliseconds. Only the next poll may read an entry that is stored during a poll. */
 const MAX_POLL_MS = 2_000
 
-/** Judges a run. Memory and connections are judged by the second half of the samples: the first half is the warm-up. */
+/**
+ * Judges a run. For memory and connections, only the second half of the samples counts: the first half is the warm-up.
+ */
 export function judgeSoak(
   samples: Sample[],
   totals: LoadTotals,
@@ -55,28 +57,28 @@ export function judgeSoak(
   const successShare = totals.successfulReads / (totals.successfulReads + totals.failedReads)
   const maxDelayMs = pollIntervalMs + MAX_POLL_MS
   return [
-    verdict(
+    toVerdict(
       growth <= MAX_MEMORY_GROWTH,
       `memory: rises in the second half by ${percent(growth)} (limit ${percent(MAX_MEMORY_GROWTH)})`,
     ),
     ...(['connections', 'sockets'] as const).map((key) =>
-      verdict(
+      toVerdict(
         added(key) <= MAX_ADDED_CONNECTIONS,
         `${key}: the median of the last quarter is ${added(key)} above that of the third quarter (limit ${MAX_ADDED_CONNECTIONS})`,
       ),
     ),
-    verdict(
+    toVerdict(
       totals.receivedLogouts > 0 && totals.maxDelaySinceStorageMs <= maxDelayMs,
       `freshness: every subscriber received each of ${totals.receivedLogouts} logouts at most ${totals.maxDelaySinceStorageMs} ms after its storage (limit ${maxDelayMs} ms: one poll interval and ${MAX_POLL_MS} ms for the poll)`,
     ),
-    verdict(
+    toVerdict(
       successShare >= MIN_SUCCESS_SHARE,
       `reads: ${percent(successShare)} with status 200 (limit ${percent(MIN_SUCCESS_SHARE)})`,
     ),
   ]
 }
 
-function verdict(kept: boolean, text: string): SoakVerdict {
+function toVerdict(kept: boolean, text: string): SoakVerdict {
   return { kept, text }
 }
 

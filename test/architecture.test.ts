@@ -21,7 +21,7 @@ const ALLOWED: Record<string, string[]> = {
     'version',
   ],
   demo: ['service', 'auth0', 'config', 'async', 'child-program', 'simulator', 'client'],
-  // `doctor` checks what the service is connected to, without starting the service.
+  // `doctor` checks the connections of the service, but does not start the service.
   doctor: [
     'service',
     'auth0',
@@ -81,17 +81,17 @@ const ALLOWED: Record<string, string[]> = {
 /** Parts that import neither other parts, nor packages, nor modules of Node.js. */
 const PURE = new Set(['rules'])
 
-/** Maximum length of a file: a longer file has more than one subject. */
+/** Maximum length of a file. A longer file has more than one subject. */
 const MAX_FILE_LINES = 200
 
-/** Maximum length of a function: a longer function has more than one level of abstraction. */
+/** Maximum length of a function. A longer function has more than one level of abstraction. */
 const MAX_FUNCTION_LINES = 60
 
 interface Source {
   file: string
   part: string
   imports: string[]
-  /** The imports that Node.js loads together with the file: no imports of types, and no dynamic imports. */
+  /** The imports that Node.js loads together with the file. Imports of types and dynamic imports are not among them. */
   loadedPaths: string[]
 }
 
@@ -129,7 +129,7 @@ test('no import cycle exists', () => {
   expect(sources.flatMap(({ file }) => visit(file, []))).toEqual([])
 })
 
-// These commands are started often, and loading one of these packages takes longer than loading everything else.
+// These commands are started often. To load one of the slow packages takes longer than to load everything else.
 test.each(['explain', 'floor', 'forget', 'logout', 'status'])(
   'the command `%s` loads the store, and none of the slow packages',
   (command) => {
@@ -140,7 +140,7 @@ test.each(['explain', 'floor', 'forget', 'logout', 'status'])(
   },
 )
 
-// Container engines run it every few seconds.
+// Container engines run `healthcheck` every few seconds.
 test('healthcheck loads only the modules with which it sends a request', () => {
   expect([...closureOf('src/commands/healthcheck.ts')].sort()).toEqual([
     'node:events',
@@ -152,7 +152,7 @@ test('healthcheck loads only the modules with which it sends a request', () => {
   ])
 })
 
-/** Returns all that Node.js loads with a file: files of `src`, packages, and modules of Node.js. */
+/** Returns everything that Node.js loads with a file: files of `src`, packages, and modules of Node.js. */
 function closureOf(file: string): Set<string> {
   const byFile = new Map(sources.map((source) => [source.file, source.loadedPaths]))
   const loadedFiles = new Set([file])
@@ -177,7 +177,7 @@ test('no function of src has more than 60 lines', async () => {
   expect(Math.max(...functions.map(({ lines }) => lines))).toBeGreaterThan(MAX_FUNCTION_LINES / 2)
 })
 
-/** Returns the length of every function and method of a file, and its location if it is too long. */
+/** Returns the length of every function and method of a file. Locates functions that are too long. */
 async function measureFunctions(file: string): Promise<{ location: string; lines: number }[]> {
   const text = await readFile(file, 'utf8')
   const lengths: { location: string; lines: number }[] = []
@@ -224,7 +224,7 @@ async function readSources(): Promise<Source[]> {
   )
 }
 
-/** Returns what a file imports and re-exports. A file of `src` is returned as its path, a package as its name. */
+/** Returns the imports and re-exports of a file: the paths of files of `src`, and the names of packages. */
 async function readImports(file: string): Promise<Pick<Source, 'imports' | 'loadedPaths'>> {
   const text = await readFile(file, 'utf8')
   const { module } = parseSync(file, text)

@@ -37,7 +37,7 @@ const texts = new Map(
   ),
 )
 
-/** Returns a document without its examples, because a line of an example can begin with `#` without being a heading. */
+/** Returns a document without its examples. In an example, a line that begins with `#` is not a heading. */
 const withoutCode = (name: string) => (texts.get(name) ?? '').replace(/^ *```[\s\S]*?^ *```$/gm, '')
 
 /** Returns the anchors that GitHub gives to the headings of a document. */

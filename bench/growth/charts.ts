@@ -13,7 +13,7 @@ interface Series {
 
 /** A plot with its own axes. */
 export interface Panel {
-  /** What the y axis shows, with its unit. */
+  /** The label of the y axis, with its unit. */
   title: string
   xTitle: string
   xScale: 'log' | 'value'

@@ -1,5 +1,5 @@
 /**
- * Loads a client in a process of its own, with the built package. Sends a {@link ClientLoad} to the parent process.
+ * Loads a client of the built package in its own process. Sends a {@link ClientLoad} to the parent process.
  * The arguments are the URL of the feed, and the number of users in it. Needs `--expose-gc`.
  */
 import type * as Client from '../../src/client/index.js'

@@ -9,12 +9,12 @@ export interface ClientLoad {
   bytes: number
 }
 
-/** What is measured with the logouts of a number of users, and of as many sessions. */
+/** The measurements with logouts of this number of users and of the same number of sessions. */
 export interface ClientResult extends ClientLoad {
   users: number
 }
 
-/** Measures the load of a client from a feed that is already formatted, so that it measures the client alone. */
+/** Measures the load of a client. The feed is formatted before, so that only the client is measured. */
 export async function measureClient(users: number): Promise<ClientResult> {
   const feed = fork(new URL('../feed-process.ts', import.meta.url), [String(users)])
   try {
@@ -25,7 +25,7 @@ export async function measureClient(users: number): Promise<ClientResult> {
   }
 }
 
-/** Loads a client in a process of its own. */
+/** Loads a client in its own process. */
 export async function loadClient(url: string, users: number): Promise<ClientLoad> {
   const child = fork(new URL('./client-process.ts', import.meta.url), [url, String(users)], {
     execArgv: [...process.execArgv, '--expose-gc'],

@@ -7,7 +7,9 @@ export interface CostGrowth {
   name: string
   from: string
   to: string
-  /** The cost at the largest size, divided by the cost at the smallest size. Over 1: it grows faster than the work. */
+  /**
+   * The cost at the largest size divided by the cost at the smallest size. Over 1, the cost grows faster than the work.
+   */
   factor: number
 }
 

@@ -42,7 +42,7 @@ async function growTables({ database }: BenchDatabase, users: number): Promise<v
     await fillTables(database, Math.min(users, first + USERS_PER_TRANSACTION), first)
   }
   if (stored === users) return
-  // A table that has existed for a while has statistics, and its pages need no more work after the insertion.
+  // Brings the tables to the state of older tables, with statistics and vacuumed pages.
   await prisma.$executeRaw`VACUUM (ANALYZE) last_logout, session_logout`
   const seconds = Math.round((performance.now() - startedMs) / 1000)
   console.log(`stored ${users - stored} users and sessions in ${seconds} s`)

@@ -8,7 +8,7 @@ import { sessionIdOf, userIdOf } from '../subjects.js'
 import { type ClientLoad, loadClient } from './clients.js'
 import { openGrownDatabase } from './grow-tables.js'
 
-/** What is measured with a number of users and as many sessions in the tables. Each array has one value a round. */
+/** The measurements with this number of users and sessions in the tables. Each array has one value per round. */
 export interface RowsResult {
   users: number
   reads: LoadResult[]
@@ -17,7 +17,7 @@ export interface RowsResult {
   logoutsPerSecond: number[]
   /** Size of each table and index after filling and before any write, in bytes. */
   bytes: Record<string, number>
-  /** A client that loads everything from the API. `null`: too many rows for the time of a part. */
+  /** The load of a client from the API. `null` if a part has too little time for this number of rows. */
   load: ClientLoad | null
 }
 
@@ -26,7 +26,7 @@ const ROUNDS = 3
 const ROUND_MS = 3_000
 const MAX_LOADED_USERS = 1_000_000
 
-/** Number of logouts in a batch: those of a page of Auth0's log that contains only logouts. */
+/** Number of logouts in a batch, as in a page of Auth0's log that contains only logouts. */
 const LOGOUTS_PER_BATCH = 100
 
 /** Measures reads, writes, sizes and the load of a client. Takes less than 100 seconds after the tables are filled. */

@@ -21,7 +21,7 @@ const RETAIN_DAYS = 60
 const CLIENT_DAYS = 31
 const RELOAD_SECONDS = 3_600
 
-/** Something of which a process has a limited rate. */
+/** A resource with a limited rate per process. */
 interface Capacity {
   name: string
   /** What one process did, per second. */
@@ -36,12 +36,12 @@ interface Capacity {
  * @throws `Error` if the document has no place for them.
  */
 export function renderScaling(document: string, results: BenchResults): string {
-  const [before, rest] = document.split(BEGIN)
-  const [, after] = rest?.split(END) ?? []
-  if (before === undefined || after === undefined) {
+  const [textBefore, textFromTable] = document.split(BEGIN)
+  const [, textAfter] = textFromTable?.split(END) ?? []
+  if (textBefore === undefined || textAfter === undefined) {
     throw new Error('docs/scaling.md has no generated tables: add their comments')
   }
-  return `${before}${BEGIN}\n${renderRates(results)}\n${renderSizes(results)}\n${END}${after}`
+  return `${textBefore}${BEGIN}\n${renderRates(results)}\n${renderSizes(results)}\n${END}${textAfter}`
 }
 
 function renderRates(results: BenchResults): string {

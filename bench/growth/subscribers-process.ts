@@ -1,8 +1,8 @@
 /**
- * Subscribes to the change feed many times in a process of its own, without parsing the events. Sends a {@link MarkerReceived}
- * when all subscribers have loaded the feed. For each marker that the parent process sends, replies `watching`, and then
- * with a {@link MarkerReceived} when the last subscriber has received the marker. The arguments are the URL of the API and the
- * number of subscribers.
+ * Subscribes to the change feed many times in its own process, without parsing the events. Sends a {@link
+ * MarkerReceived} when all subscribers have loaded the feed. For each marker from the parent process, it sends
+ * `watching`, and later a {@link MarkerReceived} when the last subscriber has received the marker. The arguments are
+ * the URL of the API and the number of subscribers.
  */
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
@@ -40,7 +40,7 @@ async function subscribe(countsBytes: boolean): Promise<void> {
   response.on('data', (chunk: Buffer) => {
     if (countsBytes) bytes += chunk.length
     if (found === marker) return
-    // A marker can begin at the end of one chunk and continue in the next.
+    // A marker can begin in one chunk and end in the next chunk.
     const text = Buffer.concat([tail, chunk])
     if (text.includes(marker)) {
       found = marker

@@ -6,10 +6,10 @@ import { sessionIdOf, userIdOf } from '../subjects.js'
 import { readMessage } from './clients.js'
 import type { MarkerReceived } from './subscribers-process.js'
 
-/** What is measured with a number of subscribers of one API process. Each array has one value a round. */
+/** The measurements with this number of subscribers of one API process. Each array has one value per round. */
 export interface SubscribersResult {
   subscribers: number
-  /** From the response to a reported logout until all clients refuse: the median, in milliseconds. */
+  /** Median of the time from the response to a reported logout until all clients refuse, in milliseconds. */
   p50Ms: number
   p99Ms: number
   /** Changes delivered per second, counted once for each subscriber. */
@@ -21,10 +21,13 @@ export interface SubscribersResult {
 const REPORTS = '20'
 const ROUNDS = 5
 
-/** Number of users, and of sessions, whose logouts are stored in one transaction. Together they fill a page of the feed. */
+/**
+ * Number of users, and number of sessions, whose logouts are stored in one transaction. Together, they fill a feed
+ * page.
+ */
 const LOGOUTS = 500
 
-/** Measures the delay of one logout, and the throughput of many at once. */
+/** Measures the delay of one logout, and the throughput of many logouts in one transaction. */
 export async function measureSubscriberLoad(subscribers: number): Promise<SubscribersResult> {
   const [figure] = await runBenchmark('feed', [REPORTS, String(subscribers)])
   const { p50Ms = Number.NaN, p99Ms = Number.NaN } = figure?.values ?? {}
@@ -56,7 +59,9 @@ async function measureThroughput(subscribers: number) {
   }
 }
 
-/** Stores logouts in one transaction. Returns the time from its beginning until the last subscriber has the last logout. */
+/**
+ * Stores logouts in one transaction. Returns the time from its beginning until the last subscriber has the last logout.
+ */
 async function deliver({ store }: BenchDatabase, child: ChildProcess, round: number) {
   const numbers = Array.from({ length: LOGOUTS }, (_, n) => round * LOGOUTS + n)
   const watching = readMessage<string>(child)

@@ -9,7 +9,7 @@ const tsc = (args: string[]) => promisify(execFile)('node_modules/.bin/tsc', arg
 
 const SOURCE = 'src/client'
 
-/** Builds the package of the client for resource servers, for `import` and for `require`. It has no dependencies. */
+/** Builds the package of the client, for `import` and for `require`. The package has no dependencies. */
 export async function buildClient(sbom: string): Promise<void> {
   const directory = packageDirectory('client')
   await rm(directory, { recursive: true, force: true })

@@ -6,10 +6,12 @@ import { bundleProgram } from './bundle-program.js'
 import { describePackage } from './bundled-packages.js'
 import { createManifest, type Manifest, packageDirectory, ROOT_MANIFEST } from './manifest.js'
 
-/** The packages that are not bundled, because instrumentations, such as OpenTelemetry's for SQL, patch them at load. */
+/**
+ * The packages that are not bundled. Instrumentations such as OpenTelemetry can patch only packages that are loaded.
+ */
 const DEPENDENCIES = ['pg']
 
-/** The documents in the package. The help, the messages and other documents refer to them. */
+/** The documents in the package, to which the help, the messages and other documents refer. */
 const DOCUMENTS = [
   '.env.example',
   'ARCHITECTURE.md',
@@ -32,14 +34,14 @@ const FIELDS = {
   exports: { './package.json': './package.json' },
 }
 
-/** Builds the package of the service and the command. Only its PostgreSQL driver and the embedded PostgreSQL are dependencies. */
+/** Builds the package of the service. Its only dependencies are the PostgreSQL driver and the embedded PostgreSQL. */
 export async function buildService(sbom: string): Promise<void> {
   const directory = packageDirectory('service')
   await bundle(directory, DEPENDENCIES, sbom)
   for (const path of DOCUMENTS) await cp(path, join(directory, path), { recursive: true })
 }
 
-/** Builds `dist/bundle`, which runs without any package beside it, as in an image. SQL cannot be instrumented there. */
+/** Builds `dist/bundle`, which runs without any package beside it, as in an image. SQL cannot be instrumented in it. */
 export async function buildBundle(sbom: string): Promise<void> {
   await bundle('dist/bundle', [], sbom)
 }

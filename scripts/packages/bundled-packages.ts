@@ -6,7 +6,7 @@ import { type Manifest, readManifest } from './manifest.js'
 
 const LICENSE_FILE = /^(licen[cs]e|copying|notice)/i
 
-/** A package that another package contains. */
+/** A package that is bundled into another package. */
 interface BundledPackage {
   name: string
   version: string
@@ -14,7 +14,7 @@ interface BundledPackage {
   directory: string
 }
 
-/** A software bill of materials. CycloneDX has more fields. */
+/** The fields of a software bill of materials (CycloneDX) that this file uses. */
 interface Sbom {
   metadata: { timestamp?: string; component: object }
   serialNumber?: string
@@ -23,11 +23,11 @@ interface Sbom {
 }
 
 /**
- * Writes the manifest and the license of a package, and the licenses and the bill of materials of the packages that it
- * contains.
+ * Writes the manifest and the license of a package. Also writes the licenses and the bill of materials of the packages
+ * that are bundled into it.
  *
- * @param contained The directories of the packages that it contains.
- * @param sbom What {@link readSbom} returns.
+ * @param contained The directories of the bundled packages.
+ * @param sbom The result of {@link readSbom}.
  */
 export async function describePackage(
   directory: string,
@@ -44,27 +44,27 @@ export async function describePackage(
 }
 
 async function collectLicenses(directories: string[]): Promise<string> {
-  // The same version of a package can be in several directories.
+  // One version of a package can be in several directories.
   const packages = new Map(directories.map(readPackage).map((each) => [refOf(each), each]))
   const texts = await Promise.all([...packages.values()].map(readLicense))
   return `This package contains the following software.\n\n${texts.join('\n')}`
 }
 
 /**
- * Creates the software bill of materials of a package, in CycloneDX. It lists the bundled packages, but not the
- * dependencies, because npm lists the dependencies of an installation. The same commit gives the same text.
+ * Creates the software bill of materials of a package (CycloneDX). It lists the bundled packages, but not the
+ * dependencies, because npm lists the dependencies of an installation. The text depends only on the commit.
  */
 function createSbom(all: string, manifest: Manifest, directories: string[]): string {
   const { serialNumber, ...sbom } = JSON.parse(all) as Sbom
   const { timestamp, ...metadata } = sbom.metadata
-  const own = `${manifest.name}@${manifest.version}`
+  const packageRef = `${manifest.name}@${manifest.version}`
   const contained = new Set(directories.map(readPackage).map(refOf))
   const component = {
-    'bom-ref': own,
+    'bom-ref': packageRef,
     type: 'library',
     name: manifest.name,
     version: manifest.version,
-    purl: `pkg:npm/${own}`,
+    purl: `pkg:npm/${packageRef}`,
     licenses: [{ license: { id: manifest.license } }],
   }
   const dependencies = sbom.dependencies
@@ -82,7 +82,7 @@ function createSbom(all: string, manifest: Manifest, directories: string[]): str
       ...sbom,
       metadata: { ...metadata, component },
       components,
-      dependencies: [{ ref: own, dependsOn: [...contained] }, ...dependencies],
+      dependencies: [{ ref: packageRef, dependsOn: [...contained] }, ...dependencies],
     },
     null,
     2,

@@ -27,7 +27,7 @@ export async function installTarballs(
   return directory
 }
 
-/** Runs `npm install` without install scripts. npm requests only what its cache lacks. */
+/** Runs `npm install` without install scripts. Prefers the packages in npm's cache. */
 async function npmInstall(directory: string, args: string[]): Promise<void> {
   const quiet = ['--no-audit', '--no-fund', '--no-update-notifier', '--prefer-offline']
   await promisify(execFile)('npm', ['install', '--ignore-scripts', ...quiet, ...args], {

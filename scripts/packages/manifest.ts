@@ -21,7 +21,7 @@ export interface Manifest {
   [field: string]: unknown
 }
 
-/** The manifest of this repository. Its version is that of all packages. */
+/** The manifest of this repository. All packages have the same version. */
 export const ROOT_MANIFEST: Manifest = readManifest('package.json')
 
 /** Reads a manifest. */
@@ -29,7 +29,7 @@ export function readManifest(file: string): Manifest {
   return JSON.parse(readFileSync(file, 'utf8'))
 }
 
-/** Creates the manifest of a package from its own fields and the fields that all packages have in common. */
+/** Creates the manifest of a package from its fields and the common fields of all packages. */
 export function createManifest(kind: PackageKind, fields: object): Manifest {
   const { version, license, engines } = ROOT_MANIFEST
   const repository = REPOSITORY_URL !== '' && {

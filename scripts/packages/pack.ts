@@ -9,7 +9,7 @@ import { buildSimulator } from './build-simulator.js'
 import { readSbom } from './bundled-packages.js'
 import { PACKAGES, type PackageKind, packageDirectory, tarballName } from './manifest.js'
 
-/** Where the tarballs are. */
+/** The directory of the tarballs. */
 export const TARBALLS_DIR = 'dist/packages'
 
 /** The file with the checksums, in the format of `sha256sum`. */

@@ -1,4 +1,4 @@
-/** The state of the repository that a release depends on. */
+/** The state of the repository before a release. */
 export interface ReleaseState {
   version: string
   /** Empty until the owner sets it. */
@@ -14,8 +14,8 @@ export interface ReleaseState {
 /** Returns the section of the changelog about a version; `null` if there is none. */
 export function readNotes(changelog: string, heading: string): string | null {
   const sections = changelog.split(/^## /m).slice(1)
-  const found = sections.find((section) => section.split(/[\s,(]/)[0] === heading)
-  return found === undefined ? null : found.slice(found.indexOf('\n')).trim()
+  const notes = sections.find((section) => section.split(/[\s,(]/)[0] === heading)
+  return notes === undefined ? null : notes.slice(notes.indexOf('\n')).trim()
 }
 
 /** Lists the reasons why this commit cannot be published, each with the remedy. */

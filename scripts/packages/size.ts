@@ -24,8 +24,8 @@ export interface InstallSize extends Bounds {
 }
 
 /**
- * The installations that are measured, with their upper bounds. The embedded PostgreSQL takes 60 MB. A new dependency, or
- * a module that the bundle should omit, exceeds the bounds.
+ * The measured installations with their upper bounds. The embedded PostgreSQL takes 60 MB. The bounds are so low that a
+ * new dependency exceeds them, or a module that should not be in the bundle.
  */
 export const INSTALLATIONS: Installation[] = [
   { kind: 'service', options: [], max: { megabytes: 100, packages: 30 } },

@@ -7,13 +7,13 @@ import { receivesNotifications } from '../pg/notifications.js'
 import { createSockets } from '../pg/sockets.js'
 import { CONNECT_TIMEOUT_MS, MAX_LIFETIME_SECONDS } from '../pg/timeouts.js'
 
-/** Channel that the trigger on the tenant row notifies. */
+/** The NOTIFY channel. A trigger on the tenant row sends a notification after each change. */
 const CHANNEL = 'last_logout'
 
-/** Interval between two calls of `onChange` while no notification can arrive, in milliseconds. */
+/** Default interval of the calls of `onChange` during an outage of the notifications, in milliseconds. */
 const POLL_INTERVAL_MS = 1_000
 
-/** The failure of a connection on which the server accepts LISTEN, but no notification arrives. */
+/** The failure of a connection that accepts LISTEN but delivers no notifications. */
 const NOT_NOTIFIED = Symbol('not notified')
 
 const ADVICE =
@@ -21,10 +21,10 @@ const ADVICE =
 
 const RECONNECT_BACKOFF: Backoff = { firstMs: 250, maxMs: 5_000 }
 
-/** Notifies subscribers when the change feed may have new changes. */
+/** Notifies subscribers when the change feed can have new changes. */
 export interface ChangeListener {
   /**
-   * Calls `onChange` after each change, and whenever a notification may have been missed.
+   * Calls `onChange` after each change, and whenever a notification can have been lost.
    *
    * @returns A function that unsubscribes.
    */
@@ -33,12 +33,12 @@ export interface ChangeListener {
 }
 
 /**
- * Creates a listener with a database connection of its own, on which it runs LISTEN. The listener reconnects with
- * backoff until it is closed. A connection pooler can accept LISTEN and deliver nothing, so the listener checks that
- * each new connection receives notifications. While no notification can arrive, the listener calls `onChange` at an
- * interval.
+ * Creates a listener with its own database connection, on which it runs LISTEN. The listener reconnects with backoff.
  *
- * @param pollIntervalMs The interval of these calls, in milliseconds. Default: 1,000.
+ * Some connection poolers accept LISTEN but deliver no notifications, so the listener tests each new connection. During
+ * an outage of the notifications, it calls `onChange` at an interval.
+ *
+ * @param pollIntervalMs This interval, in milliseconds. Default: 1,000.
  */
 export function createChangeListener(
   databaseUrl: string,
@@ -71,7 +71,7 @@ export function createChangeListener(
   }
 }
 
-/** Logs the first failure of each kind (connection lost, notifications not received), then the recovery. */
+/** Creates a tracker that logs the first failure of each kind, and the recovery. */
 function createListenerOutage(log: Logger): FailureTracker {
   return createFailureTracker({
     onFailure(err, isFirst) {
@@ -133,7 +133,7 @@ async function listen({ url, onChange, outage, signal }: ListenOptions): Promise
   try {
     if (signal.aborted) return
     await client.query(`LISTEN ${CHANNEL}`)
-    // PostgreSQL does not repeat notifications that it sent before the LISTEN.
+    // Notifications that were sent before this LISTEN are lost.
     onChange()
     const check = receivesNotifications(client, url).then((isReceiving) => {
       if (isReceiving) outage.recordSuccess()

@@ -5,12 +5,12 @@ import { positionAt, readClock, type SqlClock, toEpoch } from './epoch.js'
 import { Prisma } from './generated/client.js'
 import type { Tables } from './tables.js'
 
-/** A cursor: the id of the feed, and a position in it. */
+/** A cursor contains the id of the feed and a position. */
 const CURSOR = /^([0-9a-f]{12})\.(\d{1,18})$/
 
 /**
- * SQL of the feed's id. A copy of the database has another id, because the positions of the copy and of the original
- * are the same only up to the moment of copying.
+ * SQL of the id of the feed. A copy of the database has another id: after the copy was made, the same position stands
+ * for different changes in the copy and in the original.
  */
 const FEED = Prisma.sql`
   left(md5(concat_ws(' ', feed_id,
@@ -24,7 +24,7 @@ interface Row {
   changes: ChangeRow[]
 }
 
-/** A change of any kind. Columns that do not apply to its kind are `null`. */
+/** A change. Columns that do not apply to its kind are `null`. */
 interface ChangeRow {
   position: number
   kind: 'user' | 'session' | 'floor'
@@ -34,15 +34,14 @@ interface ChangeRow {
   all_sessions_at: Instant | null
   ended: boolean | null
   type: string | null
-  /** The key with which `user_id` and `session_id` were hashed; `null`: the row contains ids, not hashes. */
+  /** The key of the hashes in `user_id` and `session_id`. `null` if these columns contain ids. */
   key: string | null
 }
 
 /**
- * Reads a page of the change feed in one statement, so that the changes, the freshness and the time on the clock
- * belong to the same moment.
+ * Reads a page of the change feed. One statement reads the changes, the freshness and the clock at the same moment.
  *
- * @returns `null` if the cursor belongs to another feed, or is ahead of the end of this feed.
+ * @returns `null` if the cursor belongs to another feed, or is after the end of this feed.
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
 export async function readChanges(
@@ -68,7 +67,7 @@ export async function readChanges(
   return {
     changes: rows.map(toChange),
     cursor: `${row.feed}.${lastPosition}`,
-    // A subscriber may rely on `asOf` only after it has received every change up to that instant.
+    // Only the last page has an `asOf`: the subscriber must first receive every change up to that instant.
     asOf: more ? null : row.as_of,
     now: row.now,
     more,
@@ -76,9 +75,10 @@ export async function readChanges(
 }
 
 /**
- * Returns SQL that selects rows by their position, which is the time of their last change. The time of the logout does
- * not matter, because an entry can be stored long after the logout happened. `since` does not apply to the floor,
- * because the floor concerns every user.
+ * Returns SQL that selects the changes after the position `from`. The position of a row is the time of its last change,
+ * not of the logout: an entry can be stored long after the logout.
+ *
+ * `since` skips rows that last changed before this instant, but never the floor, which applies to all users.
  */
 function changesAfter(
   { lastLogout, sessionLogout, tenant }: Tables,
@@ -86,7 +86,7 @@ function changesAfter(
 ): Prisma.Sql {
   const changedSince = since === null ? 0n : positionAt(since) - 1n
   const rowsFrom = changedSince > from ? changedSince : from
-  // The key of the keyed hashes, in the rows of forgotten people only.
+  // Only rows of forgotten people contain keyed hashes.
   const key = Prisma.sql`CASE WHEN forgotten_at IS NOT NULL THEN (SELECT forget_key::text FROM ${tenant}) END`
   const isNext = Prisma.sql`seq > ${rowsFrom} ORDER BY seq LIMIT ${limit}`
   return Prisma.sql`

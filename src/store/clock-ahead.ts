@@ -2,9 +2,8 @@ import { LastLogoutError } from '../errors.js'
 import { type Instant, toDateTime } from '../rules/instant.js'
 
 /**
- * Creates a `CLOCK_AHEAD` error for an instant of Auth0's clock that is too far ahead of the database's clock.
- * While the database's clock is behind, logouts are stored with instants that are too early, so the data must not
- * be reported as fresh.
+ * Creates the error for an instant of Auth0's clock that is more than a minute ahead of the database's clock. The
+ * stored instants of logouts are then too early, so the data must not count as fresh.
  */
 export function clockAheadError(at: Instant): LastLogoutError {
   return new LastLogoutError(

@@ -17,14 +17,13 @@ import { isDriverOutage, TLS_REMEDY, unavailableError } from '../pg/unavailable.
 import { Prisma, PrismaClient } from './generated/client.js'
 import { type Tables, tablesIn } from './tables.js'
 
-/**
- * Options of every transaction that writes. The isolation level is explicit, because the writes are only tested at READ
- * COMMITTED, and a database or a role can have another default. `maxWait` is the maximum time to wait for a connection,
- * and `timeout` that of the transaction itself, both in milliseconds.
- */
+/** Options of every transaction that writes. */
 export const TRANSACTION = {
+  /** The writes are only tested at this level. A database or a role can have another default. */
   isolationLevel: 'ReadCommitted',
+  /** Maximum time to wait for a connection, in milliseconds. */
   maxWait: 10_000,
+  /** Maximum duration of the transaction, in milliseconds. */
   timeout: 60_000,
 } as const
 
@@ -36,30 +35,30 @@ const RETRY_BACKOFF: Backoff = { firstMs: 20, maxMs: 500 }
 const KEEP_STATEMENTS =
   'for faster reads, let the connection pooler support prepared statements (PgBouncer 1.21 or later: max_prepared_statements)'
 
-/** A Prisma client, and the names of the tables for raw SQL. */
+/** A Prisma client, with the names of the tables for raw SQL. */
 export type StoreClient = ReturnType<typeof withTables>
 
 /** A transaction of a {@link StoreClient}. */
 export type Transaction = Parameters<Parameters<StoreClient['$transaction']>[0]>[0]
 
-/** Runs a transaction that writes, with the retries of {@link query}. */
+/** Runs a transaction that writes. Retries after a conflict, as {@link query} does. */
 export type Transact = <T>(run: (tx: Transaction) => Promise<T>) => Promise<T>
 
 /** Runs raw SQL, inside or outside a transaction. */
 export type Executor = Pick<StoreClient, '$executeRaw' | '$queryRaw' | 'tables'>
 
-/** The Prisma client, and prepared statements, over one connection pool. */
+/** A Prisma client and prepared statements, which share a connection pool. */
 export interface Database {
   prisma: StoreClient
-  /** Runs a read that is frequent. Inside a transaction, it would run on another connection. */
+  /** Runs a frequent read as a prepared statement, outside of any transaction. */
   queryPrepared: PreparedQuery
   close(): Promise<void>
 }
 
 /**
- * Creates a Prisma client and prepared statements over a connection pool. The pool connects at the first query.
+ * Creates a database with a connection pool. The pool connects at the first query.
  *
- * @param databaseUrl Names the schema as well.
+ * @param databaseUrl The parameter `schema` of this URL names the schema.
  */
 export function createDatabase(
   databaseUrl: string,
@@ -68,7 +67,7 @@ export function createDatabase(
 ): Database {
   const schema = schemaOf(databaseUrl)
   const { pool, destroySockets } = createPool(databaseUrl, timeouts)
-  // The next query replaces a broken idle connection. Without a listener, its `error` event would end the process.
+  // The pool replaces a broken idle connection. Without a listener, the `error` event would end the process.
   pool.on('error', (err) => log.debug({ err }, 'idle database connection lost'))
   const adapter = new PrismaPg(pool, { schema })
   const prisma = withTables(new PrismaClient({ adapter }), tablesIn(schema))
@@ -90,19 +89,19 @@ function withTables(prisma: PrismaClient, tables: Tables) {
 }
 
 /**
- * Runs a query or a transaction. After a conflict with another transaction, `run` is retried with backoff, up to a
- * limit.
+ * Runs a query or a transaction. Retries with backoff after a conflict with another transaction.
  *
- * @param run Runs one statement or one transaction, so that a failed attempt leaves no changes. `attempt` counts from 0.
- * @throws `DATABASE_UNAVAILABLE` instead of the driver's error when the database cannot be used.
- * @throws `CONFIGURATION` when the database user lacks a privilege.
+ * @param run Must run one statement or one transaction, so that a failed attempt changes nothing. `attempt` counts from
+ *   0.
+ * @throws `DATABASE_UNAVAILABLE` if the database cannot be used.
+ * @throws `CONFIGURATION` if the database user lacks a privilege.
  */
 export async function query<T>(run: (attempt: number) => Promise<T>): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     try {
       return await run(attempt)
     } catch (error) {
-      if (attempt === MAX_RETRIES || !isConflictState(readState(error))) throw toOwnError(error)
+      if (attempt === MAX_RETRIES || !isConflictState(readState(error))) throw toStoreError(error)
       await backOff(attempt, RETRY_BACKOFF, new AbortController().signal)
     }
   }
@@ -119,16 +118,16 @@ export async function tryOnce<T>(run: () => Promise<T>): Promise<T | null> {
     return await run()
   } catch (error) {
     if (isConflictState(readState(error)) || isRefusedRow(error)) return null
-    throw toOwnError(error)
+    throw toStoreError(error)
   }
 }
 
-/** Whether PostgreSQL refused a row because of a value, such as a character that the database encoding lacks. */
+/** Whether PostgreSQL refused a value of a row, such as a character that the encoding of the database lacks. */
 export function isRefusedRow(error: unknown): boolean {
   return isRefusedRowState(readState(error))
 }
 
-function toOwnError(error: unknown): unknown {
+function toStoreError(error: unknown): unknown {
   const state = readState(error)
   if (state === INSUFFICIENT_PRIVILEGE) {
     return new LastLogoutError(
@@ -139,15 +138,15 @@ function toOwnError(error: unknown): unknown {
   }
   const { kind, reason } = readDriverCause(error)
   if (kind === 'TlsConnectionError') {
-    // Prisma drops the code of the TLS failure. At the start of the program, `connectionFailure` throws `CONFIGURATION`
-    // for such a failure.
+    // Prisma drops the code of a TLS failure, so this cannot be a `CONFIGURATION` error. At the start of the program,
+    // `connectionFailure` throws that error.
     const message = `TLS failed for PostgreSQL (${reason}): ${TLS_REMEDY}`
     return new LastLogoutError('DATABASE_UNAVAILABLE', message, { cause: error })
   }
   return isConflictState(state) || isUnavailable(error) ? unavailableError(error, state) : error
 }
 
-/** Whether the error is an outage of the database that can end by itself. Refused credentials are no such outage. */
+/** Whether the error is an outage of the database that can end by itself. Refused credentials, for example, cannot. */
 export function isTransientOutage(error: unknown): boolean {
   if (!hasCode(error, 'DATABASE_UNAVAILABLE')) return false
   const state = readState(error.cause)
@@ -166,7 +165,7 @@ function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return isDriverOutage(error)
   const state = readState(error)
   if (state !== undefined) return isUnavailableState(state)
-  // No SQLSTATE: the server was unreachable, the connection broke, or no transaction could begin.
+  // Without an SQLSTATE, the server was unreachable, the connection broke, or no transaction could begin.
   return readDriverCause(error).kind !== 'UnsupportedNativeDataType'
 }
 

@@ -4,7 +4,7 @@ import { LastLogoutError } from '../errors.js'
 /** The required encoding. User ids can contain characters that every other encoding lacks. */
 const ENCODING = 'UTF8'
 
-/** Returns what is wrong with the encoding of a database; `null`: nothing. */
+/** Describes the problem if the encoding of a database is not UTF8. Otherwise returns `null`. */
 export function findEncodingProblem(database: string, encoding: string): string | null {
   if (encoding === ENCODING) return null
   const other = pg.escapeIdentifier(`${database}_utf8`)
@@ -14,7 +14,7 @@ export function findEncodingProblem(database: string, encoding: string): string 
 /**
  * Checks the encoding of the database.
  *
- * @throws `CONFIGURATION` when the encoding is not UTF8.
+ * @throws `CONFIGURATION` if the encoding is not UTF8.
  */
 export async function assertEncoding(client: pg.Client): Promise<void> {
   const { rows } = await client.query<{ name: string; encoding: string }>(

@@ -2,19 +2,19 @@ import type { Instant } from '../rules/instant.js'
 import { Prisma } from './generated/client.js'
 
 /*
- * This file contains every conversion between instants and SQL. The driver transfers instants as milliseconds since the
- * epoch, in both directions. As text, a timestamptz would depend on the time zone and the DateStyle of the session, and
- * Prisma's driver adapter would drop the offset (https://github.com/prisma/orm/issues/26786).
+ * This file contains all conversions between instants and SQL. Instants are sent and received as milliseconds since the
+ * epoch. The text of a timestamptz depends on the time zone and the DateStyle of the session, and Prisma's driver
+ * adapter drops the offset (https://github.com/prisma/orm/issues/26786).
  */
 
-/** A clock as SQL: a numeric, in milliseconds since the epoch. */
+/** Returns SQL of the current time: a numeric, in milliseconds since the epoch. */
 export type SqlClock = () => Prisma.Sql
 
-/** The clock of the database. It advances within a transaction, unlike `now()`. */
+/** The clock of the database. Unlike `now()`, it advances within a transaction. */
 export const databaseClock: SqlClock = () =>
   Prisma.sql`(extract(epoch FROM clock_timestamp()) * 1000)`
 
-/** A clock for tests, in place of the database's clock. `now` returns whole milliseconds. */
+/** Creates a clock for tests. `now` must return whole milliseconds. */
 export function clockForTests(now: () => Instant): SqlClock {
   return () => Prisma.sql`(${now()}::float8)::numeric`
 }
@@ -30,9 +30,9 @@ export function toEpoch(expression: string): Prisma.Sql {
 }
 
 /**
- * Does the same as {@link toEpoch}, for statements that do not go through Prisma. The result has the type json, which
- * the driver parses to a number: a bigint would become a string, and a float8 would be rounded according to the
- * session's `extra_float_digits`.
+ * Does the same as {@link toEpoch}, but returns text, for statements outside of Prisma. The result of the SQL is json,
+ * which the driver parses to a number. The driver would return a bigint as a string, and the setting
+ * `extra_float_digits` can round a float8.
  */
 export function toEpochSql(expression: string): string {
   return `to_json(${toBigintSql(expression)})`
@@ -50,7 +50,7 @@ function toBigintSql(expression: string): string {
 /**
  * Returns SQL that converts an instant to a timestamptz.
  *
- * @throws `RangeError` when the number is not a safe integer. PostgreSQL would accept infinity.
+ * @throws `RangeError` if the number is not a safe integer. PostgreSQL would accept infinity.
  */
 export function timestamp(at: Instant | null): Prisma.Sql {
   if (at !== null && !Number.isSafeInteger(at)) throw new RangeError(`not an instant: ${at}`)
@@ -60,14 +60,14 @@ export function timestamp(at: Instant | null): Prisma.Sql {
 /**
  * Returns SQL that converts an expression in milliseconds since the epoch to a timestamptz.
  *
- * @param offsetMs Added to the instant, in milliseconds. Default: 0.
+ * @param offsetMs Milliseconds that are added. Default: 0.
  */
 export function timestampOf(epochMs: Prisma.Sql, offsetMs = 0): Prisma.Sql {
   const sum = offsetMs === 0 ? epochMs : Prisma.sql`((${epochMs})::float8 + ${offsetMs}::float8)`
   return Prisma.sql`to_timestamp((${sum})::float8 / 1000)`
 }
 
-/** Returns SQL that reads the current feed position. Positions are instants in microseconds since the epoch. */
+/** Returns SQL of the current time as a feed position: microseconds since the epoch. */
 export function currentPosition(clock: SqlClock): Prisma.Sql {
   return Prisma.sql`(${clock()} * 1000)::bigint`
 }

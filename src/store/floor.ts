@@ -4,9 +4,11 @@ import { timestamp, toEpoch } from './epoch.js'
 import type { WriteState } from './write-batch.js'
 
 /**
- * Raises the floor to `at`, or to now by the database's clock if `at` is `null`. Returns the resulting floor.
+ * Raises the floor, the instant that ends the tokens of all users whose login is not after it.
  *
- * @throws `RangeError` when `at` is in the future.
+ * @param at `null`: now, by the clock of the database.
+ * @returns The floor after the write. It can be later than `at`, because the floor never falls.
+ * @throws `RangeError` if `at` is in the future.
  */
 export async function raiseFloor(
   tx: Executor,
@@ -19,7 +21,7 @@ export async function raiseFloor(
   return writeFloor(tx, tenant, at ?? tenant.now)
 }
 
-/** Raises the floor, which never falls. Returns the resulting floor. */
+/** Raises the floor to `at`, unless the floor is later. Returns the floor after the write. */
 export async function writeFloor(tx: Executor, { seq }: WriteState, at: Instant): Promise<Instant> {
   await tx.$executeRaw`
     UPDATE ${tx.tables.tenant} SET floor_at = ${timestamp(at)}, floor_seq = ${seq + 1n}, seq = ${seq + 1n}

@@ -8,11 +8,11 @@ import type { LockedTenant } from './tenant-row.js'
 import { writeSessions, writeUsers } from './write-batch.js'
 
 /**
- * Replaces the ids of a person by keyed hashes, and deletes the unattributable entries that contain one of these
- * ids. The instants stay, so that every revoked token stays revoked. The hashed rows are changes of the feed: from
- * now on, subscribers receive them instead of the rows with ids.
+ * Replaces the ids of a person by keyed hashes. The instants of the logouts stay, so that revoked tokens stay revoked.
+ * The change feed then contains the rows with hashes instead of the rows with ids.
  *
- * A second call for the same person changes only the `forgotten_at` of the hashed rows.
+ * Also deletes the unattributable entries that contain one of the ids. If the person was forgotten before, only
+ * `forgotten_at` of the rows with hashes changes.
  */
 export async function forget(
   tx: Executor,
@@ -72,7 +72,7 @@ interface StoredUser {
   type: string
 }
 
-/** Reads the row that contains the id itself: none or one. A row of a forgotten person contains a hash instead. */
+/** Reads the row that contains the id of a user. Returns no row if all logouts of the user are stored by hashes. */
 function readUser(tx: Executor, userId: string): Promise<StoredUser[]> {
   return tx.$queryRaw<StoredUser[]>`
     SELECT user_id AS "userId", ${toEpoch('at')} AS at,
@@ -94,8 +94,10 @@ function readSessions(tx: Executor, userId: string): Promise<StoredSession[]> {
 }
 
 /**
- * Deletes the unattributable entries that contain one of `ids`. Returns the number of deleted entries. In place of each
- * deleted entry, the hash of the entry's own id is stored, so that a later read of the log does not store it again.
+ * Deletes the unattributable entries that contain one of `ids`. In place of each entry, stores the hash of its entry
+ * id, so that a later read of the log does not store the entry again.
+ *
+ * @returns The number of deleted entries.
  */
 async function deleteUnattributable(tx: Executor, hash: KeyedHash, ids: string[]): Promise<number> {
   const rows = await tx.$queryRaw<{ id: string }[]>`
@@ -116,24 +118,25 @@ async function deleteUnattributable(tx: Executor, hash: KeyedHash, ids: string[]
 /**
  * Returns every spelling that an id can have in a stored entry:
  *
- * - the id itself;
- * - the id as JSON escapes it;
- * - the id escaped twice, because an entry that could not be parsed is stored as a JSON string;
- * - each of these in ASCII, because entries of refused rows are stored in ASCII.
+ * - the id without escapes
+ * - the id with the escapes of JSON
+ * - the id with double escapes: an entry that could not be parsed is stored as a JSON string
+ * - all of these in ASCII: entries of refused rows are stored in ASCII
  */
 function spellings(id: string): string[] {
-  const quoted = JSON.stringify(id).slice(1, -1)
-  const all = [id, quoted, JSON.stringify(quoted).slice(1, -1)]
+  const escaped = JSON.stringify(id).slice(1, -1)
+  const all = [id, escaped, JSON.stringify(escaped).slice(1, -1)]
   return [...new Set([...all, ...all.map(escapeNonAscii)])]
 }
 
 interface RemainingRow {
-  /** `null`: no row remains. */
+  /** The latest logout; `null` if no row remains. */
   newest: Instant | null
   user_at: Instant | null
   sessions: number
 }
 
+/** Summarizes the rows with hashes of a person. */
 async function readRemaining(
   tx: Executor,
   userHash: string,

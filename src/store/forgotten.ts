@@ -7,24 +7,24 @@ import { toEpoch } from './epoch.js'
 import { truncateEntry, UNATTRIBUTABLE_ID } from './unattributable.js'
 
 /*
- * A forgotten person keeps rows in `last_logout` and `session_logout`, in which keyed hashes replace the ids, so that
- * the tokens of the person stay revoked. A logout that happened before the person was forgotten moves these rows
- * forward, no matter when its entry is read. A later logout is stored with its ids, as for anyone else: the person has
- * logged in again, and subscribers that do not know the hashes must receive the logout.
+ * A person who was forgotten still has rows in `last_logout` and `session_logout`, so that the tokens of the person
+ * stay revoked. These rows contain keyed hashes instead of ids.
+ *
+ * A logout from before the person was forgotten is written to these rows, whenever its entry is read. A later logout is
+ * stored with ids: the person has logged in again, and subscribers that do not know the hashes must receive the logout.
  */
 
-/** The row of a user in a batch, and the row of a session. */
 type User = Batch['users'][number]
 type Session = Batch['sessions'][number]
 
-/** A row to write. `forgottenAt`: when the person was forgotten whose hashes the row contains; `null`: it contains ids. */
+/** A row to write. If the row contains hashes, `forgottenAt` is the time at which the person was forgotten. */
 type WritableRow<Row> = Row & { forgottenAt: Instant | null }
 
-/** A batch that can be written: keyed hashes have replaced the ids of forgotten people. */
+/** A batch in which keyed hashes have replaced the ids of forgotten people. */
 export interface WritableBatch {
   users: WritableRow<User>[]
   sessions: WritableRow<Session>[]
-  /** Returns the entries without those that were deleted when a person was forgotten. */
+  /** Removes the entries that were deleted when a person was forgotten. */
   dropForgotten(entries: Unattributable[]): Promise<Unattributable[]>
 }
 
@@ -50,7 +50,7 @@ export async function replaceForgotten(tx: Executor, batch: Batch): Promise<Writ
   }
 }
 
-/** Maps the hash of an id to the instant at which the person with this id was forgotten. */
+/** Maps the hash of an id to the instant at which the person was forgotten. */
 type Forgotten = ReadonlyMap<string, Instant>
 
 async function readForgotten(
@@ -87,8 +87,8 @@ function replaceSession(row: Session, hash: KeyedHash, forgotten: Forgotten): Wr
 }
 
 /**
- * Returns the entries without those that were deleted when a person was forgotten. In place of a deleted entry, the table
- * contains the hash of the entry's id.
+ * Removes the entries that were deleted when a person was forgotten. The table contains the hash of the entry id of
+ * each deleted entry.
  */
 async function dropForgotten(
   tx: Executor,

@@ -7,9 +7,11 @@ import { Prisma } from './generated/client.js'
 import { type ProgressRow, progressColumns, readProgressRow } from './progress-row.js'
 
 /**
- * Returns SQL that moves `as_of` forward to `readTo`, an instant of Auth0's clock. An instant that is ahead of the
- * database's clock by more than {@link MAX_CLOCK_AHEAD_MS} is not stored. `as_of` moves back only if the stored value
- * is that far ahead.
+ * Returns SQL of the next `as_of`, the instant up to which the log has been read. The SQL moves `as_of` forward to
+ * `readTo`, an instant of Auth0's clock.
+ *
+ * The SQL ignores `readTo` if it is more than {@link MAX_CLOCK_AHEAD_MS} ahead of the database's clock. `as_of` moves
+ * back only if the stored value is that far ahead.
  */
 export function advanceAsOf(readTo: Instant | null, clock: SqlClock): Prisma.Sql {
   const latest = timestampOf(clock(), MAX_CLOCK_AHEAD_MS)
@@ -19,17 +21,17 @@ export function advanceAsOf(readTo: Instant | null, clock: SqlClock): Prisma.Sql
     as_of)`
 }
 
-/** A response that reached the end of the log. */
+/** The response of Auth0 that reached the end of the log. */
 interface CaughtUp {
   checkpoint: string | null
   requestedAt: Instant
 }
 
 /**
- * Records that the log has been read to its end. `as_of` does not advance before the sweep is complete, and not to a
- * `requestedAt` that is too far ahead of the database's clock.
+ * Records that the log has been read to its end. Advances `as_of` to `requestedAt`, unless a sweep is incomplete or
+ * `requestedAt` is too far ahead of the database's clock.
  *
- * @returns The progress after that; `null` if the stored checkpoint is another one.
+ * @returns The progress after the write. `null` if the stored checkpoint is not `checkpoint`: nothing was written.
  */
 export async function storeCaughtUp(
   tx: Executor,
@@ -44,7 +46,7 @@ export async function storeCaughtUp(
   return row === undefined ? null : readProgressRow(row)
 }
 
-/** Records that a reconcile has searched every entry that was visible at `at`. */
+/** Records that a reconcile has searched all entries that were visible at `at`. */
 export async function finishReconcile(tx: Executor, clock: SqlClock, at: Instant): Promise<void> {
   await tx.$executeRaw`
     UPDATE ${tx.tables.tenant} SET reconciled_to =

@@ -6,9 +6,11 @@ import { writeFloor } from './floor.js'
 import type { WriteState } from './write-batch.js'
 
 /**
- * Stores a gap, and raises the floor to the end of the gap if `raisesFloor` is true. The floor is never set ahead of
- * the database's clock. The end of an `empty_log` gap comes from Auth0's clock, and is limited to the database's clock,
- * too. The end of every other gap is the storage time of an entry, and is stored even if it is ahead of that clock.
+ * Stores a gap. If `raisesFloor` is true, raises the floor to the end of the gap, or to now if the end is in the
+ * future.
+ *
+ * The end of an `empty_log` gap is a time of Auth0's clock. It is stored as now if it is in the future. The end of any
+ * other gap is the storage time of an entry, and is stored unchanged.
  *
  * @returns Whether the gap is new or was extended.
  */
@@ -27,8 +29,9 @@ export async function writeGap(
 }
 
 /**
- * Inserts a gap. If a stored gap has the same beginning and an earlier end, it gets the new end and the new reason.
- * Returns whether anything changed.
+ * Inserts a gap. A stored gap with the same beginning and an earlier end gets the new end and the new reason.
+ *
+ * @returns Whether a row was inserted or changed.
  */
 async function upsertGap(
   tx: Executor,
@@ -60,7 +63,7 @@ export async function readGaps(prisma: Executor): Promise<RecordedGap[]> {
   return rows.map(({ from, to, reason, detected_at: detectedAt }) => ({
     from,
     to,
-    // Only `upsertGap` writes this column.
+    // Only `upsertGap` writes this column, so the value is a `GapReason`.
     reason: reason as GapReason,
     detectedAt,
   }))

@@ -4,22 +4,22 @@ import { unavailableError } from '../pg/unavailable.js'
 import type { LastLogoutStore } from '../ports.js'
 import { createOutageLog } from './outage-log.js'
 
-/** A store that rejects every call until its database has been checked, and claimed for one tenant. */
+/** A store that rejects all calls until `open` has succeeded. */
 export interface GuardedStore {
   store: LastLogoutStore
   /**
-   * Checks the database and claims it for the tenant. After that, the store accepts calls.
+   * Checks the database, and claims it for the tenant. May be called again after a failure.
    *
-   * @throws What `assertUsable` and `claim` throw. `open` can be called again.
+   * @throws The errors of `assertUsable` and `claim`.
    */
   open(): Promise<void>
 }
 
 /**
- * Guards a store. Until `open` has succeeded, every call throws `DATABASE_UNAVAILABLE`. After that, outages of the
- * database are logged.
+ * Guards a store. Before `open` has succeeded, every call throws `DATABASE_UNAVAILABLE`. Afterwards, the guard logs
+ * outages of the database.
  *
- * @param assertUsable Throws if the database must not be used.
+ * @param assertUsable Must throw if the database cannot be used.
  */
 export function guardStore(
   inner: LastLogoutStore,

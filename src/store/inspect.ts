@@ -14,26 +14,26 @@ export interface ServerState {
   latencyMs: number
   /** Whether the server refuses writes, as a replica does. */
   readOnly: boolean
-  /** What is wrong with the encoding of the database; `null`: nothing. */
+  /** Problem with the encoding of the database; `null` if there is none. */
   encodingProblem: string | null
-  /** How far the server's clock is ahead of the clock of this machine, in milliseconds; negative: behind. */
+  /** Clock of the server minus clock of this machine, in milliseconds. */
   clockAheadMs: number
 }
 
-/** State of the tenant, as the database stores it. */
+/** State of the tenant in the database. */
 export interface TenantState {
   domain: string
-  /** `null`: the first poll has not read an entry yet. */
+  /** `null` until a poll has read an entry. */
   checkpoint: string | null
   asOf: Instant | null
   lastPollAt: Instant | null
-  /** Beginning of the span that the cold start's sweep has not searched yet; `null`: the sweep is complete. */
+  /** Beginning of the span that is still to be swept; `null` if the sweep is complete. */
   sweepFrom: Instant | null
   /** Number of gaps. */
   gaps: number
-  /** End of the latest gap; `null`: there is no gap. */
+  /** End of the latest gap; `null` if there is no gap. */
   gapTo: Instant | null
-  /** Why the span of the latest gap was not read; `null`: there is no gap. */
+  /** Reason of the latest gap; `null` if there is no gap. */
   gapReason: GapReason | null
   floorAt: Instant | null
   /** When the state was read, by the clock of the database. */
@@ -49,9 +49,9 @@ interface ServerRow {
 }
 
 /**
- * Reads the state of a server, and of the database that the URL names.
+ * Reads the state of the server and of the database.
  *
- * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
+ * @throws `DATABASE_UNAVAILABLE` if the connection fails or breaks.
  */
 export function inspectServer(url: string): Promise<ServerState> {
   return withClient(url, async (client) => {
@@ -76,9 +76,9 @@ export function inspectServer(url: string): Promise<ServerState> {
 
 /**
  * Reads the used fraction of PostgreSQL's notification queue, from 0 to 1. As a side effect, PostgreSQL frees the part
- * of the queue that every session has read. Without such a call, a full queue can stay full.
+ * of the queue that all sessions have read. Otherwise, a full queue can stay full.
  *
- * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
+ * @throws `DATABASE_UNAVAILABLE` if the connection fails or breaks.
  * @see https://www.postgresql.org/docs/current/sql-notify.html
  */
 export function readNotificationUsage(url: string): Promise<number> {
@@ -90,7 +90,7 @@ export function readNotificationUsage(url: string): Promise<number> {
   })
 }
 
-/** Whether a connection to this URL receives notifications. Throws what {@link receivesNotifications} throws. */
+/** Whether a connection to this URL receives notifications. Throws the errors of {@link receivesNotifications}. */
 export function inspectNotifications(url: string): Promise<boolean> {
   return withClient(url, (client) => receivesNotifications(client, url))
 }
@@ -111,8 +111,8 @@ interface TenantRow {
 /**
  * Reads the state of the tenant from a migrated database.
  *
- * @returns `null` if no program has claimed the database yet.
- * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
+ * @returns `null` if the database has not been claimed for a tenant.
+ * @throws `DATABASE_UNAVAILABLE` if the connection fails or breaks.
  */
 export function inspectTenant(url: string): Promise<TenantState | null> {
   const { gap, tenant } = qualifyNames(schemaOf(url))

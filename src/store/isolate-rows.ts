@@ -2,14 +2,14 @@ import { LastLogoutError } from '../errors.js'
 import type { Batch, Unattributable } from '../rules/batch.js'
 import { type Executor, isRefusedRow } from './database.js'
 
-/** Writes rows. `offset` is the index of the first row in the batch. Returns the number of rows that moved forward. */
+/** Writes rows, and returns the number of changed rows. `offset` is the index of the first row in the batch. */
 export type WriteRows<Row> = (rows: Row[], offset: number) => Promise<number>
 
 /**
- * Writes rows, except for those that PostgreSQL refuses. If PostgreSQL refuses a part of the rows, each half of the
- * part is tried separately, until a refused part is a single row. A savepoint keeps the transaction usable.
+ * Writes all rows that PostgreSQL does not refuse. If PostgreSQL refuses several rows, the function writes each half
+ * separately, down to single rows. A savepoint keeps the transaction usable.
  *
- * @returns The number of rows that moved forward, and the refused rows.
+ * @returns The number of changed rows, and the refused rows.
  */
 export async function isolateRows<Row>(
   tx: Executor,
@@ -39,10 +39,10 @@ export async function isolateRows<Row>(
 }
 
 /**
- * Checks that PostgreSQL did not refuse every row of a batch. If it did, the cause is not a row but the table, for
- * example a trigger. Then reading must stop until the cause is removed: to skip all logouts would be worse.
+ * Checks that PostgreSQL did not refuse all rows of a batch. The cause is then not a row, but for example a trigger on
+ * the table. Reading must stop, because otherwise all logouts would be skipped.
  *
- * @throws `DATABASE_UNAVAILABLE` if the rows of two entries or more were refused, and no other row was written.
+ * @throws `DATABASE_UNAVAILABLE` if all rows were refused, and these rows come from at least two entries.
  */
 export function assertSomeAccepted({ users, sessions }: Batch, refused: { logId: string }[]): void {
   const entriesOf = (rows: { logId: string }[]) => new Set(rows.map(({ logId }) => logId)).size
@@ -53,12 +53,12 @@ export function assertSomeAccepted({ users, sessions }: Batch, refused: { logId:
   )
 }
 
-/** Converts a refused row to an unattributable entry of ASCII characters, which every encoding has. */
+/** Converts a refused row to an unattributable entry in ASCII, which PostgreSQL accepts in every encoding. */
 export function toUnattributable(row: { logId: string }): Unattributable {
   return toAscii({ logId: row.logId, reason: 'not_storable', entry: JSON.stringify(row) })
 }
 
-/** Escapes every character of the entry (JSON) that is not ASCII. A log id that is not ASCII becomes empty. */
+/** Escapes all characters of the entry that are not ASCII. Replaces a log id that is not ASCII by the empty string. */
 export function toAscii({ logId, reason, entry }: Unattributable): Unattributable {
   return {
     logId: /^[\x20-\x7e]*$/.test(logId) ? logId : '',
@@ -67,7 +67,7 @@ export function toAscii({ logId, reason, entry }: Unattributable): Unattributabl
   }
 }
 
-/** Replaces each UTF-16 unit that is not printable ASCII by its escape in JSON. */
+/** Replaces each UTF-16 unit that is not printable ASCII by a JSON escape. */
 export function escapeNonAscii(json: string): string {
   const toEscape = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
   return json.replaceAll(/[^\x20-\x7e]/g, toEscape)

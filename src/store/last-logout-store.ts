@@ -27,19 +27,20 @@ export interface LastLogoutStoreOptions {
   /** The tenant's canonical domain. */
   domain: string
   /**
-   * How long after its login a token can be valid, in milliseconds. After this time, a logout or a gap concerns no valid
-   * token.
+   * Maximum time from a login until its tokens expire, in milliseconds. An older logout or gap concerns no valid token.
    */
   horizonMs: number
   /** Default: {@link databaseClock}. */
   clock?: SqlClock | undefined
-  /** After this time, an unresponsive writer loses the lock of the tenant row, in milliseconds. Default: 30,000. */
+  /** An idle writer loses the lock of the tenant row after this time, in milliseconds. Default: 30,000. */
   idleTransactionTimeoutMs?: number
-  /** Upper bound of the wait of a read for its statement, in milliseconds. Default: that of {@link createLogoutReader}. */
+  /**
+   * Maximum time for which a read waits for its statement, in milliseconds. Default: as in {@link createLogoutReader}.
+   */
   maxReadWaitMs?: number | undefined
 }
 
-/** Creates the store, whose data is in PostgreSQL. */
+/** Creates a store in PostgreSQL. */
 export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogoutStore {
   const { database, domain, horizonMs, clock = databaseClock } = options
   const { prisma } = database

@@ -3,16 +3,18 @@ import type { Executor } from './database.js'
 import { databaseClock, type SqlClock, timestampOf } from './epoch.js'
 import { type ProgressRow, progressColumns, readProgressRow } from './progress-row.js'
 
-/** Upper bound of a lease's time to live, in milliseconds. */
+/** Maximum time to live of a lease, in milliseconds. */
 const MAX_LEASE_TTL_MS = 120_000
 
 /**
- * Acquires or renews the polling lease. Only the database's clock decides, so that the clocks of the workers need not
- * agree. If a lease ends later than {@link MAX_LEASE_TTL_MS} from now, the database's clock was set back after the
- * lease was acquired. Such a lease counts as free.
+ * Acquires or renews the lease: the exclusive right of one worker to poll. Only the database's clock decides, because
+ * the clocks of the workers can differ.
  *
- * @param clock Reads the `now` of the returned progress.
- * @returns The progress, so that a poll need not read it; `null` if another owner holds the lease.
+ * A lease that ends more than {@link MAX_LEASE_TTL_MS} from now counts as free: the database's clock was set back after
+ * the lease was acquired.
+ *
+ * @param clock The clock for `now` in the returned progress.
+ * @returns The progress, so that the poll does not read it separately. `null` if another owner holds the lease.
  */
 export async function acquireLease(
   tx: Executor,
@@ -29,7 +31,7 @@ export async function acquireLease(
   return row === undefined ? null : readProgressRow(row)
 }
 
-/** Releases the polling lease, if `owner` holds it. */
+/** Releases the lease, if `owner` holds it. */
 export async function releaseLease(tx: Executor, owner: string): Promise<void> {
   await tx.$executeRaw`
     UPDATE ${tx.tables.tenant} SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = ${owner}`

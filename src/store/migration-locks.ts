@@ -5,16 +5,15 @@ import { hasSqlState } from '../pg/sql-state.js'
 /** SQLSTATE: lock_not_available. */
 const LOCK_NOT_AVAILABLE = '55P03'
 
-/** How a migration waits for locks that other transactions hold. */
+/** Limits for the wait of a migration for locks of other transactions. */
 export interface LockLimits {
   /**
-   * How long a statement waits for a lock, in milliseconds. This time is short, because every later reader of the
-   * table waits until the statement has got the lock or given up.
+   * Maximum wait of a statement for a lock, in milliseconds. Keep it short: all later readers of the table wait too.
    */
   timeoutMs: number
-  /** Maximum number of attempts. Then the migration fails. */
+  /** Maximum number of attempts. */
   maxAttempts: number
-  /** Time between two attempts, in milliseconds. In this time, readers that waited for the migration continue. */
+  /** Time between two attempts, in milliseconds. The waiting readers continue in this time. */
   delayMs: number
 }
 
@@ -22,10 +21,10 @@ export interface LockLimits {
 export const LOCK_LIMITS: LockLimits = { timeoutMs: 2_000, maxAttempts: 10, delayMs: 1_000 }
 
 /**
- * Runs a migration, and retries it while a lock is not available.
+ * Runs a migration. Retries while another transaction holds a lock.
  *
- * @param run Runs the migration in a transaction that waits for each lock for at most `timeoutMs`.
- * @throws `DATABASE_UNAVAILABLE` when a lock is not available after the last attempt.
+ * @param run Must run the migration in a transaction that waits for each lock for at most `timeoutMs`.
+ * @throws `DATABASE_UNAVAILABLE` if the last attempt fails for lack of a lock.
  */
 export async function withLockRetries<T>(
   run: (timeoutMs: number) => Promise<T>,

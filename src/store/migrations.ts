@@ -14,13 +14,13 @@ import { qualifyNames } from './tables.js'
 
 const DIRECTORY = new URL('../../prisma/migrations/', import.meta.url)
 
-/** Key of the advisory lock. Prisma's schema engine uses the same key, so the two never migrate at the same time. */
+/** Key of the advisory lock. Prisma's schema engine uses the same key, so that the two never run at the same time. */
 const LOCK_KEY = 72_707_369
 
-/** SQLSTATE: undefined_table. PostgreSQL also reports it for a table in an unknown schema. */
+/** SQLSTATE: undefined_table. It is also the state for an unknown schema. */
 const UNDEFINED_TABLE = '42P01'
 
-/** SQL of Prisma's history table, which lists the applied migrations. `prisma migrate` and this program both use it. */
+/** Creates Prisma's table of applied migrations, which `prisma migrate` and this program share. */
 const CREATE_HISTORY = `
   CREATE TABLE IF NOT EXISTS _prisma_migrations (
     id VARCHAR(36) PRIMARY KEY NOT NULL,
@@ -40,14 +40,13 @@ interface Migration {
 }
 
 /**
- * Applies all pending migrations in one transaction. Prisma's schema engine is not used, because it is a separate program
- * that must be downloaded. The URL names the schema, which is created if it is missing. Other users of the tables wait
- * only briefly for their locks.
+ * Applies all pending migrations in one transaction. Creates the schema of the URL if it is missing. Does not use
+ * Prisma's schema engine, which is a separate program that must be downloaded.
  *
  * @returns The names of the applied migrations.
- * @throws `DATABASE_NOT_MIGRATED` when an applied migration has changed, or failed in another tool.
- * @throws `CONFIGURATION` when the encoding of the database is not UTF8, or the user lacks a privilege.
- * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks, or a lock is not available.
+ * @throws `DATABASE_NOT_MIGRATED` if an applied migration has changed, or failed in another tool.
+ * @throws `CONFIGURATION` if the encoding of the database is not UTF8, or the user lacks a privilege.
+ * @throws `DATABASE_UNAVAILABLE` if the connection fails or breaks, or a lock is not available.
  */
 export async function applyMigrations(
   databaseUrl: string,
@@ -68,10 +67,11 @@ async function migrateSchema(
 ): Promise<string[]> {
   await assertEncoding(client)
   try {
-    // At a higher isolation level, a run that waited for the advisory lock would not see the migrations of the other run.
+    // Above READ COMMITTED, this transaction would not see the migrations that another process has committed during the
+    // wait for the advisory lock.
     await client.query('BEGIN ISOLATION LEVEL READ COMMITTED')
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK_KEY])
-    // This limit does not apply to the advisory lock above, for which a run waits as long as necessary.
+    // This limit is set after the advisory lock, for which a run waits without a limit.
     await client.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`)
     const pending = await applyPending(client, schema)
     await client.query('COMMIT')
@@ -100,11 +100,11 @@ async function applyPending(client: pg.Client, schema: string): Promise<Migratio
 }
 
 /**
- * Checks that every migration has been applied to the schema that the URL names.
+ * Checks that all migrations have been applied to the schema of the URL.
  *
- * @throws `DATABASE_NOT_MIGRATED` when a migration was not applied, has changed, or failed in another tool.
- * @throws `CONFIGURATION` when the database user may not read the history of migrations.
- * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
+ * @throws `DATABASE_NOT_MIGRATED` if a migration was not applied, has changed, or failed in another tool.
+ * @throws `CONFIGURATION` if the database user may not read the table of applied migrations.
+ * @throws `DATABASE_UNAVAILABLE` if the connection fails or breaks.
  */
 export async function assertMigrated(databaseUrl: string): Promise<void> {
   const schema = schemaOf(databaseUrl)
@@ -112,9 +112,10 @@ export async function assertMigrated(databaseUrl: string): Promise<void> {
 }
 
 /**
- * Checks that every migration has been applied, and that the database user may use the tables.
+ * Checks that all migrations have been applied, and that the database user may use the tables.
  *
- * @throws `CONFIGURATION` when the database user lacks a privilege, and what {@link assertMigrated} throws.
+ * @throws `CONFIGURATION` if the database user lacks a privilege.
+ * @throws The errors of {@link assertMigrated}.
  */
 export async function assertUsable(databaseUrl: string): Promise<void> {
   const schema = schemaOf(databaseUrl)

@@ -4,20 +4,19 @@ import { isTransientOutage } from './database.js'
 
 const OPEN_BACKOFF: Backoff = { firstMs: 500, maxMs: 5_000 }
 
-/** What to do if the database is unavailable. */
+/** Options of {@link openWhenAvailable}. */
 export interface OpenWhenAvailableOptions {
-  /** Whether to retry during an outage that can end by itself. Any other failure is thrown at once. */
+  /** Whether to retry during an outage that can end by itself. */
   waitForDatabase: boolean
   log: Logger
 }
 
 /**
- * Opens a database. If the database is unavailable and `waitForDatabase` is true, the returned function retries with
- * backoff.
+ * Opens a database, but does not wait for the end of an outage.
  *
- * @returns A function that resolves when the database is open. It throws what `open` throws, and `ABORTED` when its
- *   signal aborts.
- * @throws What the first call of `open` throws, if there is to be no retry.
+ * @returns A function that waits until the database is open. During an outage, it retries with backoff. It throws the
+ *   errors of `open`, and `ABORTED` when its signal aborts.
+ * @throws The error of `open`, if `waitForDatabase` is false or the error is not an outage that can end by itself.
  */
 export async function openWhenAvailable(
   open: () => Promise<void>,

@@ -2,12 +2,12 @@ import type { Logger } from 'pino'
 import { createFailureTracker, type FailureTracker } from '../async/failure-tracker.js'
 
 /**
- * An outage is over when a query succeeds and no query has failed for this time, in milliseconds. This time is needed,
- * because single queries can succeed during an outage.
+ * An outage ends when a query succeeds and no query has failed for this time, in milliseconds. Single queries can
+ * succeed during an outage.
  */
 const RECOVERY_MS = 2_000
 
-/** Creates a tracker that logs an outage of the database when it begins and when it ends. */
+/** Creates a tracker that logs the beginning and the end of each outage of the database. */
 export function createOutageLog(log: Logger): FailureTracker {
   const tracker = createFailureTracker({
     onFailure(err, isFirst) {

@@ -4,7 +4,7 @@ import { withClient } from '../pg/client.js'
 import { schemaOf } from '../pg/connection.js'
 import { qualifyNames } from './tables.js'
 
-/** Privileges that the service needs on its tables and on the sequence of the gaps. */
+/** SQL of the privileges that the service needs on its tables and on the sequence of `gap`. */
 const REQUIRED = `(VALUES
   ('tenant', '{SELECT,INSERT,UPDATE}'), ('last_logout', '{SELECT,INSERT,UPDATE,DELETE}'),
   ('session_logout', '{SELECT,INSERT,UPDATE,DELETE}'), ('gap', '{SELECT,INSERT,UPDATE}'),
@@ -12,6 +12,7 @@ const REQUIRED = `(VALUES
   ('unattributable_excess', '{SELECT,INSERT,UPDATE,DELETE}'), ('_prisma_migrations', '{SELECT}')
 ) AS required (name, privileges)`
 
+/** SQL that reads the privileges that the database user lacks in the schema $1. */
 const READ_MISSING = `
   SELECT name, relkind = 'S' AS is_sequence, string_agg(privilege, ', ' ORDER BY position) AS missing
   FROM ${REQUIRED} JOIN pg_class ON relname = name
@@ -30,9 +31,9 @@ export interface MissingPrivileges {
 }
 
 /**
- * Returns the privileges on the migrated tables that the database user lacks, or `null` if there are none.
+ * Returns the privileges that the database user lacks on the migrated tables. Returns `null` if it lacks none.
  *
- * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
+ * @throws `DATABASE_UNAVAILABLE` if the connection fails or breaks.
  */
 export function findMissingPrivileges(url: string): Promise<MissingPrivileges | null> {
   return withClient(url, (client) => readMissing(client, schemaOf(url)))
@@ -94,9 +95,9 @@ async function readMissing(client: pg.Client, schema: string): Promise<MissingPr
 interface SchemaState {
   role: string
   database: string
-  /** Whether the database user may create tables in the schema; `null`: the schema does not exist. */
+  /** Whether the database user may create tables in the schema. `null` if the schema does not exist. */
   canCreate: boolean | null
-  /** Owner of the tables; `null`: the database user has the rights of the owner, or there are no tables. */
+  /** Owner of the tables. `null` if the database user has the rights of the owner, or if there are no tables. */
   owner: string | null
 }
 

@@ -16,7 +16,7 @@ export interface ProgressRow {
   now: Instant
 }
 
-/** Returns SQL of the columns that {@link readProgressRow} reads, for a `SELECT` or a `RETURNING` of the tenant row. */
+/** Returns SQL of the columns that {@link readProgressRow} needs, for a `SELECT` or `RETURNING` of the tenant row. */
 export function progressColumns(clock: SqlClock): Prisma.Sql {
   return Prisma.sql`checkpoint, ${toEpoch('as_of')} AS as_of, ${toEpoch('sweep_from')} AS sweep_from,
     ${toEpoch('sweep_to')} AS sweep_to, ${toEpoch('floor_at')} AS floor_at,
@@ -24,7 +24,7 @@ export function progressColumns(clock: SqlClock): Prisma.Sql {
     ${readClock(clock)} AS now`
 }
 
-/** Converts a row of {@link progressColumns}. */
+/** Converts a row with the columns of {@link progressColumns}. */
 export function readProgressRow(row: ProgressRow): Progress {
   const { checkpoint, sweep_from: from, sweep_to: to } = row
   return toProgress({
@@ -39,9 +39,9 @@ export function readProgressRow(row: ProgressRow): Progress {
 }
 
 /**
- * Reads how far the log has been read.
+ * Reads the progress: the state of reading the log.
  *
- * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
+ * @throws `DATABASE_NOT_MIGRATED` if the tenant row is missing.
  */
 export async function readProgress(prisma: Executor, clock: SqlClock): Promise<Progress> {
   const [row] = await prisma.$queryRaw<ProgressRow[]>`

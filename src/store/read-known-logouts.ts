@@ -8,19 +8,18 @@ import type { SqlClock } from './epoch.js'
 import { type LogoutQuery, readSnapshots, type SnapshotDatabase } from './read-snapshots.js'
 
 /**
- * Size and concurrency of the statements that read last logouts. While a statement is in progress, reads gather for the
- * next one: few large statements cost less than many small ones. But PostgreSQL and this process work at the same time
- * only if the reads of all connections are not in one statement, so a statement starts as soon as it has `readySize` reads.
- * A second statement also runs beside a slow one, such as over a broken connection. The statements leave most connections
- * of the pool to writes and to the change feed.
+ * Limits of the statements that read logouts. While a statement runs, further reads wait and share the next statement,
+ * because a few large statements cost less than many small ones. With `readySize` reads, a statement starts at once: if
+ * all reads were in one statement, this process and PostgreSQL would not work at the same time. If a statement is slow,
+ * another one starts beside it. The statements leave most connections of the pool to writes and to the change feed.
  */
 const BATCHES = { maxSize: 256, maxConcurrent: 4, headStartMs: 5, readySize: 24 }
 
 /**
- * Creates a function that reads the logouts of a user and a session. Concurrent reads share a statement, and its cost. A
- * read whose ids PostgreSQL refuses fails alone.
+ * Creates a function that reads the logouts of a user and a session. Concurrent reads share a statement. If PostgreSQL
+ * refuses an id, only the read of this id fails.
  *
- * @param maxWaitMs Upper bound of the wait for a statement, in milliseconds. Default: {@link CONNECT_TIMEOUT_MS}.
+ * @param maxWaitMs Maximum wait for a statement, in milliseconds. Default: {@link CONNECT_TIMEOUT_MS}.
  */
 export function createLogoutReader(
   database: SnapshotDatabase,
@@ -40,12 +39,12 @@ export function createLogoutReader(
 }
 
 /**
- * Reads the logouts of users and sessions by their ids. If people were forgotten, it then reads the logouts by the
- * hashes of the ids as well. This order finds the logouts even if the person is forgotten between the two reads.
+ * Reads the logouts of users and sessions by ids. If any person was forgotten, then also reads by the hashes of the
+ * ids. In this order, no logout is missed even if a person is forgotten between the two reads.
  *
- * @param horizonMs How long after its login a token can be valid, in milliseconds.
+ * @param horizonMs Maximum time from a login until its tokens expire, in milliseconds.
  * @returns One result for each query, in the order of the queries.
- * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
+ * @throws `DATABASE_NOT_MIGRATED` if the tenant row is missing.
  */
 async function readKnownLogouts(
   database: SnapshotDatabase,
@@ -61,10 +60,10 @@ async function readKnownLogouts(
     sessionId: sessionId === null ? null : hash(sessionId),
   }))
   const byHashes = await readSnapshots(database, clock, hashedQueries, horizonMs)
-  return byIds.snapshots.map((one, index) => merge(one, byHashes.snapshots[index] ?? one))
+  return byIds.snapshots.map((byId, index) => merge(byId, byHashes.snapshots[index] ?? byId))
 }
 
-/** Merges the rows with ids and the rows with hashes. Freshness, gaps and `now` are those of the rows with ids. */
+/** Merges the logouts of both reads. Freshness, gaps and `now` are those of the read by ids, which was first. */
 function merge(byIds: LogoutSnapshot, byHashes: LogoutSnapshot): LogoutSnapshot {
   const ended = byIds.session?.ended === true || byHashes.session?.ended === true
   const allSessionsAt = later(

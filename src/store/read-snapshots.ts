@@ -6,21 +6,21 @@ import { readClock, type SqlClock, toEpoch, toEpochElement } from './epoch.js'
 import { Prisma } from './generated/client.js'
 import type { Tables } from './tables.js'
 
-/** Whose logouts to read. */
+/** The user and the session whose logouts are read. */
 export interface LogoutQuery {
   userId: string
   sessionId: string | null
 }
 
-/** The part of the database that reads snapshots. */
+/** The part of the database that this module uses. */
 export type SnapshotDatabase = Pick<Database, 'queryPrepared'> & {
   prisma: Pick<StoreClient, 'tables'>
 }
 
-/** The state of the tenant, and the logouts of all queries at the same moment. */
+/** The state of the tenant and the logouts of all queries, at the same moment. */
 interface SnapshotRow {
   now: Instant
-  /** The key of the keyed hashes; `null`: there are no forgotten people. */
+  /** The key of the keyed hashes; `null` if no person was forgotten. */
   forget_key: string | null
   as_of: Instant | null
   floor_at: Instant | null
@@ -30,7 +30,7 @@ interface SnapshotRow {
   logouts: LogoutValues[]
 }
 
-/** The values of the row of a user, and of the row of a session. If there is no such row, they are all `null`. */
+/** The row of a user, then the row of a session. The values of a missing row are `null`. */
 type LogoutValues = [
   userAt: Instant | null,
   allSessionsAt: Instant | null,
@@ -43,11 +43,12 @@ type LogoutValues = [
 ]
 
 /**
- * Reads the logouts of all queries in one statement, so that rows, freshness, gaps and the time on the clock belong to the
- * same moment.
+ * Reads the logouts of all queries in one statement, so that rows, freshness, gaps and the time on the clock belong to
+ * the same moment.
  *
- * @param horizonMs How long after its login a token can be valid, in milliseconds.
- * @returns One snapshot for each query, in their order, and the key of the keyed hashes; `null`: no people were forgotten.
+ * @param horizonMs Maximum time from a login until its tokens expire, in milliseconds.
+ * @returns One snapshot for each query, in their order, and the key of the keyed hashes; `null`: no people were
+ *   forgotten.
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
 export async function readSnapshots(
@@ -62,9 +63,9 @@ export async function readSnapshots(
 }
 
 /**
- * Returns SQL that reads a {@link SnapshotRow}. `OFFSET 0` keeps the subqueries of the rows separate, so that PostgreSQL
- * cannot choose to scan a whole table for a join: for that choice it needs statistics, which are missing after a bulk
- * load. Arrays take less time than objects with names, in PostgreSQL and in the parser of JSON.
+ * Returns SQL that reads a {@link SnapshotRow}. `OFFSET 0` keeps the subqueries of the rows separate, so that
+ * PostgreSQL cannot choose to scan a whole table for a join: for that choice it needs statistics, which are missing
+ * after a bulk load. Arrays take less time than objects with names, in PostgreSQL and in the parser of JSON.
  */
 export function snapshotSql(
   { tenant, gap, lastLogout, sessionLogout }: Tables,

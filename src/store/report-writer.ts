@@ -10,17 +10,17 @@ import type { LockedTenant } from './tenant-row.js'
 type Write = <T>(run: (tx: Transaction, tenant: LockedTenant) => Promise<T>) => Promise<T>
 
 /**
- * Size and concurrency of the transactions that store reported logouts. Each waits for the lock of the tenant row, so more
- * than one at a time would only occupy connections.
+ * Limits of the transactions that store reported logouts. Every transaction locks the tenant row, so a second one would
+ * only wait and occupy a connection.
  */
 const BATCHES = { maxSize: 256, maxConcurrent: 1 }
 
 /**
- * Creates a function that stores a reported logout. Reports that arrive while a transaction is in progress share the next
- * one, and its commit (group commit). A report that PostgreSQL refuses fails alone.
+ * Creates a function that stores a reported logout. Reports that arrive during a transaction share the next transaction
+ * (group commit). If PostgreSQL refuses a report, only this report fails.
  *
- * @returns A function that returns the stored instant after the commit. If the reported instant is too far ahead, it
- *   stores nothing and returns `null`.
+ * @returns The function returns the stored instant after the commit. If the reported instant is too far ahead, the
+ *   function stores nothing and returns `null`.
  */
 export function createReportWriter(
   write: Write,
@@ -34,7 +34,7 @@ export function createReportWriter(
   return (report) => query(() => writeInBatch(report))
 }
 
-/** Stores reported logouts. Returns the stored instant of each; `null`: it is too far ahead, and was not stored. */
+/** Stores reported logouts. Returns the stored instant of each, or `null` if the instant is too far ahead. */
 async function storeReported(
   tx: Transaction,
   tenant: LockedTenant,
@@ -45,7 +45,7 @@ async function storeReported(
     const at = instants[n] ?? null
     return at === null ? [] : [{ userId, sessionId, at, logId: '', type }]
   })
-  // Only Auth0 knows whether a session has ended.
+  // A report ends no session, because only Auth0 knows whether a session has ended.
   const rows = fold(events, { endsSessions: false })
   if (events.length > 0) await storeBatch(tx, tenant, { ...rows, unattributable: [] })
   return instants

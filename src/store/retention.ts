@@ -10,13 +10,13 @@ import {
 import { positionAt, readClock, type SqlClock, timestamp, toEpoch } from './epoch.js'
 import { Prisma } from './generated/client.js'
 
-/** Maximum number of rows in a DELETE statement. Concurrent writers must not wait long for such a statement. */
+/** Maximum number of rows that a statement deletes. A small number keeps the waits of concurrent writers short. */
 const BATCH_SIZE = 10_000
 
 /**
  * Counts the rows of each kind.
  *
- * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
+ * @throws `DATABASE_NOT_MIGRATED` if the tenant row is missing.
  */
 export async function count(prisma: StoreClient): Promise<RowCounts> {
   const [users, sessions, gaps, kept, excess, tenant] = await prisma.$transaction(
@@ -25,8 +25,8 @@ export async function count(prisma: StoreClient): Promise<RowCounts> {
       prisma.sessionLogout.count(),
       prisma.gap.count(),
       prisma.unattributable.groupBy({ by: ['reason'], _count: true, orderBy: { reason: 'asc' } }),
-      // `findMany` would also read the column `day`, because it is a part of the primary key. Dates are not read through
-      // Prisma: see `epoch.ts`.
+      // `findMany` would also read the column `day`, because it is a part of the primary key. Dates are not read
+      // through Prisma: see `epoch.ts`.
       prisma.unattributableExcess.groupBy({
         by: ['reason'],
         _sum: { count: true },
@@ -46,21 +46,25 @@ export async function count(prisma: StoreClient): Promise<RowCounts> {
   return { users, sessions, gaps, unattributable, reconciled: Number(tenant.reconciled) }
 }
 
-/** What `prune` deletes. */
+/** Options of {@link prune}. */
 export interface PruneOptions {
-  /** A row is deleted if its last change is older than this, in milliseconds. */
+  /** Maximum age of the last change of a row, in milliseconds. */
   retainMs: number
-  /** A row of a forgotten person is deleted if its logout is older than this, in milliseconds. */
+  /** Maximum age of the logout in a row of a forgotten person, in milliseconds. */
   horizonMs: number
   /** Called before each DELETE statement. Throwing aborts the operation. */
   onBatch?: (() => void) | undefined
 }
 
 /**
- * Deletes sessions and unattributable entries whose last change is older than `retainMs`. The age is measured at
- * `as_of` or at the time on the database's clock, whichever is earlier: if the clock is ahead, rows that still count
- * must not be deleted. Nothing is deleted before the first catch-up has ended. Of the users, only the rows of forgotten
- * people are deleted. Gaps are kept.
+ * Deletes old rows:
+ *
+ * - sessions and unattributable entries whose last change is older than `retainMs`
+ * - rows of forgotten people whose logout is older than `horizonMs`
+ *
+ * Other rows of users and all gaps are kept. The age is measured at `as_of` or at the time of the database's clock,
+ * whichever is earlier, so that a clock that is ahead deletes nothing too early. Before the first catch-up has ended,
+ * nothing is deleted.
  */
 export async function prune(
   transact: Transact,
@@ -70,7 +74,7 @@ export async function prune(
   const limit = await transact((tx) => readPruneLimit(tx, clock))
   if (limit === null) return { sessions: 0, unattributable: 0, forgotten: 0 }
   const before = limit.at - retainMs
-  // Skips a row that a writer has locked: the row can move forward, and waiting for the lock can deadlock.
+  // Skips rows that a writer has locked: the writer can change the row, and waiting for the lock can cause a deadlock.
   const sessions = await deleteInBatches(
     transact,
     onBatch,
@@ -103,12 +107,12 @@ export async function prune(
 interface ForgottenPruneOptions {
   /** A logout before this instant cannot concern a valid token. */
   before: Instant
-  /** If the last person was forgotten before this instant, and no row with hashes remains, no id has to be hashed any more. */
+  /** If no person was forgotten since this instant, and no row with hashes remains, reads no longer hash ids. */
   lastForgottenBefore: Instant
   onBatch(): void
 }
 
-/** Deletes the rows of forgotten people whose logout is before `before`. Returns the number of deleted rows. */
+/** Deletes rows of forgotten people. Returns the number of deleted rows. */
 async function pruneForgotten(
   transact: Transact,
   { before, lastForgottenBefore, onBatch }: ForgottenPruneOptions,
@@ -146,7 +150,7 @@ interface PruneLimit {
   hasForgottenPeople: boolean
 }
 
-/** Returns `null` if nothing may be deleted yet. */
+/** Returns `null` before the first catch-up has ended: nothing may be deleted. */
 async function readPruneLimit(tx: Executor, clock: SqlClock): Promise<PruneLimit | null> {
   const [row] = await tx.$queryRaw<
     { now: Instant; as_of: Instant | null; has_forgotten_people: boolean }[]

@@ -4,7 +4,7 @@ import type { Executor } from './database.js'
 import { type LockedTenant, shrinkSweep } from './tenant-row.js'
 import { writeBatch } from './write-batch.js'
 
-/** Stores entries without moving the checkpoint. Returns the number of rows that moved forward. */
+/** Stores a batch, but does not move the checkpoint. Returns the number of changed rows. */
 export async function storeBatch(
   tx: Executor,
   tenant: LockedTenant,
@@ -16,8 +16,8 @@ export async function storeBatch(
 }
 
 /**
- * Stores entries that a reconcile found. Does the same as {@link storeBatch}, and adds the number of rows that moved
- * forward to the count of reconciled rows.
+ * Stores a batch that a reconcile found, and adds the number of changed rows to the count of reconciled rows. Returns
+ * the number of changed rows.
  */
 export async function storeReconciled(
   tx: Executor,
@@ -30,8 +30,9 @@ export async function storeReconciled(
 }
 
 /**
- * Stores the rows of a part of the sweep, and removes the part from the span that remains to be swept. If the remaining
- * span does not end with this part, stores the rows but returns false.
+ * Stores the batch of a part of the sweep, and removes the part from the span to sweep.
+ *
+ * @returns False if the span does not end with this part. The batch is stored, but the span does not change.
  */
 export async function storeSweep(
   tx: Executor,

@@ -14,12 +14,13 @@ import { type RowSource, upsertSessions, upsertUsers } from './upsert.js'
 import { writeBatch } from './write-batch.js'
 
 /**
- * Stores a page in a transaction that has locked the tenant row. If the storage time of its last entry is too far ahead of
- * the database's clock, the logouts are stored with instants that are too early, and the checkpoint does not move. After
- * the clock was corrected, the page is read again, and the logouts get their true instants before `as_of` advances.
+ * Stores a page in a transaction that has locked the tenant row.
  *
- * @returns Whether the page was stored, or a `CLOCK_AHEAD` error. The error is returned, because throwing it here
- *   would roll back the write.
+ * If the last entry was stored more than a minute ahead of the database's clock, that clock is behind. The logouts are
+ * then stored with instants that are too early, and the checkpoint does not move. After the clock was corrected, the
+ * page is read again, and the logouts get their true instants before `as_of` advances.
+ *
+ * @returns Whether the page was stored, or a `CLOCK_AHEAD` error. A thrown error would roll back the write.
  */
 export async function storePage(
   tx: Executor,
@@ -37,20 +38,25 @@ export async function storePage(
   return true
 }
 
-/** Returns SQL that moves the checkpoint to the end of a page, and `as_of` to the storage time of its last entry. */
+/** Returns SQL that moves the checkpoint to the end of a page, and `as_of` to the storage time of the last entry. */
 function movedColumns({ next, storedAt, endsCatchUp }: PageToStore, clock: SqlClock): Prisma.Sql {
-  const isRead = endsCatchUp ? Prisma.sql`TRUE` : Prisma.sql`as_of IS NOT NULL`
+  // Before the first catch-up has ended, there is no `as_of`.
+  const isCaughtUp = endsCatchUp ? Prisma.sql`TRUE` : Prisma.sql`as_of IS NOT NULL`
   return Prisma.sql`checkpoint = ${next}, last_poll_at = ${timestampOf(clock())},
-    as_of = CASE WHEN ${isRead} AND sweep_to IS NULL
+    as_of = CASE WHEN ${isCaughtUp} AND sweep_to IS NULL
       THEN ${advanceAsOf(storedAt, clock)} ELSE as_of END`
 }
 
 /**
- * Stores a page in one statement, unless something needs the transaction of {@link storePage}, such as a forgotten person.
- * The `UPDATE` of the tenant row comes first: it takes the lock under which all writers assign positions, and PostgreSQL
- * checks its conditions again if it had to wait for the lock. The rows are written only if it found the checkpoint that the
- * page was read from. An upsert then always finds the latest row, because at READ COMMITTED, a conflict does not depend on
- * the snapshot of the statement. At any other default isolation, a conflict fails the statement.
+ * Stores a page in one statement, if nothing needs the transaction of {@link storePage}. For example, a forgotten
+ * person needs it.
+ *
+ * The `UPDATE` of the tenant row runs first. It takes the lock under which all writers assign feed positions. After a
+ * wait for the lock, PostgreSQL checks the conditions of the `UPDATE` again. The rows are written only if the `UPDATE`
+ * found the checkpoint of the page.
+ *
+ * At READ COMMITTED, the `ON CONFLICT` of an upsert sees rows that were committed after the snapshot of the statement.
+ * At any other isolation level, a conflict fails the statement.
  *
  * @returns Whether the page was stored. If not, nothing was changed.
  */
@@ -81,14 +87,15 @@ function pageSql({ tables }: Executor, clock: SqlClock, page: PageToStore): Pris
 }
 
 /**
- * Returns the SQL condition that no writer has changed the tenant row since the snapshot of the statement. Otherwise the
- * statement would not count the unattributable entries of that writer, and could store more than the limit per day.
+ * Returns the SQL condition that no other writer has changed the tenant row since the snapshot of the statement.
+ * Without this condition, the statement would not count the unattributable entries of that writer, and could exceed
+ * their limit.
  */
 function isUnchanged({ tenant }: Tables): Prisma.Sql {
   return Prisma.sql`AND xmin = (SELECT seen.xmin FROM ${tenant} AS seen)`
 }
 
-/** Returns the parts of the `WITH` that write a batch, if the part `moved` has a row. */
+/** Returns the parts of the `WITH` that write a batch. They write nothing if the part `moved` has no row. */
 function batchParts(tables: Tables, { users, sessions, unattributable }: Batch): Prisma.Sql[] {
   const from = Prisma.sql`moved CROSS JOIN`
   const rowsAfter = (position: number): RowSource => ({
@@ -96,14 +103,14 @@ function batchParts(tables: Tables, { users, sessions, unattributable }: Batch):
     seq: Prisma.sql`moved.seq + ${BigInt(position)}::bigint`,
     maxAt: Prisma.sql`moved.now`,
   })
-  const unforgotten = <Row>(row: Row) => ({ ...row, forgottenAt: null })
+  const withIds = <Row>(row: Row) => ({ ...row, forgottenAt: null })
   const parts: Prisma.Sql[] = []
   if (users.length > 0) {
-    const upsert = upsertUsers(tables, users.map(unforgotten), rowsAfter(0))
+    const upsert = upsertUsers(tables, users.map(withIds), rowsAfter(0))
     parts.push(Prisma.sql`users AS (${upsert})`)
   }
   if (sessions.length > 0) {
-    const upsert = upsertSessions(tables, sessions.map(unforgotten), rowsAfter(users.length))
+    const upsert = upsertSessions(tables, sessions.map(withIds), rowsAfter(users.length))
     parts.push(Prisma.sql`sessions AS (${upsert})`)
   }
   if (unattributable.length > 0) {

@@ -6,11 +6,10 @@ import { hasSqlState, PROTOCOL_VIOLATION } from '../pg/sql-state.js'
 const MIN_VERSION = 14
 
 /**
- * Checks that the server is recent enough and allows transactions. A connection pooler in statement mode does not
- * allow transactions.
+ * Checks the version of the server, and that it allows transactions. A connection pooler in statement mode does not.
  *
- * @throws `CONFIGURATION` when the server is not supported.
- * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
+ * @throws `CONFIGURATION` if the server is not supported.
+ * @throws `DATABASE_UNAVAILABLE` if the connection fails or breaks.
  */
 export async function assertServerSupported(url: string): Promise<void> {
   await withClient(url, async (client) => {
@@ -24,7 +23,7 @@ export async function assertServerSupported(url: string): Promise<void> {
         `PostgreSQL ${server.version} is not supported: use PostgreSQL ${MIN_VERSION} or later`,
       )
     }
-    // The query above has succeeded, so a protocol violation here means that transactions are not allowed.
+    // The query above has succeeded, so a protocol violation means that the server does not allow transactions.
     await client.query('BEGIN').catch((error) => {
       throw hasSqlState(error, PROTOCOL_VIOLATION)
         ? notSupportedError(NO_TRANSACTIONS, error)

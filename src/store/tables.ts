@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { Prisma } from './generated/client.js'
 
-/** Names of the tables, and of the SQL function that returns the timeline of the server. */
+/** Names of the tables. `timeline` is a function that returns the timeline: the number of one history of the data. */
 const NAMES = {
   tenant: 'tenant',
   lastLogout: 'last_logout',
@@ -16,16 +16,16 @@ const NAMES = {
 /** A value for each name in {@link NAMES}. */
 type Named<T> = Record<keyof typeof NAMES, T>
 
-/** Qualified names as SQL, for statements that go through Prisma. */
+/** Qualified names as SQL for Prisma. */
 export type Tables = Named<Prisma.Sql>
 
-/** Returns the names of the tables in a schema, qualified and quoted. */
+/** Returns the qualified and quoted names of the tables in a schema. */
 export function qualifyNames(schema: string): Named<string> {
   const qualify = (name: string) => `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`
   return mapNames(NAMES, qualify)
 }
 
-/** Returns the names of the tables in a schema as SQL, for statements that go through Prisma. */
+/** Returns the qualified names of the tables in a schema as SQL for Prisma. */
 export function tablesIn(schema: string): Tables {
   return mapNames(qualifyNames(schema), Prisma.raw)
 }

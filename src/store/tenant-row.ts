@@ -5,19 +5,19 @@ import { currentPosition, readClock, type SqlClock, timestamp } from './epoch.js
 import { Prisma } from './generated/client.js'
 import type { WriteState } from './write-batch.js'
 
-/** The tenant row, locked for writing. */
+/** Values of the tenant row in a transaction that has locked it. */
 export interface LockedTenant extends WriteState {
   checkpoint: string | null
 }
 
-/** SQL condition: the database holds no data, so another tenant can claim it. */
+/** SQL condition: the database has no data yet, so that another tenant can claim it. */
 const IS_UNUSED = Prisma.sql`
   tenant.checkpoint IS NULL AND tenant.as_of IS NULL AND tenant.seq = 0`
 
 /**
- * Claims the database for this tenant.
+ * Claims the database for a tenant: creates the tenant row with the domain of the tenant.
  *
- * @throws `OTHER_TENANT` when the database holds data of another tenant.
+ * @throws `OTHER_TENANT` if the database has data of another tenant.
  */
 export async function claim(tx: Transaction, domain: string): Promise<void> {
   await tx.$executeRaw`
@@ -33,10 +33,10 @@ export async function claim(tx: Transaction, domain: string): Promise<void> {
 }
 
 /**
- * Limits how long this transaction can be idle. Call this before the transaction locks rows: without a limit, a frozen
- * process would keep its locks until its connection ends.
+ * Limits the idle time of a transaction. Must be called before the transaction locks rows: without a limit, a process
+ * that is suspended keeps its locks until its connection ends.
  *
- * @param timeoutMs If the transaction is idle for longer, PostgreSQL ends the session, in milliseconds.
+ * @param timeoutMs The limit in milliseconds, after which PostgreSQL ends the session.
  */
 export async function limitIdleTime(tx: Executor, timeoutMs: number): Promise<void> {
   await tx.$queryRaw`SELECT ${idleTimeout(timeoutMs)}`
@@ -47,15 +47,16 @@ function idleTimeout(timeoutMs: number): Prisma.Sql {
 }
 
 /**
- * Locks the tenant row, and chooses the feed position after which the next positions are assigned.
+ * Locks the tenant row. Returns the feed position after which the writer assigns positions.
  *
- * Positions are microseconds of the database's clock, so that no position is assigned twice. With a plain counter, a
- * restore or a failover that loses changes would assign their positions again, and subscribers would skip the new
- * changes at these positions. A clock that is behind can still assign a position twice. For this case, the feed gets
- * a new id when PostgreSQL's timeline changes, which happens when a replica is promoted, and at a point-in-time restore.
+ * A position is the time of the database's clock in microseconds. A plain counter would assign positions twice after a
+ * restore or a failover that lost changes, and subscribers would skip the new changes.
  *
- * @param idleTimeoutMs If the transaction is idle for longer, PostgreSQL ends the session, in milliseconds.
- * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
+ * If the clock is behind after a restore or a failover, a position can still be assigned twice. So the feed gets a new
+ * id when PostgreSQL's timeline changes: at the promotion of a replica, and at a point-in-time restore.
+ *
+ * @param idleTimeoutMs Limit of the idle time, in milliseconds, after which PostgreSQL ends the session.
+ * @throws `DATABASE_NOT_MIGRATED` if the tenant row is missing.
  */
 export async function lockTenant(
   tx: Executor,
@@ -74,15 +75,15 @@ export async function lockTenant(
 }
 
 interface Timelines {
-  /** Timeline of the server at the last write; `null`: none is stored yet. */
+  /** Timeline of the server at the last write. `null` before the first write. */
   timeline: string | null
-  /** Timeline of the server now; `null`: the server does not report it. */
+  /** Timeline of the server now. `null` if the server does not report its timeline. */
   current: string | null
 }
 
 /**
- * Stores the timeline. If the timeline has changed, the feed gets a new random id. An id that is derived from the
- * timeline would not be unique: two replicas that were promoted from the same primary have the same timeline.
+ * Stores the timeline. If the timeline has changed, the feed gets a random id. The number of the timeline is not
+ * unique: two replicas of one primary get the same number when they are promoted.
  */
 async function updateTimeline(tx: Executor, { timeline, current }: Timelines): Promise<void> {
   if (current === null || current === timeline) return
@@ -91,7 +92,7 @@ async function updateTimeline(tx: Executor, { timeline, current }: Timelines): P
       feed_id = CASE WHEN timeline IS NULL THEN feed_id ELSE gen_random_uuid() END`
 }
 
-/** Sets the first checkpoint and the span to sweep. Does nothing if the checkpoint is already set. */
+/** Sets the first checkpoint and the span to sweep, unless a checkpoint is set. */
 export async function setFirstCheckpoint(
   tx: Executor,
   tenant: LockedTenant,
@@ -100,7 +101,9 @@ export async function setFirstCheckpoint(
   if (tenant.checkpoint === null) await setCheckpoint(tx, { to, sweep })
 }
 
-/** Replaces the checkpoint and the sweep. If the checkpoint differs from `from`, changes nothing and returns false. */
+/**
+ * Replaces the checkpoint and the span to sweep. If the checkpoint is not `from`, changes nothing and returns false.
+ */
 export async function compareAndSetCheckpoint(
   tx: Executor,
   tenant: LockedTenant,
@@ -111,9 +114,10 @@ export async function compareAndSetCheckpoint(
   return true
 }
 
-/** The next checkpoint (`to`), and the span to sweep. */
 interface NewCheckpoint {
+  /** The new checkpoint. */
   to: string | null
+  /** The span to sweep. */
   sweep: Span | null
 }
 
@@ -124,16 +128,16 @@ async function setCheckpoint(tx: Executor, { to, sweep }: NewCheckpoint): Promis
 }
 
 /**
- * Removes the newest part from the span to sweep.
+ * Removes the last part from the span to sweep.
  *
- * @returns False if the span does not end with this part, because another sweep was requested in the meantime.
+ * @returns False if the span does not end with this part, because the span was replaced meanwhile.
  */
 export async function shrinkSweep(tx: Executor, { from, to }: Span): Promise<boolean> {
-  const hasRest = Prisma.sql`sweep_from < ${timestamp(from)}`
+  const hasRemainder = Prisma.sql`sweep_from < ${timestamp(from)}`
   const shrunk = await tx.$executeRaw`
     UPDATE ${tx.tables.tenant} SET
-      sweep_from = CASE WHEN ${hasRest} THEN sweep_from END,
-      sweep_to = CASE WHEN ${hasRest} THEN ${timestamp(from)} END
+      sweep_from = CASE WHEN ${hasRemainder} THEN sweep_from END,
+      sweep_to = CASE WHEN ${hasRemainder} THEN ${timestamp(from)} END
     WHERE sweep_to = ${timestamp(to)}`
   return shrunk === 1
 }

@@ -11,13 +11,13 @@ export function truncateEntry({ entry }: Unattributable): string {
   return entry.slice(0, MAX_ENTRY_LENGTH)
 }
 
-/** SQL that computes the id of an entry from the columns `log_id` and `entry`. */
+/** SQL of the id of an unattributable entry. It uses the columns `log_id` and `entry`. */
 export const UNATTRIBUTABLE_ID = Prisma.sql`CASE WHEN log_id = '' THEN md5(entry) ELSE log_id END`
 
-/** Maximum number of stored entries per reason and day. The number is limited, because anyone on the internet can cause such entries. */
+/** Maximum number of stored entries per reason and day. A limit is needed, because anyone can cause such entries. */
 const MAX_PER_DAY = 1_000
 
-/** Stores unattributable entries, by the rules of {@link unattributableParts}. */
+/** Stores unattributable entries: see {@link unattributableParts}. */
 export async function writeUnattributable(tx: Executor, rows: Unattributable[]): Promise<void> {
   const { parts, countExcess } = unattributableParts(tx.tables, rows)
   await tx.$executeRaw`WITH ${Prisma.join(parts, ', ')} ${countExcess}`
@@ -25,19 +25,19 @@ export async function writeUnattributable(tx: Executor, rows: Unattributable[]):
 
 /** SQL of a statement that stores unattributable entries. */
 interface UnattributableParts {
-  /** The parts of its `WITH`. */
+  /** The parts of the `WITH` of the statement. */
   parts: Prisma.Sql[]
-  /** The statement itself, which can also be a part of another `WITH`. */
+  /** The statement after the `WITH`. It can also be a part of another `WITH`. */
   countExcess: Prisma.Sql
 }
 
 /**
- * Returns SQL that stores unattributable entries up to {@link MAX_PER_DAY}, and counts the excess entries. An entry that is
- * read several times is stored once. An excess entry is counted each time it is read.
+ * Returns SQL that stores unattributable entries up to {@link MAX_PER_DAY}, and counts the excess entries. An entry
+ * that is read several times is stored once. An excess entry is counted at each read.
  *
- * The lock of the tenant row is held, and the snapshot of the statement contains the entries of every earlier writer. One
- * count of today's entries therefore suffices for the whole statement. `MATERIALIZED` makes PostgreSQL count once, not once
- * per row.
+ * The statement must run under the lock of the tenant row, and its snapshot must contain the entries of every earlier
+ * writer. One count of today's entries is then correct for the whole statement. `MATERIALIZED` makes PostgreSQL count
+ * once, not once per row.
  *
  * @param from SQL of a `FROM` item with one row, followed by `CROSS JOIN`: without the row, nothing is stored.
  */

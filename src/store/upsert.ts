@@ -3,23 +3,24 @@ import type { WritableBatch } from './forgotten.js'
 import { Prisma } from './generated/client.js'
 import type { Tables } from './tables.js'
 
-/** Rows of users to write, and rows of sessions. */
+/** Rows of users to write. */
 export type Users = WritableBatch['users']
+/** Rows of sessions to write. */
 export type Sessions = WritableBatch['sessions']
 
-/** Where an upsert gets the positions and the upper bound of its instants from. */
+/** SQL of the feed positions of the rows, and of the maximum of their instants. */
 export interface RowSource {
-  /** SQL of a `FROM` item that provides `seq` and `maxAt`, followed by `CROSS JOIN`; empty: they are constants. */
+  /** A `FROM` item, followed by `CROSS JOIN`, to which `seq` and `maxAt` refer. Empty if they are constants. */
   from: Prisma.Sql
-  /** SQL of the feed position after which the positions of the rows begin. */
+  /** The rows get the feed positions after this position. */
   seq: Prisma.Sql
-  /** SQL of the upper bound, in milliseconds since the epoch: a later instant is replaced by it. */
+  /** Maximum instant, in milliseconds since the epoch. A later instant of a row is replaced by this maximum. */
   maxAt: Prisma.Sql
 }
 
 /**
- * Returns SQL that writes the rows of users. Each column moves forward separately. A row in which no column moves forward
- * does not change.
+ * Returns SQL that writes the rows of users. Each column of a stored row can only increase. A row does not change if
+ * none of its columns increases.
  */
 export function upsertUsers(
   { lastLogout }: Tables,
@@ -50,7 +51,7 @@ export function upsertUsers(
       OR excluded.all_sessions_at > COALESCE(stored.all_sessions_at, '-infinity')`
 }
 
-/** Returns SQL that writes the rows of sessions, by the same rules as {@link upsertUsers}. */
+/** Returns SQL that writes the rows of sessions, with the rules of {@link upsertUsers}. */
 export function upsertSessions(
   { sessionLogout }: Tables,
   sessions: Sessions,
@@ -82,7 +83,10 @@ export function upsertSessions(
       OR excluded.user_id COLLATE "C" > COALESCE(stored.user_id, '') COLLATE "C"`
 }
 
-/** SQL condition: the new logout is newer. In the same millisecond, the greater log id is newer, as in `rules/fold.ts`. */
+/**
+ * SQL condition: the written logout is newer than the stored logout. In the same millisecond, the greater log id is
+ * newer, as in `rules/fold.ts`.
+ */
 const EXCLUDED_IS_NEWER = Prisma.sql`
   (excluded.at, excluded.log_id COLLATE "C") > (stored.at, stored.log_id COLLATE "C")`
 

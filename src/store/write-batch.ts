@@ -13,28 +13,29 @@ import {
 import { writeUnattributable } from './unattributable.js'
 import { type RowSource, type Sessions, type Users, upsertSessions, upsertUsers } from './upsert.js'
 
-/** State of the tenant row when it was locked for writing. */
+/** State of the tenant row when the transaction locked it. */
 export interface WriteState {
-  /** The highest feed position assigned so far. */
+  /** The last feed position that was assigned. */
   seq: bigint
-  /** The time on the clock of the database. */
+  /** The time of the database's clock. */
   now: Instant
-  /** Whether a row that PostgreSQL refuses is stored as unattributable instead of failing the batch. Default: false. */
+  /** If true, a row that PostgreSQL refuses is stored as unattributable. Otherwise, the batch fails. Default: false. */
   isolatesRows?: boolean
 }
 
 /** Result of writing a batch. */
 export interface WrittenBatch {
-  /** The highest feed position assigned. */
+  /** The last feed position that was assigned. */
   seq: bigint
-  /** Number of rows that moved forward. */
+  /** Number of changed rows. */
   advanced: number
 }
 
 /**
- * Moves rows forward and stores unattributable entries. An instant that is ahead of the database's clock is replaced
- * by the time on that clock, and the ids of forgotten people are replaced by keyed hashes. The caller holds the lock
- * of the tenant row, so that positions are in the order of commits.
+ * Writes the rows of a batch, and stores the unattributable entries. Replaces an instant in the future by the time of
+ * the database's clock, and replaces the ids of forgotten people by keyed hashes.
+ *
+ * The caller must hold the lock of the tenant row, so that feed positions are in the order of commits.
  */
 export async function writeBatch(
   tx: Executor,
@@ -73,17 +74,17 @@ export async function writeBatch(
   return { seq: seq + BigInt(users.length + sessions.length), advanced }
 }
 
-/** Whether there is nothing to write, as for most pages of the log. */
+/** Whether there is nothing to write. This is the case for most pages of the log. */
 function isEmpty({ users, sessions, unattributable }: Batch): boolean {
   return users.length + sessions.length + unattributable.length === 0
 }
 
-/** Writes the rows of users at positions after `seq`. Returns the number of rows that moved forward. */
+/** Writes the rows of users at the positions after `seq`. Returns the number of changed rows. */
 export async function writeUsers(tx: Executor, users: Users, seq: bigint): Promise<number> {
   return tx.$executeRaw(upsertUsers(tx.tables, users, positionsAfter(seq)))
 }
 
-/** Writes the rows of sessions, by the same rules as {@link writeUsers}. */
+/** Writes the rows of sessions, with the rules of {@link writeUsers}. */
 export async function writeSessions(
   tx: Executor,
   sessions: Sessions,

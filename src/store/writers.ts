@@ -10,32 +10,32 @@ import {
 import type { SqlClock } from './epoch.js'
 import { type LockedTenant, limitIdleTime, lockTenant } from './tenant-row.js'
 
-/** Runs in a transaction that has locked the tenant row. */
+/** A write that runs in a transaction that has locked the tenant row. */
 type Write<T> = (tx: Transaction, tenant: LockedTenant) => Promise<T>
 
-/** The ways to run a write. Each of them retries after a conflict. */
+/** Functions that run a write, and retry after a conflict. */
 interface Writers {
   /**
-   * Runs a write of one statement, without a transaction around it. The default isolation may not be READ COMMITTED, so a
-   * retry after a conflict runs in a transaction.
+   * Runs a write of one statement without a transaction. A retry runs in a transaction at READ COMMITTED, because the
+   * default isolation level can be the cause of the conflict.
    */
   execute<T>(run: (executor: Executor) => Promise<T>): Promise<T>
-  /** Runs a write that locks only the rows that it changes. */
+  /** Runs a write in a transaction that does not lock the tenant row. */
   transact: Transact
-  /** Runs a write under the lock of the tenant row, so that feed positions are in the order of commits. */
+  /** Runs a write in a transaction that locks the tenant row, so that feed positions are in the order of commits. */
   write<T>(run: Write<T>): Promise<T>
-  /** Does the same as `write`. If PostgreSQL refuses a row, the other rows are stored. */
+  /** Does the same as `write`, but if PostgreSQL refuses a row, stores the other rows. */
   writeEntries<T>(run: Write<T>): Promise<T>
 }
 
 /** Options of {@link createWriters}. */
 interface WriterOptions {
   clock: SqlClock
-  /** If a transaction is idle for longer, PostgreSQL ends the session, in milliseconds. */
+  /** Limit of the idle time of a transaction, in milliseconds, after which PostgreSQL ends the session. */
   idleTransactionTimeoutMs: number
 }
 
-/** Creates the ways to run a write. */
+/** Creates the functions that run a write. */
 export function createWriters(
   prisma: StoreClient,
   { clock, idleTransactionTimeoutMs }: WriterOptions,

@@ -12,7 +12,7 @@ interface ServedBinding {
   action: { id: string; name: string }
 }
 
-/** Opens a simulated tenant, and a Management API with the scopes of Actions. Both are closed after the test. */
+/** Opens a simulated tenant until the end of the test, and a Management API client with the scopes of Actions. */
 export async function openActionTenant(
   options: Partial<SimulatorOptions> = {},
 ): Promise<{ simulator: Simulator; api: ManagementApi }> {
@@ -22,7 +22,7 @@ export async function openActionTenant(
   return { simulator, api: createManagementApi({ domain: DOMAIN, baseUrl: url, ...credentials }) }
 }
 
-/** Creates and deploys an Action that is not last-logout's. Returns the id of the Action. */
+/** Creates and deploys an Action other than the login Action. Returns the id of the Action. */
 export function addAction({ actions }: Simulator, name: string, overrides: object = {}): string {
   const supported_triggers = [{ id: 'post-login', version: 'v3' }]
   actions.create({ name, supported_triggers, code: '// another Action', ...overrides })
@@ -31,7 +31,7 @@ export function addAction({ actions }: Simulator, name: string, overrides: objec
   return id
 }
 
-/** Creates and deploys `count` Actions that are not last-logout's, and binds them with display names. */
+/** Creates, deploys and binds `count` Actions other than the login Action. */
 export function bindOthers(simulator: Simulator, count: number): void {
   const bindings = Array.from({ length: count }, (_, n) => ({
     ref: { type: 'action_id', value: addAction(simulator, `other ${n}`) },
@@ -45,7 +45,7 @@ export function readBindings({ bindings }: Simulator): ServedBinding[] {
   return bindings.list() as ServedBinding[]
 }
 
-/** Lists the method and path of each request that writes. Replaces ids by `:id`. */
+/** Lists the method and the path of each request that writes, with `:id` in place of ids. */
 export function readWriteRequests({ requests }: Simulator): string[] {
   return requests
     .all()

@@ -23,7 +23,7 @@ export function bearer({ key }: ApiKey): { authorization: string } {
   return { authorization: `Bearer ${key}` }
 }
 
-/** Opens the API with the given functions of a store. `lines` contains the log lines of the API. */
+/** Opens the API with these functions of a store. `lines` contains the log lines of the API. */
 export async function openApi(
   deps: Pick<AppDeps, 'readKnownLogouts' | 'readProgress' | 'readChanges' | 'storeReported'> &
     Partial<AppDeps>,

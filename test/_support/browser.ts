@@ -14,7 +14,7 @@ const ARGUMENTS = [
   '--disable-sync',
 ]
 
-/** Finds Chromium by CHROMIUM_PATH or in the PATH. If there is none, returns the reason to skip a test as `skip`. */
+/** Finds Chromium by CHROMIUM_PATH or in the PATH. Without Chromium, `skip` contains the reason to skip a test. */
 export function findBrowser(): { path: string } | { skip: string } {
   const { CHROMIUM_PATH } = process.env
   if (CHROMIUM_PATH) return { path: CHROMIUM_PATH }

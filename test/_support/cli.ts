@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os'
 /** A running command. */
 export interface RunningCommand {
   pid: number
-  /** The text that the command has written so far, to standard output and then to standard error. */
+  /** Standard output so far, followed by standard error. */
   output(): string
   stdout(): string
   stderr(): string
   kill(signal: NodeJS.Signals): void
-  /** Closes the reading end of the command's standard output: later writes of the command fail with EPIPE. */
+  /** Closes standard output on the reading side, so that later writes of the command fail with EPIPE. */
   closeOutput(): void
   /** Resolves to the exit code; `null` after a signal that the command did not handle. */
   exited: Promise<number | null>
@@ -26,7 +26,7 @@ interface CommandOptions {
   maxOpenFiles?: number
   /** The script. Default: the built program. */
   script?: string
-  /** The Node.js that runs it. Default: that of this process. */
+  /** The executable of Node.js. Default: the executable of this process. */
   node?: string
 }
 
@@ -41,13 +41,13 @@ export function runCommand(
   const { cwd = tmpdir(), input = '', maxOpenFiles } = options
   const { script = BUILT_PROGRAM, node = process.execPath } = options
   const prefix = maxOpenFiles === undefined ? [] : ['prlimit', `--nofile=${maxOpenFiles}`]
-  const [command = '', ...rest] = [...prefix, node, script, ...args]
-  const child = spawn(command, rest, {
+  const [file = '', ...allArgs] = [...prefix, node, script, ...args]
+  const child = spawn(file, allArgs, {
     env: { PATH: process.env.PATH, ...env },
     cwd,
     stdio: ['pipe', 'pipe', 'pipe'],
   })
-  // A command can exit before it has read its whole input.
+  // If the command exits before it has read all input, the stream emits an error.
   child.stdin.on('error', () => {})
   child.stdin.end(input)
   const written = { stdout: '', stderr: '' }

@@ -7,7 +7,7 @@ import { packageDirectory, tarballName } from '../../scripts/packages/manifest.j
 
 const run = promisify(execFile)
 
-/** A project that depends on the client package only, as a consumer has it. */
+/** A project whose only dependency is the client package. */
 export interface ClientProject {
   dir: string
   /** The path of the packed package, as it is published. */
@@ -17,7 +17,7 @@ export interface ClientProject {
   remove(): Promise<void>
 }
 
-/** Packs the client's package that `prepare-consumers.ts` has built. Installs it into an empty project, without network access. */
+/** Packs the client package that `prepare-consumers.ts` has built, and installs it into an empty project. */
 export async function installClient(): Promise<ClientProject> {
   const dir = await realpath(await mkdtemp(join(tmpdir(), 'last-logout-client-')))
   const builtDir = resolve(packageDirectory('client'))

@@ -2,7 +2,7 @@ import { createLastLogoutClient, type LastLogoutClient } from '../../src/client/
 import type { LastLogoutClientOptions } from '../../src/client/options.js'
 import { KEY } from './served-api.js'
 
-/** Creates a client of the API at `url`. The client rejects tokens whose revocation status is unknown. */
+/** Creates a client of the API at `url`. By default, the client refuses tokens whose status is unknown. */
 export function openClient(
   url: string,
   options: Partial<LastLogoutClientOptions> = {},

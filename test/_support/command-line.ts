@@ -9,13 +9,13 @@ import { createLog } from '../../src/log.js'
 export interface CommandRun {
   stdout(): string
   stderr(): string
-  /** Aborts the command like SIGTERM. */
+  /** Aborts the command, as SIGTERM does. */
   stop(): void
   /** Resolves to the exit code when the command has ended. */
   ended: Promise<number>
 }
 
-/** The input and the context of a command. */
+/** Standard input and context of a command. */
 interface CommandStreams {
   /** Standard input. Default: empty. */
   input?: string

@@ -4,8 +4,13 @@ import { type AddressInfo, connect, type Socket } from 'node:net'
 import { joinSockets } from './loopback.js'
 
 /**
- * How a proxy treats a CONNECT request. `tunnel` opens the tunnel. `drop` closes the connection. `silent` sends nothing;
- * `silent after 200` sends the status 200 and then nothing. A number is the status with which the proxy refuses.
+ * What a proxy does with a CONNECT request:
+ *
+ * - `tunnel`: opens the tunnel.
+ * - `drop`: closes the connection.
+ * - `silent`: sends nothing.
+ * - `silent after 200`: sends the status 200, and then nothing.
+ * - a number: refuses with this status.
  */
 type Treatment = 'tunnel' | 'drop' | 'silent' | 'silent after 200' | number
 
@@ -13,7 +18,7 @@ type Treatment = 'tunnel' | 'drop' | 'silent' | 'silent after 200' | number
 interface ConnectProxyOptions {
   /** Default: `tunnel`. */
   treatment?: Treatment
-  /** For a target such as `tenant.invalid:443`, the URL of the server to connect to. Default: the target itself. */
+  /** Maps a target such as `tenant.invalid:443` to the URL of a server. Other targets are used unchanged. */
   routes?: Record<string, string>
   /** The user and the password that the proxy requires, separated by a colon. Default: none. */
   credentials?: string
@@ -45,18 +50,18 @@ export async function openConnectProxy({
     socket.on('error', () => {})
     socket.on('close', () => sockets.delete(socket))
   })
-  server.on('connect', (request, near: Socket) => {
+  server.on('connect', (request, client: Socket) => {
     const target = String(request.url)
     targets.push(target)
     const isAllowed =
       authorization === undefined || request.headers['proxy-authorization'] === authorization
     const status = typeof treatment === 'number' ? treatment : isAllowed ? 200 : 407
-    // A socket must be read, or it does not emit `end` when the client disconnects.
-    near.on('end', () => near.end()).resume()
-    if (treatment === 'drop') near.destroy()
-    else if (treatment !== 'silent') near.write(`HTTP/1.1 ${status} Proxy\r\n\r\n`)
-    if (status !== 200) near.end()
-    else if (treatment === 'tunnel') tunnel(near, new URL(routes[target] ?? `tcp://${target}`))
+    // Only a socket that is being read emits `end` when the client disconnects.
+    client.on('end', () => client.end()).resume()
+    if (treatment === 'drop') client.destroy()
+    else if (treatment !== 'silent') client.write(`HTTP/1.1 ${status} Proxy\r\n\r\n`)
+    if (status !== 200) client.end()
+    else if (treatment === 'tunnel') tunnel(client, new URL(routes[target] ?? `tcp://${target}`))
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -72,6 +77,6 @@ export async function openConnectProxy({
   }
 }
 
-function tunnel(near: Socket, { port, hostname }: URL): void {
-  joinSockets(near, connect(Number(port), hostname))
+function tunnel(client: Socket, { port, hostname }: URL): void {
+  joinSockets(client, connect(Number(port), hostname))
 }

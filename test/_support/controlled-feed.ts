@@ -6,17 +6,17 @@ import { event, freshness, openScriptedFeed } from './scripted-feed.js'
 
 const STALE_LAG_MS = 600_000
 
-/** A client with `onUnknown: 'deny'`, and the change feed that it reads. */
+/** A client with `onUnknown: 'deny'`, and its change feed, which the test controls. */
 export interface ControlledFeed {
   url: string
   client: LastLogoutClient
   /** Sends a logout of the session, or of all sessions of the user. */
   logOut(userId: string, sessionId?: string): void
-  /** Sends that the data is stale, or that it is fresh. A client of stale data returns `unknown`. */
+  /** Makes the data stale or fresh. With stale data, the client returns `unknown`. */
   setStale(isStale: boolean): void
 }
 
-/** Opens a change feed until the test ends. The test decides what the feed sends. */
+/** Opens a change feed and a client until the test ends. */
 export async function openControlledFeed(): Promise<ControlledFeed> {
   const responses = new Set<ServerResponse>()
   let lagMs = 0
@@ -52,7 +52,7 @@ export async function openControlledFeed(): Promise<ControlledFeed> {
   }
 }
 
-/** Returns the claims of a token that was issued a minute ago, and that expires in an hour. */
+/** Returns the claims of a token that was issued a minute ago and expires in an hour. */
 export function liveClaims(sub: string, claims: object = {}): object {
   const now = Math.floor(Date.now() / 1000)
   return { sub, iat: now - 60, exp: now + 3_600, ...claims }

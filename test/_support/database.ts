@@ -10,14 +10,14 @@ export interface TestDatabase {
   drop(): Promise<void>
 }
 
-/** Settings of the tests' own sessions: times are in UTC and ISO 8601, even if the server has other settings. */
+/** Settings of the sessions of {@link TestDatabase.query}. The server can have other settings. */
 const SESSION_OPTIONS = '-c timezone=UTC -c datestyle=ISO'
 
 /**
  * Creates a database.
  *
- * @param template `migrated`: the new database has all tables. `template0`: the new database is empty. A test database:
- * the new database is a copy of this test database, which must have no connections.
+ * @param template `migrated`: the database has all tables. `template0`: the database is empty. A test database: the
+ *   database is a copy of this test database, to which nothing may be connected.
  */
 export async function createTestDatabase(
   template: 'migrated' | 'template0' | TestDatabase = 'migrated',
@@ -28,7 +28,7 @@ export async function createTestDatabase(
   const url = new URL(serverUrl())
   url.pathname = `/${name}`
   const pool = new pg.Pool({ connectionString: url.href, max: 2, options: SESSION_OPTIONS })
-  // `drop` terminates connections that are not closed yet. Their errors must not end the process.
+  // `drop` terminates open connections. Without a listener, their errors would end the process.
   pool.on('error', () => {})
   return {
     name,
@@ -42,8 +42,8 @@ export async function createTestDatabase(
 }
 
 /**
- * Runs a statement on the server, not in a test database. A lock prevents concurrent statements, because PostgreSQL does
- * not copy a template that another session uses.
+ * Runs a statement outside of the test databases, one at a time: PostgreSQL does not copy a template while another
+ * session uses the template.
  */
 async function onServer(sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: serverUrl() })
@@ -56,7 +56,7 @@ async function onServer(sql: string): Promise<void> {
   }
 }
 
-/** Returns the URL of the PostgreSQL server. Throws if there is no server. Without the URL, `pg` would use its default port. */
+/** Returns the URL of the PostgreSQL server. Throws if the Vitest project has no server. */
 function serverUrl(): string {
   const url = inject('postgresUrl') as string | undefined
   if (url !== undefined) return url

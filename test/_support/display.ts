@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import axe from 'axe-core'
 import type { Page } from 'playwright-core'
 
-/** Where screenshots are written. Git ignores it. */
+/** The directory of the screenshots. Git ignores this directory. */
 const SCREENSHOTS = 'dist/screenshots'
 
 const WIDTHS = [1280, 390]
@@ -13,8 +13,8 @@ interface AxeResults {
 }
 
 /**
- * Shows a page on a wide and on a narrow screen, light and dark. Takes a screenshot of each, and checks its
- * accessibility and that nothing is wider than the screen. Returns all problems.
+ * Shows a page on a wide and on a narrow screen, in light and in dark colours. Takes a screenshot of each variant.
+ * Returns problems of accessibility, and content that is wider than the screen.
  *
  * @param name The name of the screenshots.
  */

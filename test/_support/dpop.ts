@@ -1,11 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jose'
 
-/** The key of a caller that proves the possession of its tokens (RFC 9449). */
+/** A key with which a caller proves the possession of tokens (RFC 9449). */
 export interface DpopKey {
-  /** The thumbprint of the key: the claim `cnf.jkt` of a token that is bound to it. */
+  /** The thumbprint of the key. A token that is bound to the key has it in the claim `cnf.jkt`. */
   thumbprint: string
-  /** Signs the proof for a GET request with a token. It is the value of the header `DPoP`. */
+  /** Returns the header `DPoP` of a GET request with a token: a signed proof. */
   prove(url: string, token: string): Promise<string>
 }
 

@@ -10,7 +10,7 @@ export interface FeedSubscription {
   close(): Promise<void>
 }
 
-/** Subscribes to the change feed. If the status of the response is not 200, throws an error whose message is the status. */
+/** Subscribes to the change feed. If the response has another status than 200, throws an error with this status. */
 export async function subscribeToFeed(
   url: string,
   query = '',

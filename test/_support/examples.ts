@@ -8,7 +8,7 @@ import type { ProtectedServer } from './protected-server.js'
 
 const UNKNOWN_IS_DENIED = "onUnknown: 'deny'"
 
-/** A copy of an example in the directory of the packages that the example imports. */
+/** A copy of an example, beside the packages that the example imports. */
 export interface Example {
   /** Starts the example as a process of its own. */
   start(env: Record<string, string>): Promise<ProtectedServer>
@@ -16,12 +16,12 @@ export interface Example {
 }
 
 /**
- * Copies an example to where its packages are installed, and builds it, if its `package.json` has a script `build`.
+ * Copies an example, and runs the script `build` of its `package.json`, if it has one.
  *
  * @param name The folder in `examples`.
  */
 export async function copyExample(name: string, onUnknown: 'deny' | 'allow'): Promise<Example> {
-  // Not below `node_modules`, where Next compiles no TypeScript.
+  // Next compiles no TypeScript below `node_modules`, where the packages are installed.
   const dir = await mkdtemp(resolve('dist', `example-${name}-`))
   await symlink(join(INSTALLED_DIR, 'node_modules'), join(dir, 'node_modules'))
   await cp(join('examples', name), dir, {
@@ -43,22 +43,24 @@ export async function copyExample(name: string, onUnknown: 'deny' | 'allow'): Pr
   }
 }
 
-/** Replaces the option in the one file that has it. */
+/** Replaces `onUnknown: 'deny'` by `onUnknown: 'allow'`. Throws unless it occurs exactly once. */
 async function allowUnknown(dir: string): Promise<void> {
-  let replaced = 0
+  let occurrences = 0
   for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue
     const file = join(entry.parentPath, entry.name)
     const parts = (await readFile(file, 'utf8')).split(UNKNOWN_IS_DENIED)
     if (parts.length > 1) await writeFile(file, parts.join("onUnknown: 'allow'"))
-    replaced += parts.length - 1
+    occurrences += parts.length - 1
   }
-  if (replaced !== 1) throw new Error(`the example has ${UNKNOWN_IS_DENIED} ${replaced} times`)
+  if (occurrences !== 1) {
+    throw new Error(`the example has ${UNKNOWN_IS_DENIED} ${occurrences} times`)
+  }
 }
 
 /**
- * Next before release 16, and 16 for the edge runtime, has a middleware instead of a proxy. The copy that accepts unknown
- * tokens has one, so that both are tested.
+ * Renames the proxy of an example for Next to a middleware. Next before release 16 has only a middleware, and Next 16
+ * needs one for the edge runtime. The copy that accepts unknown tokens has the middleware, so that both are tested.
  */
 async function renameProxy(dir: string): Promise<void> {
   const code = await readFile(join(dir, 'proxy.ts'), 'utf8').catch(() => null)
@@ -70,7 +72,7 @@ async function renameProxy(dir: string): Promise<void> {
   )
 }
 
-/** Starts a program, and waits until it prints where it listens. */
+/** Starts a program, and waits until the program prints its URL. */
 async function startProcess(
   dir: string,
   { command, env }: { command: string; env: Record<string, string> },
@@ -105,7 +107,7 @@ async function startProcess(
   }
 }
 
-/** Splits a script of `package.json` into the program and its arguments. The program is `node`, or that of a package. */
+/** Splits a script of `package.json` into the program and its arguments. */
 function readCommand(script: string): [file: string, args: string[]] {
   const [program = '', ...args] = script.split(' ')
   return [program === 'node' ? process.execPath : program, args]

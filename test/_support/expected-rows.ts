@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 
-/** A logout event with the fields of a logout event in `src/rules`. To be independent, this file shares no code with `src/rules`. */
+/** A logout event. This file repeats the type and the rules of `src/rules` on purpose, to be an independent check. */
 interface Event {
   logId: string
   type: string
@@ -21,15 +21,16 @@ export function expectedRows(events: Event[]) {
   const sessions = [...new Set(events.flatMap(({ sessionId }) => sessionId ?? []))].sort()
   return {
     users: users.map((userId) => {
-      const own = events.filter((event) => event.userId === userId)
-      const allSessions = own.filter((event) => event.sessionId === null).map(({ at }) => at)
-      const allSessionsAt = allSessions.length > 0 ? Math.max(...allSessions) : null
-      return { userId, ...newest(own), allSessionsAt }
+      const userEvents = events.filter((event) => event.userId === userId)
+      const allSessions = userEvents.filter((event) => event.sessionId === null)
+      const allSessionsAt =
+        allSessions.length > 0 ? Math.max(...allSessions.map(({ at }) => at)) : null
+      return { userId, ...newest(userEvents), allSessionsAt }
     }),
     sessions: sessions.map((sessionId) => {
-      const own = events.filter((event) => event.sessionId === sessionId)
-      const owners = own.flatMap(({ userId }) => userId ?? []).sort()
-      return { sessionId, ...newest(own), userId: owners.at(-1) ?? null, ended: true }
+      const sessionEvents = events.filter((event) => event.sessionId === sessionId)
+      const userIds = sessionEvents.flatMap(({ userId }) => userId ?? []).sort()
+      return { sessionId, ...newest(sessionEvents), userId: userIds.at(-1) ?? null, ended: true }
     }),
   }
 }
@@ -39,14 +40,14 @@ export function sortRows<U extends { userId: string }, S extends { sessionId: st
   users: U[]
   sessions: S[]
 }) {
-  const by = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
+  const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
   return {
-    users: [...rows.users].sort((a, b) => by(a.userId, b.userId)),
-    sessions: [...rows.sessions].sort((a, b) => by(a.sessionId, b.sessionId)),
+    users: [...rows.users].sort((a, b) => compare(a.userId, b.userId)),
+    sessions: [...rows.sessions].sort((a, b) => compare(a.sessionId, b.sessionId)),
   }
 }
 
-/** Returns the row of the newest event. In the same millisecond, the greater log id decides. */
+/** Returns the newest event. If events have the same instant, the greatest log id decides. */
 function newest(events: Event[]): Row {
   const at = Math.max(...events.map((event) => event.at))
   const [last] = events
@@ -104,7 +105,7 @@ export function expectedFromLog(log: Record<string, unknown>[]) {
   }
 }
 
-/** Reads the storage time from the digits after the first three of a log id: 900 2026 11 23 10 00 03 400 …. */
+/** Reads the storage time of a log id such as 900 2026 11 23 10 00 03 400 …. */
 function storedAt(logId: string): number {
   const part = (from: number, length: number) => Number(logId.slice(from, from + length))
   return Date.UTC(

@@ -1,4 +1,4 @@
-/** One sample of a metric. A sample is one line of the text. */
+/** One line of the text: a value of a metric with its labels. */
 interface Sample {
   name: string
   labels: Record<string, string>
@@ -22,14 +22,14 @@ const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(,|$)/y
 /**
  * Parses the text format of Prometheus.
  *
- * @throws `Error` if the text violates the format. In a valid text, HELP, TYPE and the samples of a metric are adjacent,
- *   names and samples are unique, counters are not negative, and histograms are cumulative.
+ * @throws `Error` if the text violates the format. In a valid text, HELP, TYPE and the samples of a metric are
+ *   adjacent, names and samples are unique, counters are not negative, and histograms are cumulative.
  * @see https://prometheus.io/docs/instrumenting/exposition_formats/
  */
 export function parseExposition(text: string): Map<string, Family> {
   assert(text.endsWith('\n'), 'ends with a line feed')
   const families = new Map<string, Family>()
-  const seen = new Set<string>()
+  const sampleKeys = new Set<string>()
   let current: Family | undefined
   for (const line of text.split('\n').filter((line) => line !== '')) {
     const [, helpName = '', help = ''] = HELP.exec(line) ?? []
@@ -47,9 +47,9 @@ export function parseExposition(text: string): Map<string, Family> {
     } else {
       const sample = parseSample(line)
       const key = JSON.stringify([sample.name, Object.entries(sample.labels).sort()])
-      assert(!seen.has(key), `${line} occurs once`)
-      seen.add(key)
-      assert(current !== undefined && belongs(sample, current), `${line} follows its metric`)
+      assert(!sampleKeys.has(key), `${line} occurs once`)
+      sampleKeys.add(key)
+      assert(current !== undefined && isSampleOf(sample, current), `${line} follows its metric`)
       current.samples.push(sample)
     }
   }
@@ -78,7 +78,7 @@ function parseNumber(text: string): number {
   return Number(text)
 }
 
-function belongs({ name }: Sample, family: Family): boolean {
+function isSampleOf({ name }: Sample, family: Family): boolean {
   if (family.type !== 'histogram') return name === family.name
   return ['_bucket', '_sum', '_count'].some((suffix) => name === family.name + suffix)
 }
@@ -94,6 +94,7 @@ function assertValid(family: Family): void {
   if (type === 'histogram') for (const group of groupSeries(samples)) assertHistogram(name, group)
 }
 
+/** Groups the samples of a histogram whose labels are the same, except `le`. */
 function groupSeries(samples: Sample[]): Iterable<Sample[]> {
   const groups = new Map<string, Sample[]>()
   for (const sample of samples) {
@@ -109,7 +110,7 @@ function assertHistogram(name: string, series: Sample[]): void {
   const count = series.find((sample) => sample.name === `${name}_count`)
   const bounds = buckets.map(({ labels }) => parseNumber(labels.le ?? ''))
   const isRising = (numbers: number[]) =>
-    numbers.every((n, i) => i === 0 || n >= (numbers[i - 1] ?? n))
+    numbers.every((number, index) => index === 0 || number >= (numbers[index - 1] ?? number))
   assert(isRising(bounds) && isRising(buckets.map(({ value }) => value)), `${name} is cumulative`)
   assert(bounds.at(-1) === Infinity, `${name} ends with +Inf`)
   assert(buckets.at(-1)?.value === count?.value, `${name} has the count of its buckets`)

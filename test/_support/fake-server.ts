@@ -5,14 +5,14 @@ import { openLoopback } from './loopback.js'
 /** The status and the body of a response. */
 export type FakeResponse = [status: number, body: string]
 
-/** A fake server. It replaces the service, or a proxy between a client and the service. */
+/** A fake of the service, or of a proxy between a client and the service. */
 export interface FakeServer {
   url: string
   /** The requested URLs, without the host. */
   requests: string[]
 }
 
-/** Opens a fake server until the test ends. The server responds with what `respond` returns; `null`: it does not respond. */
+/** Opens a fake server until the test ends. If `respond` returns `null`, the server does not respond. */
 export async function openFakeServer(
   respond: (url: string) => FakeResponse | null,
 ): Promise<FakeServer> {
@@ -20,15 +20,15 @@ export async function openFakeServer(
   const server = createServer((request, response) => {
     const url = request.url ?? ''
     requests.push(url)
-    const sent = respond(url)
-    if (sent !== null) response.writeHead(sent[0]).end(sent[1])
+    const fake = respond(url)
+    if (fake !== null) response.writeHead(fake[0]).end(fake[1])
   })
   const { url, close } = await openLoopback(server)
   onTestFinished(close)
   return { url, requests }
 }
 
-/** Returns the response about a user (and a session) without a known logout. */
+/** Returns the response of the service about a user, and a session if one is given, without a known logout. */
 export function responseAbout(user_id: string, session_id: string | null = null): FakeResponse {
   const body = {
     user_id,

@@ -2,7 +2,9 @@ import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from './client.js'
 import { type FakeResponse, type FakeServer, openFakeServer, responseAbout } from './fake-server.js'
 
-/** Opens a fake of the service until the test ends. It responds that the user `auth0|out` has logged out of all sessions, and that no other user has logged out. */
+/**
+ * Opens a fake of the service until the test ends. In it, only the user `auth0|out` has logged out, of all sessions.
+ */
 export function openFakeService(): Promise<FakeServer> {
   return openFakeServer((url) => {
     const userId = new URL(url, 'http://service').searchParams.get('user_id') ?? ''
@@ -10,7 +12,7 @@ export function openFakeService(): Promise<FakeServer> {
   })
 }
 
-/** Opens a fake of the service, and a client that sends a request to it for each check. */
+/** Opens a fake of the service, and a client that sends it a request for each check. */
 export async function openFakeClient(): Promise<LastLogoutClient> {
   return openClient((await openFakeService()).url, { lookup: 'request' })
 }

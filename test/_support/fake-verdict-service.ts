@@ -17,7 +17,7 @@ const acceptedBody = (asOf: string | null = ago(0)) =>
 
 const ago = (ms: number) => new Date(Date.now() - ms).toISOString()
 
-/** Removes a field of the response that accepts the token. */
+/** Returns the body of a response that accepts the token, without one field. */
 function without(field: string): string {
   return JSON.stringify({ ...JSON.parse(acceptedBody()), [field]: undefined })
 }
@@ -45,7 +45,7 @@ function dripBody(response: ServerResponse, text: string): void {
   drip(response, text)
 }
 
-/** The responses of the fake service, by the first part of the path. The real service sends none of them but `accepting`. */
+/** The responses of the fake service, by the first part of the path. The real service sends only `accepting`. */
 const RESPONSES: Record<string, RequestListener> = {
   accepting: send(acceptedBody),
   'slightly-ahead': send(() => acceptedBody(ago(-MINUTE_MS / 2))),
@@ -103,6 +103,6 @@ export async function openFakeVerdictService(): Promise<FakeVerdictService> {
     if (listener === undefined) throw new Error(`no such response: ${name}`)
     listener(request, response)
   })
-  const opened = await openLoopback(server)
-  return { ...opened, accepted, urlOf: (name) => `${opened.url}/${name}` }
+  const loopback = await openLoopback(server)
+  return { ...loopback, accepted, urlOf: (name) => `${loopback.url}/${name}` }
 }

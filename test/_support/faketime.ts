@@ -1,8 +1,8 @@
 /**
- * Returns the environment variables that set the wall clock of a program, but not its monotonic clock. Without the Debian
- * package `faketime`, the variables have no effect.
+ * Returns environment variables that move the wall clock of a program, but not the monotonic clock. They need the
+ * Debian package `faketime`, and have no effect without it.
  *
- * @param aheadSeconds By how many seconds the wall clock is ahead. A negative number sets it back.
+ * @param aheadSeconds Seconds that are added to the wall clock.
  */
 export function fakeClock(aheadSeconds: number): Record<string, string> {
   return {

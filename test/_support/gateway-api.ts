@@ -83,8 +83,8 @@ export async function openGatewayApi(
 }
 
 /**
- * Opens the tokens of a tenant, and an API for gateways, for the tests of a file. Before each test, the API has fresh data
- * without a logout. Use both in tests and hooks only.
+ * Opens the tokens of a tenant and an API for gateways for all tests of a file. Before each test, the API has fresh
+ * data without a logout. The result must not be used before the tests and hooks run.
  */
 export function useGatewayApi(): { tokens: TenantTokens; api: GatewayApi } {
   const tokens = {} as TenantTokens

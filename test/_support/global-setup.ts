@@ -21,7 +21,9 @@ declare module 'vitest' {
   }
 }
 
-/** Builds the login Action. Starts one PostgreSQL server per project, with a migrated database that test files copy. */
+/**
+ * Builds the login Action. Starts the PostgreSQL server of a project, with a migrated database that test files copy.
+ */
 export async function setup({ config, provide }: TestProject): Promise<() => Promise<void>> {
   await buildAction()
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-test-'))
@@ -43,14 +45,14 @@ export async function setup({ config, provide }: TestProject): Promise<() => Pro
   }
 }
 
-/** Changes settings for all roles. New sessions have them at once, without a restart or reload of the server. */
+/** Changes settings for all new sessions, without a restart of the server. */
 async function changeSettings(client: pg.Client, settings: Record<string, string>): Promise<void> {
   for (const [name, value] of Object.entries(settings)) {
     await client.query(`ALTER ROLE ALL SET ${name} = ${client.escapeLiteral(value)}`)
   }
 }
 
-/** Throws if the settings have no effect. Tests would otherwise pass although the server does not have the settings. */
+/** Throws if the settings have no effect, because the tests would then not test these settings. */
 async function assertSettings(client: pg.Client, settings: Record<string, string>): Promise<void> {
   for (const [name, value] of Object.entries(settings)) {
     const { rows } = await client.query('SELECT current_setting($1) AS value', [name])
@@ -58,11 +60,11 @@ async function assertSettings(client: pg.Client, settings: Record<string, string
   }
 }
 
-/** Starts a server with a higher connection limit: many test files share it, and each can run several services. */
+/** Starts a server with a higher connection limit, because many test files share the server. */
 async function startServer(dataDir: string): Promise<EmbeddedPostgres> {
   const options = { dataDir, durable: false }
-  const first = await createEmbeddedPostgres(options)
-  await withClient(first.url, (client) => client.query('ALTER SYSTEM SET max_connections = 500'))
-  await first.close()
+  const server = await createEmbeddedPostgres(options)
+  await withClient(server.url, (client) => client.query('ALTER SYSTEM SET max_connections = 500'))
+  await server.close()
   return createEmbeddedPostgres(options)
 }

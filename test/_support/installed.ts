@@ -4,7 +4,7 @@ import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 
-/** The directory of the manifest and of the lock file. They list the runtimes, frameworks and libraries that only these tests need. */
+/** The directory of the manifest and the lock file of the packages that only the tests of consumers need. */
 const MANIFEST_DIR = 'test/consumers/installed'
 
 /** The directory in which these packages are installed. */
@@ -13,7 +13,7 @@ export const INSTALLED_DIR = resolve('node_modules/.cache/last-logout-consumers'
 /** Loads one of these packages. */
 export const requireInstalled = createRequire(join(INSTALLED_DIR, 'package.json'))
 
-/** Installs the packages of the lock file without install scripts. Does nothing if the packages are already installed. */
+/** Installs the packages of the lock file without install scripts, unless they are installed already. */
 export async function installPackages(): Promise<void> {
   const lock = await readFile(join(MANIFEST_DIR, 'package-lock.json'), 'utf8')
   const installedLock = join(INSTALLED_DIR, 'installed-lock.json')
@@ -25,9 +25,9 @@ export async function installPackages(): Promise<void> {
   await writeFile(installedLock, lock)
 }
 
-/** Copies the client's package, as `npm run build:client` has built it, beside the packages of a folder. */
+/** Copies the client package that `npm run build:client` has built into the `node_modules` of a directory. */
 export async function addClient(dir: string = INSTALLED_DIR): Promise<void> {
-  // No link: the client must find the same copy of a framework as the app does.
+  // A copy instead of a link, so that the client and the app import the same copy of a framework.
   const copy = join(dir, 'node_modules', 'last-logout-client')
   await rm(copy, { recursive: true, force: true })
   await cp('dist/client-package', copy, { recursive: true })

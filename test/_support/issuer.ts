@@ -9,7 +9,7 @@ import {
 } from 'jose'
 import { openLoopback } from './loopback.js'
 
-/** An issuer of access tokens: the part of an OpenID provider that a resource server needs. */
+/** The part of an OpenID provider that a resource server needs. */
 export interface Issuer {
   url: string
   publicKey: CryptoKey
@@ -22,8 +22,7 @@ export interface Issuer {
 export const ORDERS_AUDIENCE = 'https://orders.example.com'
 
 /**
- * Opens an issuer on the loopback interface. It serves a key set with two keys, as Auth0 does: the one that it signs
- * tokens with, and the next one.
+ * Opens an issuer on the loopback interface. As at Auth0, the key set has two keys: the current key and the next key.
  */
 export async function openIssuer(): Promise<Issuer> {
   const { privateKey, publicKey } = await generateKeyPair('RS256')

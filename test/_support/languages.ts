@@ -19,18 +19,20 @@ export interface Language {
   /** The Debian packages that run it. */
   debianPackages: string
   /**
-   * Builds the example with its driver in an empty directory. Returns the command that runs the driver. The driver trusts
-   * the certificate in the file `certificate`, which `SSL_CERT_FILE` names as well, if the language reads this variable.
+   * Builds the example with its driver in an empty directory. Returns the command that runs the driver. The driver must
+   * trust the certificate in the file `certificate`. The variable `SSL_CERT_FILE` also names this file.
    */
   build(dir: string, certificate: string): Promise<string[]>
 }
 
-/** Maximum duration of a check. A driver that hangs is killed, so that the checks after it fail at once. */
+/**
+ * Maximum duration of a check, in milliseconds. After this time, the driver is killed, and later checks fail at once.
+ */
 const MAX_CHECK_MS = 25_000
 
 const run = promisify(execFile)
 
-/** The languages, by name. */
+/** The languages, in the order of their names. */
 export const LANGUAGES: Language[] = [
   {
     name: 'Go',
@@ -108,7 +110,7 @@ export interface DriverCheck {
 export interface Driver {
   /** Runs a check after the earlier checks have ended. Resolves to its outcome. */
   check(check: DriverCheck): Promise<string>
-  /** What the driver has logged. */
+  /** Returns the standard error of the driver so far. */
   log(): string
   close(): Promise<void>
 }

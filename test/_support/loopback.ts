@@ -38,11 +38,11 @@ export async function openLoopback(server: Server): Promise<LoopbackServer> {
   }
 }
 
-/** Forwards data between two connections in both directions. When one connection ends, ends the other one. */
-export function joinSockets(near: Socket, far: Socket): void {
+/** Forwards data between two connections in both directions. When one connection closes, closes the other one. */
+export function joinSockets(client: Socket, upstream: Socket): void {
   for (const [from, to] of [
-    [near, far],
-    [far, near],
+    [client, upstream],
+    [upstream, client],
   ] as const) {
     from.pipe(to)
     from.on('error', () => to.destroy())

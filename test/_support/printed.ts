@@ -1,10 +1,10 @@
 import { expect } from 'vitest'
 import { finishCommandLine } from './command-line.js'
 
-/** The command with which the program of a test was started. */
+/** The command that starts the program, for the messages of tests. */
 export const PROGRAM = 'npx last-logout'
 
-/** Expects that a printed text contains no stack, and that every command in it can be pasted. */
+/** Expects that a text contains no stack, and that every command in the text can be pasted into a shell. */
 export async function expectPasteable(printed: string): Promise<void> {
   expect(printed).not.toMatch(/^ {4}at /m)
   const commands = [...printed.matchAll(/`([^`\n]*last-logout [^`\n]*)`/g)].map(

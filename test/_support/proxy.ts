@@ -6,7 +6,7 @@ export interface Proxy {
   url: string
   /** Stops forwarding, and keeps the connections open. */
   freeze(): void
-  /** Closes the frozen connections. Forwards new connections. */
+  /** Closes the frozen connections, and forwards new connections. */
   thaw(): void
   /** Forwards new connections to the server of another URL. Open connections are not affected. */
   redirectTo(target: string): void
@@ -22,23 +22,23 @@ export const READY_IN_TRANSACTION = Buffer.from('5a0000000554', 'hex')
 /**
  * Opens a proxy to the server at `target`.
  *
- * @param freezeAfter The proxy freezes when the server has sent these bytes for the `times`-th time.
+ * @param freezeAfter The proxy freezes after the server has sent these bytes `times` times.
  */
 export async function openProxy(target: string, freezeAfter?: Buffer, times = 1): Promise<Proxy> {
   const url = new URL(target)
   let { hostname, port } = url
   let isFrozen = false
   let remaining = times
-  // A frozen proxy must not forward the end of a connection, so each side can be closed without the other.
-  const server = createServer({ allowHalfOpen: true }, (near) => {
-    const far = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
+  // With half-open sockets, the proxy can keep one side open after the other side has ended.
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    const upstream = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
     for (const [from, to] of [
-      [near, far],
-      [far, near],
+      [client, upstream],
+      [upstream, client],
     ] as const) {
       from.on('data', (chunk) => {
         if (!isFrozen) to.write(chunk)
-        if (from !== far || freezeAfter === undefined || !chunk.includes(freezeAfter)) return
+        if (from !== upstream || freezeAfter === undefined || !chunk.includes(freezeAfter)) return
         remaining--
         isFrozen ||= remaining === 0
       })
@@ -47,8 +47,8 @@ export async function openProxy(target: string, freezeAfter?: Buffer, times = 1)
       from.on('close', () => to.destroy())
     }
   })
-  const { port: ownPort, disconnect, close } = await openLoopback(server)
-  url.port = `${ownPort}`
+  const { port: proxyPort, disconnect, close } = await openLoopback(server)
+  url.port = `${proxyPort}`
   return {
     url: url.href,
     freeze: () => {

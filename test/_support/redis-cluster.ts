@@ -7,7 +7,7 @@ import { startRedis, type TestRedis, type TestRedisOptions } from './redis.js'
 export interface TestCluster {
   /** The nodes of the cluster. The primaries are first. */
   nodes: [TestRedis, ...TestRedis[]]
-  /** Finds the primary that serves a key, as the node `from` knows it. Default: the first node. */
+  /** Returns the primary that serves a key, according to the node `from`. Default: the first node. */
   primaryOf(key: string, options?: { from?: TestRedis }): Promise<TestRedis>
   stop(): Promise<void>
 }
@@ -24,12 +24,12 @@ export async function startRedisCluster({
   tls,
   args = [],
 }: TestClusterOptions = {}): Promise<TestCluster> {
-  // A new replica gets the data of its primary without delay. By default, the primary waits five seconds.
+  // By default, a primary waits five seconds before it sends its data to a new replica.
   const nodeArgs = ['--repl-diskless-sync-delay', '0', ...args]
   const nodes: TestRedis[] = []
   const stop = async () => void (await Promise.all(nodes.map((node) => node.stop())))
   try {
-    for (let n = 0; n < (replicas ? 6 : 3); n++) {
+    while (nodes.length < (replicas ? 6 : 3)) {
       const node = await startRedis({
         own: true,
         cluster: 'node',
@@ -48,7 +48,7 @@ export async function startRedisCluster({
     for (const port of ports) {
       while (!run('-p', port, 'CLUSTER', 'INFO').includes('cluster_state:ok')) await sleep(20)
     }
-    // A replica that has not copied its primary cannot replace it.
+    // A replica can replace its primary only after it has copied the data.
     for (const port of ports.slice(3)) {
       while (!run('-p', port, 'INFO', 'replication').includes('master_link_status:up'))
         await sleep(20)
@@ -59,13 +59,13 @@ export async function startRedisCluster({
       nodes: [first, ...others],
       stop,
       async primaryOf(key, { from = first } = {}) {
-        const askedPort = new URL(from.url).port
-        const slot = Number(run('-p', askedPort, 'CLUSTER', 'KEYSLOT', key))
-        const slots = JSON.parse(run('-p', askedPort, '--json', 'CLUSTER', 'SLOTS'))
+        const fromPort = new URL(from.url).port
+        const slot = Number(run('-p', fromPort, 'CLUSTER', 'KEYSLOT', key))
+        const slots = JSON.parse(run('-p', fromPort, '--json', 'CLUSTER', 'SLOTS'))
         const [, , [, port]] = slots.find(([from, to]: number[]) => isWithin(slot, from, to))
-        const found = nodes.find(({ url }) => new URL(url).port === String(port))
-        if (!found) throw new Error(`no node serves ${key}`)
-        return found
+        const primary = nodes.find(({ url }) => new URL(url).port === String(port))
+        if (!primary) throw new Error(`no node serves ${key}`)
+        return primary
       },
     }
   } catch (error) {
@@ -74,7 +74,7 @@ export async function startRedisCluster({
   }
 }
 
-/** Sends one command and resolves to the reply. If the reply is an error, rejects with this error. */
+/** Sends one command, and returns the reply. Throws a reply that is an error. */
 export async function sendCommand(url: string, ...command: string[]): Promise<unknown> {
   const [name = '', ...args] = command
   const client = new Redis(url, { retryStrategy: () => null, enableReadyCheck: false })

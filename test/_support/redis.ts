@@ -9,15 +9,15 @@ import { freePort } from './port.js'
 
 /** A Redis server for tests. */
 export interface TestRedis {
-  /** Begins with `rediss:` if the server has a certificate. */
+  /** A URL with the scheme `rediss:` if the server has a certificate, or `redis:`. */
   url: string
-  /** Kills the server. Does nothing if the server is the one of REDIS_URL. */
+  /** Kills the server. Does nothing for the server of REDIS_URL. The next functions throw for this server. */
   stop(): Promise<void>
-  /** Starts the server again after `stop`, on the same port and without data. Throws for the server of REDIS_URL. */
+  /** Starts the server again after `stop`, on the same port and without data. */
   start(): Promise<void>
-  /** Kills the server, calls `whileStopped`, and starts the server on the same port without data. Throws like `start`. */
+  /** Kills the server, calls `whileStopped`, and starts the server on the same port without data. */
   restart(whileStopped?: () => Promise<void>): Promise<void>
-  /** Suspends the server with SIGSTOP. Its connections stay open. Throws like `start`. */
+  /** Suspends the server with SIGSTOP. Its connections stay open. */
   freeze(): void
   /** Continues the server after `freeze`. */
   thaw(): void
@@ -27,7 +27,7 @@ export interface TestRedis {
 export interface TestRedisOptions {
   /** Whether to start a new server even if REDIS_URL is set. Default: false. */
   own?: boolean
-  /** `true`: a new server is a cluster of one node. `node`: it can join a cluster, but is in none yet. Default: false. */
+  /** `true`: the server is a cluster of one node. `node`: the server can join a cluster. Default: false. */
   cluster?: boolean | 'node'
   /** The certificate of a new server: its file, the file of its key, and its host name. Default: no TLS. */
   tls?: { file: string; keyFile: string; host: string }
@@ -39,8 +39,8 @@ export interface TestRedisOptions {
 
 type Server = ChildProcessByStdio<Writable, Readable, null>
 
-// A shell script that runs redis-server, and kills the server when the script's stdin is closed. Only this process holds
-// the writing end of the stdin pipe, so the server also ends if this process is killed.
+// A shell script that runs redis-server, and kills the server when its standard input closes. Standard input closes
+// when this process ends, so the server never outlives this process.
 const WATCHER = `
 "$@" &
 server=$!
@@ -50,9 +50,8 @@ kill -KILL "$server"
 wait "$server" 2>&-`
 
 /**
- * Uses the server of REDIS_URL, or starts `redis-server` from the PATH. A new server listens on a free port of the
- * loopback interface, and keeps its data in memory only. If there is no `redis-server`, returns the reason to skip a test
- * as `skip`.
+ * Uses the server of REDIS_URL, or starts `redis-server` on a free port of the loopback interface, without persistence.
+ * If `redis-server` is not in the PATH, `skip` contains the reason to skip a test.
  */
 export async function startRedis({
   own = false,
@@ -131,7 +130,7 @@ async function startServer({
   }
 }
 
-/** Resolves when the server accepts connections, and rejects when it exits. */
+/** Starts a server, and waits until the server accepts connections. */
 async function launch(args: string[]): Promise<Server> {
   const server = spawn('sh', ['-c', WATCHER, 'sh', 'redis-server', ...args], {
     // The shell and the server form a process group, so that a signal reaches both.

@@ -1,9 +1,9 @@
 import { connect, createServer, type Socket } from 'node:net'
 import { openLoopback } from './loopback.js'
 
-/** How the replies of a proxy differ from the replies of the Redis server. Replies are texts in the Redis protocol (RESP). */
+/** Rules that replace or change the replies of a Redis server. Replies are texts in the Redis protocol (RESP). */
 export interface RespRules {
-  /** Returns the reply to a command instead of the server; `undefined`: the server replies. */
+  /** Returns the reply to a command. If it returns `undefined`, the server replies. */
   respond?(command: string[]): string | undefined
   /** Changes a reply of the server. */
   rewrite?(command: string[], reply: string): string
@@ -18,61 +18,62 @@ export interface RespProxy {
 /** A command to which the proxy has not sent a reply yet. */
 interface PendingCommand {
   command: string[]
-  /** The reply of the proxy itself; `undefined`: the server replies. */
+  /** The reply of `respond`; `undefined` if the server replies. */
   ownReply: string | undefined
 }
 
-/** Opens a proxy to the Redis server at `target`. The rules change replies, so that the proxy emulates another server. */
+/** Opens a proxy to the Redis server at `target`. By its rules, the proxy emulates another product. */
 export async function openRespProxy(target: string, rules: RespRules): Promise<RespProxy> {
   const { hostname, port } = new URL(target)
-  const server = createServer((near) => {
-    const far = connect({ port: Number(port), host: hostname })
+  const server = createServer((client) => {
+    const upstream = connect({ port: Number(port), host: hostname })
     for (const [from, to] of [
-      [near, far],
-      [far, near],
+      [client, upstream],
+      [upstream, client],
     ] as const) {
       from.on('error', () => to.destroy())
       from.on('close', () => to.destroy())
     }
-    forward(near, far, rules)
+    forward(client, upstream, rules)
   })
-  const { port: ownPort, close } = await openLoopback(server)
-  return { url: `redis://127.0.0.1:${ownPort}`, close }
+  const { port: proxyPort, close } = await openLoopback(server)
+  return { url: `redis://127.0.0.1:${proxyPort}`, close }
 }
 
-function forward(near: Socket, far: Socket, rules: RespRules): void {
+function forward(client: Socket, upstream: Socket, rules: RespRules): void {
   const pending: PendingCommand[] = []
-  // Replies must be in the order of the commands. Sends each own reply whose earlier commands all have replies.
+  // Sends own replies until a reply of the server is next: the replies must be in the order of the commands.
   function flush(): void {
-    while (pending[0]?.ownReply !== undefined) near.write(pending.shift()?.ownReply ?? '', 'latin1')
+    while (pending[0]?.ownReply !== undefined)
+      client.write(pending.shift()?.ownReply ?? '', 'latin1')
   }
-  forEachFrame(near, (frame) => {
+  forEachFrame(client, (frame) => {
     const command = toCommand(frame)
     const ownReply = rules.respond?.(command)
     pending.push({ command, ownReply })
-    if (ownReply === undefined) far.write(frame, 'latin1')
+    if (ownReply === undefined) upstream.write(frame, 'latin1')
     flush()
   })
-  forEachFrame(far, (reply) => {
+  forEachFrame(upstream, (reply) => {
     const { command } = pending.shift() ?? { command: [] }
-    near.write(rules.rewrite?.(command, reply) ?? reply, 'latin1')
+    client.write(rules.rewrite?.(command, reply) ?? reply, 'latin1')
     flush()
   })
 }
 
-/** Returns a copy of a reply in which every string is changed. */
+/** Returns a copy of a reply in which `change` has changed every string. */
 export function mapStrings(reply: string, change: (text: string) => string): string {
   let result = ''
-  for (let rest = reply; rest !== ''; ) {
-    const [head, type = '', size] = /^([^\r]?)(-?\d*)[^\r]*\r\n/.exec(rest) ?? [rest]
-    rest = rest.slice(head.length)
+  for (let remaining = reply; remaining !== ''; ) {
+    const [head, type = '', size] = /^([^\r]?)(-?\d*)[^\r]*\r\n/.exec(remaining) ?? [remaining]
+    remaining = remaining.slice(head.length)
     if (!'$='.includes(type) || Number(size) < 0) {
       result += head
       continue
     }
-    const text = change(rest.slice(0, Number(size)))
+    const text = change(remaining.slice(0, Number(size)))
     result += `${type}${text.length}\r\n${text}\r\n`
-    rest = rest.slice(Number(size) + 2)
+    remaining = remaining.slice(Number(size) + 2)
   }
   return result
 }
@@ -102,13 +103,15 @@ function endOfFrame(text: string, start: number): number {
   }
   if (!'*~>%'.includes(type)) return lineEnd
   let end = lineEnd
-  for (let n = type === '%' ? 2 * size : size; n > 0 && end > 0; n--) end = endOfFrame(text, end)
+  const items = type === '%' ? 2 * size : size
+  for (let item = 0; item < items && end > 0; item++) end = endOfFrame(text, end)
   return end
 }
 
+/** Parses a command: a list of strings, each on the line after its length. */
 function toCommand(frame: string): string[] {
-  const [first = '', ...args] = frame
+  const [name = '', ...args] = frame
     .split('\r\n')
-    .filter((line, n) => n > 0 && n % 2 === 0 && line !== '')
-  return [first.toUpperCase(), ...args]
+    .filter((line, index) => index > 0 && index % 2 === 0 && line !== '')
+  return [name.toUpperCase(), ...args]
 }

@@ -1,14 +1,16 @@
 import { type ActionRun, createActionApi, loadAction } from '../../src/simulator/run-action.js'
 
-/** Runs an Action with an event. Returns its effects and its log lines. `overrides` replaces parts of the argument `api`. */
+/**
+ * Runs an Action with an event. Returns its effects and its log lines. `overrides` replaces parts of the argument
+ * `api`.
+ */
 export type RunAction = (
   event: object,
   overrides?: object,
 ) => Promise<ActionRun & { lines: string[] }>
 
 /**
- * Loads an Action. Each run returns its log lines. Two runs must not overlap, because a run would also return log lines
- * of the other run.
+ * Loads an Action. Each run returns its log lines. Runs must not overlap, because they share the list of log lines.
  *
  * @param now The clock of the Action.
  */

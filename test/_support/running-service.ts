@@ -9,7 +9,7 @@ import { KEY } from './served-api.js'
 import { openTenant, tenantEnv } from './tenant.js'
 import { WAIT } from './wait.js'
 
-/** The status of a response, and how long the request took. */
+/** The status of a response, and the duration of the request in milliseconds. */
 interface TimedResponse {
   status: number
   ms: number
@@ -19,15 +19,15 @@ interface TimedResponse {
 export interface RunningService {
   url: string
   tenant: Tenant
-  /** Writes a logout of the user to the tenant's log. Returns the entry as the Logs API returns it. */
+  /** Writes a logout to the log of the tenant. Returns the entry as the Logs API does. */
   logout(userId: string): Record<string, unknown>
   /** Requests a user's last logout from the API. */
   requestUser(userId?: string): Promise<TimedResponse>
-  /** Waits until the API returns a logout of the user. Resolves to the duration of the wait, in milliseconds. */
+  /** Waits until the API returns a logout of the user. Returns the duration of the wait, in milliseconds. */
   waitForLogout(userId: string): Promise<number>
-  /** Reports a user's logout to the API. Resolves to the status. */
+  /** Reports a logout of a user to the API. Returns the status. */
   reportLogout(userId: string): Promise<number>
-  /** Requests a path that needs no API key. Resolves to the status. */
+  /** Requests a path that needs no API key. Returns the status. */
   requestStatus(path: string): Promise<number>
   /** Counts the log lines of this level and message. */
   countLines(level: Level, message: RegExp): number
@@ -63,7 +63,7 @@ export async function runService(
   const url = await service.startApi()
   const stop = new AbortController()
   const workerStart = service.waitUntilOpen(stop.signal).then(() => service.startWorker())
-  // If a test closes the service before the database is available, the worker does not start. That is no error.
+  // The start rejects if a test closes the service before the database is available. This is no failure of the test.
   workerStart.catch(() => {})
 
   const request = async (path: string) => {

@@ -13,7 +13,10 @@ export interface Runtime {
   name: string
   /** Whether an app in this runtime can keep a connection open between requests. */
   keepsConnections: boolean
-  /** The code that serves `handle` on a free port of the loopback interface, and prints the port. workerd itself prints it. */
+  /**
+   * Code that serves `handle` on a free port of the loopback interface, and prints the port. workerd prints its port
+   * itself.
+   */
   entry: string
   /** Returns the command that runs the bundled app. */
   command(app: string): Promise<string[]>
@@ -92,7 +95,7 @@ console.log(port)`,
   ...NODE_RELEASES.map(node),
 ]
 
-/** Finds a binary in the package for this platform, the only platform package that npm has installed. */
+/** Finds a binary in the platform package of a scope. npm has installed only the package for this platform. */
 async function findBinary(scope: string, path: string): Promise<string> {
   const scopeDir = join(INSTALLED_DIR, 'node_modules', scope)
   for (const name of await readdir(scopeDir)) {

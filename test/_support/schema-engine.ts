@@ -6,7 +6,7 @@ import * as bindings from '@prisma/schema-engine-wasm/schema_engine_bg'
 
 const noFilters = { externalTables: ['public._prisma_migrations'], externalEnums: [] }
 
-/** Returns the SQL with which Prisma's own engine creates the schema of `prisma/schema.prisma` in an empty database. */
+/** Returns the SQL with which Prisma's schema engine would create the tables of `prisma/schema.prisma`. */
 export async function readSchemaSql(databaseUrl: string): Promise<string> {
   await instantiate()
   const schema = { path: 'schema.prisma', content: await readFile('prisma/schema.prisma', 'utf8') }
@@ -44,7 +44,7 @@ async function instantiate(): Promise<void> {
   instance.exports.__wbindgen_start()
 }
 
-/** Node provides `WebAssembly`, but TypeScript declares it only in the types of browsers. */
+/** TypeScript declares `WebAssembly` only in the types of browsers. */
 const { WebAssembly: webAssembly } = globalThis as unknown as {
   WebAssembly: {
     instantiate(

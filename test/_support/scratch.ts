@@ -4,12 +4,12 @@ import { join } from 'node:path'
 
 const MEMORY_DIRECTORY = '/dev/shm'
 
-/** The free space that the directory must have, in bytes. The databases of a test run need less. */
+/** Minimum free space of the directory, in bytes. The databases of a test run need less. */
 const MIN_FREE_BYTES = 2 * 1024 ** 3
 
 /**
- * Finds the directory for the files of the tests. Prefers a directory in memory, because creating and dropping a database
- * takes ten times as long on a disk.
+ * Returns the directory for the files of the tests: a directory in memory if possible. On a disk, creating and dropping
+ * a database takes ten times as long.
  */
 export function findScratchDirectory(): string {
   try {
@@ -23,17 +23,17 @@ export function findScratchDirectory(): string {
   }
 }
 
-/** Returns whether programs in a directory can be run. Containers often mount `/dev/shm` as `noexec`. */
+/** Whether programs in a directory can be run. Containers often mount `/dev/shm` as `noexec`. */
 function allowsPrograms(directory: string): boolean {
-  const own = mkdtempSync(join(directory, 'last-logout-'))
+  const subdirectory = mkdtempSync(join(directory, 'last-logout-'))
   try {
-    const program = join(own, 'program')
+    const program = join(subdirectory, 'program')
     writeFileSync(program, '', { mode: 0o755 })
     accessSync(program, constants.X_OK)
     return true
   } catch {
     return false
   } finally {
-    rmSync(own, { recursive: true })
+    rmSync(subdirectory, { recursive: true })
   }
 }

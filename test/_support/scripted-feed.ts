@@ -1,7 +1,7 @@
 import { createServer, type ServerResponse } from 'node:http'
 import { openLoopback } from './loopback.js'
 
-/** A change feed whose responses a test scripts, for faults that a real service rarely has. */
+/** A change feed whose responses are scripts of the test. It can have faults that a real service rarely has. */
 export interface ScriptedFeed {
   url: string
   /** The query of each request, in order. */
@@ -19,7 +19,7 @@ export function freshness(asOfMs: number, overrides: object = {}): object {
   return { as_of: new Date(asOfMs).toISOString(), lag_ms: 0, policy: 'session', ...overrides }
 }
 
-/** Opens a change feed. Each request runs the next script. All requests after the last script run the last script. */
+/** Opens a change feed. Each request runs the next script. The last script is repeated. */
 export async function openScriptedFeed(
   ...scripts: ((response: ServerResponse) => void)[]
 ): Promise<ScriptedFeed> {

@@ -13,7 +13,7 @@ export const SCRAPER = 'a-scraper-of-more-than-32-characters'
 /** The exports of the current release that {@link serveApi} uses. Release 0.1.0 has the same exports. */
 const CURRENT = { createService, loadConfig }
 
-/** Serves the API as `last-logout api` does, by default on a free port. The last argument contains the exports of the release. */
+/** Serves the API as `last-logout api` does, by default on a free port. The last argument selects the release. */
 export async function serveApi(
   { url }: Pick<TestDatabase, 'url'>,
   env: Record<string, string> = {},

@@ -10,7 +10,7 @@ export interface ServedLogouts {
   url: string
   store: LastLogoutStore
   /**
-   * Stores a logout. It ends the given session, or all sessions of the user if no session is given.
+   * Stores a logout of a session. Without `sessionId`, stores a logout of all sessions of the user.
    *
    * @param at Default: the current time.
    */
@@ -18,7 +18,7 @@ export interface ServedLogouts {
   close(): Promise<void>
 }
 
-/** Serves the API over a new database without logouts. The log counts as read up to `asOf`; `null`: it is not read yet. */
+/** Serves the API with a new database without logouts. `asOf` is the freshness; `null`: the log has not been read. */
 export async function serveLogouts(asOf: number | null = Date.now()): Promise<ServedLogouts> {
   const database = await createTestDatabase()
   const store = await openTestStore(database, { domain: DOMAIN })

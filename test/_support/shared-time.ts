@@ -1,10 +1,12 @@
 import type { Clock } from './clock.js'
 
-/** Runs flows (asynchronous functions) concurrently on one clock. The clock moves only while all flows wait. */
+/**
+ * Runs asynchronous functions, called flows, concurrently with one clock. The clock moves only while all flows wait.
+ */
 export interface SharedTime {
   /** Runs a flow. A flow calls `pass` to wait. */
   run<T>(flow: () => Promise<T>): Promise<T>
-  /** Resolves when the clock has advanced by `ms` milliseconds, and `onPassed` has run. */
+  /** Waits until the clock has advanced by `ms` milliseconds, and `onPassed` has run. */
   pass(ms: number): Promise<void>
 }
 
@@ -17,8 +19,11 @@ interface WaitingFlow {
 }
 
 /**
- * Creates a shared time. When every flow waits, three things happen: the clock is set to the earliest instant that a
- * flow waits for, `onPassed` runs once, and the flows that wait for this instant continue.
+ * Creates a shared time. When every flow waits, three things happen:
+ *
+ * 1. The clock is set to the earliest instant that a flow waits for.
+ * 2. `onPassed` runs once.
+ * 3. The flows that wait for this instant continue.
  */
 export function createSharedTime(clock: Clock, onPassed: () => Promise<void>): SharedTime {
   let flowCount = 0

@@ -7,22 +7,22 @@ import type { RunAction } from './run-action.js'
 const DAY_SECONDS = 86_400
 
 /**
- * The fields that the Action's event has at an exchange, in addition to the user. `event.refresh_token` needs an
- * Enterprise plan. Auth0 does not document when `event.authentication` and `event.session` are present.
+ * Optional fields of the event that the Action receives at an exchange. `event.refresh_token` needs an Enterprise plan.
+ * Auth0 does not document when `event.authentication` and `event.session` are present.
  */
 export interface ExchangeFields {
-  /** Whether the event has `event.authentication.methods`, which contains the time at which the session began. */
+  /** Whether the event has `event.authentication.methods`, with the time at which the session began. */
   methods?: boolean
   /** Whether the event has `event.session.id`. */
   session?: boolean
-  /** Whether the event has `event.refresh_token`, which contains the session of the refresh token and when it was created. */
+  /** Whether the event has `event.refresh_token`, with the session and the creation time of the refresh token. */
   refreshToken?: boolean
 }
 
 /** The options of {@link simulateAuth0}. */
 export interface SimulatedAuth0Options {
   tenant: Tenant
-  /** Runs the login Action; `null`: the tenant has none. */
+  /** Runs the login Action; `null` if the tenant has no login Action. */
   runAction: RunAction | null
   secrets: Record<string, string>
   exchangeFields?: ExchangeFields
@@ -79,7 +79,7 @@ export interface Browser {
   logOut(ids?: EntryIds): void
 }
 
-/** The part of Auth0 that users and applications interact with, in memory. */
+/** The part of Auth0 that users and applications call. */
 export interface SimulatedAuth0 {
   openBrowser(userId: string): Browser
   /** Exchanges an authorization code for tokens. */
@@ -90,7 +90,7 @@ export interface SimulatedAuth0 {
   exchangeToken(tokens: IssuedTokens): Promise<IssuedTokens | Denial>
 }
 
-/** Simulates Auth0's sessions and tokens. At first, there is no session. */
+/** Simulates the sessions and tokens of Auth0 in memory. */
 export function simulateAuth0(options: SimulatedAuth0Options): SimulatedAuth0 {
   const { tenant, exchangeFields = {}, rotates = false } = options
   const now = () => tenant.now()
@@ -160,7 +160,7 @@ export function simulateAuth0(options: SimulatedAuth0Options): SimulatedAuth0 {
   }
 }
 
-/** Returns whether an application received a denial instead of tokens. */
+/** Whether an application received a denial instead of tokens. */
 export function isDenial(result: object): result is Denial {
   return 'denied' in result
 }

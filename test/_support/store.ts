@@ -6,7 +6,7 @@ import { clockForTests } from '../../src/store/epoch.js'
 import { createLastLogoutStore } from '../../src/store/last-logout-store.js'
 import type { TestDatabase } from './database.js'
 
-/** A synthetic log id, at 2026-11-23T10:00:00Z. */
+/** A synthetic log id with the storage time 2026-11-23T10:00:00Z. */
 export const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 
 interface StoreSettings {
@@ -58,7 +58,7 @@ interface SessionRow {
   type: string
 }
 
-/** Reads all rows, with the fields and in the order of `expectedRows`. */
+/** Reads all rows in the form and order of `expectedRows`. */
 export async function readRows(database: Pick<TestDatabase, 'query'>) {
   const users = await database.query<UserRow>(
     'SELECT * FROM last_logout ORDER BY user_id COLLATE "C"',

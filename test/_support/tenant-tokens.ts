@@ -13,7 +13,7 @@ export const API_AUDIENCE = 'https://orders.example.com'
 /** The client of the tokens of {@link openTenantTokens}. */
 export const CLIENT_ID = 'SinglePageApp0000000000000000001'
 
-/** The tokens of a tenant, as Auth0 issues them. */
+/** Signs and verifies the tokens of a tenant. */
 export interface TenantTokens {
   keySet: KeySetServer
   verifier: TokenVerifier

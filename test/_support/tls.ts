@@ -53,7 +53,7 @@ export async function openCertificates(): Promise<Certificates> {
 export interface TlsFront {
   /** The URL of the proxy. It begins with `https:`. */
   url: string
-  /** From now on, the proxy presents this certificate; `plain`: it serves plain HTTP. Closes all connections. */
+  /** Replaces the certificate, and closes all connections. `plain`: the proxy then serves plain HTTP. */
   present(certificate: Certificate | 'plain'): void
   close(): Promise<void>
 }
@@ -65,17 +65,16 @@ export async function openTlsFront(
 ): Promise<TlsFront> {
   const { hostname, port } = new URL(target)
   let certificateInUse = initial
-  const server = createServer((raw) => {
-    const near =
+  const server = createServer((socket) => {
+    const client =
       certificateInUse === 'plain'
-        ? raw
-        : new TLSSocket(raw, { isServer: true, secureContext: certificateInUse.context })
-    const far = connect({ port: Number(port), host: hostname })
-    joinSockets(near, far)
+        ? socket
+        : new TLSSocket(socket, { isServer: true, secureContext: certificateInUse.context })
+    joinSockets(client, connect({ port: Number(port), host: hostname }))
   })
-  const { port: ownPort, disconnect, close } = await openLoopback(server)
+  const { port: proxyPort, disconnect, close } = await openLoopback(server)
   return {
-    url: `https://127.0.0.1:${ownPort}`,
+    url: `https://127.0.0.1:${proxyPort}`,
     present(certificate) {
       certificateInUse = certificate
       disconnect()

@@ -22,7 +22,7 @@ export interface KeySetServer {
   keys: JWK[]
   /** Number of requests. */
   requests: number
-  /** The response instead of the keys; `null`: no response. Undefined: the keys. */
+  /** Replaces the response with the keys. `null`: the server does not respond. */
   response?: { status: number; body: string; location?: string } | null | undefined
   close(): Promise<void>
 }

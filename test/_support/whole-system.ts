@@ -14,7 +14,7 @@ import { openTenant, type TestTenant, tenantEnv } from './tenant.js'
 /** Storage delay of the tenant, in milliseconds. */
 export const LAG_MS = 3_000
 
-/** Lifetime of management tokens. No test advances its clock by more than this time. */
+/** Lifetime of management tokens, longer than any test advances the clock. */
 const YEAR_SECONDS = 365 * 86_400
 
 /** The whole system on one clock: a simulated tenant, the service, and the client of a resource server. */
@@ -25,13 +25,13 @@ export interface WholeSystem {
   secrets: Record<string, string>
   /** The client of the resource server. */
   client: LastLogoutClient
-  /** Reads the log to its end. Resolves when the client has received the changes. */
+  /** Reads the log to its end, and waits until the client has received the changes. */
   poll(): Promise<void>
-  /** Resolves when the client has received all changes that are stored. */
+  /** Waits until the client has received all stored changes. */
   deliver(): Promise<void>
-  /** Resolves to whether the resource server accepts a token. Rejects if the outcome is unknown. */
+  /** Returns whether the resource server accepts a token. Throws if the outcome is unknown. */
   accepts(claims: Claims): Promise<boolean>
-  /** Reports a logout of all sessions to the API. The sessions in Auth0 do not end. */
+  /** Reports a logout of all sessions to the API. The sessions of Auth0 do not end. */
   reportLogout(userId: string): Promise<void>
   count(): Promise<RowCounts>
   close(): Promise<void>
@@ -97,8 +97,8 @@ const WAIT = { timeout: 10_000, interval: 2 }
 let deliveries = 0
 
 /**
- * Waits until the client has received all changes. To know this, it reports a logout of a new user, and waits for this
- * logout: the feed is in commit order, so the client then has all earlier changes as well.
+ * Waits until the client has received all changes: reports a logout of a new user, and waits until the client has
+ * received this logout. The feed is in commit order, so the client then has all earlier changes.
  */
 async function waitForDelivery(
   service: Service,

@@ -7,14 +7,14 @@ import { type TestTenant, tenantEnv } from './tenant.js'
 /** A parsed log line. */
 type LogLine = Record<string, unknown>
 
-/** A worker that runs in this process, and its log. */
+/** A worker that runs in this process. */
 export interface TestWorker {
   /** The log lines of a level. Default: all lines. */
   lines(level?: 'debug' | 'info' | 'warn' | 'error'): LogLine[]
   close(): Promise<void>
 }
 
-/** The environment of a worker that reads this tenant into this database. */
+/** Returns the environment of a worker with this tenant and this database. */
 export function workerEnv(
   { simulator }: Pick<TestTenant, 'simulator'>,
   database: TestDatabase,
@@ -26,7 +26,7 @@ export function workerEnv(
   }
 }
 
-/** Starts a worker. Resolves when its schedule is running. */
+/** Starts a worker. Returns when the schedule runs. */
 export async function startWorker(
   env: Record<string, string>,
   overrides: ServiceOverrides = {},
@@ -42,7 +42,7 @@ export async function startWorker(
   }
 }
 
-/** Returns whether the first reconcile is complete. The worker then only polls until the next reconcile. */
+/** Whether the first reconcile is complete. Until the next reconcile, the worker only polls. */
 export function hasReconciled(worker: TestWorker): boolean {
   return worker.lines().some(({ job, outcome, msg }) => {
     return job === 'reconcile' && (msg === 'log read' || outcome === 'caught_up')

@@ -13,8 +13,8 @@ import { DOMAIN } from '../_support/tenant.js'
 
 const OLD_KEY = 'the-old-key-of-the-action-0123456789'
 const KEY = 'the-new-key-of-the-action-0123456789'
-const URL_OF_SERVICE = 'https://last-logout.example'
-const DEPLOY = ['action', 'deploy', '--url', URL_OF_SERVICE]
+const SERVICE_URL = 'https://last-logout.example'
+const DEPLOY = ['action', 'deploy', '--url', SERVICE_URL]
 const NAME = 'last-logout'
 
 let simulator: Simulator
@@ -24,7 +24,7 @@ beforeEach(async () => {
   env = environmentFor(simulator)
 })
 
-/** Returns the environment variables of the commands of a tenant. These commands need no database. */
+/** Returns environment variables for commands that use this tenant, but no database. */
 function environmentFor({ url, credentials }: Simulator): Record<string, string> {
   return {
     AUTH0_DOMAIN: DOMAIN,
@@ -77,7 +77,7 @@ describe('action deploy', () => {
     const { code, stdout } = await finishCommandLine([...DEPLOY, ...flags, ...moreFlags], env)
     expect(code).toBe(0)
     expect(simulator.actions.secretsOf('ours')).toEqual({
-      LAST_LOGOUT_URL: URL_OF_SERVICE,
+      LAST_LOGOUT_URL: SERVICE_URL,
       LAST_LOGOUT_API_KEY: KEY,
       LAST_LOGOUT_MODE: 'observe',
       LAST_LOGOUT_ON_ERROR: 'deny',
@@ -155,8 +155,8 @@ describe('action deploy', () => {
   })
 
   test('action deploy exits with 1 and names the missing scope', async () => {
-    const narrow = await openActionTenant({ scopes: ['read:actions'] })
-    const { code, stderr } = await finishCommandLine(DEPLOY, environmentFor(narrow.simulator))
+    const unscoped = await openActionTenant({ scopes: ['read:actions'] })
+    const { code, stderr } = await finishCommandLine(DEPLOY, environmentFor(unscoped.simulator))
     expect(code).toBe(1)
     expect(stderr).toMatch(/lacks create:actions .*Dashboard/)
     expect(stderr).not.toMatch(/ {4}at /)
@@ -186,8 +186,8 @@ describe('action status', () => {
   test('action status exits with 0 if the Action is deployed, and needs no API key', async () => {
     bindOthers(simulator, 1)
     await finishCommandLine(DEPLOY, env)
-    const { API_KEYS: _, ...rest } = env
-    expect(await finishCommandLine(['action', 'status'], rest)).toEqual({
+    const { API_KEYS: _, ...envWithoutKeys } = env
+    expect(await finishCommandLine(['action', 'status'], envWithoutKeys)).toEqual({
       code: 0,
       stderr: '',
       stdout:

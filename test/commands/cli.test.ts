@@ -108,22 +108,22 @@ describe('sync', () => {
   })
 
   test('sync exits with 1 and names the variables if Auth0 refuses the credentials', async () => {
-    const wrong = { ...env, AUTH0_CLIENT_SECRET: 'a-wrong-secret' }
-    const { code, stdout, stderr } = await finishCommandLine(['sync'], wrong)
+    const envWithWrongSecret = { ...env, AUTH0_CLIENT_SECRET: 'a-wrong-secret' }
+    const { code, stdout, stderr } = await finishCommandLine(['sync'], envWithWrongSecret)
     expect(code).toBe(1)
     expect(stderr).toMatch(/refused the client credentials.*AUTH0_CLIENT_SECRET/)
     expect(stdout + stderr).not.toMatch(/a-wrong-secret| {4}at /)
   })
 
   test('sync exits with 1 and names the missing scopes', async () => {
-    const narrow = await openTenant({}, { scopes: [] })
+    const unscoped = await openTenant({}, { scopes: [] })
     const { code, stderr } = await finishCommandLine(['sync'], {
       ...env,
-      AUTH0_BASE_URL: narrow.simulator.url,
+      AUTH0_BASE_URL: unscoped.simulator.url,
     })
     expect(code).toBe(1)
     expect(stderr).toMatch(/read:logs and read:logs_users/)
-    await narrow.close()
+    await unscoped.close()
   })
 
   test('sync exits with 1 and names the variable if the database is unreachable', async () => {
@@ -229,8 +229,8 @@ describe('with DATA_DIR', () => {
   let dataDir: string
   beforeEach(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'last-logout-cli-'))
-    const { DATABASE_URL: _, ...rest } = env
-    env = { ...rest, DATA_DIR: dataDir }
+    const { DATABASE_URL: _, ...envWithoutUrl } = env
+    env = { ...envWithoutUrl, DATA_DIR: dataDir }
   })
   afterEach(() => rm(dataDir, { recursive: true, force: true }))
 

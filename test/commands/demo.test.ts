@@ -8,7 +8,7 @@ test('demo runs without configuration, prints a curl command that works, and del
     .poll(() => command.stdout(), { timeout: 30_000 })
     .toContain('Press Ctrl-C to stop the demo.')
 
-  // Send the request of the curl command.
+  // Sends the request of the curl command.
   const [, authorization = '', url = ''] =
     /curl -s -H 'Authorization: (.*)' '(http\S+)'/.exec(command.stdout()) ?? []
   const response = await fetch(url, { headers: { authorization } })
@@ -17,7 +17,7 @@ test('demo runs without configuration, prints a curl command that works, and del
     last_logout_at: null,
     complete: true,
   })
-  // Before the demo runs, it prints what it starts. Then it prints the steps.
+  // The demo prints the parts that it starts, and then the steps for the user.
   expect(command.stdout()).toMatch(
     /^\nStarting the demo\..*\n\n( {2}starting .+\n){4}\nlast-logout is running/,
   )

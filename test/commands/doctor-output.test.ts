@@ -7,7 +7,7 @@ import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
-/** Every secret and every value below that identifies a person contains this text. */
+/** Every secret of this file, and every value that identifies a person, contains this text. */
 const MARK = 'identifiable'
 const IP = '203.0.113.77'
 const HOUR_MS = 3_600_000
@@ -56,7 +56,7 @@ async function runDoctor(): Promise<string> {
   return stdout
 }
 
-/** Returns the checks of undocumented behaviour of Auth0. Replaces numbers by N. */
+/** Returns the checks of undocumented behaviour of Auth0, with N in place of each number. */
 const listProbes = (json: string) =>
   (JSON.parse(json) as Report).checks
     .filter(({ name }) => name.startsWith('probe'))
@@ -117,7 +117,7 @@ test.each<[string, () => void]>([
 test('docs/first-real-tenant.md shows the checks of this version', async () => {
   expect((await finishCommandLine(['sync'], env)).code).toBe(0)
   const page = await readFile('docs/first-real-tenant.md', 'utf8')
-  const [, shown = ''] = /```json\n([\s\S]*?)```/.exec(page) ?? []
-  expectNothingPersonal(shown)
-  expect(listProbes(shown)).toEqual(listProbes(await runDoctor()))
+  const [, example = ''] = /```json\n([\s\S]*?)```/.exec(page) ?? []
+  expectNothingPersonal(example)
+  expect(listProbes(example)).toEqual(listProbes(await runDoctor()))
 })

@@ -142,8 +142,8 @@ describe('doctor', () => {
     await catchUp()
     const { code, checks } = await runDoctor('--probe')
     expect(code).toBe(0)
-    const found = [...checks.values()].filter(({ name }) => name.startsWith('probe'))
-    expect(found.map(({ name, status, message }) => [name, status, message])).toEqual([
+    const probes = [...checks.values()].filter(({ name }) => name.startsWith('probe'))
+    expect(probes.map(({ name, status, message }) => [name, status, message])).toEqual([
       ['probe: page', 'ok', '10 entries in ascending order, no duplicates, with a Link'],
       ['probe: position', 'ok', 'a synthetic id is accepted as a position in the log'],
       ['probe: expired', 'ok', 'an id older than every retained entry is refused (404)'],
@@ -166,9 +166,9 @@ describe('doctor', () => {
   })
 
   test('doctor stops at a signal while the database does not respond', async () => {
-    const silent = await openProxy(database.url, READY_FOR_QUERY)
-    onTestFinished(() => silent.close())
-    const command = runCommand(['doctor'], { ...env, DATABASE_DIRECT_URL: silent.url })
+    const unresponsive = await openProxy(database.url, READY_FOR_QUERY)
+    onTestFinished(() => unresponsive.close())
+    const command = runCommand(['doctor'], { ...env, DATABASE_DIRECT_URL: unresponsive.url })
     await expect.poll(command.stdout, { timeout: 20_000 }).toContain('configuration')
     const killedAt = performance.now()
     command.kill('SIGTERM')
@@ -178,6 +178,7 @@ describe('doctor', () => {
 })
 
 describe('a failed check', () => {
+  /** Expects that `doctor` reports the failure of this check. Returns the status of every check. */
   async function expectFailure(name: string, message: RegExp, advice?: RegExp) {
     const { code, stderr, checks } = await runDoctor()
     expect(code).toBe(1)
@@ -195,12 +196,12 @@ describe('a failed check', () => {
   test('doctor fails with advice if PostgreSQL is unreachable, but still runs the other checks', async () => {
     writeHistory()
     env.DATABASE_URL = 'postgresql://user:a-password@127.0.0.1:1/x'
-    const found = await expectFailure(
+    const allStatuses = await expectFailure(
       'database',
       /does not respond \(ECONNREFUSED\)/,
       /DATABASE_URL/,
     )
-    expect(found).toMatchObject({
+    expect(allStatuses).toMatchObject({
       migrations: 'skipped',
       queue: 'skipped',
       worker: 'skipped',
@@ -220,8 +221,8 @@ describe('a failed check', () => {
   test('doctor fails with advice if the tables are missing, and does not create the tables', async () => {
     const empty = await createTestDatabase('template0')
     env.DATABASE_URL = empty.url
-    const found = await expectFailure('migrations', /not migrated.*last-logout migrate/)
-    expect(found).toMatchObject({ queue: 'failure', worker: 'skipped', token: 'ok' })
+    const allStatuses = await expectFailure('migrations', /not migrated.*last-logout migrate/)
+    expect(allStatuses).toMatchObject({ queue: 'failure', worker: 'skipped', token: 'ok' })
     expect(await empty.query("SELECT FROM pg_tables WHERE schemaname !~ '^(pg_|inf)'")).toEqual([])
     await empty.drop()
   })
@@ -237,8 +238,8 @@ describe('a failed check', () => {
     await catchUp()
     await database.query("UPDATE tenant SET as_of = now() - interval '2 h'")
     await database.query('UPDATE tenant SET last_poll_at = as_of')
-    const found = await expectFailure('worker', /no worker polls/, /last-logout start/)
-    expect(found).toMatchObject({ freshness: 'failure' })
+    const allStatuses = await expectFailure('worker', /no worker polls/, /last-logout start/)
+    expect(allStatuses).toMatchObject({ freshness: 'failure' })
     await expectFailure('retention', /may be lost/, /last-logout floor raise 20/)
   })
 
@@ -249,8 +250,15 @@ describe('a failed check', () => {
 
   test('doctor fails with advice if the credentials are refused', async () => {
     env.AUTH0_CLIENT_ID = 'other'
-    const found = await expectFailure('token', /refused the client credentials.*AUTH0_CLIENT_ID/)
-    expect(found).toMatchObject({ scopes: 'skipped', log: 'skipped', 'login Action': 'skipped' })
+    const allStatuses = await expectFailure(
+      'token',
+      /refused the client credentials.*AUTH0_CLIENT_ID/,
+    )
+    expect(allStatuses).toMatchObject({
+      scopes: 'skipped',
+      log: 'skipped',
+      'login Action': 'skipped',
+    })
     const { stdout } = await finishCommandLine(['doctor'], env)
     expect(stdout.match(/.*there is no token$/gm)).toEqual([
       expect.stringMatching(/^skipped {2}scopes, log, .*, login Action: there is no token$/),
@@ -259,8 +267,8 @@ describe('a failed check', () => {
 
   test('doctor fails with advice if the token response is an HTML page', async () => {
     auth0.simulator.faults.push({ path: '/oauth/token', times: 9, respond: faults.html(200) })
-    const found = await expectFailure('token', /status 200 without a token \(text\/html\)/)
-    expect(found).toMatchObject({ scopes: 'skipped' })
+    const allStatuses = await expectFailure('token', /status 200 without a token \(text\/html\)/)
+    expect(allStatuses).toMatchObject({ scopes: 'skipped' })
   })
 
   test('doctor fails with advice if the database user lacks write privileges', async () => {
@@ -272,12 +280,12 @@ describe('a failed check', () => {
     const url = new URL(database.url)
     Object.assign(url, { username: reader, password: 'a-password' })
     env.DATABASE_URL = url.href
-    const found = await expectFailure(
+    const allStatuses = await expectFailure(
       'privileges',
       /lacks INSERT, UPDATE on "public".gap, USAGE on SEQUENCE "public".gap_id_seq, .*, DELETE on "public".unattributable, /,
       /GRANT UPDATE ON "public".tenant TO "reader_\w+"; GRANT DELETE ON "public".unattributable TO/,
     )
-    expect(found).toMatchObject({ database: 'ok', worker: 'ok' })
+    expect(allStatuses).toMatchObject({ database: 'ok', worker: 'ok' })
     await database.query(`DROP OWNED BY ${reader}`)
     await database.query(`DROP ROLE ${reader}`)
   })
@@ -289,24 +297,28 @@ describe('a failed check', () => {
 
   test('doctor fails with advice if read:logs is missing (pitfall 12)', async () => {
     await replaceTenant({}, { scopes: ['read:users'] })
-    const found = await expectFailure('scopes', /read:logs is missing \(read:users\)/, /grant it/)
-    expect(found).toMatchObject({ token: 'ok', log: 'skipped', logouts: 'skipped' })
+    const allStatuses = await expectFailure(
+      'scopes',
+      /read:logs is missing \(read:users\)/,
+      /grant it/,
+    )
+    expect(allStatuses).toMatchObject({ token: 'ok', log: 'skipped', logouts: 'skipped' })
   })
 
   test('doctor fails with advice if the log request fails', async () => {
     auth0.simulator.faults.push({ path: '/api/v2/logs', times: 9, respond: faults.html(502) })
-    const found = await expectFailure('log', /with 502/)
-    expect(found).toMatchObject({ clock: 'skipped', 'login Action': 'skipped' })
+    const allStatuses = await expectFailure('log', /with 502/)
+    expect(allStatuses).toMatchObject({ clock: 'skipped', 'login Action': 'skipped' })
   })
 
   test('doctor fails with advice if the clock is wrong', async () => {
     await replaceTenant({ now: () => Date.now() - 3_600_000 })
-    const found = await expectFailure(
+    const allStatuses = await expectFailure(
       'database clock',
       /60 minutes ahead of the clock of Auth0/,
       /NTP/,
     )
-    expect(found).toMatchObject({ clock: 'warning' })
+    expect(allStatuses).toMatchObject({ clock: 'warning' })
   })
 })
 
@@ -362,8 +374,8 @@ describe('with DATA_DIR', () => {
   beforeEach(async () => {
     parent = await mkdtemp(join(tmpdir(), 'last-logout-doctor-'))
     await chmod(parent, 0o711)
-    const { DATABASE_URL: _, ...rest } = env
-    env = { ...rest, DATA_DIR: join(parent, 'data'), PORT: '0', POLL_INTERVAL: '200ms' }
+    const { DATABASE_URL: _, ...envWithoutUrl } = env
+    env = { ...envWithoutUrl, DATA_DIR: join(parent, 'data'), PORT: '0', POLL_INTERVAL: '200ms' }
   })
   afterEach(() => rm(parent, { recursive: true, force: true }))
 
@@ -396,7 +408,7 @@ describe('with DATA_DIR', () => {
     }
   }, 90_000)
 
-  test('doctor starts no server in DATA_DIR if another server may be running that is unreachable', async () => {
+  test('doctor starts no server in DATA_DIR if an unreachable server may already run there', async () => {
     expect((await finishCommandLine(['migrate'], env)).code).toBe(0)
     const lockFile = join(parent, 'data', 'postgres', 'postmaster.pid')
     const lock = `${process.pid}\n${parent}/data/postgres\n1795428000\n1\n\n127.0.0.1\n`

@@ -6,21 +6,21 @@ import { createProgram } from '../../src/commands/program.js'
 const pages = (await readdir('docs')).filter((name) => name.endsWith('.md'))
 const documents = ['README.md', 'SECURITY.md', ...pages.map((name) => `docs/${name}`)]
 
-const runsNothing = () => {
+const rejectCall = () => {
   throw new Error('no command runs in these tests')
 }
 const program = await createProgram({
   cwd: '.',
   env: {},
   programName: 'last-logout',
-  print: runsNothing,
-  printError: runsNothing,
-  isOutputClosed: runsNothing,
-  readInput: runsNothing,
-  openPrompt: runsNothing,
+  print: rejectCall,
+  printError: rejectCall,
+  isOutputClosed: rejectCall,
+  readInput: rejectCall,
+  openPrompt: rejectCall,
   isTerminal: false,
   stop: new AbortController().signal,
-  createLog: runsNothing,
+  createLog: rejectCall,
 })
 
 /** Returns the arguments of each `last-logout` command in the examples and in the text of a document. */
@@ -41,13 +41,13 @@ function splitWords(written: string): string[] {
   return written.match(/'[^']*'|<[^>]*>|\S+/g) ?? []
 }
 
-/** Returns why the program would not accept the arguments; `null`: it would. */
+/** Returns why the program rejects the arguments, or `null` if it accepts them. */
 function findProblem(command: Command, args: string[]): string | null {
-  const [first = '', ...rest] = args
-  const subcommand = command.commands.find((each) => each.name() === first)
-  if (subcommand !== undefined) return findProblem(subcommand, rest)
-  if (first === '--version' || first === '--help') return null
-  if (command.commands.length > 0) return `no command ${first}`
+  const [name = '', ...otherArgs] = args
+  const subcommand = command.commands.find((each) => each.name() === name)
+  if (subcommand !== undefined) return findProblem(subcommand, otherArgs)
+  if (name === '--version' || name === '--help') return null
+  if (command.commands.length > 0) return `no command ${name}`
   const { operands, unknown } = command.parseOptions(args)
   if (unknown.some((option) => option !== '-')) return `no option ${unknown.join(' ')}`
   const { length } = command.registeredArguments

@@ -37,13 +37,13 @@ const token = (claims: object = {}) =>
     ...claims,
   })
 
-/** Stores a logout of the user like a worker does. */
+/** Stores a logout as a worker does. Without a session, it is a logout of all sessions. */
 async function storeLogout(seconds: number, sessionId: string | null) {
   const origin = { at: seconds * 1000, logId: LOG_ID, type: 'slo' }
-  const all = sessionId === null ? origin.at : null
+  const allSessionsAt = sessionId === null ? origin.at : null
   const sessions =
     sessionId === null ? [] : [{ sessionId, userId: 'auth0|1', ended: false, ...origin }]
-  const users = [{ userId: 'auth0|1', allSessionsAt: all, ...origin }]
+  const users = [{ userId: 'auth0|1', allSessionsAt, ...origin }]
   await store.storeBatch({ users, sessions, unattributable: [] })
 }
 

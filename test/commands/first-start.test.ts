@@ -6,8 +6,8 @@ import { expectPasteable, PROGRAM } from '../_support/printed.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 /*
- * Tests what a newcomer sees of the gap of a first start. The tenant retains its log for a day, which is less than
- * MAX_REFRESH_AGE, as on most plans. A title contains what version 0.1.0 printed, after `0.1.0:`.
+ * Tests what the commands print about the gap of a first start. There is a gap, because the tenant retains its log for
+ * a day, which is less than MAX_REFRESH_AGE. After `0.1.0:`, a title states what version 0.1.0 printed.
  */
 
 const HOUR = 3_600_000
@@ -34,26 +34,26 @@ const isComplete = async (variables: Record<string, string> = {}) => {
 }
 const readGap = async () =>
   JSON.parse((await run(['status', '--json'])).printed).gap_list[0] as { to: string }
-const add = (instant: string, ms: number) => new Date(Date.parse(instant) + ms).toISOString()
+const addMs = (instant: string, ms: number) => new Date(Date.parse(instant) + ms).toISOString()
 
 test('the log line about the gap is information, not a warning (0.1.0: a warning at level 40)', async () => {
   const line = JSON.parse(log.split('\n').find((each) => each.includes('gap detected')) ?? '')
   const { to } = await readGap()
   expect(line).toMatchObject({ level: 30, reason: 'cold_start', to })
   expect(line.advice).toMatch(/^expected at a first start: .* Nothing has to be done; /)
-  expect(line.advice).toContain(`can concern tokens until ${add(to, 31 * DAY)}`)
+  expect(line.advice).toContain(`can concern tokens until ${addMs(to, 31 * DAY)}`)
   expect(line.advice).toContain(`\`npx last-logout floor raise ${to}\``)
-  // The lifetime of a token is 24 hours. Every token that the floor revokes expires within a day.
-  expect(line.advice).toContain(`only access tokens that expire by ${add(to, DAY)} anyway`)
+  // An access token lives for 24 hours, so every access token that the floor revokes expires within a day.
+  expect(line.advice).toContain(`only access tokens that expire by ${addMs(to, DAY)} anyway`)
   await expectPasteable(log)
 })
 
-test('status shows the open gap, until when it can concern tokens, and what closing it costs (0.1.0: only its span)', async () => {
+test('status shows the open gap, the end of its effect, and the cost of closing it (0.1.0: only its span)', async () => {
   const { printed } = await run(['status'])
   const { to } = await readGap()
   expect(printed).toMatch(/^gaps +1\n {2}not read .*, deleted before the first start\n/m)
   expect(printed).toContain(
-    `open: its logouts are unknown, and can concern tokens until ${add(to, 31 * DAY)}`,
+    `open: its logouts are unknown, and can concern tokens until ${addMs(to, 31 * DAY)}`,
   )
   expect(printed).toMatch(
     /^ {4}advice +expected at a first start: .*floor raise .*must log in again/m,
@@ -68,7 +68,7 @@ test('doctor reports the gap without a warning (0.1.0: a warning that never ends
   await expectPasteable(printed)
 })
 
-test('status, doctor and complete show that the gap is over when it can concern no token (0.1.0: in complete only)', async () => {
+test('status, doctor and complete show that the gap is over when all concerned tokens have expired (0.1.0: only complete)', async () => {
   // The tokens of a tenant with these lifetimes have expired.
   const shortLifetimes = { MAX_REFRESH_AGE: '1h', MAX_TOKEN_AGE: '1h' }
   expect((await run(['status'], shortLifetimes)).printed).toMatch(
@@ -82,7 +82,7 @@ test('status, doctor and complete show that the gap is over when it can concern 
 
 test('status, doctor and complete show that a gap before the floor is closed (0.1.0: status shows no difference)', async () => {
   const { to } = await readGap()
-  await run(['floor', 'raise', add(to, -1)])
+  await run(['floor', 'raise', addMs(to, -1)])
   expect((await run(['status'])).printed).toContain('open: ')
   expect(await isComplete()).toBe(false)
   expect((await run(['floor', 'raise', to])).code).toBe(0)

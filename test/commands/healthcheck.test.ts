@@ -42,7 +42,7 @@ describe('healthcheck', () => {
     expect(await finishCommandLine(['healthcheck'], env)).toMatchObject({ code: 0, stderr: '' })
   })
 
-  test('healthcheck exits with 1 if nothing has been read yet, or the data is stale', async () => {
+  test('healthcheck --fresh exits with 1 before the log has been read', async () => {
     const PORT = portOf(api.url)
     const { code, stdout, stderr } = await finishCommandLine(['healthcheck', '--fresh'], { PORT })
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
@@ -51,8 +51,8 @@ describe('healthcheck', () => {
     )
   })
 
-  test('healthcheck exits with 1 if the database is unavailable, and only then with --ready', async () => {
-    await database.query('ALTER TABLE tenant RENAME TO gone')
+  test('if the database is unavailable, healthcheck --ready exits with 1, and healthcheck with 0', async () => {
+    await database.query('ALTER TABLE tenant RENAME TO renamed')
     try {
       const PORT = portOf(api.url)
       expect(await finishCommandLine(['healthcheck'], { PORT })).toMatchObject({ code: 0 })
@@ -60,7 +60,7 @@ describe('healthcheck', () => {
       expect(code).toBe(1)
       expect(stderr).toMatch(/returned 503: the database is unavailable\. `last-logout doctor`/)
     } finally {
-      await database.query('ALTER TABLE gone RENAME TO tenant')
+      await database.query('ALTER TABLE renamed RENAME TO tenant')
     }
   })
 
@@ -89,15 +89,15 @@ describe('healthcheck', () => {
   })
 
   test('healthcheck fails with UNHEALTHY after the timeout if there is no response', async () => {
-    const silent = await openLoopback(createServer(() => {}))
+    const unresponsive = await openLoopback(createServer(() => {}))
     try {
-      const env = { PORT: String(silent.port) }
+      const env = { PORT: String(unresponsive.port) }
       await expect(runHealthcheck({ env, print: () => {} }, {}, 50)).rejects.toMatchObject({
         code: 'UNHEALTHY',
         message: expect.stringMatching(/did not respond within 50 ms: read the log of the API$/),
       })
     } finally {
-      await silent.close()
+      await unresponsive.close()
     }
   })
 })

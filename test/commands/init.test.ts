@@ -76,13 +76,13 @@ describe('init', () => {
   test('init continues with an existing .env, and does not change it', async () => {
     const text = 'AUTH0_CLIENT_ID=from-the-file\n'
     await writeFile(envFile(), text)
-    const ofFile = {
+    const envOfFile = {
       AUTH0_DOMAIN: DOMAIN,
       AUTH0_CLIENT_ID: 'C',
       AUTH0_CLIENT_SECRET: SECRET,
       API_KEYS: `test:${'k'.repeat(32)}:read`,
     }
-    const { code, stdout, stderr } = await run('', ofFile, ['--wait', '1500ms'])
+    const { code, stdout, stderr } = await run('', envOfFile, ['--wait', '1500ms'])
     expect(stdout).toContain('.env exists: it is used, and not changed')
     expect(stdout).toContain('Waiting for a logout')
     expect(stderr).toContain('No logout of a user appeared within 1.5 s')
@@ -90,16 +90,16 @@ describe('init', () => {
     expect(await readFile(envFile(), 'utf8')).toBe(text)
   })
 
-  test('init continues if no worker has run since, although the data is stale', async () => {
+  test('init continues although the data is stale, because no worker has run since an earlier init', async () => {
     expect((await run(INPUT, {}, ['--wait', '10ms'])).code).toBe(1)
-    const ofFile = {
+    const envOfFile = {
       AUTH0_DOMAIN: DOMAIN,
       AUTH0_CLIENT_ID: 'C',
       AUTH0_CLIENT_SECRET: SECRET,
       API_KEYS: `test:${'k'.repeat(32)}:read`,
       MAX_LAG: '100ms',
     }
-    const { stdout } = await run('', ofFile, ['--wait', '10ms'])
+    const { stdout } = await run('', envOfFile, ['--wait', '10ms'])
     expect(stdout).toMatch(
       /^failure +freshness .*[\s\S]*no worker has run[\s\S]*Starting the worker/m,
     )
@@ -208,9 +208,9 @@ describe('init', () => {
     expect(await terminal.exited).toBe(0)
     expect(terminal.output()).toContain('is refused')
     expect(terminal.output()).not.toContain(SECRET)
-    // `sync` has the credentials and the database from the file only.
-    const others = { AUTH0_BASE_URL: auth0.simulator.url }
-    const { code, stdout } = await finishCommand(['sync'], others, { cwd })
+    // `sync` reads the credentials and the database from `.env`.
+    const envOfSync = { AUTH0_BASE_URL: auth0.simulator.url }
+    const { code, stdout } = await finishCommand(['sync'], envOfSync, { cwd })
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('caught up') })
   })
 })

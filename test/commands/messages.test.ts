@@ -7,9 +7,8 @@ import { expectPasteable, PROGRAM } from '../_support/printed.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 /*
- * Tests what the program prints for the mistakes and the situations of a newcomer. A row contains the input, what version
- * 0.1.0 printed (only for the reader), and what must be printed. A message states what failed, why, and what to do. Its
- * commands can be pasted.
+ * Tests what the program prints after typical mistakes of new users, and in typical situations. Every message must
+ * state what failed, why, and what to do. Its commands must run when they are pasted into a shell.
  */
 
 const KEY = 'k'.repeat(48)
@@ -53,7 +52,7 @@ interface Row {
   /** A fault of the tenant. */
   fault?: Parameters<TestTenant['simulator']['faults']['push']>[0]
   code: number
-  /** What version 0.1.0 printed. Only for the reader. */
+  /** What version 0.1.0 printed. The test does not use this text. */
   oldOutput: string
   /** What must be printed. */
   prints: RegExp[]
@@ -61,7 +60,7 @@ interface Row {
   omits?: RegExp
 }
 
-const swapped = () => ({
+const swapIdAndSecret = () => ({
   AUTH0_CLIENT_ID: 's'.repeat(64),
   AUTH0_CLIENT_SECRET: env.AUTH0_CLIENT_ID ?? '',
 })
@@ -284,7 +283,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     'sync',
     'id and secret are swapped',
     {
-      env: swapped,
+      env: swapIdAndSecret,
       code: 1,
       oldOutput: 'Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, and that this … is authorized',
       prints: [/The id is longer than the secret: they may be swapped/],
@@ -423,7 +422,7 @@ const rows: [input: string, situation: string, row: Row][] = [
   ],
 ]
 
-describe('what a newcomer sees', () => {
+describe('what a new user sees', () => {
   test.each(rows)('%s: %s', async (input, _situation, row) => {
     if (row.fault !== undefined) auth0.simulator.faults.push(row.fault)
     const { code, printed } = await run(input.split(' '), row.env?.())

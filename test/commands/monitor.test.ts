@@ -61,12 +61,12 @@ test('worker without WORKER_PORT serves nothing, and needs no API keys', async (
 
 test('worker names WORKER_PORT if the port is in use or invalid', async () => {
   const { port } = new URL(auth0.simulator.url)
-  const taken = startCommandLine(['worker'], { ...env, WORKER_PORT: port })
-  expect(await taken.ended).toBe(1)
-  expect(taken.stderr()).toMatch(
+  const withUsedPort = startCommandLine(['worker'], { ...env, WORKER_PORT: port })
+  expect(await withUsedPort.ended).toBe(1)
+  expect(withUsedPort.stderr()).toMatch(
     /cannot listen on port \d+ .*: another process listens there; stop it, or set WORKER_PORT to a free port/,
   )
-  const invalid = startCommandLine(['worker'], { ...env, WORKER_PORT: 'http' })
-  expect(await invalid.ended).toBe(2)
-  expect(invalid.stderr()).toContain('WORKER_PORT must be a whole number from 0 to 65535')
+  const withInvalidPort = startCommandLine(['worker'], { ...env, WORKER_PORT: 'http' })
+  expect(await withInvalidPort.ended).toBe(2)
+  expect(withInvalidPort.stderr()).toContain('WORKER_PORT must be a whole number from 0 to 65535')
 })

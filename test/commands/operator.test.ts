@@ -54,7 +54,7 @@ describe('logout', () => {
     expect(stdout).toMatch(/^Tokens of auth0\|1 are revoked .*POLICY is user/)
   })
 
-  test('logout keeps a later logout that is already known, and prints this later logout', async () => {
+  test('logout does not move a known later logout back, and prints the time of this later logout', async () => {
     const at = Date.now() - 5_000
     await run('logout', 'auth0|1', '--at', iso(at))
     const { stdout } = await run('logout', 'auth0|1', '--at', iso(at - 1))
@@ -146,7 +146,7 @@ describe('with DATA_DIR', () => {
     expect(await readdir(parent)).toEqual([])
   })
 
-  test('no command starts a server in DATA_DIR if another server may be running that is unreachable', async () => {
+  test('no command starts a server in DATA_DIR if an unreachable server may already run there', async () => {
     expect((await run('migrate')).code).toBe(0)
     const lockFile = join(dataDir, 'postgres', 'postmaster.pid')
     const lock = `${process.pid}\n${dataDir}/postgres\n1795428000\n1\n\n127.0.0.1\n`

@@ -8,7 +8,7 @@ import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 const TOKEN = `eyJhbGciOiJSUzI1NiJ9.${'eyJzdWIiOiJhdXRoMHwxIn0'.repeat(3)}.c2lnbmF0dXJl`
 
-/** The configuration of a database to which no command connects. */
+/** A configuration whose database is never used. */
 const DATABASE = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: 'postgresql://127.0.0.1:1/none' }
 
 test('--version prints the version of the package', async () => {
@@ -80,7 +80,7 @@ describe('a closed standard output', () => {
     const command = runCommand(['worker'], env)
     await expect.poll(command.stdout, { timeout: 20_000 }).toContain('"polling"')
     command.closeOutput()
-    // The worker logs this entry, which fails with EPIPE.
+    // The worker logs this logout, and the write to standard output fails with EPIPE.
     auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { dateMs: Date.now() - 1_000 })
     const code = await command.exited
     expect({ code, stderr: command.stderr() }).toEqual({ code: 0, stderr: '' })

@@ -21,7 +21,7 @@ function createClock() {
   return { now: () => ms, advance }
 }
 
-test('the progress line shows entries, logouts, lag and pages per second, and is redrawn', () => {
+test('the progress line shows entries, logouts, lag and pages per second, and is drawn again at each update', () => {
   const printed: string[] = []
   const clock = createClock()
   const line = createProgressLine((text) => printed.push(text), clock.now)

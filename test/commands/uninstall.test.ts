@@ -15,15 +15,16 @@ const KEY = 'the-key-of-the-action-0123456789-0123'
 
 let simulator: Simulator
 let env: Record<string, string>
-beforeEach(() => open([...ACTION_SCOPES, 'delete:actions']))
+beforeEach(() => replaceTenant([...ACTION_SCOPES, 'delete:actions']))
 
-async function open(scopes: string[]) {
+/** Replaces the tenant by a tenant whose application has these scopes. */
+async function replaceTenant(scopes: string[]) {
   ;({ simulator } = await openActionTenant({ scopes }))
   env = { ...tenantEnv(simulator), API_KEYS: `action:${KEY}:read` }
 }
 
-/** Binds the login Action between two others. */
-async function deployBetween() {
+/** Deploys the login Action, and binds it between two other Actions. */
+async function deployBetweenOthers() {
   bindOthers(simulator, 1)
   const url = 'https://last-logout.example'
   expect((await finishCommandLine(['action', 'deploy', '--url', url], env)).code).toBe(0)
@@ -38,7 +39,7 @@ const boundNames = () => readBindings(simulator).map(({ action }) => action.name
 
 describe('uninstall', () => {
   test('uninstall without --yes prints what to undo, and sends no request that writes', async () => {
-    await deployBetween()
+    await deployBetweenOthers()
     const { code, stdout, stderr } = await finishCommandLine(['uninstall'], env)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     for (const word of ['APIs', 'service', 'database', 'grants', 'secrets']) {
@@ -55,7 +56,7 @@ describe('uninstall', () => {
   })
 
   test('uninstall --yes removes the Action, keeps the others in their order, and can be repeated', async () => {
-    await deployBetween()
+    await deployBetweenOthers()
     const first = await finishCommandLine(['uninstall', '--yes'], env)
     expect(first).toMatchObject({ code: 0, stderr: '' })
     expect(first.stdout).toContain('done: the Action last-logout is removed\n')
@@ -70,7 +71,7 @@ describe('uninstall', () => {
   })
 
   test('uninstall completes a removal that was interrupted after the Action was unbound', async () => {
-    await deployBetween()
+    await deployBetweenOthers()
     simulator.bindings.replace({
       bindings: readBindings(simulator)
         .filter(({ action }) => action.name !== 'last-logout')
@@ -93,7 +94,7 @@ describe('uninstall', () => {
   })
 
   test('uninstall names a missing scope, and still prints what to undo', async () => {
-    await open([])
+    await replaceTenant([])
     const refused = await finishCommandLine(['uninstall', '--yes'], env)
     expect(refused.code).toBe(1)
     expect(refused.stderr).toContain('read:actions')

@@ -14,7 +14,7 @@ let auth0: TestTenant
 let env: Record<string, string>
 beforeEach(async () => {
   database = await createTestDatabase()
-  // At first, nothing listens at the target of the proxy.
+  // No server listens at this target.
   proxy = await openProxy('postgres://127.0.0.1:1')
   auth0 = await openTenant()
   env = {

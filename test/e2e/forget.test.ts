@@ -30,11 +30,11 @@ let auth0: TestTenant
 let env: Record<string, string>
 let service: Service
 let url: string
-/** A client of the current release and a client of release 0.1.0, which ran before the person was forgotten. */
+/** A client of the current release and a client of release 0.1.0. Both start before the person is forgotten. */
 const runningClients: Record<string, { client: LastLogoutClient; errors: unknown[] }> = {}
 
-/** Opens a client, and waits until it has loaded the logouts. */
-async function open({ createLastLogoutClient: create }: typeof releasedClient) {
+/** Opens a client, and waits until the client has loaded the logouts. */
+async function startClient({ createLastLogoutClient: create }: typeof releasedClient) {
   const errors: unknown[] = []
   const onError = (error: unknown) => void errors.push(error)
   const client = create({ url, apiKey: KEY, onUnknown: 'deny', onError })
@@ -48,13 +48,13 @@ const claims = (sessionId: string, sub = USER, at = NOW - MINUTE_MS) => ({
   [SESSION]: sessionId,
 })
 
-/** Returns the outcomes for three tokens: of the session that was logged out, of another session, and of a new login. */
+/** Checks three tokens: of the session that was logged out, of another session, and of a new login. */
 const outcomesOf = (client: LastLogoutClient) => [
   client.checkNow(claims(PHONE)).outcome,
   client.checkNow(claims('laptop')).outcome,
   client.checkNow(claims('laptop', USER, NOW + HOUR_MS)).outcome,
 ]
-/** The expected outcomes. The logout without a session id also revokes the token of the other session. */
+/** The expected outcomes. The second token is revoked by the logout without a session id. */
 const OUTCOMES = ['revoked', 'revoked', 'accepted']
 
 async function request(path: string, body?: object): Promise<Record<string, unknown>> {
@@ -64,15 +64,16 @@ async function request(path: string, body?: object): Promise<Record<string, unkn
   expect(response.status).toBe(200)
   return response.json() as Promise<Record<string, unknown>>
 }
+
 /** Returns the response about the user, without the fields that change with time. */
 async function readUser() {
-  const { as_of, lag_ms, ...rest } = await request(
+  const { as_of, lag_ms, ...logouts } = await request(
     `/v1/last-logout?user_id=${encodeURIComponent(USER)}&session_id=${PHONE}`,
   )
-  return rest
+  return logouts
 }
 
-/** Returns whether any table contains an id of the user. */
+/** Whether any table contains an id of the user. */
 async function isStored(): Promise<boolean> {
   const texts = await Promise.all(
     ['last_logout', 'session_logout', 'unattributable', 'tenant', 'gap'].map((table) =>
@@ -84,7 +85,7 @@ async function isStored(): Promise<boolean> {
 
 const sync = () => service.sync(new AbortController().signal)
 
-let before: object
+let responseBefore: object
 beforeAll(async () => {
   database = await createTestDatabase()
   auth0 = await openTenant()
@@ -100,9 +101,9 @@ beforeAll(async () => {
   service = await createService(config, pino({ level: 'silent' }))
   await sync()
   url = await service.startApi()
-  runningClients.current = await open({ createLastLogoutClient })
-  runningClients.released = await open(releasedClient)
-  before = await readUser()
+  runningClients.current = await startClient({ createLastLogoutClient })
+  runningClients.released = await startClient(releasedClient)
+  responseBefore = await readUser()
   expect(await isStored()).toBe(true)
   const { code, stderr } = await finishCommandLine(['forget', USER], env)
   expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining('forgotten') })
@@ -116,16 +117,16 @@ afterAll(async () => {
 })
 
 describe('after a person was forgotten', () => {
-  test('the API returns the same responses for the ids as before', async () => {
-    expect(before).toMatchObject({
+  test('the API returns the same responses for the ids as before the person was forgotten', async () => {
+    expect(responseBefore).toMatchObject({
       user_id: USER,
       last_logout_at: expect.any(String),
       all_sessions_at: expect.any(String),
       session: { session_id: PHONE, ended: true },
     })
-    expect(await readUser()).toEqual(before)
+    expect(await readUser()).toEqual(responseBefore)
     const path = `/v1/users/${encodeURIComponent(USER)}/last-logout?session_id=${PHONE}`
-    expect(await request(path)).toMatchObject(before)
+    expect(await request(path)).toMatchObject(responseBefore)
     const { revoked, reason } = await request('/v1/check', { claims: claims(PHONE) })
     expect({ revoked, reason }).toEqual({ revoked: true, reason: 'session_ended' })
   })
@@ -144,14 +145,14 @@ describe('after a person was forgotten', () => {
   )
 
   test('a client that starts after the person was forgotten refuses the same tokens, without a request', async () => {
-    const { client, errors } = await open({ createLastLogoutClient })
+    const { client, errors } = await startClient({ createLastLogoutClient })
     onTestFinished(client.close)
     expect(outcomesOf(client)).toEqual(OUTCOMES)
     expect(errors).toEqual([])
   })
 
   test('a client of 0.1.0 that starts after the person was forgotten loads the feed without an error', async () => {
-    const { client, errors } = await open(releasedClient)
+    const { client, errors } = await startClient(releasedClient)
     onTestFinished(client.close)
     // The client of 0.1.0 cannot hash ids. docs/privacy.md describes this limitation.
     expect(outcomesOf(client)).toEqual(['accepted', 'accepted', 'accepted'])
@@ -192,7 +193,7 @@ describe('after a person was forgotten', () => {
     expect(denied).toBe('last_logout: the session was logged out')
   })
 
-  test('an API of 0.1.0 serves the same tables', async () => {
+  test('an API of 0.1.0 on the same database still sends changes to clients', async () => {
     const released = await serveApi(database, {}, await importReleasedService())
     onTestFinished(released.close)
     const client = createLastLogoutClient({ url: released.url, apiKey: KEY, onUnknown: 'deny' })
@@ -235,7 +236,7 @@ describe('when the log is read again', () => {
     await prepare()
     await sync()
     expect(await isStored()).toBe(false)
-    expect(await readUser()).toMatchObject(before)
+    expect(await readUser()).toMatchObject(responseBefore)
   })
 
   test('an entry of the log stream does not store the ids', async () => {

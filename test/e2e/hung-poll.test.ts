@@ -6,16 +6,16 @@ import { readRows } from '../_support/store.js'
 import { openTenant } from '../_support/tenant.js'
 import { hasReconciled, startWorker, workerEnv } from '../_support/worker.js'
 
-/** A timeout longer than the time to live of a lease. */
+/** Polling options with a timeout that is longer than the time to live of a lease. */
 const WAIT = { timeout: 60_000, interval: 20 }
 
-/** A limit that a healthy poll does not reach without progress, even on a busy machine. */
+/** The stall timeout of the worker. Even on a busy machine, a healthy poll makes progress within this time. */
 const STALL_MS = 3_000
 
 /**
- * Creates a log source. If `next.hangs` is set to `true`, the request for the next page does not end.
+ * Creates a log source. After a test has set `next.hangs` to `true`, the request for the next page hangs.
  *
- * @param isAbortable Whether the request that does not end rejects when it is aborted.
+ * @param isAbortable Whether the hanging request rejects when it is aborted.
  */
 function createHangingSource(source: LogSource, isAbortable: boolean) {
   const next = { hangs: false }
@@ -54,11 +54,11 @@ describe.concurrent('a poll that hangs', { timeout: 90_000 }, () => {
     onTestFinished(() => auth0.close())
     const { source, next } = createHangingSource(auth0.source, isAbortable)
     auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
-    // A reconcile that waits for the lease makes no progress. It must be complete before the limit is shortened.
-    const first = await startWorker(workerEnv(auth0, database))
-    onTestFinished(() => first.close())
-    await expect.poll(() => hasReconciled(first), WAIT).toBe(true)
-    await first.close()
+    // A reconcile that waits for the lease makes no progress. So another worker completes the first reconcile before.
+    const reconcilingWorker = await startWorker(workerEnv(auth0, database))
+    onTestFinished(() => reconcilingWorker.close())
+    await expect.poll(() => hasReconciled(reconcilingWorker), WAIT).toBe(true)
+    await reconcilingWorker.close()
     const worker = await startWorker(workerEnv(auth0, database), {
       source,
       stallTimeoutMs: STALL_MS,

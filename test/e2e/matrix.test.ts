@@ -21,27 +21,33 @@ import { LAG_MS, openWholeSystem, type WholeSystem } from '../_support/whole-sys
 
 const MINUTE_MS = 60_000
 
-/** What happens to the last token or the last refresh of a flow. */
+/** The result for the last token or the last refresh of a flow. */
 type Outcome =
-  /** The token should be refused. It is refused as soon as a poll has read the logout. */
+  /** Correct: the token is refused as soon as a poll has read the logout. */
   | 'closed'
-  /** The token should be refused. It is accepted until the poll that reads the logout. */
+  /** Wrong for a short time: the token is accepted until the next poll. */
   | 'open until the poll'
-  /** The token should be refused. It is accepted until it expires. */
+  /** Wrong: the token is accepted until it expires. */
   | 'open until `exp`'
-  /** The token should be refused. It is accepted without a limit of time. */
+  /** Wrong: the token is accepted without a limit of time. */
   | 'open'
-  /** The token should be accepted. It is accepted. */
+  /** Correct: the token is accepted. */
   | 'unaffected'
-  /** The token should be accepted. It is refused, and the user must log in again. */
+  /** Wrong: the token is refused, and the user must log in again. */
   | 'wrongly refused'
 
-/** An outcome that can depend on `LAST_LOGOUT_ON_ERROR`, which decides if the Action does not know the time of the login. */
+/**
+ * An outcome that can depend on `LAST_LOGOUT_ON_ERROR`, which decides if the Action does not know the time of the
+ * login.
+ */
 type OutcomeByOnError = Outcome | { allow: Outcome; deny: Outcome }
 /** An outcome that can also depend on `POLICY`. */
 type Cell = OutcomeByOnError | { session: OutcomeByOnError; user: OutcomeByOnError }
 
-/** The variants of a tenant. A variant is the set of fields of the Action's event at an exchange; `null`: there is no Action. */
+/**
+ * The variants of a tenant. A variant is the set of fields of the Action's event at an exchange; `null`: there is no
+ * Action.
+ */
 const EVENT_FIELDS = {
   noAction: null,
   noFields: {},
@@ -67,8 +73,8 @@ const OPEN_UNLESS_DENY = { allow: 'open', deny: 'closed' } as const
 const UNAFFECTED_UNLESS_DENY = { allow: 'unaffected', deny: 'wrongly refused' } as const
 
 /**
- * The expected outcome of each flow in each variant. At first, a user is logged in on the browsers A and B. In most flows,
- * A then logs out.
+ * The expected outcome of each flow in each variant. At first, a user is logged in on the browsers A and B. In most
+ * flows, A then logs out.
  */
 const MATRIX: Record<keyof typeof flows, Row> = {
   tokenBeforePoll: inEveryVariant('open until the poll'),
@@ -171,7 +177,7 @@ interface FlowContext {
 /** Whether the last token or the last refresh of a flow was accepted. */
 type Flow = (context: FlowContext) => Promise<boolean>
 
-/** Returns a flow that continues when the logout of A is known. */
+/** Returns a flow that continues after a poll has read the logout of A. */
 const afterLogoutOfA =
   (flow: Flow): Flow =>
   async (context) => {
@@ -180,7 +186,7 @@ const afterLogoutOfA =
     return flow(context)
   }
 
-/** Returns a flow that continues when the operator's logout is known. */
+/** Returns a flow that continues after an operator has reported a logout. */
 const afterOperatorLogout =
   (flow: Flow): Flow =>
   async (context) => {
@@ -268,7 +274,7 @@ async function isAccepted(
   return !isDenial(result) && system.accepts(result.claims)
 }
 
-/** Returns whether a refresh is accepted. Expects a second refresh to have the same result. */
+/** Whether a refresh is accepted. Expects the same result of a second refresh. */
 async function isRefreshAccepted(context: FlowContext, tokens: IssuedTokens): Promise<boolean> {
   const first = await isAccepted(context, await context.auth0.refresh(tokens))
   await passTime(context)

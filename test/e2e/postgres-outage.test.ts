@@ -9,7 +9,7 @@ import { WAIT } from '../_support/wait.js'
 /** Timeouts that are shorter than the defaults of 5 s and 15 s. */
 const poolTimeouts = { connectTimeoutMs: 500, queryTimeoutMs: 1_500 }
 
-/** The sum of both timeouts, and a margin for a busy machine. */
+/** Maximum time of a response: the sum of both timeouts, and a margin for a busy machine. */
 const MAX_RESPONSE_MS = poolTimeouts.connectTimeoutMs + poolTimeouts.queryTimeoutMs + 1_000
 
 const UNAVAILABLE = /^database unavailable$/
@@ -20,7 +20,7 @@ beforeAll(async () => {
   postgres = await startPostgres({ max_connections: '30' })
 })
 afterAll(() => postgres.remove())
-// Starts PostgreSQL again, since a failed test can leave it stopped.
+// A failed test can leave PostgreSQL stopped.
 beforeEach(() => postgres.query('SELECT 1').catch(() => postgres.start()))
 
 async function run(overrides: ServiceOverrides = {}): Promise<RunningService> {
@@ -31,7 +31,7 @@ async function run(overrides: ServiceOverrides = {}): Promise<RunningService> {
 
 let users = 0
 
-/** Writes a logout of a new user to the tenant. Resolves to the time until the API returns it, in milliseconds. */
+/** Writes a logout of a new user to the tenant. Returns the time until the API returns the logout, in milliseconds. */
 function logOut(service: RunningService): Promise<number> {
   const user = `auth0|${++users}`
   service.logout(user)
@@ -74,7 +74,7 @@ describe('the service', () => {
     },
   )
 
-  test('the service responds with 503 within the timeouts while PostgreSQL does not respond, and recovers', async ({
+  test('the service responds with 503 in time while PostgreSQL does not respond, and recovers', async ({
     annotate,
   }) => {
     const service = await run({ poolTimeouts })
@@ -126,7 +126,7 @@ describe('the service', () => {
     await expectLoggedOnce(service)
   })
 
-  test('the service continues to serve reads while an idle transaction holds a lock, and writes when that transaction is ended', async ({
+  test('the service continues to serve reads while an idle transaction holds a lock, and writes when the transaction has ended', async ({
     annotate,
   }) => {
     const service = await run()
@@ -136,12 +136,12 @@ describe('the service', () => {
     await idle.connect()
     await idle.query(`SET idle_in_transaction_session_timeout = '2s'; BEGIN`)
     await idle.query('SELECT FROM tenant FOR UPDATE')
-    const [knownMs, { status, ms }] = await Promise.all([logOut(service), service.requestUser()])
+    const [logoutMs, { status, ms }] = await Promise.all([logOut(service), service.requestUser()])
     expect(status).toBe(200)
     expect(ms).toBeLessThan(1_000)
-    expect(knownMs).toBeGreaterThan(1_500)
+    expect(logoutMs).toBeGreaterThan(1_500)
     await annotate(
-      `logout returned after ${knownMs} ms, with a transaction that was idle for 2,000 ms`,
+      `logout returned after ${logoutMs} ms, with a transaction that was idle for 2,000 ms`,
     )
   })
 
@@ -161,8 +161,8 @@ describe('the service', () => {
 })
 
 /**
- * Takes every connection of the server, including those of the service, which may connect again in the meantime.
- * Returns a function that ends the taken connections.
+ * Takes all connections of the server, including the connections of the service, which can connect again meanwhile.
+ * Returns a function that closes the taken connections.
  */
 async function takeAllConnections(): Promise<() => Promise<void>> {
   const taken: pg.Client[] = []
@@ -178,7 +178,7 @@ async function takeAllConnections(): Promise<() => Promise<void>> {
       taken.push(client)
     } catch (error) {
       expect(error).toMatchObject({ code: '53300' })
-      // A connection that is being opened is not listed yet: it is ended in a later round.
+      // `pg_stat_activity` does not list a connection that is being opened. A later round ends this connection.
       await taken[0]?.query(`
         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE backend_type = 'client backend' AND application_name <> 'taken'`)

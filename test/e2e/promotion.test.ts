@@ -8,17 +8,17 @@ import { openTestStore, readRows } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
 
-/** Opens a primary (`old`), its replica (`next`), and a proxy that forwards connections to the primary. */
-async function openPair({
+/** Opens a primary, a replica, and a proxy that forwards connections to the primary. */
+async function openServers({
   onTestFinished,
-}: TestContext): Promise<{ old: TestPostgres; next: TestPostgres; proxy: PostgresProxy }> {
-  const old = await startPostgres()
-  onTestFinished(() => old.remove())
-  const next = await old.replicate()
-  onTestFinished(() => next.remove())
-  const proxy = await openProxy(old.url)
+}: TestContext): Promise<{ primary: TestPostgres; replica: TestPostgres; proxy: PostgresProxy }> {
+  const primary = await startPostgres()
+  onTestFinished(() => primary.remove())
+  const replica = await primary.replicate()
+  onTestFinished(() => replica.remove())
+  const proxy = await openProxy(primary.url)
   onTestFinished(() => proxy.close())
-  return { old, next, proxy }
+  return { primary, replica, proxy }
 }
 
 async function run(proxy: PostgresProxy, { onTestFinished }: TestContext) {
@@ -37,56 +37,56 @@ async function run(proxy: PostgresProxy, { onTestFinished }: TestContext) {
 
 test.concurrent('a promoted replica takes over, and lost writes are read from the log again', async (context) => {
   const { annotate, expect, onTestFinished } = context
-  const { old, next, proxy } = await openPair(context)
+  const { primary, replica, proxy } = await openServers(context)
   const { service, logOut, readExpectedRows } = await run(proxy, context)
   const client = openClient(service.url)
   onTestFinished(() => client.close())
-  const before = await logOut()
+  const replicated = await logOut()
   await client.ready()
-  await expect.poll(() => readUsers(next), WAIT).toEqual([before.user])
-  const isRevoked = (user: string) =>
+  await expect.poll(() => readUsers(replica), WAIT).toEqual([replicated.user])
+  const outcomeOf = (user: string) =>
     client.checkNow({ sub: user, iat: Date.now() / 1000 - 60 }).outcome
 
   // From here on, the replica receives no commits.
-  await next.stop()
+  await replica.stop()
   const lost = await logOut()
-  await expect.poll(() => isRevoked(lost.user), WAIT).toBe('revoked')
-  await old.stop('immediate')
-  await next.start()
-  await next.promote()
-  expect(await readUsers(next)).toEqual([before.user])
-  proxy.redirectTo(next.url)
+  await expect.poll(() => outcomeOf(lost.user), WAIT).toBe('revoked')
+  await primary.stop('immediate')
+  await replica.start()
+  await replica.promote()
+  expect(await readUsers(replica)).toEqual([replicated.user])
+  proxy.redirectTo(replica.url)
 
   await annotate(`lost logout returned again after ${await service.waitForLogout(lost.user)} ms`)
   const after = await logOut()
-  expect(await readRows(next)).toEqual(readExpectedRows())
+  expect(await readRows(replica)).toEqual(readExpectedRows())
   // The client continues with a cursor of the old primary, and receives later changes from the new primary.
-  await expect.poll(() => isRevoked(after.user), WAIT).toBe('revoked')
-  expect(isRevoked(lost.user)).toBe('revoked')
+  await expect.poll(() => outcomeOf(after.user), WAIT).toBe('revoked')
+  expect(outcomeOf(lost.user)).toBe('revoked')
 }, 60_000)
 
 test.concurrent('the service closes its connections to a demoted primary that still runs', async (context) => {
   const { annotate, expect, onTestFinished } = context
-  const { old, next, proxy } = await openPair(context)
+  const { primary, replica, proxy } = await openServers(context)
   const { service, logOut, readExpectedRows } = await run(proxy, context)
-  const before = await logOut()
-  await expect.poll(() => readUsers(next), WAIT).toEqual([before.user])
+  const replicated = await logOut()
+  await expect.poll(() => readUsers(replica), WAIT).toEqual([replicated.user])
   await Promise.all(Array.from({ length: 20 }, () => service.requestUser()))
   const reader = await openTestStore(proxy, { domain: DOMAIN }, { maxLifetimeSeconds: 1 })
   onTestFinished(() => reader.close())
-  await next.promote()
-  await old.query('ALTER SYSTEM SET default_transaction_read_only = on')
-  await old.query('SELECT pg_reload_conf()')
+  await replica.promote()
+  await primary.query('ALTER SYSTEM SET default_transaction_read_only = on')
+  await primary.query('SELECT pg_reload_conf()')
   // The open connections still lead to the old primary until a write fails.
-  proxy.redirectTo(next.url)
+  proxy.redirectTo(replica.url)
   const startedAt = performance.now()
   await expect.poll(() => service.reportLogout('auth0|reported'), WAIT).toBe(200)
   await annotate(`report accepted after ${Math.round(performance.now() - startedAt)} ms`)
   const after = await logOut()
   await annotate(`logout returned after ${after.ms} ms`)
-  const { users } = await readRows(next)
+  const { users } = await readRows(replica)
   expect(users.filter(({ type }) => type === 'slo')).toEqual(readExpectedRows().users)
-  // No write fails in a process that only reads. Such a process closes each connection at its maximum age.
+  // In a process that only reads, no write fails. This process closes its connections at their maximum age.
   const findLogout = async () => (await reader.readKnownLogouts(after.user, null)).user
   await expect.poll(findLogout, { timeout: 5_000 }).not.toBeNull()
 }, 60_000)

@@ -12,15 +12,19 @@ const RECOVERED = /^job queue restored$/
 
 /** The number of requests to the API during a fault. */
 const REQUESTS = 300
-/** Maximum time of a response. It is shorter than the time for which the queue waits for Redis. */
+
+/**
+ * Maximum time of a response, in milliseconds. The queue waits longer for Redis, so requests must not wait for the
+ * queue.
+ */
 const MAX_RESPONSE_MS = 3_000
 
-/** The password of the tests' own connections. While Redis requires no password, it accepts every password. */
+/** The password of the connections of the tests. While Redis requires no password, it accepts every password. */
 const PASSWORD = 'another'
 
-const found = await startRedis({ own: true })
-const title = 'skip' in found ? `the service (skipped: ${found.skip})` : 'the service'
-if (!('skip' in found)) await found.stop()
+const redisProbe = await startRedis({ own: true })
+const title = 'skip' in redisProbe ? `the service (skipped: ${redisProbe.skip})` : 'the service'
+if (!('skip' in redisProbe)) await redisProbe.stop()
 
 /** A fault of Redis, with its beginning and its end. */
 interface Fault {
@@ -58,7 +62,7 @@ const FAULTS: Record<string, Fault> = {
   },
 }
 
-/** A service with its queue in Redis, and what a test needs of its surroundings. */
+/** A service whose queue is in Redis. */
 interface TestSystem {
   redis: TestRedis
   database: TestDatabase
@@ -69,7 +73,7 @@ interface TestSystem {
   readExpectedRows(): ReturnType<typeof expectedFromLog>['rows']
 }
 
-async function open(
+async function openSystem(
   { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
   { args = [], isStopped = false }: { args?: string[]; isStopped?: boolean } = {},
 ): Promise<TestSystem> {
@@ -95,7 +99,7 @@ async function open(
   }
 }
 
-/** Sends `requests` requests. Resolves to the statuses, and to quantiles of the response times in milliseconds. */
+/** Sends `requests` requests. Returns the statuses, and quantiles of the response times in milliseconds. */
 async function measureResponses(service: RunningService, requests = REQUESTS) {
   const times: number[] = []
   const statuses = new Set<number>()
@@ -111,22 +115,22 @@ async function measureResponses(service: RunningService, requests = REQUESTS) {
   return { statuses: [...statuses], median: quantile(0.5), p99: quantile(0.99), longest }
 }
 
-describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
+describe.skipIf('skip' in redisProbe)(title, { concurrent: true }, () => {
   test.for(Object.entries(FAULTS))(
     'the service serves requests while Redis %s, loses no logout, and resumes polling (pitfalls 15, 16, 17)',
     { timeout: 90_000 },
     async ([, fault], context) => {
       const { annotate, expect } = context
-      const { redis, database, service, logOut, readExpectedRows } = await open(context)
+      const { redis, database, service, logOut, readExpectedRows } = await openSystem(context)
       await service.waitForLogout(logOut())
       const before = await measureResponses(service, 50)
       expect(before.statuses).toEqual([200])
-      // On a busy machine, Redis can respond slowly while the service starts. This is also logged as an outage.
+      // On a busy machine, the service can log an outage at its start, because Redis responds slowly.
       const warnings = () => service.countLines('warn', FAILING)
       const recoveries = () => service.countLines('info', RECOVERED)
       await expect.poll(() => warnings() === 0 || recoveries() > 0, WAIT).toBe(true)
       const earlierRecoveries = recoveries()
-      const earlier = warnings()
+      const earlierWarnings = warnings()
 
       await fault.begin(redis)
       const during = await measureResponses(service)
@@ -134,23 +138,23 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
       expect(during.longest).toBeLessThan(MAX_RESPONSE_MS)
       await annotate(`median ${during.median} ms, p99 ${during.p99} ms of ${REQUESTS} responses`)
       await annotate(`before that: median ${before.median} ms, p99 ${before.p99} ms`)
-      await expect.poll(warnings, WAIT).toBeGreaterThan(earlier)
+      await expect.poll(warnings, WAIT).toBeGreaterThan(earlierWarnings)
 
-      const meanwhile = logOut()
+      const userDuringFault = logOut()
       await fault.end(redis)
       await annotate(
-        `logout returned ${await service.waitForLogout(meanwhile)} ms after the end of the fault`,
+        `logout returned ${await service.waitForLogout(userDuringFault)} ms after the end of the fault`,
       )
       await expect.poll(recoveries, WAIT).toBe(earlierRecoveries + 1)
-      // The fault causes at most two warnings: for a lost connection or a timeout, and for an error reply of Redis.
-      expect(warnings()).toBeLessThanOrEqual(earlier + 2)
+      // A fault causes at most two warnings: one for a lost connection or a timeout, and one for an error reply.
+      expect(warnings()).toBeLessThanOrEqual(earlierWarnings + 2)
       expect(await readRows(database)).toEqual(readExpectedRows())
     },
   )
 
   test('the service serves requests if Redis is unavailable at the start, and polls when Redis is available (pitfall 17)', async (context) => {
     const { annotate, expect } = context
-    const { redis, service, logOut } = await open(context, { isStopped: true })
+    const { redis, service, logOut } = await openSystem(context, { isStopped: true })
     expect((await service.requestUser()).status).toBe(200)
     const user = logOut()
     await expect.poll(() => service.countLines('warn', FAILING), WAIT).toBe(1)
@@ -164,7 +168,9 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
   test('the service warns if Redis can evict the schedule, and restores the schedule after an eviction (pitfalls 15, 16)', async (context) => {
     const { annotate, expect } = context
     const args = ['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru']
-    const { redis, database, service, logOut, readExpectedRows } = await open(context, { args })
+    const { redis, database, service, logOut, readExpectedRows } = await openSystem(context, {
+      args,
+    })
     await service.waitForLogout(logOut())
     expect(service.countLines('warn', /^redis can evict the schedule$/)).toBe(1)
     await fillUntilEvicted(redis)

@@ -39,13 +39,13 @@ beforeAll(async () => {
 })
 afterAll(() => auth0.close())
 
-interface Running {
+interface RunningService {
   url: string
   close(): Promise<void>
 }
 
-/** Starts a service that has read the tenant's log. */
-async function start({ url }: TestDatabase, release: typeof current): Promise<Running> {
+/** Starts a service, and reads the log of the tenant to its end. */
+async function start({ url }: TestDatabase, release: typeof current): Promise<RunningService> {
   const env = { DATABASE_URL: url, API_KEYS: `test:${KEY}:read+feed+logout`, PORT: '0' }
   const config = release.loadConfig({ ...tenantEnv(auth0.simulator), ...env }, [
     'auth0',
@@ -70,7 +70,7 @@ const token = (sub: string, sessionId: string, minutes = -1) => ({
   [SESSION]: sessionId,
 })
 
-async function report({ url }: Running, path: string, body: object): Promise<unknown> {
+async function report({ url }: RunningService, path: string, body: object): Promise<unknown> {
   const response = await fetch(`${url}${path}`, {
     method: 'POST',
     headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
@@ -86,7 +86,7 @@ describe.each([
   ['the service of 0.1.0, on the current tables', released, createTestDatabase],
 ] as const)('%s', (_name, release, createDatabase) => {
   let database: TestDatabase
-  let service: Running
+  let service: RunningService
   beforeAll(async () => {
     database = await createDatabase()
     service = await start(database, release)
@@ -97,30 +97,33 @@ describe.each([
   })
 
   describe.each(clients)('works with %s', (_client, createClient) => {
-    test.each(['feed', 'request'] as const)('the service works with lookup %s', async (lookup) => {
-      const errors: unknown[] = []
-      const client = createClient({
-        url: service.url,
-        apiKey: KEY,
-        onUnknown: 'deny',
-        lookup,
-        onError: (error) => void errors.push(error),
-      })
-      onTestFinished(client.close)
-      await client.ready()
-      for (const userId of USERS) {
-        const outcomes = await Promise.all(
-          [token(userId, 'phone'), token(userId, 'laptop'), token(userId, 'again', 5)].map(
-            async (claims) => (await client.check(claims)).outcome,
-          ),
-        )
-        expect([userId, ...outcomes]).toEqual([userId, 'revoked', 'accepted', 'accepted'])
-      }
-      expect(errors).toEqual([])
-    })
+    test.each(['feed', 'request'] as const)(
+      'the client with lookup %s refuses revoked tokens only',
+      async (lookup) => {
+        const errors: unknown[] = []
+        const client = createClient({
+          url: service.url,
+          apiKey: KEY,
+          onUnknown: 'deny',
+          lookup,
+          onError: (error) => void errors.push(error),
+        })
+        onTestFinished(client.close)
+        await client.ready()
+        for (const userId of USERS) {
+          const outcomes = await Promise.all(
+            [token(userId, 'phone'), token(userId, 'laptop'), token(userId, 'again', 5)].map(
+              async (claims) => (await client.check(claims)).outcome,
+            ),
+          )
+          expect([userId, ...outcomes]).toEqual([userId, 'revoked', 'accepted', 'accepted'])
+        }
+        expect(errors).toEqual([])
+      },
+    )
   })
 
-  test.each(actions)('the service works with %s', async (_action, code) => {
+  test.each(actions)('%s denies exchanges of logged-out sessions only', async (_action, code) => {
     const run = loadActionWithLog(code)
     const exchange = async (user_id: string, session_id: string) => {
       const { denied, lines } = await run({
@@ -154,7 +157,7 @@ describe.each([
   })
 })
 
-test('a service of 0.1.0 and a current service can share a database', async () => {
+test('a client of a 0.1.0 or current service receives logouts that the other service stores in the same database', async () => {
   const database = await createTestDatabase()
   onTestFinished(database.drop)
   const newer = await start(database, current)
@@ -165,8 +168,8 @@ test('a service of 0.1.0 and a current service can share a database', async () =
     [newer, older],
     [older, newer],
   ] as const
-  for (const [n, [writer, reader]] of pairs.entries()) {
-    const userId = `auth0|reported ${n}`
+  for (const [index, [writer, reader]] of pairs.entries()) {
+    const userId = `auth0|reported ${index}`
     const client = createLastLogoutClient({ url: reader.url, apiKey: KEY, onUnknown: 'deny' })
     onTestFinished(client.close)
     await client.ready()

@@ -37,13 +37,13 @@ const TIMED_OUT: Auth0Limits = {
   retryLimits: { ...RETRY_LIMITS, retries: 1, backoff: { firstMs: 20, maxMs: 200 } },
 }
 
-/** Limits with a timeout of one attempt that is longer than the time for all attempts, like the default limits. */
+/** As in the default limits, the timeout of one attempt is longer than the time for all attempts. */
 const TIMED_OUT_ONCE: Auth0Limits = {
   requestTimeoutMs: 2_000,
   retryLimits: { ...RETRY_LIMITS, maxElapsedMs: 1_000 },
 }
 
-/** Three attempts, with a wait of a second before the second attempt and before the third. */
+/** Three attempts, with a wait of a second between two attempts. */
 const RATE_LIMITED: Auth0Limits = {
   ...LIMITS,
   retryLimits: { ...RETRY_LIMITS, retries: 2 },
@@ -54,9 +54,9 @@ const LOGS = '/api/v2/logs'
 const TOKEN = '/oauth/token'
 
 /** The headers of the requests to the target of a redirect. */
-const redirected: IncomingHttpHeaders[] = []
+const redirectedRequests: IncomingHttpHeaders[] = []
 const redirectTarget = createServer((request, response) => {
-  redirected.push(request.headers)
+  redirectedRequests.push(request.headers)
   response.end('[]')
 })
 const { url: location, close: closeRedirectTarget } = await openLoopback(redirectTarget)
@@ -65,13 +65,13 @@ afterAll(closeRedirectTarget)
 const json = { 'content-type': 'application/json' }
 const UNAVAILABLE = 'AUTH0_UNAVAILABLE'
 const MALFORMED = 'AUTH0_MALFORMED_PAGE'
-const notAPage = (why: string) =>
-  new RegExp(`not a page of logs: ${why}.*Check AUTH0_DOMAIN.*proxy`)
+const notAPage = (reason: string) =>
+  new RegExp(`not a page of logs: ${reason}.*Check AUTH0_DOMAIN.*proxy`)
 const persistentError = (status: number) =>
   new RegExp(`failed with status ${status}\\. If this persists, check`)
 const TIMEOUT_MESSAGE = /timed out after 2 s\. Check the network/
 
-/** Faults that any request can have. */
+/** Faults of both log requests and token requests. */
 const FAULTS_OF_ALL_REQUESTS: Fault[] = [
   {
     name: '500',
@@ -251,18 +251,18 @@ async function runWithFault(
   onTestFinished(() => database.drop())
   const auth0 = await openTenant()
   onTestFinished(() => auth0.close())
-  const sent = recordTokens(auth0)
-  const before = Array.from({ length: 3 }, (_, n) => `auth0|1-before-${n}`)
-  // These logouts are more than fit on a page.
-  const during = Array.from({ length: 120 }, (_, n) => `auth0|2-during-${100 + n}`)
-  const after = ['auth0|3-after']
+  const sentTokens = recordTokens(auth0)
+  const usersBefore = Array.from({ length: 3 }, (_, n) => `auth0|1-before-${n}`)
+  // These logouts do not fit on one page.
+  const usersDuring = Array.from({ length: 120 }, (_, n) => `auth0|2-during-${100 + n}`)
+  const usersAfter = ['auth0|3-after']
 
   let faultyResponses = 0
   const respond: faults.FaultHandler = (reply) => {
     faultyResponses++
     return fault.respond(reply)
   }
-  logOut(auth0, before)
+  logOut(auth0, usersBefore)
   let startedAt = performance.now()
   if (path === TOKEN) auth0.simulator.faults.push({ path, times: Infinity, respond })
   // The reconcile fails as well. With a short interval, it recovers soon.
@@ -270,12 +270,12 @@ async function runWithFault(
   const worker = await startWorker(env, { auth0Limits: limits })
   onTestFinished(() => worker.close())
   if (path === LOGS) {
-    await expect.poll(() => readUserIds(database), WAIT).toEqual(before)
+    await expect.poll(() => readUserIds(database), WAIT).toEqual(usersBefore)
     await expect.poll(() => hasReconciled(worker), WAIT).toBe(true)
     startedAt = performance.now()
     auth0.simulator.faults.push({ path, times: Infinity, respond })
   }
-  logOut(auth0, during)
+  logOut(auth0, usersDuring)
 
   const jobsWith = (level: 'error' | 'info' | 'debug', message: string) =>
     worker.lines(level).flatMap(({ msg, job }) => (msg === message ? [job] : []))
@@ -287,8 +287,9 @@ async function runWithFault(
 
   auth0.simulator.faults.clear()
   const clearedAt = performance.now()
-  logOut(auth0, after)
-  await expect.poll(() => readUserIds(database), WAIT).toEqual([...before, ...during, ...after])
+  logOut(auth0, usersAfter)
+  const allUsers = [...usersBefore, ...usersDuring, ...usersAfter]
+  await expect.poll(() => readUserIds(database), WAIT).toEqual(allUsers)
   const recoveredMs = performance.now() - clearedAt
   const failedJobs = jobsWith('error', 'job failed')
   expect(failedJobs).toContain('poll')
@@ -300,30 +301,30 @@ async function runWithFault(
   expect(worker.lines('error')).toMatchObject(failedJobs.map(() => logged))
   expect(worker.lines('warn')).toEqual([])
   const allLines = JSON.stringify(worker.lines())
-  expect(sent.size).toBeGreaterThan(0)
-  for (const token of sent) expect(allLines).not.toContain(token)
+  expect(sentTokens.size).toBeGreaterThan(0)
+  for (const token of sentTokens) expect(allLines).not.toContain(token)
   expect(allLines).not.toContain(auth0.simulator.credentials.clientSecret)
   expect(allLines).not.toMatch(/auth0\|/)
-  expect(redirected).toEqual([])
+  expect(redirectedRequests).toEqual([])
   if (path === LOGS) expect(auth0.simulator.requests.count({ path: TOKEN })).toBeLessThanOrEqual(2)
   await annotate(
     `logged after ${toSeconds(loggedMs)}, recovered ${toSeconds(recoveredMs)} after the end of the fault`,
   )
 }
 
-/** Records the tokens that are sent to the tenant. */
+/** Records the management tokens that the worker sends to the tenant. */
 function recordTokens({ simulator }: TestTenant): Set<string> {
-  const sent = new Set<string>()
+  const tokens = new Set<string>()
   const { take } = simulator.faults
   simulator.faults.take = (url) => {
     const respond = take(url)
     return (reply) => {
       const [, token] = reply.request.headers.authorization?.split(' ') ?? []
-      if (token) sent.add(token)
+      if (token) tokens.add(token)
       return respond?.(reply)
     }
   }
-  return sent
+  return tokens
 }
 
 const toSeconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`

@@ -29,7 +29,7 @@ const linesOf = (command: RunningCommand): Line[] =>
 
 const title = skip ? 'a worker (skipped: no openssl in the PATH)' : 'a worker'
 
-// These tests run the built program: Node loads the trusted certificates when the process starts.
+// Node loads the trusted certificates when a process starts, so these tests run the built program.
 describe.skipIf(skip)(title, { concurrent: true, timeout: 60_000 }, () => {
   test.for([
     ['a self-signed certificate', 'IP:127.0.0.1', /SELF_SIGNED_CERT/],

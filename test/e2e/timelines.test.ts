@@ -57,7 +57,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     await system.poll()
   }
 
-  /** Resolves to whether the resource server accepts the token. Throws if the result is a denial. */
+  /** Whether the resource server accepts the token. Throws if Auth0 denied the token. */
   async function isAccepted(
     result: Awaited<ReturnType<SimulatedAuth0['refresh']>>,
   ): Promise<boolean> {
@@ -65,7 +65,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     return system.accepts(result.claims)
   }
 
-  /** Resolves to whether the resource server accepts each of the tokens, in order. */
+  /** Whether the resource server accepts each of the tokens, in order. */
   const areAccepted = (...tokens: IssuedTokens[]) => Promise.all(tokens.map(isAccepted))
 
   describe('an authorization that is started before the logout and finished after it', () => {
@@ -289,13 +289,13 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       const [a, b] = [auth0.openBrowser(userId), auth0.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
       await passTime()
-      const { unattributable: before } = await system.count()
+      const { unattributable: countsBefore } = await system.count()
       a.logOut({ user: false, session: false })
       b.logOut()
       system.tenant.write(buildEntry('slo', { userId: 'auth0|after', sessionId: 'S' }))
       await passTime()
       const { unattributable } = await system.count()
-      expect(unattributable.no_subject).toBe((before.no_subject ?? 0) + 1)
+      expect(unattributable.no_subject).toBe((countsBefore.no_subject ?? 0) + 1)
       expect(await areAccepted(onA, onB)).toEqual([policy === 'session', false])
       const after = { sub: 'auth0|after', iat: clock.now() / 1000 - 120 }
       expect(await system.accepts(after)).toBe(false)

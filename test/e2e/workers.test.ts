@@ -78,8 +78,8 @@ const countSessions = async ({ database }: TestSystem): Promise<number> => {
 }
 
 /**
- * Counts the log requests within a time in which no worker reconciles. Expects no more requests than poll intervals. On a
- * busy machine there can be fewer, so the count is repeated until there are half as many requests as poll intervals.
+ * Counts the log requests within a time in which no worker reconciles. Expects no more requests than poll intervals. On
+ * a busy machine there can be fewer, so the count is repeated until there are half as many requests as poll intervals.
  */
 async function countPolls(
   { auth0 }: TestSystem,
@@ -198,23 +198,23 @@ describe.concurrent('a worker process', () => {
           holder.kill('SIGKILL')
           expect(await holder.exited).toBe(null)
           system.auth0.simulator.faults.clear()
-          const before = await countSessions(system)
-          expect(before % 100).toBe(0)
-          expect(before).toBeLessThan(sessionCount)
+          const sessionsBefore = await countSessions(system)
+          expect(sessionsBefore % 100).toBe(0)
+          expect(sessionsBefore).toBeLessThan(sessionCount)
 
           // The other worker waits until the lease expires.
           const heldBefore = countLeaseHeld(standby)
           await expect.poll(() => countLeaseHeld(standby), WAIT).toBeGreaterThan(heldBefore + 1)
-          expect(await countSessions(system)).toBe(before)
+          expect(await countSessions(system)).toBe(sessionsBefore)
           const lease = await readLease(system)
           expect(lease.owner).toEqual(expect.any(String))
           expect(lease.remainingMs).toBeGreaterThan(0)
           expect(lease.remainingMs).toBeLessThanOrEqual(LEASE_TTL_MS)
 
-          // Expires the lease now, so that the test need not wait for its time to live.
+          // Expires the lease, so that the test does not wait for its end.
           await expireLease(system.database)
           const expiredAt = performance.now()
-          await expect.poll(() => countSessions(system), WAIT).toBeGreaterThan(before)
+          await expect.poll(() => countSessions(system), WAIT).toBeGreaterThan(sessionsBefore)
           const takeoverMs = performance.now() - expiredAt
           // The maximum is one interval, and a margin for a busy machine.
           expect(takeoverMs).toBeLessThan(POLL_INTERVAL_MS + 5_000)

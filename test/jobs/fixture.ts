@@ -4,12 +4,13 @@ import { afterAll, beforeAll, expect, type TestContext, vi } from 'vitest'
 import { createJobs, type Jobs, type JobsOptions, type ScheduledJob } from '../../src/jobs/jobs.js'
 import { WAIT } from '../_support/wait.js'
 
-/** A job that records when its runs started. */
+/** A job that records the start of each run. */
 export interface TestJob extends ScheduledJob {
+  /** Start times of the runs, in milliseconds since the epoch. */
   startedAt: number[]
 }
 
-/** A logger, and the lines that it has written. */
+/** A logger whose lines a test can read. */
 export interface TestLog {
   log: Logger
   /** Returns the lines of one level. */
@@ -18,7 +19,7 @@ export interface TestLog {
   text(): string
 }
 
-/** An interval that is longer than any test: a job with this interval runs only once in a test. */
+/** An interval that is longer than any test. A job with this interval runs once in a test. */
 export const ONE_HOUR_MS = 3_600_000
 
 /** Creates a job that runs `work` every `everyMs`. */
@@ -35,10 +36,10 @@ export function createTestJob(
   return { name, everyMs, run, startedAt }
 }
 
-/** The context of a test. Concurrent tests must use its `onTestFinished` instead of that of Vitest. */
+/** The context of a test. Concurrent tests must use `onTestFinished` of this context, not the import from Vitest. */
 export type Context = Pick<TestContext, 'onTestFinished'>
 
-/** Starts jobs that are closed when the test ends. */
+/** Starts jobs, and closes them when the test ends. */
 export async function startJobs(
   { onTestFinished }: Context,
   options: Omit<JobsOptions, 'log'> & { log?: Logger },
@@ -65,12 +66,12 @@ export function createTestLog(): TestLog {
   }
 }
 
-/** Returns a prefix that no other queue has. */
+/** Returns a prefix for a queue of its own. */
 export function uniquePrefix(): string {
   return `test-${randomUUID()}`
 }
 
-/** Makes the test file fail if a test prints to the console instead of the log. */
+/** Fails the test file if a test prints to the console. */
 export function forbidConsole(): void {
   const print = vi.fn()
   beforeAll(() => {

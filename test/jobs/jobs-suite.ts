@@ -16,13 +16,13 @@ import {
 } from './fixture.js'
 import type { TestStore } from './stores.js'
 
-/** Defines the tests of jobs for any store, and stops the store after the tests. */
+/** Defines the tests of jobs on one server, and stops the server after the tests. */
 export function describeJobs(store: TestStore): void {
   afterAll(() => store.stop())
   forbidConsole()
 
   describe.skipIf(store.skip)(`jobs on ${store.name}`, { concurrent: true }, () => {
-    /** Opens a queue that no other test uses. `start` starts jobs on this queue. */
+    /** Opens a queue for one test. `start` starts jobs on this queue. */
     function openQueue(context: Context) {
       const { connection } = store
       const prefix = uniquePrefix()
@@ -36,7 +36,7 @@ export function describeJobs(store: TestStore): void {
       return { prefix, queue, start }
     }
 
-    // This test counts the sockets of the process. So it runs alone, and before other tests have opened sockets.
+    // This test counts the sockets of the process, so it must run alone and first.
     test('jobs leave no connection open after they are closed', {
       concurrent: false,
     }, async (context) => {
@@ -61,13 +61,14 @@ export function describeJobs(store: TestStore): void {
       const createdAt = Date.now()
       await start([job])
       await waitForStarts(job, 6)
-      const [first = 0, ...later] = job.startedAt
-      expect(first - createdAt).toBeLessThan(2_000)
-      expect((later[4] ?? 0) - first).toBeGreaterThan(800)
-      expect((later[4] ?? 0) - first).toBeLessThan(3_000)
+      const [firstAt = 0] = job.startedAt
+      const fiveIntervalsMs = (job.startedAt[5] ?? 0) - firstAt
+      expect(firstAt - createdAt).toBeLessThan(2_000)
+      expect(fiveIntervalsMs).toBeGreaterThan(800)
+      expect(fiveIntervalsMs).toBeLessThan(3_000)
     })
 
-    test('the schedule can be read without a worker, and is empty if no worker has started', async (context) => {
+    test('readSchedule returns the interval and the next run of each job, and nothing before a worker has started', async (context) => {
       const { expect } = context
       const { prefix, start } = openQueue(context)
       expect(await readSchedule(store.connection, prefix)).toEqual([])
@@ -88,37 +89,37 @@ export function describeJobs(store: TestStore): void {
       }
     })
 
-    test('after a restart, jobs keep their schedule, and run at once if they were due during the restart', async (context) => {
+    test('jobs keep their schedule at a restart, and run at once if they became due meanwhile', async (context) => {
       const { expect } = context
       const { start } = openQueue(context)
       const [frequentJob, rareJob] = [
         createTestJob(4_000),
         createTestJob(ONE_HOUR_MS, undefined, 'rare'),
       ]
-      const socketsBefore = await start([frequentJob, rareJob])
+      const jobs = await start([frequentJob, rareJob])
       const countRuns = (job: { startedAt: number[] }) => job.startedAt.length
       await expect
         .poll(() => Math.min(countRuns(frequentJob), countRuns(rareJob)), WAIT)
         .toBeGreaterThan(0)
-      await socketsBefore.close()
+      await jobs.close()
       await sleep(4_300)
-      const startedAt = Date.now()
+      const restartedAt = Date.now()
       await start([frequentJob, rareJob])
       await waitForStarts(frequentJob, 2)
-      const [first = 0] = frequentJob.startedAt.filter((at) => at >= startedAt)
-      expect(first - startedAt).toBeLessThan(3_300)
+      const [firstRunAt = 0] = frequentJob.startedAt.filter((at) => at >= restartedAt)
+      expect(firstRunAt - restartedAt).toBeLessThan(3_300)
       expect(rareJob.startedAt).toHaveLength(1)
     })
 
-    test('jobs use a changed interval and a changed list of jobs from the next start on', async (context) => {
+    test('a restart applies a changed interval, and removes jobs that are no longer listed', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       const [slow, removed] = [
         createTestJob(ONE_HOUR_MS),
-        createTestJob(ONE_HOUR_MS, undefined, 'gone'),
+        createTestJob(ONE_HOUR_MS, undefined, 'removed'),
       ]
-      const socketsBefore = await start([slow, removed])
-      await socketsBefore.close()
+      const jobs = await start([slow, removed])
+      await jobs.close()
       const fast = createTestJob(100)
       await start([fast])
       await waitForStarts(fast, 5)
@@ -128,7 +129,7 @@ export function describeJobs(store: TestStore): void {
       ])
     })
 
-    test('two workers run each scheduled run of a job once', async (context) => {
+    test('each scheduled run of a job is taken by one of two workers', async (context) => {
       const { expect } = context
       const { start } = openQueue(context)
       const everyMs = 200
@@ -136,11 +137,8 @@ export function describeJobs(store: TestStore): void {
       await start([job])
       await start([job])
       await waitForStarts(job)
-      const startsBefore = job.startedAt.length
-      await waitForStarts(job, 15)
-      const [first = 0, ...others] = job.startedAt.slice(startsBefore, startsBefore + 15)
-      // 15 runs take 14 intervals, or fewer if the first run was late. With two runs per interval, 15 runs would take 7.
-      expect((others.at(-1) ?? 0) - first).toBeGreaterThan(11 * everyMs)
+      // 15 runs take 14 intervals, or fewer if the first run was late. If both workers ran each job, they would take 7.
+      expect(await measureRuns(job, 15)).toBeGreaterThan(11 * everyMs)
     })
 
     test('restarts and workers that start together do not duplicate the schedule (pitfall 15)', async (context) => {
@@ -156,10 +154,7 @@ export function describeJobs(store: TestStore): void {
       await start([job])
       await waitForStarts(job)
       expect(await queue.getJobSchedulers()).toHaveLength(1)
-      const startsBefore = job.startedAt.length
-      await waitForStarts(job, 10)
-      const [first = 0, ...others] = job.startedAt.slice(startsBefore, startsBefore + 10)
-      expect((others.at(-1) ?? 0) - first).toBeGreaterThan(8 * everyMs)
+      expect(await measureRuns(job, 10)).toBeGreaterThan(8 * everyMs)
       const { waiting = 0, delayed = 0 } = await queue.getJobCounts('waiting', 'delayed')
       expect(waiting + delayed).toBeLessThanOrEqual(2)
     })
@@ -172,14 +167,11 @@ export function describeJobs(store: TestStore): void {
       await Promise.all(Array.from({ length: 10 }, () => start([job], log)))
       await waitForStarts(job)
       expect(await queue.getJobSchedulers()).toHaveLength(1)
-      const startsBefore = job.startedAt.length
-      await waitForStarts(job, 20)
-      const [first = 0, ...others] = job.startedAt.slice(startsBefore, startsBefore + 20)
-      expect((others.at(-1) ?? 0) - first).toBeGreaterThan(17 * 200)
+      expect(await measureRuns(job, 20)).toBeGreaterThan(17 * 200)
       expect([...lines('warn'), ...lines('error')]).toEqual([])
     })
 
-    test('only one run of a job is active if the job is queued several times in a second (pitfall 15)', async (context) => {
+    test('runs of one job do not overlap if the job is queued several times in a second (pitfall 15)', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       let running = 0
@@ -219,7 +211,7 @@ export function describeJobs(store: TestStore): void {
       await expect.poll(() => rareJob.startedAt.length, WAIT).toBe(2)
     })
 
-    test('jobs continue after one of them throws', async (context) => {
+    test('a job runs again after a run has thrown or rejected', async (context) => {
       const { expect } = context
       const { start } = openQueue(context)
       const { log, lines } = createTestLog()
@@ -258,7 +250,7 @@ export function describeJobs(store: TestStore): void {
       expect(long.startedAt.length).toBeLessThan(10)
     })
 
-    test('a run leaves no record in the queue when it ends', async (context) => {
+    test('the queue keeps no record of a completed or failed run', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       const failing = createTestJob(100, () => Promise.reject(new Error('refused')), 'failing')
@@ -269,7 +261,7 @@ export function describeJobs(store: TestStore): void {
       expect(await queue.getJobCounts()).toMatchObject({ active: 0, completed: 0, failed: 0 })
     })
 
-    test('closing aborts running jobs, and waits for their end', async (context) => {
+    test('close aborts running jobs, and waits for their end', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       let workEnded = false
@@ -285,7 +277,7 @@ export function describeJobs(store: TestStore): void {
       expect(await queue.getJobCounts('active')).toEqual({ active: 0 })
     })
 
-    test('no job starts after closing has begun', async (context) => {
+    test('no job starts after close was called', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       let endWork = (): void => undefined
@@ -296,7 +288,7 @@ export function describeJobs(store: TestStore): void {
       const jobs = await start([job, slow])
       await Promise.all([waitForStarts(job), waitForStarts(slow, 1 - slow.startedAt.length)])
       const whenClosed = jobs.close()
-      const { length } = job.startedAt
+      const startsBeforeClose = job.startedAt.length
       const isOverdue = async () => {
         const schedulers = await queue.getJobSchedulers()
         const nextRunAt = schedulers.find(({ key }) => key === job.name)?.next
@@ -305,7 +297,15 @@ export function describeJobs(store: TestStore): void {
       await expect.poll(isOverdue, WAIT).toBe(true)
       endWork()
       await whenClosed
-      expect(job.startedAt).toHaveLength(length)
+      expect(job.startedAt).toHaveLength(startsBeforeClose)
     })
   })
+}
+
+/** Waits for `count` further runs of a job. Returns the time from the first to the last of them, in milliseconds. */
+async function measureRuns(job: TestJob, count: number): Promise<number> {
+  const startsBefore = job.startedAt.length
+  await waitForStarts(job, count)
+  const starts = job.startedAt.slice(startsBefore, startsBefore + count)
+  return (starts.at(-1) ?? 0) - (starts[0] ?? 0)
 }

@@ -29,7 +29,7 @@ async function openDatabase(
 describe.concurrent('a queue in PostgreSQL', () => {
   const prefix = uniquePrefix()
 
-  test('the start of jobs is rejected until the queue is migrated', async (context) => {
+  test('createJobs rejects if the tables of the queue are missing or too old', async (context) => {
     const { expect } = context
     const { url, query } = await openDatabase(context, 'template0')
     const connection = { kind: 'postgres', url } as const
@@ -46,23 +46,23 @@ describe.concurrent('a queue in PostgreSQL', () => {
   test('jobs start when PostgreSQL becomes available, and no log line contains the password', async (context) => {
     const { expect, onTestFinished } = context
     const { url } = await openDatabase(context)
-    const address = await openProxy('postgres://127.0.0.1:1')
-    onTestFinished(() => address.close())
-    const urlOfProxy = Object.assign(new URL(url), { host: new URL(address.url).host })
-    const connection = { kind: 'postgres', url: urlOfProxy.href } as const
+    const proxy = await openProxy('postgres://127.0.0.1:1')
+    onTestFinished(() => proxy.close())
+    const proxyUrl = Object.assign(new URL(url), { host: new URL(proxy.url).host })
+    const connection = { kind: 'postgres', url: proxyUrl.href } as const
     const { log, lines, text } = createTestLog()
     const job = createTestJob(100)
     await startJobs(context, { connection, prefix, jobs: [job], log })
     expect(lines('warn')).toMatchObject([
       { msg: 'job queue unavailable', advice: expect.stringContaining('check that postgresql') },
     ])
-    address.redirectTo(url)
+    proxy.redirectTo(url)
     await waitForStarts(job)
     await expect.poll(() => lines('info'), WAIT).toMatchObject([{ msg: 'job queue restored' }])
-    expect(text()).not.toContain(urlOfProxy.password)
+    expect(text()).not.toContain(proxyUrl.password)
   })
 
-  test('a start does not block if the server becomes unresponsive, at any step', async (context) => {
+  test('assertQueueUsable ends after its timeout, whenever the server becomes unresponsive', async (context) => {
     const { expect, onTestFinished } = context
     const { url } = await openDatabase(context)
     const outcomes = [1, 2, 3, 4, 5, 20].map(async (times) => {
@@ -70,10 +70,10 @@ describe.concurrent('a queue in PostgreSQL', () => {
       onTestFinished(() => proxy.close())
       return assertQueueUsable(proxy.url, 1_000).then(
         () => 'usable',
-        () => 'silent',
+        () => 'unresponsive',
       )
     })
-    expect(await Promise.all(outcomes)).toEqual(expect.arrayContaining(['usable', 'silent']))
+    expect(await Promise.all(outcomes)).toEqual(expect.arrayContaining(['usable', 'unresponsive']))
   })
 
   test('jobs continue after the loss of all connections, and the loss is logged once', async (context) => {
@@ -91,14 +91,14 @@ describe.concurrent('a queue in PostgreSQL', () => {
     expect(lines('warn')).toHaveLength(1)
   })
 
-  test('the worker waits until the next check before it repeats a statement that the server refuses', async (context) => {
+  test('the worker does not repeat a refused statement without a delay', async (context) => {
     const { annotate, expect } = context
     const { url, query } = await openDatabase(context)
     const { log, lines } = createTestLog()
     const job = createTestJob(100)
     await startJobs(context, { connection: { kind: 'postgres', url }, prefix, jobs: [job], log })
     await waitForStarts(job)
-    await query('ALTER TABLE bullmq.job RENAME TO gone')
+    await query('ALTER TABLE bullmq.job RENAME TO renamed_job')
     await expect.poll(() => lines('warn'), WAIT).toHaveLength(1)
     const countFailedStatements = async () => {
       const [row] = await query<{ failed: number }>(
@@ -112,19 +112,19 @@ describe.concurrent('a queue in PostgreSQL', () => {
     await annotate(`${failedStatements} statements failed in 2 s`)
     // Several loops of the worker send statements, and the watchdog checks the schedule every half second.
     expect(failedStatements).toBeLessThan(60)
-    await query('ALTER TABLE bullmq.gone RENAME TO job')
+    await query('ALTER TABLE bullmq.renamed_job RENAME TO job')
     await waitForStarts(job, 5)
     await expect.poll(() => lines('info'), WAIT).toMatchObject([{ msg: 'job queue restored' }])
     expect(lines('warn')).toHaveLength(1)
   })
 
-  test('the pool of the queue works after a connection in use was lost', async (context) => {
+  test('the pool of the queue runs queries after a connection in use was lost', async (context) => {
     const { expect, onTestFinished } = context
     const { url, query } = await openDatabase(context)
     const pool = createQueuePool(url)
     onTestFinished(() => pool.end())
     const client = await pool.connect()
-    // The test does not use `once` of node:events, because `once` would also handle the event `error`.
+    // `once` of node:events would also handle the event `error`, which must have no listener in this test.
     const whenEnded = new Promise<void>((resolve) => client.once('end', resolve))
     const { rows } = await client.query('SELECT pg_backend_pid() AS pid')
     await query('SELECT pg_terminate_backend($1)', [rows[0].pid])

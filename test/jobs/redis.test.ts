@@ -35,7 +35,7 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
   const prefix = uniquePrefix()
   const connectionTo = (url: string) => ({ kind: 'redis', urls: [url] }) as const
 
-  test('jobs continue after Redis was restarted without data, and the outage is logged once', async (context) => {
+  test('jobs continue after a restart of Redis without data, and the outage is logged once', async (context) => {
     const { expect } = context
     const server = await startOwnRedis(context)
     const { log, lines } = createTestLog()
@@ -58,7 +58,7 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
     expect(lines('error')).toEqual([])
   })
 
-  test('jobs start when Redis becomes available, and the log contains advice until then', async (context) => {
+  test('jobs start when Redis becomes available, and the warning about the outage contains advice', async (context) => {
     const { expect } = context
     const server = await startOwnRedis(context, { args: ['--requirepass', 's3cret'] })
     const url = server.url.replace('//', '//:s3cret@')
@@ -80,7 +80,7 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
     expect(text()).not.toMatch(/s3cret| {4}at /)
   })
 
-  test('jobs can be closed during an outage of Redis, after the running job has ended', async (context) => {
+  test('close waits for the running job during an outage of Redis', async (context) => {
     const { expect } = context
     const server = await startOwnRedis(context)
     const { log, lines } = createTestLog()
@@ -103,7 +103,7 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
     expect(hasEnded).toBe(true)
   })
 
-  test('jobs can be closed while Redis is unresponsive', async (context) => {
+  test('close ends while Redis is unresponsive', async (context) => {
     const server = await startOwnRedis(context)
     const job = createTestJob(100)
     const jobs = await startJobs(context, {
@@ -117,7 +117,7 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
     await jobs.close()
   })
 
-  test('the start of jobs logs a warning if Redis can evict the schedule', async (context) => {
+  test('createJobs logs a warning if Redis can evict the schedule', async (context) => {
     const { expect } = context
     const { url } = await startOwnRedis(context, { args: ['--maxmemory-policy', 'allkeys-lru'] })
     const { log, lines } = createTestLog()
@@ -162,6 +162,7 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
   })
 })
 
+/** Returns the hash slot of each key on the server. */
 async function readSlots({ onTestFinished }: Context, url: string): Promise<unknown[]> {
   const client = new Redis(url)
   onTestFinished(() => client.disconnect())
@@ -169,6 +170,7 @@ async function readSlots({ onTestFinished }: Context, url: string): Promise<unkn
   return Promise.all(keys.map((key) => client.call('CLUSTER', 'KEYSLOT', key)))
 }
 
+/** Returns the section of INFO that lists the databases with keys. */
 async function readKeyspace({ onTestFinished }: Context, url: string): Promise<string> {
   const client = new Redis(url)
   onTestFinished(() => client.disconnect())

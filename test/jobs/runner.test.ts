@@ -24,13 +24,13 @@ const unavailable = () => new LastLogoutError('AUTH0_UNAVAILABLE', 'cannot be re
 const credentials = () => new LastLogoutError('AUTH0_CREDENTIALS', 'check AUTH0_CLIENT_SECRET')
 
 describe('a job that fails', () => {
-  test('a failing job is logged once for each error code, and its recovery once, with the duration', async () => {
+  test('a failing job is logged once for each error code, and its recovery is logged with the duration', async () => {
     const outcomes = [unavailable, unavailable, credentials, unavailable, null, null, unavailable]
     const { run, lines } = createTestRunner(async () => {
       const error = outcomes.shift()?.()
       if (error) throw error
     })
-    for (let n = outcomes.length; n > 0; n--) await run()
+    while (outcomes.length > 0) await run()
     expect(lines('error')).toMatchObject([
       { msg: 'job failed', job: 'tick', err: { code: 'AUTH0_UNAVAILABLE' } },
       { msg: 'job failed', job: 'tick', err: { code: 'AUTH0_CREDENTIALS' } },
@@ -49,12 +49,12 @@ describe('a job that fails', () => {
       if (error) throw error
       return 'skipped'
     })
-    for (let n = 3; n > 0; n--) await run()
+    while (outcomes.length > 0) await run()
     expect(lines('error')).toHaveLength(1)
     expect(lines('info')).toEqual([])
   })
 
-  test('each failure is reported, even if it is not logged', async () => {
+  test('onFailure is called for each failure, even if the failure is not logged as an error', async () => {
     const { run, failures, lines } = createTestRunner(async () => {
       throw unavailable()
     })
@@ -81,22 +81,22 @@ describe('a run without progress', () => {
     expect(lines('info')).toMatchObject([{ msg: 'job recovered' }])
   })
 
-  test('a run without progress counts as failed, even if it resolves when it is aborted', async () => {
+  test('a run without progress counts as failed, even if it resolves after the abort', async () => {
     const { run, lines, failures } = createTestRunner((signal) => once(signal, 'abort'), 50)
     await run()
     expect(lines('error')).toMatchObject([{ err: { code: 'STALLED' } }])
     expect(failures).toMatchObject([['tick', { code: 'STALLED' }]])
   })
 
-  test('a run that does not end after its abort is abandoned: the job can run again, and a late failure is ignored', async () => {
-    let fail = (_error: Error): void => {}
-    const hangingWork = new Promise<never>((_, reject) => {
-      fail = reject
+  test('a run that does not end after an abort is abandoned: the job runs again, and a later failure of the run is ignored', async () => {
+    let failHangingRun = (_error: Error): void => {}
+    const hangingRun = new Promise<never>((_, reject) => {
+      failHangingRun = reject
     })
     const runs: AbortSignal[] = []
     const { run, idle, lines } = createTestRunner((signal) => {
       runs.push(signal)
-      return runs.length === 1 ? hangingWork : Promise.resolve()
+      return runs.length === 1 ? hangingRun : Promise.resolve()
     }, 50)
     await run()
     expect(runs[0]?.aborted).toBe(true)
@@ -104,7 +104,7 @@ describe('a run without progress', () => {
     await idle()
     await run()
     expect(runs).toHaveLength(2)
-    fail(new Error('late'))
+    failHangingRun(new Error('late'))
     await sleep(10)
     expect(lines('error')).toHaveLength(1)
   })
@@ -112,10 +112,10 @@ describe('a run without progress', () => {
 
 describe('a run with progress', () => {
   test('a run with progress can take longer than its stall timeout (pitfall 9)', async () => {
-    const { run, lines } = createTestRunner(async (signal, progressed) => {
-      for (let n = 0; n < 10; n++) {
+    const { run, lines } = createTestRunner(async (signal, reportProgress) => {
+      for (let step = 0; step < 10; step++) {
         await sleep(50)
-        progressed()
+        reportProgress()
       }
       expect(signal.aborted).toBe(false)
     }, 200)
@@ -124,8 +124,8 @@ describe('a run with progress', () => {
   })
 })
 
-describe('a run during closing', () => {
-  test('closing does not wait for a run that does not end', async () => {
+describe('a run while the runner is closed', () => {
+  test('idle does not wait for a run that does not end after an abort', async () => {
     const { run, idle, close, lines } = createTestRunner(() => NEVER, 200)
     const running = run()
     close()
@@ -134,7 +134,7 @@ describe('a run during closing', () => {
     expect(lines('error')).toMatchObject([{ err: { code: 'ABANDONED' } }])
   })
 
-  test('a run that closing has aborted does not count as failed', async () => {
+  test('a run that is aborted because the runner is closed does not count as failed', async () => {
     const { run, close, lines } = createTestRunner(async (signal) => {
       await once(signal, 'abort')
       throw abortedError()

@@ -43,17 +43,17 @@ for (const store of stores) {
       await registerSchedulers(queue, jobs)
       const nextRunAt = await readNextRunAt()
       const queues = Array.from({ length: 10 }, () => store.openQueue(prefix))
-      onTestFinished(
-        async () => void (await Promise.all(queues.map((oneQueue) => oneQueue.close()))),
-      )
+      onTestFinished(async () => {
+        await Promise.all(queues.map((each) => each.close()))
+      })
       for (let attempt = 0; attempt < 5; attempt++) {
-        await Promise.all(queues.map((oneQueue) => registerSchedulers(oneQueue, jobs)))
+        await Promise.all(queues.map((each) => registerSchedulers(each, jobs)))
       }
       expect(await readNextRunAt()).toBe(nextRunAt)
       expect(await countPending()).toEqual({ waiting: 3, delayed: 0 })
     })
 
-    test('restoreSchedulers makes a job due if a wrong clock has scheduled its next run too far ahead', async () => {
+    test('restoreSchedulers makes a job due if its next run is too far ahead, because a clock was wrong', async () => {
       await registerSchedulers(queue, [job])
       const nextRunAt = await readNextRunAt()
       await store.losePendingRuns(prefix)
@@ -80,7 +80,7 @@ for (const store of stores) {
       expect(await countPending()).toEqual({ waiting: 2, delayed: 0 })
     })
 
-    test('restoreSchedulers does not change a due job, even if restoreSchedulers runs several times', async () => {
+    test('restoreSchedulers does not change a due job, even if it is called several times', async () => {
       await registerSchedulers(queue, [job])
       const nextRunAt = await readNextRunAt()
       for (let attempt = 0; attempt < 3; attempt += 1)

@@ -9,19 +9,19 @@ import { startRedis } from '../_support/redis.js'
 /** SQLSTATE: deadlock_detected. */
 const DEADLOCK = '40P01'
 
-/** A queue that a test reads and changes without a worker. */
+/** A queue without a worker. */
 export type TestQueue = SchedulerQueue & Pick<Queue, 'add' | 'getJobCounts' | 'close'>
 
 /** A server that can store the queue. */
 export interface TestStore {
   name: string
-  /** Whether the server is not installed. In this case, `name` contains the reason, and only `stop` may be called. */
+  /** Whether the server is not installed. Then `name` contains the reason, and only `stop` may be called. */
   skip: boolean
   connection: QueueConnection
   openQueue(prefix: string): TestQueue
   /** Deletes all data of a queue. */
   wipe(prefix: string): Promise<void>
-  /** Deletes the pending runs of all jobs of a queue, but not the schedulers. */
+  /** Deletes the pending runs of a queue, but not the schedulers. */
   losePendingRuns(prefix: string): Promise<void>
   stop(): Promise<void>
 }
@@ -31,7 +31,7 @@ export function startStores(): Promise<TestStore[]> {
   return Promise.all([startRedisStore(), startPostgresStore()])
 }
 
-/** Starts Redis. The result has `skip` if `redis-server` is not installed. */
+/** Starts Redis, if `redis-server` is installed. */
 export async function startRedisStore(): Promise<TestStore> {
   const server = await startRedis()
   const skip = 'skip' in server
@@ -62,10 +62,10 @@ export async function startPostgresStore(): Promise<TestStore> {
   const { url, query, drop } = await createTestDatabase()
   const classes = withBackend(createPostgresBackend)
   const queueName = (prefix: string): string => `last-logout-${prefix}`
-  // Retries after a deadlock: a running worker can lock the same rows in another order.
+  // A running worker can lock the same rows in another order, so a deadlock is possible.
   async function deleteRows(prefix: string, tables: string[]): Promise<void> {
     const deletions = tables.map((table) => `DELETE FROM bullmq.${table} WHERE queue = $1`)
-    const statements = deletions.map((sql, n) => `part_${n} AS (${sql})`)
+    const statements = deletions.map((sql, index) => `deletion_${index} AS (${sql})`)
     try {
       await query(`WITH ${statements.join(', ')} SELECT`, [queueName(prefix)])
     } catch (error) {

@@ -10,11 +10,11 @@ import { startPostgresStore, type TestQueue } from './stores.js'
 const store = await startPostgresStore()
 afterAll(() => store.stop())
 
-/** A promise that never settles. As `refused`, it means that the server rejects no statement. */
+/** A promise that never settles. */
 const NEVER = new Promise<never>(() => {})
 
-/** Starts a watchdog that is closed after the test. Returns its log lines and its outage. */
-async function startWatched(
+/** Starts a watchdog, and closes it after the test. */
+async function startWatchdogWithOutage(
   { onTestFinished }: Context,
   open: () => Promise<Backend>,
   now = Date.now,
@@ -35,9 +35,9 @@ async function startWatched(
   return { lines, outage }
 }
 
-/** Starts a watchdog as {@link startWatched} does. Returns only its log lines. */
-async function startWatchdog(...args: Parameters<typeof startWatched>) {
-  return (await startWatched(...args)).lines
+/** Starts a watchdog, and returns its log lines. */
+async function startWatchdog(...args: Parameters<typeof startWatchdogWithOutage>) {
+  return (await startWatchdogWithOutage(...args)).lines
 }
 
 function openQueue({ onTestFinished }: Context): TestQueue {
@@ -47,24 +47,24 @@ function openQueue({ onTestFinished }: Context): TestQueue {
 }
 
 describe.concurrent('the watchdog', () => {
-  test('by default, the watchdog checks every three seconds, with a timeout of five seconds', () => {
+  test('by default, the watchdog checks every three seconds, and a response may take five seconds', () => {
     expect(JOBS_DEFAULTS).toEqual({ watchIntervalMs: 3_000, timeoutMs: 5_000 })
   })
 
   test('the watchdog replaces a worker that does not take due jobs', async (context) => {
     const { expect } = context
     const queue = openQueue(context)
-    const closedByForce: boolean[] = []
+    const forceArguments: boolean[] = []
     const close = async (force: boolean): Promise<void> => {
-      closedByForce.push(force)
+      forceArguments.push(force)
     }
-    const aMinuteLater = () => Date.now() + 60_000
+    const oneMinuteAhead = () => Date.now() + 60_000
     const lines = await startWatchdog(
       context,
       async () => ({ queue, close, refused: NEVER, assertWritable: async () => {} }),
-      aMinuteLater,
+      oneMinuteAhead,
     )
-    await expect.poll(() => closedByForce, WAIT).toEqual([true])
+    await expect.poll(() => forceArguments, WAIT).toEqual([true])
     const message = 'the worker does not take a due job'
     expect(lines('warn')).toMatchObject([{ err: { message } }])
   })
@@ -97,7 +97,7 @@ describe.concurrent('the watchdog', () => {
       if (isRedisFull) throw new Error('OOM command not allowed')
     }
     const close = async () => undefined
-    const { lines, outage } = await startWatched(context, async () => ({
+    const { lines, outage } = await startWatchdogWithOutage(context, async () => ({
       queue,
       close,
       refused: NEVER,
@@ -112,10 +112,10 @@ describe.concurrent('the watchdog', () => {
   })
 
   test.for([
-    ['BullMQ, because another worker has just created the scheduler', -11],
-    ['PostgreSQL, because of a deadlock of two workers', '40P01'],
+    ['BullMQ, because another worker has just created the scheduler,', -11],
+    ['PostgreSQL, because of a deadlock,', '40P01'],
   ])(
-    'the watchdog retries, without a warning, if a scheduler is refused by %s',
+    'if %s refuses a scheduler, the watchdog retries without a warning',
     async ([, code], context) => {
       const { expect } = context
       const queue = openQueue(context)

@@ -11,7 +11,7 @@ beforeEach(async () => {
 })
 afterEach(() => database.drop())
 
-test('the change listener closes within its grace period if the server is unresponsive', async () => {
+test('close of the change listener ends within its grace period if the server is unresponsive', async () => {
   const { url, freeze, close } = await openFreezableProxy(database.url)
   const listener = createChangeListener(url, pino({ level: 'silent' }))
   let changes = 0
@@ -24,19 +24,22 @@ test('the change listener closes within its grace period if the server is unresp
   await close()
 }, 10_000)
 
-/** Opens a proxy to the server. After `freeze`, the proxy reads nothing, not even the end of a connection. */
+/**
+ * Opens a proxy to the server. After `freeze`, the proxy does not read any more, and does not detect a closed
+ * connection.
+ */
 async function openFreezableProxy(target: string) {
   const url = new URL(target)
   const sockets: Socket[] = []
   const { hostname, port } = url
-  const server = createServer({ allowHalfOpen: true }, (near) => {
-    const far = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
-    near.pipe(far).pipe(near)
-    near.once('close', () => far.destroy())
-    for (const socket of [near, far]) sockets.push(socket.on('error', () => {}))
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    const upstream = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
+    client.pipe(upstream).pipe(client)
+    client.once('close', () => upstream.destroy())
+    for (const socket of [client, upstream]) sockets.push(socket.on('error', () => {}))
   })
-  const { port: ownPort, close } = await openLoopback(server)
-  url.port = `${ownPort}`
+  const { port: proxyPort, close } = await openLoopback(server)
+  url.port = `${proxyPort}`
   return {
     url: url.href,
     freeze() {

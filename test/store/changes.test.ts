@@ -23,8 +23,9 @@ async function logOut(n: number): Promise<void> {
   await store.storeBatch({ ...fold([event]), unattributable: [] })
 }
 
-test('the freshness of a page of changes is never ahead of the changes in the page', async () => {
-  const pages: [freshness: number, changes: number][] = []
+test('as_of of a page of changes is never ahead of the changes in the page', async () => {
+  // Logout n is stored before as_of becomes NOON + n, so a page with this as_of must contain at least n changes.
+  const pages: [asOfAfterNoonMs: number, changes: number][] = []
   let isWriting = true
   const writing = (async () => {
     for (let n = 1; n <= 400 && pages.length < 100; n++) {
@@ -41,7 +42,7 @@ test('the freshness of a page of changes is never ahead of the changes in the pa
   await writing
   await reader.close()
   expect(pages.length).toBeGreaterThan(20)
-  expect(pages.filter(([freshness, changes]) => changes < freshness)).toEqual([])
+  expect(pages.filter(([asOfAfterNoonMs, changes]) => changes < asOfAfterNoonMs)).toEqual([])
 })
 
 test('no feed position is assigned twice, even after a restore that lost changes', async () => {
@@ -55,7 +56,7 @@ test('no feed position is assigned twice, even after a restore that lost changes
   await database.query('UPDATE tenant SET seq = $1', [tenantBefore?.seq])
   expect(
     await store.readChanges({ after: pageBefore?.cursor ?? '', since: null, limit: 10 }),
-    'the cursor is ahead of the feed',
+    'the cursor is after the end of the feed',
   ).toBeNull()
   for (const n of [4, 5, 6]) await logOut(n)
 

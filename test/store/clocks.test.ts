@@ -39,7 +39,7 @@ const storeLogout = (userId: string, at: number) =>
   store.storeBatch({ ...fold([sloEvent(userId, at)]), unattributable: [] })
 
 test.each([1, 0, -8])(
-  'an instant is unchanged after it is stored and read with extra_float_digits %d',
+  'an instant is stored and read without a change if extra_float_digits is %d',
   async (digits) => {
     await database.query(`ALTER DATABASE ${database.name} SET extra_float_digits = ${digits}`)
     const { prisma, close } = createDatabase(database.url, pino({ level: 'silent' }))
@@ -84,7 +84,7 @@ describe('as_of', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ lastPollAt: NOW })
   })
 
-  test('if the storage time of a page is more than 60 s ahead, as_of and checkpoint do not move, but its logouts are stored', async () => {
+  test('a page with a storage time more than 60 s ahead moves neither as_of nor the checkpoint, but its logouts are stored', async () => {
     await store.storeCaughtUp('P0', NOW - 5_000)
     const batch = { ...fold([sloEvent('u', NOW + HOUR_MS)]), unattributable: [] }
     const page = { from: 'P0', next: 'P1', storedAt: NOW + 60_001, batch }
@@ -121,7 +121,7 @@ describe('a logout', () => {
     })
   })
 
-  test('a logout is stored with its instant if it is read again after the clock of the database has passed that instant', async () => {
+  test('a logout that is read again after its instant has passed is stored with its instant', async () => {
     await storeLogout('u', NOW + 2_000)
     now = NOW + DAY_MS
     await storeLogout('u', NOW + 2_000)
@@ -129,7 +129,7 @@ describe('a logout', () => {
     expect(user?.at).toBe(NOW + 2_000)
   })
 
-  test('a logout that happened 70 days ago is in the feed at the position at which it was stored', async () => {
+  test('a logout from 70 days ago has a feed position of the time at which it was stored', async () => {
     await storeLogout('early', NOW - 71 * DAY_MS)
     now = NOW + 1_000
     await storeLogout('late', NOW - 70 * DAY_MS)
@@ -141,10 +141,10 @@ describe('a logout', () => {
   })
 
   test.each([
-    ['now, if it has no instant', null, NOW],
-    ['now, if it is 60 s ahead', NOW + 60_000, NOW],
-    ['its instant, if that is in the past', NOW - DAY_MS, NOW - DAY_MS],
-  ])('a reported logout is stored with %s', async (_what, at, expected) => {
+    ['without an instant is stored as now', null, NOW],
+    ['that is 60 s ahead is stored as now', NOW + 60_000, NOW],
+    ['in the past is stored with its instant', NOW - DAY_MS, NOW - DAY_MS],
+  ])('a reported logout %s', async (_case, at, expected) => {
     const report = { userId: 'u', sessionId: null, at, type: 'reported_logout' }
     await expect(store.storeReported(report)).resolves.toBe(expected)
     await expect(store.readKnownLogouts('u', null)).resolves.toMatchObject({
@@ -160,7 +160,7 @@ describe('a logout', () => {
 })
 
 describe('the floor', () => {
-  test('the floor is raised to now by the clock of the database, no matter how old as_of is', async () => {
+  test('the floor is raised to now by the clock of the database, even if as_of is old', async () => {
     await store.storeCaughtUp('P0', NOW - 30 * DAY_MS)
     await expect(store.raiseFloor(null)).resolves.toBe(NOW)
   })
@@ -172,14 +172,14 @@ describe('the floor', () => {
 })
 
 describe('a gap', () => {
-  test('a gap ends no later than now by the clock of the database', async () => {
+  test('a gap up to an empty log ends no later than now by the clock of the database', async () => {
     const gap = { from: NOW - DAY_MS, to: NOW + HOUR_MS, reason: 'empty_log' } as const
     await expect(store.storeGap(gap, true)).resolves.toBe(true)
     await expect(store.readGaps()).resolves.toEqual([{ ...gap, to: NOW, detectedAt: NOW }])
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: NOW })
   })
 
-  test('a gap ends at the storage time of an entry, even if that is ahead of the database, but the floor is never ahead', async () => {
+  test('a gap up to an entry ends at its storage time, even in the future, but raises the floor only to now', async () => {
     const gap = { from: NOW + HOUR_MS, to: NOW + 2 * HOUR_MS, reason: 'retention' } as const
     await expect(store.storeGap(gap, true)).resolves.toBe(true)
     await expect(store.readGaps()).resolves.toEqual([{ ...gap, detectedAt: NOW }])
@@ -194,25 +194,24 @@ describe('a gap', () => {
 })
 
 describe('a lease', () => {
-  const leaseUntil = (until: string) =>
-    database.query(`UPDATE tenant SET lease_owner = 'dead', lease_until = ${until}`)
-
   test.each([
     ['cannot be acquired if it ends within two minutes', '119 s', false],
     ['can be acquired if it ends in an hour, because the clock was set back', '1 hour', true],
   ])('a lease of another owner %s', async (_what, interval, isAcquired) => {
-    await leaseUntil(`clock_timestamp() + interval '${interval}'`)
+    await database.query(
+      `UPDATE tenant SET lease_owner = 'other', lease_until = clock_timestamp() + interval '${interval}'`,
+    )
     expect((await store.acquireLease('mine', 30_000)) !== null).toBe(isAcquired)
   })
 })
 
-describe('a new timeline of the server', () => {
+describe('the timeline of the server', () => {
   const readFeedId = async () =>
     (await store.readChanges({ after: null, since: null, limit: 1 }))?.cursor.split('.')[0]
   const readTimeline = async () =>
     (await database.query<{ timeline: string }>('SELECT timeline FROM tenant'))[0]?.timeline
 
-  test('the first writer stores the timeline, and keeps the id of the feed', async () => {
+  test('the first write stores the timeline, and does not change the id of the feed', async () => {
     const feedIdBefore = await readFeedId()
     await database.query('UPDATE tenant SET timeline = NULL')
     await storeLogout('u', NOW)
@@ -220,7 +219,7 @@ describe('a new timeline of the server', () => {
     await expect(readFeedId()).resolves.toBe(feedIdBefore)
   })
 
-  test('a new timeline renews the id of the feed once, so that earlier cursors are rejected', async () => {
+  test('a new timeline changes the id of the feed once, and earlier cursors are then rejected', async () => {
     await storeLogout('u', NOW)
     const page = await store.readChanges({ after: null, since: null, limit: 10 })
     await database.query(`UPDATE tenant SET timeline = '0000000F'`)
@@ -228,8 +227,8 @@ describe('a new timeline of the server', () => {
     await storeLogout('v', NOW - HOUR_MS)
     const cursor = page?.cursor ?? null
     await expect(store.readChanges({ after: cursor, since: null, limit: 10 })).resolves.toBeNull()
-    const renewedFeedId = await readFeedId()
+    const newFeedId = await readFeedId()
     await storeLogout('w', NOW - HOUR_MS)
-    await expect(readFeedId()).resolves.toBe(renewedFeedId)
+    await expect(readFeedId()).resolves.toBe(newFeedId)
   })
 })

@@ -41,7 +41,7 @@ interface Logout {
 /** A step of a random sequence: a logout, or a call of `forget` while the clock of the database is `now`. */
 type Step = { at: number; user: string; session: string | null } | { forget: string; now: number }
 
-/** Returns a batch with these logouts. */
+/** Returns a batch with these logouts. By default, a logout ends all sessions of the person. */
 const batch = (...logouts: Logout[]): Batch => ({
   ...fold(
     logouts.map(({ at, userId = USER_ID, sessionId = null, logId = `L${at}` }) => {
@@ -58,7 +58,7 @@ const OLD = batch(
   { at: NOON - 4, userId: 'auth0|other', sessionId: 'other-session' },
 )
 
-/** Reads the logouts of a user and a session, without the fields that `forget` changes. */
+/** Reads the logouts of a user and a session, except the fields that `forget` changes. */
 const read = async (userId: string, sessionId: string | null = null) => {
   const { user, session } = await store.readKnownLogouts(userId, sessionId)
   return {
@@ -68,7 +68,7 @@ const read = async (userId: string, sessionId: string | null = null) => {
 }
 const readPerson = () => Promise.all([read(USER_ID), read(USER_ID, PHONE), read(USER_ID, LAPTOP)])
 
-/** Returns the rows of every table as text, except the table of migrations. */
+/** Returns the rows of all tables as text, without the table of migrations. */
 async function dumpTables(): Promise<string> {
   const tables = await database.query<{ name: string }>(
     `SELECT table_name AS name FROM information_schema.tables
@@ -131,7 +131,7 @@ describe('forgetting a person', () => {
     expect(await dumpTables()).toBe(stateBefore)
   })
 
-  test('subscribers receive the hashed rows with the key of the hash', async () => {
+  test('the change feed contains the hashed rows with the key of the hashes', async () => {
     const { cursor } = await readFeed()
     await store.forget(USER_ID)
     const { changes } = await readFeed(cursor)
@@ -156,7 +156,7 @@ describe('forgetting a person', () => {
     expect(allChanges).toEqual(expect.arrayContaining(changes))
   })
 
-  test('the person stays forgotten when the same entries are read again in any way', async () => {
+  test('no id of the person is stored when the same entries are read or reported again', async () => {
     await store.forget(USER_ID)
     const stateBefore = await dumpTables()
     expect(await store.storeReconciled(OLD)).toBe(0)
@@ -169,11 +169,12 @@ describe('forgetting a person', () => {
       type: 'reported',
     })
     expect(idsIn(await dumpTables())).toEqual([])
-    const rowsOf = (text: string) => text.split('\n').filter((row) => !row.includes('tenant'))
-    expect(rowsOf(await dumpTables())).toEqual(rowsOf(stateBefore))
+    const withoutTenant = (text: string) =>
+      text.split('\n').filter((row) => !row.includes('tenant'))
+    expect(withoutTenant(await dumpTables())).toEqual(withoutTenant(stateBefore))
   })
 
-  test('the ids of earlier logouts that are read later are replaced too, even the ids of unknown sessions', async () => {
+  test('a logout from before forget that is read later is stored with hashes, even for an unknown session', async () => {
     await store.forget(USER_ID)
     now = NOON + 10 * MINUTE_MS
     const lateAt = NOON + MINUTE_MS
@@ -188,7 +189,7 @@ describe('forgetting a person', () => {
     })
   })
 
-  test('the ids of a later logout are not replaced, and both logouts count', async () => {
+  test('a logout from after forget is stored with ids, and counts together with the hashed rows', async () => {
     await store.forget(USER_ID)
     now = NOON + 10 * MINUTE_MS
     const laterAt = NOON + MINUTE_MS + 1
@@ -202,7 +203,7 @@ describe('forgetting a person', () => {
     expect(changes).toContainEqual(
       expect.objectContaining({ kind: 'user', userId: USER_ID, at: laterAt }),
     )
-    // The ids of the earlier logouts are still replaced.
+    // Earlier logouts that are read again are still stored with hashes.
     await store.storeBatch(OLD)
     expect(idsIn(await dumpTables())).toEqual([USER_ID])
 
@@ -218,7 +219,7 @@ describe('forgetting a person', () => {
     expect((await read(USER_ID)).user).toEqual({ at: laterAt, allSessionsAt: NOON - 1 })
   })
 
-  test('the person stays forgotten if the clock of the database is set back', async () => {
+  test('no id of the person is stored again if the clock of the database is set back', async () => {
     await store.forget(USER_ID)
     now = NOON - 10 * MINUTE_MS
     await store.forget(USER_ID)
@@ -233,7 +234,7 @@ describe('forgetting a person', () => {
     expect(await dumpTables()).toBe(stateBefore)
   })
 
-  test('forget works while pages with the same entries are being stored', async () => {
+  test('forget leaves no id while other writers store the same entries', async () => {
     const writer = await openTestStore(database, { now: () => now })
     const writing = Promise.all(Array.from({ length: 20 }, () => writer.storeBatch(OLD)))
     await store.forget(USER_ID)
@@ -278,7 +279,7 @@ test('no last logout moves back, in any order of logouts, repeated reads and cal
   const check = async (steps: Step[]) => {
     const prefix = `auth0|${++runCount}`
     const logouts: Required<Logout>[] = []
-    const repeat = () => store.storeBatch(batch(...logouts))
+    const storeAllAgain = () => store.storeBatch(batch(...logouts))
     for (const current of steps) {
       if ('forget' in current) {
         now = current.now
@@ -289,10 +290,11 @@ test('no last logout moves back, in any order of logouts, repeated reads and cal
       const { at, user, session } = current
       const sessionId = session && `${prefix}${user} ${session}`
       logouts.push({ at, userId: prefix + user, sessionId, logId: `L${logouts.length}` })
-      await (logouts.length % 3 === 0 ? repeat() : store.storeBatch(batch(...logouts.slice(-1))))
+      const lastLogout = batch(...logouts.slice(-1))
+      await (logouts.length % 3 === 0 ? storeAllAgain() : store.storeBatch(lastLogout))
     }
     now = NOON
-    await repeat()
+    await storeAllAgain()
     const newest = (list: { at: number }[]) =>
       list.length === 0 ? null : Math.max(...list.map(({ at }) => at))
     for (const { userId, sessionId } of logouts) {
@@ -342,18 +344,18 @@ describe('the hashed rows', () => {
     expect(await store.prune(RETAIN_MS)).toMatchObject({ forgotten: 0 })
   })
 
-  test('the store no longer reads hashed rows when no forgotten person is left', async () => {
-    const isForgetting = async () => {
-      const [row] = await database.query('SELECT forgotten_at IS NOT NULL AS is FROM tenant')
-      return row?.is
+  test('the store stops hashing ids after the last hashed row was deleted', async () => {
+    const isHashingIds = async () => {
+      const [row] = await database.query('SELECT forgotten_at IS NOT NULL AS hashes FROM tenant')
+      return row?.hashes
     }
     await store.storeBatch(OLD)
-    expect(await isForgetting()).toBe(false)
+    expect(await isHashingIds()).toBe(false)
     await store.forget(USER_ID)
     await pruneAt(NOON + HORIZON_MS)
-    expect(await isForgetting()).toBe(true)
+    expect(await isHashingIds()).toBe(true)
     await pruneAt(NOON + RETAIN_MS + 1)
-    expect(await isForgetting()).toBe(false)
+    expect(await isHashingIds()).toBe(false)
   })
 })
 
@@ -372,14 +374,14 @@ describe('unattributable entries', () => {
         'SELECT id FROM unattributable WHERE entry <> \'\' ORDER BY id COLLATE "C"',
       )
     ).map(({ id }) => id)
-  const idWithQuotes = 'samlp|corp|"a"\\b'
+  const ID_WITH_QUOTES = 'samlp|corp|"a"\\b'
   const ENTRIES = entries(
     ['U1', { user_id: USER_ID }],
     ['U2', { details: { session_id: PHONE } }],
     ['U3', { user_id: 'auth0|other' }],
-    ['U4', { user_id: idWithQuotes }],
-    // A truncated line of a log stream.
-    ['', `{"user_id":${JSON.stringify(idWithQuotes)},"det`],
+    ['U4', { user_id: ID_WITH_QUOTES }],
+    // A line of a log stream that was cut off.
+    ['', `{"user_id":${JSON.stringify(ID_WITH_QUOTES)},"det`],
   )
   beforeEach(async () => {
     await store.storeBatch(OLD)
@@ -396,8 +398,8 @@ describe('unattributable entries', () => {
     expect(await store.forget(USER_ID)).toMatchObject({ entries: 0 })
   })
 
-  test('unattributable entries are found by every JSON spelling of the id, even for a person without a logout', async () => {
-    expect(await store.forget(idWithQuotes)).toMatchObject({
+  test('unattributable entries are deleted whatever the JSON spelling of the id, even for a person without a logout', async () => {
+    expect(await store.forget(ID_WITH_QUOTES)).toMatchObject({
       users: 0,
       entries: 2,
       remaining: null,

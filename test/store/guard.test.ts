@@ -17,7 +17,7 @@ afterEach(async () => {
   await database.drop()
 })
 
-test('a guarded store rejects every call until its database has been opened', async () => {
+test('a guarded store rejects every call until open has succeeded', async () => {
   const { log, text } = createTestLog()
   let isUsable = false
   const assertUsable = async () => {
@@ -33,7 +33,7 @@ test('a guarded store rejects every call until its database has been opened', as
   expect(text()).toBe('')
 })
 
-test('an outage during which some queries succeed is logged once', async () => {
+test('a guarded store logs an outage once, even if some queries succeed during the outage', async () => {
   const { log, lines } = createTestLog()
   let isFailing = false
   const readProgress: LastLogoutStore['readProgress'] = async () => {
@@ -42,8 +42,8 @@ test('an outage during which some queries succeed is logged once', async () => {
   }
   const { store, open } = guardStore({ ...unguardedStore, readProgress }, async () => {}, log)
   await open()
-  for (let n = 0; n < 100; n++) {
-    isFailing = n % 2 === 0
+  for (let call = 0; call < 100; call++) {
+    isFailing = call % 2 === 0
     await store.readProgress().catch(() => {})
   }
   expect(lines('error')).toHaveLength(1)

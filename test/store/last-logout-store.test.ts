@@ -34,19 +34,19 @@ const logout = (overrides: Partial<LogoutEvent> = {}): LogoutEvent => ({
 })
 
 describe('rows', () => {
-  test('the rows do not depend on the batches of the events, their order and their repetition (pitfalls 2, 18, 19)', async () => {
-    const batches = fc.array(fc.tuple(fc.nat(), fc.boolean()), { minLength: 60, maxLength: 60 })
+  test('the rows are the same for any batches, order and repetition of the events (pitfalls 2, 18, 19)', async () => {
+    const choices = fc.array(fc.tuple(fc.nat(), fc.boolean()), { minLength: 60, maxLength: 60 })
     await fc.assert(
-      fc.asyncProperty(logoutEvents, batches, async (events, draws) => {
+      fc.asyncProperty(logoutEvents, choices, async (events, batchChoices) => {
         await database.query('TRUNCATE last_logout, session_logout')
-        const parts = new Map<number, LogoutEvent[]>()
+        const batches = new Map<number, LogoutEvent[]>()
         for (const [index, event] of events.entries()) {
-          const [draw = 0, twice = false] = draws[index] ?? []
-          for (const part of twice ? [draw % 5, draw % 7] : [draw % 5]) {
-            parts.set(part, [...(parts.get(part) ?? []), event])
+          const [number = 0, isRepeated = false] = batchChoices[index] ?? []
+          for (const key of isRepeated ? [number % 5, number % 7] : [number % 5]) {
+            batches.set(key, [...(batches.get(key) ?? []), event])
           }
         }
-        for (const part of parts.values()) await store.storeBatch(batch(part))
+        for (const eventsOfBatch of batches.values()) await store.storeBatch(batch(eventsOfBatch))
         expect(await readRows(database)).toEqual(expectedRows(events))
       }),
       { numRuns: 60 },
@@ -86,8 +86,9 @@ describe('rows', () => {
     const positions = await database.query<{ seq: string }>(
       'SELECT seq FROM last_logout UNION ALL SELECT seq FROM session_logout ORDER BY seq',
     )
-    const [first = 0, ...rest] = positions.map(({ seq }) => Number(seq))
-    expect(rest).toEqual([first + 1, first + 2, first + 3, first + 4])
+    const numbers = positions.map(({ seq }) => Number(seq))
+    const [first = 0] = numbers
+    expect(numbers).toEqual([first, first + 1, first + 2, first + 3, first + 4])
     expect(await database.query('SELECT seq FROM tenant')).toEqual([{ seq: `${first + 4}` }])
   })
 
@@ -123,9 +124,9 @@ describe('the checkpoint', () => {
 
   test('the checkpoint does not move when writing the page fails', async () => {
     await store.setFirstCheckpoint(CHECKPOINT, null)
-    await database.query('ALTER TABLE session_logout RENAME TO elsewhere')
+    await database.query('ALTER TABLE session_logout RENAME TO renamed')
     await expect(store.storePage(page(CHECKPOINT, 'P1', [logout()]))).rejects.toThrow()
-    await database.query('ALTER TABLE elsewhere RENAME TO session_logout')
+    await database.query('ALTER TABLE renamed RENAME TO session_logout')
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: CHECKPOINT })
     expect((await readRows(database)).users).toEqual([])
   })
@@ -149,7 +150,7 @@ describe('freshness', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON })
   })
 
-  test('as_of is null until the sweep has ended', async () => {
+  test('as_of is null until the first sweep is complete', async () => {
     await store.setFirstCheckpoint(CHECKPOINT, { from: NOON - 1000, to: NOON })
     await store.storeCaughtUp(CHECKPOINT, NOON)
     await expect(store.readProgress()).resolves.toMatchObject({
@@ -167,7 +168,7 @@ describe('freshness', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON, sweep: null })
   })
 
-  test('until the sweep has ended, as_of does not advance with pages, and complete is false', async () => {
+  test('as_of does not advance with pages and complete is false until the sweep is complete', async () => {
     await store.storeCaughtUp(null, NOON)
     await store.setFirstCheckpoint(CHECKPOINT, { from: NOON - 1000, to: NOON })
     await store.storePage({ from: CHECKPOINT, next: 'P1', storedAt: NOON + 7, batch: batch() })
@@ -182,7 +183,7 @@ describe('freshness', () => {
     })
   })
 
-  test('the span of a new sweep remains when a part of the earlier sweep is stored', async () => {
+  test('storeSweep does not shrink the span of a new sweep if the part belongs to the earlier sweep', async () => {
     await store.setFirstCheckpoint(CHECKPOINT, { from: NOON - 1000, to: NOON })
     const sweep = { from: NOON - 1000, to: NOON + 500 }
     await store.moveCheckpoint(CHECKPOINT, 'P1', sweep)
@@ -401,9 +402,9 @@ describe('the database', () => {
   })
 
   test('other writers can write after PostgreSQL has ended the transaction of an unresponsive writer', async () => {
-    // The proxy freezes after the isolation level was set and the tenant row was locked.
+    // The proxy freezes after the transaction has locked the tenant row.
     const proxy = await openProxy(database.url, READY_IN_TRANSACTION, STATEMENTS_OF_CLAIM + 3)
-    // This timeout is longer than the time limit below, so the server ends the transaction before the client times out.
+    // This timeout is longer than the limit of the idle time, so the server ends the transaction first.
     const timeouts = { queryTimeoutMs: 4_000 }
     const unresponsive = await openTestStore(
       { url: proxy.url },
@@ -424,7 +425,7 @@ describe('the database', () => {
   })
 
   test('another worker can acquire the lease after PostgreSQL has ended the transaction of an unresponsive worker', async () => {
-    // The proxy freezes after the isolation level and the time limit were set, and the tenant row was written.
+    // The proxy freezes after the transaction has written the tenant row.
     const proxy = await openProxy(database.url, READY_IN_TRANSACTION, STATEMENTS_OF_CLAIM + 4)
     const unresponsive = await openTestStore(
       { url: proxy.url },
@@ -461,7 +462,7 @@ describe('the database', () => {
     await expect(store.setFirstCheckpoint(CHECKPOINT, null)).resolves.toBeUndefined()
   })
 
-  test('the store does not report the database as unavailable because of a programming error', async () => {
+  test('a programming error is not reported as an unavailable database', async () => {
     await expect(store.storeCaughtUp(null, Number.NaN)).rejects.toBeInstanceOf(RangeError)
   })
 

@@ -7,15 +7,15 @@ const currentMigrations = await readMigrations(new URL('../../prisma/migrations/
 const releasedMigrations = await readMigrations(RELEASED_MIGRATIONS)
 
 /**
- * Statements that do not affect an older service that uses the database at the same time. The test rejects all other
- * statements. For example, it rejects `DROP INDEX`: without the index, queries of the older service can be too slow.
+ * Statements that do not affect a service of an older release on the same database. All other statements are rejected,
+ * even `DROP INDEX`: without the index, queries of the older service can be too slow.
  */
 const ADDITIONS = [
   /^CREATE TABLE /,
   /^CREATE INDEX /,
   /^CREATE FUNCTION /,
   /^CREATE TRIGGER /,
-  // The column must be nullable or have a default, because INSERT statements of the older service omit it.
+  // The column must be nullable or have a default: the INSERT statements of the older service omit the column.
   /^ALTER TABLE "\w+" ADD COLUMN "\w+" \w+(\(\d+\))?( NOT NULL DEFAULT [^,]+| DEFAULT [^,]+)?$/,
 ]
 

@@ -21,28 +21,28 @@ const ALL_MIGRATIONS = [
   '20261128120000_forget',
 ]
 
-test('the first run applies every migration, and a second run applies none', async () => {
+test('applyMigrations applies every migration at the first run, and none at the second run', async () => {
   await expect(applyMigrations(database.url)).resolves.toEqual(ALL_MIGRATIONS)
   await expect(applyMigrations(database.url)).resolves.toEqual([])
 })
 
-test('two concurrent runs apply each migration once', async () => {
+test('two concurrent runs of applyMigrations apply each migration once', async () => {
   const runs = await Promise.all([applyMigrations(database.url), applyMigrations(database.url)])
   expect(runs.flat()).toEqual(ALL_MIGRATIONS)
 })
 
-test('a database without tables is rejected, and the error names the command to run', async () => {
+test('assertMigrated rejects a database without tables, and the error names the command to run', async () => {
   const error = await assertMigrated(database.url).catch((error) => error)
   expect(hasCode(error, 'DATABASE_NOT_MIGRATED')).toBe(true)
   expect(error.message).toContain('last-logout migrate')
 })
 
-test('a migrated database is accepted', async () => {
+test('assertMigrated accepts a migrated database', async () => {
   await applyMigrations(database.url)
   await expect(assertMigrated(database.url)).resolves.toBeUndefined()
 })
 
-test('a run is rejected if a migration was edited after it was applied', async () => {
+test('applyMigrations rejects if an applied migration was edited later', async () => {
   await applyMigrations(database.url)
   await database.query(`UPDATE _prisma_migrations SET checksum = 'another'`)
   await expect(applyMigrations(database.url)).rejects.toMatchObject({

@@ -12,7 +12,7 @@ afterAll(() => database.drop())
 const SUM = { text: 'SELECT $1::integer + 1 AS sum', values: [1] }
 const LIST = 'SELECT name, statement FROM pg_prepared_statements'
 
-/** Opens a pool, whose queries use the same connection if they run one after the other. */
+/** Opens a pool. Queries that run one after the other use the same connection. */
 function openPool() {
   const { pool } = createPool(database.url, {})
   onTestFinished(() => pool.end())
@@ -32,7 +32,7 @@ test('a connection prepares a statement once, and runs it with other values', as
   expect(errors).toEqual([])
 })
 
-test('texts that differ get different names', async () => {
+test('statements with different texts get different names', async () => {
   const { pool, queryPrepared } = openPool()
   await queryPrepared(SUM)
   await queryPrepared({ text: `${SUM.text} `, values: [1] })
@@ -40,7 +40,7 @@ test('texts that differ get different names', async () => {
   expect(new Set(rows.map(({ name }) => name)).size).toBe(2)
 })
 
-test('if the server does not have the statement, it runs without a name, from then on', async () => {
+test('statements run without a name after the server has lost a prepared statement', async () => {
   const { pool, errors, queryPrepared } = openPool()
   await queryPrepared(SUM)
   await pool.query('DEALLOCATE ALL')
@@ -51,7 +51,7 @@ test('if the server does not have the statement, it runs without a name, from th
   expect(errors).toHaveLength(1)
 })
 
-test('if another client has prepared the statement, it runs without a name', async () => {
+test('a statement runs without a name if another client has prepared one of this name', async () => {
   const first = openPool()
   await first.queryPrepared(SUM)
   const { rows } = await first.pool.query(LIST)
@@ -61,7 +61,7 @@ test('if another client has prepared the statement, it runs without a name', asy
   expect(errors).toMatchObject([{ code: '42P05' }])
 })
 
-test('any other error rejects, and does not change how later statements run', async () => {
+test('any other error rejects, and later statements still run with their names', async () => {
   const { errors, queryPrepared } = openPool()
   const division = { text: 'SELECT 1 / $1::integer AS quotient', values: [0] }
   await expect(queryPrepared(division)).rejects.toMatchObject({ code: '22012' })

@@ -14,7 +14,7 @@ let store: Awaited<ReturnType<typeof openTestStore>>
 beforeAll(async () => {
   testDatabase = await createTestDatabase()
   store = await openTestStore(testDatabase)
-  // Without autovacuum, the tables stay without statistics.
+  // Autovacuum would collect statistics of the tables.
   for (const table of ['last_logout', 'session_logout']) {
     await testDatabase.query(`ALTER TABLE ${table} SET (autovacuum_enabled = false)`)
   }
@@ -48,7 +48,7 @@ test.each([
   [256, 'force_custom_plan'],
   [1, 'force_generic_plan'],
 ])(
-  'a statement with %i reads looks up the primary keys of large tables without statistics (%s)',
+  'a statement with %i reads uses the primary keys of large tables without statistics (%s)',
   async (count, planMode) => {
     const queries = Array.from({ length: count }, (_, n) => ({
       userId: `auth0|${n}`,
@@ -78,7 +78,7 @@ test.each([
 
 test('each of a thousand concurrent reads gets the rows of its own user and session', async () => {
   const numbers = Array.from({ length: 1_000 }, (_, n) => (n * 7919) % (USERS + 1_000))
-  const known = await Promise.all(
+  const logouts = await Promise.all(
     numbers.map((n) => store.readKnownLogouts(`auth0|${n}`, n % 3 === 0 ? null : `S${n}`)),
   )
   const expected = numbers.map((n) => {
@@ -89,12 +89,14 @@ test('each of a thousand concurrent reads gets the rows of its own user and sess
       session: exists && n % 3 !== 0 ? { ...origin, ended: n % 2 === 0 } : null,
     }
   })
-  expect(known.map(({ user, session }) => ({ user, session }))).toEqual(expected)
+  expect(logouts.map(({ user, session }) => ({ user, session }))).toEqual(expected)
 })
 
 test('a read that begins after a commit returns the committed row, even while other reads are in progress', async () => {
-  for (let n = 0; n < 20; n++) {
-    const others = Array.from({ length: 300 }, (_, i) => store.readKnownLogouts(`auth0|${i}`, null))
+  for (let attempt = 0; attempt < 20; attempt++) {
+    const otherReads = Array.from({ length: 300 }, (_, n) =>
+      store.readKnownLogouts(`auth0|${n}`, null),
+    )
     const at = await store.storeReported({
       userId: 'reported',
       sessionId: null,
@@ -103,7 +105,7 @@ test('a read that begins after a commit returns the committed row, even while ot
     })
     const { user } = await store.readKnownLogouts('reported', null)
     expect(user?.at).toBe(at)
-    await Promise.all(others)
+    await Promise.all(otherReads)
   }
 })
 

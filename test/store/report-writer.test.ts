@@ -43,7 +43,7 @@ test('reports that arrive at the same time share a transaction, and each gets it
   expect(await countTransactions()).toBe(1)
 })
 
-test('reports that arrive while a transaction is in progress share the next one', async () => {
+test('reports that arrive during a transaction share the next transaction', async () => {
   const reporting: Promise<unknown>[] = []
   for (let n = 0; n < 50; n++) {
     reporting.push(store.storeReported(reportOf(`u${n}`)))
@@ -54,7 +54,7 @@ test('reports that arrive while a transaction is in progress share the next one'
   expect(await countTransactions()).toBeLessThan(25)
 })
 
-test('reports about the same user and the same session in one transaction are folded', async () => {
+test('reports of the same user in one transaction are folded into one row', async () => {
   await Promise.all([
     store.storeReported(reportOf('u1', { at: NOON + 2, sessionId: 'S1' })),
     store.storeReported(reportOf('u1', { at: NOON + 1 })),
@@ -67,14 +67,14 @@ test('reports about the same user and the same session in one transaction are fo
   })
 })
 
-test('a report too far ahead stores nothing, and those in the same transaction are stored', async () => {
-  const ahead = store.storeReported(reportOf('ahead', { at: Date.now() + 3_600_000 }))
-  const instants = await Promise.all([ahead, store.storeReported(reportOf('u1'))])
+test('a report that is too far ahead is not stored, but other reports of the same transaction are stored', async () => {
+  const reportAhead = store.storeReported(reportOf('ahead', { at: Date.now() + 3_600_000 }))
+  const instants = await Promise.all([reportAhead, store.storeReported(reportOf('u1'))])
   expect(instants).toEqual([null, NOON])
   expect(await readUserIds(database)).toEqual(['u1'])
 })
 
-test('a report that PostgreSQL refuses fails alone', async () => {
+test('a report that PostgreSQL refuses is rejected, but other reports of the same transaction are stored', async () => {
   const userIds = ['u1', 'refused', 'u2']
   const results = await Promise.allSettled(userIds.map((id) => store.storeReported(reportOf(id))))
   expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])

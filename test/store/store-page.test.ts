@@ -13,17 +13,17 @@ const NOON = Date.parse('2026-11-23T12:00:00Z')
 
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
-/** Another session, which can hold the lock of the tenant row. */
-let other: pg.Client
+/** Another connection, which can hold the lock of the tenant row. */
+let otherClient: pg.Client
 beforeEach(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database)
   await store.setFirstCheckpoint(CHECKPOINT, null)
-  other = new pg.Client({ connectionString: database.url })
-  await other.connect()
+  otherClient = new pg.Client({ connectionString: database.url })
+  await otherClient.connect()
 })
 afterEach(async () => {
-  await other.end()
+  await otherClient.end()
   await store.close()
   await database.drop()
 })
@@ -43,11 +43,14 @@ const page = (from: string, next: string, events: LogoutEvent[] = []) => ({
   batch: { ...fold(events), unattributable: [] },
 })
 
-/** Runs `write` while another session holds the lock of the tenant row. Commits that session when `write` waits. */
-async function whileLocked<T>(sql: string, write: () => Promise<T>): Promise<T> {
-  await other.query('BEGIN')
-  await other.query('SELECT FROM tenant FOR UPDATE')
-  await other.query(sql)
+/**
+ * Runs `sql` in another transaction that locks the tenant row, and starts `write`. Commits when `write` waits for the
+ * lock.
+ */
+async function writeWhileLocked<T>(sql: string, write: () => Promise<T>): Promise<T> {
+  await otherClient.query('BEGIN')
+  await otherClient.query('SELECT FROM tenant FOR UPDATE')
+  await otherClient.query(sql)
   const writing = write()
   const countWaiting = async () =>
     (
@@ -56,28 +59,28 @@ async function whileLocked<T>(sql: string, write: () => Promise<T>): Promise<T> 
         WHERE datname = current_database() AND wait_event_type = 'Lock'`)
     ).length
   await expect.poll(countWaiting, { interval: 5 }).toBe(1)
-  await other.query('COMMIT')
+  await otherClient.query('COMMIT')
   return writing
 }
 
-test('the rows do not depend on the pages of the events', async () => {
-  const splits = fc.array(fc.nat({ max: 4 }), { minLength: 60, maxLength: 60 })
+test('the rows are the same for any division of the events into pages', async () => {
+  const pageNumbers = fc.array(fc.nat({ max: 4 }), { minLength: 60, maxLength: 60 })
   await fc.assert(
-    fc.asyncProperty(logoutEvents, splits, async (events, draws) => {
+    fc.asyncProperty(logoutEvents, pageNumbers, async (events, pageOfEvent) => {
       await database.query('TRUNCATE last_logout, session_logout')
       await database.query(`UPDATE tenant SET checkpoint = 'P0'`)
       for (let n = 0; n < 5; n++) {
-        const part = events.filter((_event, index) => draws[index] === n)
+        const part = events.filter((_event, index) => pageOfEvent[index] === n)
         await expect(store.storePage(page(`P${n}`, `P${n + 1}`, part))).resolves.toBe(true)
       }
-      const stored = events.filter((_event, index) => draws[index] !== undefined)
+      const stored = events.filter((_event, index) => pageOfEvent[index] !== undefined)
       expect(await readRows(database)).toEqual(expectedRows(stored))
     }),
     { numRuns: 40 },
   )
 })
 
-test('the rows of a page have distinct positions after those of the page before', async () => {
+test('the rows of a page have distinct feed positions, after the positions of the page before', async () => {
   const events = [logout(), logout({ userId: 'auth0|2', sessionId: 'S2' })]
   await store.storePage(page(CHECKPOINT, 'P1', events))
   const newer = events.map((event) => ({ ...event, at: NOON + 1 }))
@@ -95,7 +98,7 @@ test('the rows of a page have distinct positions after those of the page before'
   expect(await database.query('SELECT seq FROM tenant')).toEqual([{ seq: `${positions.at(-1)}` }])
 })
 
-test('an instant in the future is stored as the time of the database, and a missing one stays missing', async () => {
+test('an instant in the future is stored as now, and a missing all-sessions instant stays missing', async () => {
   const now = NOON + 5_000
   const storeWithClock = await openTestStore(database, { now: () => now })
   const future = [
@@ -135,18 +138,18 @@ test('unattributable entries of a page are stored once, up to the limit per day,
   expect(await database.query('SELECT count(*)::int AS n FROM unattributable')).toEqual([
     { n: 1_000 },
   ])
-  const again = { ...batch, unattributable: unattributable.slice(0, 5) }
-  await expect(store.storePage({ ...page('P1', 'P2'), batch: again })).resolves.toBe(true)
+  const repeatedBatch = { ...batch, unattributable: unattributable.slice(0, 5) }
+  await expect(store.storePage({ ...page('P1', 'P2'), batch: repeatedBatch })).resolves.toBe(true)
   await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 1_001 } })
 })
 
-test('a page that waited for a writer of unattributable entries counts them for the limit per day', async () => {
+test('a page that waited for the lock counts the unattributable entries of the other writer for the limit per day', async () => {
   const unattributable = [0, 1].map((n) => ({ logId: `U${n}`, reason: 'no_subject', entry: '{}' }))
   const first = page(CHECKPOINT, 'P1', [logout()])
   const entriesOfOther = `INSERT INTO unattributable (id, reason, entry)
     SELECT n::text, 'no_subject', '{}' FROM generate_series(1, 999) AS n;
     UPDATE tenant SET seq = seq + 1`
-  const stored = await whileLocked(entriesOfOther, () =>
+  const stored = await writeWhileLocked(entriesOfOther, () =>
     store.storePage({ ...first, batch: { ...first.batch, unattributable } }),
   )
   expect(stored).toBe(true)
@@ -159,24 +162,24 @@ test('a page that waited for a writer of unattributable entries counts them for 
   })
 })
 
-test('a page with logouts and unattributable entries is stored in one statement, also after a wait for the lock', async () => {
+test('a page with logouts and unattributable entries is stored in one statement, even after a wait for the lock', async () => {
   const wire = await openPostgresWire(database.url)
   const wiredStore = await openTestStore(wire)
   const unattributable = [{ logId: 'U', reason: 'no_subject', entry: '{}' }]
   const first = page(CHECKPOINT, 'P1', [logout()])
-  const before = wire.statements().length
+  const statementsBefore = wire.statements().length
   await wiredStore.storePage({ ...first, batch: { ...first.batch, unattributable } })
   const changed = 'UPDATE tenant SET seq = seq + 1'
-  await whileLocked(changed, () =>
+  await writeWhileLocked(changed, () =>
     wiredStore.storePage(page('P1', 'P2', [logout({ at: NOON + 1 })])),
   )
-  const verbs = wire
+  const statements = wire
     .statements()
-    .slice(before)
+    .slice(statementsBefore)
     .map((sql) => sql.slice(0, 10))
   await wiredStore.close()
   await wire.close()
-  expect(verbs).toEqual(['WITH moved', 'WITH moved'])
+  expect(statements).toEqual(['WITH moved', 'WITH moved'])
   await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P2' })
 })
 
@@ -197,9 +200,9 @@ describe('while another writer holds the lock of the tenant row', () => {
   const PAGE = page(CHECKPOINT, 'P1', [logout()])
 
   test('a page waits, and is discarded if the checkpoint has moved meanwhile', async () => {
-    const moved = `UPDATE tenant SET checkpoint = 'elsewhere'`
-    await expect(whileLocked(moved, () => store.storePage(PAGE))).resolves.toBe(false)
-    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'elsewhere' })
+    const moved = `UPDATE tenant SET checkpoint = 'P9'`
+    await expect(writeWhileLocked(moved, () => store.storePage(PAGE))).resolves.toBe(false)
+    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P9' })
     expect(await readRows(database)).toEqual({ users: [], sessions: [] })
   })
 
@@ -208,11 +211,11 @@ describe('while another writer holds the lock of the tenant row', () => {
       INSERT INTO last_logout (user_id, at, log_id, type, seq)
       VALUES ('auth0|1', to_timestamp(${NOON / 1000 + 7}), 'L9', 'slo', 5);
       UPDATE tenant SET seq = 9000000000000000`
-    await expect(whileLocked(newer, () => store.storePage(PAGE))).resolves.toBe(true)
+    await expect(writeWhileLocked(newer, () => store.storePage(PAGE))).resolves.toBe(true)
     const { users, sessions } = await readRows(database)
     expect(users).toMatchObject([{ at: NOON + 7_000, logId: 'L9' }])
     expect(sessions).toMatchObject([{ at: NOON }])
-    // Positions continue after that of the other writer.
+    // The positions continue after the position of the other writer.
     expect(await database.query('SELECT seq FROM session_logout')).toEqual([
       { seq: '9000000000000002' },
     ])
@@ -220,7 +223,7 @@ describe('while another writer holds the lock of the tenant row', () => {
 
   test('a page is stored if the other writer forgets a person meanwhile', async () => {
     const forgotten = 'UPDATE tenant SET forgotten_at = now()'
-    await expect(whileLocked(forgotten, () => store.storePage(PAGE))).resolves.toBe(true)
+    await expect(writeWhileLocked(forgotten, () => store.storePage(PAGE))).resolves.toBe(true)
     expect((await readRows(database)).users).toHaveLength(1)
   })
 
@@ -232,18 +235,18 @@ describe('while another writer holds the lock of the tenant row', () => {
       )
       const isolated = await openTestStore(database)
       const changed = 'UPDATE tenant SET seq = seq + 1'
-      await expect(whileLocked(changed, () => isolated.storePage(PAGE))).resolves.toBe(true)
+      await expect(writeWhileLocked(changed, () => isolated.storePage(PAGE))).resolves.toBe(true)
       await expect(
-        whileLocked(changed, () => isolated.acquireLease('a', 60_000)),
+        writeWhileLocked(changed, () => isolated.acquireLease('a', 60_000)),
       ).resolves.toMatchObject({ checkpoint: 'P1' })
       await expect(
-        whileLocked(changed, () => isolated.storeCaughtUp('P1', NOON + 1)),
+        writeWhileLocked(changed, () => isolated.storeCaughtUp('P1', NOON + 1)),
       ).resolves.toMatchObject({ asOf: NOON + 1 })
       await isolated.close()
     },
   )
 
-  test('one of several pages that were read from one checkpoint is stored', async () => {
+  test('only one of several concurrent pages from the same checkpoint is stored', async () => {
     const pages = Array.from({ length: 8 }, (_, n) =>
       page(CHECKPOINT, `P${n}`, [logout({ userId: `auth0|${n}`, sessionId: `S${n}` })]),
     )

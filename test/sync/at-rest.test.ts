@@ -28,37 +28,38 @@ afterEach(async () => {
 
 const logOut = (userId: string) => auth0.tenant.write(buildEntry('slo', { userId, sessionId: 'S' }))
 
-/** Polls once. Returns the number of requests to Auth0, and the first word of each SQL statement. */
+/** Polls once. Returns the number of requests to Auth0, and the first six characters of each SQL statement. */
 async function runPoll() {
   auth0.simulator.requests.clear()
-  const before = wire.statements().length
+  const statementsBefore = wire.statements().length
   const deps = { source: auth0.source, store, types: TYPES }
   await poll(deps, POLL_OPTIONS, new AbortController().signal)
-  const statements = wire.statements().slice(before)
+  const statements = wire.statements().slice(statementsBefore)
   return {
     requests: auth0.simulator.requests.count(),
-    verbs: statements.map((sql) => sql.slice(0, 6)),
+    statements: statements.map((sql) => sql.slice(0, 6)),
   }
 }
 
-test('a poll that finds nothing new sends one request and three statements, and as_of advances', async () => {
-  // This poll ends at an empty page, because the entry can be too old to end at it.
+test('a poll without new entries sends one request and three statements, and advances as_of', async () => {
+  // A poll can end at a page with a recent entry. This poll ends at an empty page, as all later polls do.
   await runPoll()
   const { asOf } = await store.readProgress()
   await expect
     .poll(async () => {
-      expect(await runPoll()).toEqual({ requests: 1, verbs: ['UPDATE', 'UPDATE', 'UPDATE'] })
+      const statements = ['UPDATE', 'UPDATE', 'UPDATE']
+      expect(await runPoll()).toEqual({ requests: 1, statements })
       return (await store.readProgress()).asOf
     })
     .toBeGreaterThan(asOf ?? Number.NaN)
 })
 
-test('a poll that finds a recent logout sends one request, and stores it in one statement', async () => {
+test('a poll with a recent logout sends one request, and stores the logout in one statement', async () => {
   logOut('auth0|2')
-  const { requests, verbs } = await runPoll()
+  const { requests, statements } = await runPoll()
   expect(requests).toBe(1)
-  // The lease, the page, two reads that verify that the database keeps the checkpoint, and the end of the lease.
-  expect(verbs).toEqual(['UPDATE', 'WITH m', 'SELECT', 'SELECT', 'UPDATE'])
+  // Acquires the lease, stores the page, reads the checkpoint twice to verify it, and releases the lease.
+  expect(statements).toEqual(['UPDATE', 'WITH m', 'SELECT', 'SELECT', 'UPDATE'])
   await expect(store.readKnownLogouts('auth0|2', null)).resolves.toMatchObject({
     user: { at: expect.any(Number) },
   })

@@ -8,11 +8,7 @@ import { POLL_OPTIONS, TYPES } from '../_support/poll.js'
 
 const NOW = Date.now()
 
-/**
- * Reconciles an empty log. Returns the requests in order: pages, and searches.
- *
- * @param awaitSpareBudget Replaces that of the log source.
- */
+/** Reconciles an empty log. Returns the kinds of the requests, in order. */
 async function runReconcile(
   pollIntervalMs: number,
   awaitSpareBudget: LogSource['awaitSpareBudget'],
@@ -42,7 +38,7 @@ async function runReconcile(
   return requests
 }
 
-test('a search is sent at once if the rate limit has budget to spare, and the reconcile ends with a catch-up', async () => {
+test('reconcile sends a search at once if the rate limit leaves spare requests, and ends with a catch-up', async () => {
   await expect(runReconcile(60_000, async () => true)).resolves.toEqual([
     'page',
     'search',
@@ -51,14 +47,14 @@ test('a search is sent at once if the rate limit has budget to spare, and the re
   ])
 })
 
-test('a catch-up is not delayed by a search that waits for the rate limit', async () => {
+test('reconcile does not delay a catch-up while a search waits for the rate limit', async () => {
   const waits: number[] = []
   let isFirst = true
   const requests = await runReconcile(60, async (maxWaitMs) => {
     waits.push(maxWaitMs)
     if (!isFirst) return true
     isFirst = false
-    // The budget is used up until the catch-up is due.
+    // No request is spare until the catch-up is due.
     await sleep(maxWaitMs)
     return false
   })
@@ -66,7 +62,7 @@ test('a catch-up is not delayed by a search that waits for the rate limit', asyn
   expect(Math.max(...waits)).toBeLessThanOrEqual(60)
 })
 
-test('a search is sent after one catch-up, even if there is never budget to spare', async () => {
+test('reconcile sends a search after each catch-up, even if the rate limit never leaves spare requests', async () => {
   const requests = await runReconcile(20, async (maxWaitMs) => {
     await sleep(maxWaitMs)
     return false

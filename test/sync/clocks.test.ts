@@ -12,7 +12,7 @@ const HOUR_MS = 3_600_000
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
 let auth0: TestTenant
-/** How far the `Date` of Auth0's responses is ahead of the real time, in milliseconds; negative: behind. */
+/** Auth0's header `Date` minus the real time, in milliseconds. */
 let dateAheadMs = 0
 beforeEach(async () => {
   dateAheadMs = 0
@@ -33,8 +33,8 @@ const logOut = (userId: string) =>
   auth0.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
 const isKnown = async (userId: string) => (await store.readKnownLogouts(userId, null)).user !== null
 
-describe('a Date of Auth0 that is an hour ahead', () => {
-  test('a Date that is an hour ahead never moves as_of ahead of now', async () => {
+describe('the header Date of Auth0 is an hour ahead', () => {
+  test('as_of never moves ahead of now, and continues when the Date is correct again', async () => {
     logOut('auth0|1')
     await runReconcile()
     const progressBefore = await store.readProgress()
@@ -55,7 +55,7 @@ describe('a Date of Auth0 that is an hour ahead', () => {
     await expect(isKnown('auth0|3')).resolves.toBe(true)
   })
 
-  test('a Date that is an hour ahead at the first start loses no logout', async () => {
+  test('a first start loses no logout', async () => {
     dateAheadMs = HOUR_MS
     logOut('auth0|1')
     await expect(runReconcile()).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
@@ -68,7 +68,7 @@ describe('a Date of Auth0 that is an hour ahead', () => {
   })
 })
 
-test('a Date of Auth0 that is an hour behind makes the data look an hour old, and loses no logout', async () => {
+test('if the header Date of Auth0 is an hour behind, as_of is an hour old and no logout is lost', async () => {
   dateAheadMs = -HOUR_MS
   logOut('auth0|1')
   await runReconcile()

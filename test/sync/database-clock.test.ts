@@ -10,7 +10,7 @@ import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
 let clock: Clock
-/** How far the clock of the database is ahead, in milliseconds; negative: behind. */
+/** Clock of the database minus clock of the test, in milliseconds. */
 let databaseAheadMs = 0
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
@@ -36,13 +36,13 @@ const logOut = (userId: string) =>
   auth0.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
 const readInstant = async (userId: string) => (await store.readKnownLogouts(userId, null)).user?.at
 
-describe('a database whose clock is temporarily behind', () => {
+describe('the clock of the database is temporarily behind', () => {
   test.each([
     ['an hour', HOUR],
     ['61 s', 61 * SECOND],
   ])(
-    'a database that is %s behind reports no freshness before each logout has its correct instant',
-    async (_what, behindMs) => {
+    'as_of does not advance while the clock is %s behind, and each logout gets its correct instant afterwards',
+    async (_duration, behindMs) => {
       await openTestTenant()
       logOut('auth0|0')
       clock.pass(5 * SECOND)
@@ -65,7 +65,7 @@ describe('a database whose clock is temporarily behind', () => {
   )
 
   test.each([400, 404, 'continue'] as const)(
-    'a gap is recorded even if a poll has meanwhile read the entries after the gap, and Auth0 responds to the old checkpoint with %s',
+    'a gap is recorded after the clock is correct again, if Auth0 responds to the expired checkpoint with %s',
     async (expiredCheckpoint) => {
       await openTestTenant({ expiredCheckpoint })
       logOut('auth0|0')

@@ -10,18 +10,18 @@ import { TYPES } from '../_support/poll.js'
 const NOW = Date.UTC(2026, 10, 23, 12)
 const { signal } = new AbortController()
 
-/** A log on a simulated clock. Entries can be read from their storage time on. */
+/** A log with its own clock. An entry is visible from its storage time on. */
 interface SimulatedLog {
   source: LogSource
   now(): number
   advance(ms: number): void
-  /** Storage times of the entries that no page has contained yet. */
+  /** Storage times of the entries that have not been in any page. */
   unreadStoredAts(): number[]
   requestCount(): number
 }
 
 /**
- * Simulates a log whose entries are stored at these times. Auth0 states only whole seconds of the time of a response.
+ * Simulates a log whose entries are stored at these times. As at Auth0, the time of a response is in whole seconds.
  *
  * @param maxEntries Returns the maximum number of entries in a page.
  */
@@ -30,7 +30,9 @@ function simulateLog(
   { latencyMs = 200, startAt = NOW, maxEntries = (): number => PAGE_SIZE } = {},
 ): SimulatedLog {
   const sorted = storedAts.toSorted((a, b) => a - b)
-  const ids = sorted.map((at, n) => syntheticLogId(at).slice(0, -6) + `${n + 1}`.padStart(6, '0'))
+  const ids = sorted.map(
+    (at, index) => syntheticLogId(at).slice(0, -6) + `${index + 1}`.padStart(6, '0'),
+  )
   let now = startAt
   let requests = 0
   let readTo = syntheticLogId(0)
@@ -41,7 +43,8 @@ function simulateLog(
     requests += 1
     now += latencyMs
     const max = Math.max(1, Math.min(PAGE_SIZE, maxEntries()))
-    const page = ids.filter((id, n) => id > from && (sorted[n] ?? 0) <= now).slice(0, max)
+    const isVisible = (index: number) => (sorted[index] ?? 0) <= now
+    const page = ids.filter((id, index) => id > from && isVisible(index)).slice(0, max)
     const next = page.at(-1) ?? from
     if (next > readTo) readTo = next
     const entries = page.map((log_id) => ({ log_id, type: 's' }))
@@ -59,7 +62,7 @@ function simulateLog(
     advance: (ms) => {
       now += ms
     },
-    unreadStoredAts: () => sorted.filter((_, n) => (ids[n] ?? '') > readTo),
+    unreadStoredAts: () => sorted.filter((_, index) => (ids[index] ?? '') > readTo),
     requestCount: () => requests,
   }
 }
@@ -75,18 +78,22 @@ function openCatchUp({ source }: SimulatedLog) {
   }
 }
 
+/** Returns the times at this interval from `durationMs` before `NOW` until `NOW`. */
 const every = (intervalMs: number, durationMs: number) =>
-  Array.from({ length: durationMs / intervalMs }, (_, n) => NOW - durationMs + n * intervalMs)
+  Array.from(
+    { length: durationMs / intervalMs },
+    (_, index) => NOW - durationMs + index * intervalMs,
+  )
 
-test('pages that arrive while a page is stored are stored together, with the checkpoint of the last one', async () => {
+test('a catch-up stores pages together if they arrive while a page is being stored', async () => {
   const log = simulateLog(every(10, 20_000), { startAt: NOW })
   const start = { checkpoint: syntheticLogId(NOW - 60_000), asOf: NOW - 60_000 }
   const workingStore = createMemoryStore(start)
-  const froms: string[] = []
+  const checkpoints: string[] = []
   const store: LastLogoutStore = {
     ...workingStore,
     storePage: async (page) => {
-      froms.push(page.from)
+      checkpoints.push(page.from)
       await new Promise((resolve) => setImmediate(resolve))
       return workingStore.storePage(page)
     },
@@ -96,13 +103,13 @@ test('pages that arrive while a page is stored are stored together, with the che
   )
   expect(log.unreadStoredAts()).toEqual([])
   expect(log.requestCount()).toBeGreaterThanOrEqual(20)
-  expect(froms.length).toBeLessThan(10)
-  expect(new Set(froms).size).toBe(froms.length)
+  expect(checkpoints.length).toBeLessThan(10)
+  expect(new Set(checkpoints).size).toBe(checkpoints.length)
 })
 
 describe('the end of the log', () => {
   test.each([0, 250, 500, 750, 999])(
-    'with 50 entries per second, a poll sends three requests if it begins %d ms after a full second',
+    'with 50 entries per second, a catch-up sends three requests if it begins %d ms after a full second',
     async (offsetMs) => {
       const startAt = NOW + offsetMs
       const storedAts = [...every(20, 5_000), ...every(20, 10_000).map((at) => at + 10_000)].map(
@@ -116,7 +123,7 @@ describe('the end of the log', () => {
     },
   )
 
-  test('after a short page whose last entry is recent, as_of is the storage time of that entry, not the time of the request', async () => {
+  test('a catch-up ends at a short page with a recent last entry, and as_of is the storage time of this entry', async () => {
     const log = simulateLog([NOW - 5_000, NOW - 1_100], { startAt: NOW })
     const { run, readAsOf } = openCatchUp(log)
     await run()
@@ -124,7 +131,7 @@ describe('the end of the log', () => {
     expect(await readAsOf()).toBe(NOW - 1_100)
   })
 
-  test('after a short page whose last entry is older, the catch-up continues to an empty page', async () => {
+  test('a catch-up continues after a short page with an older last entry, and ends at an empty page', async () => {
     const log = simulateLog([NOW - 5_000, NOW - 2_100], { startAt: NOW })
     const { run, readAsOf } = openCatchUp(log)
     await run()
@@ -132,7 +139,7 @@ describe('the end of the log', () => {
     expect(await readAsOf()).toBeGreaterThan(NOW - 1_001)
   })
 
-  test('a short page is not the end if older entries follow', async () => {
+  test('a catch-up continues after a short page if the last entry is not recent', async () => {
     let requests = 0
     const log = simulateLog(every(100, 50_000), {
       startAt: NOW,
@@ -142,7 +149,7 @@ describe('the end of the log', () => {
     expect(log.unreadStoredAts()).toEqual([])
   })
 
-  test('as_of is never after the storage time of an entry that was not read, whatever pages are short', async () => {
+  test('as_of is never after the storage time of an entry that was not read, whichever pages are short', async () => {
     const scenario = fc.record({
       storedAgoMs: fc.array(fc.integer({ min: -20_000, max: 50_000 }), {
         minLength: 1,
@@ -157,19 +164,20 @@ describe('the end of the log', () => {
       pausesMs: fc.array(fc.integer({ min: 0, max: 6_000 }), { minLength: 1, maxLength: 6 }),
     })
     await fc.assert(
-      fc.asyncProperty(scenario, async ({ storedAgoMs, pageSizes, offsetMs, ...rest }) => {
+      fc.asyncProperty(scenario, async (values) => {
+        const { storedAgoMs, pageSizes, offsetMs, latencyMs, pausesMs } = values
         const startAt = NOW + offsetMs
         const log = simulateLog(
           storedAgoMs.map((agoMs) => startAt - agoMs),
-          { ...rest, startAt, maxEntries: () => pageSizes.next().value },
+          { latencyMs, startAt, maxEntries: () => pageSizes.next().value },
         )
         const { run, readAsOf } = openCatchUp(log)
-        for (const pauseMs of rest.pausesMs) {
+        for (const pauseMs of pausesMs) {
           const beganAt = log.now()
           await run()
           const asOf = await readAsOf()
           expect(asOf).toBeLessThanOrEqual(Math.min(...log.unreadStoredAts(), log.now()))
-          // A second for the precision of `Date`, and a second for the last entry of a short page.
+          // One second is the precision of `Date`. The last entry of a short page can be another second old.
           expect(asOf).toBeGreaterThanOrEqual(beganAt - 2_000)
           log.advance(pauseMs)
         }

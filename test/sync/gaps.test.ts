@@ -29,7 +29,7 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** Opens a tenant that uses the clock of the test. Default: the retention of the smallest plan. */
+/** Opens a tenant that uses the clock of the test. By default, Auth0 retains entries for a day. */
 async function openTestTenant(
   tenant: Partial<SimulatedTenantOptions> = {},
   simulator: Partial<SimulatorOptions> = {},
@@ -44,9 +44,9 @@ async function openTestTenant(
 async function runPoll(options: Partial<PollOptions> & { source?: LogSource } = {}) {
   const findings: Finding[] = []
   const onFinding = (finding: Finding) => void findings.push(finding)
-  const { source = auth0.source, ...rest } = options
+  const { source = auth0.source, ...overrides } = options
   const deps = { source, store, types: TYPES, onFinding }
-  await poll(deps, { ...POLL_OPTIONS, ...rest }, new AbortController().signal)
+  await poll(deps, { ...POLL_OPTIONS, ...overrides }, new AbortController().signal)
   return findings
 }
 
@@ -190,7 +190,7 @@ describe('no gap is recorded', () => {
     await expect(readGaps()).resolves.toEqual([])
   })
 
-  test('no gap is recorded if the log begins an hour ago: a new tenant is reported instead', async () => {
+  test('no gap is recorded if the log begins an hour ago, and a new tenant is reported', async () => {
     await openTestTenant()
     const { storedAtMs } = logIn(clock.now() - HOUR)
     await expect(runPoll()).resolves.toEqual([{ kind: 'new_tenant', oldestAt: storedAtMs }])
@@ -305,7 +305,7 @@ describe('a gap is recorded', () => {
     // The beginning of the gap is calculated from the time of the request, which Auth0 states in whole seconds.
     expect(clock.now() - 31 * DAY - (gap?.from ?? 0)).toBeLessThanOrEqual(SECOND)
     await expect(isComplete()).resolves.toBe(false)
-    // Until then, the last access token of a refresh token from before the end of the gap can be valid.
+    // A refresh token from before the end of the gap lives for 30 days, and its last access token for another day.
     clock.pass(30 * DAY - SECOND)
     await expect(isComplete()).resolves.toBe(false)
     clock.pass(SECOND)
@@ -368,7 +368,7 @@ describe('a gap is recorded', () => {
 })
 
 describe('a checkpoint that Auth0 refuses', () => {
-  test('a refused checkpoint is replaced by a synthetic id of its storage time if that time is retained, and no logout is lost', async () => {
+  test('a refused checkpoint is replaced by a synthetic id of the same storage time, and no logout is lost', async () => {
     await openTestTenant()
     logIn(clock.now() - HOUR)
     const { logId } = logIn()
@@ -383,7 +383,7 @@ describe('a checkpoint that Auth0 refuses', () => {
     await expect(readGaps()).resolves.toEqual([])
   })
 
-  test('a refused checkpoint is replaced by the newest entry if it was synthetic, and older entries are swept', async () => {
+  test('a refused synthetic checkpoint is replaced by the newest entry, and older entries are swept', async () => {
     await openTestTenant({ retentionMs: 40 * DAY })
     logIn(clock.now() - 35 * DAY)
     for (let n = 0; n < 5; n++) logOut(`${n}`, clock.now() - n * MINUTE - SECOND)
@@ -404,7 +404,7 @@ describe('a checkpoint that Auth0 refuses', () => {
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('a checkpoint that is refused during a first sweep is replaced, and the additional span is swept too', async () => {
+  test('a checkpoint that is refused during the first sweep is replaced, and the time before the new checkpoint is swept', async () => {
     await openTestTenant({ retentionMs: 40 * DAY })
     logIn(clock.now() - 35 * DAY)
     for (let n = 0; n < 5; n++) logOut(`${n}`, clock.now() - n * MINUTE - SECOND)

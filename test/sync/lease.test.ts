@@ -17,7 +17,7 @@ afterEach(async () => {
 
 const { signal } = new AbortController()
 
-/** Creates a run that lasts until the test calls `end`. */
+/** Creates a run that ends when the test calls `end`. */
 function createRun() {
   let end = () => {}
   const whenEnded = new Promise<void>((resolve) => {
@@ -30,7 +30,7 @@ const readOwner = async () =>
   (await database.query<{ lease_owner: string | null }>('SELECT lease_owner FROM tenant'))[0]
     ?.lease_owner
 
-test('only one run at a time holds the lease, in the same process and in others', async () => {
+test('run calls its function only if no other run holds the lease, in this process or in another one', async () => {
   const lease = createLease(store)
   const first = createRun()
   const running = lease.run(signal, first.run)
@@ -60,7 +60,7 @@ test('an aborted run that hangs does not delay the next run, and does not releas
   expect(await readOwner()).toBeNull()
 })
 
-test('a process that could not release the lease can run again at once', async () => {
+test('a process can run again at once after it could not release the lease', async () => {
   const lease = createLease({
     ...store,
     releaseLease: async () => {
@@ -72,9 +72,9 @@ test('a process that could not release the lease can run again at once', async (
   await expect(lease.run(signal, async () => {})).resolves.toBe(true)
 })
 
-test('a run is aborted when another process has acquired its lease, for example because the machine slept', async () => {
+test('a run is aborted when another process acquires the lease, for example after the machine was suspended', async () => {
   const lease = createLease(store, 300)
-  const sleepingRun = lease.run(
+  const abortedRun = lease.run(
     signal,
     (leaseSignal) =>
       new Promise((resolve) => leaseSignal.addEventListener('abort', () => resolve())),
@@ -82,11 +82,11 @@ test('a run is aborted when another process has acquired its lease, for example 
   await expect.poll(readOwner).toBeTruthy()
   await database.query(`UPDATE tenant SET lease_until = now() - interval '1 s'`)
   await expect(store.acquireLease('another', 60_000)).resolves.not.toBeNull()
-  await expect(sleepingRun).resolves.toBe(true)
+  await expect(abortedRun).resolves.toBe(true)
   expect(await readOwner()).toBe('another')
 })
 
-test('a wait for the lease ends when the run of the same process ends, before the backoff elapses', async () => {
+test('a wait for the lease ends when a run of the same process ends, even before the backoff has elapsed', async () => {
   const lease = createLease(store)
   const first = createRun()
   const running = lease.run(signal, first.run)

@@ -30,14 +30,14 @@ afterEach(() => auth0?.close())
 async function openLog(agesMs: number[]): Promise<TestTenant> {
   await auth0?.close()
   auth0 = await openTenant()
-  for (const [n, ageMs] of agesMs.entries()) {
-    const entry = buildEntry('slo', { userId: `auth0|${n}`, sessionId: `S${n}` })
+  for (const [index, ageMs] of agesMs.entries()) {
+    const entry = buildEntry('slo', { userId: `auth0|${index}`, sessionId: `S${index}` })
     auth0.tenant.write(entry, { dateMs: Date.now() - ageMs })
   }
   return auth0
 }
 
-/** Returns the log source of a tenant. The source fails after the maximum number of requests. */
+/** Returns the log source of a tenant. The source throws after the maximum number of requests. */
 function limitRequests({ source }: TestTenant, max = MAX_REQUESTS): LogSource {
   let requests = 0
   const countRequests =
@@ -63,15 +63,15 @@ function changeProgress(
   store: LastLogoutStore,
   change: (progress: Progress) => Progress,
 ): Partial<LastLogoutStore> {
-  const changeKnown = (progress: Progress | null) => progress && change(progress)
+  const changeIfPresent = (progress: Progress | null) => progress && change(progress)
   return {
     readProgress: async () => change(await store.readProgress()),
-    acquireLease: async (...lease) => changeKnown(await store.acquireLease(...lease)),
-    storeCaughtUp: async (...end) => changeKnown(await store.storeCaughtUp(...end)),
+    acquireLease: async (...args) => changeIfPresent(await store.acquireLease(...args)),
+    storeCaughtUp: async (...args) => changeIfPresent(await store.storeCaughtUp(...args)),
   }
 }
 
-/** Faults of a store. With each fault, reads of the store contradict earlier writes. */
+/** Faults of a store: what the store returns contradicts what was written. */
 const STORE_FAULTS = {
   'refuses every page': () => ({ storePage: async () => false }),
   'accepts every page, and stores no page': () => ({ storePage: async () => true }),
@@ -95,7 +95,7 @@ const STORE_FAULTS = {
 
 type StoreFault = keyof typeof STORE_FAULTS
 
-/** Creates a store with these faults. If two faults replace the same method, the last of them applies. */
+/** Creates a store with these faults. If two faults replace the same method, the last one applies. */
 function createFaultyStore(
   storeFaults: StoreFault[],
   startState?: Partial<StoredProgress>,
@@ -110,7 +110,7 @@ const ages = (maxMs: number) => fc.integer({ min: 1_000, max: maxMs })
 const situations = fc.record({
   storeFaults: fc.subarray(Object.keys(STORE_FAULTS) as StoreFault[], { minLength: 1 }),
   task: fc.constantFrom(poll, reconcile),
-  // The catch-up reads the first logout, and the sweep reads the other logouts.
+  // The first logout is recent enough for the catch-up. The sweep reads the other logouts.
   entries: fc.tuple(ages(14 * MINUTE), ages(30 * DAY), ages(30 * DAY)),
   startState: fc.record({
     readToAgoMs: fc.option(fc.integer({ min: 15 * MINUTE, max: 10 * DAY })),
@@ -121,11 +121,11 @@ const situations = fc.record({
 
 /** The state in which a poll begins. */
 interface StartState {
-  /** The log has been read up to this time before now; `null`: the log has not been read. */
+  /** Time since the end of the last read, in milliseconds; `null` if the log has not been read. */
   readToAgoMs: number | null
   /** Whether a catch-up has ended, so that `asOf` is set. */
   isFresh: boolean
-  /** The length of the span that is left to sweep. */
+  /** Length of the span that is still to be swept, in milliseconds. */
   sweepSpanMs: number
 }
 
@@ -140,7 +140,7 @@ function toStoredProgress({
   return { checkpoint: syntheticLogId(readTo), asOf: isFresh ? readTo : null, sweep }
 }
 
-/** Creates the jobs of a worker. `run` runs a job by its name. */
+/** Creates the jobs of a worker. `run` runs the job with a name. */
 function openWorker(
   { simulator, source }: TestTenant,
   store: LastLogoutStore,
@@ -164,7 +164,7 @@ function openWorker(
   return { metrics, run }
 }
 
-describe('a database that does not keep the rows that are written', () => {
+describe('a database that does not keep what is written', () => {
   test('every poll and reconcile ends with NO_PROGRESS after at most 20 requests, and the problem is reported once', async () => {
     await fc.assert(
       fc.asyncProperty(situations, async ({ storeFaults, task, entries, startState }) => {
@@ -200,7 +200,7 @@ describe('a database that does not keep the rows that are written', () => {
     await expect(poll(deps, POLL_OPTIONS, signal)).rejects.toMatchObject({ code: 'NO_PROGRESS' })
   })
 
-  test('each further poll is limited to one round of requests, until a poll succeeds', async () => {
+  test('after a failed poll, each further poll ends at its first idle round, until a poll succeeds', async () => {
     const tenant = await openLog([MINUTE])
     const readTo = Date.now() - 10 * MINUTE
     const workingStore = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
@@ -244,8 +244,8 @@ describe('a database that does not keep the rows that are written', () => {
       await expect(run(name)).rejects.toMatchObject({ code: 'NO_PROGRESS' })
     }
     const { text } = await metrics.scrape()
-    const countRequests = parseExposition(text).get('last_logout_rounds_without_progress_total')
-    expect(countRequests?.samples.map(({ labels, value }) => [labels.loop, value])).toEqual([
+    const metric = parseExposition(text).get('last_logout_rounds_without_progress_total')
+    expect(metric?.samples.map(({ labels, value }) => [labels.loop, value])).toEqual([
       ['catch-up', 5],
       ['sweep', 0],
       ['replace-checkpoint', 0],
@@ -255,8 +255,8 @@ describe('a database that does not keep the rows that are written', () => {
   })
 })
 
-describe('another poller that moves the checkpoint', () => {
-  /** Creates a store in which another poller moves the checkpoint before each of the first `times` pages is stored. */
+describe('another process that moves the checkpoint', () => {
+  /** Creates a store. Before each of the first `times` pages is stored, another process moves the checkpoint. */
   function createContendedStore(times: number): LastLogoutStore {
     const readTo = Date.now() - HOUR
     const store = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
@@ -284,17 +284,17 @@ describe('another poller that moves the checkpoint', () => {
     return outcome
   }
 
-  test('a poll starts again each time that another poller moves the checkpoint, and succeeds', async () => {
+  test('a poll succeeds after another process has moved the checkpoint eight times', async () => {
     await expect(pollContendedStore(8)).resolves.toBe('caught_up')
   })
 
-  test('a poll ends with NO_PROGRESS if another poller always moves the checkpoint first', async () => {
+  test('a poll ends with NO_PROGRESS if another process moves the checkpoint before each page', async () => {
     await expect(pollContendedStore(Number.POSITIVE_INFINITY)).resolves.toMatchObject({
       code: 'NO_PROGRESS',
     })
   })
 
-  test('a reconcile waits with backoff while another poller holds the lease', async () => {
+  test('a reconcile waits with backoff while another process holds the lease', async () => {
     const tenant = await openLog([MINUTE])
     const triedAt: number[] = []
     const workingStore = createMemoryStore()
@@ -304,8 +304,8 @@ describe('another poller that moves the checkpoint', () => {
         triedAt.push(performance.now()) > 5 ? workingStore.acquireLease(owner, ttlMs) : null,
     }
     await openWorker(tenant, store).run('reconcile')
-    const waits = triedAt.slice(1).map((at, n) => at - (triedAt[n] ?? at))
-    expect(waits).toHaveLength(5)
-    expect(waits.at(-1)).toBeGreaterThan(2 * (waits[0] ?? Number.NaN))
+    const waitsMs = triedAt.slice(1).map((at, index) => at - (triedAt[index] ?? at))
+    expect(waitsMs).toHaveLength(5)
+    expect(waitsMs.at(-1)).toBeGreaterThan(2 * (waitsMs[0] ?? Number.NaN))
   })
 })

@@ -14,7 +14,7 @@ import { openTestStore, readRows } from '../_support/store.js'
 import { openSource, openTenant, type TestTenant } from '../_support/tenant.js'
 
 const PATH = '/api/v2/logs'
-// With a poll interval of 0, a sweep catches up before each of its requests.
+// With this interval, a sweep catches up before each of its requests.
 const options: PollOptions = { ...POLL_OPTIONS, pollIntervalMs: 0 }
 const { signal } = new AbortController()
 
@@ -43,15 +43,17 @@ async function runPoll(
   return { outcome, reports }
 }
 
+/** Replaces the tenant. */
 async function reopen(tenantOptions: Partial<SimulatedTenantOptions>): Promise<void> {
   await auth0.close()
   auth0 = await openTenant(tenantOptions)
 }
 
-const logOut = (count: number, at: (n: number) => number) => {
-  for (let n = 0; n < count; n++) {
-    const entry = buildEntry('slo', { userId: `auth0|${n}`, sessionId: `S${n}` })
-    auth0.tenant.write(entry, { dateMs: at(n) })
+/** Logs out users `auth0|0`, `auth0|1` and so on. `dateOf` returns the time of each logout. */
+const logOut = (count: number, dateOf: (index: number) => number) => {
+  for (let index = 0; index < count; index++) {
+    const entry = buildEntry('slo', { userId: `auth0|${index}`, sessionId: `S${index}` })
+    auth0.tenant.write(entry, { dateMs: dateOf(index) })
   }
 }
 
@@ -106,26 +108,27 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
   })
 
-  test('several polls store the expected rows, even if each poll is aborted after three parts (pitfall 9)', async () => {
+  test('polls store the expected rows, even if each poll is aborted after its third write (pitfall 9)', async () => {
     const log = history(4)
     auth0.tenant.writeStored(log)
     for (let polls = 1; polls < 200; polls++) {
       const stop = new AbortController()
-      let storedParts = 0
-      const stopping: LastLogoutStore = {
+      let writes = 0
+      const abortingStore: LastLogoutStore = {
         ...store,
         storePage: async (page) => {
-          if (++storedParts === 3) stop.abort()
+          if (++writes === 3) stop.abort()
           return store.storePage(page)
         },
         storeSweep: async (batch, part) => {
-          if (++storedParts === 3) stop.abort()
+          if (++writes === 3) stop.abort()
           return store.storeSweep(batch, part)
         },
       }
-      const last = await runPoll({ store: stopping, signal: stop.signal }).catch((error) => error)
-      if (last.outcome === 'caught_up') break
-      expect(last).toMatchObject({ code: 'ABORTED' })
+      const polling = runPoll({ store: abortingStore, signal: stop.signal })
+      const result = await polling.catch((error) => error)
+      if (result.outcome === 'caught_up') break
+      expect(result).toMatchObject({ code: 'ABORTED' })
     }
     expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
     await expect(store.readProgress()).resolves.toMatchObject({
@@ -163,15 +166,15 @@ describe('a first start', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
   })
 
-  test('a sweep reads a span up to an empty page, because a short page need not be the last page', async () => {
+  test('a sweep continues after a short page, and ends at an empty page', async () => {
     logOut(250, (n) => Date.now() - DAY - n * 1_000)
     const sourceWithShortPage: LogSource = {
       ...auth0.source,
-      // The first page lacks its last entry, and the next page begins with that entry.
-      search: async (search, aborted) => {
-        const page = await auth0.source.search(search, aborted)
+      // The last entry of the first page moves to the second page.
+      search: async (search, abortSignal) => {
+        const page = await auth0.source.search(search, abortSignal)
         if (search.page !== 0 && search.page !== 1) return page
-        const first = await auth0.source.search({ ...search, page: 0 }, aborted)
+        const first = await auth0.source.search({ ...search, page: 0 }, abortSignal)
         const entries =
           search.page === 0
             ? first.entries.slice(0, 99)
@@ -217,19 +220,19 @@ describe('a first start', () => {
 
   test('a first start reads new entries while it sweeps', async () => {
     logOut(3, (n) => Date.now() - (n + 1) * DAY)
-    const searches = { count: 0 }
+    let searches = 0
     const sourceWithNewEntry: LogSource = {
       ...auth0.source,
-      search: async (search, aborted) => {
-        if (++searches.count === 1) auth0.tenant.write(buildEntry('slo', { userId: 'auth0|late' }))
-        return auth0.source.search(search, aborted)
+      search: async (search, abortSignal) => {
+        if (++searches === 1) auth0.tenant.write(buildEntry('slo', { userId: 'auth0|late' }))
+        return auth0.source.search(search, abortSignal)
       },
     }
     const { reports } = await runPoll({ source: sourceWithNewEntry })
     const lastSweep = reports.findLastIndex(({ stage }) => stage === 'sweep')
-    const late = reports.findIndex(({ stage, events }) => stage === 'catch-up' && events === 1)
-    expect(late).toBeGreaterThan(-1)
-    expect(late).toBeLessThan(lastSweep)
+    const newLogout = reports.findIndex(({ stage, events }) => stage === 'catch-up' && events === 1)
+    expect(newLogout).toBeGreaterThan(-1)
+    expect(newLogout).toBeLessThan(lastSweep)
   })
 
   test('a first start uses the log id prefix of the tenant', async () => {
@@ -253,7 +256,7 @@ describe('a first start', () => {
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|first' }])
   })
 
-  test('polls sweep a log that Auth0 has presented as empty at first, as Auth0 does if a scope is missing', async () => {
+  test('polls sweep a log that Auth0 has hidden at first, as Auth0 does if a scope is missing', async () => {
     logOut(3, (n) => Date.now() - (n + 1) * DAY)
     auth0.simulator.faults.push({ path: PATH, times: 2, respond: faults.respondWith(200, []) })
     for (let polls = 0; polls < 3; polls++) await runPoll()
@@ -329,9 +332,9 @@ describe('a poll', () => {
     const logId = syntheticLogId(Date.now() - 1_000)
     const source: LogSource = {
       ...auth0.source,
-      readPage: async (from, aborted) =>
+      readPage: async (from, abortSignal) =>
         from === logId
-          ? auth0.source.readPage(from, aborted)
+          ? auth0.source.readPage(from, abortSignal)
           : { entries: [deep, { log_id: logId, type: 's' }], next: logId, requestedAt: Date.now() },
     }
     await runPoll({ source })
@@ -373,17 +376,17 @@ describe('a poll', () => {
     await runPoll({
       source: {
         ...auth0.source,
-        readPage: (from, aborted) => {
+        readPage: (from, abortSignal) => {
           order.push('requested')
-          return auth0.source.readPage(from, aborted)
+          return auth0.source.readPage(from, abortSignal)
         },
       },
       store: {
         ...store,
         storePage: async (page) => {
-          const storedParts = await store.storePage(page)
+          const isStored = await store.storePage(page)
           order.push('stored')
-          return storedParts
+          return isStored
         },
       },
     })
@@ -391,7 +394,7 @@ describe('a poll', () => {
     expect(order).toContain('stored')
   })
 
-  test('a poll discards its pages when another poller has moved the checkpoint, and continues from the new checkpoint', async () => {
+  test('a poll discards its pages when another process has moved the checkpoint, and continues from the new checkpoint', async () => {
     logOut(1, () => Date.now() - 3_000)
     await runPoll()
     const otherLogout = auth0.tenant.write(buildEntry('slo', { userId: 'auth0|b' }), {
@@ -413,7 +416,7 @@ describe('a poll', () => {
     expect((await readRows(database)).users).toHaveLength(3)
   })
 
-  test('a poll sends no request while another poller holds the lease, and acquires the lease afterwards', async () => {
+  test('a poll sends no request while another process holds the lease, and acquires the lease afterwards', async () => {
     await store.acquireLease('another', 60_000)
     await expect(runPoll()).resolves.toMatchObject({ outcome: 'lease_held' })
     expect(auth0.simulator.requests.count({ path: PATH })).toBe(0)

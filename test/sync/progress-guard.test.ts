@@ -20,17 +20,18 @@ const progressAt = (checkpoint: string | null, to: number | null = null): Progre
     now: 0,
   })
 
-/** Creates a guarded run. Each read of the store returns the next position, and the last position is repeated. */
+/** Creates a guarded run. Each read of the progress returns the next position. The last position is repeated. */
 function createGuardedRun(options: ProgressGuardOptions = {}) {
   const guard = createProgressGuard({ limits: FAST, ...options })
   return (positions: Progress[], body: (startLoop: StartLoop) => Promise<void>) => {
     let reads = 0
-    const readAt = async () =>
+    const readProgress = async () =>
       positions[Math.min(reads++, positions.length - 1)] ?? progressAt(null)
-    return guard.run(readAt, signal, body)
+    return guard.run(readProgress, signal, body)
   }
 }
 
+/** Returns a body of one loop with this number of rounds. */
 const repeat = (rounds: number) => async (startLoop: StartLoop) => {
   const nextRound = startLoop('catch-up')
   for (let round = 0; round < rounds; round++) await nextRound()
@@ -79,7 +80,7 @@ describe('a progress guard', () => {
         progressAt('A'),
       ],
     ],
-  ])('the guard resets its count when %s has moved', async (_what, positions) => {
+  ])('the guard resets its count when %s has moved', async (_description, positions) => {
     await expect(createGuardedRun()(positions, repeat(6))).resolves.toBeUndefined()
     await expect(createGuardedRun()(positions, repeat(7))).rejects.toMatchObject(NO_PROGRESS)
   })
@@ -110,7 +111,7 @@ describe('a progress guard', () => {
   })
 
   test('the guard ends a loop at its twelfth round, even with progress', async () => {
-    const positions = Array.from({ length: 20 }, (_, n) => progressAt(`${n}`))
+    const positions = Array.from({ length: 20 }, (_, index) => progressAt(`${index}`))
     await expect(createGuardedRun()(positions, repeat(11))).resolves.toBeUndefined()
     await expect(createGuardedRun()(positions, repeat(12))).rejects.toMatchObject(NO_PROGRESS)
   })
@@ -129,9 +130,9 @@ describe('a progress guard', () => {
       return progressAt('A')
     }
     await guard.run(readProgress, signal, repeat(3))
-    const [first = 0, second = 0, third = 0] = readAt
-    expect(second - first).toBeGreaterThan(28)
-    expect(third - second).toBeGreaterThan(28)
+    const [firstAt = 0, secondAt = 0, thirdAt = 0] = readAt
+    expect(secondAt - firstAt).toBeGreaterThan(28)
+    expect(thirdAt - secondAt).toBeGreaterThan(28)
   })
 
   test('the guard stops waiting when its signal aborts', async () => {
@@ -144,7 +145,7 @@ describe('a progress guard', () => {
     await expect(running).rejects.toMatchObject({ code: 'ABORTED' })
   })
 
-  test('the guard reports an idle round as the first only if the run before had no idle round', async () => {
+  test('the guard reports an idle round as the first if the run before had no idle round', async () => {
     const reports: boolean[] = []
     const run = createGuardedRun({ onIdleRound: (_loop, isFirst) => void reports.push(isFirst) })
     await run([progressAt('A')], repeat(2))

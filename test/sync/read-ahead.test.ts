@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { readAhead } from '../../src/sync/read-ahead.js'
 
-/** Resolves after all promise callbacks that are due. */
+/** Waits until all pending promise callbacks have run. */
 const settle = () => new Promise((resolve) => setImmediate(resolve))
 
-/** Reads the numbers from 1 to `end`. Returns how many were requested. */
+/** Reads ahead the numbers from 1 to `end`. `requested` returns the last requested number. */
 function readNumbers(end: number, maxAhead: number, failsAt = 0) {
   let requested = 0
   const ahead = readAhead<number>(async (previous) => {
@@ -16,7 +16,7 @@ function readNumbers(end: number, maxAhead: number, failsAt = 0) {
   return { take: ahead.take, requested: () => requested }
 }
 
-test('readAhead returns all values that have arrived together, in order, and nothing after the last one', async () => {
+test('take returns all values that have arrived, in order, and an empty array after the last value', async () => {
   const { take } = readNumbers(3, 8)
   await settle()
   await expect(take()).resolves.toEqual([1, 2, 3])
@@ -24,7 +24,7 @@ test('readAhead returns all values that have arrived together, in order, and not
   await expect(take()).resolves.toEqual([])
 })
 
-test('readAhead reads no more than the maximum ahead, and continues when values are taken', async () => {
+test('readAhead pauses at the maximum number of values, and continues when they are taken', async () => {
   const { take, requested } = readNumbers(10, 2)
   await settle()
   expect(requested()).toBe(2)
@@ -33,7 +33,7 @@ test('readAhead reads no more than the maximum ahead, and continues when values 
   expect(requested()).toBe(4)
 })
 
-test('readAhead returns the first value as soon as it has arrived', async () => {
+test('take returns the first value as soon as it has arrived', async () => {
   let arrive = (_value: number) => {}
   const ahead = readAhead<number>(
     () =>
@@ -47,7 +47,7 @@ test('readAhead returns the first value as soon as it has arrived', async () => 
   await expect(taking).resolves.toEqual([7])
 })
 
-test('readAhead returns all earlier values before it throws', async () => {
+test('take returns all values before the error of readNext, and then throws the error', async () => {
   const { take } = readNumbers(5, 8, 3)
   await settle()
   await expect(take()).resolves.toEqual([1, 2])

@@ -11,10 +11,14 @@ describe('a log-stream body', () => {
     ['an array', '[{"a":1},{"a":2}]', [{ a: 1 }, { a: 2 }]],
     ['JSON lines', '{"a":1}\n{"a":2}', [{ a: 1 }, { a: 2 }]],
     ['JSON lines that end in a newline', '{"a":1}\n{"a":2}\n', [{ a: 1 }, { a: 2 }]],
-    ['JSON lines of Windows', '{"a":1}\r\n{"a":2}\r\n', [{ a: 1 }, { a: 2 }]],
+    ['JSON lines with Windows line ends', '{"a":1}\r\n{"a":2}\r\n', [{ a: 1 }, { a: 2 }]],
     ['empty lines', '\n\n{"a":1}\n \n\t\n{"a":2}\n\n', [{ a: 1 }, { a: 2 }]],
     ['lines that are arrays', '[{"a":1},{"a":2}]\n{"a":3}', [{ a: 1 }, { a: 2 }, { a: 3 }]],
-    ['a separator of lines within a text', '{"a":"\u2028"}\n{"a":2}', [{ a: '\u2028' }, { a: 2 }]],
+    [
+      'JSON lines with a Unicode line separator in a string',
+      '{"a":"\u2028"}\n{"a":2}',
+      [{ a: '\u2028' }, { a: 2 }],
+    ],
     ['nothing', '', []],
     ['blanks only', ' \t', []],
     ['JSON lines after a byte order mark', '\ufeff{"a":1}\n{"a":2}', [{ a: 1 }, { a: 2 }]],
@@ -31,7 +35,7 @@ describe('a log-stream body', () => {
     ['no JSON at all', 'nonsense', ['nonsense']],
     ['two objects on a line', '{"a":1}{"a":2}', ['{"a":1}{"a":2}']],
     ['values that are no objects', 'null\n1\n"x"', [null, 1, 'x']],
-  ])('readLines reads a body that is %s', (_what, body, items) => expect(read(body)).toEqual(items))
+  ])('readLines reads %s', (_body, body, items) => expect(read(body)).toEqual(items))
 
   const items = fc.array(fc.dictionary(fc.string(), fc.jsonValue()), { minLength: 1 })
   const lineEnds = fc.constantFrom('\n', '\r\n', '\n\n')
@@ -79,18 +83,18 @@ describe('an item', () => {
 
   test.each<[string, unknown, unknown]>([
     ['the entry itself', entry, entry],
-    ['an entry that a webhook has wrapped', { log_id: '9001', data: entry }, entry],
+    ['an entry in a webhook event', { log_id: '9001', data: entry }, entry],
     [
-      'an entry without a log id that a webhook has wrapped with one',
+      'an entry without a log id in a webhook event with a log id',
       { log_id: '9001', data: { type: 'slo', user_id: 'auth0|1' } },
       entry,
     ],
     [
-      'an entry that EventBridge has wrapped',
+      'an entry in an EventBridge event',
       { id: 'x', detail: { log_id: '9001', data: entry } },
       entry,
     ],
-    ['an entry that EventBridge has wrapped once', { detail: entry }, entry],
+    ['an entry in an EventBridge event without a webhook event', { detail: entry }, entry],
     [
       'an entry with a field named data',
       { ...entry, data: { a: 1 } },
@@ -101,7 +105,7 @@ describe('an item', () => {
     ['a wrapper and an entry without a log id', { data: { type: 'slo' } }, { type: 'slo' }],
     ['no object', 'text', 'text'],
     ['a list', [entry], [entry]],
-  ])('unwrapEntry reads an item that is %s', (_what, item, expected) =>
+  ])('unwrapEntry accepts %s', (_item, item, expected) =>
     expect(unwrapEntry(item)).toEqual(expected),
   )
 

@@ -32,14 +32,14 @@ afterEach(async () => {
   await database.drop()
 })
 
-const notAborted = new AbortController().signal
-const receiveBody = (body: string) => receive({ store, types }, body, notAborted)
+const { signal } = new AbortController()
+const receiveBody = (body: string) => receive({ store, types }, body, signal)
 const readUnattributableIds = async () =>
   (await database.query<{ id: string }>('SELECT id FROM unattributable ORDER BY id')).map(
     ({ id }) => id,
   )
 
-/** The forms in which a log stream can send entries. */
+/** The formats of log-stream bodies. */
 const FORMS: Record<string, (entries: LogEntry[]) => string> = {
   'JSON lines of a webhook': (entries) => entries.map(wrapEntry).map(toJson).join('\n'),
   'an array of a webhook': (entries) => toJson(entries.map(wrapEntry)),
@@ -68,12 +68,13 @@ describe('a log-stream request', () => {
       fc.asyncProperty(fc.nat(), steps, async (seed, randomSteps) => {
         const log = generateHistory({ ...day, entries: 150, users: 8, logoutShare: 0.7, seed })
         const auth0 = await openTenant()
-        const aborted = new AbortController().signal
         auth0.tenant.writeStored(log)
         for (const step of [...randomSteps, 'poll' as const]) {
-          if (step === 'poll') await poll({ source: auth0.source, store, types }, options, aborted)
-          else
-            await receiveBody(step.form(step.entries.map((n) => log[n % log.length] as LogEntry)))
+          if (step === 'poll') await poll({ source: auth0.source, store, types }, options, signal)
+          else {
+            const entries = step.entries.map((number) => log[number % log.length] as LogEntry)
+            await receiveBody(step.form(entries))
+          }
         }
         const expected = expectedFromLog(log)
         expect(await readRows(database)).toEqual(expected.rows)
@@ -133,20 +134,20 @@ describe('a log-stream request', () => {
       buildEntry('flo'),
       { type: 'sapi', user_id: 'auth0|admin' },
     ]
-    await receive({ store: unusedStore, types }, toJson(otherEntries), notAborted)
+    await receive({ store: unusedStore, types }, toJson(otherEntries), signal)
   })
 
   test('receive rejects while the database is unavailable', async () => {
     const unavailableStore = { storeBatch: () => Promise.reject(new Error('unavailable')) }
     const body = toJson(logout({ user_id: 'auth0|1' }))
-    const receiving = receive({ store: unavailableStore, types }, body, notAborted)
+    const receiving = receive({ store: unavailableStore, types }, body, signal)
     await expect(receiving).rejects.toThrow('unavailable')
   })
 
   test.each<[string, (count: number) => string]>([
     ['JSON lines', (count) => '1\n'.repeat(count)],
     ['an array', (count) => `[${Array(count).fill(1)}]`],
-  ])('a request with more than ten thousand items is refused: %s', async (_form, items) => {
+  ])('receive returns "too many" for more than ten thousand items: %s', async (_form, items) => {
     await expect(receiveBody(items(10_001))).resolves.toBe('too many')
     expect(await readUnattributableIds()).toEqual([])
     await expect(receiveBody(items(10_000))).resolves.toBe('stored')
@@ -160,10 +161,13 @@ describe('a log-stream request', () => {
     ['a deep object', `${'{"data":'.repeat(500_000)}1${'}'.repeat(500_000)}`],
     ['an entry of many members', `{"type":"slo",${Array(500_000).fill('"a":1')}}`],
     ['an entry with a long list', `{"type":"slo","data":[${Array(500_000).fill('[]')}]}`],
-  ])('a request with more than half a million JSON values is refused: %s', async (_what, body) => {
-    await expect(receiveBody(body)).resolves.toBe('too many')
-    expect(await readUnattributableIds()).toEqual([])
-  })
+  ])(
+    'receive returns "too many" for more than half a million JSON values: %s',
+    async (_what, body) => {
+      await expect(receiveBody(body)).resolves.toBe('too many')
+      expect(await readUnattributableIds()).toEqual([])
+    },
+  )
 
   test('a request with ten thousand entries of the usual size is stored', async () => {
     const entries = Array.from({ length: 10_000 }, () => wrapEntry(buildEntry('s')))

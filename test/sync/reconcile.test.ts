@@ -36,15 +36,14 @@ const runOperation = async (
 ): Promise<Finding[]> => {
   const findings: Finding[] = []
   const onFinding = (finding: Finding) => void findings.push(finding)
-  const { source = auth0.source, ...rest } = overrides
+  const { source = auth0.source, ...options } = overrides
   const deps = { source, store, types: TYPES, onFinding }
-  await operation(deps, { ...POLL_OPTIONS, ...rest }, new AbortController().signal)
+  await operation(deps, { ...POLL_OPTIONS, ...options }, new AbortController().signal)
   return findings
 }
 
 /**
- * Adds a logout to the log with a storage time `agoMs` in the past. If a poll has already read past that time, the logout
- * is a late entry.
+ * Adds a logout that was stored `agoMs` ago. The logout is a late entry if a poll has read the log after this time.
  */
 const writeLogout = (userId: string, agoMs = 0) =>
   auth0.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), {
@@ -56,7 +55,7 @@ const countRequests = (kind: 'from' | 'q') =>
   auth0.simulator.requests.all().filter(({ url }) => url.includes(`?${kind}=`)).length
 
 describe('reconciling', () => {
-  test('reconcile finds an entry that became visible behind the checkpoint, and counts its rows', async () => {
+  test('reconcile finds a late entry, and counts the changed rows', async () => {
     writeLogout('a', MINUTE)
     await runOperation(poll)
     writeLogout('late', 2 * MINUTE)
@@ -64,7 +63,7 @@ describe('reconciling', () => {
     await expect(readUsers()).resolves.toEqual(['a'])
     await runOperation(reconcile)
     await expect(readUsers()).resolves.toEqual(['a', 'late'])
-    // The count is 2, because the row of the user and the row of the session were stored.
+    // The two rows are the row of the user and the row of the session.
     await expect(readReconciledRows()).resolves.toBe(2)
     await runOperation(reconcile)
     await expect(readReconciledRows()).resolves.toBe(2)
@@ -94,7 +93,7 @@ describe('reconciling', () => {
     await expect(readUsers()).resolves.toEqual(['a', 'late', 'polled'])
   })
 
-  test('reconcile searches the time since the last reconcile, and RECONCILE_WINDOW before it', async () => {
+  test('reconcile searches the time since the last reconcile, and the RECONCILE_WINDOW before the last reconcile', async () => {
     writeLogout('a', SECOND)
     await runOperation(reconcile)
     writeLogout('too late', 20 * MINUTE)
@@ -114,7 +113,7 @@ describe('reconciling', () => {
     await expect(readReconciledRows()).resolves.toBe(2)
   })
 
-  test('reconcile searches up to as_of, and detects a checkpoint after which Auth0 returns nothing', async () => {
+  test('reconcile replaces a checkpoint after which Auth0 returns no entry, although the log has later entries', async () => {
     writeLogout('friday', SECOND)
     await runOperation(reconcile)
     const { checkpoint: expiredCheckpoint } = await store.readProgress()
@@ -143,8 +142,8 @@ describe('reconciling', () => {
     writeLogout('a', SECOND)
     await runOperation(poll)
     const progressBefore = await store.readProgress()
-    // `as_of` is Auth0's time minus the duration of the request. If the clock did not move, `as_of` of a slow request could
-    // be earlier than `as_of` of the poll.
+    // `as_of` is Auth0's time minus the duration of the request. If the clock did not move, `as_of` of a slow request
+    // could be earlier than `as_of` of the poll.
     clock.pass(SECOND)
     await runOperation(reconcile)
     const { checkpoint, asOf, reconciledTo } = await store.readProgress()
@@ -168,7 +167,7 @@ describe('reconciling', () => {
       },
     }
     await runOperation(reconcile, { source, pollIntervalMs: 0 })
-    // The sweep sends about six requests. The new entry is read between the first request and the second request.
+    // The sweep sends about six requests. A catch-up between the first two reads the new entry.
     expect(observed.slice(0, 2)).toEqual([false, true])
     expect(observed.length).toBeGreaterThan(5)
   })
@@ -201,7 +200,7 @@ describe('after an outage of the worker', () => {
     }
     const findings = await runOperation(poll, { source })
     expect(findings.map(({ kind }) => kind)).toEqual(['outage'])
-    // Before the search, poll requests one page. The page shows how old the first missed entry is.
+    // Before the search, poll requests one page to learn the age of the first entry.
     const lastSearch = order.lastIndexOf('search')
     expect(order.slice(0, lastSearch).filter((kind) => kind === 'page')).toHaveLength(1)
     expect(order.slice(lastSearch).filter((kind) => kind === 'page').length).toBeGreaterThan(20)
@@ -227,7 +226,7 @@ describe('after an outage of the worker', () => {
     await expect(readUsers()).resolves.toContain('late')
   })
 
-  test('poll reads page by page even if the search fails', async () => {
+  test('poll reads the pages of the outage even if the search fails', async () => {
     const log = await simulateOutage(1_000)
     const isSearch = (url: URL) => url.searchParams.has('q')
     auth0.simulator.faults.push({
@@ -277,7 +276,7 @@ describe('after an outage of the worker', () => {
   test('poll stores new logouts before all pages of the outage are read', async () => {
     await simulateOutage(3_000)
     let pages = 0
-    const seenAfter: number[] = []
+    const pagesAfterStorage: number[] = []
     const source: LogSource = {
       ...auth0.source,
       readPage: async (from, signal) => {
@@ -285,23 +284,23 @@ describe('after an outage of the worker', () => {
         if (pages === 5) writeLogout('meanwhile')
         // Simulates a rate limit that delays each page by four seconds.
         clock.pass(4 * SECOND)
-        if (pages > 5 && (await readUsers()).includes('meanwhile')) seenAfter.push(pages)
+        if (pages > 5 && (await readUsers()).includes('meanwhile')) pagesAfterStorage.push(pages)
         return auth0.source.readPage(from, signal)
       },
     }
     await runOperation(poll, { source })
     // The logout is stored after about 15 seconds, while the catch-up takes two minutes.
-    expect(seenAfter[0]).toBeLessThan(12)
+    expect(pagesAfterStorage[0]).toBeLessThan(12)
     expect(pages).toBeGreaterThan(28)
   })
 })
 
 describe('an outage during a poll', () => {
   /**
-   * Simulates that the machine sleeps for two days. In this time, a logout is stored, and Auth0 deletes it at the end of
-   * its retention. Returns the storage time of the oldest entry that is left.
+   * Simulates that the machine is suspended for two days. Meanwhile, Auth0 stores and deletes a logout. Returns the
+   * storage time of the oldest entry in the log afterwards.
    */
-  const simulateSleep = (): number => {
+  const simulateSuspension = (): number => {
     clock.pass(HOUR)
     writeLogout('lost')
     clock.pass(2 * DAY)
@@ -322,7 +321,7 @@ describe('an outage during a poll', () => {
   test('poll records a gap if the outage occurs during a sweep', async () => {
     let logBeginsAt: number | undefined
     const search: LogSource['search'] = (...args) => {
-      logBeginsAt ??= simulateSleep()
+      logBeginsAt ??= simulateSuspension()
       return auth0.source.search(...args)
     }
     await runOperation(poll, { source: { ...auth0.source, search }, pollIntervalMs: 0 })
@@ -339,7 +338,7 @@ describe('an outage during a poll', () => {
     const { checkpoint } = await store.readProgress()
     let logBeginsAt: number | undefined
     const readPage: LogSource['readPage'] = (from, signal) => {
-      if (from !== checkpoint) logBeginsAt ??= simulateSleep()
+      if (from !== checkpoint) logBeginsAt ??= simulateSuspension()
       return auth0.source.readPage(from, signal)
     }
     await runOperation(poll, { source: { ...auth0.source, readPage } })
@@ -349,7 +348,7 @@ describe('an outage during a poll', () => {
   })
 })
 
-describe('with new entries before each page request', () => {
+describe('a log with new entries before each page request', () => {
   test.each([
     ['a page is not full', 1, 10 * SECOND],
     ['every page is full (the lag stays below 70 seconds)', 100, 70 * SECOND],
@@ -371,7 +370,7 @@ describe('with new entries before each page request', () => {
     expect(reconciledTo).toBeLessThanOrEqual(asOf ?? Number.NaN)
   })
 
-  test('poll stops at the first short page with an entry that was stored while the catch-up ran', async () => {
+  test('poll ends at the first short page whose last entry was stored during the catch-up', async () => {
     writeLogout('a', MINUTE)
     await runOperation(poll)
     auth0.simulator.requests.clear()

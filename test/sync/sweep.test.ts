@@ -13,7 +13,9 @@ interface Entry {
   user_id: string
 }
 
-/** Clusters of entries in the past. A cluster has at least one entry, and possibly more entries than a search returns. */
+/**
+ * Clusters of entries in the past. A cluster has at least one entry, and possibly more entries than a search returns.
+ */
 const clusters = fc.array(
   fc.record({
     agoMs: fc.integer({ min: 1_000, max: 20 * 86_400_000 }),
