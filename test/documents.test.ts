@@ -191,19 +191,6 @@ describe('docs/cookie-sessions.md', () => {
       expect(texts.get('docs/cookie-sessions.md')).toContain(row)
     },
   )
-
-  test.each([
-    ['proxy.ts', 0],
-    ['app/orders/route.ts', 1],
-  ])('each line of the excerpt of %s is in the example', async (path, index) => {
-    const [, section = ''] = (texts.get('docs/cookie-sessions.md') ?? '').split('\n## @auth0/')
-    const excerpts = [...section.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code = '']) => code)
-    const lines = (await readFile(join('examples/nextjs-auth0', path), 'utf8')).split('\n')
-    const trimmed = (text: string[]) => text.map((line) => line.trim()).filter(Boolean)
-    expect(trimmed(lines)).toEqual(
-      expect.arrayContaining(trimmed((excerpts[index] ?? 'none').split('\n'))),
-    )
-  })
 })
 
 test('ARCHITECTURE.md names files and folders of src that exist', async () => {

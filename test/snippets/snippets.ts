@@ -16,7 +16,7 @@ const GETTING_STARTED = { test: 'test/packages/getting-started.test.ts' }
 const OPERATIONS = { test: 'test/snippets/operations.test.ts' }
 const SNIPPETS = { test: 'test/consumers/snippets.test.ts' }
 const SETTINGS = { test: 'test/snippets/settings.test.ts' }
-const LOGOUT_ENDPOINT = { notRun: 'needs a browser and a tenant: see the tests of /logout' }
+const LOGOUT_ENDPOINT = { test: 'test/consumers/logout-endpoint.test.ts' }
 const exampleOf = (file: string) => ({ linesOf: `examples/${file}` })
 const IN_GETTING_STARTED = { linesOf: 'docs/getting-started.md' }
 const PART_OF_GETTING_STARTED = {
@@ -40,6 +40,10 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/cli.md > forget > ': OUTPUT,
   'docs/configuration.md > Redis > ': { test: 'test/environments/redis-servers.test.ts' },
   'docs/console.md > The key > sh': { test: 'test/commands/init.test.ts' },
+  'docs/cookie-sessions.md > @auth0/nextjs-auth0 > ts': exampleOf('nextjs-auth0/proxy.ts'),
+  'docs/cookie-sessions.md > @auth0/nextjs-auth0 > ts 1': exampleOf(
+    'nextjs-auth0/app/orders/route.ts',
+  ),
   'docs/cookie-sessions.md > express-openid-connect > js': { test: 'test/_support/cookie-app.ts' },
   'docs/database.md > A schema of its own > sh': SETTINGS,
   'docs/database.md > Two database users > sql': { test: 'test/environments/privileges.test.ts' },
