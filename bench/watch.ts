@@ -1,7 +1,7 @@
 /**
- * Measures the costs of watched connections: the time of the event loop per change of the feed, with and without
- * watched connections, and compared with a poll by `checkNow`. Also measures how the floor ends all connections in
- * batches.
+ * Measures the cost of watched connections, which the client ends when their tokens are revoked. The cost is the active
+ * time of the event loop per change of the feed. Compares the cost with that of a poll, which calls `checkNow` for each
+ * connection. Also measures how the floor, which revokes the tokens of all users, ends all connections in batches.
  *
  *   npm run bench:watch [-- connections changes]
  */
@@ -85,7 +85,7 @@ reportFigures([
 ])
 
 /**
- * Sends changes one at a time, and prints their cost. Returns the time of the event loop per change, in milliseconds.
+ * Sends changes one at a time. Prints and returns the active time of the event loop per change, in milliseconds.
  */
 async function printChanges(
   watched: number,

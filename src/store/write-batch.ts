@@ -19,7 +19,7 @@ export interface WriteState {
   seq: bigint
   /** The time of the database's clock. */
   now: Instant
-  /** If true, a row that PostgreSQL refuses is stored as unattributable. Otherwise, the batch fails. Default: false. */
+  /** Whether a row that PostgreSQL refuses is stored as unattributable. If false, the batch fails. Default: false. */
   isolatesRows?: boolean
 }
 
@@ -32,8 +32,9 @@ export interface WrittenBatch {
 }
 
 /**
- * Writes the rows of a batch, and stores the unattributable entries. Replaces an instant in the future by the time of
- * the database's clock, and replaces the ids of forgotten people by keyed hashes.
+ * Writes the rows of a batch, and stores the unattributable entries: entries that may be logouts and cannot be used.
+ * Replaces an instant in the future by the time of the database's clock, and the ids of forgotten people by keyed
+ * hashes.
  *
  * The caller must hold the lock of the tenant row, so that feed positions are in the order of commits.
  */
@@ -74,7 +75,7 @@ export async function writeBatch(
   return { seq: seq + BigInt(users.length + sessions.length), advanced }
 }
 
-/** Whether there is nothing to write. This is the case for most pages of the log. */
+/** Whether the batch has nothing to write. Most pages of the log contain no logout. */
 function isEmpty({ users, sessions, unattributable }: Batch): boolean {
   return users.length + sessions.length + unattributable.length === 0
 }

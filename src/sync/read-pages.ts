@@ -6,12 +6,12 @@ import { storageTimeOf } from '../rules/log-id.js'
 import { readAhead } from './read-ahead.js'
 import { type ReadEntries, readEntries } from './read-batch.js'
 
-/** After this time, a catch-up may end at a full page, although more entries follow. In milliseconds. */
+/** Duration of a catch-up in milliseconds. After this time, it may end at a full page, although more entries follow. */
 const LONG_CATCH_UP_MS = 60_000
 
 /**
- * A catch-up may end at a page with entries if the last entry was stored at most this time before the catch-up began,
- * in milliseconds. `as_of`, the instant up to which the log has been read, is then at most this much too old.
+ * Maximum age of the last entry of a page at which a catch-up may end, in milliseconds before the beginning of the
+ * catch-up. `as_of`, the instant up to which the log has been read, becomes the storage time of this entry.
  */
 const MAX_END_AGE_MS = 1_000
 
@@ -19,8 +19,8 @@ const MAX_END_AGE_MS = 1_000
 const MAX_PAGES_AHEAD = 8
 
 /**
- * How long to wait for further pages that can be stored in the same transaction, in milliseconds. To store a page alone
- * takes three times as much CPU time as to store it with seven others.
+ * How long to wait for further pages that can be stored in the same transaction, in milliseconds. A page that is stored
+ * alone takes three times as much CPU time as a page that is stored with seven others.
  */
 const GATHER_MS = 10
 
@@ -41,7 +41,7 @@ export interface ReadPage extends ReadEntries {
   firstAt: Instant | null
   /** Storage time of the last entry; `null`: the page is empty, or the entry has no storage time. */
   reachedAt: Instant | null
-  /** Whether the catch-up ends at this page: the page is empty, or see {@link canEndAt}. */
+  /** Whether the catch-up ends at this page: the page is empty, or {@link canEndAt} returns true. */
   isLast: boolean
 }
 
@@ -49,12 +49,13 @@ export interface ReadPage extends ReadEntries {
 interface PagesAhead {
   /** Waits for a page, then returns all pages that have arrived. Returns an empty array after the last page. */
   take(): Promise<ReadPage[]>
-  /** Allows requests for the second and further pages. Must be called after the first page was checked. */
+  /** Allows requests for further pages. Must be called when the caller has checked the first page. */
   proceed(): void
 }
 
 /**
- * Reads the pages from a checkpoint to the end of the log: an empty page, or a page for which {@link canEndAt} is true.
+ * Reads the pages from a checkpoint to the end of the log. The last page is an empty page, or a page for which
+ * {@link canEndAt} returns true.
  */
 export function readPages(
   checkpoint: string,
