@@ -103,6 +103,7 @@ await rm(dataDir, { recursive: true })
 tenantProcess.kill()
 reportFigures(figures)
 
+/** Fetches and parses all pages from the checkpoint `begin`. Returns the number of pages. */
 async function bareLoop(url: string, begin: string): Promise<number> {
   const form = { grant_type: 'client_credentials', client_id: credentials.clientId }
   const body = {
@@ -125,6 +126,7 @@ async function bareLoop(url: string, begin: string): Promise<number> {
   }
 }
 
+/** Reads and stores all pages from the stored checkpoint. Returns the number of pages. */
 async function fullCatchUp(baseUrl: string): Promise<number> {
   const api = createManagementApi({ domain: DOMAIN, baseUrl, ...credentials })
   const source = createLogSource({ api, rateShare: 1 })

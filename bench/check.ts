@@ -156,7 +156,7 @@ async function measureParsing(): Promise<number> {
   throw new Error('the feed ended without a freshness event')
 }
 
-/** Measures the duration of an operation, and the longest time for which it blocks the event loop. */
+/** Measures the duration of an operation, and its hold: the longest time for which it blocks the event loop. */
 async function measureHold(run: () => Promise<void>): Promise<{ ms: number; holdMs: number }> {
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()

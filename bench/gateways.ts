@@ -141,6 +141,7 @@ async function measureLogouts(): Promise<void> {
   console.log(`until the last client refuses:  ${format(refusalsMs)}`)
 }
 
+/** Logs a user out. Returns the times until the redirect, and until the last client refuses the user's token. */
 async function logOut(sub: string, child: ChildProcess) {
   const iat = Math.floor(Date.now() / 1000) - 60
   const hint = await sign({ aud: CLIENT_ID, sub, sid: `session of ${sub}`, iat, exp: iat + 3_600 })

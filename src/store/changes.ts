@@ -61,6 +61,7 @@ export async function readChanges(
   if (row === undefined) throw tenantRowMissingError()
   if (after !== null && (row.feed !== feed || from > row.seq)) return null
 
+  // The statement reads one change more than `limit`, to find out whether another page follows.
   const more = row.changes.length > limit
   const rows = row.changes.slice(0, limit)
   const lastPosition = more ? rows.at(-1)?.position : row.seq

@@ -15,13 +15,13 @@ export async function isolateRows<Row>(
   tx: Executor,
   rows: Row[],
   write: WriteRows<Row>,
-): Promise<{ advanced: number; refused: Row[] }> {
+): Promise<{ changedRows: number; refused: Row[] }> {
   const refused: Row[] = []
-  let advanced = 0
+  let changedRows = 0
   async function attempt(part: Row[], offset: number): Promise<void> {
     await tx.$executeRaw`SAVEPOINT part`
     try {
-      advanced += await write(part, offset)
+      changedRows += await write(part, offset)
     } catch (error) {
       if (!isRefusedRow(error)) throw error
       await tx.$executeRaw`ROLLBACK TO SAVEPOINT part`
@@ -35,7 +35,7 @@ export async function isolateRows<Row>(
     }
   }
   await attempt(rows, 0)
-  return { advanced, refused }
+  return { changedRows, refused }
 }
 
 /**

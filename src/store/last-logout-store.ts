@@ -15,7 +15,7 @@ import { createLogoutReader } from './read-known-logouts.js'
 import { createReportWriter } from './report-writer.js'
 import { count, prune } from './retention.js'
 import { storeBatch, storeReconciled, storeSweep } from './store-batch.js'
-import { storePage, storePageAtOnce } from './store-page.js'
+import { storePage, storePageInOneStatement } from './store-page.js'
 import { claim, compareAndSetCheckpoint, setFirstCheckpoint } from './tenant-row.js'
 import { createWriters } from './writers.js'
 
@@ -80,7 +80,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
     moveCheckpoint: (from, to, sweep) =>
       write((tx, tenant) => compareAndSetCheckpoint(tx, tenant, { from, to, sweep })),
     async storePage(page) {
-      if (await storePageAtOnce(prisma, clock, page)) return true
+      if (await storePageInOneStatement(prisma, clock, page)) return true
       const stored = await writeEntries((tx, tenant) => storePage(tx, tenant, clock, page))
       if (stored instanceof LastLogoutError) throw stored
       return stored

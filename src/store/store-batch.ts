@@ -10,9 +10,9 @@ export async function storeBatch(
   tenant: LockedTenant,
   batch: Batch,
 ): Promise<number> {
-  const { seq, advanced } = await writeBatch(tx, batch, tenant)
+  const { seq, changedRows } = await writeBatch(tx, batch, tenant)
   await tx.$executeRaw`UPDATE ${tx.tables.tenant} SET seq = ${seq}`
-  return advanced
+  return changedRows
 }
 
 /**
@@ -24,9 +24,9 @@ export async function storeReconciled(
   tenant: LockedTenant,
   batch: Batch,
 ): Promise<number> {
-  const advanced = await storeBatch(tx, tenant, batch)
-  await tx.$executeRaw`UPDATE ${tx.tables.tenant} SET reconciled = reconciled + ${advanced}`
-  return advanced
+  const changedRows = await storeBatch(tx, tenant, batch)
+  await tx.$executeRaw`UPDATE ${tx.tables.tenant} SET reconciled = reconciled + ${changedRows}`
+  return changedRows
 }
 
 /**

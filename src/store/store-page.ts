@@ -60,7 +60,7 @@ function movedColumns({ next, storedAt, endsCatchUp }: PageToStore, clock: SqlCl
  *
  * @returns Whether the page was stored. If not, nothing was changed.
  */
-export async function storePageAtOnce(
+export async function storePageInOneStatement(
   prisma: Executor,
   clock: SqlClock,
   page: PageToStore,

@@ -28,7 +28,7 @@ export interface WrittenBatch {
   /** The last feed position that was assigned. */
   seq: bigint
   /** Number of changed rows. */
-  advanced: number
+  changedRows: number
 }
 
 /**
@@ -43,7 +43,7 @@ export async function writeBatch(
   batch: Batch,
   { seq, now, isolatesRows = false }: WriteState,
 ): Promise<WrittenBatch> {
-  if (isEmpty(batch)) return { seq, advanced: 0 }
+  if (isEmpty(batch)) return { seq, changedRows: 0 }
   const limitToNow = (at: Instant) => Math.min(at, now)
   const { users, sessions, dropForgotten } = await replaceForgotten(tx, {
     ...batch,
@@ -60,10 +60,10 @@ export async function writeBatch(
     if (!isolatesRows) return write(rows, 0)
     const isolated = await isolateRows(tx, rows, write)
     refused.push(...isolated.refused)
-    return isolated.advanced
+    return isolated.changedRows
   }
   const positionAfter = (offset: number) => seq + BigInt(offset)
-  const advanced =
+  const changedRows =
     (await writeRows(users, (rows, offset) => writeUsers(tx, rows, positionAfter(offset)))) +
     (await writeRows(sessions, (rows, offset) =>
       writeSessions(tx, rows, positionAfter(users.length + offset)),
@@ -72,7 +72,7 @@ export async function writeBatch(
   const received = isolatesRows ? batch.unattributable.map(toAscii) : batch.unattributable
   const unattributable = await dropForgotten([...received, ...refused.map(toUnattributable)])
   if (unattributable.length > 0) await writeUnattributable(tx, unattributable)
-  return { seq: seq + BigInt(users.length + sessions.length), advanced }
+  return { seq: seq + BigInt(users.length + sessions.length), changedRows }
 }
 
 /** Whether the batch has nothing to write. Most pages of the log contain no logout. */

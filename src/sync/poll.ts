@@ -130,14 +130,14 @@ async function sweepRecent(
   const span = { from: Math.max(since, asOf - tokenHorizonMs(options)), to: asOf + 1 }
   const beforeRequest = catchUpWhenDue(deps, options, signal)
   const prefix = prefixOf(checkpoint)
-  let advancedRows = 0
+  let changedRows = 0
   const store = async (batch: Batch) => {
-    advancedRows += await deps.store.storeReconciled(batch)
+    changedRows += await deps.store.storeReconciled(batch)
   }
   await sweep(deps, { stage: 'reconcile', span, prefix, store, beforeRequest }, signal)
   // Auth0 can return an empty page for an expired checkpoint, although the log has later entries. If the sweep found
   // logouts that the catch-up did not read, and the checkpoint is old, the checkpoint is replaced.
-  if (advancedRows > 0 && storedAt < asOf - MIN_RETENTION_MS) {
+  if (changedRows > 0 && storedAt < asOf - MIN_RETENTION_MS) {
     const { sweep: remaining } = await deps.store.readProgress()
     await moveCheckpoint(deps, checkpoint, syntheticLogId(span.from, prefix), remaining)
   }
