@@ -1,5 +1,6 @@
 import { once } from 'node:events'
-import { createDemo, type Demo } from '../demo/demo.js'
+import { createDemo, DEMO_DOMAIN, type Demo } from '../demo/demo.js'
+import { nameProgram } from '../program-name.js'
 import type { CommandContext } from './context.js'
 
 /** Runs `demo`: the whole system with a simulated tenant. */
@@ -15,7 +16,7 @@ export async function runDemo(
   const onStage = (description: string) => context.print(`  starting ${description}\n`)
   const demo = await createDemo({ env, stop, createLog, enterprise, onStage })
   try {
-    context.print(describe(demo))
+    context.print(nameProgram(describe(demo), context.programName))
     if (!stop.aborted) await once(stop, 'abort')
     context.print('\nStopping the demo…\n')
   } finally {
@@ -25,7 +26,8 @@ export async function runDemo(
 }
 
 function describe(demo: Demo): string {
-  const { pageUrl, apiUrl, tenantUrl, dataDir, key, policy, userId, issuer, audience, nginx } = demo
+  const { pageUrl, apiUrl, tenantUrl, dataDir, key, policy } = demo
+  const { userId, issuer, audience, nginx } = demo
   return `
 last-logout is running with a simulated tenant. Open this page:
 
@@ -49,6 +51,10 @@ last-logout is running with a simulated tenant. Open this page:
 When did ${userId}, the first user of the page, last log out? Before the logout, last_logout_at is null:
 
   curl -s -H 'Authorization: Bearer ${key}' '${apiUrl}/v1/last-logout?user_id=${encodeURIComponent(userId)}'
+
+Why is a token refused? Copy the token on the page, run this command, paste the token, and press Ctrl-D:
+
+  AUTH0_DOMAIN=${DEMO_DOMAIN} DATA_DIR=${dataDir} last-logout explain -
 
 To protect your own API, run it with
 

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadConfig } from '../config/config.js'
 import { duration } from '../config/values.js'
+import { variables } from '../config/variables.js'
 import { abortedError, LastLogoutError } from '../errors.js'
 import { nameProgram } from '../program-name.js'
 import { ACTION_NAME } from '../rules/action-settings.js'
@@ -84,6 +85,9 @@ async function configure(context: CommandContext): Promise<CommandContext['env']
   writeEnvFile(path, values)
   const names = Object.keys(values).join(', ')
   context.print(`\nWrote ${path}, which only its owner can read: ${names}\n`)
+  const inherited = Object.keys(variables).filter((name) => isSet(name) && !(name in values))
+  const text = `The environment also contains ${inherited.join(', ')}, which .env does not. Set them wherever last-logout runs, or add them to .env.\n`
+  if (inherited.length > 0) context.print(text)
   return env
 }
 

@@ -17,7 +17,8 @@ import { issuerOf, openLogin } from './open-login.js'
 import { openServer } from './open-server.js'
 import { AUDIENCE } from './provider.js'
 
-const DOMAIN = 'acme.eu.auth0.com'
+/** Domain of the simulated tenant. */
+export const DEMO_DOMAIN = 'acme.eu.auth0.com'
 const HOUR_MS = 3_600_000
 /** Interval between two events in the simulated tenant, in milliseconds. */
 const TRAFFIC_INTERVAL_MS = 1_000
@@ -123,12 +124,12 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
 }
 
 async function openTenant({ lagMs }: DemoOptions, closers: Closers) {
-  const tenant = createTenant({ domain: DOMAIN, ...(lagMs && { lagMs }) })
+  const tenant = createTenant({ domain: DEMO_DOMAIN, ...(lagMs && { lagMs }) })
   tenant.writeStored(
     generateHistory({
       entries: 2_000,
       users: 50,
-      domain: DOMAIN,
+      domain: DEMO_DOMAIN,
       startMs: Date.now() - HOUR_MS,
       endMs: Date.now(),
     }),

@@ -43,7 +43,7 @@ export function checkRetention(
   if (asOf === null && ageMs < horizonMs) {
     return ok(
       NAME,
-      `${message}, and MAX_REFRESH_AGE plus MAX_TOKEN_AGE is ${formatDuration(horizonMs)}: the first start cannot find older logouts, as expected on most plans; \`last-logout status\` shows until when they can concern tokens`,
+      `${message}, and MAX_REFRESH_AGE plus MAX_TOKEN_AGE is ${formatDuration(horizonMs)}: the first start cannot find older logouts, as expected on most plans; if that is a gap, \`last-logout status\` shows until when it can concern tokens`,
     )
   }
   return ok(NAME, `${message}: a shorter outage of the worker loses nothing`)

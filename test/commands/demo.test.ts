@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { runCommand } from '../_support/cli.js'
+import { finishCommand, runCommand } from '../_support/cli.js'
 
 test('demo runs without configuration, prints a curl command that works, and deletes its database', async () => {
   const command = runCommand(['demo'])
@@ -24,6 +24,18 @@ test('demo runs without configuration, prints a curl command that works, and del
   expect(command.stdout()).toMatch(/^ {2}1\. Log in .*\n(.*\n)* {2}5\. Log in again/m)
   const [, dataDir = ''] = /database .* in (\S+),/.exec(command.stdout()) ?? []
   expect(existsSync(dataDir)).toBe(true)
+
+  // Runs the printed command, which explains a verdict.
+  const [, AUTH0_DOMAIN = '', DATA_DIR = ''] =
+    /AUTH0_DOMAIN=(\S+) DATA_DIR=(\S+) .* explain -\n/.exec(command.stdout()) ?? []
+  const claims = { sub: 'auth0|demo-user-1', iat: 1, exp: 4_000_000_000 }
+  const [header, payload] = [{ alg: 'RS256' }, claims].map((part) => {
+    return Buffer.from(JSON.stringify(part)).toString('base64url')
+  })
+  const input = `${header}.${payload}.c2lnbmF0dXJl`
+  const explained = await finishCommand(['explain', '-'], { AUTH0_DOMAIN, DATA_DIR }, { input })
+  expect(explained).toMatchObject({ code: 0, stderr: '' })
+  expect(explained.stdout).toMatch(/^subject +auth0\|demo-user-1\n(.*\n)*verdict/)
 
   command.kill('SIGINT')
   expect(await command.exited).toBe(0)

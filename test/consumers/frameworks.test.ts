@@ -58,7 +58,7 @@ test('the tests run each example with the versions in its package.json', async (
   for (const { example } of FRAMEWORKS) {
     const dependencies = await readDependencies(join('examples', example))
     const { 'last-logout-client': client, ...otherDependencies } = dependencies
-    expect(client).toBe('file:../../dist/last-logout-client-0.1.0.tgz')
+    expect(client).toBe('file:../../dist/packages/last-logout-client-0.2.0.tgz')
     for (const [name, version] of Object.entries(otherDependencies)) {
       const manifest = join(INSTALLED_DIR, 'node_modules', name, 'package.json')
       expect(JSON.parse(await readFile(manifest, 'utf8')).version, name).toBe(version)

@@ -1,5 +1,6 @@
 import { EventEmitter, once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage } from 'node:http'
+import { setTimeout } from 'node:timers/promises'
 import express from 'express'
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
@@ -25,7 +26,7 @@ async function logOut(userId: string): Promise<void> {
 }
 
 describe('docs/live-connections.md', () => {
-  test('the example of ws handles messages until a logout closes the connection', async () => {
+  test('the example of ws refuses an invalid token, and handles each message until a logout closes the connection', async () => {
     const http = createServer()
     const { url, close } = await openLoopback(http)
     onTestFinished(close)
@@ -33,12 +34,21 @@ describe('docs/live-connections.md', () => {
     await runSnippet(await readExample('docs/live-connections.md', 'Adapters', 'js'), {
       client: feed.client,
       server: new WebSocketServer({ server: http }),
-      verify: async () => liveClaims('auth0|1'),
+      verify: async ({ url: path }: IncomingMessage) => {
+        await setTimeout(20)
+        return path === '/valid' ? liveClaims('auth0|1') : null
+      },
       handle: (data: Buffer) => received.push(`${data}`),
     })
-    const socket = new WebSocket(url.replace('http', 'ws'))
-    onTestFinished(() => socket.terminate())
+    const open = (path: string) => {
+      const socket = new WebSocket(new URL(path, url.replace('http', 'ws')))
+      onTestFinished(() => socket.terminate())
+      return socket
+    }
+    expect((await once(open('/invalid'), 'close'))[0]).toBe(4401)
+    const socket = open('/valid')
     await once(socket, 'open')
+    // The token is not verified yet.
     socket.send('first')
     await expect.poll(() => received, WAIT).toEqual(['first'])
     const closed = once(socket, 'close')
