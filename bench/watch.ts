@@ -44,7 +44,7 @@ console.log('watched   change of             event loop per change   longest hol
 await printChanges(0, 'another user', (n) => userLogout(-1 - n))
 /** For each connection that has ended, the value of `turn` at that moment. */
 let ended: number[] = []
-/** Counts the calls of a timer, and so tells apart the turns of the event loop. */
+/** Increases with the turns of the event loop: a timer increments it every millisecond. */
 let turn = 0
 for (let n = 0; n < connectionCount; n++) {
   client.watch(claimsOf(n), { onRevoked: () => ended.push(turn) })

@@ -19,7 +19,7 @@ export function createApiKey(): string {
 }
 
 /**
- * Writes `.env`. Nobody but the owner can read the file. The write is synchronous, so that no signal can interrupt it.
+ * Writes `.env` with permissions for its owner alone. The write is synchronous, so that no signal can interrupt it.
  *
  * @throws `USAGE` if the file exists or cannot be written.
  */

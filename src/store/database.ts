@@ -146,7 +146,7 @@ function toStoreError(error: unknown): unknown {
   return isConflictState(state) || isUnavailable(error) ? unavailableError(error, state) : error
 }
 
-/** Whether the error is an outage that can end by itself. Refused credentials, for example, are no such outage. */
+/** Whether the error is an outage that can end by itself. For example, refused credentials must be corrected first. */
 export function isTransientOutage(error: unknown): boolean {
   if (!hasCode(error, 'DATABASE_UNAVAILABLE')) return false
   const state = readState(error.cause)

@@ -45,8 +45,8 @@ export function createLogoutReader(
 
 /**
  * Reads the logouts of users and sessions by ids. If any person was forgotten, also reads the rows that contain the
- * hashes of the ids. The rows with hashes are read last: a person who is forgotten between the two reads is then found
- * by both.
+ * hashes of the ids. If a person is forgotten between the two reads, the first read still finds the ids, and the second
+ * read finds the hashes.
  *
  * @param horizonMs Maximum time from a login until its tokens expire, in milliseconds.
  * @returns One result for each query, in the order of the queries.

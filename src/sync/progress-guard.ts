@@ -20,7 +20,7 @@ export interface ProgressLimits {
   maxIdleRounds: number
   /**
    * Maximum number of repeated rounds in one run, idle or not. Default: 10. After the lease has passed to another
-   * process, both processes can run for a short time. With the default backoff, these rounds take longer than that.
+   * process, both processes can run for a short time. With the default backoff, the rounds take longer than this time.
    */
   maxRepeats: number
   /** Backoff between two rounds. Default: 500 ms to 5,000 ms. */

@@ -6,12 +6,13 @@ import { storageTimeOf } from '../rules/log-id.js'
 import { readAhead } from './read-ahead.js'
 import { type ReadEntries, readEntries } from './read-batch.js'
 
-/** Duration of a catch-up in milliseconds. After this time, it may end at a full page, although more entries follow. */
+/** Limit in milliseconds. After this time, a catch-up may end at a full page, although more entries follow. */
 const LONG_CATCH_UP_MS = 60_000
 
 /**
- * Maximum age of the last entry of a page at which a catch-up may end, in milliseconds before the beginning of the
- * catch-up. `as_of`, the instant up to which the log has been read, becomes the storage time of this entry.
+ * Limit in milliseconds. A catch-up may end at a page with entries if Auth0 stored the last entry at most this time
+ * before the catch-up began. `as_of`, the instant up to which the log has been read, is then the storage time of this
+ * entry.
  */
 const MAX_END_AGE_MS = 1_000
 

@@ -72,8 +72,8 @@ function readItems(body: string): unknown[] | null {
 }
 
 /**
- * Returns an upper bound of the number of JSON values in a text, without parsing. Each value except the first is
- * preceded by a `[`, `{` or comma that precedes no other value directly.
+ * Returns an upper bound of the number of JSON values in a text, without parsing: one more than the number of `[`, `{`
+ * and commas.
  */
 function countValues(text: string): number {
   let count = 1

@@ -138,8 +138,7 @@ export function describeJobs(store: TestStore): void {
       await start([job])
       await waitForStarts(job)
       // 15 runs take 14 intervals, or fewer if the first run was late. If both workers ran each job, 15 runs would take
-      // 7
-      // intervals.
+      // 7 intervals.
       expect(await measureRuns(job, 15)).toBeGreaterThan(11 * everyMs)
     })
 
