@@ -56,7 +56,7 @@ function movedColumns({ next, storedAt, endsCatchUp }: PageToStore, clock: SqlCl
  * no rows are written.
  *
  * At READ COMMITTED, the `ON CONFLICT` of an upsert sees rows that were committed after the snapshot of the statement.
- * At any other isolation level, a conflict fails the statement.
+ * At any other isolation level, the statement would fail.
  *
  * @returns Whether the page was stored. If not, nothing was changed.
  */
@@ -88,8 +88,8 @@ function pageSql({ tables }: Executor, clock: SqlClock, page: PageToStore): Pris
 
 /**
  * Returns the SQL condition that no other writer has changed the tenant row since the snapshot of the statement.
- * Without this condition, the statement would not count the unattributable entries of that writer, and could exceed
- * their limit.
+ * Without this condition, the statement would not count the unattributable entries of that writer, and could store more
+ * entries than the limit allows.
  */
 function isUnchanged({ tenant }: Tables): Prisma.Sql {
   return Prisma.sql`AND xmin = (SELECT seen.xmin FROM ${tenant} AS seen)`

@@ -11,13 +11,15 @@ const BEFORE_EVERY_ENTRY = Date.UTC(2000, 0, 1)
 
 /** The option for gaps: spans of the log that Auth0 deleted before they were read. */
 export interface GapOptions {
-  /** `record` only records a gap. `floor` also raises the floor to the end of the gap, which revokes earlier tokens. */
+  /**
+   * `record`: records a gap. `floor`: also raises the floor to the end of the gap, which ends tokens of earlier logins.
+   */
   onGap: 'record' | 'floor'
 }
 
 interface GapSearch extends GapOptions {
   progress: Progress
-  /** Storage time of the first entry that the current catch-up has read; `null` if it has read none. */
+  /** When Auth0 stored the first entry that the current catch-up has read; `null` if it has read no entry. */
   firstAt: Instant | null
 }
 

@@ -107,8 +107,8 @@ async function readToEnd(deps: LoopDeps, options: PollOptions, signal: AbortSign
       signal,
     )
     if (!(await isSwept())) continue
-    // `asOf` does not move until the sweep is complete. This catch-up moves `asOf`. If it replaces a refused
-    // checkpoint, a new span to sweep can result.
+    // `asOf` does not move until the sweep is complete. This catch-up moves `asOf`. It can also set another span to
+    // sweep, if it replaces a refused checkpoint.
     await catchUpFromCheckpoint(deps, options, signal)
     if (await isSwept()) return
   }
@@ -126,7 +126,7 @@ async function sweepRecent(
   // The last reconcile found the late entries that were visible at that time. An entry that became visible afterwards
   // was stored at most `reconcileWindowMs` before the last reconcile.
   const since = Math.min(asOf, reconciledTo ?? asOf) - options.reconcileWindowMs
-  // Searches up to `asOf`, even if the checkpoint is older: all logouts before `asOf` must have been read.
+  // Searches up to `asOf`, even if the checkpoint is older, because all logouts before `asOf` must have been read.
   const span = { from: Math.max(since, asOf - tokenHorizonMs(options)), to: asOf + 1 }
   const beforeRequest = catchUpWhenDue(deps, options, signal)
   const prefix = prefixOf(checkpoint)
