@@ -23,7 +23,7 @@ const HOUR_MS = 3_600_000
 /** Interval between two events in the simulated tenant, in milliseconds. */
 const TRAFFIC_INTERVAL_MS = 1_000
 /** The preferred ports. If such a port is not free, any free port is used. */
-const PORTS = { page: 3000, login: 3001 }
+const PORTS = { page: 3000, login: 3001, socket: 3002 }
 
 /** The options of {@link createDemo}. */
 export interface DemoOptions {
@@ -81,6 +81,8 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
     closers.push(page.close)
     const login = await openServer(PORTS.login)
     closers.push(login.close)
+    const socket = await openServer(PORTS.socket)
+    closers.push(socket.close)
     const keys = createKeys()
     const issuer = issuerOf(login)
     const places = { ...environmentOf(simulator), DATA_DIR: dataDir, PORT: port.number }
@@ -110,7 +112,7 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
       { directories: listDirectories(env), apiUrl, key: keys.gateway, pageOrigin: page.url },
       closers,
     )
-    await openApp({ page, login: loginInfo, apiUrl, keys, nginx, enterprise }, closers)
+    await openApp({ page, socket, login: loginInfo, apiUrl, keys, nginx, enterprise }, closers)
     startTraffic(tenant, closers)
 
     const { policy } = config

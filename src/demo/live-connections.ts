@@ -1,4 +1,5 @@
 import type { IncomingMessage, Server } from 'node:http'
+import type { Duplex } from 'node:stream'
 import type { RequestHandler } from 'express'
 import { createRemoteJWKSet, type JWTPayload, jwtVerify } from 'jose'
 import { type WebSocket, WebSocketServer } from 'ws'
@@ -8,7 +9,7 @@ import { lastLogout as protectSockets } from '../client/ws.js'
 import { AUDIENCE } from './provider.js'
 
 /** The path of the WebSocket. */
-const SOCKET_PATH = '/live/socket'
+export const SOCKET_PATH = '/live/socket'
 
 /** Interval between two orders on a live connection, in milliseconds. */
 const ORDER_INTERVAL_MS = 1_000
@@ -23,11 +24,10 @@ export interface OrderSocketDeps {
 }
 
 /**
- * Serves a WebSocket with new orders to users with a token. A logout closes it.
- *
- * @returns A function that ends all connections.
+ * Serves a WebSocket with new orders to users with a token. A logout closes it. Until Node 24.9, a server with a listener
+ * for upgrades cannot ignore the header `Upgrade` (RFC 9110 §7.8), so this server must serve nothing else.
  */
-export function serveOrderSocket(server: Server, deps: OrderSocketDeps): () => Promise<void> {
+export function serveOrderSocket(server: Server, deps: OrderSocketDeps): void {
   const verify = createVerifier(deps.issuer)
   const protect = protectSockets(deps.client)
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES })
@@ -39,12 +39,16 @@ export function serveOrderSocket(server: Server, deps: OrderSocketDeps): () => P
   server.on('upgrade', async (request, socket, head) => {
     socket.on('error', () => socket.destroy())
     const claims = await verify(request).catch(() => null)
-    if (claims === null) return void socket.end('HTTP/1.1 401 Unauthorized\r\n\r\n')
+    if (claims === null) return refuse(socket)
     sockets.handleUpgrade(request, socket, head, (accepted) => void open(accepted, claims))
   })
-  return async () => {
-    for (const socket of sockets.clients) socket.terminate()
-  }
+  server.on('request', (_request, response) => void response.writeHead(426).end())
+}
+
+/** Refuses an upgrade. The connection does not stay open for a client that does not close it. */
+function refuse(socket: Duplex): void {
+  socket.once('finish', () => socket.destroy())
+  socket.end('HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
 }
 
 /**

@@ -34,6 +34,8 @@ export interface NginxOptions {
   key: string
   /** Origin of the page, whose scripts may read the responses. */
   pageOrigin: string
+  /** Timeout for the start, in milliseconds. Default: 5,000. */
+  startTimeoutMs?: number
 }
 
 /**
@@ -57,7 +59,7 @@ export async function openApiBehindNginx(
 
 async function start(
   command: string,
-  { apiUrl, key, pageOrigin }: NginxOptions,
+  { apiUrl, key, pageOrigin, startTimeoutMs = START_TIMEOUT_MS }: NginxOptions,
   closers: Closers,
 ): Promise<ApiBehindNginx> {
   const shipped = await readFile(CONFIGURATION, 'utf8')
@@ -87,7 +89,8 @@ async function start(
   await log.close()
   closers.push(nginx.stop)
   const url = `http://127.0.0.1:${port}/orders`
-  if (await becomesReady(nginx, url)) return { url }
+  const timeout = AbortSignal.timeout(startTimeoutMs)
+  if (await becomesReady(nginx, { url, pageOrigin, timeout })) return { url }
   return { problem: `nginx has not started: ${await readLastLine(logFile)}` }
 }
 
@@ -122,12 +125,19 @@ async function findPort(): Promise<string> {
   return new URL(url).port
 }
 
-/** Waits until nginx responds. Without a token, it responds with a refusal. */
-async function becomesReady(nginx: Program, url: string): Promise<boolean> {
-  const deadline = Date.now() + START_TIMEOUT_MS
-  while (nginx.isRunning() && Date.now() < deadline) {
-    const response = await fetch(url).catch(() => null)
-    if (response !== null) return nginx.isRunning()
+/**
+ * Waits until nginx responds. Without a token, it responds with a refusal. If another server has taken the port, its
+ * response does not permit this page to read it.
+ */
+async function becomesReady(
+  nginx: Program,
+  { url, pageOrigin, timeout }: { url: string; pageOrigin: string; timeout: AbortSignal },
+): Promise<boolean> {
+  while (nginx.isRunning() && !timeout.aborted) {
+    const response = await fetch(url, { signal: timeout }).catch(() => null)
+    await response?.body?.cancel()
+    const isOurs = response?.headers.get('access-control-allow-origin') === pageOrigin
+    if (response?.status === 401 && isOurs) return nginx.isRunning()
     await delay(START_CHECK_INTERVAL_MS)
   }
   return false

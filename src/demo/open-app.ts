@@ -1,7 +1,7 @@
 import type { Closers } from '../async/closers.js'
 import { createLastLogoutClient } from '../client/index.js'
 import type { DemoKeys } from './configure.js'
-import { serveOrderSocket } from './live-connections.js'
+import { SOCKET_PATH, serveOrderSocket } from './live-connections.js'
 import type { ApiBehindNginx } from './nginx.js'
 import type { LoginInfo } from './open-login.js'
 import type { OpenServer } from './open-server.js'
@@ -11,6 +11,8 @@ import { createOrderDesk } from './order-desk.js'
 export interface DemoAppDeps {
   /** The server of the page and the protected APIs. */
   page: OpenServer
+  /** The server of the WebSocket. */
+  socket: OpenServer
   login: LoginInfo
   /** URL of the API of last-logout. */
   apiUrl: string
@@ -22,11 +24,15 @@ export interface DemoAppDeps {
 
 /** Serves an app that uses last-logout: a page, and protected APIs. */
 export async function openApp(deps: DemoAppDeps, closers: Closers): Promise<void> {
-  const { page, login, apiUrl, keys, nginx, enterprise } = deps
+  const { page, socket, login, apiUrl, keys, nginx, enterprise } = deps
   const client = createLastLogoutClient({ url: apiUrl, apiKey: keys.app, onUnknown: 'deny' })
   closers.push(() => client.close())
   await client.ready()
   const service = { serviceUrl: apiUrl, apiKey: keys.demo }
-  page.server.on('request', createOrderDesk({ ...login, ...service, client, nginx, enterprise }))
-  closers.push(serveOrderSocket(page.server, { ...login, client }))
+  const socketUrl = `${socket.url.replace(/^http/, 'ws')}${SOCKET_PATH}`
+  page.server.on(
+    'request',
+    createOrderDesk({ ...login, ...service, client, nginx, socketUrl, enterprise }),
+  )
+  serveOrderSocket(socket.server, { ...login, client })
 }

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 
 const LOOPBACK = '127.0.0.1'
 
@@ -8,12 +8,18 @@ const LOOPBACK = '127.0.0.1'
 export interface OpenServer {
   server: Server
   url: string
+  /** Closes the server and all its connections, also those that it has upgraded. */
   close(): Promise<void>
 }
 
 /** Opens a server on the preferred port, or on any free port if the preferred port is not free. */
 export async function openServer(preferredPort: number, host = LOOPBACK): Promise<OpenServer> {
   const server = createServer()
+  const connections = new Set<Socket>()
+  server.on('connection', (connection) => {
+    connections.add(connection)
+    connection.once('close', () => connections.delete(connection))
+  })
   await listenOn(server, preferredPort, host).catch(() => listenOn(server, 0, host))
   const { port } = server.address() as AddressInfo
   return {
@@ -22,7 +28,7 @@ export async function openServer(preferredPort: number, host = LOOPBACK): Promis
     async close() {
       const closed = once(server, 'close')
       server.close()
-      server.closeAllConnections()
+      for (const connection of connections) connection.destroy()
       await closed
     },
   }

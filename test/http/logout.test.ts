@@ -94,6 +94,8 @@ const expectRedirect = (
   expect(location.startsWith(`${logoutUrl}?`)).toBe(true)
   expect([...new URL(location).searchParams]).toEqual([...new URLSearchParams(parameters)])
   expect(headers).toMatchObject({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' })
+  // The popup in which an application logs out keeps its opener.
+  expect(headers).not.toHaveProperty('cross-origin-opener-policy')
 }
 
 describe.each(['GET', 'POST'])('%s /logout', (method) => {

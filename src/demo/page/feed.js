@@ -35,8 +35,8 @@ function showChange({ kind, at, user_id, session_id, ended }) {
     text: isOwn ? `${text} (you)` : text,
     className: isOwn ? 'own' : 'other',
   })
-  const { loggedOutAt, knownAt, ends = {} } = run.get()
-  const isKnown = isOwn && loggedOutAt !== undefined && Date.parse(at) >= loggedOutAt
+  const { requested, knownAt, ends = {} } = run.get()
+  const isKnown = isOwn && requested !== undefined && Date.parse(at) >= requested.at
   if (!isKnown || knownAt !== undefined) return
   // An end can reach the page before the change does.
   updateRun({ knownAt: Math.min(Date.now(), ...Object.values(ends).map((end) => end.at)) })

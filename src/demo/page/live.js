@@ -1,5 +1,6 @@
 import { bearerHeader } from './apis.js'
 import { durationText } from './elements.js'
+import { settings } from './settings.js'
 import { endOf, recordEnd, tokens } from './stored.js'
 import { setState } from './uses.js'
 
@@ -24,9 +25,8 @@ export function openLiveConnections(onEnd) {
 }
 
 function openSocket(end) {
-  const url = new URL('live/socket', location.href.replace(/^http/, 'ws'))
   // A browser cannot set the headers of a WebSocket. The first subprotocol is its name, the second one the token.
-  const socket = new WebSocket(url, ['orders', tokens.get().access_token])
+  const socket = new WebSocket(settings.socketUrl, ['orders', tokens.get().access_token])
   const onOrders = countOrders('socket')
   socket.addEventListener('open', () => onOrders(0))
   socket.addEventListener('message', () => onOrders(1))
@@ -37,20 +37,33 @@ function openSocket(end) {
   })
 }
 
+/**
+ * Opens the event stream. When it ends, requests it once more, as an EventSource does: only the status of that response
+ * shows whether the token is refused.
+ */
 async function openStream(end) {
   try {
-    const { ok, status, body } = await fetch('live/events', { headers: bearerHeader() })
-    if (!ok) return end('stream', `${status}`)
-    const onOrders = countOrders('stream')
-    onOrders(0)
-    const reader = body.pipeThrough(new TextDecoderStream()).getReader()
-    for (;;) {
-      const { done, value } = await reader.read()
-      if (done) return end('stream', 'ended')
-      onOrders(value.split('data:').length - 1)
-    }
+    const status = await readStream()
+    if (status === 401) return end('stream', '401')
+    const nextStatus = status === 200 ? await readStream() : status
+    if (nextStatus === 401) return end('stream', 'ended')
+    setState('stream', `${nextStatus === 200 ? 'ended' : nextStatus}: ${ADVICE}`)
   } catch {
     setState('stream', `interrupted: ${ADVICE}`)
+  }
+}
+
+/** Reads an event stream until it ends. Returns the status of its response. */
+async function readStream() {
+  const { ok, status, body } = await fetch('live/events', { headers: bearerHeader() })
+  if (!ok) return status
+  const onOrders = countOrders('stream')
+  onOrders(0)
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader()
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) return status
+    onOrders(value.split('data:').length - 1)
   }
 }
 

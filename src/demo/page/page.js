@@ -3,10 +3,10 @@ import { element } from './elements.js'
 import { followFeed, showFreshness } from './feed.js'
 import { insertLine } from './lists.js'
 import { openLiveConnections } from './live.js'
-import { LOGOUT_MESSAGE, openLogout, startLogin, takeCallback, tokenRequest } from './login.js'
+import { LOGOUT_CHANNEL, openLogout, startLogin, takeCallback, tokenRequest } from './login.js'
 import { settings } from './settings.js'
 import { isWaiting, showSteps, showTimeline } from './steps.js'
-import { recordLogout, run, storedValue, tokens, updateRun } from './stored.js'
+import { recordLogout, requestLogout, run, storedValue, tokens, updateRun } from './stored.js'
 import { showState, showToken } from './token.js'
 import { showUses } from './uses.js'
 
@@ -37,7 +37,7 @@ for (const id of ['call', 'call-now']) element(id).onclick = () => attempt('call
 element('refresh').onclick = () => attempt('refresh', refreshToken)
 element('logout').onclick = () => logOut('auth0')
 element('logout-endpoint').onclick = () => logOut('endpoint')
-addEventListener('message', onMessage)
+new BroadcastChannel(LOGOUT_CHANNEL).onmessage = onLogout
 element('copy-token').onclick = () => copy('token', tokens.get().access_token)
 element('copy-curl').onclick = () => copy('command', toCurl())
 element('show-others').onchange = ({ target }) =>
@@ -80,9 +80,13 @@ async function handleCallback() {
   report(kind, ok, ok ? 'a new token' : body.error, adviceFor(body.error))
 }
 
-/** Logs out in a window of its own. This page stays open, as in another tab, and keeps its token and connections. */
+/**
+ * Logs out in a window of its own. This page stays open, as in another tab, and keeps its token and connections. The
+ * buttons stay enabled until the window has logged out: the user can close it before.
+ */
 function logOut(way) {
-  if (!openLogout(settings, way, tokens.get().id_token)) {
+  const state = requestLogout(way)
+  if (!openLogout(settings, way, tokens.get().id_token, state)) {
     return report(
       'logout',
       false,
@@ -90,13 +94,12 @@ function logOut(way) {
       'Allow this page to open windows, and log out again.',
     )
   }
-  recordLogout(way)
-  showAll()
 }
 
-/** Receives the message of the window in which the user has logged out. */
-function onMessage({ origin, data }) {
-  if (origin !== location.origin || data !== LOGOUT_MESSAGE) return
+/** Receives the message of a window in which the user has logged out, perhaps for another tab. */
+function onLogout({ data }) {
+  if (!recordLogout(data)) return
+  showAll()
   const advice = 'Logged out. This page keeps the token, and calls both APIs once a second.'
   report('logout', true, 'the session at the tenant has ended', advice)
   callWhileWaiting()

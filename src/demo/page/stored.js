@@ -10,9 +10,10 @@ export function storedValue(name, fallback) {
 export const tokens = storedValue('tokens', null)
 
 /**
- * What happened to the token since its login: `isCalled` and `isDenied` (an exchange of the refresh token), `way` (of
- * the logout), the times `loggedOutAt` and `knownAt` in milliseconds, and `ends`, which contains the time and a
- * description of the end of each use of the token. What is absent has not happened.
+ * What happened to the token since its login: `isCalled` and `isDenied` (an exchange of the refresh token), `requested`
+ * (way, `state` and time of the last click on a logout), `way` (of the logout), the times `loggedOutAt` and `knownAt` in
+ * milliseconds, and `ends`, which contains the time and a description of the end of each use of the token. What is absent
+ * has not happened.
  */
 export const run = storedValue('run', {})
 
@@ -24,10 +25,26 @@ export function updateRun(facts) {
 /** For each way to log out, how long after the last such logout each use of the token ended, in milliseconds. */
 const durations = storedValue('durations', {})
 
-/** Begins to measure a logout. */
-export function recordLogout(way) {
-  updateRun({ way, loggedOutAt: Date.now() })
-  durations.set({ ...durations.get(), [way]: {} })
+/** Records that the user has requested a logout. Returns the `state` that identifies it. */
+export function requestLogout(way) {
+  const state = crypto.randomUUID()
+  updateRun({ requested: { way, state, at: Date.now() }, knownAt: undefined })
+  return state
+}
+
+/**
+ * Records the requested logout, unless `state` is that of another one. The time of a logout is that of the click: the
+ * token can end before the window has logged out. Returns whether it is recorded.
+ */
+export function recordLogout(state) {
+  const { requested, ends = {} } = run.get()
+  if (requested?.state !== state) return false
+  const { way, at } = requested
+  updateRun({ way, loggedOutAt: at })
+  const measured = Object.entries(ends).filter(([, end]) => end.at >= at)
+  const durationsOfWay = Object.fromEntries(measured.map(([use, end]) => [use, end.at - at]))
+  durations.set({ ...durations.get(), [way]: durationsOfWay })
+  return true
 }
 
 /** Records the end of a use of the token, unless it is recorded already. Returns whether it was not. */

@@ -37,10 +37,10 @@ function classOf(end) {
   return end === undefined ? 'warn' : 'good'
 }
 
-/** Describes how long after the logout something happened. Empty if the user has not logged out on this page. */
+/** Describes how long after the logout something happened. Empty if the user has not logged out on this page before it. */
 export function timeAfter(separator, at) {
   const { loggedOutAt } = run.get()
-  return loggedOutAt === undefined
+  return loggedOutAt === undefined || at < loggedOutAt
     ? ''
     : `${separator}${durationText(at - loggedOutAt)} after the logout`
 }
