@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { get, type IncomingMessage } from 'node:http'
 import { pino } from 'pino'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -149,6 +151,20 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     await mine.unroute('**/settings.json')
   })
 
+  test('the page requests an event stream that ended once more, and does not take its end for a refusal', async () => {
+    let requests = 0
+    await mine.route('**/live/events', async (route) => {
+      requests++
+      await route.fulfill({ contentType: 'text/event-stream', body: 'data: A-1003\n\n' })
+    })
+    await logIn(mine)
+    await expect
+      .poll(() => stateOf(mine, 'stream'), WAIT)
+      .toBe('ended: reload the page to open it again')
+    expect(requests).toBe(2)
+    await mine.unroute('**/live/events')
+  })
+
   test('the demo accepts a new login right after the logout, both before and after the logout is known', async () => {
     await logIn(mine)
     const kept = await tokensOf(mine)
@@ -203,6 +219,17 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     await expect
       .poll(readClipboard, WAIT)
       .toBe(`curl -i -H 'Authorization: Bearer ${access_token}' '${demo.pageUrl}/api/orders'`)
+    // curl --http2 offers an upgrade.
+    const headers = {
+      authorization: `Bearer ${access_token}`,
+      connection: 'Upgrade, HTTP2-Settings',
+      upgrade: 'h2c',
+      'http2-settings': '',
+    }
+    const request = get(`${demo.pageUrl}/api/orders`, { headers })
+    const [upgradable] = (await once(request, 'response')) as [IncomingMessage]
+    upgradable.resume()
+    expect(upgradable.statusCode).toBe(200)
     const links = await attributesOf(mine, 'footer a', 'href')
     expect(links.length).toBeGreaterThan(4)
     for (const href of links) {
