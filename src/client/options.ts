@@ -26,11 +26,11 @@ export interface LastLogoutClientOptions {
   issuer?: string | readonly string[]
   /** Namespace of the login Action's claims. Default `https://last-logout/`. */
   namespace?: string
-  /** A tolerance for clocks: added to the time of a token's login, in milliseconds. Default 0. */
+  /** Tolerance for differing clocks, in milliseconds. Added to the time of a token's login. Default 0. */
   leewayMs?: number
   /**
    * `feed` keeps the recent logouts in memory and subscribes to their changes. `request` sends a request for each
-   * check. Use it in processes that cannot keep a connection open. Default `feed`.
+   * check; use `request` in processes that cannot keep a connection open. Default `feed`.
    */
   lookup?: 'feed' | 'request'
   /**
