@@ -87,7 +87,7 @@ async function start(
   await log.close()
   closers.push(nginx.stop)
   const url = `http://127.0.0.1:${port}/orders`
-  if (await becomesReady(nginx, url)) return { url }
+  if (await becomesReady(nginx, url, pageOrigin)) return { url }
   return { problem: `nginx has not started: ${await readLastLine(logFile)}` }
 }
 
@@ -122,12 +122,16 @@ async function findPort(): Promise<string> {
   return new URL(url).port
 }
 
-/** Waits until nginx responds. Without a token, it responds with a refusal. */
-async function becomesReady(nginx: Program, url: string): Promise<boolean> {
-  const deadline = Date.now() + START_TIMEOUT_MS
-  while (nginx.isRunning() && Date.now() < deadline) {
-    const response = await fetch(url).catch(() => null)
-    if (response !== null) return nginx.isRunning()
+/**
+ * Waits until nginx refuses a request without a token. The response contains the origin of the page, unlike that of
+ * another program that has taken the port.
+ */
+async function becomesReady(nginx: Program, url: string, pageOrigin: string): Promise<boolean> {
+  const signal = AbortSignal.timeout(START_TIMEOUT_MS)
+  while (nginx.isRunning() && !signal.aborted) {
+    const response = await fetch(url, { signal }).catch(() => null)
+    const origin = response?.headers.get('access-control-allow-origin')
+    if (response?.status === 401 && origin === pageOrigin) return nginx.isRunning()
     await delay(START_CHECK_INTERVAL_MS)
   }
   return false

@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-const LOOPBACK = '127.0.0.1'
+/** The address of every server of the demo, unless its user chooses another one. */
+export const LOOPBACK = '127.0.0.1'
 
 /** A server without a request handler. */
 export interface OpenServer {

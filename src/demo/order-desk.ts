@@ -32,6 +32,8 @@ export interface OrderDeskOptions {
   /** An API key of last-logout with the roles read, check and feed. */
   apiKey: string
   nginx: ApiBehindNginx
+  /** URL of the WebSocket with new orders. */
+  socketUrl: string
   /** Whether the event of the login Action has the fields that only Enterprise plans provide. */
   enterprise: boolean
 }
@@ -41,12 +43,12 @@ export interface OrderDeskOptions {
  * the page displays what last-logout knows. Both APIs verify the token in the same way. Only one uses last-logout.
  */
 export function createOrderDesk(options: OrderDeskOptions): Express {
-  const { issuer, clientId, client, nginx, enterprise, serviceUrl } = options
+  const { issuer, clientId, client, nginx, enterprise, serviceUrl, socketUrl } = options
   const verified = auth({ issuerBaseURL: issuer, audience: AUDIENCE, tokenSigningAlg: 'RS256' })
 
   const app = express()
   app.disable('x-powered-by')
-  app.use(setSecurityHeaders([issuer, ...(nginx.url === undefined ? [] : [nginx.url])]))
+  app.use(setSecurityHeaders([issuer, socketUrl, ...(nginx.url === undefined ? [] : [nginx.url])]))
   const links = {
     logoutUrl: `${serviceUrl}/logout`,
     docsUrl: `${serviceUrl}/docs`,
@@ -54,7 +56,7 @@ export function createOrderDesk(options: OrderDeskOptions): Express {
   }
   app.get(
     '/settings.json',
-    (_req, res) => void res.json({ issuer, clientId, nginx, enterprise, ...links }),
+    (_req, res) => void res.json({ issuer, clientId, nginx, socketUrl, enterprise, ...links }),
   )
   app.get('/api/orders', verified, lastLogout(client), listOrders)
   app.get('/api-without/orders', verified, listOrders)

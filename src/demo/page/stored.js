@@ -30,6 +30,12 @@ export function recordLogout(way) {
   durations.set({ ...durations.get(), [way]: {} })
 }
 
+/** Takes a logout back, unless a use of the token has ended since. */
+export function cancelLogout() {
+  const { way: _way, loggedOutAt: _loggedOutAt, ...facts } = run.get()
+  if (facts.ends === undefined) run.set(facts)
+}
+
 /** Records the end of a use of the token, unless it is recorded already. Returns whether it was not. */
 export function recordEnd(use, text) {
   const { way, loggedOutAt, ends = {} } = run.get()
