@@ -13,7 +13,7 @@ const SOCKET_PATH = '/live/socket'
 /** Interval between two orders on a live connection, in milliseconds. */
 const ORDER_INTERVAL_MS = 1_000
 
-/** The page sends no messages. */
+/** Maximum size of a message from the page, in bytes. The page sends no messages. */
 const MAX_MESSAGE_BYTES = 1_024
 
 /** The dependencies of {@link serveOrderSocket}. */
@@ -23,7 +23,7 @@ export interface OrderSocketDeps {
 }
 
 /**
- * Serves a WebSocket with new orders to users with a token. A logout closes it.
+ * Serves WebSockets that send new orders to users with a token. A logout closes the user's WebSocket.
  *
  * @returns A function that ends all connections.
  */
@@ -32,7 +32,7 @@ export function serveOrderSocket(server: Server, deps: OrderSocketDeps): () => P
   const protect = protectSockets(deps.client)
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES })
   const open = async (socket: WebSocket, claims: JWTPayload) => {
-    // A message that is invalid or too long closes the connection. Without a listener, it would end the process.
+    // A message that is invalid or too long closes the connection. Without a listener, the error would end the process.
     socket.on('error', () => {})
     if (await protect(socket, claims)) sendOrders(socket, (order) => socket.send(order))
   }
@@ -49,7 +49,8 @@ export function serveOrderSocket(server: Server, deps: OrderSocketDeps): () => P
 
 /**
  * Creates a function that verifies the token of a request for the WebSocket. A browser cannot set the headers of such a
- * request, but its subprotocols. The second one is the token. The server accepts the first one.
+ * request, but can set a list of subprotocols. The second item of the list is the token. The server accepts the first
+ * item, which is the name of the protocol.
  */
 function createVerifier(issuer: string): (request: IncomingMessage) => Promise<JWTPayload> {
   const keySet = createRemoteJWKSet(new URL('.well-known/jwks.json', issuer))

@@ -3,7 +3,7 @@ import { durationText } from './elements.js'
 import { endOf, recordEnd, tokens } from './stored.js'
 import { setState } from './uses.js'
 
-/** What the close codes of last-logout mean: docs/live-connections.md. */
+/** The meaning of each close code of last-logout: see docs/live-connections.md. */
 const MEANINGS = { 4401: 'revoked', 4403: 'expired', 1013: 'unknown' }
 
 /** Close codes after which the server does not accept the same token again. */
@@ -11,7 +11,7 @@ const FINAL = [4401, 4403]
 
 const ADVICE = 'reload the page to open it again'
 
-/** Opens the live connections of the token, unless they have ended. Calls `onEnd` when one of them ends. */
+/** Opens the live connections of the token, unless they have ended. Calls `onEnd` when a connection ends. */
 export function openLiveConnections(onEnd) {
   const end = (use, text) => {
     recordEnd(use, text)
@@ -25,7 +25,8 @@ export function openLiveConnections(onEnd) {
 
 function openSocket(end) {
   const url = new URL('live/socket', location.href.replace(/^http/, 'ws'))
-  // A browser cannot set the headers of a WebSocket. The first subprotocol is its name, the second one the token.
+  // A browser cannot set the headers of a WebSocket request. The first subprotocol is the name of the protocol. The second
+  // subprotocol is the token.
   const socket = new WebSocket(url, ['orders', tokens.get().access_token])
   const onOrders = countOrders('socket')
   socket.addEventListener('open', () => onOrders(0))

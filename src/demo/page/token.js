@@ -29,7 +29,7 @@ export function showToken() {
 }
 
 /**
- * Shows what last-logout knows about the user, and its verdict about the token. Returns false if another run of the
+ * Shows what last-logout knows about the user, and whether last-logout accepts the token. Returns false if another run of the
  * demo has issued the token.
  */
 export async function showState({ enterprise }) {
