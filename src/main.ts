@@ -13,9 +13,9 @@ import { type ProgramStart, readProgramName } from './program-name.js'
 /** Maximum time that an unfinished request keeps the process alive after the command has ended, in milliseconds. */
 const EXIT_GRACE_MS = 500
 
-// Some objects of a request live until PostgreSQL responds. V8 can infer that similar objects also live for long, and then
-// creates them in the old generation. An unused object there keeps all objects that it refers to in memory, so a garbage
-// collection takes several times as long. V8 does this in some processes, but not in others.
+// Some objects of a request live until PostgreSQL responds. V8 can infer that similar objects also live for long, and
+// then creates them in the old generation. An unused object there keeps all objects that it refers to in memory, so a
+// garbage collection takes several times as long. V8 does this in some processes, but not in others.
 setFlagsFromString('--no-allocation-site-pretenuring')
 
 const stopping = new AbortController()

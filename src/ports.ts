@@ -47,8 +47,8 @@ export interface Search {
  */
 export interface LogSource {
   /**
-   * Reads up to `PAGE_SIZE` entries that Auth0 stored after the entry `from`, in the order of log ids. At the end of the
-   * log, the page has no entries.
+   * Reads up to `PAGE_SIZE` entries that Auth0 stored after the entry `from`, in the order of log ids. At the end of
+   * the log, the page has no entries.
    *
    * @throws AUTH0_CHECKPOINT_REFUSED when Auth0 does not accept `from`.
    */

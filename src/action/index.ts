@@ -30,7 +30,9 @@ export async function onExecutePostLogin(event: PostLoginEvent, api: PostLoginAp
   }
 }
 
-/** Handles the trigger. Sets the claims of the login before the lookup, so that a failed lookup does not prevent them. */
+/**
+ * Handles the trigger. Sets the claims of the login before the lookup, so that a failed lookup does not prevent them.
+ */
 async function run(
   event: PostLoginEvent,
   api: PostLoginApi,

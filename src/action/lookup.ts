@@ -19,9 +19,9 @@ export class LookupError extends Error {
 }
 
 /**
- * The service that rejected a request with the ids in the query (the query form), and the time of the rejection. Services
- * of release 0.1.0 accept the ids only in the path (the path form). This variable saves later logins the rejected
- * request. The variable lives as long as the runtime keeps this module.
+ * The service that rejected a request with the ids in the query (the query form), and the time of the rejection.
+ * Services of release 0.1.0 accept the ids only in the path (the path form). This variable saves later logins the
+ * rejected request. The variable lives as long as the runtime keeps this module.
  */
 let rejectedQueryForm: { url: string; at: Instant } | null = null
 

@@ -60,7 +60,8 @@ function searchParameters({ types, span, prefix, page }: Search): Record<string,
  * Returns the log id to continue from: the id of the last entry in the response, even if another entry is newer. If the
  * last entry has no id, reads the log id from the header `Link`.
  *
- * @throws `AUTH0_MALFORMED_PAGE` if the log id is not after `from`. Otherwise the same pages would be read again and again.
+ * @throws `AUTH0_MALFORMED_PAGE` if the log id is not after `from`. Otherwise the same pages would be read again and
+ *   again.
  */
 function readNext(entries: unknown[], link: string | null, from: string): string {
   if (entries.length === 0) return from

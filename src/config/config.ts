@@ -21,8 +21,8 @@ const WHERE_TO_SET =
   'Set the variables in the environment, or in a file .env in the current directory (see .env.example).'
 
 /**
- * Matches a value in quotation marks. A shell removes the quotation marks. Docker's `--env-file` and other readers of such
- * files keep them.
+ * Matches a value in quotation marks. A shell removes the quotation marks. Docker's `--env-file` and other readers of
+ * such files keep them.
  */
 const QUOTED = /^(["'])(.*)\1$/s
 
@@ -99,8 +99,8 @@ export function loadConfig<const Needs extends readonly Need[]>(
 }
 
 /**
- * Describes a missing variable. If an unknown variable with a similar name is set, also names that variable, because its
- * name may be a misspelling.
+ * Describes a missing variable. If an unknown variable with a similar name is set, also names that variable, because
+ * its name may be a misspelling.
  */
 function describeMissing(name: string, given: GivenVariables, advice = ''): string {
   const unknown = Object.keys(given).filter((other) => !(other in variables))

@@ -20,8 +20,8 @@ export function findSimilar(name: string, names: readonly string[]): string[] {
 }
 
 /**
- * Returns the optimal string alignment distance of two names, a variant of the edit distance. Each iteration computes one
- * row of the table, for one letter of `a`.
+ * Returns the optimal string alignment distance of two names, a variant of the edit distance. Each iteration computes
+ * one row of the table, for one letter of `a`.
  */
 function countEdits(a: string, b: string): number {
   let rowBeforeLast: number[] = []

@@ -4,8 +4,8 @@ import { lagOf } from '../rules/freshness.js'
 import { HOUR_MS, type Instant } from '../rules/instant.js'
 
 /**
- * Default interval between two samples, in milliseconds. The lag (the age of the data) grows between two polls, and falls
- * at each poll. Seven seconds are not a multiple of a usual `POLL_INTERVAL`, so samples are taken at different
+ * Default interval between two samples, in milliseconds. The lag (the age of the data) grows between two polls, and
+ * falls at each poll. Seven seconds are not a multiple of a usual `POLL_INTERVAL`, so samples are taken at different
  * moments between two polls.
  */
 const SAMPLE_INTERVAL_MS = 7_000

@@ -63,8 +63,8 @@ export interface Demo {
 }
 
 /**
- * Runs the whole system with a simulated tenant. Its log begins with an hour of history. Then simulated users log in and
- * out. `close` deletes the database.
+ * Runs the whole system with a simulated tenant. Its log begins with an hour of history. Then simulated users log in
+ * and out. `close` deletes the database.
  */
 export async function createDemo(options: DemoOptions): Promise<Demo> {
   const { env, createLog, stop, enterprise, onStage } = options
@@ -151,8 +151,8 @@ function startTraffic(tenant: Tenant, closers: Closers): void {
 }
 
 /**
- * Chooses the port of the API. A given `PORT` is used without a reservation. Otherwise reserves the default port, or any
- * free port if the default port is not free or `PORT` is 0, until `release` is called.
+ * Chooses the port of the API. A given `PORT` is used without a reservation. Otherwise reserves the default port, or
+ * any free port if the default port is not free or `PORT` is 0, until `release` is called.
  */
 async function reservePort({
   HOST,

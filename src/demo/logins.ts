@@ -23,7 +23,10 @@ interface Login {
 interface NewLogin {
   user: DemoUser
   sessionId: string
-  /** When the user last entered credentials in this session, in Unix seconds. Distinguishes several logins in one session. */
+  /**
+   * When the user last entered credentials in this session, in Unix seconds. Distinguishes several logins in one
+   * session.
+   */
   loginTs: number
   isSilent: boolean
 }
@@ -44,8 +47,8 @@ export interface Logins {
   /** Records a logout. */
   logOut(user: DemoUser, sessionId: string): void
   /**
-   * Returns the claims of the tokens of this grant without the standard claims: the claims that the last run of the Action
-   * added, and `sid`.
+   * Returns the claims of the tokens of this grant without the standard claims: the claims that the last run of the
+   * Action added, and `sid`.
    */
   claimsOf(grantId: string | undefined): Pick<ActionRun, 'accessToken' | 'idToken'>
 }
@@ -90,8 +93,8 @@ export function createLogins(options: LoginsOptions): Logins {
     async logIn(grantId, { user, sessionId, loginTs, isSilent }) {
       const now = new Date(tenant.now())
       const key = `${sessionId} ${loginTs}`
-      // `loginTs` contains whole seconds, but Auth0's timestamp has milliseconds. So the time of the first call for a login
-      // is stored and used again.
+      // `loginTs` contains whole seconds, but Auth0's timestamp has milliseconds. So the time of the first call for a
+      // login is stored and used again.
       const authenticatedAt = authentications.get(key) ?? now
       authentications.set(key, authenticatedAt)
       const login = { user, sessionId, authenticatedAt, grantedAt: now }

@@ -37,8 +37,8 @@ export interface NginxOptions {
 }
 
 /**
- * Opens an API without last-logout behind nginx with the configuration of deploy/gateways. nginx stops when
- * `closers` are closed or this process ends. If nginx is not installed or does not start, the result contains the reason.
+ * Opens an API without last-logout behind nginx with the configuration of deploy/gateways. nginx stops when `closers`
+ * are closed or this process ends. If nginx is not installed or does not start, the result contains the reason.
  */
 export async function openApiBehindNginx(
   options: NginxOptions,

@@ -13,7 +13,9 @@ import { streamOrders } from './live-connections.js'
 import type { ApiBehindNginx } from './nginx.js'
 import { AUDIENCE } from './provider.js'
 
-/** The directories of the page's own files, and of the files that the console uses too. They are served without a build. */
+/**
+ * The directories of the page's own files, and of the files that the console uses too. They are served without a build.
+ */
 const PAGE = fileURLToPath(new URL('../../src/demo/page', import.meta.url))
 const SHARED = fileURLToPath(new URL('../../src/web', import.meta.url))
 
@@ -38,7 +40,8 @@ export interface OrderDeskOptions {
 
 /**
  * Creates the demo's app, an order desk: a page, two APIs of orders that the page calls, and the routes through which
- * the page displays what last-logout knows. Both APIs verify the token in the same way. Only one of the APIs uses last-logout.
+ * the page displays what last-logout knows. Both APIs verify the token in the same way. Only one of the APIs uses
+ * last-logout.
  */
 export function createOrderDesk(options: OrderDeskOptions): Express {
   const { issuer, clientId, client, nginx, enterprise, serviceUrl } = options

@@ -39,8 +39,8 @@ export interface ProviderOptions {
 }
 
 /**
- * Creates an OpenID provider that simulates the login of an Auth0 tenant, with Auth0's paths. A logout ends the session,
- * but revokes no token. The Action runs at every login and at every exchange of a refresh token.
+ * Creates an OpenID provider that simulates the login of an Auth0 tenant, with Auth0's paths. A logout ends the
+ * session, but revokes no token. The Action runs at every login and at every exchange of a refresh token.
  */
 export function createProvider(options: ProviderOptions): Provider {
   const { issuer, clientId, clientSecret, appUrl, users, logins } = options

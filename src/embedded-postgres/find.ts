@@ -25,7 +25,8 @@ export type FoundPostgres =
 const BUSY_CLASSES = new Set(['53', '57'])
 
 /**
- * Returns the state of the embedded PostgreSQL of a data directory, even if another process started it. Creates and starts nothing.
+ * Returns the state of the embedded PostgreSQL of a data directory, even if another process started it. Creates and
+ * starts nothing.
  *
  * @throws `DATA_DIR_UNUSABLE` if this user cannot read the directory.
  */

@@ -155,8 +155,8 @@ async function ensureDatabase(url: string): Promise<void> {
  * Waits until PostgreSQL's lock file is removed. Removes the file if it is stale.
  *
  * PostgreSQL respects the file while a process with the id in the file exists. After a crash, another process can have
- * this id. If a server accepts connections on the port in the file, this function waits for the shutdown of that server.
- * Otherwise the file is stale, because `WITH_LOCK` has already shown that no server in another container uses
+ * this id. If a server accepts connections on the port in the file, this function waits for the shutdown of that
+ * server. Otherwise the file is stale, because `WITH_LOCK` has already shown that no server in another container uses
  * the cluster.
  *
  * @throws `DATA_DIR_IN_USE` if the server does not shut down within the grace period.

@@ -8,8 +8,8 @@ export interface SyncMetrics {
   onProgress(progress: Pick<SyncProgress, 'stage' | 'entries' | 'events'>): void
   onLogoutPage(page: LogoutPage): void
   /**
-   * Counts an iteration of a loop that moved neither the checkpoint (the log id to continue from) nor the sweep (the span
-   * of the log that a first start must still search).
+   * Counts an iteration of a loop that moved neither the checkpoint (the log id to continue from) nor the sweep (the
+   * span of the log that a first start must still search).
    */
   onIdleRound(loop: string): void
 }

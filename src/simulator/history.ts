@@ -21,7 +21,9 @@ export interface HistoryOptions {
   logoutShare?: number
   /** The fraction of entries that repeat the previous entry with another log id. Default: 0. */
   duplicateShare?: number
-  /** Minimum size of the JSON of an entry, in bytes. Default: no minimum. Without a minimum, entries have 400–700 bytes. */
+  /**
+   * Minimum size of the JSON of an entry, in bytes. Default: no minimum. Without a minimum, entries have 400–700 bytes.
+   */
   bytes?: number
   /** The seed of the random numbers. Default: 1. */
   seed?: number

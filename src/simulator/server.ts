@@ -43,8 +43,8 @@ export interface SimulatorOptions {
    */
   clockAheadMs?: () => number
   /**
-   * Whether the endpoints `POST /simulator/entries` and `POST /simulator/faults` exist. With these endpoints, programs in
-   * any language can write entries and cause faults. Default: false.
+   * Whether the endpoints `POST /simulator/entries` and `POST /simulator/faults` exist. With these endpoints, programs
+   * in any language can write entries and cause faults. Default: false.
    */
   control?: boolean
   /** The loopback address to listen on: `127.0.0.1` (default) or `::1`. */

@@ -21,8 +21,8 @@ interface TestHooks {
 }
 
 /**
- * Starts a simulator before the tests of a file, and closes the simulator after the tests. After each test, removes the remaining
- * faults and the recorded requests. Entries and Actions stay, so each test should use another user.
+ * Starts a simulator before the tests of a file, and closes the simulator after the tests. After each test, removes the
+ * remaining faults and the recorded requests. Entries and Actions stay, so each test should use another user.
  */
 export function registerSimulator(
   { beforeAll, afterEach, afterAll }: TestHooks,

@@ -95,7 +95,7 @@ test('a batch that does not end within the head start delays no other batch', as
   expect(await stuck).toBe(2)
 })
 
-test('a batch with enough calls starts at once beside one batch in progress, but not beside two', async () => {
+test('a batch of `readySize` calls starts at once while one batch is in progress, but not while two batches are', async () => {
   const { started, double } = createDoubler({
     maxSize: 5,
     maxConcurrent: 3,
@@ -118,7 +118,7 @@ test('a batch with enough calls starts at once beside one batch in progress, but
   expect(await Promise.all(results)).toEqual([2, 4, 6, 8, 10, 12, 14])
 })
 
-test('a failed batch rejects all of its calls with the same error, and no other call', async () => {
+test('a failed batch rejects all of its calls with the same error, but rejects no call of another batch', async () => {
   const { started, double } = createDoubler()
   const failed = Promise.allSettled([double(1), double(2)])
   await waitForBatches(started, 1)

@@ -221,7 +221,7 @@ describe('the audiences of gateways', () => {
     expect(problemsOf(withTypo)).toEqual([problem])
     const withoutRole = gateway({ TOKEN_AUDIENCES: 'gateway=https://a,orders=https://b' })
     expect(problemsOf(withoutRole)).toEqual([problem])
-    // A worker can share the variables of the API, but not its keys.
+    // A worker can have TOKEN_AUDIENCES, which it shares with the API, without having API_KEYS.
     expect(problemsOf({ ...withTypo, API_KEYS: undefined }, ['auth0', 'database'])).toEqual([])
   })
 

@@ -98,7 +98,7 @@ describe('GET /api/v2/logs by checkpoint', () => {
   })
 })
 
-describe('a checkpoint older than the retention', () => {
+describe('a checkpoint older than the retained entries', () => {
   const HOUR_MS = 3_600_000
 
   test('by default, the page after an expired checkpoint begins with the oldest retained entry', async () => {

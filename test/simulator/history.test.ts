@@ -74,7 +74,7 @@ describe('generateHistory', () => {
     expect(Math.min(...history.map(lagMs))).toBeGreaterThanOrEqual(-1)
   })
 
-  test('generateHistory includes entries whose date is before that of the previous entry', () => {
+  test('generateHistory includes entries whose date is before the date of the previous entry', () => {
     const dates = generate({ startMs: NOON - 3_600_000 }).map(({ date }) =>
       Date.parse(String(date)),
     )

@@ -81,8 +81,8 @@ export async function readActionStatus(
  * needed, so a second run completes an interrupted deployment.
  *
  * @returns The steps that were taken. In a dry run, the steps that would be taken.
- * @throws `OTHER_ACTION` if the Action with this name is not the login Action; `USAGE` if a setting would be lost; `ACTION_NOT_DEPLOYED`; the
- *   errors of {@link ManagementApi.call}.
+ * @throws `OTHER_ACTION` if the Action with this name is not the login Action; `USAGE` if a setting would be lost;
+ *   `ACTION_NOT_DEPLOYED`; the errors of {@link ManagementApi.call}.
  */
 export async function deployLoginAction(
   options: DeployOptions,

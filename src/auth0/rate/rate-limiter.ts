@@ -27,7 +27,9 @@ export interface RateLimiter {
   readyAt(): number
   /** When a search may be sent. It then leaves {@link SPARED_FRACTION} of our bucket. */
   spareAt(): number
-  /** The used fraction of our bucket, from 0 to 1; `null`: the refill rate is unknown, or the limit is a fixed window. */
+  /**
+   * The used fraction of our bucket, from 0 to 1; `null`: the refill rate is unknown, or the limit is a fixed window.
+   */
   usedFraction(now: number): number | null
 }
 

@@ -2,8 +2,8 @@ import { create, durationText, element, formatTime, showFacts, timeElement } fro
 import { showLag } from './lag-plot.js'
 
 /**
- * Maximum time that a job may be overdue without a warning, in milliseconds. The watchdog needs some seconds to start an
- * overdue job.
+ * Maximum time that a job may be overdue without a warning, in milliseconds. The watchdog needs some seconds to start
+ * an overdue job.
  */
 const MAX_OVERDUE_MS = 30_000
 

@@ -25,8 +25,8 @@ export function openLiveConnections(onEnd) {
 
 function openSocket(end) {
   const url = new URL('live/socket', location.href.replace(/^http/, 'ws'))
-  // A browser cannot set the headers of a WebSocket request. The first subprotocol is the name of the protocol. The second
-  // subprotocol is the token.
+  // A browser cannot set the headers of a WebSocket request. The first subprotocol is the name of the protocol. The
+  // second subprotocol is the token.
   const socket = new WebSocket(url, ['orders', tokens.get().access_token])
   const onOrders = countOrders('socket')
   socket.addEventListener('open', () => onOrders(0))
@@ -55,7 +55,9 @@ async function openStream(end) {
   }
 }
 
-/** Shows how long a connection has been open, and how many orders it has delivered. Returns a function that adds orders. */
+/**
+ * Shows how long a connection has been open, and how many orders it has delivered. Returns a function that adds orders.
+ */
 function countOrders(use) {
   const openedAt = Date.now()
   let orders = 0

@@ -22,8 +22,8 @@ export async function startLogin({ issuer, clientId }, prompt) {
 /**
  * Opens a window that ends the session at the tenant, sends `LOGOUT_MESSAGE` to this page, and closes itself.
  *
- * @param way `auth0`: the window goes to the tenant. `endpoint`: the window goes to last-logout with the same parameters.
- *   Then last-logout stores the logout, and redirects to the tenant.
+ * @param way `auth0`: the window goes to the tenant. `endpoint`: the window goes to last-logout with the same
+ *   parameters. Then last-logout stores the logout, and redirects to the tenant.
  * @returns Whether the browser has opened the window.
  */
 export function openLogout({ issuer, clientId, logoutUrl }, way, idToken) {

@@ -80,7 +80,9 @@ async function handleCallback() {
   report(kind, ok, ok ? 'a new token' : body.error, adviceFor(body.error))
 }
 
-/** Logs out in a new window. This page stays open, like another tab of the user, and keeps its token and connections. */
+/**
+ * Logs out in a new window. This page stays open, like another tab of the user, and keeps its token and connections.
+ */
 function logOut(way) {
   if (!openLogout(settings, way, tokens.get().id_token)) {
     return report(
