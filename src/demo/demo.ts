@@ -139,7 +139,7 @@ async function openTenant({ lagMs }: DemoOptions, closers: Closers) {
   return { tenant, simulator }
 }
 
-/** Returns the directories in which the demo looks for nginx. */
+/** Returns the directories in which the demo searches for nginx. */
 function listDirectories({ PATH = '' }: DemoOptions['env']): string[] {
   return [...PATH.split(delimiter).filter((directory) => directory !== ''), ...NGINX_DIRECTORIES]
 }

@@ -27,7 +27,7 @@ export type ApiBehindNginx = { url: string; problem?: never } | { url?: never; p
 
 /** The options of {@link openApiBehindNginx}. */
 export interface NginxOptions {
-  /** The directories in which the demo looks for nginx. */
+  /** The directories in which the demo searches for nginx. */
   directories: readonly string[]
   /** URL of the API of last-logout, and the key of the gateway. */
   apiUrl: string
