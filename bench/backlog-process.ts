@@ -2,8 +2,9 @@ import { createSimulator } from '../src/simulator/server.js'
 import { createBacklogTenant } from './backlog-tenant.js'
 
 /**
- * Simulates a tenant with a backlog in its own process. Sends its URL to the parent process, and runs until it is killed.
- * The arguments are the domain, the number of entries, and the storage times of the first and the last entry.
+ * Simulates, in its own process, a tenant whose log has a backlog. Sends the URL and the credentials of the tenant to
+ * the parent process, and runs until the parent process ends it. The arguments are the domain, the number of entries,
+ * and the storage times of the first and the last entry, in milliseconds since the epoch.
  */
 const [domain = '', ...numbers] = process.argv.slice(2)
 const [entries = 0, startMs = 0, endMs = 0] = numbers.map(Number)

@@ -2,13 +2,13 @@ import { generateHistory } from '../src/simulator/history.js'
 import { buildLogId, DEFAULT_ID_PREFIX } from '../src/simulator/log-id.js'
 import type { LogEntry, StoredEntry, Tenant } from '../src/simulator/tenant.js'
 
-/** Number of different entries. The tenant repeats them with other ids, users and sessions. */
+/** Number of templates. The tenant builds each entry from a template, and inserts other ids at each use. */
 const TEMPLATE_COUNT = 1_000
 
 /** An entry as text, without its ids. */
 interface Template {
   type: unknown
-  /** The JSON before and after the ids. */
+  /** The JSON of the entry, split at each {@link ROUND_MARK}. */
   parts: string[]
 }
 
@@ -16,7 +16,8 @@ interface Template {
  * Simulates a tenant whose log has any number of entries. An entry is built when it is read, so that the memory of the
  * tenant does not grow with the log. Only reads by checkpoint return entries.
  *
- * @param startMs Storage time of the first entry. The last entry is stored at `endMs`.
+ * @param startMs Storage time of the first entry. The last entry is stored at `endMs`. Both are in milliseconds since
+ *   the epoch.
  */
 export function createBacklogTenant(
   domain: string,
@@ -45,29 +46,29 @@ export function createBacklogTenant(
     return { logId, type, userId: undefined, dateMs: storedAtMs(n), json: Buffer.from(json) }
   }
 
-  const readOnly = (): never => {
-    throw new TypeError('the log of this tenant cannot be changed')
+  const rejectCall = (): never => {
+    throw new TypeError('the tenant of this benchmark does not support this call')
   }
   return {
     domain,
     now: Date.now,
     positionAt: (ms) => buildLogId(DEFAULT_ID_PREFIX, ms, 0),
     oldestRetained: () => '',
-    write: readOnly,
-    writeStored: readOnly,
+    write: rejectCall,
+    writeStored: rejectCall,
     readAfter(position, take) {
       const first = numberAfter(position)
       const count = Math.max(0, Math.min(take, entries - first))
       return Array.from({ length: count }, (_, index) => entryOf(first + index))
     },
     search: () => [],
-    entries: readOnly,
+    entries: rejectCall,
   }
 }
 
 /** Stands for the log id in a template. */
 const LOG_ID_MARK = '<log-id>'
-/** Stands for the part of a user id and a session id that differs at each use of the template. */
+/** Stands for the part of a user id or session id that differs at each use of the template. */
 const ROUND_MARK = '<round>'
 
 function buildTemplates(domain: string): Template[] {

@@ -1,5 +1,6 @@
 /**
- * Measures the memory of the built `last-logout worker` while it reads a backlog: the log of an outage of hours.
+ * Measures the memory of the built `last-logout worker` while it reads a backlog: the entries that the tenant stored
+ * while no worker ran, for six hours.
  *
  *   npm run bench:backlog [-- entries]
  */
@@ -21,9 +22,9 @@ import { BENCH_DOMAIN } from './start-api.js'
 const SAMPLE_INTERVAL_MS = 1_000
 /** After this time, the measurement ends with the entries that were read until then. */
 const MAX_DURATION_MS = 85_000
-/** Number of samples from the start of the worker, until its code is loaded and compiled. */
+/** Number of samples that are ignored, because the worker still loads and compiles its code. */
 const WARM_UP_SAMPLES = 5
-/** The backlog is the log of this time before now. */
+/** The backlog consists of the entries of this time before now. */
 const BACKLOG_MS = 6 * 3_600_000
 
 /** The result of {@link measureBacklog}. */
@@ -35,7 +36,7 @@ export interface BacklogMeasurement {
   rssMiB: number[]
 }
 
-/** Lets a worker read a backlog of this number of entries, and samples its memory. */
+/** Starts a worker that reads a backlog of `entries` entries, and samples the memory of the worker. */
 export async function measureBacklog(entries: number): Promise<BacklogMeasurement> {
   const endMs = Date.now() - 60_000
   const startMs = endMs - BACKLOG_MS
@@ -63,7 +64,7 @@ export async function measureBacklog(entries: number): Promise<BacklogMeasuremen
   }
 }
 
-/** Creates the tables, and a tenant row as after an outage that began at `startMs`. */
+/** Creates the tables, and the tenant row of a worker that last read the log at `startMs`. */
 async function prepareDatabase(databaseUrl: string, startMs: number): Promise<void> {
   await applyMigrations(databaseUrl)
   await migrateQueue(databaseUrl)
@@ -103,7 +104,7 @@ interface Backlog {
   endMs: number
 }
 
-/** Samples the memory until the backlog has been read. */
+/** Samples the memory until the backlog has been read, or until {@link MAX_DURATION_MS}. */
 async function sample(
   pid: number,
   databaseUrl: string,

@@ -1,6 +1,7 @@
 /**
- * Compares the throughput of a catch-up with the throughput of a bare loop, which only fetches and parses the same
- * pages, at several latencies of Auth0. Both run alternately, so that other load of the machine affects both.
+ * Compares the throughput of a catch-up with the throughput of a bare loop, at several latencies of Auth0. The bare
+ * loop fetches and parses the same pages, and does nothing else. Both run alternately, so that other load of the
+ * machine affects both.
  *
  *   npm run bench:catch-up [-- rounds]
  */
@@ -67,7 +68,7 @@ for (const [index, { latencyMs, entries }] of SETTINGS.entries()) {
   const begin = syntheticLogId(Math.floor(endMs - (entries / ENTRIES) * (endMs - startMs)))
   const bareLoopRates: number[] = []
   const catchUpRates: number[] = []
-  // The first rounds compile the code, and do not count.
+  // During the first rounds, V8 compiles the code. These rounds do not count.
   const warmUpRounds = index === 0 ? 2 : 0
   for (let round = -warmUpRounds; round < Number(rounds); round++) {
     bareLoopRates.push(await pagesPerSecond(() => bareLoop(url, begin)))
@@ -102,6 +103,7 @@ await rm(dataDir, { recursive: true })
 tenantProcess.kill()
 reportFigures(figures)
 
+/** Fetches and parses all pages from the checkpoint `begin`. Returns the number of pages. */
 async function bareLoop(url: string, begin: string): Promise<number> {
   const form = { grant_type: 'client_credentials', client_id: credentials.clientId }
   const body = {
@@ -124,6 +126,7 @@ async function bareLoop(url: string, begin: string): Promise<number> {
   }
 }
 
+/** Reads and stores all pages from the stored checkpoint. Returns the number of pages. */
 async function fullCatchUp(baseUrl: string): Promise<number> {
   const api = createManagementApi({ domain: DOMAIN, baseUrl, ...credentials })
   const source = createLogSource({ api, rateShare: 1 })

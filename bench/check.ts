@@ -3,7 +3,7 @@
  *
  * - the time of a check, as a share of the time that `jose` takes to verify the RS256 signature of the token
  * - the time of a load, as a ratio to the time of parsing the same bytes
- * - how long the load blocks the event loop
+ * - the hold of the event loop: the longest time for which the load blocks it
  * - the memory of each user and session
  *
  * Also compares the table of the client with a `Map`.
@@ -26,7 +26,10 @@ const builtPackage = '../dist/client-package/esm/client/index.js'
 const { createLastLogoutClient }: typeof Client = await import(builtPackage)
 
 const CHECKS = 100_000
-/** A JWT library parses the claims just before the check, so that they are in the processor's cache. */
+/**
+ * Number of checks per measurement. The claims are built just before. A small number keeps them in the processor's
+ * cache, as when a JWT library has just parsed the claims.
+ */
 const CHECKS_PER_TURN = 200
 const VERIFICATIONS = 2_000
 const FINDS = 200_000
@@ -34,7 +37,9 @@ const FINDS = 200_000
 const ROWS_PER_TURN = 500
 const MAX_CHECK_SHARE = 0.005
 const MAX_LOAD_MS = 3_000
+/** Maximum time for which the load may block the event loop. */
 const MAX_HOLD_MS = 50
+/** Maximum memory of a user or a session. */
 const MAX_SUBJECT_BYTES = 130
 const [users = '1000000', rounds = '5'] = process.argv.slice(2)
 const userCount = Number(users)
@@ -123,10 +128,13 @@ if (
 
 /** The costs of a store of rows. */
 interface StoreCosts {
+  /** Time of all inserts. */
   fillMs: number
+  /** Longest time of {@link ROWS_PER_TURN} inserts. */
   maxTurnMs: number
   /** Memory of a row. */
   bytes: number
+  /** Time of one find. */
   findNs: number
 }
 
@@ -148,7 +156,7 @@ async function measureParsing(): Promise<number> {
   throw new Error('the feed ended without a freshness event')
 }
 
-/** Measures the duration of an operation, and the longest time for which it blocks the event loop. */
+/** Measures the duration of an operation, and its hold: the longest time for which it blocks the event loop. */
 async function measureHold(run: () => Promise<void>): Promise<{ ms: number; holdMs: number }> {
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()
@@ -161,7 +169,7 @@ async function measureHold(run: () => Promise<void>): Promise<{ ms: number; hold
   return { ms, holdMs: delay.max / 1e6 }
 }
 
-/** Compares checks with verifications, alternately. Returns the share of each round. */
+/** Measures verifications and checks alternately. Returns the ratio of a check to a verification for each round. */
 async function measureChecks(): Promise<number[]> {
   const { privateKey, publicKey } = await generateKeyPair('RS256')
   const token = await new SignJWT(claimsOf(1)).setProtectedHeader({ alg: 'RS256' }).sign(privateKey)

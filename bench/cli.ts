@@ -1,6 +1,6 @@
 /**
- * Measures the CPU time of each command, relative to an empty Node process. Each round runs every command once, so that
- * other load of the machine affects all commands.
+ * Measures the CPU time of each command, and its ratio to the CPU time of an empty Node process. Each round runs every
+ * command once, so that other load of the machine affects all commands.
  *
  *   npm run bench:cli [-- rounds]
  */
@@ -33,7 +33,7 @@ interface CpuTimes {
 interface Command {
   /** The command-line arguments of `node`. */
   args: string[]
-  /** The command receives SIGTERM after it has printed this text. Default: the command ends by itself. */
+  /** The command receives SIGTERM after it has printed this text. Without a text, the command ends by itself. */
   until?: string
 }
 

@@ -1,6 +1,7 @@
 /**
- * Runs the benchmarks one after another. Prints every ratio to a peer or a limit of the same run, with its spread, and
- * stores the ratios for docs/performance.md. Takes at most ten minutes, or 90 seconds with `--short`.
+ * Runs the benchmarks one after another. Each measured value is compared with a peer or a limit of the same run. Prints
+ * the ratios with their spread, and stores them for docs/performance.md. Takes at most ten minutes, or 90 seconds with
+ * `--short`.
  *
  *   npm run bench [-- --short] [-- names]
  */
@@ -36,7 +37,7 @@ const { values, positionals } = parseArgs({
 const unknown = positionals.find((name) => !BENCHMARKS.has(name))
 if (unknown !== undefined) {
   throw new Error(
-    `there is no benchmark ${unknown}; there are ${[...BENCHMARKS.keys()].join(', ')}`,
+    `there is no benchmark ${unknown}: use one of ${[...BENCHMARKS.keys()].join(', ')}`,
   )
 }
 

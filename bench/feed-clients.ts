@@ -1,7 +1,8 @@
 /**
- * Runs clients of the change feed and an echo server in their own process. Sends {@link ClientsReady}. For each
- * `userId` from the parent process, it sends `watching`, and later the time at which the last client refused a token of
- * this user. The arguments are the URL of the API and the number of clients.
+ * Runs clients of the change feed, and an echo server, in a process of their own. Sends {@link ClientsReady} to the
+ * parent process when all clients have loaded the feed. For each user id from the parent process, sends `watching`, and
+ * later the time at which the last client refused a token of this user. The arguments are the URL of the API and the
+ * number of clients.
  */
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
@@ -9,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createLastLogoutClient, type LastLogoutClient } from '../src/client/index.js'
 import { BENCH_KEY } from './start-api.js'
 
-/** The clients have loaded the feed. */
+/** The message that all clients have loaded the feed. */
 export interface ClientsReady {
   echoPort: number
 }

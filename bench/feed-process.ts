@@ -1,7 +1,7 @@
 /**
  * Serves a change feed in its own process, and sends the port to the parent process. The feed sends a change for each
- * user, a change for each user's session, and then one freshness event. The argument is the number of users. The bytes
- * are formatted before the first request, so that a request measures its client only.
+ * user, a change for each user's session, and then one freshness event. The argument is the number of users. The events
+ * are formatted before the first request, so that the measured time of a load does not include the formatting.
  */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'

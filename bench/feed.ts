@@ -1,6 +1,7 @@
 /**
  * Measures the time from the response to a reported logout until the last client refuses the tokens of the user, for
- * several numbers of clients. The clients run in other processes. Prints the ratio to one echo over the loopback.
+ * several numbers of clients. The clients run in other processes. Prints the ratio of this time to the time of one echo
+ * over the loopback.
  *
  *   npm run bench:feed [-- reports clients,…]
  */
@@ -34,7 +35,7 @@ for (const count of clientCounts.split(',').map(Number)) {
   const children = processes.map(({ child }) => child)
   const delaysMs: number[] = []
   const echoesMs: number[] = []
-  // The first report opens connections.
+  // The first report opens connections, and does not count.
   await report(`auth0|${count}-first`, children)
   for (let n = 0; n < Number(reports); n++) {
     await sleep(PAUSE_MS)
@@ -60,7 +61,7 @@ await api.close()
 await bench.close()
 reportFigures(figures)
 
-/** Starts processes with this number of clients in total. */
+/** Starts processes that together run `count` clients. */
 async function openClients(count: number): Promise<{ child: ChildProcess; echoPort: number }[]> {
   const opened: { child: ChildProcess; echoPort: number }[] = []
   for (let first = 0; first < count; first += CLIENTS_PER_PROCESS) {
@@ -72,7 +73,9 @@ async function openClients(count: number): Promise<{ child: ChildProcess; echoPo
   return opened
 }
 
-/** Reports a logout. Returns the time from the response until the last client refuses, in milliseconds. */
+/**
+ * Reports a logout of a user. Returns the time from the response until the last client refuses the user's token, in ms.
+ */
 async function report(userId: string, children: ChildProcess[]): Promise<number> {
   const watching = children.map((child) => once(child, 'message'))
   for (const child of children) child.send(userId)
@@ -90,7 +93,7 @@ async function report(userId: string, children: ChildProcess[]): Promise<number>
   return Math.max(0, Math.max(...refusedAtMs) - respondedAtMs)
 }
 
-/** Measures how long a byte takes to the process of the first clients and back, in milliseconds. */
+/** Measures the round trip of a byte to the process of the first clients, in milliseconds. */
 async function measureEcho(socket: Socket): Promise<number> {
   const startMs = performance.now()
   socket.write('x')

@@ -1,6 +1,6 @@
 import { median } from './median.js'
 
-/** A measured value as a ratio to a peer or a limit of the same run. */
+/** The ratio of a measured value to the value of a peer, or to a limit, in the same run. */
 export interface Figure {
   /** The measured value. */
   name: string
@@ -16,7 +16,9 @@ export interface Figure {
   values?: Record<string, number>
 }
 
-/** Prints the figures of a benchmark as a table, and sends them to the parent process if there is a channel to it. */
+/**
+ * Prints the figures of a benchmark as a table. Also sends the figures to the parent process, if there is a channel.
+ */
 export function reportFigures(figures: Figure[]): void {
   console.log(`\n${formatTable(figureRows(figures))}`)
   process.send?.(figures)

@@ -6,7 +6,8 @@ const TRANSACTION_TIMEOUT_MS = 300_000
  * Stores a logout of each user and of each session, with the ids of `subjects.ts`. Records that the log has been read
  * to its end. The tables have no statistics, as after a bulk load. The rows are the newest in the change feed.
  *
- * @param first Number of the first user to store. Default: 0.
+ * @param users The users with numbers from `first` to `users - 1` are stored.
+ * @param first Default: 0.
  */
 export async function fillTables({ prisma }: Database, users: number, first = 0): Promise<void> {
   await prisma.$transaction(

@@ -1,6 +1,6 @@
 /**
- * The peer of `gateways.ts`: a bare Fastify with the same check of the key, the same verification of the token by `jose`,
- * and the same responses. It reads no logouts. Sends its URL to the parent process. The arguments are the key, the issuer,
+ * The peer of `gateways.ts`: a bare Fastify that checks the key, verifies the token by `jose`, and responds as
+ * last-logout does, but reads no logouts. Sends its URL to the parent process. The arguments are the key, the issuer,
  * the audience, and the URL of the key set.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'

@@ -1,6 +1,6 @@
 /**
  * Compares introspection and forward-auth of `last-logout api` with a bare Fastify that verifies the same tokens, but
- * reads no logouts. Both run alternately under the same load. Then measures the time from a request of `/logout` until
+ * reads no logouts. Both run alternately under the same load. Then measures the time from a request to `/logout` until
  * the last client refuses the tokens of the user.
  *
  *   npm run bench:gateways [-- users rounds seconds logouts clients]
@@ -117,7 +117,9 @@ function forwardAuth(token: string): string {
   return `${head}x-last-logout-key: ${BENCH_KEY}\r\n\r\n`
 }
 
-/** Logs users out by `/logout`, one after the other. Prints the times until the last client refuses their tokens. */
+/**
+ * Logs users out by `/logout`, one after another. Prints how long each takes until the last client refuses the token.
+ */
 async function measureLogouts(): Promise<void> {
   const child = fork(new URL('./feed-clients.ts', import.meta.url), [api.url, clients])
   await once(child, 'message')
@@ -139,6 +141,7 @@ async function measureLogouts(): Promise<void> {
   console.log(`until the last client refuses:  ${format(refusalsMs)}`)
 }
 
+/** Logs a user out. Returns the times until the redirect, and until the last client refuses the user's token. */
 async function logOut(sub: string, child: ChildProcess) {
   const iat = Math.floor(Date.now() / 1000) - 60
   const hint = await sign({ aud: CLIENT_ID, sub, sid: `session of ${sub}`, iat, exp: iat + 3_600 })

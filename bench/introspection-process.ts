@@ -1,6 +1,6 @@
 /**
- * The peer of `peers.ts`: an OpenID provider with an introspection endpoint (RFC 7662) and its tokens in memory. Sends an
- * {@link IntrospectionServer} to the parent process. Runs until it is killed.
+ * A peer of `peers.ts`: an OpenID provider with an introspection endpoint (RFC 7662), which keeps its tokens in memory.
+ * Sends an {@link IntrospectionServer} to the parent process. Runs until the parent process ends it.
  */
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'

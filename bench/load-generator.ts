@@ -2,7 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import type { Load, LoadResult } from './load-process.js'
 
-/** A process that sends requests. */
+/** A process that sends requests and measures the responses. */
 export interface LoadGenerator {
   run(load: Load): Promise<LoadResult>
   close(): void
@@ -32,9 +32,11 @@ interface Comparison {
   load: Omit<Load, 'url'>
 }
 
-/** The ratios of all rounds, to the peer. */
+/** The ratios of the API to the peer, one for each round. */
 interface Ratios {
+  /** Ratios of the requests per second. */
   rate: number[]
+  /** Ratios of the 99th percentiles of the latency. */
   p99: number[]
 }
 
@@ -45,7 +47,7 @@ export function printComparisonHead(): void {
   )
 }
 
-/** Loads both servers alternately, so that other load of the machine affects both. Prints the result of each round. */
+/** Sends requests to both servers alternately, so that other load of the machine affects both. Prints each result. */
 export async function compareServers(
   generator: LoadGenerator,
   { name, apiUrl, peerUrl, rounds, load }: Comparison,

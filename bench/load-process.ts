@@ -8,13 +8,13 @@ import { connect, type Socket } from 'node:net'
 import { BENCH_KEY } from './start-api.js'
 import { sessionIdOf, userIdOf } from './subjects.js'
 
-/** A load. */
+/** The requests to send, and for how long. */
 export interface Load {
   url: string
   endpoint: 'last-logout' | 'check' | 'logouts'
-  /** Texts of prepared requests. If given, random texts are sent instead of requests to `endpoint`. */
+  /** Texts of prepared requests. If given, randomly chosen texts are sent instead of requests to `endpoint`. */
   requests?: string[]
-  /** The number of users; each request is about a random one. */
+  /** The number of users. Each request is about a random user. */
   users: number
   connections: number
   durationMs: number

@@ -1,6 +1,6 @@
 /**
- * Loads the libraries of `last-logout start`, and does nothing else. Sends a message to the parent process after
- * loading them. The arguments are the names of the packages.
+ * Loads packages, sends a message to the parent process, and does nothing else. The arguments are the names of the
+ * packages.
  */
 for (const name of process.argv.slice(2)) await import(name)
 process.send?.('loaded')

@@ -1,6 +1,7 @@
 /**
  * Measures the resident memory of `last-logout start` when it is idle, and of `last-logout api` under full load. Prints
- * the ratio to a Node.js that has loaded the same libraries and does nothing. Needs Linux.
+ * the ratio of each to the memory of a Node.js process that has loaded the same libraries and does nothing. Needs
+ * Linux.
  *
  *   npm run bench:memory [-- script loadSeconds]
  */
@@ -18,7 +19,7 @@ import { type ApiProcess, startApi } from './start-api.js'
 
 const USERS = 100_000
 const CONNECTIONS = 64
-/** Number of parts of the load. Alternate parts send requests to the two endpoints. */
+/** Number of parts of the load. Each part sends requests to one of two endpoints, alternately. */
 const PARTS = 6
 const IDLE_MS = 20_000
 
@@ -44,7 +45,7 @@ const LIBRARIES = [
 
 const [script = 'dist/bundle/last-logout.mjs', loadSeconds = '60'] = process.argv.slice(2)
 
-/** The message of `tenant-process.ts`. */
+/** The message that `tenant-process.ts` sends. */
 interface TenantMessage {
   urls: [string]
   credentials: { clientId: string; clientSecret: string }
@@ -68,26 +69,26 @@ async function measure(databaseUrl: string): Promise<void> {
   const api = await startApi(databaseUrl, { script })
   closers.push(api.close)
   await sleep(IDLE_MS)
-  const { nowMb: peerMb } = await readMemory(libraries.pid)
+  const { nowMiB: peerMiB } = await readMemory(libraries.pid)
   const figures: Figure[] = []
-  const print = (what: string, mb: number) => {
-    console.log(`${what.padEnd(40)} ${mb.toFixed(0).padStart(7)}`)
+  const print = (what: string, mib: number) => {
+    console.log(`${what.padEnd(40)} ${mib.toFixed(0).padStart(7)}`)
     const peer = 'Node.js with the libraries'
-    figures.push({ name: `memory: ${what}`, peer, ratios: [mb / peerMb], values: { MiB: mb } })
+    figures.push({ name: `memory: ${what}`, peer, ratios: [mib / peerMiB], values: { MiB: mib } })
   }
   console.log(`${script}, Node.js ${process.version}\n`)
   console.log(`${''.padEnd(44)} MiB`)
-  print('Node.js', (await readMemory(node.pid)).nowMb)
-  print('Node.js with the libraries', peerMb)
-  print(`start, idle for ${IDLE_MS / 1000} s`, (await readMemory(service.pid)).nowMb)
-  print(`api, idle for ${IDLE_MS / 1000} s`, (await readMemory(api.pid)).nowMb)
+  print('Node.js', (await readMemory(node.pid)).nowMiB)
+  print('Node.js with the libraries', peerMiB)
+  print(`start, idle for ${IDLE_MS / 1000} s`, (await readMemory(service.pid)).nowMiB)
+  print(`api, idle for ${IDLE_MS / 1000} s`, (await readMemory(api.pid)).nowMiB)
 
   const rate = await runLoad(api.url)
-  const { nowMb, maxMb } = await readMemory(api.pid)
-  print(`api, after ${loadSeconds} s of full load`, nowMb)
-  print('api, maximum', maxMb)
+  const { nowMiB, maxMiB } = await readMemory(api.pid)
+  print(`api, after ${loadSeconds} s of full load`, nowMiB)
+  print('api, maximum', maxMiB)
   const idleSeconds = IDLE_MS / 1000 + Number(loadSeconds)
-  print(`start, idle for ${idleSeconds} s`, (await readMemory(service.pid)).nowMb)
+  print(`start, idle for ${idleSeconds} s`, (await readMemory(service.pid)).nowMiB)
   console.log(`\n${rate.toFixed(0)} requests/s over ${CONNECTIONS} connections`)
   reportFigures(figures)
 }
@@ -109,7 +110,7 @@ async function startService(databaseUrl: string): Promise<ApiProcess> {
   return service
 }
 
-/** Sends requests to both endpoints in turn. Returns the median of the rates, in requests per second. */
+/** Sends requests to both endpoints alternately. Returns the median of the rates, in requests per second. */
 async function runLoad(url: string): Promise<number> {
   const generator = openLoadGenerator()
   closers.push(async () => generator.close())
@@ -127,7 +128,7 @@ async function runLoad(url: string): Promise<number> {
   return median(rates)
 }
 
-/** Starts a process of a file of this directory. It runs until the benchmark ends. */
+/** Runs a file of this directory in its own process. The process ends with the benchmark. */
 function forkUntilClosed(file: string, args: string[]): ChildProcess {
   // The peers run without the TypeScript loader of this process, which takes memory.
   const options = file.endsWith('.mjs') ? { execArgv: [] } : {}
@@ -137,9 +138,9 @@ function forkUntilClosed(file: string, args: string[]): ChildProcess {
 }
 
 /** Reads the resident memory of a process, and its maximum, in MiB. */
-async function readMemory(pid: number | undefined): Promise<{ nowMb: number; maxMb: number }> {
+async function readMemory(pid: number | undefined): Promise<{ nowMiB: number; maxMiB: number }> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  const readMb = (name: string) =>
+  const readMiB = (name: string) =>
     Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024
-  return { nowMb: readMb('VmRSS'), maxMb: readMb('VmHWM') }
+  return { nowMiB: readMiB('VmRSS'), maxMiB: readMiB('VmHWM') }
 }

@@ -18,7 +18,7 @@ export interface BenchDatabase {
   close(): Promise<void>
 }
 
-/** Starts PostgreSQL with default settings in a temporary directory, and stores logouts of this number of users. */
+/** Starts PostgreSQL with default settings in a temporary directory, and stores logouts of `users` users. */
 export async function openBenchDatabase(users: number): Promise<BenchDatabase> {
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-bench-'))
   const bench = await openBenchDatabaseIn(dataDir)
@@ -32,7 +32,7 @@ export async function openBenchDatabase(users: number): Promise<BenchDatabase> {
   }
 }
 
-/** Starts PostgreSQL with default settings. Its data stays in the directory. */
+/** Starts PostgreSQL with default settings. After `close`, the data stays in `dataDir`. */
 export async function openBenchDatabaseIn(dataDir: string): Promise<BenchDatabase> {
   const postgres = await createEmbeddedPostgres({ dataDir })
   await applyMigrations(postgres.url)

@@ -15,7 +15,7 @@ import { userIdOf } from './subjects.js'
 /** A way to check whether a token was revoked, or to verify a token. */
 export interface Peer {
   name: string
-  /** Whether a check returns its result at once. */
+  /** Whether `check` returns its result, and not a promise. */
   isSynchronous: boolean
   check(): unknown
 }

@@ -1,8 +1,8 @@
 /**
  * Compares a check by the client, and `POST /v1/check`, with other ways to check whether a token was revoked: a GET
- * from Redis, a query to PostgreSQL, and introspection by an OpenID provider. Also compares them with the verification
- * of the RS256 signature of the token. All servers run on the loopback with their state in memory. Needs
- * `redis-server`.
+ * from Redis, a query to PostgreSQL, and introspection by an OpenID provider. Also compares the check by the client
+ * with the verification of the token's RS256 signature. All servers run on the loopback, with their state in memory.
+ * Needs `redis-server`.
  *
  *   npm run bench:peers [-- rounds seconds]
  */
@@ -11,7 +11,9 @@ import { median } from './median.js'
 import { CHECK_BY_API, CHECK_BY_CLIENT, openPeers, type Peer, SIGNATURE } from './open-peers.js'
 
 const CONCURRENCY = 64
-/** Number of checks that are measured together: a check by the client takes less than the resolution of the clock. */
+/**
+ * Number of checks by the client that are measured together: a single check takes less time than the clock resolves.
+ */
 const CHECKS_PER_MEASUREMENT = 1_000
 const [rounds = '5', seconds = '1'] = process.argv.slice(2)
 
@@ -19,7 +21,7 @@ const [rounds = '5', seconds = '1'] = process.argv.slice(2)
 interface Measurement {
   /** Time of a check while no other check is pending, in microseconds. */
   microseconds: number
-  /** Checks per second while {@link CONCURRENCY} are pending. */
+  /** Checks per second while {@link CONCURRENCY} checks are pending. */
   perSecond: number
 }
 
@@ -63,7 +65,9 @@ reportFigures([
     })),
 ])
 
-/** Measures a peer for the given time: half of it one check at a time, and half of it many at a time. */
+/**
+ * Measures a peer. Runs one check at a time for half of `durationMs`, and many checks in parallel for the other half.
+ */
 async function measure({ check, isSynchronous }: Peer, durationMs: number): Promise<Measurement> {
   const perMeasurement = isSynchronous ? CHECKS_PER_MEASUREMENT : 1
   const timesMs: number[] = []

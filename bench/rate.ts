@@ -1,6 +1,6 @@
 /**
- * Compares the number of requests that the log source sends with the number that its share of the rate limit allows.
- * Measures several rate limits at the same time: token buckets and fixed windows.
+ * Compares the number of requests that the log source sends with the number that its share of Auth0's rate limit
+ * allows. Measures several kinds of rate limits at the same time: token buckets and fixed windows.
  *
  *   npm run bench:rate [-- seconds]
  */
@@ -41,7 +41,7 @@ async function measure(rateLimit: SimulatedRateLimit): Promise<{ line: string; f
   let firstSentAtMs = 0
   let lastReceivedAtMs = 0
   let sentRequests = 0
-  let rateLimited = 0
+  let rateLimitedRequests = 0
   const source = createLogSource({
     api,
     rateShare: SHARE,
@@ -49,7 +49,7 @@ async function measure(rateLimit: SimulatedRateLimit): Promise<{ line: string; f
       lastReceivedAtMs = Date.now()
       if (sentRequests === 0) firstSentAtMs = lastReceivedAtMs - durationMs
       sentRequests += 1
-      if (status === 429) rateLimited += 1
+      if (status === 429) rateLimitedRequests += 1
     },
   })
   const checkpoint = syntheticLogId(Date.now() - 60_000)
@@ -61,7 +61,7 @@ async function measure(rateLimit: SimulatedRateLimit): Promise<{ line: string; f
     sentRequests,
     allowedRequests.toFixed(1),
     (sentRequests / allowedRequests).toFixed(3),
-    rateLimited,
+    rateLimitedRequests,
   ]
   return {
     line: `${formatLimit(rateLimit)}${cells.map((cell) => String(cell).padStart(9)).join('')}`,
@@ -80,7 +80,7 @@ function rethrowUnless(signal: AbortSignal) {
   }
 }
 
-/** Returns how many requests the rate limit allows to all callers together between two instants. */
+/** Returns the number of requests that the rate limit allows to all callers together between two instants. */
 function requestsAllowedBy(rateLimit: SimulatedRateLimit, fromMs: number, toMs: number): number {
   const { burst } = rateLimit
   if ('perSecond' in rateLimit) return burst + (rateLimit.perSecond * (toMs - fromMs)) / 1000

@@ -9,26 +9,27 @@ import { describeMachine, type Machine } from './machine.js'
 
 const FILE = 'dist/bench-results.json'
 
-/** The stored results of `npm run bench` and of `npm run bench:growth`. The documents are written from them. */
+/** The stored results of `npm run bench` and `npm run bench:growth`, from which the documents are written. */
 export interface BenchResults {
   machine: Machine
   /** The day of each measurement, such as `2026-11-28`, by its name. */
   days: Record<string, string>
   /** The figures of each benchmark, by its name. */
   figures: Record<string, Figure[]>
-  /** By the number of users. */
+  /** The results by the number of users. */
   rows: Record<string, RowsResult>
+  /** The results by the number of users. */
   clients: Record<string, ClientResult>
-  /** By the number of subscribers. */
+  /** The results by the number of subscribers. */
   subscribers: Record<string, SubscribersResult>
-  /** By the number of entries. */
+  /** The results by the number of entries. */
   backlogs: Record<string, BacklogMeasurement>
 }
 
-/** The kinds of results, and the type of each. */
+/** The results by kind. */
 type Results = Omit<BenchResults, 'machine' | 'days'>
 
-/** Reads the stored results. There are none before the first measurement. */
+/** Reads the stored results. Before the first measurement, all kinds of results are empty. */
 export async function readResults(): Promise<BenchResults> {
   const text = await readFile(FILE, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error
@@ -38,7 +39,7 @@ export async function readResults(): Promise<BenchResults> {
   return { machine: await describeMachine(), ...empty, ...JSON.parse(text) }
 }
 
-/** Stores a result in place of an earlier one. */
+/** Stores a result. Replaces an earlier result of the same kind and name. */
 export async function storeResult<Kind extends keyof Results>(
   kind: Kind,
   name: string,

@@ -1,8 +1,9 @@
 import type * as Fingerprints from '../src/client/fingerprint.js'
 import type * as Tables from '../src/client/table.js'
 
-/** A store of rows with two numbers, by an id. */
+/** A store of rows. Each row has an id and two numbers. */
 export interface RowStore {
+  /** Inserts a row. If the row exists, each of its two numbers becomes the greater of the old and the new number. */
   merge(id: string, first: number, second: number, loadNumber: number): void
   /** Returns the sum of the numbers of a row, or -1 if there is no row. */
   find(id: string): number

@@ -17,7 +17,7 @@ export async function runBenchmark(name: string, args: string[]): Promise<Figure
   child.on('message', (message) => {
     figures = message as Figure[]
   })
-  // The channel is disconnected after the last message.
+  // The last message of the child arrives before `disconnect`, but can arrive after `exit`.
   await Promise.all([once(child, 'exit'), once(child, 'disconnect')])
   if (figures === undefined) {
     const status = child.signalCode ?? child.exitCode

@@ -15,7 +15,7 @@ export interface ApiProcess {
   close(): Promise<void>
 }
 
-/** Options of a process of the program. */
+/** Options of {@link startApi}. */
 export interface StartOptions {
   /** Default: `api`. */
   command?: 'api' | 'start'
@@ -27,7 +27,9 @@ export interface StartOptions {
   env?: Record<string, string>
 }
 
-/** Starts the built program on a free port. Resolves when it serves the API and, with `start`, polls. */
+/**
+ * Starts the built program on a free port. Resolves when the program serves the API and, with `start`, polls the log.
+ */
 export async function startApi(
   databaseUrl: string,
   { command = 'api', nodeOptions = [], script = 'dist/main.js', env = {} }: StartOptions = {},

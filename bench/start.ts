@@ -1,6 +1,6 @@
 /**
- * Compares builds of the program: the time until `start` responds to `/health/live`, with an existing database. The
- * builds run alternately, so that other load of the machine affects all builds.
+ * Compares builds of the program by their start: the time until `start` responds to `/health/live`. The database is
+ * migrated before. The builds run alternately, so that other load of the machine affects all builds.
  *
  *   npm run bench:start -- dist/main.js dist/bundle/last-logout.mjs
  */

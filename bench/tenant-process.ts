@@ -3,8 +3,8 @@ import { createSimulator } from '../src/simulator/server.js'
 import { createTenant } from '../src/simulator/tenant.js'
 
 /**
- * Simulates a tenant in its own process, with one URL for each latency. Sends the URLs to the parent process. Runs until
- * it is killed. The arguments are the number of entries and the latencies in milliseconds.
+ * Simulates a tenant in its own process, with one URL for each latency. Sends the URLs to the parent process. Runs
+ * until the parent process ends it. The arguments are the number of entries and the latencies in milliseconds.
  */
 const [entries = '0', ...latencies] = process.argv.slice(2)
 const endMs = Date.now()

@@ -1,7 +1,7 @@
 /**
- * Measures the costs of watched connections: the time of the event loop per change of the feed, with and without
- * watched connections, and compared with a poll by `checkNow`. Also measures how the floor ends all connections in
- * batches.
+ * Measures the cost of watched connections, which the client ends when their tokens are revoked. The cost is the active
+ * time of the event loop per change of the feed. Compares the cost with that of a poll, which calls `checkNow` for each
+ * connection. Also measures how the floor, which revokes the tokens of all users, ends all connections in batches.
  *
  *   npm run bench:watch [-- connections changes]
  */
@@ -42,7 +42,9 @@ const claimsOf = (n: number) => ({
 console.log(`${changeCount} changes, one at a time\n`)
 console.log('watched   change of             event loop per change   longest hold')
 await printChanges(0, 'another user', (n) => userLogout(-1 - n))
+/** For each connection that has ended, the value of `turn` at that moment. */
 let ended: number[] = []
+/** Increases with the turns of the event loop: a timer increments it every millisecond. */
 let turn = 0
 for (let n = 0; n < connectionCount; n++) {
   client.watch(claimsOf(n), { onRevoked: () => ended.push(turn) })
@@ -53,8 +55,9 @@ const costs = [
   await printChanges(connectionCount, 'a watched user', userLogout),
   await printChanges(connectionCount, 'a watched session', (n) => sessionLogout(changeCount + n)),
 ]
-const expected = 2 * changeCount
-if (ended.length !== expected) throw new Error(`${ended.length} of ${expected} connections ended`)
+const endedBefore = 2 * changeCount
+if (ended.length !== endedBefore)
+  throw new Error(`${ended.length} of ${endedBefore} connections ended`)
 
 const startedAt = performance.now()
 for (let n = 0; n < connectionCount; n++) client.checkNow(claimsOf(n))
@@ -62,7 +65,7 @@ const pollMs = performance.now() - startedAt
 console.log(`\na poll of ${connectionCount} connections by checkNow: ${pollMs.toFixed(0)} ms`)
 
 ended = []
-const remaining = connectionCount - expected
+const remaining = connectionCount - endedBefore
 const turns = setInterval(() => turn++, 1)
 const { ms, holdMs } = await measure(async () => {
   feed.send(event({ kind: 'floor', at: new Date().toISOString() }))
@@ -85,11 +88,11 @@ reportFigures([
 ])
 
 /**
- * Sends changes one at a time, and prints their cost. Returns the time of the event loop per change, in milliseconds.
+ * Sends changes one at a time. Prints and returns the active time of the event loop per change, in milliseconds.
  */
 async function printChanges(
   watched: number,
-  what: string,
+  subject: string,
   changeOf: (n: number) => object,
 ): Promise<number> {
   const { activeMs, holdMs } = await measure(async () => {
@@ -106,11 +109,15 @@ async function printChanges(
   })
   const changeMs = activeMs / changeCount
   console.log(
-    `${String(watched).padStart(7)}   ${what.padEnd(20)} ${changeMs.toFixed(3).padStart(20)} ms ${holdMs.toFixed(0).padStart(11)} ms`,
+    `${String(watched).padStart(7)}   ${subject.padEnd(20)} ${changeMs.toFixed(3).padStart(20)} ms ${holdMs.toFixed(0).padStart(11)} ms`,
   )
   return changeMs
 }
 
+/**
+ * Measures an operation: its duration, the active time of the event loop, and the longest time for which the event loop
+ * was blocked.
+ */
 async function measure(run: () => Promise<void>) {
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()
@@ -144,7 +151,7 @@ function event(change: object): string {
   return `event: change\ndata: ${JSON.stringify(change)}\n\n`
 }
 
-/** Counts the connections that ended in the same turn of the event loop. */
+/** Returns the number of connections that ended in each turn. */
 function countBatches(turnsOfEnds: number[]): Map<number, number> {
   const batches = new Map<number, number>()
   for (const each of turnsOfEnds) batches.set(each, (batches.get(each) ?? 0) + 1)

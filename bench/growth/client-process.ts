@@ -1,6 +1,7 @@
 /**
- * Loads a client of the built package in its own process. Sends a {@link ClientLoad} to the parent process.
- * The arguments are the URL of the feed, and the number of users in it. Needs `--expose-gc`.
+ * Starts a client of the built package in its own process, and waits until the client has loaded the feed. Sends a
+ * {@link ClientLoad} to the parent process. The arguments are the URL of the feed, and the number of users in the feed.
+ * Needs `--expose-gc`.
  */
 import type * as Client from '../../src/client/index.js'
 import { BENCH_KEY } from '../start-api.js'

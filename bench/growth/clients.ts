@@ -1,20 +1,20 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 
-/** A client that has loaded all logouts. */
+/** The costs of a client that has loaded all logouts. */
 export interface ClientLoad {
-  /** Time of the load. */
+  /** Duration of the load. */
   seconds: number
   /** Memory that the client takes after the load: heap and array buffers, after a garbage collection. */
   bytes: number
 }
 
-/** The measurements with logouts of this number of users and of the same number of sessions. */
+/** The costs of a client that has loaded logouts of `users` users and as many sessions. */
 export interface ClientResult extends ClientLoad {
   users: number
 }
 
-/** Measures the load of a client. The feed is formatted before, so that only the client is measured. */
+/** Measures the load of a client from a feed of prepared events, so that the work of a server is not measured. */
 export async function measureClient(users: number): Promise<ClientResult> {
   const feed = fork(new URL('../feed-process.ts', import.meta.url), [String(users)])
   try {
@@ -45,7 +45,7 @@ export async function loadClient(url: string, users: number): Promise<ClientLoad
 /**
  * Returns the next message of a process.
  *
- * @throws `Error` if the process exits before.
+ * @throws `Error` if the process exits before it sends a message.
  */
 export async function readMessage<Message>(child: ChildProcess): Promise<Message> {
   const stop = new AbortController()

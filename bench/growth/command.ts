@@ -1,7 +1,7 @@
 /**
  * Measures how reads, writes, sizes, clients, the change feed and a backlog grow. Stores the results, and writes
- * docs/performance.md and the figures of docs/scaling.md from them. A run of all parts takes about 15 minutes and 6 GB in the
- * directory for temporary files.
+ * docs/performance.md and the figures of docs/scaling.md from them. A run of all parts takes about 15 minutes and 6 GB
+ * in the directory for temporary files.
  *
  *   npm run bench:growth                      runs all parts
  *   npm run bench:growth -- PART…             runs these parts, such as rows-10000 or subscribers-1000
@@ -14,7 +14,7 @@ import { measureBacklog } from '../backlog.js'
 import { storeResult } from '../results.js'
 import { measureClient } from './clients.js'
 import { writeDocuments } from './documents.js'
-import { deleteGrownDatabase, openGrownDatabase } from './grow-tables.js'
+import { deleteGrownDatabase, growDatabase } from './grow-tables.js'
 import { describeRows, measureRows } from './rows.js'
 import { measureSubscriberLoad } from './subscribers.js'
 
@@ -22,16 +22,10 @@ const USERS = [10_000, 100_000, 1_000_000, 10_000_000]
 const SUBSCRIBERS = [10, 100, 500, 1_000, 2_000]
 const BACKLOG_ENTRIES = 1_000_000
 
-/** The parts in the order in which they run, and what each does. */
+/** The functions of the parts by name, in the order in which the parts run. */
 const parts = new Map<string, () => Promise<void>>([
   ...USERS.flatMap((users): [string, () => Promise<void>][] => [
-    [
-      `fill-${users}`,
-      async () => {
-        const bench = await openGrownDatabase(users)
-        await bench.close()
-      },
-    ],
+    [`fill-${users}`, () => growDatabase(users)],
     [
       `rows-${users}`,
       async () => {

@@ -8,12 +8,13 @@ export interface CostGrowth {
   from: string
   to: string
   /**
-   * The cost at the largest size divided by the cost at the smallest size. Over 1, the cost grows faster than the work.
+   * The cost at the largest size divided by the cost at the smallest size. If the factor is greater than 1, the cost
+   * grows faster than the work.
    */
   factor: number
 }
 
-/** Lists the costs for which two sizes were measured. */
+/** Lists the costs that were measured for at least two sizes. */
 export function listCosts({ rows, clients, subscribers }: BenchResults): CostGrowth[] {
   const users = (each: { users: number }) => `${formatNumber(each.users)} users`
   const total = (bytes: Record<string, number>) => Object.values(bytes).reduce((a, b) => a + b, 0)

@@ -4,13 +4,19 @@ import { join } from 'node:path'
 import { fillTables } from '../fill-tables.js'
 import { type BenchDatabase, openBenchDatabaseIn } from '../open-bench-database.js'
 
-/** The database that grows from part to part of `npm run bench:growth`. */
+/** The directory of the database. Parts of `npm run bench:growth` add users to this database. */
 const DATA_DIR = join(tmpdir(), 'last-logout-bench-growth')
 
 /** Number of users that one transaction stores. After an interruption, filling continues from the last transaction. */
 const USERS_PER_TRANSACTION = 500_000
 
-/** Opens the database, and stores users until it has this number of them. */
+/** Stores users in the database until it has `users` users. */
+export async function growDatabase(users: number): Promise<void> {
+  const bench = await openGrownDatabase(users)
+  await bench.close()
+}
+
+/** Opens the database, and stores users until it has `users` users. */
 export async function openGrownDatabase(users: number): Promise<BenchDatabase> {
   const bench = await openBenchDatabaseIn(DATA_DIR)
   try {
@@ -22,7 +28,7 @@ export async function openGrownDatabase(users: number): Promise<BenchDatabase> {
   }
 }
 
-/** Deletes the database. It must be closed. */
+/** Deletes the database, which must be closed. */
 export async function deleteGrownDatabase(): Promise<void> {
   await rm(DATA_DIR, { recursive: true, force: true })
 }
@@ -34,7 +40,7 @@ async function growTables({ database }: BenchDatabase, users: number): Promise<v
     SELECT count(*)::int AS count FROM last_logout`
   if (count > users) await prisma.$executeRaw`TRUNCATE last_logout, session_logout`
   const stored = count > users ? 0 : count
-  // The writes of an earlier part have left dead rows.
+  // An earlier part has written to the tables, and so left dead rows.
   if (stored > 0 && stored < users) {
     await prisma.$executeRaw`VACUUM (FULL) last_logout, session_logout`
   }
@@ -42,7 +48,7 @@ async function growTables({ database }: BenchDatabase, users: number): Promise<v
     await fillTables(database, Math.min(users, first + USERS_PER_TRANSACTION), first)
   }
   if (stored === users) return
-  // Brings the tables to the state of older tables, with statistics and vacuumed pages.
+  // Tables of an installation that has run for some time have statistics and vacuumed pages.
   await prisma.$executeRaw`VACUUM (ANALYZE) last_logout, session_logout`
   const seconds = Math.round((performance.now() - startedMs) / 1000)
   console.log(`stored ${users - stored} users and sessions in ${seconds} s`)

@@ -5,7 +5,7 @@ export function renderTable([head = [], ...rows]: string[][]): string {
   return `${renderRow(head)}|${'---|'.repeat(head.length)}\n${rows.map(renderRow).join('')}`
 }
 
-/** Renders a chart of docs/performance, which follows the colours of the reader's system. */
+/** Renders a chart of the directory docs/performance, in a light or a dark variant as the reader's system prefers. */
 export function renderPicture(name: string, alt: string): string {
   return `<picture>
   <source media="(prefers-color-scheme: dark)" srcset="performance/${name}-dark.svg">

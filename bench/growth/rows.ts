@@ -8,7 +8,7 @@ import { sessionIdOf, userIdOf } from '../subjects.js'
 import { type ClientLoad, loadClient } from './clients.js'
 import { openGrownDatabase } from './grow-tables.js'
 
-/** The measurements with this number of users and sessions in the tables. Each array has one value per round. */
+/** The measurements with `users` users and as many sessions in the tables. Each array has one value per round. */
 export interface RowsResult {
   users: number
   reads: LoadResult[]
@@ -17,7 +17,7 @@ export interface RowsResult {
   logoutsPerSecond: number[]
   /** Size of each table and index after filling and before any write, in bytes. */
   bytes: Record<string, number>
-  /** The load of a client from the API. `null` if a part has too little time for this number of rows. */
+  /** The load of a client from the API. `null` if this load would take too long. */
   load: ClientLoad | null
 }
 

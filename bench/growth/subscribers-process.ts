@@ -8,9 +8,9 @@ import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { BENCH_KEY } from '../start-api.js'
 
-/** All subscribers have received a marker. */
+/** The message that all subscribers have received a marker: a text in the feed. */
 export interface MarkerReceived {
-  /** When the last subscriber received it, in milliseconds since the epoch. */
+  /** When the last subscriber received the marker, in milliseconds since the epoch. */
   atMs: number
   /** Bytes that one subscriber received since the previous delivery. */
   bytes: number
@@ -52,6 +52,6 @@ async function subscribe(countsBytes: boolean): Promise<void> {
 }
 
 function reportDelivery(): void {
-  const delivery: MarkerReceived = { atMs: performance.timeOrigin + performance.now(), bytes }
-  process.send?.(delivery)
+  const message: MarkerReceived = { atMs: performance.timeOrigin + performance.now(), bytes }
+  process.send?.(message)
 }

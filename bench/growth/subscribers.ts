@@ -6,10 +6,10 @@ import { sessionIdOf, userIdOf } from '../subjects.js'
 import { readMessage } from './clients.js'
 import type { MarkerReceived } from './subscribers-process.js'
 
-/** The measurements with this number of subscribers of one API process. Each array has one value per round. */
+/** The measurements with `subscribers` subscribers of one API process. Each array has one value per round. */
 export interface SubscribersResult {
   subscribers: number
-  /** Median of the time from the response to a reported logout until all clients refuse, in milliseconds. */
+  /** Median time from the response to a reported logout until all clients refuse the user's token, in milliseconds. */
   p50Ms: number
   p99Ms: number
   /** Changes delivered per second, counted once for each subscriber. */
@@ -22,8 +22,8 @@ const REPORTS = '20'
 const ROUNDS = 5
 
 /**
- * Number of users, and number of sessions, whose logouts are stored in one transaction. Together, they fill a feed
- * page.
+ * Number of users whose logouts are stored in one transaction, with one session each. These changes fill one page of
+ * the feed.
  */
 const LOGOUTS = 500
 
@@ -60,7 +60,8 @@ async function measureThroughput(subscribers: number) {
 }
 
 /**
- * Stores logouts in one transaction. Returns the time from its beginning until the last subscriber has the last logout.
+ * Stores logouts in one transaction. Returns the time from the beginning of the transaction until the last subscriber
+ * has received the last logout.
  */
 async function deliver({ store }: BenchDatabase, child: ChildProcess, round: number) {
   const numbers = Array.from({ length: LOGOUTS }, (_, n) => round * LOGOUTS + n)

@@ -62,7 +62,8 @@ function withoutPath(check: Check, dataDir: string | undefined): Check {
 }
 
 /**
- * Prints each result as it arrives, and returns all. Consecutive checks that are skipped for one reason share a line.
+ * Prints each result as it arrives, and returns all results. Consecutive checks that are skipped for the same reason
+ * share a line.
  */
 async function printAndCollect(
   results: AsyncIterable<Check>,

@@ -7,7 +7,7 @@ import { LastLogoutError } from '../errors.js'
 
 const IGNORE_LINE = "printf '.env\\ndata/\\n' >> .gitignore"
 
-/** Creates the value of `API_KEYS`, with one key for each caller in the documents. */
+/** Creates the value of `API_KEYS`, with one key for each caller that the documents describe. */
 export function createApiKeys(): string {
   const callers = ['action read', 'orders-api feed+read', 'cli check+read', 'operator read+metrics']
   return callers.map((caller) => caller.replace(' ', `:${createApiKey()}:`)).join(',')
@@ -19,7 +19,7 @@ export function createApiKey(): string {
 }
 
 /**
- * Writes `.env` so that only its owner can read it. Writes synchronously, so that no signal can interrupt the write.
+ * Writes `.env` with permissions for its owner alone. The write is synchronous, so that no signal can interrupt it.
  *
  * @throws `USAGE` if the file exists or cannot be written.
  */

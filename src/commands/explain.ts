@@ -16,7 +16,7 @@ export interface ExplainOptions {
 }
 
 /**
- * Runs `explain`: prints whether a token is revoked, and why. Prints only the claims that decide.
+ * Runs `explain`: prints whether a token is revoked, and why. Of its claims, prints those that decide, and no others.
  *
  * @param argument A JWT, or `-` to read the JWT from standard input.
  */

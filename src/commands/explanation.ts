@@ -32,7 +32,7 @@ export function toText(explanation: Explanation, programName: string): string {
  * Describes a value that was read from a claim.
  *
  * @param claim The name of the claim; `null` if the token has no such claim.
- * @param absentText The description without a claim.
+ * @param absentText The description if the token has no such claim.
  */
 function describeValue(value: string | null, claim: string | null, absentText: string): string {
   if (value !== null) return escapeControls(value)

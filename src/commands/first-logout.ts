@@ -4,7 +4,7 @@ import { abortedError, LastLogoutError } from '../errors.js'
 /** Default interval between two reads of the change feed, in milliseconds. */
 const POLL_INTERVAL_MS = 500
 
-/** `isRefused` checks a token that was issued this time before the logout, in seconds. */
+/** Time from the issue of the token that `isRefused` checks to the logout, in seconds. */
 const TOKEN_AGE_SECONDS = 60
 
 /** Options of {@link followLogouts}. */
@@ -12,7 +12,7 @@ export interface FirstLogoutOptions {
   apiUrl: string
   /** A key with the roles `feed` and `check`. */
   apiKey: string
-  /** Limit for each of the two waits, in milliseconds. */
+  /** Timeout of `waitUntilRead` and of `waitForLogout`, in milliseconds. */
   timeoutMs: number
   /** Default: {@link POLL_INTERVAL_MS}. */
   pollIntervalMs?: number
@@ -33,13 +33,13 @@ interface Page {
   as_of: string | null
 }
 
-/** Follows logouts in the change feed of the API. */
+/** Reads logouts from the change feed of the API, and checks tokens. */
 export interface LogoutFollower {
   /** Waits until the log has been read to its end. */
   waitUntilRead(): Promise<void>
   /** Waits for the next logout of a user. Must be called after {@link waitUntilRead}. */
   waitForLogout(): Promise<FeedLogout>
-  /** Checks whether the API refuses a token of the user from before the logout. */
+  /** Checks whether the API refuses a token that was issued to the user before the logout. */
   isRefused(logout: FeedLogout): Promise<boolean>
 }
 

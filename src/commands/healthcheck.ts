@@ -12,7 +12,10 @@ export interface HealthcheckOptions {
   fresh?: true
 }
 
-/** Timeout of the response, in milliseconds. It is below the timeout of container engines, which state no reason. */
+/**
+ * Timeout of the response, in milliseconds. It is shorter than the timeout of container engines: when that timeout
+ * expires, they report no reason.
+ */
 const TIMEOUT_MS = 4_000
 
 /**
@@ -37,7 +40,10 @@ export async function runHealthcheck(
   )
 }
 
-/** Requests a URL. Uses `node:http`, which loads in a third of the time of `fetch`. */
+/**
+ * Requests a URL, and returns the status of the response. Uses `node:http`, which loads three times faster than
+ * `fetch`.
+ */
 async function requestStatus(url: string, timeoutMs: number): Promise<number | undefined> {
   const request = get(url, { signal: AbortSignal.timeout(timeoutMs), agent: false })
   const [response] = (await once(request, 'response')) as [IncomingMessage]

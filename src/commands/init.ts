@@ -45,8 +45,9 @@ const QUESTIONS: [name: string, question: string][] = [
 ]
 
 /**
- * Runs `init`: asks for the credentials, writes `.env`, runs the checks of `doctor`, and shows one logout on its way
- * from the log of the tenant to a refused token. Changes nothing in the tenant. Uses an existing `.env`.
+ * Runs `init`: asks for the credentials, writes `.env`, and runs the checks of `doctor`. Then waits until a user logs
+ * out, and shows that the API refuses the user's tokens. If `.env` exists, uses the file. Changes nothing in the
+ * tenant.
  */
 export async function runInit(context: CommandContext, flags: InitFlags): Promise<void> {
   const { data: timeoutMs } = duration('10m', 1).safeParse(flags.wait)
@@ -122,8 +123,8 @@ function assertStorable(name: string, value: string | null): string {
 }
 
 /**
- * Runs the checks of `doctor`. Ignores failures of {@link WORKER_CHECKS}: no worker may have run since an earlier
- * `init`, and the next step starts one.
+ * Runs the checks of `doctor`. Ignores failures of {@link WORKER_CHECKS}: perhaps no worker has run since an earlier
+ * `init`, and the next step starts a worker.
  */
 async function check(context: CommandContext): Promise<void> {
   const checks = await printChecks(context, { action: ACTION_NAME })
@@ -141,10 +142,10 @@ function addAdviceToContinue(error: unknown): never {
   throw new LastLogoutError('CHECKS_FAILED', message, { cause: error })
 }
 
-/** Runs the service until a new logout appears, and the API refuses a token from before this logout. */
+/** Runs the service until a new logout appears. Then checks that the API refuses a token from before this logout. */
 async function followFirstLogout(context: CommandContext, timeoutMs: number): Promise<void> {
   const { env, print } = context
-  // A key for this process only, because the keys in API_KEYS can lack a role.
+  // No other process uses this key. The keys in API_KEYS can lack the roles that are needed here.
   const apiKey = createApiKey()
   const { auth0, http } = loadConfig(env, NEEDS)
   const keys = http.apiKeys.map(({ name, key, roles }) => `${name}:${key}:${roles.join('+')}`)

@@ -36,19 +36,19 @@ export async function runLogout(
   const log = await context.createLog(config.logLevel, 'stderr')
   const { store, close } = await openStore(config, log, { attachOnly: true })
   try {
-    const earlierLogouts = await store.readKnownLogouts(userId, sessionId)
-    const clockDifference = describeClockDifference(earlierLogouts.now, Date.now())
+    const knownLogouts = await store.readKnownLogouts(userId, sessionId)
+    const clockDifference = describeClockDifference(knownLogouts.now, Date.now())
     const report = { userId, sessionId, at: reportedAt, type: 'operator_logout' }
     const at = await store.storeReported(report)
     if (at === null) {
       throw new LastLogoutError(
         'USAGE',
-        `The logout cannot be stored: ${options.at} is in the future, since the clock of the database shows ${toDateTime(earlierLogouts.now)}. Use now, or an instant in the past.`,
+        `The logout cannot be stored: ${options.at} is in the future, since the clock of the database shows ${toDateTime(knownLogouts.now)}. Use now, or an instant in the past.`,
       )
     }
     context.print(clockDifference)
-    context.print(describe({ userId, sessionId, at }, earlierLogouts, config.policy))
-    if (earlierLogouts.user === null) {
+    context.print(describe({ userId, sessionId, at }, knownLogouts, config.policy))
+    if (knownLogouts.user === null) {
       context.print(
         'This is the first known logout of this user. Check that the id equals the sub claim of the tokens.\n',
       )
@@ -67,7 +67,9 @@ interface StoredLogout {
   at: Instant
 }
 
-/** Describes which tokens are revoked. Names the time of an earlier known logout if that time is later. */
+/**
+ * Describes which tokens are revoked. If a known logout is later than the stored logout, names the time of the former.
+ */
 function describe(
   { userId, sessionId, at }: StoredLogout,
   { user, session }: LogoutSnapshot,

@@ -19,7 +19,7 @@ export interface Prompt {
 export interface PromptOptions {
   input: NodeJS.ReadableStream
   output: NodeJS.WritableStream
-  /** Whether the input is a terminal. Without a terminal, the prompt prints only the questions. */
+  /** Whether the input is a terminal. Without a terminal, the prompt prints nothing but the questions. */
   isTerminal: boolean
   signal: AbortSignal
   /**
@@ -41,7 +41,7 @@ export function openPrompt(options: PromptOptions): Prompt {
   const settings = { input, output: visible, terminal: isTerminal, historySize: 0, signal }
   const lines = createInterface(settings)
   lines.on('SIGINT', onInterrupt)
-  // A pasted text can have further lines. They belong to later questions, which can be secret.
+  // A pasted text can have further lines. These lines are the replies to later questions, which can be secret.
   lines.on('line', () => {
     isMuted = isTerminal
   })
@@ -53,11 +53,11 @@ export function openPrompt(options: PromptOptions): Prompt {
   return {
     async ask(question, isSecret = false) {
       isMuted = isSecret
-      // On a terminal, `lines` prints the question, unless it is secret: `lines` would also print text that was typed
-      // before.
+      // On a terminal, `lines` prints the question. It does not print a secret question, because it would print text
+      // that was typed before the question as well.
       if (isSecret || !isTerminal) output.write(question)
-      // At the end of the input, `lines` closes, but the iterator can still hold lines. In Node 24, `prompt` then
-      // throws.
+      // At the end of the input, `lines` closes, but the iterator can still contain lines. In Node 24, `prompt` throws
+      // if `lines` is closed.
       if (isTerminal && !isClosed) {
         lines.setPrompt(isSecret ? '' : question)
         lines.prompt()

@@ -2,7 +2,7 @@ import { hasCode, LastLogoutError } from '../errors.js'
 
 /**
  * Rethrows an error, but throws `UNFINISHED` instead of `ABORTED`. With `ABORTED`, the process would exit with success.
- * This is correct for a service, but not for a command that has no result yet.
+ * That exit code is correct for a service that was stopped, but not for a command that has no result yet.
  */
 export function rethrowAbortAsUnfinished(error: unknown): never {
   if (!hasCode(error, 'ABORTED')) throw error

@@ -13,7 +13,7 @@ const USAGE_CODES: ErrorCode[] = ['CONFIGURATION', 'USAGE', 'OTHER_TENANT']
 /** The result of a command. */
 export interface CommandResult {
   exitCode: number
-  /** Whether a request can still run. The process must then not wait for the request. */
+  /** Whether a request may still be running. If so, the process must not wait for the request. */
   isUnfinished: boolean
 }
 

@@ -28,7 +28,7 @@ export async function runStatus(context: CommandContext, options: { json?: true 
   }
 }
 
-/** The text for a missing checkpoint, by state. A checkpoint always exists in the last two states. */
+/** The text for a missing checkpoint, by state. In the states `sweeping` and `reading`, a checkpoint always exists. */
 const NO_CHECKPOINT = {
   not_started: 'none: the log has not been read yet',
   empty_log: 'none: the log was read, and held no entry',

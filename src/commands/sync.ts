@@ -3,7 +3,7 @@ import { createService } from '../service/service.js'
 import type { CommandContext } from './context.js'
 import { createProgressLine, createProgressLog } from './progress-display.js'
 
-/** Runs `sync`: reads the log to its end once, and shows the progress meanwhile. */
+/** Runs `sync`: reads the log to its end once, and shows the progress. */
 export async function runSync(context: CommandContext): Promise<void> {
   const config = loadConfig(context.env, ['auth0', 'database'])
   const log = await context.createLog(config.logLevel, 'stdout')

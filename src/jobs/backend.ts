@@ -23,12 +23,12 @@ export interface BackendOptions {
   connection: QueueConnection
   prefix: string
   runner: Runner
-  /** Called for each failure of Redis or PostgreSQL. During an outage, this is many times. */
+  /** Called for each failure of Redis or PostgreSQL. An outage causes many calls. */
   onError(error: unknown): void
   /** Called for each failure of one node of a Redis Cluster. The other nodes can still be available. */
   onNodeError(error: unknown, node: string): void
   log: Logger
-  /** Limit for connecting, for each response and for closing, in milliseconds. */
+  /** Timeout of connecting, of each response, and of closing, in milliseconds. */
   timeoutMs: number
 }
 
@@ -50,14 +50,14 @@ export interface Backend {
   close(force: boolean): Promise<void>
 }
 
-/** Time to live of the key that `assertWritable` writes to Redis. */
+/** Time to live of the key that `assertWritable` writes to Redis, in milliseconds. */
 const PROBE_TTL_MS = 60_000
 
 /**
  * Creates a function that opens the queue and its worker.
  *
- * @returns The function rejects if the queue is unavailable. It throws `DATABASE_NOT_MIGRATED` and `CONFIGURATION` for
- *   the reasons of {@link assertQueueUsable} and {@link findRedis}.
+ * @returns A function that rejects if the queue is unavailable. It also rejects with the errors of
+ *   {@link assertQueueUsable} and {@link findRedis}.
  */
 export function createOpener(options: BackendOptions): () => Promise<Backend> {
   const { connection } = options
@@ -115,7 +115,8 @@ async function start<B extends IQueueBackend, C>(
   const worker = new Worker(storage.name, (job) => runner.run(job.name), {
     ...storage.options,
     connection: storage.connection,
-    // Every job can run, and one can be taken in addition. The runner skips a job that becomes due while it runs.
+    // All jobs can run at the same time. The additional place is for a job that becomes due while it still runs: the
+    // worker takes this job, and the runner skips it.
     concurrency: runner.size + 1,
     runRetryDelay: 1_000,
   })

@@ -1,21 +1,24 @@
 /*
  * Checks whether a Redis-compatible server supports what BullMQ needs. Where possible, this module runs a command
- * rather than compare versions: the replies to HELLO and INFO differ between products. Every user may run HELLO, but
- * many users may not run INFO.
+ * instead of comparing versions, because products number their versions differently. Every user may run HELLO, but many
+ * users may not run INFO.
  */
 import { type Redis, type RedisOptions, ReplyError } from 'ioredis'
 import { LastLogoutError } from '../errors.js'
 import { isPermissionReply } from './redis-failure.js'
 
-/** Properties of a Redis server, or of a Redis Cluster of which one node responded. */
+/** Properties of a Redis server, or of a Redis Cluster. They are read from one node of the cluster. */
 export interface RedisServer {
   /** Connection options: host, credentials and TLS. */
   options: RedisOptions
   /** All nodes of the cluster, with the addresses that they announce. `null` if the server is not in a cluster. */
   nodes: RedisNode[] | null
-  /** Whether the server is a replica, which refuses writes. Always false in a cluster: ioredis finds the primaries. */
+  /**
+   * Whether the server is a replica, which refuses writes. Always false in a cluster, where ioredis finds the
+   * primaries.
+   */
   isReplica: boolean
-  /** Setting of Redis. Undefined if the user may not run INFO. */
+  /** The Redis setting `maxmemory-policy`. Undefined if the user may not run INFO. */
   maxmemoryPolicy: string | undefined
   /** Whether the user may run INFO. */
   canReadInfo: boolean
@@ -27,16 +30,16 @@ export interface RedisNode {
   port: number
 }
 
-/** The oldest version of Redis that last-logout supports. BullMQ recommends no older version. */
+/** The oldest version of Redis that last-logout supports. BullMQ recommends at least this version. */
 const MIN_VERSION = '6.2'
 
 const KEEP_IN_POSTGRES =
   'remove REDIS_URL and run `last-logout migrate` to keep the schedule in PostgreSQL'
 
-/** A wait of a fraction of a second. Redis supports fractions from version 6.0 on. */
+/** A wait of a fraction of a second. Redis 6.0 and later versions support fractions. */
 const SHORT_WAIT_SECONDS = 0.001
 
-/** A script that reads a key without declaring the key. BullMQ's scripts do so too. */
+/** A script that reads a key without declaring the key, as BullMQ's scripts do. */
 const UNDECLARED_KEY_SCRIPT = "return redis.call('EXISTS', KEYS[1] .. ':undeclared')"
 
 /** Reply of a replica to a write. */

@@ -17,7 +17,7 @@ const MAX_KNOWN_NODES = 16
 /** Options of {@link findRedis}. */
 export interface FindRedisOptions {
   urls: RedisUrls
-  /** Nodes that the cluster announced earlier. One of them can respond while all nodes of the URLs are down. */
+  /** Nodes that the cluster announced earlier. A known node can respond even while all nodes of the URLs are down. */
   knownNodes?: RedisNode[] | null
   /** Prefix of the keys of the queue. */
   keyPrefix: string
@@ -49,7 +49,7 @@ export async function findRedis(options: FindRedisOptions): Promise<RedisServer>
   }
 }
 
-/** Throws if the server is not a node of a cluster: another server can now use the address of a known node. */
+/** Throws if the server is not a node of a cluster. Another server may have taken the address of a known node. */
 function assertNode(server: RedisServer): RedisServer {
   if (server.nodes === null || server.nodes.length === 0) throw new Error('no node of the cluster')
   return server
@@ -71,7 +71,7 @@ async function connectOnce(
     connectTimeout: timeoutMs,
     commandTimeout: timeoutMs,
   })
-  // If a connection fails, the `error` event states the reason. The error of the command does not.
+  // If a connection fails, the `error` event states the reason. The error of the command does not state it.
   let connectionError: unknown
   client.on('error', (error) => {
     connectionError ??= error

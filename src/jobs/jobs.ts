@@ -14,12 +14,13 @@ export interface JobsOptions extends RunnerOptions {
   /** Workers with the same prefix share a queue. */
   prefix: string
   /**
-   * Called once, when the jobs are in the schedule. If the server is unavailable at first, this is after the outage.
+   * Called once, when the jobs are in the schedule. If the server is unavailable at the start, it is called after the
+   * outage.
    */
   onScheduled?: (() => void) | undefined
   /** Interval of the watchdog, in milliseconds. Default: 3,000. */
   watchIntervalMs?: number
-  /** Limit for connecting, for each response and for closing, in milliseconds. Default: 5,000. */
+  /** Timeout of connecting, of each response, and of closing, in milliseconds. Default: 5,000. */
   timeoutMs?: number
 }
 
@@ -40,8 +41,7 @@ export interface Jobs {
  * If several workers share the queue, one of them takes each run.
  *
  * After a failed run, a job runs again at its next interval. While the server of the queue is unavailable, no job runs.
- * After the outage, the jobs run again, even if the server has lost its data. The server can be unavailable at the
- * start.
+ * After the outage, the jobs run again, even if the server has lost its data. The outage may begin before this call.
  *
  * @throws `DATABASE_NOT_MIGRATED` if PostgreSQL lacks the tables of the queue.
  * @throws `CONFIGURATION` if TLS fails; if Redis is not supported; if the database user lacks a privilege; if the URL

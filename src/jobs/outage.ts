@@ -25,8 +25,8 @@ const POSTGRES_ADVICE =
   'check that postgresql runs and is reachable from here, and DATABASE_DIRECT_URL or DATABASE_URL'
 
 /**
- * Creates a tracker that logs each outage of the queue and its end. An outage ends at the second of two successes
- * without a failure in between.
+ * Creates a tracker that logs the beginning and the end of each outage of the queue. An outage ends at the second of
+ * two consecutive successes.
  *
  * @param closing Aborts when the connections are being closed. Later failures are ignored.
  */
@@ -43,7 +43,7 @@ export function createQueueOutage(
   const tracker = createFailureTracker({
     onFailure(error, isFirst) {
       const { kind, cause, advice } = explain(error, connection)
-      // During an outage with a known cause, a lost connection is only a consequence, and is not logged.
+      // If an outage is already logged, a lost connection is a consequence of this outage, and is not logged.
       if (!isFirst || (kind === UNREACHABLE && isOutageLogged)) return
       isOutageLogged = true
       const err = describe(cause)

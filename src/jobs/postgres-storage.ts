@@ -15,7 +15,7 @@ export interface QueueStorage<C, B> {
 /** Options of {@link createPostgresStorage}. */
 interface PostgresStorageOptions {
   prefix: string
-  /** Limit for connecting, for each response and for closing, in milliseconds. */
+  /** Timeout of connecting, of each response, and of closing, in milliseconds. */
   timeoutMs: number
   onError(error: unknown): void
 }
@@ -30,7 +30,7 @@ export function createPostgresStorage(
   return {
     name: `last-logout-${prefix}`.replaceAll(':', '-'),
     options: {},
-    // BullMQ's type differs from the type of `pg` in the listeners of a client.
+    // BullMQ's type of a pool differs from the type of `pg` in the event listeners of a client.
     connection: pool as PgPool,
     // A refused write closes the queue, and `assertQueueUsable` checks for writes when the queue is opened again.
     assertWritable: async () => {},

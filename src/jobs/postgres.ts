@@ -10,11 +10,11 @@ import { MAX_LIFETIME_SECONDS } from '../pg/timeouts.js'
 import { unavailableError } from '../pg/unavailable.js'
 import { assertTablesUsable } from './queue-tables.js'
 
-/** Default limit for connecting and for each response, in milliseconds. */
+/** Default timeout of connecting and of each response, in milliseconds. */
 const TIMEOUT_MS = 5_000
 
 /**
- * Settings of every session. BullMQ's statements do not name the schema, and BullMQ is only tested at READ COMMITTED.
+ * Settings of every session. BullMQ's statements do not name the schema. BullMQ's tests run at READ COMMITTED alone.
  */
 const SETTINGS = {
   search_path: DEFAULT_SCHEMA,
@@ -25,7 +25,8 @@ const SETTINGS = {
 const READ_ONLY = '25006'
 
 /**
- * A client that drops an `error` event without a listener: Node would end the process. A failed query still rejects.
+ * A client that ignores an `error` event if the event has no listener. Otherwise, Node would end the process. A failed
+ * query still rejects.
  */
 class Client extends pg.Client {
   override emit(...[event, ...args]: Parameters<pg.Client['emit']>): boolean {
@@ -35,7 +36,7 @@ class Client extends pg.Client {
 
 /**
  * Creates the connection pool of a queue and its worker. BullMQ must not open its own connections, because a connection
- * that breaks would end the process. The worker uses one connection for LISTEN only.
+ * that breaks would end the process. The worker reserves one of the connections for LISTEN.
  */
 export function createQueuePool(databaseUrl: string, timeoutMs = TIMEOUT_MS): pg.Pool {
   const sockets = createSockets()
@@ -74,7 +75,7 @@ export async function assertQueueUsable(
     await withClient(databaseUrl, check, { ...timeouts, settings: SETTINGS })
   } catch (error) {
     if (!hasSqlState(Object(error).cause, PROTOCOL_VIOLATION)) throw error
-    // PostgreSQL accepts startup options. A server that refuses only the options is a pooler.
+    // PostgreSQL accepts startup options. If a connection without these options succeeds, the server is a pooler.
     await withClient(databaseUrl, async () => {}, timeouts)
     throw poolerError('it refuses startup options')
   }

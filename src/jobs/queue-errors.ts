@@ -5,7 +5,7 @@ import pg from 'pg'
 const ROLLED_BACK = /^40/
 
 /**
- * Whether an operation failed only because another worker changed the same job or schedule at the same time. The next
+ * Whether an operation failed because another worker changed the same job or schedule at the same time. The next
  * attempt can succeed.
  */
 export function isQueueConflict(error: unknown): boolean {

@@ -22,7 +22,8 @@ export async function migrateQueue(databaseUrl: string): Promise<void> {
 
 async function migrateWith(client: pg.Client): Promise<void> {
   try {
-    // Even if nothing is to do, BullMQ's migration needs the privilege to create a schema. So it is not called then.
+    // BullMQ's migration needs the privilege to create a schema, even if the tables are up to date. So the migration
+    // does not run in this case.
     if ((await readVersion(client)) >= LATEST_SCHEMA_VERSION) return
     // BullMQ takes a lock in this transaction. Above READ COMMITTED, the transaction would not see the migrations that
     // another process has committed during the wait for the lock.

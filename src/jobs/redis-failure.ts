@@ -5,7 +5,7 @@ import { describeTlsFailure } from '../tls.js'
 export interface RedisFailure {
   /** Failures of one kind have the same cause. {@link UNREACHABLE}: the cause is unknown. */
   kind: string
-  /** The error of the server or of the connection. If ioredis wrapped this error for a cluster, the wrapped error. */
+  /** The error of the server or of the connection. For a cluster, this is the error that ioredis wraps. */
   cause: unknown
   /** The error code of the system, or the first word of the reply, such as `NOAUTH`. */
   code: unknown
@@ -41,7 +41,7 @@ const ADVICE = new Map([
   ['MASTERDOWN', 'the primary of this replica is unavailable: check it'],
 ])
 
-/** The default port of Sentinel. A Sentinel that refuses the password can be recognized only by this port. */
+/** The default port of Sentinel. If a Sentinel refuses the password, only this port shows that it is a Sentinel. */
 const SENTINEL_PORT = '26379'
 const SENTINEL_HINT = '. Port 26379 is that of Redis Sentinel, which is not supported'
 

@@ -3,7 +3,8 @@ import { type ConnectionOptions, checkServerIdentity, type PeerCertificate } fro
 
 /**
  * Creates TLS options for Redis. The nodes of a cluster usually announce IP addresses, which certificates rarely
- * contain. So a server with an IP address may present a certificate for the host name of any of the URLs.
+ * contain. So if the connection is to an IP address, a certificate for the host name of any of the URLs is accepted as
+ * well.
  */
 export function createTlsOptions(urls: readonly string[]): ConnectionOptions {
   const names = urls.map((url) => new URL(url).hostname)

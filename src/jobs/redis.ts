@@ -2,12 +2,12 @@ import { type BackendFactory, QueueKeys, RedisConnection, RedisQueueBackend } fr
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import type { RedisServer } from './examine-redis.js'
 
-/** The URL of a server, or the URLs of some nodes of a cluster. These nodes name the other nodes. */
+/** The URL of a server, or the URLs of some nodes of a cluster. These nodes report the addresses of the other nodes. */
 export type RedisUrls = readonly [string, ...string[]]
 
 /** Opens connections to a Redis server or cluster. */
 export interface RedisConnector {
-  /** Opens a connection. A lost connection reconnects. */
+  /** Opens a connection. If the connection is lost, the client reconnects. */
   connect(limits: Limits): Redis | Cluster
   /** Closes the connections that are still open. */
   disconnect(): void
@@ -17,7 +17,7 @@ export interface RedisConnector {
 export interface RedisConnectorOptions {
   urls: RedisUrls
   server: RedisServer
-  /** Limit for opening a connection, in milliseconds. */
+  /** Timeout of opening a connection, in milliseconds. */
   timeoutMs: number
   /** Called for each failure of one node of the cluster. The other nodes can still be available. */
   onNodeError(error: unknown, node: string): void
@@ -34,10 +34,12 @@ const MAX_RETRY_DELAY_MS = 2_000
 /** Interval at which a connection to a cluster reads which node serves which slot, in milliseconds. */
 const SLOTS_REFRESH_INTERVAL_MS = 5_000
 
-/** Limit for reading the slots from one node, in milliseconds. After this time, ioredis tries another node. */
+/** Timeout of reading the slots from one node, in milliseconds. After this time, ioredis tries another node. */
 const SLOTS_REFRESH_TIMEOUT_MS = 3_000
 
-/** Limits of the connection on which a worker waits for a job. BullMQ itself limits this wait. */
+/**
+ * Limits of the connection on which a worker waits for a job. No timeout is set here, because BullMQ limits the wait.
+ */
 const WORKER_WAIT: Limits = { maxRetriesPerRequest: null }
 
 /** Prefix of the keys of a queue. The braces keep all keys of a queue in one slot of a Redis Cluster. */
@@ -68,7 +70,7 @@ function connectServer({ urls, server, timeoutMs }: RedisConnectorOptions, limit
     // The ready check runs INFO, and prints a warning to the console if INFO is not permitted.
     enableReadyCheck: server.canReadInfo,
     retryStrategy: (times) => Math.min(times * 200, MAX_RETRY_DELAY_MS),
-    // If the server becomes a replica, it keeps the connection open, but refuses every write with this reply.
+    // If the server becomes a replica, it keeps the connection open, but replies to every write with this error.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   })
 }
@@ -86,7 +88,8 @@ function connectCluster(
     // sends no reply.
     slotsRefreshInterval: SLOTS_REFRESH_INTERVAL_MS,
     slotsRefreshTimeout: SLOTS_REFRESH_TIMEOUT_MS,
-    // If the cluster is down, the reply to a command states the reason. The ready check would retry without a reason.
+    // If the cluster is down, the reply to a command states the reason. The ready check would retry without reporting
+    // the reason.
     enableReadyCheck: false,
     redisOptions: {
       username,
@@ -127,15 +130,16 @@ export function createRedisBackendFactory(
       keys.getKeys(name),
       (type) => keys.toKey(name, type),
       options,
-      isWorker ? allowFractions(open(WORKER_WAIT)) : undefined,
+      isWorker ? allowFractionalSeconds(open(WORKER_WAIT)) : undefined,
     )
   }
 }
 
 /**
- * Allows BullMQ to wait for fractions of a second. Without its check of the version, BullMQ waits for whole seconds.
+ * Allows BullMQ to wait for fractions of a second. With its check of the server version disabled, BullMQ would wait for
+ * whole seconds.
  */
-function allowFractions(connection: RedisConnection): RedisConnection {
+function allowFractionalSeconds(connection: RedisConnection): RedisConnection {
   const allow = (): void => {
     connection.capabilities = { canDoubleTimeout: true, canBlockFor1Ms: false }
   }

@@ -2,17 +2,17 @@ import { withAbort } from '../async/abort.js'
 import { LastLogoutError } from '../errors.js'
 import type { ScheduledJob } from './scheduled-job.js'
 
-/** Default of `stallMs`: a run without progress for this time is stalled, in milliseconds. */
+/** Default of `stallMs`, in milliseconds. A run that makes no progress for this time is stalled. */
 const STALL_TIMEOUT_MS = 120_000
 
-/** Maximum time from an abort to the end of the run, in milliseconds. It covers the timeout of a query. */
+/** Maximum time from an abort to the end of the run, in milliseconds. It is longer than the timeout of a query. */
 const ABORT_GRACE_MS = 20_000
 
 /**
  * Runs a job once. Aborts the run if it makes no progress for `stallMs`.
  *
- * @throws `STALLED` if the run has ended after this abort.
- * @throws `ABANDONED` if the run has not ended within the grace period after any abort.
+ * @throws `STALLED` if the run was aborted for this reason and then ended.
+ * @throws `ABANDONED` if the run was aborted for any reason and did not end in time: see {@link ABORT_GRACE_MS}.
  */
 export function runWatched(job: ScheduledJob, signal: AbortSignal): Promise<unknown> {
   const { stallMs = STALL_TIMEOUT_MS } = job

@@ -58,7 +58,7 @@ export function createRunner(options: RunnerOptions, signal: AbortSignal): Runne
   }
 }
 
-/** Creates a tracker for one job. The tracker logs the first failure with each error code as an error. */
+/** Creates a tracker for one job. For each error code, the tracker logs the first failure at the level `error`. */
 function createJobTracker(
   job: string,
   { log, onFailure }: Pick<RunnerOptions, 'log' | 'onFailure'>,

@@ -1,7 +1,7 @@
 import type { Queue } from 'bullmq'
 import type { ScheduledJob } from './scheduled-job.js'
 
-/** The part of a BullMQ queue that holds the schedule. */
+/** The part of a BullMQ queue that reads and changes the schedule. */
 export type SchedulerQueue = Pick<
   Queue,
   'getJobSchedulers' | 'removeJobScheduler' | 'upsertJobScheduler'
@@ -10,12 +10,12 @@ export type SchedulerQueue = Pick<
 /** A job is overdue if it has been due for longer than this time, in milliseconds. */
 const OVERDUE_MS = 5_000
 
-/** Maximum accepted difference between the clocks of two workers, in milliseconds. */
+/** Maximum difference between the clocks of two workers that does not change the schedule, in milliseconds. */
 const MAX_CLOCK_SKEW_MS = 60_000
 
 /**
  * Schedules `jobs`, and removes all other jobs from the schedule. Skips a job that is already scheduled at its
- * interval: otherwise, workers that start at the same time would conflict on PostgreSQL, where BullMQ takes no lock.
+ * interval: on PostgreSQL, BullMQ takes no lock, so workers that start at the same time would conflict.
  *
  * @returns Whether a job was overdue.
  */
@@ -59,8 +59,8 @@ export async function restoreSchedulers(
 }
 
 /**
- * Schedules a job. A due job stays due. If several workers schedule one job at the same time on PostgreSQL, some of the
- * calls fail with a conflict, and the job can run more than once.
+ * Schedules a job. A job that is already due stays due. On PostgreSQL, if several workers schedule one job at the same
+ * time, some of the calls fail with a conflict, and the job can run more than once.
  */
 async function schedule(queue: SchedulerQueue, { name, everyMs }: ScheduledJob): Promise<void> {
   const opts = { removeOnComplete: true, removeOnFail: true }

@@ -25,8 +25,8 @@ export interface WatchdogOptions {
 /** Keeps a queue and its worker open, and schedules jobs that are missing or overdue. */
 export interface Watchdog {
   /**
-   * Checks the schedule once, then at each interval. If the first check fails for another reason than below, the later
-   * checks retry.
+   * Checks the schedule once, then at each interval. If the first check fails with an error that is not listed here,
+   * the later checks retry.
    *
    * @throws `CONFIGURATION` or `DATABASE_NOT_MIGRATED` if the first check fails with this error.
    */
@@ -36,7 +36,8 @@ export interface Watchdog {
 }
 
 /**
- * Maximum number of consecutive checks that may fail by a conflict with other workers. More conflicts are an outage.
+ * Maximum number of consecutive checks that may fail because of a conflict with another worker. A further conflict
+ * counts as an outage.
  */
 const MAX_CONFLICTS = 3
 

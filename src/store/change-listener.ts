@@ -10,21 +10,21 @@ import { CONNECT_TIMEOUT_MS, MAX_LIFETIME_SECONDS } from '../pg/timeouts.js'
 /** The NOTIFY channel. A trigger on the tenant row sends a notification after each change. */
 const CHANNEL = 'last_logout'
 
-/** Default interval of the calls of `onChange` during an outage of the notifications, in milliseconds. */
+/** Default interval between two calls of `onChange` while no notifications arrive, in milliseconds. */
 const POLL_INTERVAL_MS = 1_000
 
 /** The failure of a connection that accepts LISTEN but delivers no notifications. */
 const NOT_NOTIFIED = Symbol('not notified')
 
 const ADVICE =
-  'a connection pooler is in between: set DATABASE_DIRECT_URL to the PostgreSQL server itself'
+  'a connection pooler stands between this program and PostgreSQL: set DATABASE_DIRECT_URL to the PostgreSQL server itself'
 
 const RECONNECT_BACKOFF: Backoff = { firstMs: 250, maxMs: 5_000 }
 
-/** Notifies subscribers when the change feed can have new changes. */
+/** Notifies subscribers when the change feed may have new changes. */
 export interface ChangeListener {
   /**
-   * Calls `onChange` after each change, and whenever a notification can have been lost.
+   * Calls `onChange` after each change, and whenever a notification may have been lost.
    *
    * @returns A function that unsubscribes.
    */
@@ -35,10 +35,10 @@ export interface ChangeListener {
 /**
  * Creates a listener with its own database connection, on which it runs LISTEN. The listener reconnects with backoff.
  *
- * Some connection poolers accept LISTEN but deliver no notifications, so the listener tests each new connection. During
- * an outage of the notifications, it calls `onChange` at an interval.
+ * Some connection poolers accept LISTEN but deliver no notifications, so the listener tests each new connection. While
+ * no notifications arrive, the listener calls `onChange` every `pollIntervalMs` instead.
  *
- * @param pollIntervalMs This interval, in milliseconds. Default: 1,000.
+ * @param pollIntervalMs Interval in milliseconds. Default: 1,000.
  */
 export function createChangeListener(
   databaseUrl: string,

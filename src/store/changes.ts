@@ -24,7 +24,7 @@ interface Row {
   changes: ChangeRow[]
 }
 
-/** A change. Columns that do not apply to its kind are `null`. */
+/** A change. Columns that do not apply to this kind of change are `null`. */
 interface ChangeRow {
   position: number
   kind: 'user' | 'session' | 'floor'
@@ -39,7 +39,7 @@ interface ChangeRow {
 }
 
 /**
- * Reads a page of the change feed. One statement reads the changes, the freshness and the clock at the same moment.
+ * Reads a page of the change feed. One statement reads the changes, `as_of` and the clock at the same moment.
  *
  * @returns `null` if the cursor belongs to another feed, or is after the end of this feed.
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
@@ -61,6 +61,7 @@ export async function readChanges(
   if (row === undefined) throw tenantRowMissingError()
   if (after !== null && (row.feed !== feed || from > row.seq)) return null
 
+  // The statement reads one change more than `limit`, to find out whether another page follows.
   const more = row.changes.length > limit
   const rows = row.changes.slice(0, limit)
   const lastPosition = more ? rows.at(-1)?.position : row.seq
@@ -75,10 +76,11 @@ export async function readChanges(
 }
 
 /**
- * Returns SQL that selects the changes after the position `from`. The position of a row is the time of its last change,
- * not of the logout: an entry can be stored long after the logout.
+ * Returns SQL that selects the changes after the position `from`. The position of a row is the time at which the row
+ * last changed. The logout can be much older.
  *
- * `since` skips rows that last changed before this instant, but never the floor, which applies to all users.
+ * Rows that last changed before `since` are skipped. The floor, an instant that ends older tokens of all users, is
+ * never skipped.
  */
 function changesAfter(
   { lastLogout, sessionLogout, tenant }: Tables,

@@ -19,7 +19,7 @@ import { type Tables, tablesIn } from './tables.js'
 
 /** Options of every transaction that writes. */
 export const TRANSACTION = {
-  /** The writes are only tested at this level. A database or a role can have another default. */
+  /** The tests run the writes at this level alone. The default of a database or a role can be another level. */
   isolationLevel: 'ReadCommitted',
   /** Maximum time to wait for a connection, in milliseconds. */
   maxWait: 10_000,
@@ -91,8 +91,8 @@ function withTables(prisma: PrismaClient, tables: Tables) {
 /**
  * Runs a query or a transaction. Retries with backoff after a conflict with another transaction.
  *
- * @param run Must run one statement or one transaction, so that a failed attempt changes nothing. `attempt` counts from
- *   0.
+ * @param run Must run one statement or one transaction, so that a failed attempt changes nothing. `attempt` is 0 in the
+ *   first call.
  * @throws `DATABASE_UNAVAILABLE` if the database cannot be used.
  * @throws `CONFIGURATION` if the database user lacks a privilege.
  */
@@ -122,7 +122,7 @@ export async function tryOnce<T>(run: () => Promise<T>): Promise<T | null> {
   }
 }
 
-/** Whether PostgreSQL refused a value of a row, such as a character that the encoding of the database lacks. */
+/** Whether PostgreSQL refused a value of a row, such as a character that the database's encoding does not contain. */
 export function isRefusedRow(error: unknown): boolean {
   return isRefusedRowState(readState(error))
 }
@@ -146,7 +146,7 @@ function toStoreError(error: unknown): unknown {
   return isConflictState(state) || isUnavailable(error) ? unavailableError(error, state) : error
 }
 
-/** Whether the error is an outage of the database that can end by itself. Refused credentials, for example, cannot. */
+/** Whether the error is an outage that can end by itself. For example, refused credentials must be corrected first. */
 export function isTransientOutage(error: unknown): boolean {
   if (!hasCode(error, 'DATABASE_UNAVAILABLE')) return false
   const state = readState(error.cause)
@@ -165,7 +165,8 @@ function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return isDriverOutage(error)
   const state = readState(error)
   if (state !== undefined) return isUnavailableState(state)
-  // Without an SQLSTATE, the server was unreachable, the connection broke, or no transaction could begin.
+  // Without an SQLSTATE, the server was unreachable, the connection broke, or no transaction could begin. The exception
+  // is a column type that Prisma does not support.
   return readDriverCause(error).kind !== 'UnsupportedNativeDataType'
 }
 

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
 
-/** The required encoding. User ids can contain characters that every other encoding lacks. */
+/** The required encoding. User ids can contain characters that no other encoding can represent. */
 const ENCODING = 'UTF8'
 
 /** Describes the problem if the encoding of a database is not UTF8. Otherwise returns `null`. */

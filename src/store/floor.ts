@@ -4,9 +4,9 @@ import { timestamp, toEpoch } from './epoch.js'
 import type { WriteState } from './write-batch.js'
 
 /**
- * Raises the floor, the instant that ends the tokens of all users whose login is not after it.
+ * Raises the floor: an instant for all users. Tokens are revoked unless their login is after the floor.
  *
- * @param at `null`: now, by the clock of the database.
+ * @param at The new floor. `null`: now, by the clock of the database.
  * @returns The floor after the write. It can be later than `at`, because the floor never falls.
  * @throws `RangeError` if `at` is in the future.
  */

@@ -8,11 +8,11 @@ import type { LockedTenant } from './tenant-row.js'
 import { writeSessions, writeUsers } from './write-batch.js'
 
 /**
- * Replaces the ids of a person by keyed hashes. The instants of the logouts stay, so that revoked tokens stay revoked.
+ * Replaces the ids of a person by keyed hashes. Keeps the instants of the logouts, so that revoked tokens stay revoked.
  * The change feed then contains the rows with hashes instead of the rows with ids.
  *
- * Also deletes the unattributable entries that contain one of the ids. If the person was forgotten before, only
- * `forgotten_at` of the rows with hashes changes.
+ * Also deletes the unattributable entries (log entries that may be logouts but cannot be used) that contain one of the
+ * ids. Sets `forgotten_at` to now in the rows that already contain the hashes of the person.
  */
 export async function forget(
   tx: Executor,
@@ -72,7 +72,7 @@ interface StoredUser {
   type: string
 }
 
-/** Reads the row that contains the id of a user. Returns no row if all logouts of the user are stored by hashes. */
+/** Reads the row that contains the id of a user. Returns no row if all rows of the user contain hashes. */
 function readUser(tx: Executor, userId: string): Promise<StoredUser[]> {
   return tx.$queryRaw<StoredUser[]>`
     SELECT user_id AS "userId", ${toEpoch('at')} AS at,
@@ -94,7 +94,7 @@ function readSessions(tx: Executor, userId: string): Promise<StoredSession[]> {
 }
 
 /**
- * Deletes the unattributable entries that contain one of `ids`. In place of each entry, stores the hash of its entry
+ * Deletes the unattributable entries that contain one of `ids`. In place of each entry, stores the hash of the entry's
  * id, so that a later read of the log does not store the entry again.
  *
  * @returns The number of deleted entries.
@@ -120,8 +120,8 @@ async function deleteUnattributable(tx: Executor, hash: KeyedHash, ids: string[]
  *
  * - the id without escapes
  * - the id with the escapes of JSON
- * - the id with double escapes: an entry that could not be parsed is stored as a JSON string
- * - all of these in ASCII: entries of refused rows are stored in ASCII
+ * - the id with double escapes, because an entry that could not be parsed is stored as a JSON string
+ * - each of these spellings in ASCII, because entries of rows that PostgreSQL refused are stored in ASCII
  */
 function spellings(id: string): string[] {
   const escaped = JSON.stringify(id).slice(1, -1)
@@ -130,13 +130,13 @@ function spellings(id: string): string[] {
 }
 
 interface RemainingRow {
-  /** The latest logout; `null` if no row remains. */
+  /** The instant of the latest logout; `null` if no row remains. */
   newest: Instant | null
   user_at: Instant | null
   sessions: number
 }
 
-/** Summarizes the rows with hashes of a person. */
+/** Summarizes the rows that contain the hashes of a person. */
 async function readRemaining(
   tx: Executor,
   userHash: string,

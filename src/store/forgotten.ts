@@ -10,14 +10,15 @@ import { truncateEntry, UNATTRIBUTABLE_ID } from './unattributable.js'
  * A person who was forgotten still has rows in `last_logout` and `session_logout`, so that the tokens of the person
  * stay revoked. These rows contain keyed hashes instead of ids.
  *
- * A logout from before the person was forgotten is written to these rows, whenever its entry is read. A later logout is
- * stored with ids: the person has logged in again, and subscribers that do not know the hashes must receive the logout.
+ * A logout that happened before the person was forgotten is written to these rows, even if the entry of the logout is
+ * read afterwards. A later logout is stored with ids: the person has logged in again, and subscribers that do not know
+ * the hashes must receive the logout.
  */
 
 type User = Batch['users'][number]
 type Session = Batch['sessions'][number]
 
-/** A row to write. If the row contains hashes, `forgottenAt` is the time at which the person was forgotten. */
+/** A row to write. `forgottenAt`: when the person was forgotten; `null` if the row contains ids, not hashes. */
 type WritableRow<Row> = Row & { forgottenAt: Instant | null }
 
 /** A batch in which keyed hashes have replaced the ids of forgotten people. */
@@ -87,8 +88,8 @@ function replaceSession(row: Session, hash: KeyedHash, forgotten: Forgotten): Wr
 }
 
 /**
- * Removes the entries that were deleted when a person was forgotten. The table contains the hash of the entry id of
- * each deleted entry.
+ * Removes the entries that were deleted when a person was forgotten. For each deleted entry, the table contains the
+ * hash of the entry's id.
  */
 async function dropForgotten(
   tx: Executor,
@@ -106,5 +107,5 @@ async function dropForgotten(
   const deletedRows = await tx.$queryRaw<{ id: string }[]>`
     SELECT id FROM ${tx.tables.unattributable} WHERE id = ANY(${hashes}::text[]) AND entry = ''`
   const deletedHashes = new Set(deletedRows.map(({ id }) => id))
-  return entries.filter((_entry, n) => !deletedHashes.has(hashes[n] ?? ''))
+  return entries.filter((_entry, index) => !deletedHashes.has(hashes[index] ?? ''))
 }

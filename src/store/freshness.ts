@@ -10,8 +10,8 @@ import { type ProgressRow, progressColumns, readProgressRow } from './progress-r
  * Returns SQL of the next `as_of`, the instant up to which the log has been read. The SQL moves `as_of` forward to
  * `readTo`, an instant of Auth0's clock.
  *
- * The SQL ignores `readTo` if it is more than {@link MAX_CLOCK_AHEAD_MS} ahead of the database's clock. `as_of` moves
- * back only if the stored value is that far ahead.
+ * The SQL ignores a `readTo` that is more than {@link MAX_CLOCK_AHEAD_MS} ahead of the database's clock. `as_of` moves
+ * back if the stored value is that far ahead, and never otherwise.
  */
 export function advanceAsOf(readTo: Instant | null, clock: SqlClock): Prisma.Sql {
   const latest = timestampOf(clock(), MAX_CLOCK_AHEAD_MS)
@@ -21,15 +21,17 @@ export function advanceAsOf(readTo: Instant | null, clock: SqlClock): Prisma.Sql
     as_of)`
 }
 
-/** The response of Auth0 that reached the end of the log. */
+/** A response of Auth0 that showed the end of the log. */
 interface CaughtUp {
+  /** The log id at the end of the log; `null` if the log is empty. */
   checkpoint: string | null
+  /** When the response was requested, by Auth0's clock. */
   requestedAt: Instant
 }
 
 /**
- * Records that the log has been read to its end. Advances `as_of` to `requestedAt`, unless a sweep is incomplete or
- * `requestedAt` is too far ahead of the database's clock.
+ * Records that the log has been read to its end. Advances `as_of` to `requestedAt`, unless `requestedAt` is too far
+ * ahead of the database's clock, or a sweep (a search of an older span of the log) is incomplete.
  *
  * @returns The progress after the write. `null` if the stored checkpoint is not `checkpoint`: nothing was written.
  */
@@ -46,7 +48,7 @@ export async function storeCaughtUp(
   return row === undefined ? null : readProgressRow(row)
 }
 
-/** Records that a reconcile has searched all entries that were visible at `at`. */
+/** Records that a reconcile (a repeated search of the recent log) has covered all entries that were visible at `at`. */
 export async function finishReconcile(tx: Executor, clock: SqlClock, at: Instant): Promise<void> {
   await tx.$executeRaw`
     UPDATE ${tx.tables.tenant} SET reconciled_to =

@@ -6,11 +6,11 @@ import { writeFloor } from './floor.js'
 import type { WriteState } from './write-batch.js'
 
 /**
- * Stores a gap. If `raisesFloor` is true, raises the floor to the end of the gap, or to now if the end is in the
- * future.
+ * Stores a gap: a span of the log that Auth0 deleted before it was read. If `raisesFloor` is true, raises the floor to
+ * the end of the gap, or to now if the end is in the future. The floor ends all tokens of earlier logins.
  *
- * The end of an `empty_log` gap is a time of Auth0's clock. It is stored as now if it is in the future. The end of any
- * other gap is the storage time of an entry, and is stored unchanged.
+ * The end of an `empty_log` gap is a time of Auth0's clock. If this time is in the future, now is stored instead. The
+ * end of any other gap is the time at which Auth0 stored an entry. This end is stored unchanged.
  *
  * @returns Whether the gap is new or was extended.
  */
@@ -23,13 +23,13 @@ export async function writeGap(
   const toOrNow = Math.min(gap.to, tenant.now)
   const to = gap.reason === 'empty_log' ? toOrNow : gap.to
   if (to <= gap.from) return false
-  const isNew = await upsertGap(tx, { ...gap, to }, tenant.now)
+  const isChanged = await upsertGap(tx, { ...gap, to }, tenant.now)
   if (raisesFloor) await writeFloor(tx, tenant, toOrNow)
-  return isNew
+  return isChanged
 }
 
 /**
- * Inserts a gap. A stored gap with the same beginning and an earlier end gets the new end and the new reason.
+ * Inserts a gap. If a stored gap begins at the same instant and ends earlier, replaces its end and its reason instead.
  *
  * @returns Whether a row was inserted or changed.
  */

@@ -8,7 +8,7 @@ import { createOutageLog } from './outage-log.js'
 export interface GuardedStore {
   store: LastLogoutStore
   /**
-   * Checks the database, and claims it for the tenant. May be called again after a failure.
+   * Checks the database, and claims the database for the tenant. May be called again after a failure.
    *
    * @throws The errors of `assertUsable` and `claim`.
    */

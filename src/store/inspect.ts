@@ -27,9 +27,9 @@ export interface TenantState {
   checkpoint: string | null
   asOf: Instant | null
   lastPollAt: Instant | null
-  /** Beginning of the span that is still to be swept; `null` if the sweep is complete. */
+  /** Beginning of the span of the log that a sweep must still search for logouts; `null` if the sweep is complete. */
   sweepFrom: Instant | null
-  /** Number of gaps. */
+  /** Number of gaps: spans of the log that Auth0 deleted before they were read. */
   gaps: number
   /** End of the latest gap; `null` if there is no gap. */
   gapTo: Instant | null
@@ -75,8 +75,8 @@ export function inspectServer(url: string): Promise<ServerState> {
 }
 
 /**
- * Reads the used fraction of PostgreSQL's notification queue, from 0 to 1. As a side effect, PostgreSQL frees the part
- * of the queue that all sessions have read. Otherwise, a full queue can stay full.
+ * Reads the used fraction of PostgreSQL's notification queue, from 0 to 1. This query also makes PostgreSQL free the
+ * part of the queue that all sessions have read. Without the query, a full queue can stay full.
  *
  * @throws `DATABASE_UNAVAILABLE` if the connection fails or breaks.
  * @see https://www.postgresql.org/docs/current/sql-notify.html

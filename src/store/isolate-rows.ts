@@ -2,7 +2,7 @@ import { LastLogoutError } from '../errors.js'
 import type { Batch, Unattributable } from '../rules/batch.js'
 import { type Executor, isRefusedRow } from './database.js'
 
-/** Writes rows, and returns the number of changed rows. `offset` is the index of the first row in the batch. */
+/** Writes `rows`, a part of a batch that begins at the index `offset`. Returns the number of changed rows. */
 export type WriteRows<Row> = (rows: Row[], offset: number) => Promise<number>
 
 /**
@@ -15,13 +15,13 @@ export async function isolateRows<Row>(
   tx: Executor,
   rows: Row[],
   write: WriteRows<Row>,
-): Promise<{ advanced: number; refused: Row[] }> {
+): Promise<{ changedRows: number; refused: Row[] }> {
   const refused: Row[] = []
-  let advanced = 0
+  let changedRows = 0
   async function attempt(part: Row[], offset: number): Promise<void> {
     await tx.$executeRaw`SAVEPOINT part`
     try {
-      advanced += await write(part, offset)
+      changedRows += await write(part, offset)
     } catch (error) {
       if (!isRefusedRow(error)) throw error
       await tx.$executeRaw`ROLLBACK TO SAVEPOINT part`
@@ -35,25 +35,28 @@ export async function isolateRows<Row>(
     }
   }
   await attempt(rows, 0)
-  return { advanced, refused }
+  return { changedRows, refused }
 }
 
 /**
- * Checks that PostgreSQL did not refuse all rows of a batch. The cause is then not a row, but for example a trigger on
- * the table. Reading must stop, because otherwise all logouts would be skipped.
+ * Checks that PostgreSQL did not refuse all rows of a batch. If it refuses all, the cause is not a row, but for example
+ * a trigger on the table. Reading must then stop, because otherwise all logouts would be skipped.
  *
- * @throws `DATABASE_UNAVAILABLE` if all rows were refused, and these rows come from at least two entries.
+ * @throws `DATABASE_UNAVAILABLE` if all rows were refused, and these rows come from at least two log entries.
  */
 export function assertSomeAccepted({ users, sessions }: Batch, refused: { logId: string }[]): void {
-  const entriesOf = (rows: { logId: string }[]) => new Set(rows.map(({ logId }) => logId)).size
-  if (refused.length < users.length + sessions.length || entriesOf(refused) < 2) return
+  const entryCount = new Set(refused.map(({ logId }) => logId)).size
+  if (refused.length < users.length + sessions.length || entryCount < 2) return
   throw new LastLogoutError(
     'DATABASE_UNAVAILABLE',
-    'PostgreSQL refuses every row of a page: remove what refuses them, such as a trigger or a constraint on the tables last_logout and session_logout',
+    'PostgreSQL refuses every row of a page: remove the cause, such as a trigger or a constraint on the tables last_logout and session_logout',
   )
 }
 
-/** Converts a refused row to an unattributable entry in ASCII, which PostgreSQL accepts in every encoding. */
+/**
+ * Converts a refused row to an unattributable entry, which records that a logout could not be used. The entry is in
+ * ASCII, which PostgreSQL accepts in every encoding.
+ */
 export function toUnattributable(row: { logId: string }): Unattributable {
   return toAscii({ logId: row.logId, reason: 'not_storable', entry: JSON.stringify(row) })
 }

@@ -15,7 +15,7 @@ import { createLogoutReader } from './read-known-logouts.js'
 import { createReportWriter } from './report-writer.js'
 import { count, prune } from './retention.js'
 import { storeBatch, storeReconciled, storeSweep } from './store-batch.js'
-import { storePage, storePageAtOnce } from './store-page.js'
+import { storePage, storePageInOneStatement } from './store-page.js'
 import { claim, compareAndSetCheckpoint, setFirstCheckpoint } from './tenant-row.js'
 import { createWriters } from './writers.js'
 
@@ -27,15 +27,18 @@ export interface LastLogoutStoreOptions {
   /** The tenant's canonical domain. */
   domain: string
   /**
-   * Maximum time from a login until its tokens expire, in milliseconds. An older logout or gap concerns no valid token.
+   * Maximum time from a login until its tokens expire, in milliseconds. Older logouts and gaps concern no valid token.
    */
   horizonMs: number
   /** Default: {@link databaseClock}. */
   clock?: SqlClock | undefined
-  /** An idle writer loses the lock of the tenant row after this time, in milliseconds. Default: 30,000. */
+  /**
+   * Maximum idle time of a transaction, in milliseconds. Then PostgreSQL ends the session, which releases the lock of
+   * the tenant row. Default: 30,000.
+   */
   idleTransactionTimeoutMs?: number
   /**
-   * Maximum time for which a read waits for its statement, in milliseconds. Default: as in {@link createLogoutReader}.
+   * Maximum time from a read to the start of its statement, in milliseconds. Default: as in {@link createLogoutReader}.
    */
   maxReadWaitMs?: number | undefined
 }
@@ -77,7 +80,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
     moveCheckpoint: (from, to, sweep) =>
       write((tx, tenant) => compareAndSetCheckpoint(tx, tenant, { from, to, sweep })),
     async storePage(page) {
-      if (await storePageAtOnce(prisma, clock, page)) return true
+      if (await storePageInOneStatement(prisma, clock, page)) return true
       const stored = await writeEntries((tx, tenant) => storePage(tx, tenant, clock, page))
       if (stored instanceof LastLogoutError) throw stored
       return stored

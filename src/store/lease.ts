@@ -7,14 +7,15 @@ import { type ProgressRow, progressColumns, readProgressRow } from './progress-r
 const MAX_LEASE_TTL_MS = 120_000
 
 /**
- * Acquires or renews the lease: the exclusive right of one worker to poll. Only the database's clock decides, because
- * the clocks of the workers can differ.
+ * Acquires or renews the lease: the exclusive right of one worker to poll. The end of the lease is a time of the
+ * database's clock, because the clocks of the workers can differ.
  *
  * A lease that ends more than {@link MAX_LEASE_TTL_MS} from now counts as free: the database's clock was set back after
  * the lease was acquired.
  *
  * @param clock The clock for `now` in the returned progress.
- * @returns The progress, so that the poll does not read it separately. `null` if another owner holds the lease.
+ * @returns The progress (the state of reading the log), so that the poll needs no separate read. `null` if another
+ *   owner holds the lease.
  */
 export async function acquireLease(
   tx: Executor,

@@ -5,15 +5,16 @@ import { hasSqlState } from '../pg/sql-state.js'
 /** SQLSTATE: lock_not_available. */
 const LOCK_NOT_AVAILABLE = '55P03'
 
-/** Limits for the wait of a migration for locks of other transactions. */
+/** Limits of the time for which a migration waits while other transactions hold locks. */
 export interface LockLimits {
   /**
-   * Maximum wait of a statement for a lock, in milliseconds. Keep it short: all later readers of the table wait too.
+   * Maximum wait of a statement for a lock, in milliseconds. Keep this limit short: all later readers of the table wait
+   * too.
    */
   timeoutMs: number
   /** Maximum number of attempts. */
   maxAttempts: number
-  /** Time between two attempts, in milliseconds. The waiting readers continue in this time. */
+  /** Time between two attempts, in milliseconds. During this time, the waiting readers continue. */
   delayMs: number
 }
 

@@ -71,7 +71,7 @@ async function migrateSchema(
     // wait for the advisory lock.
     await client.query('BEGIN ISOLATION LEVEL READ COMMITTED')
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK_KEY])
-    // This limit is set after the advisory lock, for which a run waits without a limit.
+    // The wait for the advisory lock above has no limit, because another migration can take long.
     await client.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`)
     const pending = await applyPending(client, schema)
     await client.query('COMMIT')

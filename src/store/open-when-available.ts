@@ -14,8 +14,8 @@ export interface OpenWhenAvailableOptions {
 /**
  * Opens a database, but does not wait for the end of an outage.
  *
- * @returns A function that waits until the database is open. During an outage, it retries with backoff. It throws the
- *   errors of `open`, and `ABORTED` when its signal aborts.
+ * @returns A function that waits until the database is open. During an outage, this function retries with backoff. It
+ *   throws the errors of `open`, and `ABORTED` when its signal aborts.
  * @throws The error of `open`, if `waitForDatabase` is false or the error is not an outage that can end by itself.
  */
 export async function openWhenAvailable(

@@ -2,8 +2,8 @@ import type { Logger } from 'pino'
 import { createFailureTracker, type FailureTracker } from '../async/failure-tracker.js'
 
 /**
- * An outage ends when a query succeeds and no query has failed for this time, in milliseconds. Single queries can
- * succeed during an outage.
+ * An outage ends when a query succeeds and no query has failed for this time, in milliseconds. A single success does
+ * not end the outage: some queries can succeed during an outage.
  */
 const RECOVERY_MS = 2_000
 

@@ -4,7 +4,7 @@ import { withClient } from '../pg/client.js'
 import { schemaOf } from '../pg/connection.js'
 import { qualifyNames } from './tables.js'
 
-/** SQL of the privileges that the service needs on its tables and on the sequence of `gap`. */
+/** SQL of the privileges that the service needs on its tables, and on the sequence of the ids of `gap`. */
 const REQUIRED = `(VALUES
   ('tenant', '{SELECT,INSERT,UPDATE}'), ('last_logout', '{SELECT,INSERT,UPDATE,DELETE}'),
   ('session_logout', '{SELECT,INSERT,UPDATE,DELETE}'), ('gap', '{SELECT,INSERT,UPDATE}'),
@@ -31,7 +31,8 @@ export interface MissingPrivileges {
 }
 
 /**
- * Returns the privileges that the database user lacks on the migrated tables. Returns `null` if it lacks none.
+ * Returns the privileges that the database user lacks on the migrated tables. Returns `null` if no privilege is
+ * missing.
  *
  * @throws `DATABASE_UNAVAILABLE` if the connection fails or breaks.
  */

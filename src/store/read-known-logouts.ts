@@ -8,10 +8,14 @@ import type { SqlClock } from './epoch.js'
 import { type LogoutQuery, readSnapshots, type SnapshotDatabase } from './read-snapshots.js'
 
 /**
- * Limits of the statements that read logouts. While a statement runs, further reads wait and share the next statement,
- * because a few large statements cost less than many small ones. With `readySize` reads, a statement starts at once: if
- * all reads were in one statement, this process and PostgreSQL would not work at the same time. If a statement is slow,
- * another one starts beside it. The statements leave most connections of the pool to writes and to the change feed.
+ * Limits of the statements that read logouts:
+ *
+ * - While a statement runs, further reads wait and share the next statement, because a few large statements cost less
+ *   than many small statements.
+ * - If a statement takes longer than `headStartMs`, the next statement starts in parallel.
+ * - If `readySize` reads wait, the next statement starts at once. This process then works on the results of one
+ *   statement while PostgreSQL runs another.
+ * - `maxConcurrent` leaves most connections of the pool to writes and to the change feed.
  */
 const BATCHES = { maxSize: 256, maxConcurrent: 4, headStartMs: 5, readySize: 24 }
 
@@ -19,7 +23,8 @@ const BATCHES = { maxSize: 256, maxConcurrent: 4, headStartMs: 5, readySize: 24 
  * Creates a function that reads the logouts of a user and a session. Concurrent reads share a statement. If PostgreSQL
  * refuses an id, only the read of this id fails.
  *
- * @param maxWaitMs Maximum wait for a statement, in milliseconds. Default: {@link CONNECT_TIMEOUT_MS}.
+ * @param maxWaitMs Maximum time from a read to the start of its statement, in milliseconds. Default:
+ *   {@link CONNECT_TIMEOUT_MS}.
  */
 export function createLogoutReader(
   database: SnapshotDatabase,
@@ -39,8 +44,9 @@ export function createLogoutReader(
 }
 
 /**
- * Reads the logouts of users and sessions by ids. If any person was forgotten, then also reads by the hashes of the
- * ids. In this order, no logout is missed even if a person is forgotten between the two reads.
+ * Reads the logouts of users and sessions by ids. If any person was forgotten, also reads the rows that contain the
+ * hashes of the ids. If a person is forgotten between the two reads, the first read still finds the ids, and the second
+ * read finds the hashes.
  *
  * @param horizonMs Maximum time from a login until its tokens expire, in milliseconds.
  * @returns One result for each query, in the order of the queries.
@@ -63,7 +69,7 @@ async function readKnownLogouts(
   return byIds.snapshots.map((byId, index) => merge(byId, byHashes.snapshots[index] ?? byId))
 }
 
-/** Merges the logouts of both reads. Freshness, gaps and `now` are those of the read by ids, which was first. */
+/** Merges the logouts of both reads. All other fields come from the first read, the read by ids. */
 function merge(byIds: LogoutSnapshot, byHashes: LogoutSnapshot): LogoutSnapshot {
   const ended = byIds.session?.ended === true || byHashes.session?.ended === true
   const allSessionsAt = later(

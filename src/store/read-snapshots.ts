@@ -17,7 +17,7 @@ export type SnapshotDatabase = Pick<Database, 'queryPrepared'> & {
   prisma: Pick<StoreClient, 'tables'>
 }
 
-/** The state of the tenant and the logouts of all queries, at the same moment. */
+/** The state of the tenant, and the logouts of all queries, at one moment. */
 interface SnapshotRow {
   now: Instant
   /** The key of the keyed hashes; `null` if no person was forgotten. */
@@ -43,12 +43,12 @@ type LogoutValues = [
 ]
 
 /**
- * Reads the logouts of all queries in one statement, so that rows, freshness, gaps and the time on the clock belong to
- * the same moment.
+ * Reads the logouts of all queries in one statement, so that the rows, `as_of`, the gaps and the time belong to the
+ * same moment.
  *
  * @param horizonMs Maximum time from a login until its tokens expire, in milliseconds.
- * @returns One snapshot for each query, in their order, and the key of the keyed hashes; `null`: no people were
- *   forgotten.
+ * @returns One snapshot for each query, in the order of the queries. `forgetKey` is the key of the keyed hashes, or
+ *   `null` if no person was forgotten.
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
 export async function readSnapshots(
@@ -63,9 +63,9 @@ export async function readSnapshots(
 }
 
 /**
- * Returns SQL that reads a {@link SnapshotRow}. `OFFSET 0` keeps the subqueries of the rows separate, so that
- * PostgreSQL cannot choose to scan a whole table for a join: for that choice it needs statistics, which are missing
- * after a bulk load. Arrays take less time than objects with names, in PostgreSQL and in the parser of JSON.
+ * Returns SQL that reads a {@link SnapshotRow}. Without `OFFSET 0`, PostgreSQL would turn the subqueries into joins. It
+ * could then scan a whole table, because its statistics are missing after a bulk load. JSON arrays take less time than
+ * JSON objects, in PostgreSQL and in the JSON parser.
  */
 export function snapshotSql(
   { tenant, gap, lastLogout, sessionLogout }: Tables,

@@ -10,8 +10,8 @@ import type { LockedTenant } from './tenant-row.js'
 type Write = <T>(run: (tx: Transaction, tenant: LockedTenant) => Promise<T>) => Promise<T>
 
 /**
- * Limits of the transactions that store reported logouts. Every transaction locks the tenant row, so a second one would
- * only wait and occupy a connection.
+ * Limits of the transactions that store reported logouts: logouts that an application reports. Every transaction locks
+ * the tenant row, so a second transaction would only wait and occupy a connection.
  */
 const BATCHES = { maxSize: 256, maxConcurrent: 1 }
 
@@ -19,8 +19,8 @@ const BATCHES = { maxSize: 256, maxConcurrent: 1 }
  * Creates a function that stores a reported logout. Reports that arrive during a transaction share the next transaction
  * (group commit). If PostgreSQL refuses a report, only this report fails.
  *
- * @returns The function returns the stored instant after the commit. If the reported instant is too far ahead, the
- *   function stores nothing and returns `null`.
+ * @returns A function that resolves to the stored instant after the commit. If the reported instant is too far in the
+ *   future, the function stores nothing and resolves to `null`.
  */
 export function createReportWriter(
   write: Write,
@@ -34,15 +34,15 @@ export function createReportWriter(
   return (report) => query(() => writeInBatch(report))
 }
 
-/** Stores reported logouts. Returns the stored instant of each, or `null` if the instant is too far ahead. */
+/** Stores reported logouts. For each report, returns the stored instant, or `null` if it is too far in the future. */
 async function storeReported(
   tx: Transaction,
   tenant: LockedTenant,
   reports: ReportedLogout[],
 ): Promise<(Instant | null)[]> {
   const instants = reports.map(({ at }) => limitReportedInstant(at ?? tenant.now, tenant.now))
-  const events = reports.flatMap(({ userId, sessionId, type }, n) => {
-    const at = instants[n] ?? null
+  const events = reports.flatMap(({ userId, sessionId, type }, index) => {
+    const at = instants[index] ?? null
     return at === null ? [] : [{ userId, sessionId, at, logId: '', type }]
   })
   // A report ends no session, because only Auth0 knows whether a session has ended.

@@ -10,7 +10,7 @@ import {
 import { positionAt, readClock, type SqlClock, timestamp, toEpoch } from './epoch.js'
 import { Prisma } from './generated/client.js'
 
-/** Maximum number of rows that a statement deletes. A small number keeps the waits of concurrent writers short. */
+/** Maximum number of rows that a statement deletes. A small number keeps the waits of other writers short. */
 const BATCH_SIZE = 10_000
 
 /**
@@ -62,9 +62,9 @@ export interface PruneOptions {
  * - sessions and unattributable entries whose last change is older than `retainMs`
  * - rows of forgotten people whose logout is older than `horizonMs`
  *
- * Other rows of users and all gaps are kept. The age is measured at `as_of` or at the time of the database's clock,
- * whichever is earlier, so that a clock that is ahead deletes nothing too early. Before the first catch-up has ended,
- * nothing is deleted.
+ * Keeps all gaps, and all other rows of users. The age of a row is its age at `as_of`, or at the time of the database's
+ * clock if that is earlier. So a clock that is ahead does not cause early deletions. Deletes nothing before the log has
+ * been read to its end once.
  */
 export async function prune(
   transact: Transact,
@@ -74,7 +74,7 @@ export async function prune(
   const limit = await transact((tx) => readPruneLimit(tx, clock))
   if (limit === null) return { sessions: 0, unattributable: 0, forgotten: 0 }
   const before = limit.at - retainMs
-  // Skips rows that a writer has locked: the writer can change the row, and waiting for the lock can cause a deadlock.
+  // Skips rows that a writer has locked: the writer can change the row, and a wait for the lock can cause a deadlock.
   const sessions = await deleteInBatches(
     transact,
     onBatch,
@@ -107,7 +107,7 @@ export async function prune(
 interface ForgottenPruneOptions {
   /** A logout before this instant cannot concern a valid token. */
   before: Instant
-  /** If no person was forgotten since this instant, and no row with hashes remains, reads no longer hash ids. */
+  /** If no person was forgotten since this instant, and no row with hashes remains, later reads need not hash ids. */
   lastForgottenBefore: Instant
   onBatch(): void
 }
@@ -150,7 +150,7 @@ interface PruneLimit {
   hasForgottenPeople: boolean
 }
 
-/** Returns `null` before the first catch-up has ended: nothing may be deleted. */
+/** Returns `null` if nothing may be deleted, because the log has not been read to its end yet. */
 async function readPruneLimit(tx: Executor, clock: SqlClock): Promise<PruneLimit | null> {
   const [row] = await tx.$queryRaw<
     { now: Instant; as_of: Instant | null; has_forgotten_people: boolean }[]

@@ -10,29 +10,30 @@ export async function storeBatch(
   tenant: LockedTenant,
   batch: Batch,
 ): Promise<number> {
-  const { seq, advanced } = await writeBatch(tx, batch, tenant)
+  const { seq, changedRows } = await writeBatch(tx, batch, tenant)
   await tx.$executeRaw`UPDATE ${tx.tables.tenant} SET seq = ${seq}`
-  return advanced
+  return changedRows
 }
 
 /**
- * Stores a batch that a reconcile found, and adds the number of changed rows to the count of reconciled rows. Returns
- * the number of changed rows.
+ * Stores a batch of late entries, which a reconcile has found in the recent log. Adds the number of changed rows to the
+ * count of reconciled rows, and returns this number.
  */
 export async function storeReconciled(
   tx: Executor,
   tenant: LockedTenant,
   batch: Batch,
 ): Promise<number> {
-  const advanced = await storeBatch(tx, tenant, batch)
-  await tx.$executeRaw`UPDATE ${tx.tables.tenant} SET reconciled = reconciled + ${advanced}`
-  return advanced
+  const changedRows = await storeBatch(tx, tenant, batch)
+  await tx.$executeRaw`UPDATE ${tx.tables.tenant} SET reconciled = reconciled + ${changedRows}`
+  return changedRows
 }
 
 /**
- * Stores the batch of a part of the sweep, and removes the part from the span to sweep.
+ * Stores the batch of `part`, the newest part of the span of the log that a sweep must still search for logouts. Then
+ * removes `part` from this span.
  *
- * @returns False if the span does not end with this part. The batch is stored, but the span does not change.
+ * @returns False if the span does not end with `part`. The batch is stored, but the span does not change.
  */
 export async function storeSweep(
   tx: Executor,

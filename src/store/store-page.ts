@@ -16,9 +16,9 @@ import { writeBatch } from './write-batch.js'
 /**
  * Stores a page in a transaction that has locked the tenant row.
  *
- * If the last entry was stored more than a minute ahead of the database's clock, that clock is behind. The logouts are
- * then stored with instants that are too early, and the checkpoint does not move. After the clock was corrected, the
- * page is read again, and the logouts get their true instants before `as_of` advances.
+ * If Auth0 stored the last entry more than a minute after now by the database's clock, the database's clock is behind.
+ * The logouts are then stored with instants that are too early, and the checkpoint does not move. When the clock has
+ * been corrected, the page is read again, and the logouts get their true instants before `as_of` advances.
  *
  * @returns Whether the page was stored, or a `CLOCK_AHEAD` error. A thrown error would roll back the write.
  */
@@ -40,7 +40,7 @@ export async function storePage(
 
 /** Returns SQL that moves the checkpoint to the end of a page, and `as_of` to the storage time of the last entry. */
 function movedColumns({ next, storedAt, endsCatchUp }: PageToStore, clock: SqlClock): Prisma.Sql {
-  // Before the first catch-up has ended, there is no `as_of`.
+  // `as_of` is null until the log has been read to its end once.
   const isCaughtUp = endsCatchUp ? Prisma.sql`TRUE` : Prisma.sql`as_of IS NOT NULL`
   return Prisma.sql`checkpoint = ${next}, last_poll_at = ${timestampOf(clock())},
     as_of = CASE WHEN ${isCaughtUp} AND sweep_to IS NULL
@@ -48,19 +48,19 @@ function movedColumns({ next, storedAt, endsCatchUp }: PageToStore, clock: SqlCl
 }
 
 /**
- * Stores a page in one statement, if nothing needs the transaction of {@link storePage}. For example, a forgotten
- * person needs it.
+ * Stores a page in one statement, if nothing needs the transaction of {@link storePage}. For example, the transaction
+ * is needed if a person was forgotten.
  *
  * The `UPDATE` of the tenant row runs first. It takes the lock under which all writers assign feed positions. After a
- * wait for the lock, PostgreSQL checks the conditions of the `UPDATE` again. The rows are written only if the `UPDATE`
- * found the checkpoint of the page.
+ * wait for the lock, PostgreSQL checks the conditions of the `UPDATE` again. If the checkpoint is then not `page.from`,
+ * no rows are written.
  *
  * At READ COMMITTED, the `ON CONFLICT` of an upsert sees rows that were committed after the snapshot of the statement.
- * At any other isolation level, a conflict fails the statement.
+ * At any other isolation level, the statement would fail.
  *
  * @returns Whether the page was stored. If not, nothing was changed.
  */
-export async function storePageAtOnce(
+export async function storePageInOneStatement(
   prisma: Executor,
   clock: SqlClock,
   page: PageToStore,
@@ -88,14 +88,14 @@ function pageSql({ tables }: Executor, clock: SqlClock, page: PageToStore): Pris
 
 /**
  * Returns the SQL condition that no other writer has changed the tenant row since the snapshot of the statement.
- * Without this condition, the statement would not count the unattributable entries of that writer, and could exceed
- * their limit.
+ * Without this condition, the statement would not count the unattributable entries of that writer, and could store more
+ * entries than the limit allows.
  */
 function isUnchanged({ tenant }: Tables): Prisma.Sql {
   return Prisma.sql`AND xmin = (SELECT seen.xmin FROM ${tenant} AS seen)`
 }
 
-/** Returns the parts of the `WITH` that write a batch. They write nothing if the part `moved` has no row. */
+/** Returns the parts of the `WITH` that write a batch. If the part `moved` has no row, they write nothing. */
 function batchParts(tables: Tables, { users, sessions, unattributable }: Batch): Prisma.Sql[] {
   const from = Prisma.sql`moved CROSS JOIN`
   const rowsAfter = (position: number): RowSource => ({

@@ -6,7 +6,8 @@ import { hasSqlState, PROTOCOL_VIOLATION } from '../pg/sql-state.js'
 const MIN_VERSION = 14
 
 /**
- * Checks the version of the server, and that it allows transactions. A connection pooler in statement mode does not.
+ * Checks that the version of the server is supported, and that the connection allows transactions. A connection pooler
+ * in statement mode allows no transactions.
  *
  * @throws `CONFIGURATION` if the server is not supported.
  * @throws `DATABASE_UNAVAILABLE` if the connection fails or breaks.

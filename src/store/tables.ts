@@ -1,7 +1,10 @@
 import pg from 'pg'
 import { Prisma } from './generated/client.js'
 
-/** Names of the tables. `timeline` is a function that returns the timeline: the number of one history of the data. */
+/**
+ * Names of the tables, and of the function `timeline`. It returns PostgreSQL's timeline: a number that changes at the
+ * promotion of a replica and at a point-in-time restore.
+ */
 const NAMES = {
   tenant: 'tenant',
   lastLogout: 'last_logout',

@@ -10,7 +10,7 @@ export interface LockedTenant extends WriteState {
   checkpoint: string | null
 }
 
-/** SQL condition: the database has no data yet, so that another tenant can claim it. */
+/** SQL condition: the database has no data yet, so another tenant can claim the database. */
 const IS_UNUSED = Prisma.sql`
   tenant.checkpoint IS NULL AND tenant.as_of IS NULL AND tenant.seq = 0`
 
@@ -36,7 +36,7 @@ export async function claim(tx: Transaction, domain: string): Promise<void> {
  * Limits the idle time of a transaction. Must be called before the transaction locks rows: without a limit, a process
  * that is suspended keeps its locks until its connection ends.
  *
- * @param timeoutMs The limit in milliseconds, after which PostgreSQL ends the session.
+ * @param timeoutMs Limit in milliseconds. If the transaction is idle for longer than this, PostgreSQL ends the session.
  */
 export async function limitIdleTime(tx: Executor, timeoutMs: number): Promise<void> {
   await tx.$queryRaw`SELECT ${idleTimeout(timeoutMs)}`
@@ -49,13 +49,14 @@ function idleTimeout(timeoutMs: number): Prisma.Sql {
 /**
  * Locks the tenant row. Returns the feed position after which the writer assigns positions.
  *
- * A position is the time of the database's clock in microseconds. A plain counter would assign positions twice after a
- * restore or a failover that lost changes, and subscribers would skip the new changes.
+ * A position is the time of the database's clock in microseconds. With a plain counter, a restore or a failover could
+ * lose changes. The positions of these changes would then be assigned to new changes, which subscribers would skip.
  *
  * If the clock is behind after a restore or a failover, a position can still be assigned twice. So the feed gets a new
  * id when PostgreSQL's timeline changes: at the promotion of a replica, and at a point-in-time restore.
  *
- * @param idleTimeoutMs Limit of the idle time, in milliseconds, after which PostgreSQL ends the session.
+ * @param idleTimeoutMs Limit in milliseconds. If the transaction is idle for longer than this, PostgreSQL ends the
+ *   session.
  * @throws `DATABASE_NOT_MIGRATED` if the tenant row is missing.
  */
 export async function lockTenant(
@@ -92,7 +93,7 @@ async function updateTimeline(tx: Executor, { timeline, current }: Timelines): P
       feed_id = CASE WHEN timeline IS NULL THEN feed_id ELSE gen_random_uuid() END`
 }
 
-/** Sets the first checkpoint and the span to sweep, unless a checkpoint is set. */
+/** Sets the first checkpoint, and the span of the log to sweep. Changes nothing if the tenant has a checkpoint. */
 export async function setFirstCheckpoint(
   tx: Executor,
   tenant: LockedTenant,
@@ -102,7 +103,8 @@ export async function setFirstCheckpoint(
 }
 
 /**
- * Replaces the checkpoint and the span to sweep. If the checkpoint is not `from`, changes nothing and returns false.
+ * Replaces the checkpoint `from`, and the span to sweep. If the checkpoint is not `from`, changes nothing and returns
+ * false.
  */
 export async function compareAndSetCheckpoint(
   tx: Executor,
@@ -117,7 +119,7 @@ export async function compareAndSetCheckpoint(
 interface NewCheckpoint {
   /** The new checkpoint. */
   to: string | null
-  /** The span to sweep. */
+  /** The span to sweep: the span of the log that must still be searched for logouts. */
   sweep: Span | null
 }
 
@@ -128,16 +130,16 @@ async function setCheckpoint(tx: Executor, { to, sweep }: NewCheckpoint): Promis
 }
 
 /**
- * Removes the last part from the span to sweep.
+ * Removes `part`, the newest part, from the span to sweep.
  *
- * @returns False if the span does not end with this part, because the span was replaced meanwhile.
+ * @returns False if the span does not end with `part`, because the span was replaced meanwhile.
  */
-export async function shrinkSweep(tx: Executor, { from, to }: Span): Promise<boolean> {
-  const hasRemainder = Prisma.sql`sweep_from < ${timestamp(from)}`
+export async function shrinkSweep(tx: Executor, part: Span): Promise<boolean> {
+  const hasRemainder = Prisma.sql`sweep_from < ${timestamp(part.from)}`
   const shrunk = await tx.$executeRaw`
     UPDATE ${tx.tables.tenant} SET
       sweep_from = CASE WHEN ${hasRemainder} THEN sweep_from END,
-      sweep_to = CASE WHEN ${hasRemainder} THEN ${timestamp(from)} END
-    WHERE sweep_to = ${timestamp(to)}`
+      sweep_to = CASE WHEN ${hasRemainder} THEN ${timestamp(part.from)} END
+    WHERE sweep_to = ${timestamp(part.to)}`
   return shrunk === 1
 }

@@ -11,10 +11,13 @@ export function truncateEntry({ entry }: Unattributable): string {
   return entry.slice(0, MAX_ENTRY_LENGTH)
 }
 
-/** SQL of the id of an unattributable entry. It uses the columns `log_id` and `entry`. */
+/**
+ * SQL of the id of an unattributable entry: a log entry that may be a logout and cannot be used. The SQL uses the
+ * columns `log_id` and `entry`.
+ */
 export const UNATTRIBUTABLE_ID = Prisma.sql`CASE WHEN log_id = '' THEN md5(entry) ELSE log_id END`
 
-/** Maximum number of stored entries per reason and day. A limit is needed, because anyone can cause such entries. */
+/** Maximum number of stored entries per reason and day. Without a limit, anyone could fill the database. */
 const MAX_PER_DAY = 1_000
 
 /** Stores unattributable entries: see {@link unattributableParts}. */
@@ -32,14 +35,15 @@ interface UnattributableParts {
 }
 
 /**
- * Returns SQL that stores unattributable entries up to {@link MAX_PER_DAY}, and counts the excess entries. An entry
- * that is read several times is stored once. An excess entry is counted at each read.
+ * Returns SQL that stores unattributable entries up to {@link MAX_PER_DAY}, and counts the entries beyond this limit.
+ * An entry that is read several times is stored once. An entry beyond the limit is counted at each read.
  *
  * The statement must run under the lock of the tenant row, and its snapshot must contain the entries of every earlier
- * writer. One count of today's entries is then correct for the whole statement. `MATERIALIZED` makes PostgreSQL count
- * once, not once per row.
+ * writer. The statement then needs a single count of today's entries. `MATERIALIZED` makes PostgreSQL count once, not
+ * once per row.
  *
- * @param from SQL of a `FROM` item with one row, followed by `CROSS JOIN`: without the row, nothing is stored.
+ * @param from SQL of a `FROM` item, followed by `CROSS JOIN`. If the item has no row, nothing is stored. Default: no
+ *   item.
  */
 export function unattributableParts(
   { unattributable, unattributableExcess }: Tables,

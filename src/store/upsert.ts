@@ -8,9 +8,9 @@ export type Users = WritableBatch['users']
 /** Rows of sessions to write. */
 export type Sessions = WritableBatch['sessions']
 
-/** SQL of the feed positions of the rows, and of the maximum of their instants. */
+/** SQL that gives the feed positions of the rows, and limits their instants. */
 export interface RowSource {
-  /** A `FROM` item, followed by `CROSS JOIN`, to which `seq` and `maxAt` refer. Empty if they are constants. */
+  /** A `FROM` item, followed by `CROSS JOIN`. `seq` and `maxAt` can use its columns. Empty if both are constants. */
   from: Prisma.Sql
   /** The rows get the feed positions after this position. */
   seq: Prisma.Sql
@@ -19,8 +19,8 @@ export interface RowSource {
 }
 
 /**
- * Returns SQL that writes the rows of users. Each column of a stored row can only increase. A row does not change if
- * none of its columns increases.
+ * Returns SQL that writes the rows of users. A write never decreases a value of a stored row. If no value increases,
+ * the row does not change.
  */
 export function upsertUsers(
   { lastLogout }: Tables,

@@ -19,7 +19,7 @@ export interface WriteState {
   seq: bigint
   /** The time of the database's clock. */
   now: Instant
-  /** If true, a row that PostgreSQL refuses is stored as unattributable. Otherwise, the batch fails. Default: false. */
+  /** Whether a row that PostgreSQL refuses is stored as unattributable. If false, the batch fails. Default: false. */
   isolatesRows?: boolean
 }
 
@@ -28,12 +28,13 @@ export interface WrittenBatch {
   /** The last feed position that was assigned. */
   seq: bigint
   /** Number of changed rows. */
-  advanced: number
+  changedRows: number
 }
 
 /**
- * Writes the rows of a batch, and stores the unattributable entries. Replaces an instant in the future by the time of
- * the database's clock, and replaces the ids of forgotten people by keyed hashes.
+ * Writes the rows of a batch, and stores the unattributable entries: entries that may be logouts and cannot be used.
+ * Replaces an instant in the future by the time of the database's clock, and the ids of forgotten people by keyed
+ * hashes.
  *
  * The caller must hold the lock of the tenant row, so that feed positions are in the order of commits.
  */
@@ -42,7 +43,7 @@ export async function writeBatch(
   batch: Batch,
   { seq, now, isolatesRows = false }: WriteState,
 ): Promise<WrittenBatch> {
-  if (isEmpty(batch)) return { seq, advanced: 0 }
+  if (isEmpty(batch)) return { seq, changedRows: 0 }
   const limitToNow = (at: Instant) => Math.min(at, now)
   const { users, sessions, dropForgotten } = await replaceForgotten(tx, {
     ...batch,
@@ -59,10 +60,10 @@ export async function writeBatch(
     if (!isolatesRows) return write(rows, 0)
     const isolated = await isolateRows(tx, rows, write)
     refused.push(...isolated.refused)
-    return isolated.advanced
+    return isolated.changedRows
   }
   const positionAfter = (offset: number) => seq + BigInt(offset)
-  const advanced =
+  const changedRows =
     (await writeRows(users, (rows, offset) => writeUsers(tx, rows, positionAfter(offset)))) +
     (await writeRows(sessions, (rows, offset) =>
       writeSessions(tx, rows, positionAfter(users.length + offset)),
@@ -71,10 +72,10 @@ export async function writeBatch(
   const received = isolatesRows ? batch.unattributable.map(toAscii) : batch.unattributable
   const unattributable = await dropForgotten([...received, ...refused.map(toUnattributable)])
   if (unattributable.length > 0) await writeUnattributable(tx, unattributable)
-  return { seq: seq + BigInt(users.length + sessions.length), advanced }
+  return { seq: seq + BigInt(users.length + sessions.length), changedRows }
 }
 
-/** Whether there is nothing to write. This is the case for most pages of the log. */
+/** Whether the batch has nothing to write. Most pages of the log contain no logout. */
 function isEmpty({ users, sessions, unattributable }: Batch): boolean {
   return users.length + sessions.length + unattributable.length === 0
 }

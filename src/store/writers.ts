@@ -16,22 +16,22 @@ type Write<T> = (tx: Transaction, tenant: LockedTenant) => Promise<T>
 /** Functions that run a write, and retry after a conflict. */
 interface Writers {
   /**
-   * Runs a write of one statement without a transaction. A retry runs in a transaction at READ COMMITTED, because the
-   * default isolation level can be the cause of the conflict.
+   * Runs a write of one statement without a transaction. A retry runs the statement in a transaction at READ COMMITTED,
+   * because the default isolation level can be the cause of the conflict.
    */
   execute<T>(run: (executor: Executor) => Promise<T>): Promise<T>
   /** Runs a write in a transaction that does not lock the tenant row. */
   transact: Transact
   /** Runs a write in a transaction that locks the tenant row, so that feed positions are in the order of commits. */
   write<T>(run: Write<T>): Promise<T>
-  /** Does the same as `write`, but if PostgreSQL refuses a row, stores the other rows. */
+  /** Runs a write as `write` does. If PostgreSQL refuses a row, stores the other rows. */
   writeEntries<T>(run: Write<T>): Promise<T>
 }
 
 /** Options of {@link createWriters}. */
 interface WriterOptions {
   clock: SqlClock
-  /** Limit of the idle time of a transaction, in milliseconds, after which PostgreSQL ends the session. */
+  /** Limit in milliseconds. If a transaction is idle for longer than this, PostgreSQL ends the session. */
   idleTransactionTimeoutMs: number
 }
 

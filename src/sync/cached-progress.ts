@@ -2,9 +2,9 @@ import type { LastLogoutStore } from '../ports.js'
 import type { Progress } from '../rules/progress.js'
 
 /**
- * Creates a store that caches the progress until the next write, so that a poll without new entries reads no progress
- * from the database. Two statements return the progress: the one that acquires the lease, and the one that records the
- * end of the log.
+ * Creates a store that caches the progress (the state of reading the log) until the next write. A poll without new
+ * entries then needs no separate read of the progress: the statement that acquires the lease returns the progress, and
+ * so does the statement that records the end of the log.
  *
  * If another process moves the checkpoint, the cached progress is out of date. The next write then changes nothing,
  * because every write states the checkpoint that it expects.

@@ -32,7 +32,7 @@ export interface LoopDeps extends SyncDeps {
 export type Finding =
   /** Entries were deleted before they were read. */
   | { kind: 'gap'; gap: Gap; raisesFloor: boolean }
-  /** Auth0 refused the checkpoint `from`. Reading continues from `to`; `null`: the log is empty. */
+  /** Auth0 refused the checkpoint `from`. Reading continues at the checkpoint `to`; `null`: the log is empty. */
   | { kind: 'checkpoint_replaced'; from: string; to: string | null }
   /** The worker reads the log again after an outage. It searches the logouts of `span` before it reads the pages. */
   | { kind: 'outage'; span: Span }
@@ -40,10 +40,10 @@ export type Finding =
   | { kind: 'search_failed'; error: unknown }
   /** At the first start, even the oldest entry of the log is recent. */
   | { kind: 'new_tenant'; oldestAt: Instant }
-  /** A loop began another round although neither the checkpoint nor the sweep had moved. */
+  /** A loop began another round, although neither the checkpoint nor the span to sweep had changed. */
   | { kind: 'no_progress'; loop: SyncLoop }
 
-/** Whether a catch-up also reads the entries of this stage. Totals must then not count them in both stages. */
+/** Whether a catch-up also reads the entries of this stage. A total must count these entries once, not twice. */
 export function isReadTwice(stage: SyncProgress['stage']): boolean {
   return stage === 'outage' || stage === 'reconcile'
 }
@@ -68,7 +68,7 @@ export async function catchUp(
   for (;;) {
     const { checkpoint, asOf } = await nextRound()
     if (checkpoint === null) return
-    // The first catch-up reads old entries. The metric of their delay would be wrong.
+    // The first catch-up reads old entries, which would distort the metric of the delay from a logout to its storage.
     const onLogoutPage = asOf === null ? undefined : deps.onLogoutPage
     const end = await withAbort(signal, (controller) =>
       storePages(checkpoint, { ...deps, onLogoutPage, onPage }, controller),
@@ -102,18 +102,19 @@ async function storePages(
       if (signal.aborted) throw abortedError()
     }
   } finally {
-    // Cancels requests for pages that are not needed.
+    // Cancels requests for pages that are no longer needed.
     controller.abort()
   }
 }
 
-/** Whether the database returns this checkpoint after it was stored. */
+/** Whether the database returns `checkpoint`, which was stored just before. */
 async function isCheckpointStored(checkpoint: string, store: LastLogoutStore): Promise<boolean> {
   return (await store.readProgress()).checkpoint === checkpoint
 }
 
 /**
- * Stores consecutive pages that begin at the checkpoint `from`. Returns false if the checkpoint is not `from` any more.
+ * Stores consecutive pages that begin at the checkpoint `from`. Returns false if another process has moved the
+ * checkpoint.
  */
 async function storeGroup(from: string, group: ReadPage[], deps: SyncDeps): Promise<boolean> {
   const pages = group.filter(({ entries }) => entries > 0)

@@ -12,7 +12,7 @@ import type { SearchRange } from './outage-search.js'
  *
  * - First start, and the log has entries: the checkpoint is a synthetic log id shortly before now, so that the newest
  *   logouts count first. A sweep, which searches a span of the log for logouts, covers the time before the checkpoint.
- * - The log is empty: there is no checkpoint yet. The log counts as read, and the next poll reads the log again.
+ * - The log is empty: no checkpoint is set. The log counts as read to its end, and the next poll reads the log again.
  * - The log was empty and has entries now: the checkpoint is a synthetic log id shortly before the last poll. If the
  *   log also has older entries, Auth0 had hidden these entries, and a sweep covers them.
  */
@@ -27,7 +27,7 @@ export async function coldStart(
 
   const { asOf, reconciledTo } = progress
   const { entries, ...response } = await source.readNewest(signal)
-  // A checkpoint in the future would skip the entries until that time.
+  // A checkpoint in the future would skip all entries before that time.
   const requestedAt = Math.min(response.requestedAt, progress.now)
   if (entries.length === 0) {
     // The log was empty at the last poll too. Between the polls, Auth0 can have stored and deleted entries.
@@ -52,14 +52,14 @@ export async function coldStart(
     const search = { ...options, progress: { ...progress, sweep }, firstAt: null }
     await recordGap(deps, search, signal)
   }
-  // The first reconcile must search everything that becomes visible from now on, even if it runs much later.
+  // The first reconcile must search all entries that become visible from now on, even if the reconcile runs much later.
   if (reconciledTo === null) await store.finishReconcile(requestedAt)
   await store.setFirstCheckpoint(syntheticLogId(firstAt, prefix), isSwept ? sweep : null)
 }
 
 /**
- * Whether the log has an entry that was stored before `at`. If a poll after `at` found no entry, Auth0 had hidden the
- * entry, for example because the token lacked a scope.
+ * Whether the log has an entry that was stored before `at`. If a poll after `at` found the log empty, Auth0 had hidden
+ * this entry, for example because the token lacked a scope.
  */
 async function hasEntryBefore(
   at: Instant,

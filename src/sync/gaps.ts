@@ -6,18 +6,20 @@ import { DEFAULT_PREFIX, prefixOf, storageTimeOf, syntheticLogId } from '../rule
 import type { Progress } from '../rules/progress.js'
 import type { SyncDeps } from './catch-up.js'
 
-/** An instant before Auth0 stored any entry. */
+/** An instant that is earlier than every entry of Auth0. */
 const BEFORE_EVERY_ENTRY = Date.UTC(2000, 0, 1)
 
 /** The option for gaps: spans of the log that Auth0 deleted before they were read. */
 export interface GapOptions {
-  /** `record` only records a gap. `floor` also raises the floor to the end of the gap, which revokes earlier tokens. */
+  /**
+   * `record`: records a gap. `floor`: also raises the floor to the end of the gap, which ends tokens of earlier logins.
+   */
   onGap: 'record' | 'floor'
 }
 
 interface GapSearch extends GapOptions {
   progress: Progress
-  /** Storage time of the first entry that the current catch-up has read; `null` if it has read none. */
+  /** When Auth0 stored the first entry that the current catch-up has read; `null` if it has read no entry. */
   firstAt: Instant | null
 }
 
@@ -28,7 +30,7 @@ interface RetainedLogWithPrefix extends RetainedLog {
 
 /**
  * Records a gap if the oldest entry that Auth0 retains was stored after the instant up to which the log has been read.
- * Auth0 may have deleted entries between the two.
+ * Auth0 may have deleted entries between these two instants.
  */
 export async function recordGap(
   deps: SyncDeps,
@@ -37,7 +39,8 @@ export async function recordGap(
 ): Promise<RetainedLogWithPrefix> {
   const { progress, onGap } = search
   let retained = await readRetained(deps, search, signal)
-  // Confirms the gap by a second read: one wrong response must neither raise the floor for all users nor hide a gap.
+  // Reads a second time to confirm the result: one wrong response must neither raise the floor for all users nor hide a
+  // gap.
   if (retained.oldestAt === null || findGap(progress, retained) !== null) {
     retained = olderOf(retained, await readRetained(deps, search, signal))
   }
@@ -71,10 +74,10 @@ async function readRetained(
   const firstReadAt = firstAt ?? Number.POSITIVE_INFINITY
   const prefix = readPrefix([readLogId(entry), progress.checkpoint])
   if (entry === undefined && firstAt === null) return { oldestAt: null, prefix, requestedAt }
-  // Auth0 sorts by date. The first entry of the response can have been stored after the others.
+  // Auth0 sorts the response by date. So the first entry is not always the entry that was stored first.
   const storedAts = entries.flatMap((each) => storageTimeOf(readLogId(each)) ?? [])
-  // Without a storage time in the log ids, the date is used. A date is never after the storage time, so it causes no
-  // false gap.
+  // If no log id contains a storage time, the date of the entry is used. An entry is never dated after its storage
+  // time, so its date causes no false gap.
   const datedAt =
     entry === undefined ? firstReadAt : (readDateTime(Object(entry).date) ?? BEFORE_EVERY_ENTRY)
   // If Auth0 changes the layout of log ids, a log id can contain a time in the future.
@@ -86,7 +89,7 @@ async function readRetained(
   )
   const since = progress.sweep?.from ?? readUpTo(progress, requestedAt)
   if (since === null || oldestAt <= since) return { oldestAt, prefix, requestedAt }
-  // The first entry in the order of log ids can have an older storage time than the first entry by date.
+  // The entry with the lowest log id can have an older storage time than the entry with the oldest date.
   const firstPage = await source
     .readPage(syntheticLogId(BEFORE_EVERY_ENTRY, prefix), signal)
     .catch((error) => {

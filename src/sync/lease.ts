@@ -4,7 +4,9 @@ import { type Backoff, backOff } from '../async/backoff.js'
 import type { LastLogoutStore } from '../ports.js'
 import type { Progress } from '../rules/progress.js'
 
-/** The time to live of a lease, in milliseconds. After a crash, other processes wait for this time. */
+/**
+ * The time to live of a lease, in milliseconds. If its holder crashes, other processes wait until this time has passed.
+ */
 const LEASE_TTL_MS = 30_000
 
 /** The run that holds the lease. */
@@ -29,8 +31,8 @@ export interface Lease {
    */
   run(signal: AbortSignal, run: LeasedRun): Promise<boolean>
   /**
-   * Waits with backoff before the next attempt. The wait ends early when a run of this process releases the lease.
-   * Otherwise, this process could start its next run before each attempt.
+   * Waits with backoff before the next attempt to acquire the lease. The wait ends early when a run of this process
+   * releases the lease. Otherwise, each attempt could come when this process has already started another run.
    */
   wait(attempt: number, backoff: Backoff, signal: AbortSignal): Promise<void>
 }
@@ -39,8 +41,8 @@ export interface Lease {
  * Creates a lease that allows one process at a time to poll, which saves requests to Auth0. Correctness does not depend
  * on the lease: a page is stored only if its checkpoint has not moved.
  *
- * A process should create only one lease. If a run cannot release the lease during a database outage, the next run of
- * the process can then acquire it at once.
+ * All runs of a process should share one lease. If a run cannot release the lease during a database outage, the next
+ * run of the process can then acquire the lease at once.
  */
 export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease {
   const owner = randomUUID()
@@ -68,7 +70,7 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
       await lastRenewal
       if (holder === thisRun) {
         await store.releaseLease(owner).catch(() => {
-          // The lease expires by itself. An error here would hide the error of the run.
+          // The lease expires after `ttlMs`. An error here would hide the error of the run.
         })
       }
     }

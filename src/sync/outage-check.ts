@@ -17,7 +17,7 @@ const MIN_SEARCHED_OUTAGE_MS = 60_000
  * - If the page is much older than now, it searches the logouts of the outage. Without the search, these logouts count
  *   only when the catch-up reaches them.
  *
- * @param options `polledAt`: when the log was last polled. `null` if there was a pause since then.
+ * @param options `polledAt`: when the log was last polled; `null` if the worker may not have run since then.
  */
 export function createOutageCheck(
   deps: SyncDeps,

@@ -24,14 +24,14 @@ export interface SearchRange {
 }
 
 /**
- * Creates a search for the logouts of an outage, so that they count before the catch-up reaches them: a catch-up reads
- * the oldest entries first, and a search reads the newest logouts first.
+ * Creates a search for the logouts that were stored during an outage of the worker. A catch-up reads the oldest entries
+ * first. The search reads the newest logouts first, so that they revoke tokens before the catch-up reaches them.
  *
  * The first search covers the whole outage. Then, every 15 seconds, a search covers the time since the previous search.
  * After a failed search, there is no further search, because the catch-up reads all entries anyway.
  *
- * @returns A function to be called before each page. Its parameter `readTo` is the instant up to which the log had been
- *   read before the outage. `now` is the time at which the page was requested.
+ * @returns A function to be called before each page. `readTo` is the instant up to which the log had been read before
+ *   the outage. `now` is the time at which the page was requested.
  */
 export function createOutageSearch(
   deps: SyncDeps,

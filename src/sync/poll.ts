@@ -38,8 +38,9 @@ const MAX_REPLACEMENTS = 3
 /**
  * Reads the log to its end once.
  *
- * A catch-up reads pages from the checkpoint. At the first start, it begins with the newest entries. Then a sweep
- * searches the older part of the log for logouts. The sweep pauses regularly for a catch-up with new entries.
+ * A catch-up reads pages from the checkpoint to the end of the log. At the first start, the catch-up begins with the
+ * newest entries. Then a sweep searches the older part of the log for logouts. The sweep pauses regularly, so that
+ * another catch-up reads the new entries.
  */
 export async function poll(
   deps: PollDeps,
@@ -52,8 +53,8 @@ export async function poll(
 }
 
 /**
- * Polls, then searches the recent log again for late entries: entries that became visible after the catch-up had read
- * past their storage time. The metrics count the rows that late entries change.
+ * Polls, then searches the recent log again for late entries. A late entry became visible after the catch-up had read
+ * beyond the storage time of the entry. A metric counts the rows that late entries change.
  */
 export async function reconcile(
   deps: PollDeps,
@@ -63,7 +64,7 @@ export async function reconcile(
   return runWithLease(deps, signal, async (loopDeps, leaseSignal) => {
     await readToEnd(loopDeps, options, leaseSignal)
     await sweepRecent(loopDeps, options, leaseSignal)
-    // The next poll can be almost a whole interval away.
+    // Reads the entries that arrived during the sweep. The next poll can be almost a whole interval away.
     await catchUpFromCheckpoint(loopDeps, options, leaseSignal)
   })
 }
@@ -84,12 +85,12 @@ async function runWithLease(
   return hasRun ? 'caught_up' : 'lease_held'
 }
 
-/** Catches up, then sweeps the span that is not swept yet, if there is one. */
+/** Catches up, then sweeps the remaining span of the log, if any. */
 async function readToEnd(deps: LoopDeps, options: PollOptions, signal: AbortSignal): Promise<void> {
   await catchUpFromCheckpoint(deps, { ...options, isFirst: true }, signal)
   const beforeRequest = catchUpWhenDue(deps, options, signal)
   const isSwept = async () => (await deps.store.readProgress()).sweep === null
-  /** Stores the logouts of a part. Returns false if another process has changed the span to sweep. */
+  /** Stores the logouts of `part`. Returns false if another process has changed the span to sweep. */
   const store = async (batch: Batch, part: Span) => {
     if (!(await deps.store.storeSweep(batch, part))) return false
     const { sweep: remaining } = await deps.store.readProgress()
@@ -106,8 +107,8 @@ async function readToEnd(deps: LoopDeps, options: PollOptions, signal: AbortSign
       signal,
     )
     if (!(await isSwept())) continue
-    // Before the sweep is complete, `asOf` does not move. This catch-up moves it, but can also start another sweep by
-    // replacing a refused checkpoint.
+    // `asOf` does not move until the sweep is complete. This catch-up moves `asOf`. It can also set another span to
+    // sweep, if it replaces a refused checkpoint.
     await catchUpFromCheckpoint(deps, options, signal)
     if (await isSwept()) return
   }
@@ -122,21 +123,21 @@ async function sweepRecent(
   const { checkpoint, asOf, reconciledTo } = await deps.store.readProgress()
   const storedAt = storageTimeOf(checkpoint)
   if (checkpoint === null || storedAt === null || asOf === null) return
-  // The last reconcile found the late entries that were visible then. An entry that became visible later was stored at
-  // most `reconcileWindowMs` before the last reconcile.
+  // The last reconcile found the late entries that were visible at that time. An entry that became visible afterwards
+  // was stored at most `reconcileWindowMs` before the last reconcile.
   const since = Math.min(asOf, reconciledTo ?? asOf) - options.reconcileWindowMs
-  // Searches up to `asOf`, even if the checkpoint is older: all logouts before `asOf` must have been read.
+  // Searches up to `asOf`, even if the checkpoint is older, because all logouts before `asOf` must have been read.
   const span = { from: Math.max(since, asOf - tokenHorizonMs(options)), to: asOf + 1 }
   const beforeRequest = catchUpWhenDue(deps, options, signal)
   const prefix = prefixOf(checkpoint)
-  let advancedRows = 0
+  let changedRows = 0
   const store = async (batch: Batch) => {
-    advancedRows += await deps.store.storeReconciled(batch)
+    changedRows += await deps.store.storeReconciled(batch)
   }
   await sweep(deps, { stage: 'reconcile', span, prefix, store, beforeRequest }, signal)
-  // Auth0 can return an empty page for an expired checkpoint, although the log has later entries. If the search found
-  // logouts that the catch-up did not read, the old checkpoint is replaced.
-  if (advancedRows > 0 && storedAt < asOf - MIN_RETENTION_MS) {
+  // Auth0 can return an empty page for an expired checkpoint, although the log has later entries. If the sweep found
+  // logouts that the catch-up did not read, and the checkpoint is old, the checkpoint is replaced.
+  if (changedRows > 0 && storedAt < asOf - MIN_RETENTION_MS) {
     const { sweep: remaining } = await deps.store.readProgress()
     await moveCheckpoint(deps, checkpoint, syntheticLogId(span.from, prefix), remaining)
   }
@@ -146,7 +147,8 @@ async function sweepRecent(
 /**
  * Catches up from the checkpoint. Sets the first checkpoint, and replaces a checkpoint that Auth0 refuses.
  *
- * @param options `isFirst`: whether this is the first catch-up of a poll. The worker may not have run before it.
+ * @param options `isFirst`: whether this is the first catch-up of a poll. If so, the worker may not have run for some
+ *   time before.
  */
 async function catchUpFromCheckpoint(
   deps: LoopDeps,
@@ -172,8 +174,8 @@ async function catchUpFromCheckpoint(
 
 /**
  * Creates a function to be called before each request of a sweep. A sweep can take hours, so the function catches up
- * whenever a poll would be due. It waits until the rate limit leaves enough requests for the next catch-up. It catches
- * up at most once per call, so that the sweep continues even if the log is busy.
+ * whenever a poll is due. Until then, it waits if the rate limit leaves too few requests for the next catch-up. Each
+ * call catches up at most once, so that the sweep continues even if the log is busy.
  */
 function catchUpWhenDue(
   deps: LoopDeps,

@@ -2,25 +2,25 @@ import { type Backoff, backOff } from '../async/backoff.js'
 import { LastLogoutError } from '../errors.js'
 import type { Progress } from '../rules/progress.js'
 
-/** A loop that reads the log. If the store did not accept what was read, the loop begins another round. */
+/** A loop that reads the log and stores the result. If the store does not accept the result, a new round begins. */
 export type SyncLoop = 'catch-up' | 'sweep' | 'replace-checkpoint'
 
 /**
  * Starts a loop.
  *
- * @returns A function to be called before each round. It returns the stored progress. Before the second and each
- *   further round, it waits with backoff. It throws `NO_PROGRESS` at a limit, and `ABORTED` if the signal aborts during
- *   a wait.
+ * @returns A function to be called before each round. It returns the stored progress. From the second round on, it
+ *   waits with backoff before it returns. It throws `NO_PROGRESS` when a limit is reached, and `ABORTED` if the signal
+ *   aborts during a wait.
  */
 export type StartLoop = (loop: SyncLoop) => () => Promise<Progress>
 
 /** The limits at which the guard ends a loop. */
 export interface ProgressLimits {
-  /** Maximum number of consecutive idle rounds. Default: 3. */
+  /** Number of consecutive idle rounds that ends the run. Default: 3. */
   maxIdleRounds: number
   /**
-   * Maximum number of repeated rounds in one run, idle or not. Default: 10. With the default backoff, these rounds take
-   * longer than the time for which two processes can both assume that they hold the lease.
+   * Maximum number of repeated rounds in one run, idle or not. Default: 10. After the lease has passed to another
+   * process, both processes can run for a short time. With the default backoff, the rounds take longer than this time.
    */
   maxRepeats: number
   /** Backoff between two rounds. Default: 500 ms to 5,000 ms. */
@@ -36,7 +36,9 @@ const LIMITS: ProgressLimits = {
 /** Options of a progress guard. */
 export interface ProgressGuardOptions {
   limits?: Partial<ProgressLimits> | undefined
-  /** Called for each idle round. `isFirst`: whether it is the first since a successful run without idle rounds. */
+  /**
+   * Called for each idle round. `isFirst`: whether no idle round occurred since a successful run without idle rounds.
+   */
   onIdleRound?(loop: SyncLoop, isFirst: boolean): void
 }
 
@@ -53,11 +55,11 @@ export interface ProgressGuard {
 /**
  * Creates a guard for the runs of one process.
  *
- * A position is the checkpoint with the span that is still to sweep. A repeated round is idle if an earlier round of
- * the run began at the same position. It does not matter which process has moved the position.
+ * A position consists of the checkpoint and the span of the log that must still be swept. A repeated round is idle if
+ * an earlier round of the run began at the same position. It does not matter which process has moved the position.
  *
- * All loops of a run share one count of consecutive idle rounds. A successful run resets the count, and a failed run
- * does not. So while the database does not keep what is written, each further run ends at its first idle round.
+ * All loops of a run share one count of consecutive idle rounds. A successful run resets the count. A failed run does
+ * not reset it. So while the database loses what is written, each further run ends at its first idle round.
  */
 export function createProgressGuard({
   limits,

@@ -16,7 +16,7 @@ export interface ReadAhead<T> {
  *
  * @param readNext Reads the value after `previous`. For the first value, `previous` is `null`. Returns `null` at the
  *   end.
- * @param maxAhead Maximum number of values that were read and not taken. Reading pauses at this number.
+ * @param maxAhead Maximum number of values that were read but not yet taken. At this number, reading pauses.
  */
 export function readAhead<T>(
   readNext: (previous: T | null) => Promise<T | null>,

@@ -2,7 +2,7 @@ import type { Batch, Unattributable } from '../rules/batch.js'
 import { type LogoutEvent, readEntry, readLogId } from '../rules/entry.js'
 import { fold } from '../rules/fold.js'
 
-/** The logout events of some entries, and the entries that cannot be used. */
+/** The logout events of some log entries, and the entries that may be logouts but cannot be used. */
 export interface ReadEntries {
   events: LogoutEvent[]
   unattributable: Unattributable[]

@@ -11,7 +11,7 @@ export function* readLines(body: string): Generator<unknown> {
   if (whole !== undefined) return yield* toItems(whole.value)
   for (const [line] of text.matchAll(/[^\r\n]+/g)) {
     if (line.trim() === '') continue
-    // A body of one line was parsed above. A second attempt would fail too, and is slow if the text is deeply nested.
+    // A body of one line was parsed above. A second attempt would also fail, and is slow if the text is deeply nested.
     const parsed = line.length === text.length ? undefined : parse(line)
     if (parsed === undefined) yield line
     else yield* toItems(parsed.value)

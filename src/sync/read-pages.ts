@@ -6,12 +6,13 @@ import { storageTimeOf } from '../rules/log-id.js'
 import { readAhead } from './read-ahead.js'
 import { type ReadEntries, readEntries } from './read-batch.js'
 
-/** After this time, a catch-up may end at a full page, although more entries follow. In milliseconds. */
+/** Limit in milliseconds. After this time, a catch-up may end at a full page, although more entries follow. */
 const LONG_CATCH_UP_MS = 60_000
 
 /**
- * A catch-up may end at a page with entries if the last entry was stored at most this time before the catch-up began,
- * in milliseconds. `as_of`, the instant up to which the log has been read, is then at most this much too old.
+ * Limit in milliseconds. A catch-up may end at a page with entries if Auth0 stored the last entry at most this time
+ * before the catch-up began. `as_of`, the instant up to which the log has been read, is then the storage time of this
+ * entry.
  */
 const MAX_END_AGE_MS = 1_000
 
@@ -19,8 +20,8 @@ const MAX_END_AGE_MS = 1_000
 const MAX_PAGES_AHEAD = 8
 
 /**
- * How long to wait for further pages that can be stored in the same transaction, in milliseconds. To store a page alone
- * takes three times as much CPU time as to store it with seven others.
+ * How long to wait for further pages that can be stored in the same transaction, in milliseconds. A page that is stored
+ * alone takes three times as much CPU time as a page that is stored with seven others.
  */
 const GATHER_MS = 10
 
@@ -41,7 +42,7 @@ export interface ReadPage extends ReadEntries {
   firstAt: Instant | null
   /** Storage time of the last entry; `null`: the page is empty, or the entry has no storage time. */
   reachedAt: Instant | null
-  /** Whether the catch-up ends at this page: the page is empty, or see {@link canEndAt}. */
+  /** Whether the catch-up ends at this page: the page is empty, or {@link canEndAt} returns true. */
   isLast: boolean
 }
 
@@ -49,12 +50,13 @@ export interface ReadPage extends ReadEntries {
 interface PagesAhead {
   /** Waits for a page, then returns all pages that have arrived. Returns an empty array after the last page. */
   take(): Promise<ReadPage[]>
-  /** Allows requests for the second and further pages. Must be called after the first page was checked. */
+  /** Allows requests for further pages. Must be called when the caller has checked the first page. */
   proceed(): void
 }
 
 /**
- * Reads the pages from a checkpoint to the end of the log: an empty page, or a page for which {@link canEndAt} is true.
+ * Reads the pages from a checkpoint to the end of the log. The last page is an empty page, or a page for which
+ * {@link canEndAt} returns true.
  */
 export function readPages(
   checkpoint: string,

@@ -3,18 +3,18 @@ import type { LastLogoutStore } from '../ports.js'
 import { readEntries, toBatch } from './read-batch.js'
 import { readLines, unwrapEntry } from './read-lines.js'
 
-/** Maximum number of entries per transaction. A transaction locks the tenant row, so a poll must wait for its end. */
+/** Maximum number of entries per transaction. A poll must wait, because the transaction locks the tenant row. */
 const BATCH_SIZE = 1_000
 
 /**
- * Maximum number of items in a body. A body of ten megabytes has fewer entries than this, because an entry takes at
- * least a kilobyte. An invalid body of this size can have millions of items, which would take minutes.
+ * Maximum number of items in a body. A body has at most ten megabytes. It has fewer entries than this number, because
+ * an entry takes at least a kilobyte. An invalid body can have millions of items, which would take minutes.
  */
 const MAX_ITEMS = 10_000
 
 /**
- * Maximum number of JSON values in a body. An entry has about 50 values. An invalid body of ten megabytes can have
- * millions, and parsing it would block the process for seconds and exceed its memory.
+ * Maximum number of JSON values in a body. An entry has about 50 values. An invalid body can have millions. Parsing
+ * them would block the process for seconds, and could exhaust its memory.
  */
 const MAX_VALUES = 500_000
 
@@ -32,11 +32,13 @@ export interface ReceiveDeps {
 }
 
 /**
- * Stores the entries of a log-stream request. When the promise resolves, all entries are committed. A log stream makes
- * logouts count earlier. It moves neither the checkpoint nor `as_of`, because a stream can lose entries.
+ * Stores the entries of a log-stream request. When the promise resolves, all entries are committed. Through a log
+ * stream, logouts revoke tokens before the next poll. The request moves neither the checkpoint nor `as_of`, because a
+ * stream can lose entries.
  *
- * An invalid item is stored as unattributable, and the poll reads the entry from the log. If the request were refused,
- * Auth0 would send it again with the same result, and would pause the stream after seven days.
+ * An invalid item is stored as an unattributable entry, and the poll reads the valid entry from the log. If this
+ * service refused the request, Auth0 would send it again with the same result, and would pause the stream after seven
+ * days.
  *
  * @param signal Aborts when the client has disconnected.
  * @throws `ABORTED` if `signal` has aborted between two transactions.
@@ -70,8 +72,8 @@ function readItems(body: string): unknown[] | null {
 }
 
 /**
- * Returns an upper bound of the number of JSON values in a text, without parsing: every value except the first has its
- * own `[`, `{` or comma before it.
+ * Returns an upper bound of the number of JSON values in a text, without parsing: one more than the number of `[`, `{`
+ * and commas.
  */
 function countValues(text: string): number {
   let count = 1

@@ -10,10 +10,11 @@ import { type GapOptions, recordGap } from './gaps.js'
  *
  * 1. A synthetic log id of the same storage time, if Auth0 still retains entries of that time.
  * 2. A synthetic log id of the storage time of the oldest entry.
- * 3. The log id of the newest entry, if Auth0 accepts no synthetic log id. A sweep then covers the time before.
+ * 3. The log id of the newest entry, if Auth0 accepts no synthetic log id. A sweep then covers the time before this
+ *    entry.
  *
  * @returns Whether the checkpoint was moved.
- * @throws `refusal` if none of these is possible.
+ * @throws `refusal`, the error of Auth0, if none of these is possible.
  */
 export async function replaceCheckpoint(
   deps: SyncDeps,
@@ -34,7 +35,7 @@ export async function replaceCheckpoint(
   const syntheticId = syntheticLogId(Math.max(storedAt ?? oldestAt, oldestAt), prefix)
   if (syntheticId !== checkpoint) return move(syntheticId)
 
-  // Auth0 has refused this synthetic log id, so it accepts none.
+  // The refused checkpoint was already this synthetic log id, so Auth0 accepts no synthetic log id.
   const [newest] = (await deps.source.readNewest(signal)).entries
   const newestId = readLogId(newest)
   const newestAt = storageTimeOf(newestId)

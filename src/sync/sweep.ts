@@ -13,25 +13,26 @@ const MAX_SEARCH_ENTRIES = 1_000
 /** Maximum number of pages of one search. */
 const MAX_SEARCH_PAGES = 10
 
-/** If a part of the span holds fewer entries than this, the next part is wider. */
+/** If a part of the span has fewer entries than this, the next part is wider. */
 const SPARSE_ENTRIES = MAX_SEARCH_ENTRIES / 4
 
 /** Options of a sweep. */
 export interface SweepOptions {
   /** Label in progress reports. */
   stage: 'sweep' | 'outage' | 'reconcile'
+  /** The span of storage time to search. */
   span: Span
   /** The prefix of the tenant's log ids. */
   prefix: string
   /** Stores the logout events of a part of the span. If `store` returns `false`, the sweep ends. */
   store(batch: Batch, part: Span): Promise<unknown>
-  /** Called before each request, for work that must not wait for the end of the sweep. */
+  /** Called before each request. Does work that must not wait for the end of the sweep. */
   beforeRequest(): Promise<unknown>
 }
 
 /**
- * Searches the logout events that were stored in a span of time, the newest first. Divides the span into parts. Splits
- * a part that has more entries than one search returns.
+ * Searches for the logout events that Auth0 stored in a span of time, and begins with the newest. Divides the span into
+ * parts. If a part has more entries than one search returns, makes the part smaller.
  *
  * @throws `AUTH0_MALFORMED_PAGE` if Auth0 does not respect the span of a search, or if a part cannot be split.
  */
@@ -75,7 +76,7 @@ interface SearchResult {
   isCapped: boolean
 }
 
-/** Reads pages until a page is empty. Auth0 does not document that a short page is the last one. */
+/** Reads pages until a page is empty. Auth0 does not document that a page with few entries is the last page. */
 async function search(
   { source, types }: SyncDeps,
   span: Span,
@@ -96,8 +97,8 @@ async function search(
 }
 
 /**
- * Returns the width of the next part, in milliseconds. The part is at most half as wide as the span, and has fewer than
- * half of the entries.
+ * Returns a smaller width for a part that has too many entries, in milliseconds. The new part is at most half as wide
+ * as the span, and contains fewer than half of `entries`.
  *
  * @throws `AUTH0_MALFORMED_PAGE` if an entry is outside the span, or if the span cannot be split.
  */

@@ -64,7 +64,7 @@ describe('docs/performance.md', () => {
     expect(markdown).not.toContain('backlog')
   })
 
-  test('compares the cost at the largest size with that at the smallest', () => {
+  test('compares the cost at the largest size with the cost at the smallest size', () => {
     expect(listCosts(results)).toContainEqual({
       name: 'p99 of a read',
       from: '1,000 users',
@@ -91,7 +91,7 @@ describe('docs/scaling.md', () => {
     expect(cellsOf(markdown, 'memory of a client')?.[1]).toBe('276 GB')
   })
 
-  test('fails for a document without a place for the tables', () => {
+  test('cannot be rendered if the comments around the tables are missing', () => {
     expect(() => renderScaling('# Scaling\n', results)).toThrow(/add their comments/)
   })
 })

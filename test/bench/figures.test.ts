@@ -14,7 +14,7 @@ test.each([
   expect(formatNumber(value)).toBe(text)
 })
 
-test('a row shows the median of the ratios with its spread, and whether it is out of bounds', () => {
+test('a row of figureRows shows the median and the spread of the ratios, and whether the median misses its bound', () => {
   const [, kept, missed, single] = figureRows([
     { name: 'reads', peer: 'bare Fastify', ratios: [0.7, 0.5, 0.6], atLeast: 0.5 },
     { name: 'p99', peer: 'bare Fastify', ratios: [2.5, 3, 2], atMost: 2 },
@@ -25,7 +25,7 @@ test('a row shows the median of the ratios with its spread, and whether it is ou
   expect(single).toEqual(['memory', 'Node.js', '1.2', ''])
 })
 
-test('aligns the cells of a table, without spaces at the end of a line', () => {
+test('formatTable aligns the cells in columns, without spaces at the end of a line', () => {
   expect(
     formatTable([
       ['a', 'long head', ''],
@@ -34,7 +34,7 @@ test('aligns the cells of a table, without spaces at the end of a line', () => {
   ).toBe('a        long head\nlonger   b           c')
 })
 
-test('a quantile is the value below which the share of the values is', () => {
+test('quantile returns the value that is greater than the given share of the values', () => {
   expect(median([3, 1, 2])).toBe(2)
   expect(quantile([5, 4, 3, 2, 1, 0, 9, 8, 7, 6], 0.9)).toBe(9)
 })

@@ -37,7 +37,7 @@ const token = (claims: object = {}) =>
     ...claims,
   })
 
-/** Stores a logout as a worker does. Without a session, it is a logout of all sessions. */
+/** Stores a logout as a worker does. If `sessionId` is `null`, the logout applies to all sessions. */
 async function storeLogout(seconds: number, sessionId: string | null) {
   const origin = { at: seconds * 1000, logId: LOG_ID, type: 'slo' }
   const allSessionsAt = sessionId === null ? origin.at : null
@@ -85,7 +85,7 @@ describe('explain', () => {
     })
   })
 
-  test('explain names the decisive logout of a token that is not revoked', async () => {
+  test('explain names the logout that decides about a token that is not revoked', async () => {
     await storeLogout(LOGIN - 5, null)
     expect(await runExplain(token())).toMatchObject({
       decided_by: 'all_sessions',
@@ -213,16 +213,16 @@ describe('explain', () => {
 
   const part = encode({ sub: 'auth0|secret' })
   test.each([
-    ['empty input', '', /is empty.*Paste the access token/],
+    ['empty', '', /is empty.*Paste the access token/],
     ['prose', 'what? no!', /not a JWT.*Paste the access token/],
     ['an opaque token', 'h5bKq0f9Wl2v', /opaque token.*audience/],
     ['an encrypted token', `${part}.${part}.${part}.${part}.${part}`, /encrypted token \(JWE\)/],
-    ['parts that are no JSON', 'aaaa.bbbb.cccc', /header or payload is no JSON/],
-    ['two parts only', `${part}.${part}`, /not have three parts/],
+    ['a token whose parts are no JSON', 'aaaa.bbbb.cccc', /header or payload is no JSON/],
+    ['a token of two parts', `${part}.${part}`, /not have three parts/],
     ['a token without a subject', jwt({ iat: 1 }), /no usable sub/],
     ['a text of 70,000 characters', 'a'.repeat(70_000), /longer than/],
   ])(
-    'explain exits with 2 after %s, and prints what to do, but no part of the input',
+    'explain exits with 2 if the input is %s, and prints what to do, but no part of the input',
     async (_case, input, expected) => {
       const { code, stdout, stderr } = await finishCommandLine(['explain', '-'], env, { input })
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' })

@@ -30,7 +30,7 @@ async function logOut(at: number): Promise<void> {
 }
 
 describe('forget', () => {
-  test('forget prints what was replaced, what remains, and how long the rest remains', async () => {
+  test('forget prints which ids were replaced, which rows remain, and how long these rows are kept', async () => {
     const at = Date.now() - 2 * DAY
     await logOut(at)
     const { code, stdout } = await run('forget', USER)

@@ -46,7 +46,7 @@ const run = (input = INPUT, overrides = {}, flags: string[] = []) =>
   finishCommandLine(['init', ...flags], { ...env, ...overrides }, { input, context: { cwd } })
 
 describe('init', () => {
-  test('init reads the credentials from standard input, and follows a logout to a refused token', async () => {
+  test('init reads the credentials from standard input, and shows that a token is refused after a logout', async () => {
     logOut('auth0|earlier')
     const command = startCommandLine(['init'], env, { input: INPUT, context: { cwd } })
     await expect.poll(command.stdout, WAIT).toContain('Waiting for a logout')

@@ -66,7 +66,7 @@ export function createTestLog(): TestLog {
   }
 }
 
-/** Returns a prefix for a queue of its own. */
+/** Returns a unique prefix, so that a test has its own queue. */
 export function uniquePrefix(): string {
   return `test-${randomUUID()}`
 }

@@ -137,7 +137,8 @@ export function describeJobs(store: TestStore): void {
       await start([job])
       await start([job])
       await waitForStarts(job)
-      // 15 runs take 14 intervals, or fewer if the first run was late. If both workers ran each job, they would take 7.
+      // 15 runs take 14 intervals, or fewer if the first run was late. If both workers ran each job, 15 runs would take
+      // 7 intervals.
       expect(await measureRuns(job, 15)).toBeGreaterThan(11 * everyMs)
     })
 
@@ -302,7 +303,9 @@ export function describeJobs(store: TestStore): void {
   })
 }
 
-/** Waits for `count` further runs of a job. Returns the time from the first to the last of them, in milliseconds. */
+/**
+ * Waits for `count` further runs of a job. Returns the time from the first to the last of these runs, in milliseconds.
+ */
 async function measureRuns(job: TestJob, count: number): Promise<number> {
   const startsBefore = job.startedAt.length
   await waitForStarts(job, count)

@@ -15,7 +15,10 @@ export type TestQueue = SchedulerQueue & Pick<Queue, 'add' | 'getJobCounts' | 'c
 /** A server that can store the queue. */
 export interface TestStore {
   name: string
-  /** Whether the server is not installed. Then `name` contains the reason, and only `stop` may be called. */
+  /**
+   * Whether the server is not installed. If so, `name` contains the reason, and no function except `stop` may be
+   * called.
+   */
   skip: boolean
   connection: QueueConnection
   openQueue(prefix: string): TestQueue

@@ -25,8 +25,8 @@ test('close of the change listener ends within its grace period if the server is
 }, 10_000)
 
 /**
- * Opens a proxy to the server. After `freeze`, the proxy does not read any more, and does not detect a closed
- * connection.
+ * Opens a proxy to the server. After `freeze`, the proxy reads no data, and does not detect that a connection was
+ * closed.
  */
 async function openFreezableProxy(target: string) {
   const url = new URL(target)

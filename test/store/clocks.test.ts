@@ -179,7 +179,7 @@ describe('a gap', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: NOW })
   })
 
-  test('a gap up to an entry ends at its storage time, even in the future, but raises the floor only to now', async () => {
+  test('a gap up to an entry ends at the storage time of the entry, even in the future, but raises the floor no further than now', async () => {
     const gap = { from: NOW + HOUR_MS, to: NOW + 2 * HOUR_MS, reason: 'retention' } as const
     await expect(store.storeGap(gap, true)).resolves.toBe(true)
     await expect(store.readGaps()).resolves.toEqual([{ ...gap, detectedAt: NOW }])

@@ -168,7 +168,7 @@ describe('freshness', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON, sweep: null })
   })
 
-  test('as_of does not advance with pages and complete is false until the sweep is complete', async () => {
+  test('until the sweep is complete, as_of does not advance with pages, and complete is false', async () => {
     await store.storeCaughtUp(null, NOON)
     await store.setFirstCheckpoint(CHECKPOINT, { from: NOON - 1000, to: NOON })
     await store.storePage({ from: CHECKPOINT, next: 'P1', storedAt: NOON + 7, batch: batch() })
@@ -265,23 +265,26 @@ describe('readKnownLogouts', () => {
     [-1, true],
     [0, true],
     [1, false],
-  ])('%d ms before the horizon of a gap, complete is %s', async (remainingMs, complete) => {
-    const horizonMs = 1000
-    const storeAtHorizon = await openTestStore(database, {
-      horizonMs,
-      now: () => NOON + horizonMs - remainingMs,
-    })
-    await store.setFirstCheckpoint(CHECKPOINT, null)
-    await store.storeCaughtUp(CHECKPOINT, NOON)
-    await database.query(
-      `INSERT INTO gap (from_at, to_at, reason) VALUES ($1::timestamptz - interval '1 hour', $1, 'outage')`,
-      [new Date(NOON).toISOString()],
-    )
-    await expect(storeAtHorizon.readKnownLogouts('auth0|1', null)).resolves.toMatchObject({
-      complete,
-    })
-    await storeAtHorizon.close()
-  })
+  ])(
+    '%d ms before the last token that a gap concerns expires, complete is %s',
+    async (remainingMs, complete) => {
+      const horizonMs = 1000
+      const storeAtHorizon = await openTestStore(database, {
+        horizonMs,
+        now: () => NOON + horizonMs - remainingMs,
+      })
+      await store.setFirstCheckpoint(CHECKPOINT, null)
+      await store.storeCaughtUp(CHECKPOINT, NOON)
+      await database.query(
+        `INSERT INTO gap (from_at, to_at, reason) VALUES ($1::timestamptz - interval '1 hour', $1, 'outage')`,
+        [new Date(NOON).toISOString()],
+      )
+      await expect(storeAtHorizon.readKnownLogouts('auth0|1', null)).resolves.toMatchObject({
+        complete,
+      })
+      await storeAtHorizon.close()
+    },
+  )
 })
 
 describe('unattributable entries', () => {

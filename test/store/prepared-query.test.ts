@@ -12,7 +12,7 @@ afterAll(() => database.drop())
 const SUM = { text: 'SELECT $1::integer + 1 AS sum', values: [1] }
 const LIST = 'SELECT name, statement FROM pg_prepared_statements'
 
-/** Opens a pool. Queries that run one after the other use the same connection. */
+/** Opens a pool. Queries that run one after another use the same connection. */
 function openPool() {
   const { pool } = createPool(database.url, {})
   onTestFinished(() => pool.end())
@@ -51,7 +51,7 @@ test('statements run without a name after the server has lost a prepared stateme
   expect(errors).toHaveLength(1)
 })
 
-test('a statement runs without a name if another client has prepared one of this name', async () => {
+test('a statement runs without a name if another client has prepared another statement with this name', async () => {
   const first = openPool()
   await first.queryPrepared(SUM)
   const { rows } = await first.pool.query(LIST)
@@ -61,7 +61,7 @@ test('a statement runs without a name if another client has prepared one of this
   expect(errors).toMatchObject([{ code: '42P05' }])
 })
 
-test('any other error rejects, and later statements still run with their names', async () => {
+test('a query rejects with any other error, and later statements still run with their names', async () => {
   const { errors, queryPrepared } = openPool()
   const division = { text: 'SELECT 1 / $1::integer AS quotient', values: [0] }
   await expect(queryPrepared(division)).rejects.toMatchObject({ code: '22012' })

@@ -31,7 +31,7 @@ afterAll(async () => {
   await testDatabase.drop()
 })
 
-/** A node of a plan of PostgreSQL. */
+/** A node of a query plan of PostgreSQL. */
 interface PlanNode {
   'Node Type': string
   'Relation Name'?: string

@@ -67,7 +67,7 @@ test('reports of the same user in one transaction are folded into one row', asyn
   })
 })
 
-test('a report that is too far ahead is not stored, but other reports of the same transaction are stored', async () => {
+test('a report that is too far in the future is not stored, but other reports of the same transaction are stored', async () => {
   const reportAhead = store.storeReported(reportOf('ahead', { at: Date.now() + 3_600_000 }))
   const instants = await Promise.all([reportAhead, store.storeReported(reportOf('u1'))])
   expect(instants).toEqual([null, NOON])

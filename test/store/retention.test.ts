@@ -120,7 +120,8 @@ describe('pruning', () => {
   afterEach(() => storeWithClock.close())
 
   /**
-   * Stores logouts one after the other. `at` is the time of the clock of the database, and `date` that of the logout.
+   * Stores logouts one after another. Each logout happened at `date`, and is stored when the clock of the database
+   * shows `at`.
    */
   const storeAt = async (...rows: { n: number; at: number; date?: number }[]) => {
     for (const { n, at, date = at } of rows) {

@@ -8,7 +8,7 @@ import { POLL_OPTIONS, TYPES } from '../_support/poll.js'
 
 const NOW = Date.now()
 
-/** Reconciles an empty log. Returns the kinds of the requests, in order. */
+/** Reconciles a log without logouts. Returns the kinds of the requests, in order. */
 async function runReconcile(
   pollIntervalMs: number,
   awaitSpareBudget: LogSource['awaitSpareBudget'],
@@ -18,7 +18,7 @@ async function runReconcile(
     requests.push(kind)
     return { entries: [], requestedAt: NOW }
   }
-  // Two parts of the sweep, each with a page of entries and an empty page.
+  // The sweep reads up to two parts. Each part has a page with an entry, and an empty page.
   let searches = 0
   const source: LogSource = {
     readPage: async (from) => ({ ...(await respond('page')), next: from }),

@@ -34,7 +34,7 @@ const logOut = (userId: string) =>
 const isKnown = async (userId: string) => (await store.readKnownLogouts(userId, null)).user !== null
 
 describe('the header Date of Auth0 is an hour ahead', () => {
-  test('as_of never moves ahead of now, and continues when the Date is correct again', async () => {
+  test('as_of never moves ahead of now, and advances again when the Date is correct', async () => {
     logOut('auth0|1')
     await runReconcile()
     const progressBefore = await store.readProgress()
@@ -55,7 +55,7 @@ describe('the header Date of Auth0 is an hour ahead', () => {
     await expect(isKnown('auth0|3')).resolves.toBe(true)
   })
 
-  test('a first start loses no logout', async () => {
+  test('a first start loses no logout if the header Date is an hour ahead', async () => {
     dateAheadMs = HOUR_MS
     logOut('auth0|1')
     await expect(runReconcile()).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })

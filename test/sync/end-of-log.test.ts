@@ -15,7 +15,7 @@ interface SimulatedLog {
   source: LogSource
   now(): number
   advance(ms: number): void
-  /** Storage times of the entries that have not been in any page. */
+  /** Returns the storage times of the entries that no page has contained. */
   unreadStoredAts(): number[]
   requestCount(): number
 }

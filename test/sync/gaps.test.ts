@@ -133,7 +133,7 @@ describe('no gap is recorded', () => {
   })
 
   test.each([400, 404] as const)(
-    'no gap is recorded if the entry with the oldest date was stored late and old positions are refused with %d',
+    'no gap is recorded if the entry with the oldest date was stored late, and Auth0 refuses expired checkpoints with %d',
     async (expiredCheckpoint) => {
       await openTestTenant({ retentionMs: 5 * DAY }, { expiredCheckpoint })
       logIn(clock.now() - 4 * DAY)
@@ -221,7 +221,7 @@ describe('a gap is recorded', () => {
   })
 
   test.each([400, 404] as const)(
-    'a gap is recorded if a checkpoint from today is deleted and Auth0 refuses it with %d (pitfall 7)',
+    'a gap is recorded if the entry of a checkpoint from today is deleted, and Auth0 refuses the checkpoint with %d (pitfall 7)',
     async (expiredCheckpoint) => {
       await openTestTenant({ retentionMs: 10 * MINUTE }, { expiredCheckpoint })
       logIn()
@@ -312,7 +312,7 @@ describe('a gap is recorded', () => {
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('a gap is recorded once if an interrupted first start detects it again', async () => {
+  test('a gap is recorded once, even if the poll after an interrupted first start detects the gap again', async () => {
     await openTestTenant({ retentionMs: 5 * DAY })
     for (let days = 6; days > 0; days--) logOut(`${days}`, clock.now() - days * DAY)
     const isSweep = (url: URL) => url.searchParams.has('q')

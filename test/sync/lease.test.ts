@@ -30,7 +30,7 @@ const readOwner = async () =>
   (await database.query<{ lease_owner: string | null }>('SELECT lease_owner FROM tenant'))[0]
     ?.lease_owner
 
-test('run calls its function only if no other run holds the lease, in this process or in another one', async () => {
+test('lease.run calls its function only if no other run holds the lease, in this process or in another process', async () => {
   const lease = createLease(store)
   const first = createRun()
   const running = lease.run(signal, first.run)

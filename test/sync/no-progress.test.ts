@@ -95,7 +95,7 @@ const STORE_FAULTS = {
 
 type StoreFault = keyof typeof STORE_FAULTS
 
-/** Creates a store with these faults. If two faults replace the same method, the last one applies. */
+/** Creates a store with these faults. If two faults replace the same method, the last fault applies. */
 function createFaultyStore(
   storeFaults: StoreFault[],
   startState?: Partial<StoredProgress>,

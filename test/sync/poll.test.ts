@@ -14,7 +14,7 @@ import { openTestStore, readRows } from '../_support/store.js'
 import { openSource, openTenant, type TestTenant } from '../_support/tenant.js'
 
 const PATH = '/api/v2/logs'
-// With this interval, a sweep catches up before each of its requests.
+// With this interval, a sweep pauses for a catch-up before each request.
 const options: PollOptions = { ...POLL_OPTIONS, pollIntervalMs: 0 }
 const { signal } = new AbortController()
 
@@ -193,7 +193,7 @@ describe('a first start', () => {
   })
 
   test('as_of is null until the sweep is complete, and the next poll continues the sweep', async () => {
-    // The first entry is so old that the log reaches back to the earliest login of a valid token: there is no gap.
+    // The first entry is so old that the log reaches back to the earliest login of a valid token, and there is no gap.
     auth0.tenant.write(buildEntry('s', { userId: 'auth0|old' }), { dateMs: Date.now() - 32 * DAY })
     logOut(3, (n) => Date.now() - n * DAY - 1_000)
     const isSearch = (url: URL) => url.searchParams.has('q')
@@ -324,7 +324,7 @@ describe('a poll', () => {
     })
   })
 
-  test('a poll stores an entry that is nested too deeply to be serialized as unattributable', async () => {
+  test('a poll stores an entry as unattributable if the entry is nested too deeply to be serialized', async () => {
     logOut(1, () => Date.now() - 2_000)
     await runPoll()
     const depth = 20_000

@@ -80,7 +80,7 @@ describe('a progress guard', () => {
         progressAt('A'),
       ],
     ],
-  ])('the guard resets its count when %s has moved', async (_description, positions) => {
+  ])('the guard resets its count when %s has changed', async (_description, positions) => {
     await expect(createGuardedRun()(positions, repeat(6))).resolves.toBeUndefined()
     await expect(createGuardedRun()(positions, repeat(7))).rejects.toMatchObject(NO_PROGRESS)
   })
@@ -145,7 +145,7 @@ describe('a progress guard', () => {
     await expect(running).rejects.toMatchObject({ code: 'ABORTED' })
   })
 
-  test('the guard reports an idle round as the first if the run before had no idle round', async () => {
+  test('the guard reports an idle round as the first if the previous run had no idle round', async () => {
     const reports: boolean[] = []
     const run = createGuardedRun({ onIdleRound: (_loop, isFirst) => void reports.push(isFirst) })
     await run([progressAt('A')], repeat(2))

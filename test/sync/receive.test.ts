@@ -108,7 +108,7 @@ describe('a log-stream request', () => {
     expect(await store.readProgress()).toEqual({ ...progressBefore, now: expect.any(Number) })
   })
 
-  test('a request with unreadable lines stores its logouts, and the unreadable lines as unattributable', async () => {
+  test('a request with unreadable lines stores its logouts, and stores each unreadable line as an unattributable entry', async () => {
     const cutOff = '{"log_id":"900","data":{"type":"slo","user_id":"auth0|cut'
     const nul = `\u0000{"a":1}`
     const body = [toJson(logout({ user_id: 'auth0|1' })), cutOff, nul, 'null', '[[]]'].join('\n')
@@ -127,7 +127,7 @@ describe('a log-stream request', () => {
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_instant: 2 } })
   })
 
-  test('a request writes nothing if all entries are of other types', async () => {
+  test('a request writes nothing if no entry is a logout', async () => {
     const unusedStore = { storeBatch: () => Promise.reject(new Error('not called')) }
     const otherEntries = [
       buildEntry('s'),

@@ -351,7 +351,7 @@ describe('an outage during a poll', () => {
 describe('a log with new entries before each page request', () => {
   test.each([
     ['a page is not full', 1, 10 * SECOND],
-    ['every page is full (the lag stays below 70 seconds)', 100, 70 * SECOND],
+    ['every page is full, and then the lag is at most 70 seconds', 100, 70 * SECOND],
   ])('reconcile completes the catch-up and the sweep if %s', async (_what, count, maxLagMs) => {
     writeLogout('long ago', 2 * HOUR)
     writeLogout('recent', MINUTE)

@@ -72,16 +72,16 @@ test('a sweep reads a burst of a few seconds with few requests', async () => {
   let requests = 0
   const burst = Array.from({ length: 1_600 }, (_, n) => toEntry(NOW - 1_000 - n, 0, n))
   const searchBurst = searchIn(burst)
-  const search = (generated: Search) => {
+  const search = (request: Search) => {
     requests += 1
-    return searchBurst(generated)
+    return searchBurst(request)
   }
   const { readUsers } = await sweepAll(search, { from: NOW - 3_600_000, to: NOW })
   expect(new Set(readUsers).size).toBe(1_600)
   expect(requests).toBeLessThan(60)
 })
 
-/** Creates a search that works like that of Auth0: it returns at most 1,000 entries, 100 per page. */
+/** Creates a search that works like Auth0's search: it returns at most 1,000 entries, 100 per page. */
 function searchIn(entries: Entry[]) {
   return async ({ span: { from, to }, page }: Search) => {
     const [low, high] = [buildLogId('900', from, 0), buildLogId('900', to, 0)]
