@@ -13,7 +13,7 @@ import { AUDIENCE } from './provider.js'
 /** Interval between two orders on a live connection, in milliseconds. */
 const ORDER_INTERVAL_MS = 1_000
 
-/** The page sends no messages. */
+/** Maximum size of a message from the page, in bytes. The page sends no messages. */
 const MAX_MESSAGE_BYTES = 1_024
 
 /** The dependencies of {@link serveOrderSocket}. */
@@ -60,7 +60,8 @@ export async function serveOrderSocket({ issuer, client }: OrderSocketDeps): Pro
 
 /**
  * Creates a function that verifies the token of a request for the WebSocket. A browser cannot set the headers of such a
- * request, but its subprotocols. The second one is the token. The server accepts the first one.
+ * request, but can set a list of subprotocols. The second item of the list is the token. The server accepts the first
+ * item, which is the name of the protocol.
  */
 function createVerifier(issuer: string): (request: IncomingMessage) => Promise<JWTPayload> {
   const keySet = createRemoteJWKSet(new URL('.well-known/jwks.json', issuer))

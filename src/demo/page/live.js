@@ -4,7 +4,7 @@ import { settings } from './settings.js'
 import { endOf, recordEnd, tokens } from './stored.js'
 import { setState } from './uses.js'
 
-/** What the close codes of last-logout mean: docs/live-connections.md. */
+/** The meaning of each close code of last-logout: see docs/live-connections.md. */
 const MEANINGS = { 4401: 'revoked', 4403: 'expired', 1013: 'unknown' }
 
 /** Close codes after which the server does not accept the same token again. */
@@ -15,7 +15,7 @@ const MIN_STREAM_MS = 1_000
 
 const ADVICE = 'reload the page to open it again'
 
-/** Opens the live connections of the token, unless they have ended. Calls `onEnd` when one of them ends. */
+/** Opens the live connections of the token, unless they have ended. Calls `onEnd` when a connection ends. */
 export function openLiveConnections(onEnd) {
   const end = (use, text) => {
     recordEnd(use, text)
