@@ -150,7 +150,7 @@ describe('in the sources of the service', async () => {
     expect(unquoted).toEqual([])
   })
 
-  test('no text contains a fixed way to start the program', () => {
+  test('no text contains a fixed command that starts the program', () => {
     const textsWithStart = texts.filter(([, text]) =>
       /npx last-logout|dist\/main\.js|npm (run|start)\b/.test(text),
     )
