@@ -134,7 +134,7 @@ function assertPresent(options: Partial<LastLogoutClientOptions> = {}): void {
   }
 }
 
-/** Returns the issuers without the final slash of Auth0's issuers; `null`: any issuer is accepted. */
+/** Returns the issuers without a final slash; `null`: any issuer is accepted. */
 function readIssuers(issuer: string | readonly string[] | undefined): ReadonlySet<string> | null {
   if (issuer === undefined) return null
   const issuers = typeof issuer === 'string' ? [issuer] : issuer
