@@ -91,7 +91,7 @@ export function createFeedSubscriber(
     return { isSuccess: receiver.timeliness() === 'in_time', retryAfterMs }
   }
 
-  /** Reports why a connection failed. Returns the value of `Retry-After` in milliseconds, if the service has sent this header. */
+  /** Reports why a connection failed. Returns `Retry-After` in milliseconds, if the service has sent this header. */
   function report(error: LastLogoutClientError): number | undefined {
     if (error.code === 'UNAUTHORIZED') waiters.reject(error)
     outage.recordFailure(error)
