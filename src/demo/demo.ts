@@ -23,7 +23,7 @@ const HOUR_MS = 3_600_000
 /** Interval between two events in the simulated tenant, in milliseconds. */
 const TRAFFIC_INTERVAL_MS = 1_000
 /** The preferred ports. If such a port is not free, any free port is used. */
-const PORTS = { page: 3000, login: 3001, socket: 3002 }
+const PORTS = { page: 3000, login: 3001 }
 
 /** The options of {@link createDemo}. */
 export interface DemoOptions {
@@ -63,8 +63,8 @@ export interface Demo {
 }
 
 /**
- * Runs the whole system with a simulated tenant: an hour of history, then simulated logins and logouts.
- * `close` deletes the database.
+ * Runs the whole system with a simulated tenant. Its log begins with an hour of history. Then simulated users log in
+ * and out. `close` deletes the database.
  */
 export async function createDemo(options: DemoOptions): Promise<Demo> {
   const { env, createLog, stop, enterprise, onStage } = options
@@ -81,8 +81,6 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
     closers.push(page.close)
     const login = await openServer(PORTS.login)
     closers.push(login.close)
-    const socket = await openServer(PORTS.socket)
-    closers.push(socket.close)
     const keys = createKeys()
     const issuer = issuerOf(login)
     const places = { ...environmentOf(simulator), DATA_DIR: dataDir, PORT: port.number }
@@ -112,7 +110,7 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
       { directories: listDirectories(env), apiUrl, key: keys.gateway, pageOrigin: page.url },
       closers,
     )
-    await openApp({ page, socket, login: loginInfo, apiUrl, keys, nginx, enterprise }, closers)
+    await openApp({ page, login: loginInfo, apiUrl, keys, nginx, enterprise }, closers)
     startTraffic(tenant, closers)
 
     const { policy } = config
@@ -141,7 +139,7 @@ async function openTenant({ lagMs }: DemoOptions, closers: Closers) {
   return { tenant, simulator }
 }
 
-/** Returns the directories in which programs are searched. */
+/** Returns the directories in which the demo searches for nginx. */
 function listDirectories({ PATH = '' }: DemoOptions['env']): string[] {
   return [...PATH.split(delimiter).filter((directory) => directory !== ''), ...NGINX_DIRECTORIES]
 }
@@ -153,8 +151,8 @@ function startTraffic(tenant: Tenant, closers: Closers): void {
 }
 
 /**
- * Reserves the port of the API until `release` is called: `PORT` if it is set, else the preferred port, or any free port
- * if the preferred port is not free.
+ * Chooses the port of the API. A given `PORT` is used without a reservation. Otherwise reserves the default port, or
+ * any free port if the default port is not free or `PORT` is 0, until `release` is called.
  */
 async function reservePort({
   HOST,

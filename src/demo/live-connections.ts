@@ -1,20 +1,19 @@
-import type { IncomingMessage, Server } from 'node:http'
-import type { Duplex } from 'node:stream'
+import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import type { RequestHandler } from 'express'
 import { createRemoteJWKSet, type JWTPayload, jwtVerify } from 'jose'
-import { type WebSocket, WebSocketServer } from 'ws'
+import { WebSocketServer } from 'ws'
 import type { LastLogoutClient } from '../client/index.js'
 import { lastLogout as protectStreams } from '../client/sse.js'
 import { lastLogout as protectSockets } from '../client/ws.js'
+import { LOOPBACK } from './open-server.js'
 import { AUDIENCE } from './provider.js'
-
-/** The path of the WebSocket. */
-export const SOCKET_PATH = '/live/socket'
 
 /** Interval between two orders on a live connection, in milliseconds. */
 const ORDER_INTERVAL_MS = 1_000
 
-/** The page sends no messages. */
+/** Maximum size of a message from the page, in bytes. The page sends no messages. */
 const MAX_MESSAGE_BYTES = 1_024
 
 /** The dependencies of {@link serveOrderSocket}. */
@@ -23,43 +22,52 @@ export interface OrderSocketDeps {
   client: LastLogoutClient
 }
 
-/**
- * Serves a WebSocket with new orders to users with a token. A logout closes it. Until Node 24.9, a server with a listener
- * for upgrades cannot ignore the header `Upgrade` (RFC 9110 §7.8), so this server must serve nothing else.
- */
-export function serveOrderSocket(server: Server, deps: OrderSocketDeps): void {
-  const verify = createVerifier(deps.issuer)
-  const protect = protectSockets(deps.client)
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES })
-  const open = async (socket: WebSocket, claims: JWTPayload) => {
-    // A message that is invalid or too long closes the connection. Without a listener, it would end the process.
-    socket.on('error', () => {})
-    if (await protect(socket, claims)) sendOrders(socket, (order) => socket.send(order))
-  }
-  server.on('upgrade', async (request, socket, head) => {
-    socket.on('error', () => socket.destroy())
-    const claims = await verify(request).catch(() => null)
-    if (claims === null) return refuse(socket)
-    sockets.handleUpgrade(request, socket, head, (accepted) => void open(accepted, claims))
-  })
-  server.on('request', (_request, response) => void response.writeHead(426).end())
+/** A server of WebSockets. */
+export interface SocketServer {
+  url: string
+  close(): Promise<void>
 }
 
-/** Refuses an upgrade. The connection does not stay open for a client that does not close it. */
-function refuse(socket: Duplex): void {
-  socket.once('finish', () => socket.destroy())
-  socket.end('HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
+/**
+ * Serves WebSockets that send new orders to users with a token. A logout closes the user's WebSockets. The server is
+ * separate from the server of the page. There, Node.js would treat each request with the header `Upgrade` as a
+ * WebSocket, even a request of `curl --http2`.
+ */
+export async function serveOrderSocket({ issuer, client }: OrderSocketDeps): Promise<SocketServer> {
+  const verify = createVerifier(issuer)
+  const protect = protectSockets(client)
+  const server = new WebSocketServer({ host: LOOPBACK, port: 0, maxPayload: MAX_MESSAGE_BYTES })
+  server.on('connection', async (socket, request) => {
+    // A message that is invalid or too long closes the connection. Without a listener, the error would end the process.
+    socket.on('error', () => {})
+    socket.pause()
+    const claims = await verify(request).catch(() => null)
+    socket.resume()
+    if (claims === null) return socket.close(4401, 'the token is invalid')
+    if (await protect(socket, claims)) sendOrders(socket, (order) => socket.send(order))
+  })
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return {
+    url: `ws://${LOOPBACK}:${port}`,
+    async close() {
+      const closed = once(server, 'close')
+      server.close()
+      for (const socket of server.clients) socket.terminate()
+      await closed
+    },
+  }
 }
 
 /**
  * Creates a function that verifies the token of a request for the WebSocket. A browser cannot set the headers of such a
- * request, but its subprotocols. The second one is the token. The server accepts the first one.
+ * request, but can set a list of subprotocols. The second item of the list is the token. The server accepts the first
+ * item, which is the name of the protocol.
  */
 function createVerifier(issuer: string): (request: IncomingMessage) => Promise<JWTPayload> {
   const keySet = createRemoteJWKSet(new URL('.well-known/jwks.json', issuer))
   const expected = { issuer, audience: AUDIENCE, algorithms: ['RS256'], requiredClaims: ['sub'] }
-  return async ({ url, headers }) => {
-    if (url !== SOCKET_PATH) throw new Error(`there is no WebSocket at ${url}`)
+  return async ({ headers }) => {
     const [, token = ''] = headers['sec-websocket-protocol']?.split(/, */) ?? []
     const { payload } = await jwtVerify(token, keySet, expected)
     return payload

@@ -1,7 +1,7 @@
 import type { Closers } from '../async/closers.js'
 import { createLastLogoutClient } from '../client/index.js'
 import type { DemoKeys } from './configure.js'
-import { SOCKET_PATH, serveOrderSocket } from './live-connections.js'
+import { serveOrderSocket } from './live-connections.js'
 import type { ApiBehindNginx } from './nginx.js'
 import type { LoginInfo } from './open-login.js'
 import type { OpenServer } from './open-server.js'
@@ -11,8 +11,6 @@ import { createOrderDesk } from './order-desk.js'
 export interface DemoAppDeps {
   /** The server of the page and the protected APIs. */
   page: OpenServer
-  /** The server of the WebSocket. */
-  socket: OpenServer
   login: LoginInfo
   /** URL of the API of last-logout. */
   apiUrl: string
@@ -24,15 +22,13 @@ export interface DemoAppDeps {
 
 /** Serves an app that uses last-logout: a page, and protected APIs. */
 export async function openApp(deps: DemoAppDeps, closers: Closers): Promise<void> {
-  const { page, socket, login, apiUrl, keys, nginx, enterprise } = deps
+  const { page, login, apiUrl, keys, nginx, enterprise } = deps
   const client = createLastLogoutClient({ url: apiUrl, apiKey: keys.app, onUnknown: 'deny' })
   closers.push(() => client.close())
   await client.ready()
   const service = { serviceUrl: apiUrl, apiKey: keys.demo }
-  const socketUrl = `${socket.url.replace(/^http/, 'ws')}${SOCKET_PATH}`
-  page.server.on(
-    'request',
-    createOrderDesk({ ...login, ...service, client, nginx, socketUrl, enterprise }),
-  )
-  serveOrderSocket(socket.server, { ...login, client })
+  const sockets = await serveOrderSocket({ ...login, client })
+  closers.push(sockets.close)
+  const desk = { ...login, ...service, client, nginx, enterprise, socketUrl: sockets.url }
+  page.server.on('request', createOrderDesk(desk))
 }

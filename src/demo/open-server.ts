@@ -1,25 +1,20 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 
-const LOOPBACK = '127.0.0.1'
+/** The address of every server of the demo, unless its user chooses another one. */
+export const LOOPBACK = '127.0.0.1'
 
 /** A server without a request handler. */
 export interface OpenServer {
   server: Server
   url: string
-  /** Closes the server and all its connections, also those that it has upgraded. */
   close(): Promise<void>
 }
 
-/** Opens a server on the preferred port, or on any free port if the preferred port is not free. */
+/** Opens a server on the preferred port. If this port is not free, opens the server on any free port. */
 export async function openServer(preferredPort: number, host = LOOPBACK): Promise<OpenServer> {
   const server = createServer()
-  const connections = new Set<Socket>()
-  server.on('connection', (connection) => {
-    connections.add(connection)
-    connection.once('close', () => connections.delete(connection))
-  })
   await listenOn(server, preferredPort, host).catch(() => listenOn(server, 0, host))
   const { port } = server.address() as AddressInfo
   return {
@@ -28,7 +23,7 @@ export async function openServer(preferredPort: number, host = LOOPBACK): Promis
     async close() {
       const closed = once(server, 'close')
       server.close()
-      for (const connection of connections) connection.destroy()
+      server.closeAllConnections()
       await closed
     },
   }

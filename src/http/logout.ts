@@ -63,7 +63,7 @@ export function logoutRoutes(deps: LogoutDeps): FastifyPluginAsync {
         const issuer = (await report(request, parameters)) ?? deps.issuers[0]
         // 303 makes the browser use `GET`, even after a `POST`: a browser may send its cookies for Auth0 only with
         // `GET`.
-        // A redirect has no document to protect, and this header would cut the popup of an application off its opener.
+        // The redirect displays nothing. With this header, an application would lose the window in which it logs out.
         reply.removeHeader('cross-origin-opener-policy')
         return reply.redirect(`${issuer}/oidc/logout?${parameters}`, 303)
       },

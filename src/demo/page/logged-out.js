@@ -1,4 +1,4 @@
 import { LOGOUT_CHANNEL } from './login.js'
 
-new BroadcastChannel(LOGOUT_CHANNEL).postMessage(new URLSearchParams(location.search).get('state'))
+new BroadcastChannel(LOGOUT_CHANNEL).postMessage('logged out')
 close()
