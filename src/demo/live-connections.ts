@@ -29,15 +29,16 @@ export interface SocketServer {
 }
 
 /**
- * Serves WebSockets with new orders to users with a token. A logout closes them. The server is separate: on the server of
- * the page, Node.js would treat each request with the header `Upgrade` as a WebSocket, also that of `curl --http2`.
+ * Serves WebSockets that send new orders to users with a token. A logout closes the user's WebSockets. The server is
+ * separate from the server of the page. There, Node.js would treat each request with the header `Upgrade` as a
+ * WebSocket, even a request of `curl --http2`.
  */
 export async function serveOrderSocket({ issuer, client }: OrderSocketDeps): Promise<SocketServer> {
   const verify = createVerifier(issuer)
   const protect = protectSockets(client)
   const server = new WebSocketServer({ host: LOOPBACK, port: 0, maxPayload: MAX_MESSAGE_BYTES })
   server.on('connection', async (socket, request) => {
-    // A message that is invalid or too long closes the connection. Without a listener, it would end the process.
+    // A message that is invalid or too long closes the connection. Without a listener, the error would end the process.
     socket.on('error', () => {})
     socket.pause()
     const claims = await verify(request).catch(() => null)

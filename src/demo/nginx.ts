@@ -126,8 +126,8 @@ async function findPort(): Promise<string> {
 }
 
 /**
- * Waits until nginx refuses a request without a token. The response contains the origin of the page, unlike that of
- * another program that has taken the port.
+ * Waits until nginx refuses a request without a token. The response contains the origin of the page. If another
+ * program has taken the port, its response does not contain this origin.
  */
 async function becomesReady(nginx: Program, url: string, pageOrigin: string): Promise<boolean> {
   const signal = AbortSignal.timeout(START_TIMEOUT_MS)

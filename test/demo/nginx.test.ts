@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { createClosers } from '../../src/async/closers.js'
 import { openApiBehindNginx } from '../../src/demo/nginx.js'
 
-/** Opens the API with a directory that contains `script` under the name `nginx`. Without `script`, the directory is empty. */
+/** Opens the API with a directory that contains only `script`, under the name `nginx`. Without `script`, it is empty. */
 async function openApiWith(script?: string) {
   const directory = await mkdtemp(join(tmpdir(), 'last-logout-test-'))
   const closers = createClosers()
