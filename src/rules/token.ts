@@ -16,7 +16,7 @@ export interface Token {
 
 /**
  * The facts of a token, and the names of the claims from which they were read. A name is `null` if the token has no
- * such claim. If only the fact is `null`, its claim is present but unreadable.
+ * such claim. If the name is set but its fact is `null`, the claim is present but unreadable.
  */
 export interface TokenWithClaimNames extends Token {
   sessionClaim: string | null

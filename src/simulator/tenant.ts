@@ -1,5 +1,5 @@
 import { buildLogId, DEFAULT_ID_PREFIX, isLogId, logIdPosition } from './log-id.js'
-import { AFTER_ALL, justAfter, type Query, type Searchable } from './query.js'
+import { ABOVE_ALL_IDS, justAfter, type Query, type Searchable } from './query.js'
 import { seededRandom } from './random.js'
 
 /** An entry of the log as the API returns it. Auth0 guarantees almost none of its fields. */
@@ -119,7 +119,7 @@ export function createTenant(options: SimulatedTenantOptions): Tenant {
   }
 
   function readAfter(position: string, take: number): readonly StoredEntry[] {
-    const [start, end] = readableRange(justAfter(position), AFTER_ALL)
+    const [start, end] = readableRange(justAfter(position), ABOVE_ALL_IDS)
     return stored.slice(start, Math.min(end, start + take))
   }
 
