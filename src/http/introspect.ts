@@ -28,7 +28,7 @@ const introspectionSchema = z.looseObject({
   token_type: z.enum(['Bearer', 'DPoP']).optional(),
 })
 
-/** `POST /v1/introspect`: whether an access token is active (RFC 7662), for one audience per key. */
+/** `POST /v1/introspect`: whether an access token is active (RFC 7662). The audience is that of the caller's API key. */
 export function introspectRoute(deps: TokenCheckDeps): FastifyPluginAsyncZod {
   const check = createTokenChecker(deps)
   return async (app) => {
@@ -40,14 +40,14 @@ export function introspectRoute(deps: TokenCheckDeps): FastifyPluginAsyncZod {
         schema: {
           tags: inGroup('Gateways'),
           summary:
-            'Whether an access token is active (RFC 7662). An active token has further claims',
+            "Whether an access token is active (RFC 7662). For an active token, the response also contains the token's claims",
           consumes: [FORM],
           body: z.object({ token: z.string().min(1), token_type_hint: z.string().optional() }),
           response: {
             200: introspectionSchema,
             ...errorResponses,
             503: errorResponses[503].describe(
-              'It is unknown whether the token is active: the keys, the database or fresh logouts are unavailable',
+              "It is unknown whether the token is active: the tenant's signing keys or the database are unavailable, or the stored logouts are too old",
             ),
           },
         },

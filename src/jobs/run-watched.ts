@@ -11,8 +11,9 @@ const ABORT_GRACE_MS = 20_000
 /**
  * Runs a job once. Aborts the run if it makes no progress for `stallMs`.
  *
- * @throws `STALLED` if the run was aborted for this reason and then ended.
- * @throws `ABANDONED` if the run was aborted for any reason and did not end in time: see {@link ABORT_GRACE_MS}.
+ * @throws `STALLED` when the run ends, if it was aborted because it made no progress.
+ * @throws `ABANDONED` if the run does not end within the grace period after an abort, whether by the stall or by
+ *   `signal`.
  */
 export function runWatched(job: ScheduledJob, signal: AbortSignal): Promise<unknown> {
   const { stallMs = STALL_TIMEOUT_MS } = job
@@ -51,7 +52,7 @@ export function runWatched(job: ScheduledJob, signal: AbortSignal): Promise<unkn
 }
 
 function stalledError(name: string, stallMs: number): LastLogoutError {
-  const message = `the job ${name} made no progress for ${stallMs / 1000} s and was aborted; it runs again at its interval`
+  const message = `the job ${name} made no progress for ${stallMs / 1000} s and was aborted; the next run starts at its scheduled time`
   return new LastLogoutError('STALLED', message)
 }
 

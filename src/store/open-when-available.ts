@@ -12,11 +12,12 @@ export interface OpenWhenAvailableOptions {
 }
 
 /**
- * Opens a database, but does not wait for the end of an outage.
+ * Tries once to open a database.
  *
- * @returns A function that waits until the database is open. During an outage, this function retries with backoff. It
- *   throws the errors of `open`, and `ABORTED` when its signal aborts.
- * @throws The error of `open`, if `waitForDatabase` is false or the error is not an outage that can end by itself.
+ * @returns A function that waits until the database is open: it returns at once if the first try succeeded, and
+ *   otherwise retries with backoff. It throws the errors of `open`, and `ABORTED` when its signal aborts.
+ * @throws What the first call of `open` throws, if `waitForDatabase` is false or the failure is not an outage that can
+ *   end by itself.
  */
 export async function openWhenAvailable(
   open: () => Promise<void>,

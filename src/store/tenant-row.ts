@@ -50,7 +50,8 @@ function idleTimeout(timeoutMs: number): Prisma.Sql {
  * Locks the tenant row. Returns the feed position after which the writer assigns positions.
  *
  * A position is the time of the database's clock in microseconds. With a plain counter, a restore or a failover could
- * lose changes. The positions of these changes would then be assigned to new changes, which subscribers would skip.
+ * lose changes, and their positions would then be assigned to new changes. Subscribers that have read these positions
+ * would skip the new changes.
  *
  * If the clock is behind after a restore or a failover, a position can still be assigned twice. So the feed gets a new
  * id when PostgreSQL's timeline changes: at the promotion of a replica, and at a point-in-time restore.
@@ -93,7 +94,10 @@ async function updateTimeline(tx: Executor, { timeline, current }: Timelines): P
       feed_id = CASE WHEN timeline IS NULL THEN feed_id ELSE gen_random_uuid() END`
 }
 
-/** Sets the first checkpoint, and the span of the log to sweep. Changes nothing if the tenant has a checkpoint. */
+/**
+ * Sets the first checkpoint, and the span of the log that a sweep must still search for logouts. Changes nothing if the
+ * tenant has a checkpoint.
+ */
 export async function setFirstCheckpoint(
   tx: Executor,
   tenant: LockedTenant,
@@ -119,7 +123,7 @@ export async function compareAndSetCheckpoint(
 interface NewCheckpoint {
   /** The new checkpoint. */
   to: string | null
-  /** The span to sweep: the span of the log that must still be searched for logouts. */
+  /** The span to sweep. */
   sweep: Span | null
 }
 
@@ -130,7 +134,7 @@ async function setCheckpoint(tx: Executor, { to, sweep }: NewCheckpoint): Promis
 }
 
 /**
- * Removes `part`, the newest part, from the span to sweep.
+ * Removes `part`, which has been swept, from the end of the span to sweep.
  *
  * @returns False if the span does not end with `part`, because the span was replaced meanwhile.
  */

@@ -10,19 +10,22 @@ test.each([
   [3.456, '3.5'],
   [174.6, '175'],
   [1_234_567, '1,234,567'],
-])('formats %d with two significant digits or all digits before the point', (value, text) => {
-  expect(formatNumber(value)).toBe(text)
-})
+])(
+  'formats %d with two significant digits, or as an integer if its integer part has more digits',
+  (value, text) => {
+    expect(formatNumber(value)).toBe(text)
+  },
+)
 
 test('a row of figureRows shows the median and the spread of the ratios, and whether the median misses its bound', () => {
-  const [, kept, missed, single] = figureRows([
+  const [, withinBounds, outOfBounds, withoutBounds] = figureRows([
     { name: 'reads', peer: 'bare Fastify', ratios: [0.7, 0.5, 0.6], atLeast: 0.5 },
     { name: 'p99', peer: 'bare Fastify', ratios: [2.5, 3, 2], atMost: 2 },
     { name: 'memory', peer: 'Node.js', ratios: [1.2] },
   ])
-  expect(kept).toEqual(['reads', 'bare Fastify', '0.60 (0.50 to 0.70)', 'at least 0.5'])
-  expect(missed).toEqual(['p99', 'bare Fastify', '2.5 (2.0 to 3.0)', 'at most 2: missed'])
-  expect(single).toEqual(['memory', 'Node.js', '1.2', ''])
+  expect(withinBounds).toEqual(['reads', 'bare Fastify', '0.60 (0.50 to 0.70)', 'at least 0.5'])
+  expect(outOfBounds).toEqual(['p99', 'bare Fastify', '2.5 (2.0 to 3.0)', 'at most 2: missed'])
+  expect(withoutBounds).toEqual(['memory', 'Node.js', '1.2', ''])
 })
 
 test('formatTable aligns the cells in columns, without spaces at the end of a line', () => {
@@ -34,7 +37,7 @@ test('formatTable aligns the cells in columns, without spaces at the end of a li
   ).toBe('a        long head\nlonger   b           c')
 })
 
-test('quantile returns the value that is greater than the given share of the values', () => {
+test('the given share of the values is less than the quantile', () => {
   expect(median([3, 1, 2])).toBe(2)
   expect(quantile([5, 4, 3, 2, 1, 0, 9, 8, 7, 6], 0.9)).toBe(9)
 })

@@ -27,7 +27,7 @@ const fingerprintOf = (text: string, hashKey = key) => {
 }
 
 describe('a table', () => {
-  test('a table keeps the greatest numbers of each id, and drops the rows that the last load has not delivered (pitfall 30)', () => {
+  test('a table keeps the maximum of each of the two numbers of an id, and drops the rows that the last load has not delivered (pitfall 30)', () => {
     const anyStep = fc.oneof({ weight: 20, arbitrary: mergeStep }, endOfLoadStep)
     fc.assert(
       fc.property(fc.array(anyStep, { maxLength: 200 }), (steps) => {

@@ -27,7 +27,7 @@ async function failOver({ onTestFinished }: TestContext, server_lifetime: number
   const reader = await openTestStore(pooler, { domain: DOMAIN }, { maxLifetimeSeconds: 1 })
   onTestFinished(() => reader.close())
   const findLogout = async () => (await reader.readKnownLogouts(USER_ID, null)).user
-  await detectUnpreparedStatements(findLogout)
+  await makeStoreStopPreparing(findLogout)
 
   await newPrimary.promote()
   await demotedPrimary.query('ALTER SYSTEM SET default_transaction_read_only = on')
@@ -38,10 +38,11 @@ async function failOver({ onTestFinished }: TestContext, server_lifetime: number
 }
 
 /**
- * Reads over two connections. The second connection cannot prepare the statement again, and the driver closes it.
- * PgBouncer can then also close its connection to the server. Later statements have no name.
+ * Reads over two connections. The store's second connection gets the same server connection from PgBouncer, where the
+ * statement name already exists. The error makes the driver close the store's connection, and PgBouncer may close the
+ * server connection. This must happen before the failover. From then on, the store does not prepare statements.
  */
-async function detectUnpreparedStatements(read: () => Promise<unknown>): Promise<void> {
+async function makeStoreStopPreparing(read: () => Promise<unknown>): Promise<void> {
   await read()
   await sleep(1_100)
   await read()
@@ -61,7 +62,7 @@ test.concurrent('reads are stale while PgBouncer keeps its connections to a demo
 test.concurrent('reads are stale only for a short time if server_lifetime is short', {
   ...worksIn(
     'PostgreSQL poolers and replicas',
-    'PgBouncer before a primary that is demoted',
+    'PgBouncer in front of a primary that is demoted',
     'reads are stale for at most `server_lifetime`',
   ),
   timeout: 60_000,
