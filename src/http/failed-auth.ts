@@ -30,7 +30,7 @@ export async function throttleFailedAuth(app: FastifyInstance): Promise<RecordFa
 }
 
 /**
- * Counts failed requests of one kind for each address.
+ * Returns a function that counts the failed requests of each address. Each kind of failure needs its own counter.
  *
  * @param onExceeded Called with an address that has failed too often. Called at most once per period for all addresses
  *   together, so that an attacker cannot flood the log.
@@ -49,8 +49,8 @@ export function countFailures(
 }
 
 /**
- * Returns the IPv4 address of the caller, or the /64 prefix of the IPv6 address, because a customer usually has a whole
- * /64 network. Returns `unknown` for a closed connection.
+ * Returns the IPv4 address of the caller, or the /64 prefix of the IPv6 address, because an internet provider usually
+ * gives each customer a whole /64 network. Returns `unknown` for a closed connection.
  */
 function readAddress({ ip }: FastifyRequest): string {
   return isIP(ip) === 0 ? 'unknown' : normalizeIP(ip)
