@@ -13,7 +13,7 @@ import { AUDIENCE } from './provider.js'
 /** Interval between two orders on a live connection, in milliseconds. */
 const ORDER_INTERVAL_MS = 1_000
 
-/** The page sends no messages. */
+/** Maximum size of a message from the page, in bytes. The page sends no messages. */
 const MAX_MESSAGE_BYTES = 1_024
 
 /** The dependencies of {@link serveOrderSocket}. */
@@ -29,15 +29,16 @@ export interface SocketServer {
 }
 
 /**
- * Serves WebSockets with new orders to users with a token. A logout closes them. The server is separate: on the server of
- * the page, Node.js would treat each request with the header `Upgrade` as a WebSocket, also that of `curl --http2`.
+ * Serves WebSockets that send new orders to users with a token. A logout closes the user's WebSockets. The server is
+ * separate from the server of the page. There, Node.js would treat each request with the header `Upgrade` as a
+ * WebSocket, even a request of `curl --http2`.
  */
 export async function serveOrderSocket({ issuer, client }: OrderSocketDeps): Promise<SocketServer> {
   const verify = createVerifier(issuer)
   const protect = protectSockets(client)
   const server = new WebSocketServer({ host: LOOPBACK, port: 0, maxPayload: MAX_MESSAGE_BYTES })
   server.on('connection', async (socket, request) => {
-    // A message that is invalid or too long closes the connection. Without a listener, it would end the process.
+    // A message that is invalid or too long closes the connection. Without a listener, the error would end the process.
     socket.on('error', () => {})
     socket.pause()
     const claims = await verify(request).catch(() => null)
@@ -60,7 +61,8 @@ export async function serveOrderSocket({ issuer, client }: OrderSocketDeps): Pro
 
 /**
  * Creates a function that verifies the token of a request for the WebSocket. A browser cannot set the headers of such a
- * request, but its subprotocols. The second one is the token. The server accepts the first one.
+ * request, but can set a list of subprotocols. The second item of the list is the token. The server accepts the first
+ * item, which is the name of the protocol.
  */
 function createVerifier(issuer: string): (request: IncomingMessage) => Promise<JWTPayload> {
   const keySet = createRemoteJWKSet(new URL('.well-known/jwks.json', issuer))

@@ -12,7 +12,7 @@ export interface OpenServer {
   close(): Promise<void>
 }
 
-/** Opens a server on the preferred port, or on any free port if the preferred port is not free. */
+/** Opens a server on the preferred port. If this port is not free, opens the server on any free port. */
 export async function openServer(preferredPort: number, host = LOOPBACK): Promise<OpenServer> {
   const server = createServer()
   await listenOn(server, preferredPort, host).catch(() => listenOn(server, 0, host))

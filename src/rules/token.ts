@@ -6,7 +6,7 @@ export const DEFAULT_NAMESPACE = 'https://last-logout/'
 
 /** The facts of a token that decide whether it is revoked. */
 export interface Token {
-  /** The user, or the client of a machine token. */
+  /** The id of the user; for a machine token, the id of the client. */
   subject: string
   /** `null`: the token has no session. */
   sessionId: string | null
@@ -16,7 +16,7 @@ export interface Token {
 
 /**
  * The facts of a token, and the names of the claims from which they were read. A name is `null` if the token has no
- * such claim. If only the fact is `null`, its claim is present but unreadable.
+ * such claim. If the name is set but its fact is `null`, the claim is present but unreadable.
  */
 export interface TokenWithClaimNames extends Token {
   sessionClaim: string | null

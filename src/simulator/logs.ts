@@ -1,10 +1,10 @@
 import { ApiError, invalidQuery } from './errors.js'
-import { AFTER_ALL, parseQuery, type Query, QueryError } from './query.js'
+import { ABOVE_ALL_IDS, parseQuery, type Query, QueryError } from './query.js'
 import type { Sort, StoredEntry, Tenant } from './tenant.js'
 
 /**
- * The response to a checkpoint from before the retention period: the page from the oldest retained entry on, or an
- * error status. Auth0 does not document this response.
+ * The response to a checkpoint that is older than every retained entry. `continue`: the page that starts with the
+ * oldest retained entry. A number: this error status. Auth0 does not document this response.
  */
 export type ExpiredCheckpoint = 'continue' | 400 | 404
 
@@ -23,7 +23,7 @@ const NUMBERS = {
 }
 const [OPEN, COMMA, CLOSE] = [Buffer.from('['), Buffer.from(','), Buffer.from(']')]
 const SEARCH_PARAMETERS = new Set(['q', 'page', 'per_page', 'sort', 'include_totals'])
-const EVERYTHING: Query = { from: '', before: AFTER_ALL, matches: () => true }
+const EVERYTHING: Query = { from: '', before: ABOVE_ALL_IDS, matches: () => true }
 const NEWEST_FIRST: Sort = { by: 'log_id', descending: true }
 
 /**

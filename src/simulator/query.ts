@@ -41,10 +41,10 @@ const WORD = /^(?:"((?:[^"\\]|\\.)*)"|(?!(?:AND|OR|NOT|TO)$)([\w.@-]+))$/
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z?$/
 const NO_LIMIT = '*'
 
-/** A string that sorts after every log id, because log ids contain only digits. */
-export const AFTER_ALL = ':'
+/** A string that is greater than every log id, because log ids contain only digits. */
+export const ABOVE_ALL_IDS = ':'
 
-/** Returns the smallest string that is greater than `text`, so that `> text` can be written as `>= justAfter(text)`. */
+/** Returns the smallest string that is greater than `text`. So `> text` is equivalent to `>= justAfter(text)`. */
 export function justAfter(text: string): string {
   return `${text}\0`
 }
@@ -53,7 +53,7 @@ export function justAfter(text: string): string {
 export function parseQuery(q: string): Query {
   const tests: Test[] = []
   let from = ''
-  let before = AFTER_ALL
+  let before = ABOVE_ALL_IDS
   for (const clause of splitClauses(q.trim())) {
     const [, field = '', open, low = '', high = '', close, group, word] = clause
     const range = { low, high, lowIncluded: open === '[', highIncluded: close === ']' }
@@ -132,7 +132,7 @@ function logIdBounds({ low, high, lowIncluded, highIncluded }: Range) {
     if (bound !== NO_LIMIT && !/^\d+$/.test(bound)) throw new QueryError(`no log id: '${bound}'`)
   }
   const from = low === NO_LIMIT ? '' : low
-  const before = high === NO_LIMIT ? AFTER_ALL : high
+  const before = high === NO_LIMIT ? ABOVE_ALL_IDS : high
   return {
     from: lowIncluded ? from : justAfter(from),
     before: highIncluded ? justAfter(before) : before,

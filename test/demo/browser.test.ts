@@ -83,7 +83,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     const kept = await tokensOf(mine)
 
     await logOut(mine)
-    // The page counts, and calls the APIs by itself.
+    // The page updates the counter and calls the APIs without a click.
     await expect.poll(() => mine.textContent('#counter'), WAIT).not.toBe('0.0 s')
     await expect.poll(() => mine.textContent('#with-status'), WAIT).toBe('401')
     expect(await mine.textContent('#with-text')).toMatch(/^Refused \d+\.\d s after the logout$/)
@@ -104,7 +104,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     await expect.poll(() => mine.textContent('#why'), WAIT).toContain('session_ended')
     const refused = await callApi(demo, kept)
     expect(refused.headers.get('www-authenticate')).toMatch(/^Bearer.*error="invalid_token"/)
-    // The two APIs differ only in last-logout.
+    // The only difference between the two APIs is last-logout.
     expect((await callApi(demo, { ...kept, access_token: 'x' }, 'api-without')).status).toBe(401)
 
     expect(await enabledSteps(mine)).toEqual(['again'])
@@ -189,7 +189,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     await expect.poll(() => newest(mine), WAIT).toBe('silent login: login_required')
   })
 
-  test('the page shows its own changes in order of time, and those of other users when asked', async () => {
+  test('the page shows the changes of its user in order of time, and the changes of other users on request', async () => {
     await logIn(mine)
     await expect.poll(() => mine.textContent('#verdict'), WAIT).toBe('Accepted')
     await expect.poll(() => mine.textContent('#known'), WAIT).toContain('no logout known')
@@ -247,7 +247,7 @@ async function callAndLogOut(page: Page, button?: string): Promise<void> {
   await logOut(page, button)
 }
 
-/** Logs out in the window that the page opens, and that closes itself. */
+/** Logs out in the window that the page opens. This window closes itself. */
 async function logOut(page: Page, button = '#logout'): Promise<void> {
   const before = await tokensOf(page)
   const countLogouts = async () =>
@@ -259,7 +259,7 @@ async function logOut(page: Page, button = '#logout'): Promise<void> {
   expect(await tokensOf(page)).toEqual(before)
 }
 
-/** The state of each use of the token after the logout. Without nginx, the page shows how to see it. */
+/** The state of each use of the token after the logout. If nginx is not installed, the page shows advice instead. */
 const ENDS = { rest: '401', socket: 'closed 4401 revoked', stream: 'ended' }
 const ENDS_WITH_NGINX = { ...ENDS, nginx: '401' }
 

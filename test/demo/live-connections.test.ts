@@ -13,7 +13,7 @@ beforeAll(async () => {
   return () => t.close()
 })
 
-/** Serves the WebSocket until the test ends. Returns a function that connects, and records what it receives. */
+/** Serves the WebSocket until the test ends. Returns a function that connects, and records the received messages. */
 async function openSockets() {
   const { client } = await openControlledFeed()
   const { url, close } = await serveOrderSocket({ issuer, client })

@@ -4,18 +4,18 @@ import { settings } from './settings.js'
 import { endOf, recordEnd, tokens } from './stored.js'
 import { setState } from './uses.js'
 
-/** What the close codes of last-logout mean: docs/live-connections.md. */
+/** The meaning of each close code of last-logout: see docs/live-connections.md. */
 const MEANINGS = { 4401: 'revoked', 4403: 'expired', 1013: 'unknown' }
 
 /** Close codes after which the server does not accept the same token again. */
 const FINAL = [4401, 4403]
 
-/** After a stream that was shorter, the page waits for this time before it connects again, in milliseconds. */
+/** Minimum duration of a stream, in milliseconds. After a shorter stream, the page waits this long, then reconnects. */
 const MIN_STREAM_MS = 1_000
 
 const ADVICE = 'reload the page to open it again'
 
-/** Opens the live connections of the token, unless they have ended. Calls `onEnd` when one of them ends. */
+/** Opens the live connections of the token, unless they have ended. Calls `onEnd` when a connection ends. */
 export function openLiveConnections(onEnd) {
   const end = (use, text) => {
     recordEnd(use, text)
@@ -28,7 +28,8 @@ export function openLiveConnections(onEnd) {
 }
 
 function openSocket(end) {
-  // A browser cannot set the headers of a WebSocket. The first subprotocol is its name, the second one the token.
+  // A browser cannot set the headers of a WebSocket request. The first subprotocol is the name of the protocol. The
+  // second subprotocol is the token.
   const socket = new WebSocket(settings.socketUrl, ['orders', tokens.get().access_token])
   const onOrders = countOrders('socket')
   socket.addEventListener('open', () => onOrders(0))
@@ -40,7 +41,10 @@ function openSocket(end) {
   })
 }
 
-/** Reads the stream, and connects again when it ends, as an `EventSource` does: only the response 401 shows a logout. */
+/**
+ * Reads the stream. When the stream ends, connects again, like an `EventSource`, because only the response 401 shows a
+ * logout.
+ */
 async function openStream(end) {
   try {
     for (;;) {
@@ -69,7 +73,9 @@ async function readStream(body) {
   }
 }
 
-/** Shows how long a connection has been open, and how many orders it has delivered. Returns a function that adds orders. */
+/**
+ * Shows how long a connection has been open, and how many orders it has delivered. Returns a function that adds orders.
+ */
 function countOrders(use) {
   const openedAt = Date.now()
   let orders = 0

@@ -35,7 +35,7 @@ export function openLogout({ issuer, clientId, logoutUrl }, way, idToken) {
   return open(url, 'logout', 'popup,width=480,height=360')
 }
 
-/** Takes the result of a login from the URL. Returns `null` if the URL contains none. */
+/** Takes the result of a login from the URL. Returns `null` if the URL contains no result. */
 export function takeCallback() {
   const query = new URLSearchParams(location.search)
   history.replaceState(null, '', '/')

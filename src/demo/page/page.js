@@ -16,7 +16,7 @@ const CALL_INTERVAL_MS = 1_000
 /** Interval at which the running counter is drawn, in milliseconds. */
 const DRAW_INTERVAL_MS = 100
 
-/** What to do after each error. */
+/** The advice for each error. */
 const ADVICE = {
   invalid_token: 'The API with last-logout refused the token. The next step: log in.',
   access_denied:
@@ -86,7 +86,9 @@ async function handleCallback() {
   report(kind, ok, ok ? 'a new token' : body.error, adviceFor(body.error))
 }
 
-/** Logs out in a window of its own. This page stays open, as in another tab, and keeps its token and connections. */
+/**
+ * Logs out in a new window. This page stays open, like another tab of the user, and keeps its token and connections.
+ */
 function logOut(way) {
   logoutWindow = openLogout(settings, way, tokens.get().id_token)
   if (logoutWindow === null) {
