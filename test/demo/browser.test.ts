@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { get, type IncomingMessage } from 'node:http'
 import { pino } from 'pino'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -124,7 +126,9 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     await expectEnds(mine, demo)
     await logIn(mine)
     lagMs = 60_000
-    await callAndLogOut(mine, '#logout-endpoint')
+    await mine.click('#call')
+    await closeLogoutEarly(mine)
+    await logOut(mine, '#logout-endpoint')
     await expectEnds(mine, demo)
     await expect
       .poll(() => mine.textContent('#known'), WAIT)
@@ -214,6 +218,17 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     await expect
       .poll(readClipboard, WAIT)
       .toBe(`curl -i -H 'Authorization: Bearer ${access_token}' '${demo.pageUrl}/api/orders'`)
+    // `curl --http2` offers an upgrade.
+    const headers = {
+      authorization: `Bearer ${access_token}`,
+      connection: 'Upgrade, HTTP2-Settings',
+      upgrade: 'h2c',
+      'http2-settings': '',
+    }
+    const request = get(`${demo.pageUrl}/api/orders`, { headers })
+    const [response] = (await once(request, 'response')) as [IncomingMessage]
+    response.resume()
+    expect(response.statusCode).toBe(200)
     const links = await attributesOf(mine, 'footer a', 'href')
     expect(links.length).toBeGreaterThan(4)
     for (const href of links) {
@@ -257,6 +272,16 @@ async function logOut(page: Page, button = '#logout'): Promise<void> {
   await expect.poll(() => window.isClosed(), WAIT).toBe(true)
   await expect.poll(countLogouts, WAIT).toBe(logoutsBefore + 1)
   expect(await tokensOf(page)).toEqual(before)
+}
+
+/** Closes the window of a logout before the logout. The page then offers the logout again. */
+async function closeLogoutEarly(page: Page): Promise<void> {
+  await page.context().route('**/oidc/logout?*', (route) => route.abort())
+  const [window] = await Promise.all([page.waitForEvent('popup', WAIT), page.click('#logout')])
+  await window.close()
+  await expect.poll(() => newest(page), WAIT).toBe('logout: the window was closed')
+  await page.context().unroute('**/oidc/logout?*')
+  expect(await enabledSteps(page)).toEqual(['logout', 'logout-endpoint'])
 }
 
 /** The state of each use of the token after the logout. If nginx is not installed, the page shows advice instead. */

@@ -34,3 +34,23 @@ test('if nginx does not start, the problem contains the last message of nginx', 
     problem: 'nginx has not started: nginx: [emerg] no memory',
   })
 })
+
+/** A program that serves the port of nginx with a different response, and exits after two requests. */
+const otherServer = (respond: string) => `#!${process.execPath}
+const { readFileSync } = require('node:fs')
+const port = /listen 127.0.0.1:(\\d+)/.exec(readFileSync(process.argv.at(-3), 'utf8'))[1]
+let requests = 0
+require('node:http').createServer((request, response) => {
+  ${respond}
+  if (++requests === 2) process.exit(1)
+}).listen(port, '127.0.0.1')
+`
+
+test.each([
+  ['responds with a page', 'response.end()'],
+  ['refuses every request', 'response.writeHead(401).end()'],
+])('the demo does not take another server for nginx: one that %s', async (_case, respond) => {
+  expect(await openApiWith(otherServer(respond))).toEqual({
+    problem: 'nginx has not started: it has logged no reason',
+  })
+})

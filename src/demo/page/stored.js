@@ -11,8 +11,8 @@ export const tokens = storedValue('tokens', null)
 
 /**
  * What happened to the token since its login: `isCalled` and `isDenied` (an exchange of the refresh token), `way` (of
- * the logout), the times `loggedOutAt` and `knownAt` in milliseconds, and `ends`, which contains the time and a
- * description of the end of each use of the token. If a field is absent, its event has not happened.
+ * the logout), the times `loggedOutAt` and `knownAt` in milliseconds, `replaced` (the durations of the previous logout of
+ * this way), and `ends`, which contains the time and a description of the end of each use of the token. If a field is absent, its event has not happened.
  */
 export const run = storedValue('run', {})
 
@@ -26,14 +26,16 @@ const durations = storedValue('durations', {})
 
 /** Begins to measure a logout. */
 export function recordLogout(way) {
-  updateRun({ way, loggedOutAt: Date.now() })
+  updateRun({ way, loggedOutAt: Date.now(), replaced: durations.get()[way] })
   durations.set({ ...durations.get(), [way]: {} })
 }
 
 /** Takes a logout back, unless a use of the token has ended since. */
 export function cancelLogout() {
-  const { way: _way, loggedOutAt: _loggedOutAt, ...facts } = run.get()
-  if (facts.ends === undefined) run.set(facts)
+  const { way, loggedOutAt: _loggedOutAt, replaced, ...facts } = run.get()
+  if (facts.ends !== undefined) return
+  run.set(facts)
+  durations.set({ ...durations.get(), [way]: replaced })
 }
 
 /** Records the end of a use of the token. Returns false and changes nothing if an end is already recorded. */
