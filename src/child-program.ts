@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 
-/** A system user. Functions that also accept `null` then use the user of this process. */
+/** A system user. Where a parameter can also be `null`, `null` means the user of this process. */
 export interface ProgramUser {
   uid: number
   gid: number
@@ -12,11 +12,12 @@ export type Program = Awaited<ReturnType<typeof spawnProgram>>
 
 /**
  * A shell script that runs a program, and stops the program when the script's stdin closes. The stdin is a pipe from
- * this process. It closes when `stop()` is called, and when this process ends, even by a crash.
+ * this process. The pipe closes when `stop()` is called, and when this process ends, even by a crash.
  *
  * The script sends SIGINT, which requests a fast shutdown of postgres and nginx. It also sends SIGTERM, because initdb
- * can ignore SIGINT. It repeats both signals, because a program that has just started ignores them. The script itself
- * ignores signals, which a supervisor can send to all processes. Otherwise it could end before the program.
+ * can ignore SIGINT. It repeats both signals, because a program that has just started ignores them. A
+ * supervisor can send signals to all processes. The script ignores these signals, so that it does not end before the
+ * program.
  */
 const WATCHER = `
 trap '' HUP INT TERM
@@ -33,7 +34,7 @@ exit "$status"`
 
 /**
  * Starts a program in its own process group, so that Ctrl-C in the terminal does not end the program. The program ends
- * at the latest with this process.
+ * when `stop()` is called or when this process ends.
  *
  * @param log File descriptor for the output of the program.
  */

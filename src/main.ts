@@ -13,9 +13,9 @@ import { type ProgramStart, readProgramName } from './program-name.js'
 /** Maximum time that an unfinished request keeps the process alive after the command has ended, in milliseconds. */
 const EXIT_GRACE_MS = 500
 
-// Objects of a request live while PostgreSQL reads. V8 infers from some of them that similar objects live for long, and
-// then creates those in the old generation. There, after their end, they keep all objects that they refer to, so a garbage
-// collection takes several times as long. Whether V8 does so differs from process to process.
+// Some objects of a request live until PostgreSQL responds. V8 can infer that similar objects also live for long, and
+// then creates them in the old generation. An unused object there keeps all objects that it refers to in memory, so a
+// garbage collection takes several times as long. V8 does this in some processes, but not in others.
 setFlagsFromString('--no-allocation-site-pretenuring')
 
 const stopping = new AbortController()
@@ -78,7 +78,7 @@ function findContainer(): ProgramStart['container'] {
   const isDocker = existsSync('/.dockerenv')
   if (!isDocker && !existsSync('/run/.containerenv')) return undefined
   const { pid, ppid, stdin } = process
-  // The parent can be an init process, which has no terminal.
+  // Under an init process, the parent has pid 1. A shell can also have pid 1, but then stdin is a terminal.
   const isMain = pid === 1 || (ppid === 1 && !stdin.isTTY)
   const startedBy = isMain ? 'run' : ppid === 0 ? 'exec' : 'shell'
   return { engine: isDocker ? 'docker' : 'podman', id: hostname(), startedBy }

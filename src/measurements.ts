@@ -47,7 +47,8 @@ export interface LogoutPage {
 }
 
 /**
- * A response of the API. `method` and `route` have a fixed set of values, so that requests cannot create new metrics.
+ * A response of the API. `method` and `route` have a fixed set of values. Otherwise requests could create any number of
+ * time series.
  */
 interface MeasuredResponse {
   method: string

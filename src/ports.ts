@@ -47,8 +47,8 @@ export interface Search {
  */
 export interface LogSource {
   /**
-   * Reads up to `PAGE_SIZE` entries that Auth0 stored after the entry `from`, in the order of log ids. At the end of the
-   * log, the page has no entries.
+   * Reads up to `PAGE_SIZE` entries that Auth0 stored after the entry `from`, in the order of log ids. At the end of
+   * the log, the page has no entries.
    *
    * @throws AUTH0_CHECKPOINT_REFUSED when Auth0 does not accept `from`.
    */
@@ -64,8 +64,8 @@ export interface LogSource {
   /** Reads up to `PAGE_SIZE` entries with the earliest dates. */
   readOldest(signal: AbortSignal): Promise<SearchPage>
   /**
-   * Waits until the rate limit allows a search that does not delay the next catch-up. Returns false if that takes
-   * longer than `maxWaitMs`.
+   * Waits until the rate limit allows a search that does not delay the next catch-up. Returns false if this
+   * is not the case after `maxWaitMs`.
    */
   awaitSpareBudget(maxWaitMs: number, signal: AbortSignal): Promise<boolean>
 }
@@ -80,7 +80,7 @@ export interface RowCounts {
    */
   unattributable: Record<string, number>
   gaps: number
-  /** Rows that a reconcile moved forward, because polling had missed an entry. */
+  /** Number of rows that became later because a reconcile, a search for missed entries, found an entry. */
   reconciled: number
 }
 
@@ -94,7 +94,8 @@ export interface PrunedRows {
 
 /**
  * The storage of a tenant's last logouts, and of how far its log has been read: the checkpoint (the log id to continue
- * from) and `as_of` (the time up to which the log is read). Stored logouts only move forward.
+ * from) and `as_of` (the time up to which the log is read). A stored logout is
+ * only replaced by a later one, which moves its row forward.
  *
  * Besides the errors in its own docstring, every method can throw:
  *
@@ -117,10 +118,14 @@ export interface LastLogoutStore {
   acquireLease(owner: string, ttlMs: number): Promise<Progress | null>
   /** Releases the polling lease, if `owner` holds it. */
   releaseLease(owner: string): Promise<void>
-  /** Sets the first checkpoint and the sweep, the span to search. Does nothing if a checkpoint is already set. */
+  /**
+   * Sets the first checkpoint, and the sweep: the span of storage time that must still be searched for logouts from
+   * before the first start. Does nothing if a checkpoint is already set.
+   */
   setFirstCheckpoint(checkpoint: string, sweep: Span | null): Promise<void>
   /**
-   * Replaces the checkpoint and the sweep. Returns false and changes nothing if the stored checkpoint is not `from`.
+   * Replaces the checkpoint `from` by `to`, and the sweep by `sweep`. Returns false and changes nothing if the stored
+   * checkpoint is not `from`.
    */
   moveCheckpoint(from: string, to: string | null, sweep: Span | null): Promise<boolean>
   /**
@@ -132,8 +137,8 @@ export interface LastLogoutStore {
    */
   storePage(page: PageToStore): Promise<boolean>
   /**
-   * Stores the rows of a part of the sweep, and removes the part from the remaining sweep. If the remaining sweep does
-   * not end with this part, stores the rows but returns false.
+   * Stores `batch`, the entries that were found in `part` of the sweep. Removes `part` from the remaining sweep. If the
+   * remaining sweep does not end with `part`, stores `batch` but returns false.
    */
   storeSweep(batch: Batch, part: Span): Promise<boolean>
   /** Stores entries without moving the checkpoint. Returns the number of rows that moved forward. */
@@ -147,8 +152,8 @@ export interface LastLogoutStore {
   finishReconcile(at: Instant): Promise<void>
   /**
    * Stores a gap, a span of the log that was deleted before it was read. If a stored gap has the same beginning,
-   * extends that gap instead. If `raisesFloor` is true, raises the floor to the end of the gap. Returns whether a gap
-   * was added or extended.
+   * extends that gap instead. If `raisesFloor` is true, raises the floor (see `raiseFloor`) to the end of the gap.
+   * Returns whether a gap was added or extended.
    */
   storeGap(gap: Gap, raisesFloor: boolean): Promise<boolean>
   /**
@@ -186,7 +191,7 @@ export interface LastLogoutStore {
   forget(userId: string): Promise<ForgottenPerson>
   /**
    * Deletes sessions and unattributable entries whose last change is older than `retainMs`. Their age is measured at
-   * `as_of`, or at the current time of the database's clock if that is earlier. Also deletes rows of forgotten people
+   * `as_of`, or at the current time of the database's clock if `as_of` is later. Also deletes rows of forgotten people
    * that cannot concern a valid token. Calls `onBatch` before each statement. An error that `onBatch` throws aborts the
    * operation.
    */

@@ -34,8 +34,8 @@ const COMMAND = new RegExp(
  * the same name from the registry.
  *
  * @param isRunning Whether the command will be used while this process is running. If so, and if this process is the
- *   main process of a container, the command enters the container. It cannot do so later, because the container stops
- *   with its main process.
+ *   main process of a container, the command enters the container. Later there is no container to enter, because
+ *   the container stops with its main process.
  */
 export function readProgramName(start: ProgramStart, isRunning: boolean): string {
   const { container } = start
@@ -51,8 +51,8 @@ function nameWithoutContainer({ script, cwd, env }: ProgramStart): string {
     npm_lifecycle_event: npmScriptName,
     npm_lifecycle_script: npmScript = '',
   } = env
-  // npm's variables are inherited by the children of the program. The script shows whether npm started this program or
-  // its parent.
+  // npm's variables are inherited by the children of the program. `npmScript` shows whether npm started this program
+  // or its parent.
   if (npmCommand === 'exec' && /^'?last-logout\b/.test(npmScript)) return `npx ${NAME}`
   // If an npm script only starts this program, the command can be appended as an argument.
   if (
@@ -63,7 +63,7 @@ function nameWithoutContainer({ script, cwd, env }: ProgramStart): string {
   const directory = dirname(script)
   const isLink = directory.endsWith(join('node_modules', '.bin'))
   const isInPath = (env.PATH ?? '').split(delimiter).includes(directory)
-  // npm adds the directory of these links to the PATH of its scripts. The PATH of the user does not contain it.
+  // npm adds `node_modules/.bin` to the PATH of its scripts. The PATH of the user does not contain this directory.
   if (basename(script) === NAME && isInPath && !isLink) return NAME
   const path = relative(cwd, script)
   const isInCwd = !path.startsWith('..') && !isAbsolute(path)

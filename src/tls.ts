@@ -1,4 +1,4 @@
-/** Node's error codes for a server that does not speak TLS or supports no TLS version of Node. */
+/** Node's error codes for a server that does not speak TLS, or only TLS versions that Node does not support. */
 const HANDSHAKE_CODE = /^(ERR_SSL|EPROTO$)/
 
 /** Node's error codes for a certificate that is untrusted or belongs to another host. */

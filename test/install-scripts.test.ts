@@ -24,7 +24,7 @@ const readPackages = async (file: string) =>
   )
 const lock = await readLock('package-lock.json')
 
-test('npm runs no install script, and only the listed packages have one', async () => {
+test('npm runs no install script, and only the listed packages have an install script', async () => {
   const packagesWithScript = Object.entries(lock.packages)
     .filter(([, { hasInstallScript }]) => hasInstallScript)
     .map(([path]) => path.replace(/^.*node_modules\//, ''))

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
-/** Returns, for each number of a pitfall, the test files that name it, without their suffix. */
+/** Returns the test files that name each pitfall, by the number of the pitfall. The file names have no suffix. */
 async function readTests(): Promise<Map<string, string[]>> {
   const filesByNumber = new Map<string, string[]>()
   const files = await readdir('test', { recursive: true })

@@ -91,7 +91,7 @@ describe('every source file', () => {
     expect(violations).toEqual([])
   })
 
-  test('every test is a call of `test`, and none a call of `it`', () => {
+  test('every test is defined with `test`, never with `it`', () => {
     const violations = sources.filter(({ names }) => names.includes('it')).map(({ file }) => file)
     expect(violations).toEqual([])
   })

@@ -13,7 +13,8 @@ const MAX_LINE_LENGTH = 256
 
 /**
  * The handler of Auth0's post-login trigger. Auth0 calls it at every login, every silent login and every exchange of a
- * refresh token. It adds claims to the tokens, and denies an exchange if the session was logged out. Never throws.
+ * refresh token. The handler adds claims to the tokens, and denies an exchange if the session was logged out. Never
+ * throws.
  *
  * @see https://auth0.com/docs/customize/actions/reference/post-login
  */
@@ -29,7 +30,9 @@ export async function onExecutePostLogin(event: PostLoginEvent, api: PostLoginAp
   }
 }
 
-/** Handles the trigger. Sets the claims of the login before the lookup, because they do not depend on last-logout. */
+/**
+ * Handles the trigger. Sets the claims of the login before the lookup, so that a failed lookup does not prevent them.
+ */
 async function run(
   event: PostLoginEvent,
   api: PostLoginApi,
@@ -49,8 +52,8 @@ async function run(
 }
 
 /**
- * Sets a claim in both tokens, unless its value is `null`. An error is only logged, so that an exchange is still
- * judged.
+ * Sets a claim in both tokens, unless its value is `null`. Logs an error instead of throwing it, so that the
+ * exchange is still judged.
  */
 function setClaim(api: PostLoginApi, name: string, value: unknown): void {
   if (value === null) return
@@ -63,7 +66,7 @@ function setClaim(api: PostLoginApi, name: string, value: unknown): void {
   }
 }
 
-/** Judges an exchange. The outcome is `unknown` if no known logout revokes the session but the data is stale. */
+/** Judges an exchange. If no known logout revokes the session, but the data is stale, the outcome is `unknown`. */
 function judgeExchange(
   settings: ActionSettings,
   { userId, sessionId, login }: LoginSubject,

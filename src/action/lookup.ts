@@ -10,7 +10,7 @@ import { type LastLogoutResponse, readLastLogoutResponse } from '../rules/last-l
 import type { LoginSubject } from './event.js'
 import type { ActionSettings } from './settings.js'
 
-/** Maximum length of a response, in UTF-16 code units. A typical response has about 500. */
+/** Maximum length of a response, in UTF-16 code units. A typical response has about 500 code units. */
 const MAX_RESPONSE_LENGTH = 64 * 1024
 
 /** The error of a failed lookup. The message contains neither the key nor the user. */
@@ -19,9 +19,9 @@ export class LookupError extends Error {
 }
 
 /**
- * The service that rejected the query form of a request, and the time of its response. Services of release 0.1.0 know
- * only the path form. With this variable, a later login sends only one request. The variable lives as long as the
- * runtime keeps this module.
+ * The service that rejected a request with the ids in the query (the query form), and the time of the rejection.
+ * Services of release 0.1.0 accept the ids only in the path (the path form). This variable saves later logins the
+ * rejected request. The variable lives as long as the runtime keeps this module.
  */
 let rejectedQueryForm: { url: string; at: Instant } | null = null
 
@@ -38,7 +38,7 @@ export async function lookUp(
   if (url === null) throw new LookupError('LAST_LOGOUT_URL is not set')
   const controller = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined
-  // The login must not wait for a request that ignores the signal, so a timeout also rejects.
+  // A request could ignore the signal. The login must not wait for such a request, so the timeout itself rejects.
   const timeout = new Promise<never>((_resolve, reject) => {
     const error = new LookupError(`no response within ${timeoutMs} ms`)
     timer = setTimeout(() => reject(error), timeoutMs)
@@ -61,7 +61,7 @@ interface Service {
   signal: AbortSignal
 }
 
-/** Sends a request in the query form. Repeats it in the path form if the service is of release 0.1.0. */
+/** Sends a request in the query form. If the service is of release 0.1.0, repeats the request in the path form. */
 async function requestLastLogout(
   service: Service,
   subject: LoginSubject,
@@ -109,7 +109,7 @@ function readResponse(text: string, subject: LoginSubject): LastLogoutResponse {
   throw new LookupError(`${response.invalidField} in the response is missing or malformed`)
 }
 
-/** Parses JSON. Drops the error of `JSON.parse`, because its message quotes the text, which contains a user id. */
+/** Parses JSON. Replaces the error of `JSON.parse`, because its message quotes the text, which contains a user id. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)

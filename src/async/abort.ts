@@ -1,10 +1,10 @@
 import { abortedError, LastLogoutError } from '../errors.js'
 
 /**
- * Calls `run` with a controller. The controller aborts when `parent` aborts; `run` can also abort it.
+ * Calls `run` with a controller. The controller aborts when `parent` aborts. `run` can also abort the controller.
  *
- * `AbortSignal.any` is not used, because on Node 20 a timeout signal among its sources can be garbage-collected before
- * it fires. Also, each call of `any` leaves an entry on a long-lived parent.
+ * `AbortSignal.any` is not used, because on Node 20 a timeout signal that is passed to `any` can be garbage-collected
+ * before the timeout. Also, each call of `any` leaves an entry on a long-lived parent.
  */
 export async function withAbort<T>(
   parent: AbortSignal,
@@ -22,7 +22,7 @@ export async function withAbort<T>(
 }
 
 /**
- * Waits for a promise, but not longer than until `signal` aborts. Use it for a promise that may not settle after the
+ * Waits until a promise settles or `signal` aborts. Use this function for a promise that may not settle after the
  * abort.
  *
  * @throws `ABORTED`, or the `LastLogoutError` that is the reason of `signal`.

@@ -10,13 +10,15 @@ export interface BatchOptions<Input, Result> {
    */
   maxConcurrent: number
   /**
-   * Maximum time that a batch waits for the end of a running batch before it starts in parallel, in milliseconds. Fast
-   * batches then run in sequence and are large, and a slow batch delays others only briefly. Default: 0.
+   * Maximum time that a batch waits for the end of a running batch, in milliseconds. After this time, the batch starts
+   * in parallel. Fast batches then run in sequence and are large. A slow batch delays other batches only briefly.
+   * Default: 0.
    */
   headStartMs?: number
   /**
-   * A batch of this number of calls starts at once, before the end of the turn and beside one batch in progress. The caller
-   * then works on the results of one batch while the other is in progress. Default: no number.
+   * A batch of this number of calls starts at once, even during the turn of the event loop, and even if one other batch
+   * is in progress. The caller can then process the results of one batch while the other batch is in progress. Default:
+   * no batch starts at once.
    */
   readySize?: number
   /** Maximum time that a batch waits before it starts, in milliseconds. After this time, its calls reject. */
@@ -39,9 +41,9 @@ interface Batch<Input, Result> {
 }
 
 /**
- * Returns a function that processes its calls in batches. A batch contains the calls of one turn of the event loop, or the
- * first `readySize` of them. While `maxConcurrent` batches are in progress, the next batch also collects the calls of
- * later turns. A batch starts after its last call, so no result is older than its call.
+ * Returns a function that processes its calls in batches. A batch contains the calls of one turn of the event loop, or
+ * the first `readySize` calls of the turn. While `maxConcurrent` batches are in progress, the next batch also collects
+ * the calls of later turns. A batch starts after its last call, so no call gets a result that was read before the call.
  */
 export function batchCalls<Input, Result>(
   options: BatchOptions<Input, Result>,

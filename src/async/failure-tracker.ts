@@ -7,7 +7,7 @@ export interface FailureTracker {
 
 /** Callbacks of a failure tracker. */
 export interface FailureTrackerOptions {
-  /** Called for each failure. `isFirst`: this kind of failure has not occurred since the last success. */
+  /** Called for each failure. `isFirst`: whether this is the first failure of its kind since the last success. */
   onFailure(error: unknown, isFirst: boolean): void
   /** Called at the first success after a failure. `failingMs`: the time since the first failure, in milliseconds. */
   onRecovery(failingMs: number): void
@@ -21,7 +21,7 @@ export function createFailureTracker({
   onRecovery,
   kindOf = () => undefined,
 }: FailureTrackerOptions): FailureTracker {
-  // Contains all kinds since the last success, so that alternating kinds are reported once each.
+  // All kinds of failures since the last success. If two kinds alternate, each kind is reported once.
   const kinds = new Set<unknown>()
   let failingSince = 0
   return {

@@ -60,7 +60,8 @@ function searchParameters({ types, span, prefix, page }: Search): Record<string,
  * Returns the log id to continue from: the id of the last entry in the response, even if another entry is newer. If the
  * last entry has no id, reads the log id from the header `Link`.
  *
- * @throws `AUTH0_MALFORMED_PAGE` if the log id is not after `from`, because the same pages would repeat without end.
+ * @throws `AUTH0_MALFORMED_PAGE` if the log id is not after `from`. Otherwise the same pages would be read again and
+ *   again.
  */
 function readNext(entries: unknown[], link: string | null, from: string): string {
   if (entries.length === 0) return from
@@ -121,7 +122,7 @@ function statusError(status: number, headers: Headers, path: string): LastLogout
   return badStatusError('A log request', status)
 }
 
-/** Parses the entries of a page. Drops an error of `JSON.parse`, because its message quotes the entries. */
+/** Parses the entries of a page. Replaces an error of `JSON.parse`, because its message quotes the entries. */
 function readEntries(text: string): unknown[] {
   let body: unknown
   try {

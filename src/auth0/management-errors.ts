@@ -32,7 +32,8 @@ const RATE_LIMIT_ADVICE =
   'The request is retried once Auth0 allows it. If this persists, find out what else calls the Management API of this tenant, or lower RATE_SHARE.'
 
 /**
- * Throws if the SDK would throw for this status. The error of the SDK would contain the complete body of the response.
+ * Throws an error if the SDK would throw for this status. The SDK's own error would contain the complete body of the
+ * response.
  */
 export function assertUsableStatus(
   { status, headers }: Response,

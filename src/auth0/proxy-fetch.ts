@@ -29,8 +29,8 @@ interface Tunnels {
 
 /**
  * Creates a `fetch` that connects through an HTTP proxy (CONNECT, RFC 9110 §9.3.6). The `fetch` of Node.js 20 does not
- * support proxies. If the signal of a request aborts, all connections are destroyed, because undici would continue to
- * open a connection.
+ * support proxies. If the signal of a request aborts, all connections are destroyed, because otherwise undici
+ * would continue to open the connection of this request.
  */
 export function createProxyFetch(proxy: ProxyOptions): typeof fetch {
   let tunnels: Promise<Tunnels> | undefined

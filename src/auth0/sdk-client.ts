@@ -36,8 +36,8 @@ export interface ManagementApiOptions {
 }
 
 /**
- * One call of a method of Auth0's SDK. `readText` returns the body of its response. It is faster than `text` of the
- * SDK's response, which copies the body again and decodes it in small steps.
+ * One call of a method of Auth0's SDK. `readText` returns the body of the response. `readText` is faster than `text`
+ * of the SDK's response, which copies the body again and decodes it in small steps.
  */
 export type SdkRequest<T> = (client: ManagementClient, readText: () => string) => Promise<T>
 
@@ -61,7 +61,7 @@ interface Call {
   body?: Buffer | null
 }
 
-/** The status that represents a missing response to the SDK. No server uses this status. */
+/** The status from which the SDK sees that there is no response. No server uses this status. */
 const NO_RESPONSE = 599
 
 /** Creates an SDK client with a timeout. It neither retries requests nor follows redirects. */

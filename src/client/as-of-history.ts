@@ -20,7 +20,7 @@ export function createAsOfHistory(): (stated: StatedFreshness) => AsOfComparison
     const wentBack = (asOf ?? 0) < previous
     const isLatest = asOf !== null && asOf >= latest
     previous = asOf ?? 0
-    // If the lag is unknown, `asOf` may be ahead of the service's clock. Later values need not reach such an `asOf`.
+    // If the lag is unknown, `asOf` may be ahead of the service's clock. Later values need not reach this `asOf`.
     if (lagMs < Number.POSITIVE_INFINITY) latest = Math.max(latest, previous)
     return { wentBack, isLatest }
   }

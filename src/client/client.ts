@@ -18,11 +18,11 @@ import type { WatchOptions } from './watch-review.js'
 /** Verified claims of an access token. */
 export type Claims = Record<string, unknown>
 
-/** The likely cause if the data of the feed was fresh when the service sent it, but is stale now. */
+/** The likely cause if the data of the feed was fresh when the service sent the data, but is stale now. */
 const FEED_DELAY_CAUSE =
   'nothing newer has arrived. Check the connection to the service, and that no proxy buffers the change feed.'
 
-/** The likely cause if a cached response was fresh when the service sent it, but is stale now. */
+/** The likely cause if a cached response was fresh when the service sent the response, but is stale now. */
 const LOOKUP_DELAY_CAUSE = 'the cached response is that old. Set cacheMs lower than maxStalenessMs.'
 
 /** The empty cache of a client without a subscription. A real cache would need a random key. */
@@ -88,8 +88,8 @@ export interface LastLogoutClient {
  *
  * - With `lookup: 'feed'`, the client connects to the service at once, or at the first check if `connect` is `lazy`. It
  *   reconnects when the connection breaks.
- * - With `lookup: 'request'`, the client creates no timer and no random number. Some runtimes forbid both at the top
- *   level of a module.
+ * - With `lookup: 'request'`, creating the client starts no timer and uses no random number. Some runtimes forbid both
+ *   at the top level of a module.
  *
  * @throws `TypeError` for an invalid option.
  * @example

@@ -23,14 +23,17 @@ export function startStopwatch({ monotonic, wall }: Clocks): () => number {
   return () => Math.max(monotonic() - startMonotonic, wall() - startWall)
 }
 
-/** Clocks that read the monotonic clock on a timer. Reading it in every check would make a check 10 % slower. */
+/**
+ * Clocks that read the monotonic clock on a timer. Reading the monotonic clock in every check would make a check 10 %
+ * slower.
+ */
 export interface CoarseClocks extends Clocks {
   stop(): void
 }
 
 /**
- * Starts clocks that read the monotonic clock every `updateIntervalMs` milliseconds. After `stop`, they read it at each
- * call. They always read the wall clock at each call.
+ * Starts clocks that read the monotonic clock every `updateIntervalMs` milliseconds, and after `stop` at each call. The
+ * wall clock is always read at each call.
  */
 export function startCoarseClocks(
   { monotonic, wall }: Clocks,

@@ -18,7 +18,7 @@ export type UnknownReason =
 
 /** Result of a check. Instants are milliseconds since the Unix epoch. */
 export interface Decision {
-  /** Whether the request may continue. It depends on the outcome, `onUnknown` and `mode`. */
+  /** Whether the request may continue. This depends on the outcome, `onUnknown` and `mode`. */
   allowed: boolean
   outcome: Outcome
   /** `null`: the outcome is `unknown`. */

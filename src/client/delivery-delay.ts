@@ -7,9 +7,9 @@ export interface Delivery {
   asOf: Instant
   /** The age of `asOf` by the service's clock, in milliseconds. If it is 0, `asOf` may be ahead of that clock. */
   lagMs: number
-  /** By the wall clock of this client. */
+  /** When the client received the event, by the client's wall clock. */
   receivedAt: Instant
-  /** Upper bound of the delay, in milliseconds; `Infinity` if no bound is known. */
+  /** Upper bound of the delay between sending and receipt, in milliseconds; `Infinity` if no bound is known. */
   maxDelayMs: number
 }
 
@@ -20,8 +20,8 @@ export interface Delivery {
  *    when the client received the event. The difference of these times is the offset of the clocks plus the delay.
  * 2. No delay is negative, so the difference is an upper bound of the offset. The estimator keeps the smallest upper
  *    bound of all events. The estimated delay is the difference minus this bound.
- * 3. The difference minus `maxDelayMs` is a lower bound of the offset. If it exceeds the smallest upper bound, a clock
- *    was set, and the lower bound replaces the smallest upper bound.
+ * 3. The difference minus `maxDelayMs` is a lower bound of the offset. If this lower bound exceeds the smallest upper
+ *    bound, a clock was set, and the lower bound replaces the smallest upper bound.
  *
  * Errors of the estimate:
  *

@@ -30,7 +30,7 @@ export interface BackchannelLogoutOptions {
 
 /**
  * Creates the option `backchannelLogout` of `auth()` of `express-openid-connect`. At each request with a session, the
- * library checks whether the user or the session was logged out, and then ends the cookie session. If the revocation
+ * library checks whether the user or the session was logged out. If so, it ends the cookie session. If the revocation
  * status is unknown and `onUnknown` is `deny`, the request fails with status 503, and the cookie session continues.
  *
  * With this option, the library also serves its route for logout tokens. The route stores nothing, because the client

@@ -5,7 +5,7 @@ import { type RequestOptions, readText, reasonOf, request } from './request.js'
 
 const EVENT_STREAM = 'text/event-stream'
 
-/** How long events are processed before other work of the event loop can run, in milliseconds. */
+/** Maximum time in milliseconds for which events are processed before other work of the event loop can run. */
 const MAX_WORK_MS = 8
 
 /** Abort reason of a connection that must end without an error: for a reload, or because the client is closed. */
@@ -65,7 +65,7 @@ export async function readFeed(
     throw cause instanceof LastLogoutClientError ? cause : connectionLost(cause, service)
   } finally {
     clearTimeout(silenceTimer)
-    // Discards the rest of the response. At this point, the abort reason has no effect.
+    // Discards the rest of the response. Nothing reads the abort reason after this point.
     connection.abort(ENDED_ON_PURPOSE)
   }
 }

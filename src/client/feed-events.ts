@@ -19,7 +19,7 @@ export type ReceivedChange =
  */
 export type FeedEvent = { cursor: string | null } & (
   | { kind: 'change'; change: ReceivedChange }
-  /** The service does not know the cursor, and sends everything again. */
+  /** The service does not know the client's cursor, and sends all changes again. */
   | { kind: 'reset' }
   /** All changes before this event have been sent. */
   | { kind: 'freshness'; freshness: StatedFreshness }

@@ -5,7 +5,7 @@ import type { FeedEvent } from './feed-events.js'
 import type { LogoutCache } from './logout-cache.js'
 import { createReloadTimer } from './reload-timer.js'
 
-/** Minimum of `since`. The service rejects an earlier instant, which results from a clock that is not set yet. */
+/** Minimum of `since`. The service rejects an earlier instant, which a client whose clock is not set yet would send. */
 const MIN_SINCE: Instant = Date.UTC(2000, 0, 1)
 
 /**
@@ -71,11 +71,11 @@ export function createFeedProgress(cache: LogoutCache, options: FeedProgressOpti
     if (state.name === 'loading') {
       state = { ...state, name: 'live' }
       completeSince = state.since
-      // After a restore of its database, the service lacks logouts until it has read as much of the log as before.
+      // After a restore of the database, logouts are missing until the service has read as much of the log as before.
       if (isLatest) cache.dropUndelivered()
       reload.scheduleNext()
     }
-    // A restored database can assign cursors again that it has already assigned to other changes.
+    // After a restore, cursors that were already assigned can be assigned again to other changes.
     if (wentBack) reload.scheduleSoon()
   }
 

@@ -21,7 +21,7 @@ export interface FeedSubscriber {
   freshness(): Freshness | null
   /** The cache contains all logouts since this instant; `Infinity`: the first load is not complete. */
   completeSince(): Instant
-  /** Starts, and resolves when the first load is complete. Rejects if the service rejects the key, or after `close`. */
+  /** Connects if necessary. Resolves after the first load. Rejects if the service rejects the key, or after `close`. */
   ready(): Promise<void>
   close(): Promise<void>
 }
@@ -41,7 +41,7 @@ const DEFAULT_LIMITS: SubscriberLimits = {
   maxReloadDelayMs: 10_000,
 }
 
-/** The state of a subscriber, which the events of each connection update. */
+/** The state of a subscriber. The events of each connection update this state. */
 interface ReceiverContext {
   progress: FeedProgress
   freshness: FeedFreshness
@@ -57,7 +57,7 @@ interface ReceiverContext {
  * - The subscriber has one connection at a time. A connection begins with a load, or resumes at the cursor of the
  *   previous connection.
  * - A freshness event means that all earlier changes have been delivered.
- * - The subscriber replaces a connection, with backoff, if it breaks or sends no data. It also does so if the data is
+ * - The subscriber replaces a connection, with backoff, if the connection breaks or sends no data, or if the data is
  *   stale only because the events are delayed.
  * - The subscriber loads everything again every `reloadIntervalMs`, after a `reset`, and after `as_of` went back.
  * - `onError` receives each kind of failure once per outage.
@@ -91,7 +91,7 @@ export function createFeedSubscriber(
     return { isSuccess: receiver.timeliness() === 'in_time', retryAfterMs }
   }
 
-  /** Reports why a connection failed. Returns the minimum delay before the next attempt, if the service has sent one. */
+  /** Reports why a connection failed. Returns `Retry-After` in milliseconds, if the service has sent this header. */
   function report(error: LastLogoutClientError): number | undefined {
     if (error.code === 'UNAUTHORIZED') waiters.reject(error)
     outage.recordFailure(error)

@@ -1,7 +1,7 @@
 /** The two halves of a 64-bit fingerprint. */
 export type Fingerprint = Uint32Array
 
-/** Creates a random key. An attacker without the key cannot choose ids with the same fingerprint. */
+/** Creates a random key. Without the key, an attacker cannot find two ids with the same fingerprint. */
 export function createKey(): Uint32Array {
   return crypto.getRandomValues(new Uint32Array(2))
 }

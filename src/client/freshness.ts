@@ -2,7 +2,7 @@ import type { StatedFreshness } from '../rules/last-logout-response.js'
 
 /** The freshness of data, with its current age. */
 export interface Freshness extends StatedFreshness {
-  /** Age of the data in milliseconds; `Infinity` if the service does not know it. */
+  /** Age of the data in milliseconds; `Infinity` if the service does not know the age. */
   ageMs(): number
 }
 

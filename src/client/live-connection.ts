@@ -20,7 +20,7 @@ interface LiveConnection extends LiveOptions {
   end(outcome: WatchEnd['outcome']): void
 }
 
-/** How long a connection waits for the peer to close it before it is destroyed, in milliseconds. */
+/** Time that the peer has to close the connection, in milliseconds. After this time, the connection is destroyed. */
 const DESTROY_AFTER_MS = 2_000
 
 /**

@@ -10,7 +10,7 @@ import { createTable } from './table.js'
 /** Sentinel value for a missing instant. It is less than every instant. */
 const NONE = Number.NEGATIVE_INFINITY
 
-/** The logouts in the memory of a client. Their instants only move forward. */
+/** The logouts in the memory of a client. A stored instant is replaced only by a later one. */
 export interface LogoutCache {
   /** Begins a load: a reading of all logouts. The following changes belong to this load. */
   beginLoad(): void

@@ -33,9 +33,9 @@ interface CachedResult extends LookupResult {
 }
 
 /**
- * Creates a lookup that caches results for `cacheMs`. A result expires when the monotonic or the wall clock has
- * measured this time. The next result then includes the logouts of the expired result. So a revoked token stays revoked
- * even if the service has lost data.
+ * Creates a lookup that caches results for `cacheMs`. A result expires as soon as the monotonic clock or the wall clock
+ * has measured this time. The next result includes the logouts of the expired result, so that a revoked token stays
+ * revoked even if the service has lost data.
  */
 export function createLookup(settings: ClientSettings, clocks = systemClocks): Lookup {
   const requestLastLogout = createLastLogoutRequest(settings, clocks.wall)

@@ -48,8 +48,8 @@ const CONTINUES = 'x-middleware-next'
  * function removes the session from the request, also for what runs after it, and deletes the cookies. If the login Action
  * denies a refresh because of a logout at `/auth/access-token`, the function deletes the cookies as well.
  *
- * An unknown revocation status that `onUnknown` denies is a 503 that keeps the session. A request of the logout is not
- * checked: the library passes the session on to Auth0.
+ * If the revocation status is unknown and `onUnknown` is `deny`, the response is a 503, and the session continues. A
+ * request for the logout route is not checked, because the library needs the session for the logout at Auth0.
  *
  * @throws `TypeError` if the cookies of a session that must end have another name than `cookie.name`.
  * @example
@@ -63,7 +63,7 @@ export function endLoggedOutSessions(
   return async (request) => {
     if (request.method === 'GET' && request.nextUrl.pathname === logoutPath) {
       const response = await auth0.middleware(request)
-      // If the library has its logout elsewhere, the request is one to the app, which must be checked.
+      // If the logout route of the library has another path, this request is for the app, and must be checked.
       if (!response.headers.has(CONTINUES)) return response
     }
     const session = await auth0.getSession(request)
@@ -92,9 +92,9 @@ export function endLoggedOutSessions(
 }
 
 /**
- * Returns the claims of a session. `internal` is that of the login: a refresh keeps it. The ID token is the newest one, so
- * its `iat` can be that of a refresh. It has the claims of the login Action. Its signature is not verified: the library has
- * verified it before it encrypted the session.
+ * Returns the claims of a session. `internal` comes from the login, and a refresh does not change it. The ID token can
+ * come from a later refresh, so its `iat` can be later than the login. The ID token contains the claims of the login
+ * Action. Its signature is not verified here, because the library verified it before it encrypted the session.
  */
 function readClaims({ user, tokenSet, internal }: Session): Claims {
   const claims = decodePayload(tokenSet.idToken)
@@ -132,8 +132,8 @@ async function runWithoutSession(
 }
 
 /**
- * Whether the response is that of a refresh that the login Action denied. The response does not contain the reason, so the
- * refresh is repeated: a denied exchange does not use up the refresh token.
+ * Whether the library sent this response because the login Action denied a refresh. The response does not contain the
+ * reason, so the refresh is repeated. A denied exchange does not use up the refresh token.
  */
 async function isRefreshDenied(
   auth0: Auth0ClientLike,
@@ -153,8 +153,8 @@ async function isRefreshDenied(
 }
 
 /**
- * Whether an error of `auth0.getAccessToken` is a refresh that the login Action denied because the session was logged out.
- * The library keeps the session. End it with {@link deleteSession}, in a route handler or a server action.
+ * Whether `auth0.getAccessToken` failed because the login Action denied the refresh of a logged-out session.
+ * The library keeps the session. End the session with {@link deleteSession}, in a route handler or a server action.
  */
 export function isDeniedRefresh(error: unknown): boolean {
   const { code, message } = Object(Object(error).cause)

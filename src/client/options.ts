@@ -26,11 +26,11 @@ export interface LastLogoutClientOptions {
   issuer?: string | readonly string[]
   /** Namespace of the login Action's claims. Default `https://last-logout/`. */
   namespace?: string
-  /** A tolerance for clocks: added to the time of a token's login, in milliseconds. Default 0. */
+  /** Tolerance for differing clocks, in milliseconds. Added to the time of a token's login. Default 0. */
   leewayMs?: number
   /**
    * `feed` keeps the recent logouts in memory and subscribes to their changes. `request` sends a request for each
-   * check. Use it in processes that cannot keep a connection open. Default `feed`.
+   * check; use `request` in processes that cannot keep a connection open. Default `feed`.
    */
   lookup?: 'feed' | 'request'
   /**
@@ -134,7 +134,7 @@ function assertPresent(options: Partial<LastLogoutClientOptions> = {}): void {
   }
 }
 
-/** Returns the issuers without the final slash of Auth0's issuers; `null`: any issuer is accepted. */
+/** Returns the issuers without a final slash; `null`: any issuer is accepted. */
 function readIssuers(issuer: string | readonly string[] | undefined): ReadonlySet<string> | null {
   if (issuer === undefined) return null
   const issuers = typeof issuer === 'string' ? [issuer] : issuer

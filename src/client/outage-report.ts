@@ -1,7 +1,7 @@
 import type { Clocks } from './clocks.js'
 import type { LastLogoutClientError } from './errors.js'
 
-/** How long successes must last until an outage has ended, in milliseconds. */
+/** Time without a failure after a success until an outage has ended, in milliseconds. */
 const STABLE_MS = 60_000
 
 /** Reports each kind of failure once per outage. */
@@ -12,8 +12,8 @@ export interface OutageReport {
 
 /**
  * Creates a report that calls `onError` with the first failure of each `code` per outage. An outage ends when no
- * failure has followed a success for a minute. So a service that alternates between success and failure causes one
- * report.
+ * failure has occurred for a minute after a success. So a service that alternates between success and failure causes
+ * one report.
  */
 export function createOutageReport(
   onError: ((error: unknown) => void) | undefined,

@@ -1,18 +1,18 @@
 import { sleep } from './sleep.js'
 
-/** Delay after a successful attempt, in milliseconds. It doubles with each consecutive failure. */
+/** Delay after a successful attempt, in milliseconds. Each consecutive failure doubles the delay. */
 const MIN_BACKOFF_MS = 100
 
 /** Maximum delay, in milliseconds. */
 const MAX_BACKOFF_MS = 10_000
 
-/** Maximum of `retryAfterMs` that is used. A longer wait could make the data stale. */
+/** Upper limit of `retryAfterMs`, in milliseconds. A longer wait could make the data stale. */
 const MAX_RETRY_AFTER_MS = 30_000
 
 /** The result of an attempt. */
 export interface AttemptResult {
   isSuccess: boolean
-  /** Minimum delay before the next attempt that the service has sent, in milliseconds. Default: 0. */
+  /** The minimum delay before the next attempt, as requested by the service, in milliseconds. Default: 0. */
   retryAfterMs?: number | undefined
 }
 

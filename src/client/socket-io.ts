@@ -29,8 +29,8 @@ export interface SocketIoOptions<Socket> extends LiveOptions {
 const END_EVENT = 'last-logout'
 
 /**
- * If the revocation status is unknown, a new connection is closed after a random time between these bounds, in
- * milliseconds. Without this delay, every client would reconnect once per second during an outage.
+ * Bounds of a random delay, in milliseconds. If the revocation status is unknown, a new connection is closed after this
+ * delay. Without this delay, every client would reconnect once per second during an outage.
  */
 const MIN_CLOSE_DELAY_MS = 2_000
 const MAX_CLOSE_DELAY_MS = 5_000

@@ -10,9 +10,10 @@ export type StalenessCheck = (freshness: Freshness | null) => boolean
 
 /**
  * Creates a staleness check for the data of one source, such as the feed. When the data becomes stale, the check calls
- * `onError` with the code `STALE` and the likely cause. It does so again only after the data was fresh for a minute.
+ * `onError` with the code `STALE` and the likely cause. It calls `onError` again only after the data was fresh for a
+ * minute.
  *
- * @param delayCause The likely cause if the data was fresh when the service sent it.
+ * @param delayCause The likely cause if the data was fresh when the service sent the data.
  */
 export function createStalenessCheck(
   { maxStalenessMs, onError }: Pick<ClientSettings, 'maxStalenessMs' | 'onError'>,

@@ -1,16 +1,16 @@
 import type { Fingerprint } from './fingerprint.js'
 
 /**
- * This number of bits of a fingerprint determines the segment of its row. Each segment grows separately, because copying
+ * Number of bits of a fingerprint that determine the segment of the row. Each segment grows separately, because copying
  * all rows of a large table at once would block the event loop.
  */
 const SEGMENT_BITS = 6
 const SEGMENTS = 2 ** SEGMENT_BITS
 /** Capacity of an empty segment. All capacities are powers of two. */
 const INITIAL_CAPACITY = 16
-/** If a greater share of the slots is used, the segment is rebuilt. */
+/** If more than this share of the slots is used, the segment is rebuilt. */
 const MAX_LOAD_FACTOR = 0.6
-/** If the remaining rows need a greater share of the slots, the rebuilt segment has twice the capacity. */
+/** If the remaining rows need more than this share of the slots, the rebuilt segment has twice the capacity. */
 const MAX_REMAINING_FACTOR = 0.5
 
 /**
@@ -58,7 +58,9 @@ interface Segment {
   numbers: Float64Array
 }
 
-/** A slot takes half a cache line, so that reading the fingerprint also loads the numbers into the processor's cache. */
+/**
+ * A slot takes half a cache line, so that reading the fingerprint also loads the numbers into the processor's cache.
+ */
 const SLOT_BYTES = 32
 
 /**

@@ -7,7 +7,7 @@ import { assertClaims } from './verified-claims.js'
 
 /** Options of the tRPC middleware. */
 export interface TrpcOptions<Context> {
-  /** `false` accepts calls without a token. Default `true`: such a call causes an error. */
+  /** `false` accepts calls without a token. Default `true`: a call without a token causes an error. */
   authRequired?: boolean
   /** Returns the verified claims of a context; `undefined` or `null` if the request has no token. */
   getClaims: (ctx: Context) => object | null | undefined
@@ -47,8 +47,8 @@ export function lastLogout<Context>(
 
 /**
  * The option `responseMeta` of the HTTP adapters of tRPC. It adds `WWW-Authenticate` or `Retry-After` to the response
- * of a refused call. It cannot add headers to a streamed response, because tRPC sends those headers before it runs the
- * calls.
+ * of a refused call. The option cannot add headers to a streamed response, because tRPC sends those headers before it
+ * runs the calls.
  *
  * @example
  * createHTTPServer({ router, createContext, responseMeta })

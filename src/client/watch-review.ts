@@ -43,7 +43,10 @@ export interface Watch {
   expiresAt: Instant | null
   maxUnknownMs: number
   onRevoked: WatchOptions['onRevoked']
-  /** The policy under which a check has accepted the token; `null`: no check has accepted it yet under this policy. */
+  /**
+   * The policy under which a check has accepted the token; `null`: no check has accepted it yet under the current
+   * policy.
+   */
   acceptedPolicy: Policy | null
   /** When `acceptedPolicy` became `null`, by the monotonic clock. */
   undecidedSinceMs: number
@@ -84,7 +87,7 @@ const EXPIRED: WatchEnd = { outcome: 'expired', reason: 'expired' }
  *
  * - Until a check accepts a token, each review checks the token, and sends a request if necessary.
  * - After that, a review needs no request, because the feed delivers every logout that can revoke the token.
- * - Under a new policy, earlier logouts can revoke the token, so a check must accept it again.
+ * - Under a new policy, earlier logouts can revoke the token, so a check must accept the token again.
  */
 export function createWatchReview(
   context: WatchContext,

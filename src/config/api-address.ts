@@ -7,7 +7,7 @@ export const DEFAULT_HOST = '127.0.0.1'
 /** Default of `PORT`. */
 export const DEFAULT_PORT = 8080
 
-/** For each address that means *all addresses of this machine*, the loopback address. */
+/** The loopback address for each address that means *all addresses of this machine*. */
 const LOOPBACK: Record<string, string> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
 
 /**

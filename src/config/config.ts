@@ -21,7 +21,8 @@ const WHERE_TO_SET =
   'Set the variables in the environment, or in a file .env in the current directory (see .env.example).'
 
 /**
- * Matches a value in quotation marks. A shell removes the marks, but Docker's `--env-file` and other readers keep them.
+ * Matches a value in quotation marks. A shell removes the quotation marks. Docker's `--env-file` and other readers of
+ * such files keep them.
  */
 const QUOTED = /^(["'])(.*)\1$/s
 
@@ -31,8 +32,8 @@ const REMOVE_QUOTES =
   'begins and ends with a quotation mark, which is a part of its value here: remove both'
 
 /**
- * Converts a tuple of needs to a union. For an array of unknown length the result is `never`, because the array may be
- * empty.
+ * Converts a tuple of needs to a union of its elements. For an array of unknown length, the result is `never`, because
+ * the array can be empty.
  */
 type NeedsIn<Needs extends readonly Need[]> = Needs extends readonly [
   infer First extends Need,
@@ -67,7 +68,7 @@ export type Config<Needs extends Need = never> = Settings &
  * Reads the configuration from the environment variables, and from the files that variables such as `DATABASE_URL_FILE`
  * name.
  *
- * @param needs The parts that must be set. They narrow the type of the result.
+ * @param needs The parts that must be set. The type of the result depends on them.
  * @throws `CONFIGURATION` with all problems in one message. The message contains no secret.
  */
 export function loadConfig<const Needs extends readonly Need[]>(
@@ -89,7 +90,7 @@ export function loadConfig<const Needs extends readonly Need[]>(
   })
   const values = Object.fromEntries(parsedEntries) as Partial<Variables>
   problems.push(...findMissing(given, needs), ...findContradictions(values))
-  // If there is no problem, every variable is parsed, and the needs are met.
+  // If there is no problem, every variable is valid and all needed variables are set.
   if (problems.length === 0) return toSettings(values as Variables) as Config<NeedsIn<Needs>>
   throw new LastLogoutError(
     'CONFIGURATION',
@@ -98,7 +99,8 @@ export function loadConfig<const Needs extends readonly Need[]>(
 }
 
 /**
- * Describes a missing variable. Also names a similar variable that is set but unknown, because it may be a misspelling.
+ * Describes a missing variable. If an unknown variable with a similar name is set, also names that variable, because
+ * its name may be a misspelling.
  */
 function describeMissing(name: string, given: GivenVariables, advice = ''): string {
   const unknown = Object.keys(given).filter((other) => !(other in variables))
@@ -136,7 +138,7 @@ function toSettings(values: Variables) {
     auth0: {
       domain: values.AUTH0_DOMAIN,
       baseUrl: baseUrl.origin,
-      /** Undefined: requests to Auth0 use no proxy. */
+      /** The proxy for requests to Auth0. Undefined: no proxy. */
       proxy: chooseProxy(baseUrl, values),
       clientId: values.AUTH0_CLIENT_ID,
       clientSecret: values.AUTH0_CLIENT_SECRET,
@@ -165,7 +167,7 @@ function toSettings(values: Variables) {
       /** The accepted issuers, without a trailing slash. */
       issuers: values.TOKEN_ISSUER ?? [`https://${values.AUTH0_DOMAIN}`],
       jwksUrl: jwksUrl.href,
-      /** Undefined: the key set is fetched without a proxy. */
+      /** The proxy for requests for the key set. Undefined: no proxy. */
       proxy: chooseProxy(jwksUrl, values),
     },
     policy: values.POLICY,

@@ -18,8 +18,8 @@ interface GivenSettings {
 
 /**
  * Replaces each variable such as `DATABASE_URL_FILE`, which contains a path, by the variable `DATABASE_URL` with the
- * content of that file. Container engines and systemd pass secrets in files, because children of a process inherit its
- * environment and the engine's tools show it.
+ * content of that file. Container engines and systemd pass secrets in files, because child processes inherit the
+ * environment, and the engine's tools show it.
  */
 export function readSecretFiles(env: GivenVariables): GivenSettings {
   const given = { ...env }

@@ -1,6 +1,6 @@
 /**
  * Maximum number of wrong letters in a misspelled name. For a name of fewer than nine letters, the maximum is a third
- * of its length.
+ * of the number of letters.
  */
 const MAX_EDITS = 3
 
@@ -20,7 +20,8 @@ export function findSimilar(name: string, names: readonly string[]): string[] {
 }
 
 /**
- * Returns the optimal string alignment distance. Each iteration computes the row of its table for one letter of `a`.
+ * Returns the optimal string alignment distance of two names, a variant of the edit distance. Each iteration computes
+ * one row of the table, for one letter of `a`.
  */
 function countEdits(a: string, b: string): number {
   let rowBeforeLast: number[] = []

@@ -29,7 +29,7 @@ export const jwksUrl = z.string().refine(isSafeUrl, {
     'must be an https URL, such as https://example.eu.auth0.com/.well-known/jwks.json; http is allowed for the loopback interface only',
 })
 
-/** Schema of `TOKEN_AUDIENCES`: a list of `name=audience`. Each name is that of a key in `API_KEYS`. */
+/** Schema of `TOKEN_AUDIENCES`: a list of `name=audience`. Each `name` is the name of a key in `API_KEYS`. */
 export const tokenAudiences = z.string().transform((text, context): KeyAudience[] => {
   const entries = splitList(text).map((entry) => {
     const [, name = '', audience = ''] = /^([^=]*)=(.*)$/s.exec(entry) ?? []
@@ -80,7 +80,7 @@ export function findAudienceProblems(
   ]
 }
 
-/** Whether a text is a URL of a confidential connection, without credentials, query and fragment. */
+/** Whether a text is a URL of a confidential connection. The URL must have no credentials, query or fragment. */
 function isSafeUrl(text: string): boolean {
   const url = readUrl(text)
   if (url === null || !isSecureUrl(url)) return false

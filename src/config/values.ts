@@ -8,7 +8,7 @@ export const MIN_KEY_LENGTH = 32
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: HOUR_MS, d: DAY_MS } as const
 
-/** Schema of a duration such as `5s`. Its result is in milliseconds. */
+/** Schema of a duration such as `5s`. The parsed value is in milliseconds. */
 export const duration = (fallback: string, minMs: number) =>
   z
     .string()
@@ -92,7 +92,7 @@ export const headerToken = z
 
 /**
  * Whether a text is an address, a network or the name of a group of networks. A prefix length of 0 is not accepted,
- * because every client would be trusted.
+ * because then every client would be a trusted proxy.
  */
 function isNetwork(text: string): boolean {
   if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true

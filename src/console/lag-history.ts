@@ -4,13 +4,13 @@ import { lagOf } from '../rules/freshness.js'
 import { HOUR_MS, type Instant } from '../rules/instant.js'
 
 /**
- * Default interval between two samples, in milliseconds. The lag, the age of the data, grows between two polls and
+ * Default interval between two samples, in milliseconds. The lag (the age of the data) grows between two polls, and
  * falls at each poll. Seven seconds are not a multiple of a usual `POLL_INTERVAL`, so samples are taken at different
  * moments between two polls.
  */
 const SAMPLE_INTERVAL_MS = 7_000
 
-/** Default time that a sample waits for the database, in milliseconds. */
+/** Default of the maximum time that a sample waits for the database, in milliseconds. */
 const SAMPLE_TIMEOUT_MS = 3_000
 
 /** The options of {@link createLagHistory}. */

@@ -26,7 +26,7 @@ interface Choices {
   pollInterval?: string
 }
 
-/** What the demo has chosen. */
+/** The settings that the demo chooses itself. */
 interface DemoSettings {
   /** Variables with the addresses of the tenant and of the API, and the directory of the database. */
   places: Record<string, string>

@@ -63,8 +63,8 @@ export interface Demo {
 }
 
 /**
- * Runs the whole system with a simulated tenant: an hour of history, then simulated logins and logouts.
- * `close` deletes the database.
+ * Runs the whole system with a simulated tenant. Its log begins with an hour of history. Then simulated users log in
+ * and out. `close` deletes the database.
  */
 export async function createDemo(options: DemoOptions): Promise<Demo> {
   const { env, createLog, stop, enterprise, onStage } = options
@@ -139,7 +139,7 @@ async function openTenant({ lagMs }: DemoOptions, closers: Closers) {
   return { tenant, simulator }
 }
 
-/** Returns the directories in which programs are searched. */
+/** Returns the directories in which the demo searches for nginx. */
 function listDirectories({ PATH = '' }: DemoOptions['env']): string[] {
   return [...PATH.split(delimiter).filter((directory) => directory !== ''), ...NGINX_DIRECTORIES]
 }
@@ -151,8 +151,8 @@ function startTraffic(tenant: Tenant, closers: Closers): void {
 }
 
 /**
- * Reserves the port of the API until `release` is called: `PORT` if it is set, else the preferred port, or any free port
- * if the preferred port is not free.
+ * Chooses the port of the API. A given `PORT` is used without a reservation. Otherwise reserves the default port, or
+ * any free port if the default port is not free or `PORT` is 0, until `release` is called.
  */
 async function reservePort({
   HOST,

@@ -1,19 +1,19 @@
-import type { IncomingMessage, Server } from 'node:http'
+import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import type { RequestHandler } from 'express'
 import { createRemoteJWKSet, type JWTPayload, jwtVerify } from 'jose'
-import { type WebSocket, WebSocketServer } from 'ws'
+import { WebSocketServer } from 'ws'
 import type { LastLogoutClient } from '../client/index.js'
 import { lastLogout as protectStreams } from '../client/sse.js'
 import { lastLogout as protectSockets } from '../client/ws.js'
+import { LOOPBACK } from './open-server.js'
 import { AUDIENCE } from './provider.js'
-
-/** The path of the WebSocket. */
-const SOCKET_PATH = '/live/socket'
 
 /** Interval between two orders on a live connection, in milliseconds. */
 const ORDER_INTERVAL_MS = 1_000
 
-/** The page sends no messages. */
+/** Maximum size of a message from the page, in bytes. The page sends no messages. */
 const MAX_MESSAGE_BYTES = 1_024
 
 /** The dependencies of {@link serveOrderSocket}. */
@@ -22,40 +22,52 @@ export interface OrderSocketDeps {
   client: LastLogoutClient
 }
 
+/** A server of WebSockets. */
+export interface SocketServer {
+  url: string
+  close(): Promise<void>
+}
+
 /**
- * Serves a WebSocket with new orders to users with a token. A logout closes it.
- *
- * @returns A function that ends all connections.
+ * Serves WebSockets that send new orders to users with a token. A logout closes the user's WebSockets. The server is
+ * separate from the server of the page. There, Node.js would treat each request with the header `Upgrade` as a
+ * WebSocket, even a request of `curl --http2`.
  */
-export function serveOrderSocket(server: Server, deps: OrderSocketDeps): () => Promise<void> {
-  const verify = createVerifier(deps.issuer)
-  const protect = protectSockets(deps.client)
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES })
-  const open = async (socket: WebSocket, claims: JWTPayload) => {
-    // A message that is invalid or too long closes the connection. Without a listener, it would end the process.
+export async function serveOrderSocket({ issuer, client }: OrderSocketDeps): Promise<SocketServer> {
+  const verify = createVerifier(issuer)
+  const protect = protectSockets(client)
+  const server = new WebSocketServer({ host: LOOPBACK, port: 0, maxPayload: MAX_MESSAGE_BYTES })
+  server.on('connection', async (socket, request) => {
+    // A message that is invalid or too long closes the connection. Without a listener, the error would end the process.
     socket.on('error', () => {})
-    if (await protect(socket, claims)) sendOrders(socket, (order) => socket.send(order))
-  }
-  server.on('upgrade', async (request, socket, head) => {
-    socket.on('error', () => socket.destroy())
+    socket.pause()
     const claims = await verify(request).catch(() => null)
-    if (claims === null) return void socket.end('HTTP/1.1 401 Unauthorized\r\n\r\n')
-    sockets.handleUpgrade(request, socket, head, (accepted) => void open(accepted, claims))
+    socket.resume()
+    if (claims === null) return socket.close(4401, 'the token is invalid')
+    if (await protect(socket, claims)) sendOrders(socket, (order) => socket.send(order))
   })
-  return async () => {
-    for (const socket of sockets.clients) socket.terminate()
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return {
+    url: `ws://${LOOPBACK}:${port}`,
+    async close() {
+      const closed = once(server, 'close')
+      server.close()
+      for (const socket of server.clients) socket.terminate()
+      await closed
+    },
   }
 }
 
 /**
  * Creates a function that verifies the token of a request for the WebSocket. A browser cannot set the headers of such a
- * request, but its subprotocols. The second one is the token. The server accepts the first one.
+ * request, but can set a list of subprotocols. The second item of the list is the token. The server accepts the first
+ * item, which is the name of the protocol.
  */
 function createVerifier(issuer: string): (request: IncomingMessage) => Promise<JWTPayload> {
   const keySet = createRemoteJWKSet(new URL('.well-known/jwks.json', issuer))
   const expected = { issuer, audience: AUDIENCE, algorithms: ['RS256'], requiredClaims: ['sub'] }
-  return async ({ url, headers }) => {
-    if (url !== SOCKET_PATH) throw new Error(`there is no WebSocket at ${url}`)
+  return async ({ headers }) => {
     const [, token = ''] = headers['sec-websocket-protocol']?.split(/, */) ?? []
     const { payload } = await jwtVerify(token, keySet, expected)
     return payload

@@ -34,7 +34,8 @@ function loginPage(users: readonly DemoUser[]): string {
 }
 
 /**
- * Returns the logout page. The page confirms the logout by itself: Auth0 ends a session without confirmation.
+ * Returns the logout page. A script confirms the logout, because Auth0 also ends a session without confirmation by the
+ * user.
  *
  * @param form The provider's HTML form for the logout.
  */

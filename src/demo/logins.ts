@@ -8,7 +8,7 @@ export interface DemoUser {
   userName: string
 }
 
-/** The login of a grant. A grant is the OpenID provider's record of a login, and its tokens belong to it. */
+/** The login of a grant. A grant is the OpenID provider's record of a login. Each token belongs to a grant. */
 interface Login {
   user: DemoUser
   sessionId: string
@@ -23,7 +23,10 @@ interface Login {
 interface NewLogin {
   user: DemoUser
   sessionId: string
-  /** When the user last entered credentials in this session, in Unix seconds. Distinguishes several logins in one session. */
+  /**
+   * When the user last entered credentials in this session, in Unix seconds. Distinguishes several logins in one
+   * session.
+   */
   loginTs: number
   isSilent: boolean
 }
@@ -43,7 +46,10 @@ export interface Logins {
   refresh(grantId: string): Promise<string | null>
   /** Records a logout. */
   logOut(user: DemoUser, sessionId: string): void
-  /** The claims of the tokens of this grant, without the standard ones: those that the last run of the Action added, and `sid`. */
+  /**
+   * Returns the claims of the tokens of this grant without the standard claims: the claims that the last run of the
+   * Action added, and `sid`.
+   */
   claimsOf(grantId: string | undefined): Pick<ActionRun, 'accessToken' | 'idToken'>
 }
 
@@ -58,7 +64,7 @@ export interface LoginsOptions {
   enterprise: boolean
 }
 
-/** Keeps the logins of a tenant in memory. */
+/** Creates a record of a tenant's logins. The record is kept in memory. */
 export function createLogins(options: LoginsOptions): Logins {
   const { tenant, client, action, secrets, enterprise } = options
   const logins = new Map<string, Login>()
@@ -87,8 +93,8 @@ export function createLogins(options: LoginsOptions): Logins {
     async logIn(grantId, { user, sessionId, loginTs, isSilent }) {
       const now = new Date(tenant.now())
       const key = `${sessionId} ${loginTs}`
-      // `loginTs` only has whole seconds, but Auth0's timestamp has milliseconds. So the time at which a login is first
-      // seen is kept and reused.
+      // `loginTs` contains whole seconds, but Auth0's timestamp has milliseconds. So the time of the first call for a
+      // login is stored and used again.
       const authenticatedAt = authentications.get(key) ?? now
       authentications.set(key, authenticatedAt)
       const login = { user, sessionId, authenticatedAt, grantedAt: now }

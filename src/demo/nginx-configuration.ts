@@ -1,4 +1,4 @@
-/** Where nginx keeps temporary files, by the kind of the file. */
+/** The kinds of temporary files of nginx. Each kind has its own directory. */
 const TEMPORARY = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
 
 /** The values in a configuration of nginx that differ between gateways. */
@@ -11,11 +11,15 @@ export interface NginxPlaces {
   /** Host and port of the API behind nginx. */
   upstream: string
   key: string
-  /** More settings of the block http. */
+  /** More settings of the block `http`. */
   settings?: string
 }
 
-/** Creates the configuration of an nginx on the loopback interface that includes that of deploy/gateways. */
+/**
+ * Creates the configuration of an nginx on the loopback interface.
+ *
+ * @param shipped The configuration in deploy/gateways, which becomes a part of the result.
+ */
 export function configureNginx(shipped: string, places: NginxPlaces): string {
   const { directory, port, target, upstream, key, settings = '' } = places
   return `daemon off;
@@ -34,7 +38,7 @@ ${shipped
 `
 }
 
-/** Returns the arguments with which nginx uses a configuration, and writes its log to its output. */
+/** Returns the arguments with which nginx uses the configuration `file`, and writes the log to stderr. */
 export function nginxArguments(directory: string, file: string): string[] {
   return ['-p', directory, '-c', file, '-e', 'stderr']
 }

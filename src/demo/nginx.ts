@@ -10,10 +10,10 @@ import { type Program, spawnProgram } from '../child-program.js'
 import { configureNginx, nginxArguments } from './nginx-configuration.js'
 import { openServer } from './open-server.js'
 
-/** The configuration that gateways use. */
+/** The configuration that last-logout provides for operators of nginx. */
 const CONFIGURATION = fileURLToPath(new URL('../../deploy/gateways/nginx.conf', import.meta.url))
 
-/** Where nginx is often installed. The PATH of a user often lacks these directories. */
+/** Directories in which nginx is often installed. The PATH of a user often lacks these directories. */
 export const NGINX_DIRECTORIES = ['/usr/sbin', '/usr/local/sbin', '/opt/homebrew/bin']
 
 /** The preferred port of nginx. If this port is not free, any free port is used. */
@@ -22,12 +22,12 @@ const PORT = 8000
 const START_TIMEOUT_MS = 5_000
 const START_CHECK_INTERVAL_MS = 20
 
-/** An API behind nginx: its URL, or why there is none. */
+/** An API behind nginx: its URL, or the reason why nginx does not run. */
 export type ApiBehindNginx = { url: string; problem?: never } | { url?: never; problem: string }
 
 /** The options of {@link openApiBehindNginx}. */
 export interface NginxOptions {
-  /** The directories in which nginx is searched. */
+  /** The directories in which the demo searches for nginx. */
   directories: readonly string[]
   /** URL of the API of last-logout, and the key of the gateway. */
   apiUrl: string
@@ -37,8 +37,8 @@ export interface NginxOptions {
 }
 
 /**
- * Opens an API without last-logout behind nginx with the configuration of deploy/gateways. nginx stops with the closers,
- * or with this process. If it is not installed, or does not start, the result is the reason.
+ * Opens an API without last-logout behind nginx with the configuration of deploy/gateways. nginx stops when `closers`
+ * are closed or this process ends. If nginx is not installed or does not start, the result contains the reason.
  */
 export async function openApiBehindNginx(
   options: NginxOptions,
@@ -50,7 +50,7 @@ export async function openApiBehindNginx(
   try {
     return await start(command, options, closers)
   } catch (error) {
-    // An image of the program does not contain the configuration.
+    // For example, the container image does not contain the configuration.
     return { problem: `nginx has not started: ${(error as Error).message}` }
   }
 }
@@ -76,7 +76,7 @@ async function start(
     target: new URL(apiUrl).host,
     upstream: new URL(api.url).host,
     key,
-    // The page has another origin. The API responds to its preflights.
+    // The page has another origin, so a browser sends preflight requests. The API responds to them.
     settings: `add_header Access-Control-Allow-Origin ${pageOrigin} always;`,
   })
   const file = join(directory, 'nginx.conf')
@@ -87,7 +87,7 @@ async function start(
   await log.close()
   closers.push(nginx.stop)
   const url = `http://127.0.0.1:${port}/orders`
-  if (await becomesReady(nginx, url)) return { url }
+  if (await becomesReady(nginx, url, pageOrigin)) return { url }
   return { problem: `nginx has not started: ${await readLastLine(logFile)}` }
 }
 
@@ -103,7 +103,10 @@ async function findNginx(directories: readonly string[]): Promise<string | null>
   return null
 }
 
-/** Responds to every request: nginx has let last-logout check its token. Permits the page to send tokens. */
+/**
+ * Responds to every request without a check, because last-logout has already checked the token for nginx. Permits the
+ * page to send tokens.
+ */
 const respondWithOrders: RequestListener = ({ method }, response) => {
   if (method === 'OPTIONS') {
     response.writeHead(204, {
@@ -122,12 +125,16 @@ async function findPort(): Promise<string> {
   return new URL(url).port
 }
 
-/** Waits until nginx responds. Without a token, it responds with a refusal. */
-async function becomesReady(nginx: Program, url: string): Promise<boolean> {
-  const deadline = Date.now() + START_TIMEOUT_MS
-  while (nginx.isRunning() && Date.now() < deadline) {
-    const response = await fetch(url).catch(() => null)
-    if (response !== null) return nginx.isRunning()
+/**
+ * Waits until nginx refuses a request without a token. The response contains the origin of the page. If another
+ * program has taken the port, its response does not contain this origin.
+ */
+async function becomesReady(nginx: Program, url: string, pageOrigin: string): Promise<boolean> {
+  const signal = AbortSignal.timeout(START_TIMEOUT_MS)
+  while (nginx.isRunning() && !signal.aborted) {
+    const response = await fetch(url, { signal }).catch(() => null)
+    const origin = response?.headers.get('access-control-allow-origin')
+    if (response?.status === 401 && origin === pageOrigin) return nginx.isRunning()
     await delay(START_CHECK_INTERVAL_MS)
   }
   return false

@@ -1,5 +1,5 @@
-// The entry point of oidc-provider warns on Node 20 that it is not supported. The parts that the demo
-// uses work there, as the tests show, so the demo imports them directly.
+// The entry point of oidc-provider warns that Node 20 is not supported. The modules below work on Node 20, as the tests
+// show, so the demo imports them directly.
 
 declare module 'oidc-provider/lib/provider.js' {
   export { Provider } from 'oidc-provider'

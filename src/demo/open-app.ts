@@ -27,6 +27,8 @@ export async function openApp(deps: DemoAppDeps, closers: Closers): Promise<void
   closers.push(() => client.close())
   await client.ready()
   const service = { serviceUrl: apiUrl, apiKey: keys.demo }
-  page.server.on('request', createOrderDesk({ ...login, ...service, client, nginx, enterprise }))
-  closers.push(serveOrderSocket(page.server, { ...login, client }))
+  const sockets = await serveOrderSocket({ ...login, client })
+  closers.push(sockets.close)
+  const desk = { ...login, ...service, client, nginx, enterprise, socketUrl: sockets.url }
+  page.server.on('request', createOrderDesk(desk))
 }

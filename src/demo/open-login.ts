@@ -15,7 +15,7 @@ export interface LoginDeps {
   tenant: Tenant
   /** The server of the login. */
   login: OpenServer
-  /** URL of the page, to which a login and a logout lead. */
+  /** URL of the page. A login and a logout redirect to this page. */
   pageUrl: string
   /** URL of the API of last-logout, and the key of the login Action. */
   apiUrl: string
@@ -26,7 +26,7 @@ export interface LoginDeps {
   onLogLine(line: string): void
 }
 
-/** What an application needs to know about the login, and one of the users who can log in. */
+/** What an application needs to know about the tenant's login. `userId` is one of the users who can log in. */
 export interface LoginInfo {
   issuer: string
   clientId: string

@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-const LOOPBACK = '127.0.0.1'
+/** The address of every server of the demo, unless its user chooses another one. */
+export const LOOPBACK = '127.0.0.1'
 
 /** A server without a request handler. */
 export interface OpenServer {
@@ -11,7 +12,7 @@ export interface OpenServer {
   close(): Promise<void>
 }
 
-/** Opens a server on the preferred port, or on any free port if the preferred port is not free. */
+/** Opens a server on the preferred port. If this port is not free, opens the server on any free port. */
 export async function openServer(preferredPort: number, host = LOOPBACK): Promise<OpenServer> {
   const server = createServer()
   await listenOn(server, preferredPort, host).catch(() => listenOn(server, 0, host))

@@ -13,11 +13,13 @@ import { streamOrders } from './live-connections.js'
 import type { ApiBehindNginx } from './nginx.js'
 import { AUDIENCE } from './provider.js'
 
-/** The directories of the page, and of what it shares with the console. It needs no build step: its sources are served. */
+/**
+ * The directories of the page's own files, and of the files that the console uses too. They are served without a build.
+ */
 const PAGE = fileURLToPath(new URL('../../src/demo/page', import.meta.url))
 const SHARED = fileURLToPath(new URL('../../src/web', import.meta.url))
 
-/** The documents of last-logout, which the page links. */
+/** The documents of last-logout, to which the page has links. */
 const DOCUMENTS = fileURLToPath(new URL('../../docs', import.meta.url))
 
 const EVENT_STREAM = 'text/event-stream'
@@ -32,21 +34,24 @@ export interface OrderDeskOptions {
   /** An API key of last-logout with the roles read, check and feed. */
   apiKey: string
   nginx: ApiBehindNginx
+  /** URL of the WebSocket with new orders. */
+  socketUrl: string
   /** Whether the event of the login Action has the fields that only Enterprise plans provide. */
   enterprise: boolean
 }
 
 /**
  * Creates the demo's app, an order desk: a page, two APIs of orders that the page calls, and the routes through which
- * the page displays what last-logout knows. Both APIs verify the token in the same way. Only one uses last-logout.
+ * the page displays what last-logout knows. Both APIs verify the token in the same way. Only one of the APIs uses
+ * last-logout.
  */
 export function createOrderDesk(options: OrderDeskOptions): Express {
-  const { issuer, clientId, client, nginx, enterprise, serviceUrl } = options
+  const { issuer, clientId, client, nginx, enterprise, serviceUrl, socketUrl } = options
   const verified = auth({ issuerBaseURL: issuer, audience: AUDIENCE, tokenSigningAlg: 'RS256' })
 
   const app = express()
   app.disable('x-powered-by')
-  app.use(setSecurityHeaders([issuer, ...(nginx.url === undefined ? [] : [nginx.url])]))
+  app.use(setSecurityHeaders([issuer, socketUrl, ...(nginx.url === undefined ? [] : [nginx.url])]))
   const links = {
     logoutUrl: `${serviceUrl}/logout`,
     docsUrl: `${serviceUrl}/docs`,
@@ -54,7 +59,7 @@ export function createOrderDesk(options: OrderDeskOptions): Express {
   }
   app.get(
     '/settings.json',
-    (_req, res) => void res.json({ issuer, clientId, nginx, enterprise, ...links }),
+    (_req, res) => void res.json({ issuer, clientId, nginx, socketUrl, enterprise, ...links }),
   )
   app.get('/api/orders', verified, lastLogout(client), listOrders)
   app.get('/api-without/orders', verified, listOrders)
@@ -67,7 +72,7 @@ export function createOrderDesk(options: OrderDeskOptions): Express {
   return app
 }
 
-/** Browsers do not display Markdown, but plain text. */
+/** Serves Markdown as plain text, because browsers display plain text but download Markdown. */
 function showAsText(res: Response, path: string): void {
   if (path.endsWith('.md')) res.type('text/plain')
 }
@@ -76,7 +81,10 @@ const listOrders: RequestHandler = (req, res) => {
   res.json({ user: req.auth?.payload.sub, orders: ['A-1001', 'A-1002'] })
 }
 
-/** Sets headers that restrict the page: it loads only from its own host, and sends requests only to it and these servers. */
+/**
+ * Sets headers that restrict the page. The page can load files only from its own host. It can send requests only to its
+ * own host and to the servers of `urls`.
+ */
 function setSecurityHeaders(urls: string[]): RequestHandler {
   const origins = urls.map((url) => new URL(url).origin).join(' ')
   const policy = `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ${origins}; base-uri 'none'; frame-ancestors 'none'`

@@ -30,7 +30,7 @@ const ACTION_CLAIMS = ['authenticated_at', 'session_id', 'last_logout'].map(
 export interface ProviderOptions {
   issuer: string
   clientId: string
-  /** Makes the client a confidential one (RFC 6749 §2.1). Default: a public client. */
+  /** The secret of a confidential client (RFC 6749 §2.1). Default: none, for a public client. */
   clientSecret?: string
   /** URL of the demo's app, to which the login and the logout redirect. */
   appUrl: string
@@ -39,9 +39,8 @@ export interface ProviderOptions {
 }
 
 /**
- * Creates an OpenID provider that simulates the login of an Auth0 tenant, with Auth0's paths. A logout
- * ends the session and revokes no token. The Action runs at every login and every exchange of a refresh
- * token.
+ * Creates an OpenID provider that simulates the login of an Auth0 tenant, with Auth0's paths. A logout ends the
+ * session, but revokes no token. The Action runs at every login and at every exchange of a refresh token.
  */
 export function createProvider(options: ProviderOptions): Provider {
   const { issuer, clientId, clientSecret, appUrl, users, logins } = options

@@ -21,8 +21,8 @@ export async function checkAction(
   name: string,
   { scopes, signal }: ActionAccess,
 ): Promise<Check> {
-  // No request is sent without the scope. If Auth0 refused it, this program would request a new token, and each token
-  // request adds an entry to the log.
+  // Without the scope, no request is sent. Auth0 would refuse the request, and this program would then request a new
+  // token. Each token request adds an entry to the log.
   if (scopes !== null && !scopes.includes('read:actions')) return toSkippedCheck()
   try {
     return toActionCheck(await readActionStatus({ api, name }, signal))
@@ -34,7 +34,8 @@ export async function checkAction(
 }
 
 /**
- * Creates the result of the skipped check. It does not advise to grant the scope, because only a deployment needs it.
+ * Creates the result of the skipped check. The message does not advise to grant the scope, because only a deployment
+ * needs the scope.
  */
 function toSkippedCheck(): Check {
   const message =

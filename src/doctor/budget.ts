@@ -12,8 +12,8 @@ const PAGE_SIZE = 100
 const MINUTE_MS = 60_000
 
 /**
- * In a tenant with at least this many entries per minute, a poll ends at a page with recent entries. Otherwise it ends
- * at an empty page. At two entries per second, the last entry is almost always recent enough.
+ * In a tenant with at least this many entries per minute, a poll ends at a page with recent entries. In other tenants,
+ * a poll ends at an empty page. At two entries per second, the last entry is almost always recent enough.
  */
 const BUSY_ENTRIES_PER_MINUTE = 120
 
@@ -115,8 +115,8 @@ function toPollBudgetCheck(
 }
 
 /**
- * Returns the requests per minute that polling needs. Each poll reads pages until an empty page. In a busy tenant, it
- * reads until a page with recent entries.
+ * Returns the requests per minute that polling needs. Each poll reads pages until an empty page, or, in a
+ * busy tenant, until a page with recent entries.
  */
 function requestsPerMinute(volume: number, pollIntervalMs: number): number {
   const polls = MINUTE_MS / pollIntervalMs

@@ -31,8 +31,8 @@ export function skipped(names: readonly string[], why: string): Check[] {
 }
 
 /**
- * Describes an error. For an error of another program or library, returns only its code or name, because its message
- * can contain a secret.
+ * Describes an error. For an error of another program or library, returns only the code or the name, because the
+ * message can contain a secret.
  */
 export function describeError(error: unknown): string {
   if (hasCode(error, 'ABORTED')) return 'no response in time'

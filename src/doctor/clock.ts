@@ -39,8 +39,8 @@ export function checkClock(reading: ClockReading): Check {
 }
 
 /**
- * Compares the database's clock with Auth0's clock. The freshness is measured by the database's clock, and no logout is
- * stored with an instant ahead of that clock.
+ * Compares the database's clock with Auth0's clock. The database's clock measures the freshness (how old the data is),
+ * and limits the instant of each stored logout.
  *
  * @param databaseAheadMs How far the database's clock is ahead of the clock of this machine, in milliseconds; `null`:
  *   unknown.
@@ -71,8 +71,8 @@ export function checkDatabaseClock(reading: ClockReading, databaseAheadMs: numbe
 }
 
 /**
- * Returns the minimum difference between a clock and Auth0's clock, in milliseconds. It is positive if the clock is
- * ahead, negative if the clock is behind, and `null` if it is unknown.
+ * Returns the minimum difference between a clock and Auth0's clock, in milliseconds. The result is positive if the
+ * clock is ahead, negative if the clock is behind, and `null` if the difference is unknown.
  *
  * @param aheadMs How far the clock is ahead of the clock of this machine, in milliseconds.
  */

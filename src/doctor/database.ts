@@ -24,9 +24,9 @@ export interface DatabaseResult {
 const UNREADABLE = { isReadable: false, tenant: null, clockAheadMs: null }
 
 /**
- * Checks the database and its tables. Does not create them, but starts an embedded server that is stopped.
+ * Checks the database and its tables. Creates neither, but starts the embedded server if it is stopped.
  *
- * @param closers Receives the function that stops the embedded server again.
+ * @param closers Receives a function that stops the embedded server again.
  */
 export async function checkDatabase(
   config: Config<'database'>,

@@ -29,7 +29,7 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Check> 
   try {
     yield* checkConfiguration(config)
     const databaseCheck = checkDatabase(config, closers)
-    // An embedded server can be stopped only after it has started, so this wait ignores the signal.
+    // Waits even if the signal aborts, because an embedded server can be stopped only after its start.
     if (config.database.url === undefined) await databaseCheck
     const database = await unlessAborted(databaseCheck, signal)
     yield* database.checks
@@ -54,13 +54,13 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Check> 
   }
 }
 
-/** Returns `TenantOptions.asOf`. It is `null` if there is no database yet, because nothing has been read. */
+/** Returns the value for `TenantOptions.asOf`. If there is no database yet, nothing has been read: returns `null`. */
 function readAsOf({ isReadable, tenant, checks }: DatabaseResult): Instant | null | undefined {
   if (isReadable) return tenant?.asOf ?? null
   return checks.some(({ status }) => status === 'failure') ? undefined : null
 }
 
-/** Aborts `run` after {@link TENANT_TIMEOUT_MS}. The check in progress then fails. */
+/** Aborts the signal of `run` after {@link TENANT_TIMEOUT_MS}. The check in progress then fails. */
 async function* withDeadline(
   signal: AbortSignal,
   run: (deadline: AbortSignal) => AsyncGenerator<Check>,

@@ -8,12 +8,12 @@ import { formatDuration } from './format-duration.js'
 /** Maximum median delay that passes the check, in milliseconds. The usual delay of Auth0 is shorter. */
 const MAX_USUAL_DELAY_MS = 60_000
 
-/** The numbers of `slo` entries that name a user or a session. Auth0 writes an `slo` entry for each logout. */
+/** How many `slo` entries name a user or a session. Auth0 writes an `slo` entry for each logout. */
 export interface Attribution {
   logouts: number
   withUser: number
   withSession: number
-  /** Number of entries that cannot be used, because they have no instant, or neither a user nor a session. */
+  /** Number of entries that cannot be used: they have no instant, or they name neither a user nor a session. */
   unattributable: number
 }
 

@@ -15,7 +15,7 @@ export interface LogResponse {
   clock: ClockReading
 }
 
-/** Access to the Logs API with any parameters, also with parameters that the worker does not send. */
+/** Access to the Logs API with any parameters, including parameters that the worker does not send. */
 export interface LogsApi {
   /**
    * Sends one request. Retries it once after status 429.

@@ -8,8 +8,8 @@ const NAME = 'notifications'
 const HIGH_USAGE = 0.5
 
 /**
- * When this fraction of the notification queue is used, another notification may not fit. Every write sends a
- * notification, so writes then fail.
+ * When this fraction of the notification queue is used, the next notification may not fit. Every write sends a
+ * notification, so writes can then fail.
  */
 const FULL_USAGE = 0.95
 

@@ -22,8 +22,8 @@ export interface ProbeFacts {
 }
 
 /**
- * Tests behavior of the Logs API that Auth0 does not document: how it handles positions in the log, and whether it
- * searches by log id. The worker supports all behavior that is not reported as a failure.
+ * Tests behavior of the Logs API that Auth0 does not document: how the API handles positions in the log, and whether it
+ * can search by log id. The worker supports every behavior that these checks do not report as a failure.
  */
 export async function* probeLogsApi(
   log: LogsApi,
@@ -82,7 +82,8 @@ export function checkPage(response: LogResponse, from: string, laterCount: numbe
 }
 
 /**
- * Checks that Auth0 accepts a synthetic log id, made from a time, as a position. The first start begins at such an id.
+ * Checks that Auth0 accepts a synthetic log id (an id that was made from a time) as a position in the log. The first
+ * start reads the log from a synthetic id.
  */
 export function checkSyntheticId(response: LogResponse, next: string): Check {
   const name = `${PROBE}: position`
@@ -99,7 +100,7 @@ export function checkSyntheticId(response: LogResponse, next: string): Check {
   )
 }
 
-/** Reports a response of any status. `accepted` describes a response with status 200. */
+/** Reports a response of any status. `what` names the tested value. `accepted` describes a response with status 200. */
 function describeResponse(
   name: string,
   what: string,

@@ -16,7 +16,9 @@ export interface RetentionFacts {
   asOf: Instant | null | undefined
 }
 
-/** Checks that Auth0 deleted no entry before it was read, and reports the maximum outage without a loss. */
+/**
+ * Checks that Auth0 deleted no entry before the entry was read. Reports how long the worker can stop without a loss.
+ */
 export function checkRetention(
   { oldestAt, now, asOf }: RetentionFacts,
   config: Pick<Config, 'maxRefreshAgeMs' | 'maxTokenAgeMs'>,

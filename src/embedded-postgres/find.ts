@@ -11,8 +11,8 @@ import { codeOf, nullIfMissing, unusableError } from './errors.js'
  * - `missing`: there is no cluster.
  * - `stopped`: no server runs.
  * - `running`: a server accepts connections at `url`.
- * - `locked`: the lock file of a server exists, but the server is unreachable. The server has crashed or runs in
- *   another container. This process cannot distinguish these two cases.
+ * - `locked`: the lock file of a server exists, but the server is unreachable. The server has crashed, or runs in
+ *   another container. This process cannot distinguish these cases.
  */
 export type FoundPostgres =
   | { state: 'missing' | 'stopped' | 'locked' }
@@ -25,7 +25,8 @@ export type FoundPostgres =
 const BUSY_CLASSES = new Set(['53', '57'])
 
 /**
- * Finds the embedded PostgreSQL of a data directory, even if another process started it. Creates and starts nothing.
+ * Returns the state of the embedded PostgreSQL of a data directory, even if another process started it. Creates and
+ * starts nothing.
  *
  * @throws `DATA_DIR_UNUSABLE` if this user cannot read the directory.
  */
@@ -53,7 +54,7 @@ async function find(dataDir: string): Promise<FoundPostgres> {
 
 /**
  * Whether the server at `url` accepts the password of the data directory. After a crash of our server, another program
- * can use its port and does not accept the password.
+ * can use the same port, but does not accept the password.
  */
 async function acceptsPassword(url: string): Promise<boolean> {
   try {

@@ -18,7 +18,7 @@ const START_TIMEOUT_MS = 60_000
 const MAX_START_ATTEMPTS = 3
 /** Maximum time that a previous server of the same data directory may take to shut down, in milliseconds. */
 const SHUTDOWN_GRACE_MS = 5_000
-/** A lock file is stale if no server has accepted a connection for this long, in milliseconds. */
+/** Time without an accepted connection after which a lock file is stale, in milliseconds. */
 const STALE_LOCK_MS = 3_000
 /** The exit status of `WITH_LOCK` if another server holds the lock. */
 const LOCK_HELD_STATUS = 75
@@ -27,10 +27,10 @@ const NOT_DURABLE = { fsync: 'off', synchronous_commit: 'off', full_page_writes:
 /**
  * A shell script that runs a program while it holds a kernel lock (flock).
  *
- * PostgreSQL's own lock file contains a process id and a port. In another container both have no meaning, and
+ * PostgreSQL's own lock file contains a process id and a port. In another container, both are meaningless, and
  * PostgreSQL would treat a running server as crashed. A kernel lock works across containers. All processes of the
- * server inherit the lock, and the kernel releases it when the last process ends, so no lock remains after a crash.
- * macOS has no flock, but it does not run containers natively either.
+ * server inherit the lock. The kernel releases the lock when the last process ends, so no lock remains after a crash.
+ * macOS has no flock, but does not run containers natively. There the program runs without the lock.
  */
 const WITH_LOCK = `
 exec 4<>"$1"
@@ -155,8 +155,8 @@ async function ensureDatabase(url: string): Promise<void> {
  * Waits until PostgreSQL's lock file is removed. Removes the file if it is stale.
  *
  * PostgreSQL respects the file while a process with the id in the file exists. After a crash, another process can have
- * this id. If a server accepts connections on the port in the file, it is running, and this function waits for its
- * shutdown. Otherwise the file is stale, because `WITH_LOCK` has already shown that no server in another container uses
+ * this id. If a server accepts connections on the port in the file, this function waits for the shutdown of that
+ * server. Otherwise the file is stale, because `WITH_LOCK` has already shown that no server in another container uses
  * the cluster.
  *
  * @throws `DATA_DIR_IN_USE` if the server does not shut down within the grace period.

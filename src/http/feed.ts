@@ -13,7 +13,7 @@ import type { ChangesPage, ChangesQuery } from '../rules/change-feed.js'
 
 /** Limits of the change feed. */
 export interface FeedLimits {
-  /** Maximum time between two `freshness` events of a subscriber, without the time of the query, in milliseconds. */
+  /** Maximum time between two `freshness` events of a subscriber, in milliseconds. Excludes the time of the query. */
   heartbeatIntervalMs: number
   /** Maximum number of concurrent subscribers. Each can hold a page in memory. */
   maxSubscribers: number

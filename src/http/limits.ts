@@ -14,7 +14,8 @@ export const HTTP_LIMITS = {
    * Maximum size of a body, in bytes. The largest bodies contain the claims of a token. Auth0 allows 100 KB of claims.
    */
   bodyLimit: 256 * 1024,
-  // The maximum time without traffic. If a client does not read the response, Node.js waits for twice this time.
+  // Maximum time without traffic on a connection, in milliseconds. If a client does not read the response, Node.js
+  // waits for twice this time.
   connectionTimeout: 30_000,
   requestTimeout: REQUEST_TIMEOUT_MS,
   keepAliveTimeout: 65_000,

@@ -23,7 +23,7 @@ export interface LogStream {
 
 /**
  * Maximum size of a body. Auth0 does not document the number of entries in a body. An entry takes at most tens of
- * kilobytes, so that a body can contain at least a hundred entries.
+ * kilobytes, so a body of this size can contain at least a hundred entries.
  */
 const MAX_BODY_BYTES = 10 * 1024 * 1024
 
@@ -82,7 +82,7 @@ function sendBusy(reply: FastifyReply): FastifyReply {
   return sendError(reply, 503, 'other batches are being stored, or the service stops: retry later')
 }
 
-/** Sends a 413 and logs a warning. Auth0 drops such a batch after some attempts, without a reason in its dashboard. */
+/** Sends a 413 and logs a warning. Auth0 drops the body after some attempts, and its dashboard names no reason. */
 function sendTooLarge(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   request.log.warn('log stream batch too large, polling reads its entries')
   return sendError(

@@ -63,6 +63,8 @@ export function logoutRoutes(deps: LogoutDeps): FastifyPluginAsync {
         const issuer = (await report(request, parameters)) ?? deps.issuers[0]
         // 303 makes the browser use `GET`, even after a `POST`: a browser may send its cookies for Auth0 only with
         // `GET`.
+        // The redirect displays nothing. With this header, an application would lose the window in which it logs out.
+        reply.removeHeader('cross-origin-opener-policy')
         return reply.redirect(`${issuer}/oidc/logout?${parameters}`, 303)
       },
     } as const
@@ -75,6 +77,7 @@ export function logoutRoutes(deps: LogoutDeps): FastifyPluginAsync {
 }
 
 interface LogoutReply {
+  removeHeader(name: string): unknown
   redirect(url: string, code: number): unknown
 }
 

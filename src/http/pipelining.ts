@@ -2,8 +2,8 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Socket } from 'node:net'
 
 /**
- * Maximum number of waiting requests on a connection. Proxies and browsers do not pipeline requests. Libraries that do
- * usually send 10 requests or fewer.
+ * Maximum number of waiting requests on a connection. Proxies and browsers do not pipeline requests. Libraries that
+ * pipeline requests usually send at most 10.
  */
 export const MAX_WAITING_REQUESTS = 16
 

@@ -44,7 +44,7 @@ export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): voi
       if (request.authFailure !== null) metrics.onFailedAuthentication(request.authFailure)
       // The duration of a stream is not a latency.
       if (isEventStream(reply)) return
-      // A spread of `NO_ROUTE` would take longer than the rest of this function.
+      // The spread syntax `...NO_ROUTE` would take longer than the rest of this function.
       const { url: route } = request.routeOptions
       metrics.onResponse({
         method: route === undefined ? NO_ROUTE.method : request.method,

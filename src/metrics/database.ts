@@ -25,7 +25,7 @@ export interface DatabaseMetrics {
   refresh(): Promise<void>
 }
 
-/** Default timeout of the database in a scrape, in milliseconds. The default timeout of Prometheus is 10 s. */
+/** Default timeout of the database in a scrape, in milliseconds. Prometheus waits 10 s for a scrape by default. */
 export const SCRAPE_TIMEOUT_MS = 3_000
 
 /**
@@ -34,8 +34,8 @@ export const SCRAPE_TIMEOUT_MS = 3_000
 const COUNT_INTERVAL_MS = 60_000
 
 /**
- * Registers the metrics of the database. All processes of a tenant report the same values, so the metrics of the API
- * also show when a worker has stopped.
+ * Registers the metrics of the database. All processes of a tenant report the same values. So the metrics of an API
+ * process also show when a worker has stopped.
  */
 export function createDatabaseMetrics(
   registry: Registry,
@@ -138,7 +138,7 @@ function registerGaps(registry: Registry): Setter {
     if (state === null) return
     const byReason = { ...NO_GAPS }
     const byDetection = [...state.gaps].sort((a, b) => a.detectedAt - b.detectedAt)
-    // Sorted by detection, so that each reason ends with the values of its newest gap.
+    // The gap that was detected last overwrites the values of earlier gaps with the same reason.
     for (const { reason, from, to, detectedAt } of byDetection) {
       byReason[reason]++
       duration.set({ reason }, (to - from) / 1000)

@@ -2,7 +2,10 @@ import { Counter, Histogram, type Registry } from 'prom-client'
 import { hasCode, LastLogoutError } from '../errors.js'
 import { DURATION_BUCKETS } from './sync.js'
 
-/** Records runs of the worker's jobs. */
+/**
+ * Records runs of the worker's jobs. A poll reads new entries. A reconcile searches for entries that polls missed. The
+ * lease is the exclusive right to poll.
+ */
 export interface JobMetrics {
   /**
    * Runs a poll or a reconcile, and records its outcome and duration. The duration of a reconcile includes its wait for

@@ -11,7 +11,7 @@ export interface MetricsOptions extends DatabaseMetricsOptions {
   rateShare: number
 }
 
-/** All metrics in the text format of Prometheus. */
+/** The response to a scrape: all metrics in the text format of Prometheus. */
 interface Scrape {
   contentType: string
   text: string
@@ -23,7 +23,8 @@ type Task = 'sync' | 'api'
 /** All metrics of a process: callbacks for measurements, and functions that expose the metrics. */
 export interface Metrics extends SyncMetrics, JobMetrics, ApiMetrics {
   /**
-   * Exposes the metrics of a task. They are absent before, because a process without this task must not report zeros.
+   * Exposes the metrics of a task. Before this call, they are absent, because a process without this task must not
+   * report zeros.
    */
   expose(task: Task): void
   /** Exposes CPU time, memory, event loop and garbage collection of this process. */

@@ -2,12 +2,15 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { LogoutPage, LogRequest, SyncProgress } from '../measurements.js'
 import { storageTimeOf } from '../rules/log-id.js'
 
-/** Records the reading of the tenant log. */
+/** Records how the tenant log is read. */
 export interface SyncMetrics {
   onAuth0Response(request: LogRequest): void
   onProgress(progress: Pick<SyncProgress, 'stage' | 'entries' | 'events'>): void
   onLogoutPage(page: LogoutPage): void
-  /** Counts an iteration of a loop that moved neither the checkpoint nor the sweep. */
+  /**
+   * Counts an iteration of a loop that moved neither the checkpoint (the log id to continue from) nor the sweep (the
+   * span of the log that a first start must still search).
+   */
   onIdleRound(loop: string): void
 }
 
@@ -16,7 +19,7 @@ const LAG_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600]
 /** Buckets of the durations of requests to Auth0 and of polls, in seconds. */
 export const DURATION_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600]
 
-/** Registers the metrics of the reading of the log. */
+/** Registers the metrics of how the log is read. */
 export function createSyncMetrics(registry: Registry, rateShare: number): SyncMetrics {
   return {
     onAuth0Response: registerRequests(registry, rateShare),
@@ -66,7 +69,7 @@ function registerRequests(registry: Registry, rateShare: number): SyncMetrics['o
     help: 'Used fraction of the share of the bucket at the last request, as counted by last-logout.',
     registers,
   })
-  // Without a value from Auth0, these gauges are absent, because a zero would be wrong.
+  // Before the first value from Auth0, these gauges are absent, because a zero would be wrong.
   for (const gauge of [limit, remaining, used]) gauge.remove()
 
   return ({ status, durationMs, rateLimit, waitedMs, budgetUsed }) => {

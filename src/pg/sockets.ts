@@ -9,7 +9,7 @@ export interface Sockets {
    * Destroys the sockets that are still open after `graceMs`, because an unresponsive server never closes its side. The
    * timer does not keep the process alive.
    *
-   * @param graceMs In milliseconds. Default: {@link CLOSE_GRACE_MS}.
+   * @param graceMs The grace period, in milliseconds. Default: {@link CLOSE_GRACE_MS}.
    */
   destroyAfterGrace(graceMs?: number): void
 }

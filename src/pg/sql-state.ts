@@ -35,7 +35,7 @@ export function isRefusedState(state: string): boolean {
 /** SQLSTATEs of a conflict with another transaction: serialization failure, deadlock, lock timeout. */
 const CONFLICT_STATES = new Set(['40001', '40P01', '55P03'])
 
-/** Whether a transaction failed because of a concurrent transaction. Then a retry can succeed. */
+/** Whether a transaction failed because of a concurrent transaction. A retry can succeed. */
 export function isConflictState(state: string | undefined): boolean {
   return state !== undefined && CONFLICT_STATES.has(state)
 }

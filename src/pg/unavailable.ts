@@ -13,7 +13,7 @@ export const TLS_REMEDY =
 /**
  * Creates a `DATABASE_UNAVAILABLE` error.
  *
- * @param state SQLSTATE of the cause. Default: the code of a `pg.DatabaseError`.
+ * @param state The SQLSTATE of the cause. Default: the code of a `pg.DatabaseError`.
  */
 export function unavailableError(
   cause: unknown,

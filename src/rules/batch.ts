@@ -25,8 +25,7 @@ export interface PageToStore {
   storedAt: Instant | null
   batch: Batch
   /**
-   * Whether this page is at the end of the log. Only then does `storedAt` replace an `as_of` that is `null`. Default:
-   * false.
+   * Whether this page is at the end of the log. If true, `storedAt` replaces an `as_of` that is `null`. Default: false.
    */
   endsCatchUp?: boolean
 }

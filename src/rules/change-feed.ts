@@ -18,8 +18,8 @@ export type Change =
   | ForgottenChange
 
 /**
- * The row of a forgotten person. `createKeyedHash(key)` made its hashes from the ids. The row replaces the row with the
- * ids. A subscriber of an older release ignores these changes and keeps the ids.
+ * The row of a forgotten person. This row replaces the row with the ids. `createKeyedHash(key)` computed the hashes
+ * from the ids. A subscriber of an older release ignores these changes and keeps the ids.
  */
 type ForgottenChange =
   | {

@@ -1,6 +1,6 @@
 import type { Instant } from './instant.js'
 
-/** Maximum time that another clock may be ahead of ours, in milliseconds. */
+/** Maximum time that another clock may be ahead of the clock in use, in milliseconds. */
 export const MAX_CLOCK_AHEAD_MS = 60_000
 
 /** Default maximum age of the data, in milliseconds. If the data is older, the revocation status is unknown. */

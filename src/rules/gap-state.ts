@@ -2,8 +2,8 @@ import type { Instant } from './instant.js'
 import type { Span } from './span.js'
 
 /**
- * Whether a logout in a gap can concern a token that is still valid. A gap is a span of the log that Auth0 deleted
- * before last-logout read it.
+ * The state of a gap: whether a logout in the gap can concern a token that is still valid. A gap is a span of the log
+ * that Auth0 deleted before last-logout read it.
  *
  * - `open`: such a logout is possible.
  * - `closed`: the floor, an instant for all users, revokes every token that a logout in the gap could concern.

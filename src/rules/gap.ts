@@ -11,7 +11,9 @@ import type { Span } from './span.js'
  */
 export const MIN_RETENTION_MS = DAY_MS
 
-/** Maximum age of the oldest entry of a new tenant, in milliseconds. Auth0 has not deleted any entry of such a tenant. */
+/**
+ * Maximum age of the oldest entry of a new tenant, in milliseconds. Auth0 has not deleted any entry of such a tenant.
+ */
 const MAX_NEW_TENANT_AGE_MS = MIN_RETENTION_MS / 2
 
 /**
@@ -29,7 +31,7 @@ export const GAP_CHECK_THRESHOLD_MS = 60_000
  */
 export type GapReason = 'retention' | 'empty_log' | 'cold_start'
 
-/** A span of storage time. Auth0 deleted its entries before last-logout read them. */
+/** A span of storage time whose entries Auth0 deleted before last-logout read them. */
 export interface Gap extends Span {
   reason: GapReason
 }
@@ -52,17 +54,17 @@ export interface RetainedLog {
  * Returns the span whose entries Auth0 deleted before they were read; `null`: there is no such span.
  *
  * The gap begins at the instant up to which the log has been read. In a quiet tenant, this instant is later than the
- * entry of the checkpoint: the deletion of an old last entry causes no gap. A sweep is the search for older logouts
- * after the first start. A gap during a sweep also contains the rest of the sweep.
+ * entry of the checkpoint, so the deletion of this entry causes no gap. A sweep is the search for older logouts after
+ * the first start. A gap during a sweep also contains the span of the log that the sweep has not searched yet.
  */
 export function findGap(progress: Progress, retained: RetainedLog): Gap | null {
   const { sweep } = progress
   if (sweep === null) return findUnread(progress, retained)
   const { oldestAt, requestedAt } = retained
-  // If the log begins after the checkpoint, Auth0 has also deleted the rest of the span to sweep.
+  // If the log begins after the checkpoint, Auth0 has also deleted the span that the sweep has not searched yet.
   const unread = wasPolledRecently(progress, requestedAt) ? null : findUnread(progress, retained)
   if (unread !== null) return { ...unread, from: Math.min(unread.from, sweep.from) }
-  // Pages contain the entries after the sweep, so a gap of the cold start ends with the sweep at the latest.
+  // Pages contain the entries after the sweep's span, so a `cold_start` gap cannot end later than this span.
   const to = Math.min(oldestAt ?? requestedAt, sweep.to)
   const isTruncated = oldestAt !== null && !isNewTenant(oldestAt, requestedAt)
   return isTruncated && sweep.from < to ? { from: sweep.from, to, reason: 'cold_start' } : null

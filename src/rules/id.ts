@@ -1,10 +1,10 @@
 /**
- * Maximum length of a user or session id, in UTF-16 code units. A unit takes at most three bytes, so every such id fits
- * into an index row of PostgreSQL (2,704 bytes).
+ * Maximum length of a user or session id, in UTF-16 code units. A unit takes at most three bytes, so an id of this
+ * length fits into an index row of PostgreSQL (2,704 bytes).
  */
 export const MAX_ID_LENGTH = 800
 
-/** Matches almost every id. Such an id needs no further test. */
+/** Matches almost every id. A matching id needs no further test. */
 const PRINTABLE_ASCII = /^[!-~]+$/
 
 /** Reads a user, session or log id. Returns `null` for a missing, blank, too long or unstorable value. */

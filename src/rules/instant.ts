@@ -14,7 +14,7 @@ const MAX_INSTANT = Date.UTC(2200, 0, 1)
 /** RFC 3339 with a time zone. `Date.parse` alone accepts other formats. */
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/
 
-/** The form of the instants of this service and of `Date.prototype.toJSON`. The day is one that every month has. */
+/** The format that this service and `Date.prototype.toJSON` use. Matches only days that every month has: 1 to 28. */
 const CANONICAL =
   /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/
 

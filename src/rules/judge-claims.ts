@@ -1,7 +1,7 @@
 import { type JudgeOptions, judge, type KnownLogouts, type Verdict } from './judge.js'
 import { isLoginUnreadable, type SubjectlessToken, type TokenWithClaimNames } from './token.js'
 
-/** Why a token can be neither accepted nor rejected. */
+/** Why the claims do not suffice to decide whether a token is revoked. */
 export type UndecidedReason =
   /** The claims have no usable `sub`. */
   | 'no_subject'

@@ -41,7 +41,7 @@ export type Outcome = 'accepted' | 'revoked' | 'unknown'
 /** Options of {@link judge}. */
 export interface JudgeOptions {
   policy: Policy
-  /** A tolerance for clocks: added to the time of the login, in milliseconds. Default: 0. */
+  /** Tolerance for differing clocks, in milliseconds. Added to the time of the login. Default: 0. */
   leewayMs?: number
 }
 

@@ -1,6 +1,7 @@
 /*
- * HMAC-SHA-256 (RFC 2104, FIPS 180-4). This code must run without `node:crypto` and synchronously, so that it cannot
- * use `crypto.subtle` either. A check of a token can hash two ids, so a hash allocates nothing except its result.
+ * HMAC-SHA-256 (RFC 2104, FIPS 180-4). This code must run without `node:crypto`. It must also run synchronously, so it
+ * cannot use `crypto.subtle`. Each check of a token can hash two ids, so hashing allocates no memory except for the
+ * result.
  */
 
 const BLOCK_BYTES = 64
@@ -26,7 +27,7 @@ export function createKeyedHash(key: string): KeyedHash {
     writeState()
     keyBytes.set(message.subarray(0, DIGEST_BYTES))
   }
-  // The first block of both hashes depends only on the key, so it is hashed once.
+  // The first block of the inner and of the outer hash depends only on the key, so each is hashed once.
   const inner = hashPaddedKey(keyBytes, INNER_PAD)
   const outer = hashPaddedKey(keyBytes, OUTER_PAD)
   return (text) => {

@@ -40,7 +40,9 @@ export function chooseForm(queryRejectedAt: Instant | null, now: Instant): Reque
   return elapsedMs >= 0 && elapsedMs < QUERY_RETRY_INTERVAL_MS ? 'path' : 'query'
 }
 
-/** Whether the service, and not a proxy, sent the body of a 404. Such a service does not support the query form. */
+/**
+ * Whether the service, and not a proxy, sent this body of a 404. If so, the service does not support the query form.
+ */
 export function isOwnNotFound(body: string): boolean {
   const json = parseObject(body)
   const isError = typeof json?.error === 'string' && typeof json.message === 'string'

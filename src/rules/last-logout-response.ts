@@ -6,7 +6,7 @@ export interface StatedFreshness {
   /** The service has read all log entries that Auth0 stored before this instant; `null`: not yet known. */
   asOf: Instant | null
   policy: Policy
-  /** The age of the data in milliseconds; `Infinity`: the service does not know it. */
+  /** The age of the data in milliseconds; `Infinity`: the service does not know the age. */
   lagMs: number
 }
 
@@ -32,8 +32,8 @@ export function readFreshness(json: unknown): StatedFreshness | InvalidField {
 }
 
 /**
- * Reads a response of `GET /v1/last-logout`. One malformed field makes the whole response invalid, because that field
- * may be a logout. Accepts any value and never throws.
+ * Reads a response of `GET /v1/last-logout`. A single malformed field makes the whole response invalid, because this
+ * field may contain a logout. Accepts any value and never throws.
  */
 export function readLastLogoutResponse(json: unknown): LastLogoutResponse | InvalidField {
   const freshness = readFreshness(json)

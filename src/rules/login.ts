@@ -46,8 +46,8 @@ export interface Login {
 /**
  * Determines when the login happened.
  *
- * - In an interactive transaction: now. The beginning of the session is not used: after a logout on another device,
- *   every silent login on this device would yield a token that is already revoked.
+ * - In an interactive transaction: now. The beginning of the session is not used, because after a logout on another
+ *   device, every silent login on this device would yield a token that is already revoked.
  * - In any other transaction: when the refresh token was created, else when the newest authentication method was
  *   completed. Instants in the future are ignored.
  */

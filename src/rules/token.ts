@@ -6,7 +6,7 @@ export const DEFAULT_NAMESPACE = 'https://last-logout/'
 
 /** The facts of a token that decide whether it is revoked. */
 export interface Token {
-  /** The user, or the client of a machine token. */
+  /** The id of the user; for a machine token, the id of the client. */
   subject: string
   /** `null`: the token has no session. */
   sessionId: string | null

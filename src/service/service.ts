@@ -188,7 +188,7 @@ async function createMonitorDeps({ config, log, store, metrics }: Parts): Promis
     apiKeys: config.http.apiKeys,
     trustProxy: config.http.trustProxy,
     metrics,
-    // At `info`, Fastify would log its URL. The command has already logged the URL.
+    // At the level `info`, Fastify would log the URL of the server. The command has already logged this URL.
     log: log.child({ part: 'api' }, log.isLevelEnabled('warn') ? { level: 'warn' } : {}),
   }
 }

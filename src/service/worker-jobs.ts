@@ -113,8 +113,8 @@ export async function sync(
 }
 
 /**
- * Creates the guard that ends loops without progress. Each idle round is counted in the metrics, and the first is
- * logged.
+ * Creates the guard that ends loops without progress. The metrics count each round without progress.
+ * Only the first of these rounds is logged.
  */
 function createGuard({ config, log, metrics, progressLimits: limits }: WorkerDeps): ProgressGuard {
   return createProgressGuard({

@@ -121,7 +121,7 @@ function readQuery(request: FastifyRequest): URLSearchParams {
   return new URL(request.url, 'http://simulator').searchParams
 }
 
-/** Returns one page of a list. By default, the first page with 20 items. */
+/** Returns one page of a list. The default is the first page, with up to 20 items. */
 function paginate(name: string, list: object[], query: URLSearchParams): object {
   const page = readNumber(query, 'page', 0, 0)
   const perPage = readNumber(query, 'per_page', 20, 1)

@@ -25,7 +25,7 @@ interface Binding {
   readonly createdMs: number
 }
 
-/** The bindings of the trigger `post-login`: the Actions that it runs, in execution order. */
+/** The bindings of the trigger `post-login`: the Actions that the trigger runs, in execution order. */
 export interface Bindings {
   /** The bindings as the API returns them. */
   list(): object[]

@@ -16,7 +16,8 @@ const ENTRY = z.strictObject({
   /** When the event happened. Default: now. */
   date: INSTANT.optional(),
   /**
-   * When the entry is stored. A time in the past simulates a late entry. Default: after the usual delay of the tenant.
+   * When the entry is stored. A time in the past simulates a late entry. Default: the time of the event plus the
+   * tenant's usual delay.
    */
   stored_at: INSTANT.optional(),
 })

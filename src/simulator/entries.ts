@@ -36,7 +36,7 @@ const MACHINE_AGENT = 'Other 0.0.0 / Other 0.0.0'
  * Builds an entry of this type as the Logs API returns it, but without `date`, `log_id` and `_id`. {@link Tenant.write}
  * adds these three fields. An entry of a type that is not in `SHAPES` has the fields of an account change.
  *
- * @param overrides Fields that replace those of the entry. A field that is `undefined` is removed.
+ * @param overrides Fields that replace fields of the entry. A field with the value `undefined` is removed.
  * @see https://auth0.com/docs/deploy-monitor/logs/log-event-type-codes
  */
 export function buildEntry(

@@ -3,7 +3,7 @@ import { pipeline, Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ApiError, insufficientScope, tooManyRequests, unauthorized } from './errors.js'
 
-/** The response to a request with a fault. It is a subset of Fastify's reply. */
+/** The response to a request with a fault. This interface is a part of Fastify's reply. */
 export interface FaultReply {
   /** The request. `url` is the path and the query. */
   readonly request: { readonly url: string; readonly headers: IncomingHttpHeaders }
@@ -11,7 +11,7 @@ export interface FaultReply {
   headers(values: Record<string, string>): FaultReply
   /** Sends the body: a string, or an object as JSON. */
   send(body: string | object): FaultReply
-  /** Lets the handler write the response to `raw`. */
+  /** Stops Fastify from sending a response, so that the handler can write the response to `raw`. */
   hijack(): FaultReply
   readonly raw: ServerResponse
 }
@@ -26,7 +26,7 @@ export type FaultHandler = (reply: FaultReply) => unknown
 interface Fault {
   /** The path of the affected requests. Default: every path. */
   path?: string
-  /** Whether a request with this path is affected. Default: always. */
+  /** Whether a request for this URL is affected. Default: always. */
   when?: (url: URL) => boolean
   /** Number of requests that the fault affects. Default: 1. */
   times?: number

@@ -21,7 +21,9 @@ export interface HistoryOptions {
   logoutShare?: number
   /** The fraction of entries that repeat the previous entry with another log id. Default: 0. */
   duplicateShare?: number
-  /** Minimum size of the JSON of an entry, in bytes. Default: no minimum. Entries then have 400 to 700 bytes. */
+  /**
+   * Minimum size of the JSON of an entry, in bytes. Default: no minimum. Without a minimum, entries have 400–700 bytes.
+   */
   bytes?: number
   /** The seed of the random numbers. Default: 1. */
   seed?: number
@@ -37,14 +39,14 @@ const LATE_SHARE = 0.5
 const NO_SESSION_SHARE = 0.1
 const NO_USER_SHARE = 0.03
 const NO_DATE_SHARE = 0.01
-/** Maximum delays between an event and the storage of its entry: for usual entries, and for late entries. */
+/** Maximum delay between an event and the storage of its entry, in milliseconds: for usual and for late entries. */
 const MAX_LAG_MS = 6_000
 const MAX_LATE_LAG_MS = 600_000
 
 /**
  * Generates a log in the order of log ids, for {@link Tenant.writeStored}. Entries are stored 0–6 s after their `date`.
- * Some logouts have no session, no user (`null`, `''` or absent) or no date. Some logouts are universal, which means
- * that they end all sessions of a user. Half of these are stored up to 10 minutes after their `date`.
+ * Some logouts have no session, no user (`null`, `''` or absent) or no date. Some logouts are universal: they end all
+ * sessions of a user. Half of the universal logouts are stored up to 10 minutes after their `date`.
  */
 export function generateHistory(options: HistoryOptions): LogEntry[] {
   const { entries, startMs, endMs, users = 1000, duplicateShare = 0, bytes = 0 } = options
@@ -91,15 +93,15 @@ function dateOf(ms: number): string {
   return new Date(ms).toISOString()
 }
 
-/** Builds URLs with at least this total size. */
+/** Builds a list of URLs whose total size is at least `bytes`. */
 function buildFiller(bytes: number): string[] {
   const url = (i: number) => `https://shop-${i}.example.com/signed-out`
   return Array.from({ length: Math.ceil(bytes / url(0).length) }, (_, i) => url(i))
 }
 
 /**
- * Lengthens an entry to this size. Lengthens only fields that can be long in real entries: return URLs, scopes and
- * executed Actions.
+ * Lengthens an entry to at least `bytes` with URLs of `filler`. Lengthens only fields that can be long in real entries:
+ * return URLs, scopes and executed Actions.
  */
 function lengthen(entry: LogEntry, bytes: number, filler: readonly string[]): void {
   const missingBytes = bytes - JSON.stringify(entry).length

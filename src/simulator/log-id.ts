@@ -17,8 +17,8 @@ export function buildLogId(prefix: string, storedAtMs: number, sequence: number)
 }
 
 /**
- * Returns the lower bound of all log ids with this storage time or a later one. It is the beginning of a log id, which
- * is sufficient for comparisons.
+ * Returns the lower bound of all log ids with this storage time or a later storage time. The bound is only the
+ * beginning of a log id, which is sufficient for comparisons.
  */
 export function logIdPosition(prefix: string, storedAtMs: number): string {
   return prefix + timestamp(storedAtMs)

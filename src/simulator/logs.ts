@@ -3,8 +3,8 @@ import { ABOVE_ALL_IDS, parseQuery, type Query, QueryError } from './query.js'
 import type { Sort, StoredEntry, Tenant } from './tenant.js'
 
 /**
- * The response to a checkpoint from before the retention period. `continue`: the page that starts with the oldest
- * retained entry. A number: this error status. Auth0 does not document this response.
+ * The response to a checkpoint that is older than every retained entry. `continue`: the page that starts with the
+ * oldest retained entry. A number: this error status. Auth0 does not document this response.
  */
 export type ExpiredCheckpoint = 'continue' | 400 | 404
 

@@ -32,8 +32,8 @@ export function buildPeople(count: number, domain: string): Person[] {
 
 /**
  * Returns the session id for an entry of this type, and updates the open sessions. A login opens a session, and a
- * logout ends a session. If the user has no open session, uses a new session id, as for a session that began before the
- * log.
+ * logout ends a session. If the user has no open session, returns a new session id, as if the session had begun before
+ * the log.
  */
 export function sessionFor(type: string, person: Person, random: Random): string {
   if (type === 's' || person.sessions.length === 0) person.sessions.unshift(createSessionId(random))

@@ -41,10 +41,10 @@ const WORD = /^(?:"((?:[^"\\]|\\.)*)"|(?!(?:AND|OR|NOT|TO)$)([\w.@-]+))$/
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z?$/
 const NO_LIMIT = '*'
 
-/** A string that sorts after every log id, because log ids contain only digits. */
+/** A string that is greater than every log id, because log ids contain only digits. */
 export const ABOVE_ALL_IDS = ':'
 
-/** Returns the smallest string that is greater than `text`, so that `> text` can be written as `>= justAfter(text)`. */
+/** Returns the smallest string that is greater than `text`. So `> text` is equivalent to `>= justAfter(text)`. */
 export function justAfter(text: string): string {
   return `${text}\0`
 }

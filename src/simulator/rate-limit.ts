@@ -1,6 +1,6 @@
 /**
- * A limit of `burst` requests. It is either a token bucket, which is refilled steadily, or a fixed window, which is
- * reset at its end.
+ * A limit of `burst` requests: either a token bucket, which is refilled steadily, or a fixed window, after which the
+ * full number of requests is allowed again.
  */
 export type SimulatedRateLimit = TokenBucket | FixedWindow
 

@@ -14,13 +14,13 @@ export type Action = (event: object, api: object) => Promise<void>
 
 /** The parts of the runtime that a test controls. */
 export interface ActionRuntime {
-  /** Replaces `Date.now` in the Action. */
+  /** Replaces `Date.now` in the Action. Returns milliseconds since the epoch. */
   now(): number
   /** Receives each line that the Action writes to the console. */
   onLogLine(line: string): void
 }
 
-/** The globals of the runtimes `node18` and `node22`, besides those of JavaScript itself. */
+/** The globals of Auth0's runtimes `node18` and `node22`, without the globals of JavaScript itself. */
 const GLOBALS = {
   AbortController,
   AbortSignal,

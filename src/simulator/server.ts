@@ -32,7 +32,7 @@ export interface SimulatorOptions {
   logTokenExchanges?: boolean
   /** The rate limit of `/api/v2`, by the tenant's clock. Default: no limit. */
   rateLimit?: SimulatedRateLimit
-  /** The response to a checkpoint from before the retention period. Default: `continue`. */
+  /** The response to a checkpoint that is older than every retained entry. Default: `continue`. */
   expiredCheckpoint?: ExpiredCheckpoint
   /** The duration of each build of a draft or of a version, in milliseconds. Default: 0. */
   actionBuildMs?: number
@@ -43,8 +43,8 @@ export interface SimulatorOptions {
    */
   clockAheadMs?: () => number
   /**
-   * Whether the endpoints `POST /simulator/entries` and `POST /simulator/faults` exist. They are for programs in any
-   * language. Default: false.
+   * Whether the endpoints `POST /simulator/entries` and `POST /simulator/faults` exist. With these endpoints, programs
+   * in any language can write entries and cause faults. Default: false.
    */
   control?: boolean
   /** The loopback address to listen on: `127.0.0.1` (default) or `::1`. */
@@ -91,7 +91,7 @@ export async function createSimulator(options: SimulatorOptions): Promise<Simula
   return { url, tenant, actions, bindings, credentials, requests, faults, close }
 }
 
-/** Adds the functions that apply to every request: the request log, the rate limit, the latency and the faults. */
+/** Applies the request log, the rate limit, the latency and the faults to every request. */
 function addHooks(
   app: FastifyInstance,
   { tenant, rateLimit = UNLIMITED, latencyMs = 0, clockAheadMs = () => 0 }: SimulatorOptions,
@@ -115,7 +115,7 @@ function addHooks(
   })
 }
 
-/** Makes every error response look like Auth0's, also for unknown paths. */
+/** Makes every error response look like Auth0's, including the response to an unknown path. */
 function addErrors(app: FastifyInstance): void {
   app.setNotFoundHandler(() => {
     throw new ApiError(404, 'Not Found')

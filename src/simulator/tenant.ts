@@ -24,7 +24,7 @@ interface Search {
   readonly take: number
 }
 
-/** The time of the event, and the time at which its entry is stored, in milliseconds since the epoch. */
+/** The times of an event (`dateMs`) and of the storage of its entry (`storedAtMs`), in milliseconds since the epoch. */
 interface EntryTimes {
   dateMs?: number
   storedAtMs?: number
@@ -64,8 +64,8 @@ export interface Tenant {
    * Writes an entry. A `date` in the entry is kept unchanged, even if it is invalid.
    *
    * @param when `dateMs` is the time of the event. Default: the `date` of the entry, or now. `storedAtMs` is the
-   *   storage time. Default: after the usual delay of the tenant. An entry with a storage time in the past is late, so
-   *   a checkpoint can already be after it.
+   *   storage time. Default: `dateMs` plus `lagMs()`. An entry with a storage time in the past is late: a reader's
+   *   checkpoint can already be after this entry.
    */
   write(entry: object, when?: EntryTimes): WrittenEntry
   /**
@@ -78,7 +78,7 @@ export interface Tenant {
   readAfter(position: string, take: number): readonly StoredEntry[]
   /** Reads the entries that match a query. */
   search(search: Search): readonly StoredEntry[]
-  /** Returns all entries in the order of their ids, also entries that the API does not return now. */
+  /** Returns all entries in the order of their ids, including entries that the API does not return at present. */
   entries(): LogEntry[]
 }
 

@@ -2,7 +2,7 @@ import { environmentOf } from './environment.js'
 import { createSimulator, type Simulator, type SimulatorOptions } from './server.js'
 import { createTenant, type SimulatedTenantOptions } from './tenant.js'
 
-/** The options of `useSimulator`: the options of the tenant and of its simulator. All are optional. */
+/** The options of `useSimulator`: the options of the tenant and of its simulator. No option is required. */
 export interface UseSimulatorOptions
   extends Partial<SimulatedTenantOptions>,
     Omit<SimulatorOptions, 'tenant'> {}
@@ -21,8 +21,8 @@ interface TestHooks {
 }
 
 /**
- * Starts a simulator before the tests of a file, and closes it after them. After each test, removes the remaining
- * faults and the recorded requests. Entries and Actions stay, so each test should use another user.
+ * Starts a simulator before the tests of a file, and closes the simulator after the tests. After each test, removes the
+ * remaining faults and the recorded requests. Entries and Actions stay, so each test should use another user.
  */
 export function registerSimulator(
   { beforeAll, afterEach, afterAll }: TestHooks,

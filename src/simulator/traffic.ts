@@ -18,7 +18,7 @@ interface TrafficEvent {
   readonly sessionId: string
 }
 
-/** Simulated users who log in and out. */
+/** Creates events of simulated users who log in and out. */
 export interface Traffic {
   /** Makes one user perform one action now. */
   tick(): TrafficEvent

@@ -12,7 +12,7 @@ const MAX_TOKEN_LENGTH = 8_192
  * ignored after a new fetch of the keys, because the new key set may not contain the token's key.
  */
 export interface VerifiedTokens {
-  /** Returns the claims of a cached token, if `generation` is still that of its keys and the token has not expired. */
+  /** Returns the claims of a cached token if `generation` still matches, and the token has not expired. */
   find(token: string, audience: string, generation: number): VerifiedClaims | undefined
   add(token: string, audience: string, generation: number, claims: VerifiedClaims): void
 }

@@ -64,7 +64,7 @@ test('calls wait while the maximum number of batches is in progress, and form la
   expect(await Promise.all(results)).toEqual([2, 4, 6, 8, 10, 12])
 })
 
-test('with a head start, calls wait for the end of the batch in progress', async () => {
+test('with `headStartMs`, later calls wait for the end of the batch in progress', async () => {
   const { started, double } = createDoubler({ headStartMs: 60_000 })
   const first = double(1)
   await waitForBatches(started, 1)
@@ -81,9 +81,9 @@ test('with a head start, calls wait for the end of the batch in progress', async
   expect(await Promise.all(others)).toEqual([4, 6])
 })
 
-test('a batch that does not end within the head start delays no other batch', async () => {
+test('a batch that does not end within `headStartMs` delays no other batch any longer', async () => {
   const { started, double } = createDoubler({ headStartMs: 5 })
-  const stuck = double(1)
+  const unfinished = double(1)
   await waitForBatches(started, 1)
   for (const n of [2, 3]) {
     const next = double(n)
@@ -92,10 +92,10 @@ test('a batch that does not end within the head start delays no other batch', as
     expect(await next).toBe(2 * n)
   }
   started[0]?.resolve()
-  expect(await stuck).toBe(2)
+  expect(await unfinished).toBe(2)
 })
 
-test('a batch with enough calls starts at once beside one batch in progress, but not beside two', async () => {
+test('a batch of `readySize` calls starts at once while one batch is in progress, but not while two batches are', async () => {
   const { started, double } = createDoubler({
     maxSize: 5,
     maxConcurrent: 3,
@@ -118,7 +118,7 @@ test('a batch with enough calls starts at once beside one batch in progress, but
   expect(await Promise.all(results)).toEqual([2, 4, 6, 8, 10, 12, 14])
 })
 
-test('a failed batch rejects all of its calls with the same error, and no other call', async () => {
+test('a failed batch rejects all of its calls with the same error, but rejects no call of another batch', async () => {
   const { started, double } = createDoubler()
   const failed = Promise.allSettled([double(1), double(2)])
   await waitForBatches(started, 1)

@@ -3,7 +3,7 @@ import { throttle } from '../../src/async/throttle.js'
 
 afterEach(() => void vi.useRealTimers())
 
-test('throttle passes on the first call and the first call after the interval, and no other call', () => {
+test('throttle runs the first call and the first call after the interval, and ignores all other calls', () => {
   vi.useFakeTimers({ toFake: ['performance'] })
   const run = vi.fn()
   const throttled = throttle(1_000, run)

@@ -73,7 +73,7 @@ describe('an unreadable login', () => {
     },
   )
 
-  test('a check does not use iat if authenticated_at is unreadable', async () => {
+  test('a check does not fall back to iat if authenticated_at is unreadable', async () => {
     const { client } = await open()
     const claims = { sub: 'auth0|out', [AUTHENTICATED_AT]: 'yesterday', iat: NOW + 60 }
     expect((await client.check(claims)).outcome).toBe('revoked')
@@ -176,7 +176,7 @@ describe('onError', () => {
     ])
   })
 
-  test('onError is called for a missing claim and for the same claim if it is unreadable later', async () => {
+  test('onError is called for a missing claim, and again if this claim is unreadable in a later token', async () => {
     const { client, errors } = await open()
     for (const claims of [{ sub: 'auth0|in' }, { sub: 'auth0|in', iat: 'soon' }, { sub: 5 }, {}]) {
       await client.check(claims)

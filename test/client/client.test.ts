@@ -218,7 +218,7 @@ describe("a client with lookup: 'request'", () => {
     await expect.poll(() => client.checkNow(claims).reason, { timeout: 5_000 }).toBe('stale')
   })
 
-  test('the client keeps a token revoked when the service has lost the logout (pitfall 30)', async () => {
+  test('a revoked token stays revoked when the service has lost the logout (pitfall 30)', async () => {
     await logOut('auth0|1', 'phone')
     const client = open({ lookup: 'request', cacheMs: 0 })
     const phone = login('auth0|1', NOW - 60_000, 'phone')
@@ -294,7 +294,7 @@ describe('a subscribed client', () => {
       .toBe(true)
   })
 
-  test('after the database was restored, the client keeps tokens revoked and receives new changes (pitfall 30)', async () => {
+  test('after the database was restored, revoked tokens stay revoked, and the client receives new changes (pitfall 30)', async () => {
     await logOut('auth0|1', null)
     const client = open()
     await client.ready()

@@ -8,7 +8,9 @@ import { openLoopback } from '../_support/loopback.js'
 const EVENTS = 60
 const WORK_MS = 3
 
-/** A feed in a thread of its own: it sends more events while the client is busy. Each is as long as a read of a socket. */
+/**
+ * A feed in a thread of its own: it sends more events while the client is busy. An event is as long as a socket read.
+ */
 const FEED = `
   const { parentPort } = require('node:worker_threads')
   const event = 'event: other\\ndata: ' + 'x'.repeat(65_536) + '\\n\\n'

@@ -36,7 +36,7 @@ const connect = () => Object.fromEntries(progress.nextQuery())
 const SINCE = new Date(NOW - DAY_MS).toISOString()
 
 describe('a connection', () => {
-  test('a connection begins a load of the logouts within the horizon if nothing was received', () => {
+  test('a connection begins a load of the logouts within the horizon if no earlier connection has received an event', () => {
     open()
     expect(connect()).toEqual({ since: SINCE })
     now += 5

@@ -73,7 +73,7 @@ describe('a service that supports only the path form', () => {
     expect(requests).toEqual([PATH])
   })
 
-  test('the client sends the query form at most ten minutes after the service was upgraded', async () => {
+  test('the client sends the query form again within ten minutes after the service was upgraded', async () => {
     let isUpgraded = false
     const { request, requests, clock } = await open((url) =>
       isUpgraded ? responseAbout(ids.userId, ids.sessionId) : oldService(url),

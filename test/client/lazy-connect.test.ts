@@ -20,7 +20,7 @@ function open(options: Partial<LastLogoutClientOptions> = {}) {
   client = openClient(feed.url, { connect: 'lazy', ...options })
 }
 
-/** Connects an eager client, then closes it. Any earlier connection has then reached the service, too. */
+/** Connects an eager client, then closes it. Afterwards, every earlier connection has reached the service, too. */
 async function connectEagerClient(): Promise<void> {
   const eager = openClient(feed.url)
   await eager.ready()

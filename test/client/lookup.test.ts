@@ -49,14 +49,14 @@ afterEach(async () => {
 })
 
 describe('a cached response', () => {
-  test('a cached response is used again within `cacheMs`', async () => {
+  test('a cached response is used again until `cacheMs` has passed', async () => {
     clocks.setAhead(CACHE_MS / 2)
     await lookup.fetch(token)
     expect(requests).toBe(1)
     expect(lookup.cached(token)).toBeDefined()
   })
 
-  test('a cached response is not used again after the function was frozen for `cacheMs`', async () => {
+  test('a cached response is not used again after the serverless function was frozen for `cacheMs`', async () => {
     const cached = lookup.cached(token)
     clocks.sleep(CACHE_MS)
     expect(lookup.cached(token)).toBeUndefined()

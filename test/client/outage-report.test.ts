@@ -31,7 +31,7 @@ describe('an outage', () => {
     expect(errors).toEqual([unavailable, unauthorized])
   })
 
-  test('an outage ends if no failure follows a success for a minute', () => {
+  test('an outage ends when no failure has occurred for a minute after a success', () => {
     const { errors, clock, report } = open()
     report.recordFailure(unavailable)
     report.recordSuccess()

@@ -97,7 +97,7 @@ function open(options: Partial<LastLogoutClientOptions> = {}, limits: Partial<Wa
 /** Waits until the watcher has completed its reviews. */
 const settled = () => new Promise((resolve) => setTimeout(resolve, 30))
 
-test('a logout ends only the connections of its user, and at once', async () => {
+test('a logout at once ends the connections of its user, and no others', async () => {
   const { receive, watch, decisions } = open()
   const [first, second, other] = ['auth0|1', 'auth0|1', 'auth0|2'].map((sub) =>
     watch(claimsOf(sub)),

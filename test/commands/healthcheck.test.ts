@@ -23,7 +23,7 @@ afterAll(async () => {
 const portOf = (url: string) => new URL(url).port
 
 describe('healthcheck', () => {
-  test('healthcheck prints one line and exits with 0 if the API responds, as a process too', async () => {
+  test('healthcheck runs as a process, prints one line, and exits with 0 if the API responds', async () => {
     const PORT = portOf(api.url)
     for (const [args, path] of [
       [['healthcheck'], 'live'],
@@ -37,7 +37,7 @@ describe('healthcheck', () => {
     }
   })
 
-  test('healthcheck needs no other variable than HOST and PORT, and reads no secret', async () => {
+  test('healthcheck needs no variables except HOST and PORT, and reads no secret', async () => {
     const env = { PORT: portOf(api.url), HOST: '0.0.0.0', DATABASE_URL: 'nonsense' }
     expect(await finishCommandLine(['healthcheck'], env)).toMatchObject({ code: 0, stderr: '' })
   })
@@ -75,16 +75,16 @@ describe('healthcheck', () => {
 
   test('healthcheck exits with 1 if another program listens', async () => {
     const other = await openLoopback(createServer((_request, response) => response.end()))
-    const absent = await openLoopback(
+    const notFound = await openLoopback(
       createServer((_request, response) => response.writeHead(404).end()),
     )
     try {
       const run = ({ port }: { port: number }) =>
         finishCommandLine(['healthcheck'], { PORT: String(port) })
       expect((await run(other)).code).toBe(0)
-      expect((await run(absent)).stderr).toContain('returned 404: another program listens')
+      expect((await run(notFound)).stderr).toContain('returned 404: another program listens')
     } finally {
-      await Promise.all([other.close(), absent.close()])
+      await Promise.all([other.close(), notFound.close()])
     }
   })
 

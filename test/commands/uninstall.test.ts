@@ -82,7 +82,7 @@ describe('uninstall', () => {
     expect(simulator.actions.list().map(({ name }) => name)).toEqual(['other 0', 'later'])
   })
 
-  test('uninstall refuses to remove another Action of that name, and names the option --name', async () => {
+  test('uninstall refuses to remove an Action that has the name but is not the login Action, and names the option --name', async () => {
     addAction(simulator, 'last-logout')
     const { code, stderr } = await finishCommandLine(['uninstall', '--yes'], env)
     expect(code).toBe(1)

@@ -91,18 +91,18 @@ test('loadConfig reports contradictions together with invalid values', () => {
 })
 
 test('loadConfig rejects a RETAIN_DAYS that is shorter than the lifetime of the tokens that a logout covers (pitfall 25)', () => {
-  const retain = (RETAIN_DAYS: string, ages: Record<string, string> = {}) =>
+  const problemsWith = (RETAIN_DAYS: string, ages: Record<string, string> = {}) =>
     problemsOf({ ...completeEnv, RETAIN_DAYS, ...ages })
   const atLeast = (days: number) => [
     `  - RETAIN_DAYS must be at least ${days}: MAX_REFRESH_AGE plus MAX_TOKEN_AGE`,
   ]
-  expect(retain('30')).toEqual(atLeast(31))
-  expect(retain('31')).toEqual([])
-  expect(retain('60', { MAX_REFRESH_AGE: '60d' })).toEqual(atLeast(61))
-  expect(retain('61', { MAX_REFRESH_AGE: '60d', MAX_TOKEN_AGE: '25h' })).toEqual(atLeast(62))
-  expect(retain('62', { MAX_REFRESH_AGE: '60d', MAX_TOKEN_AGE: '25h' })).toEqual([])
-  for (const days of ['0', '-1', '30.5']) expect(retain(days)).toHaveLength(1)
-  expect(retain('60', { MAX_TOKEN_AGE: '0s' })).toHaveLength(1)
+  expect(problemsWith('30')).toEqual(atLeast(31))
+  expect(problemsWith('31')).toEqual([])
+  expect(problemsWith('60', { MAX_REFRESH_AGE: '60d' })).toEqual(atLeast(61))
+  expect(problemsWith('61', { MAX_REFRESH_AGE: '60d', MAX_TOKEN_AGE: '25h' })).toEqual(atLeast(62))
+  expect(problemsWith('62', { MAX_REFRESH_AGE: '60d', MAX_TOKEN_AGE: '25h' })).toEqual([])
+  for (const days of ['0', '-1', '30.5']) expect(problemsWith(days)).toHaveLength(1)
+  expect(problemsWith('60', { MAX_TOKEN_AGE: '0s' })).toHaveLength(1)
 })
 
 test('loadConfig treats a variable that is set to the empty string as not set', () => {
@@ -221,7 +221,7 @@ describe('the audiences of gateways', () => {
     expect(problemsOf(withTypo)).toEqual([problem])
     const withoutRole = gateway({ TOKEN_AUDIENCES: 'gateway=https://a,orders=https://b' })
     expect(problemsOf(withoutRole)).toEqual([problem])
-    // A worker can share the variables of the API, but not its keys.
+    // A worker can have TOKEN_AUDIENCES, which it shares with the API, without having API_KEYS.
     expect(problemsOf({ ...withTypo, API_KEYS: undefined }, ['auth0', 'database'])).toEqual([])
   })
 
@@ -342,7 +342,7 @@ test('loadConfig rejects DATABASE_URL together with DATA_DIR', () => {
   ])
 })
 
-test('the type of the configuration follows from the needs', () => {
+test('in the type of the configuration, the values of each need are not optional', () => {
   const { auth0, database } = loadConfig(completeEnv, ['auth0', 'database'])
   const credentials: { clientId: string; clientSecret: string } = auth0
   const server: DatabaseConfig = database

@@ -66,7 +66,9 @@ describe('NO_PROXY', () => {
     'tenant.eu.auth0.com:443',
     'localhost,127.0.0.1, auth0.com',
     'localhost auth0.com',
-  ])('NO_PROXY=%s contains the tenant', (noProxy) => expect(isDirect(noProxy)).toBe(true))
+  ])('the tenant is reached without the proxy if NO_PROXY=%s', (noProxy) =>
+    expect(isDirect(noProxy)).toBe(true),
+  )
 
   test.each([
     '',
@@ -78,7 +80,9 @@ describe('NO_PROXY', () => {
     'tenant',
     'other.tenant.eu.auth0.com',
     '10.0.0.0/8',
-  ])('NO_PROXY=%j does not contain the tenant', (noProxy) => expect(isDirect(noProxy)).toBe(false))
+  ])('the tenant is reached through the proxy if NO_PROXY=%j', (noProxy) =>
+    expect(isDirect(noProxy)).toBe(false),
+  )
 
   test.each([
     ['127.0.0.1', 'https://127.0.0.1:8443', true],
@@ -86,7 +90,7 @@ describe('NO_PROXY', () => {
     ['127.0.0.1:443', 'https://127.0.0.1:8443', false],
     ['[::1]', 'https://[::1]:8443', true],
     ['[::1]:8443', 'https://[::1]:8443', true],
-  ])('NO_PROXY=%s contains the tenant at %s: %s', (noProxy, baseUrl, expected) => {
+  ])('whether NO_PROXY=%s contains the tenant at %s is %s', (noProxy, baseUrl, expected) => {
     expect(isDirect(noProxy, baseUrl)).toBe(expected)
   })
 })

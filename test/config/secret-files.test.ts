@@ -58,7 +58,7 @@ test.each([
   ['no line break', 'hush', 'hush'],
   ['a line break', 'hush\n', 'hush'],
   ['a line break of Windows', 'hush\r\n', 'hush'],
-  ['two line breaks, of which the first belongs to the value', 'hush\n\n', 'hush\n'],
+  ['two line breaks, where only the second line break is removed', 'hush\n\n', 'hush\n'],
   ['spaces, which belong to the value', ' hush ', ' hush '],
 ])('loadConfig reads a file that ends with %s', async (_what, text, value) => {
   const path = await writeSecret('secret', text)

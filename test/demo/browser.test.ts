@@ -83,7 +83,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     const kept = await tokensOf(mine)
 
     await logOut(mine)
-    // The page counts, and calls the APIs by itself.
+    // The page updates the counter and calls the APIs without a click.
     await expect.poll(() => mine.textContent('#counter'), WAIT).not.toBe('0.0 s')
     await expect.poll(() => mine.textContent('#with-status'), WAIT).toBe('401')
     expect(await mine.textContent('#with-text')).toMatch(/^Refused \d+\.\d s after the logout$/)
@@ -104,7 +104,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     await expect.poll(() => mine.textContent('#why'), WAIT).toContain('session_ended')
     const refused = await callApi(demo, kept)
     expect(refused.headers.get('www-authenticate')).toMatch(/^Bearer.*error="invalid_token"/)
-    // The two APIs differ only in last-logout.
+    // The only difference between the two APIs is last-logout.
     expect((await callApi(demo, { ...kept, access_token: 'x' }, 'api-without')).status).toBe(401)
 
     expect(await enabledSteps(mine)).toEqual(['again'])
@@ -132,6 +132,19 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     expect(await measuredColumns(mine, demo)).toEqual(['at Auth0', 'through last-logout'])
     expect(await findDisplayProblems(mine, 'demo')).toEqual([])
   }, 60_000)
+
+  test('the page offers the logout again if its window is closed before the logout', async () => {
+    await logIn(mine)
+    await mine.click('#call')
+    const logoutPage = '**/oidc/logout*'
+    await mine.context().route(logoutPage, (route) => route.fulfill({ status: 503, body: '' }))
+    const [window] = await Promise.all([mine.waitForEvent('popup', WAIT), mine.click('#logout')])
+    expect(await enabledSteps(mine)).toEqual([])
+    await window.close()
+    await expect.poll(() => enabledSteps(mine), WAIT).toEqual(['logout', 'logout-endpoint'])
+    expect(await newest(mine)).toBe('logout: the window was closed')
+    await mine.context().unroute(logoutPage)
+  })
 
   test('the page shows why there is no API behind nginx', async () => {
     const problem = 'nginx is not installed: install it, and start the demo again'
@@ -176,7 +189,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     await expect.poll(() => newest(mine), WAIT).toBe('silent login: login_required')
   })
 
-  test('the page shows its own changes in order of time, and those of other users when asked', async () => {
+  test('the page shows the changes of its user in order of time, and the changes of other users on request', async () => {
     await logIn(mine)
     await expect.poll(() => mine.textContent('#verdict'), WAIT).toBe('Accepted')
     await expect.poll(() => mine.textContent('#known'), WAIT).toContain('no logout known')
@@ -234,18 +247,19 @@ async function callAndLogOut(page: Page, button?: string): Promise<void> {
   await logOut(page, button)
 }
 
-/** Logs out in the window that the page opens, and that closes itself. */
+/** Logs out in the window that the page opens. This window closes itself. */
 async function logOut(page: Page, button = '#logout'): Promise<void> {
   const before = await tokensOf(page)
+  const countLogouts = async () =>
+    (await responsesOf(page)).filter((text) => text.startsWith('logout: the session')).length
+  const logoutsBefore = await countLogouts()
   const [window] = await Promise.all([page.waitForEvent('popup', WAIT), page.click(button)])
   await expect.poll(() => window.isClosed(), WAIT).toBe(true)
-  await expect
-    .poll(() => responsesOf(page), WAIT)
-    .toContainEqual(expect.stringMatching(/^logout: /))
+  await expect.poll(countLogouts, WAIT).toBe(logoutsBefore + 1)
   expect(await tokensOf(page)).toEqual(before)
 }
 
-/** The state of each use of the token after the logout. Without nginx, the page shows how to see it. */
+/** The state of each use of the token after the logout. If nginx is not installed, the page shows advice instead. */
 const ENDS = { rest: '401', socket: 'closed 4401 revoked', stream: 'ended' }
 const ENDS_WITH_NGINX = { ...ENDS, nginx: '401' }
 

@@ -58,7 +58,7 @@ test('a silent login keeps the time at which the user entered credentials', asyn
   expect(events[1]?.authentication).toEqual(events[0]?.authentication)
 })
 
-test('a denial of the Action refuses the exchange, and so does an unknown login', async () => {
+test('an exchange is refused if the Action denies it, or if the login is unknown', async () => {
   const { logins, state } = openLogins(true)
   await logins.logIn('grant', { user: USER, sessionId: 'S1', loginTs: 1, isSilent: false })
   state.denial = 'last_logout: the session was logged out'

@@ -5,8 +5,8 @@ import { expect, onTestFinished, test } from 'vitest'
 import { createClosers } from '../../src/async/closers.js'
 import { openApiBehindNginx } from '../../src/demo/nginx.js'
 
-/** Opens the API with a directory in which only this script is `nginx`. Without a script, nothing is. */
-async function openWith(script?: string) {
+/** Opens the API with a directory that contains only `script`, under the name `nginx`. Without `script`, it is empty. */
+async function openApiWith(script?: string) {
   const directory = await mkdtemp(join(tmpdir(), 'last-logout-test-'))
   const closers = createClosers()
   onTestFinished(async () => {
@@ -21,16 +21,16 @@ async function openWith(script?: string) {
   )
 }
 
-test('where nginx is not installed, the demo says how to see it', async () => {
-  expect(await openWith()).toEqual({
+test('if nginx is not installed, the problem contains the advice to install it', async () => {
+  expect(await openApiWith()).toEqual({
     problem: 'nginx is not installed: install it, and start the demo again',
   })
 })
 
-test('an nginx that does not start is reported with its last message', async () => {
+test('if nginx does not start, the problem contains the last message of nginx', async () => {
   const script =
     '#!/bin/sh\necho "nginx: starting" >&2\necho "nginx: [emerg] no memory" >&2\nexit 1\n'
-  expect(await openWith(script)).toEqual({
+  expect(await openApiWith(script)).toEqual({
     problem: 'nginx has not started: nginx: [emerg] no memory',
   })
 })

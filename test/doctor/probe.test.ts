@@ -41,8 +41,8 @@ describe('the probe', () => {
 
   test.each<[string, ReturnType<typeof respond>, string]>([
     ['accepted as a position', respond([5, 6]), 'ok'],
-    ['accepted, with a newer entry before the known one', respond([4, 5]), 'ok'],
-    ['accepted, with an entry missing', respond([6]), 'failure'],
+    ['accepted: the page begins before the known entry', respond([4, 5]), 'ok'],
+    ['not accepted: the known entry is missing', respond([6]), 'failure'],
     ['not accepted: the page is empty', respond([]), 'failure'],
     ['not accepted: the request is refused', respond([], 400), 'failure'],
   ])('checkSyntheticId returns the right status for a response: %s', (_what, response, status) => {

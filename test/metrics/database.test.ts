@@ -8,7 +8,7 @@ import { openProxy } from '../_support/proxy.js'
 import { openTestStore } from '../_support/store.js'
 import { readValue } from './running.js'
 
-/** Maximum duration of a scrape. Prometheus times out after 10 s. */
+/** Maximum duration of a scrape, in milliseconds. Prometheus times out after 10 s. */
 const MAX_SCRAPE_MS = 4_500
 
 let database: TestDatabase
@@ -27,8 +27,9 @@ afterEach(async () => {
 })
 
 /**
- * Returns a function that scrapes the metrics and returns the value of one metric. The property `scrape` of this
- * function scrapes once, and returns a function that reads any metric of that scrape.
+ * Registers the metrics. Returns a function that scrapes the metrics and returns the value of one metric. To read
+ * several metrics of one scrape, call the property `scrape` of this function. `scrape` returns a function that reads
+ * any metric.
  */
 function openMetrics(overrides: Partial<Parameters<typeof createDatabaseMetrics>[1]> = {}) {
   const registry = new Registry()

@@ -206,7 +206,7 @@ describe('the dashboard', async () => {
   })
 })
 
-test('docs/operations.md has a runbook entry for every alert, and for no other', async () => {
+test('docs/operations.md has a runbook entry for every alert, and no other entry', async () => {
   const page = await readFile('docs/operations.md', 'utf8')
   const [, runbook = ''] = /^## Runbook\n([\s\S]*)/m.exec(page) ?? []
   const entries = [...runbook.matchAll(/^### (\w+)$/gm)].map(([, alert]) => alert)

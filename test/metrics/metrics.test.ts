@@ -37,7 +37,7 @@ describe('freshness', () => {
     expect(await read('last_logout_last_reconcile_age_seconds')).toBeLessThan(10)
   })
 
-  test('the freshness lag grows while no worker polls, also in a process that only serves the API (pitfall 6)', async () => {
+  test('the freshness lag grows while no worker polls, even in a process that only serves the API (pitfall 6)', async () => {
     await sync()
     const hourAgo = "now() - interval '1 hour'"
     await measured.database.query(`UPDATE tenant SET as_of = ${hourAgo}, last_poll_at = ${hourAgo}`)
@@ -63,7 +63,7 @@ describe('the lag of an event', () => {
     await sync()
     const [auth0, poll, write] = await Promise.all(['auth0', 'poll', 'write'].map(partOf))
     expect([auth0, poll, write].map((part) => part?.count)).toEqual([1, 1, 1])
-    // The tenant stores the entry 1.5 s after its date. The request follows at least 4.5 s after the storage.
+    // The tenant stores an entry 1.5 s after its date. The request follows at least 4.5 s after the storage.
     expect(auth0?.sum).toBeCloseTo(1.5, 1)
     expect(poll?.sum).toBeGreaterThan(3.4)
     expect(poll?.sum).toBeLessThan(15)
@@ -95,7 +95,7 @@ test('polls are counted by outcome, with their duration', async () => {
   await expect(measured.service.sync(AbortSignal.abort())).rejects.toMatchObject({
     code: 'ABORTED',
   })
-  // This sync retries until it gets the lease, and all its attempts count as one reconcile.
+  // The next sync retries until it acquires the lease. All its attempts count as one reconcile.
   await measured.service.store.acquireLease('another', 1_500)
   await sync()
   const { families } = await scrape(url)

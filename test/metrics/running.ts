@@ -54,7 +54,7 @@ export async function openMeasuredService(
   }
 }
 
-/** Requests the metrics. Returns their text, and the parsed families. */
+/** Requests the metrics. Returns the text, and the parsed families: all samples of each metric. */
 export async function scrape(
   url: string,
 ): Promise<{ text: string; families: Map<string, Family> }> {

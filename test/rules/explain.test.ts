@@ -39,7 +39,7 @@ describe('the deciding logout', () => {
   ])('the deciding logout is %s', (_case, policy, sessionId, knownLogouts, reason) => {
     const token = { subject: 'auth0|1', sessionId, loginAt: null }
     expect(findDecidingReason(token, knownLogouts, { policy })).toBe(reason)
-    // The same logout decides about a token whose login is later than all logouts.
+    // A later login does not change which logout decides.
     expect(findDecidingReason({ ...token, loginAt: 1e9 }, knownLogouts, { policy })).toBe(reason)
   })
 

@@ -4,7 +4,7 @@ import type { LogoutEvent } from '../../src/rules/entry.js'
 import { fold } from '../../src/rules/fold.js'
 import { expectedRows, logoutEvents, sortRows } from '../_support/expected-rows.js'
 
-/** Returns a logout at a number of milliseconds after a fixed instant. */
+/** Returns a logout that happened this number of milliseconds after a fixed instant. */
 const logoutAt = (ms: number, overrides: Partial<LogoutEvent> = {}): LogoutEvent => ({
   logId: `L${ms}`,
   type: 'slo',
@@ -32,7 +32,7 @@ test('a session logout changes the row of the user and ends only its session', (
   })
 })
 
-test('a session logout does not end the session if `endsSessions` is false', () => {
+test('a session logout does not mark the session as ended if `endsSessions` is false', () => {
   const { sessions } = fold([logoutAt(1), logoutAt(2)], { endsSessions: false })
   expect(sessions).toMatchObject([{ sessionId: 'S1', at: logoutAt(2).at, ended: false }])
 })

@@ -15,7 +15,7 @@ const GAP_END = Date.UTC(2026, 10, 25)
 const HORIZON_MS = tokenHorizonMs(LIFETIMES)
 const HORIZON_END = GAP_END + 31 * DAY_MS
 
-test('a gap concerns tokens for the lifetimes of a refresh token and of an access token after its end', () => {
+test('after its end, a gap concerns tokens for the lifetime of a refresh token plus the lifetime of an access token', () => {
   expect(concernedUntil({ to: GAP_END }, HORIZON_MS)).toBe(HORIZON_END)
 })
 
@@ -53,7 +53,7 @@ test.each<[boolean, string, Partial<typeof COVERAGE> | object]>([
 })
 
 test('a token that a logout in a gap would revoke is accepted only while the gap is open', () => {
-  /** Any duration up to 40 days. The boundaries are tested often. */
+  /** Any duration up to 40 days. Durations at the boundaries are frequent. */
   const durationMs = (...boundaries: number[]) =>
     fc.oneof(fc.integer({ min: 0, max: 40 * DAY_MS }), fc.constantFrom(0, 1, ...boundaries))
   fc.assert(

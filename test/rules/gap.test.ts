@@ -55,7 +55,7 @@ test('there is a gap if a recent entry was deleted, even after a short outage', 
   expect(findGap(toProgress(progress), { oldestAt: NOW - 500, requestedAt: NOW })).toEqual(gap)
 })
 
-test('a gap of the first start ends at the end of the unsearched span', () => {
+test('a gap at the first start ends where the unsearched span ends', () => {
   const sweep = { from: NOW - 31 * DAY_MS, to: NOW - 29 * DAY_MS }
   const progress = { ...createProgress(NOW, undefined), asOf: null, sweep }
   const retainedEntries = { oldestAt: NOW - 10 * DAY_MS, requestedAt: NOW }
@@ -87,7 +87,7 @@ function createProgress(readTo: number, lastReadAt: number | undefined): StoredP
   }
 }
 
-test('a gap never ends after now, even if a log id of another layout is read as a time in the future', async () => {
+test('a gap never ends after now, even if a log id of another layout seems to contain a time in the future', async () => {
   const gaps: Gap[] = []
   const store = { ...createMemoryStore(), storeGap: async (gap: Gap) => gaps.push(gap) > 0 }
   const entries = [{ log_id: buildLogId('900', Date.UTC(2150, 0, 1), 1) }]

@@ -42,7 +42,7 @@ test('readDateTime reads every instant that JavaScript writes, as Date.parse doe
   )
 })
 
-test('readDateTime rejects and reads the same texts of the canonical form as Date.parse', () => {
+test('of the texts that look canonical, readDateTime accepts and rejects the same as Date.parse', () => {
   const field = (max: number) => fc.integer({ min: 0, max }).map((n) => `${n}`.padStart(2, '0'))
   const text = fc
     .tuple(field(99), field(14), field(33), field(25), field(61), field(61))

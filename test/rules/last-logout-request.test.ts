@@ -46,7 +46,7 @@ describe('chooseForm', () => {
     },
   )
 
-  test('chooseForm returns a rejected query form every ten minutes', () => {
+  test('chooseForm returns the query form every ten minutes while the service rejects it', () => {
     let queryRejectedAt: number | null = null
     let queryRequests = 0
     for (let now = 0; now < 60 * MINUTE_MS; now += MINUTE_MS) {

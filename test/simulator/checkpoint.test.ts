@@ -69,7 +69,7 @@ describe('GET /api/v2/logs by checkpoint', () => {
     expect(await ids()).toEqual(logIds.reverse())
   })
 
-  test('the Logs API ignores every other parameter', async () => {
+  test('the Logs API ignores the parameters of a search if a request has a checkpoint', async () => {
     const { tenant, ids } = await start()
     const logIds = writeLogouts(tenant, 3)
     const otherParameters =
@@ -98,7 +98,7 @@ describe('GET /api/v2/logs by checkpoint', () => {
   })
 })
 
-describe('a checkpoint older than the retention', () => {
+describe('a checkpoint older than the retained entries', () => {
   const HOUR_MS = 3_600_000
 
   test('by default, the page after an expired checkpoint begins with the oldest retained entry', async () => {

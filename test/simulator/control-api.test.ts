@@ -10,7 +10,7 @@ const post = (path: string, body: object): [string, RequestInit] => [
   },
 ]
 
-test('a request to entries writes an entry, which can be late', async () => {
+test('a request to entries writes an entry, even with a storage time in the past', async () => {
   const { fetch, tenant } = await start({ control: true })
   const date = '2026-03-01T10:00:00.000Z'
   const body = { type: 'slo', user_id: 'auth0|1', session_id: 'S1', date, stored_at: date }
@@ -22,7 +22,7 @@ test('a request to entries writes an entry, which can be late', async () => {
   ])
 })
 
-test('a request to faults causes faults', async () => {
+test('a request to faults makes later requests fail', async () => {
   const { fetch, logs } = await start({ control: true })
   const headers = { 'retry-after': '7' }
   expect((await fetch(...post('faults', { status: 429, times: 1, headers }))).status).toBe(204)
@@ -51,7 +51,7 @@ test.each([
 )
 
 test.each(['constructor', '__proto__', 'unknown'])(
-  'an entry of the type %s has the fields of an entry',
+  'an entry of the unknown type %s is written with its type and its user',
   async (type) => {
     const { fetch } = await start({ control: true })
     const response = await fetch(...post('entries', { type, user_id: 'auth0|1' }))

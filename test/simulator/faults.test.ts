@@ -61,7 +61,7 @@ describe('a fault', () => {
 })
 
 describe('the predefined faults', () => {
-  test('invalidToken, missingScope and rateLimited respond with 401, 403 and 429 like Auth0', async () => {
+  test('invalidToken, missingScope and rateLimited respond like Auth0 with 401, 403 and 429', async () => {
     const { simulator, logs } = await start()
     for (const respond of [invalidToken(), missingScope(), rateLimited()]) {
       simulator.faults.push({ path, respond })
@@ -74,7 +74,7 @@ describe('the predefined faults', () => {
     ])
   })
 
-  test('rateLimited responds with an empty bucket, and with Retry-After if that is given', async () => {
+  test('rateLimited reports an empty bucket, and adds a given Retry-After header', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: rateLimited() })
     simulator.faults.push({ path, respond: rateLimited({ 'retry-after': '7' }) })

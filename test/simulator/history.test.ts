@@ -11,7 +11,7 @@ function generate(options: Partial<HistoryOptions> = {}): LogEntry[] {
   return generateHistory({ entries: 5000, startMs: NOON - DAY_MS, endMs: NOON, ...options })
 }
 
-function logouts(history: LogEntry[]): LogEntry[] {
+function logoutsOf(history: LogEntry[]): LogEntry[] {
   return history.filter(({ type }) => LOGOUT_TYPES.includes(String(type)))
 }
 
@@ -44,14 +44,14 @@ describe('generateHistory', () => {
   test.each([0.02, 0.5])(
     'generateHistory with a `logoutShare` of %d returns about that share of logouts',
     (logoutShare) => {
-      const share = logouts(generate({ logoutShare })).length / 5000
+      const share = logoutsOf(generate({ logoutShare })).length / 5000
       expect(share).toBeGreaterThan(logoutShare * 0.8)
       expect(share).toBeLessThan(logoutShare * 1.2)
     },
   )
 
   test('generateHistory includes logouts without a session, a user or a date, and universal logouts', () => {
-    const allLogouts = logouts(generate({ logoutShare: 0.5 }))
+    const allLogouts = logoutsOf(generate({ logoutShare: 0.5 }))
     const count = (matches: (entry: LogEntry) => boolean) => allLogouts.filter(matches).length
     expect(count((entry) => entry.user_id === null)).toBeGreaterThan(0)
     expect(count((entry) => entry.user_id === '')).toBeGreaterThan(0)
@@ -74,7 +74,7 @@ describe('generateHistory', () => {
     expect(Math.min(...history.map(lagMs))).toBeGreaterThanOrEqual(-1)
   })
 
-  test('generateHistory includes entries whose date is before that of the previous entry', () => {
+  test('generateHistory includes entries whose date is before the date of the previous entry', () => {
     const dates = generate({ startMs: NOON - 3_600_000 }).map(({ date }) =>
       Date.parse(String(date)),
     )
@@ -83,19 +83,19 @@ describe('generateHistory', () => {
   })
 
   test('generateHistory includes several logouts of one user within a page', () => {
-    const page = logouts(generate({ logoutShare: 1 }).slice(0, 100))
+    const page = logoutsOf(generate({ logoutShare: 1 }).slice(0, 100))
     expect(new Set(page.map((entry) => entry.user_id)).size).toBeLessThan(page.length)
   })
 
   test('generateHistory repeats some entries under a new log id if `duplicateShare` is set', () => {
-    const repeats = (history: LogEntry[]) =>
-      history.filter((entry, i) => content(entry) === content(history[i - 1] ?? {})).length
-    expect(repeats(generate())).toBe(0)
-    expect(repeats(generate({ duplicateShare: 0.1 }))).toBeGreaterThan(400)
+    const countRepeats = (history: LogEntry[]) =>
+      history.filter((entry, i) => contentOf(entry) === contentOf(history[i - 1] ?? {})).length
+    expect(countRepeats(generate())).toBe(0)
+    expect(countRepeats(generate({ duplicateShare: 0.1 }))).toBeGreaterThan(400)
   })
 })
 
-function content({ log_id, _id, ...fields }: LogEntry): string {
+function contentOf({ log_id, _id, ...fields }: LogEntry): string {
   return JSON.stringify(fields)
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { NOON, start } from './start.js'
 
-function limitHeaders({ headers }: Response): number[] {
+function readLimitHeaders({ headers }: Response): number[] {
   return ['limit', 'remaining', 'reset'].map((name) => Number(headers.get(`x-ratelimit-${name}`)))
 }
 
@@ -10,11 +10,11 @@ const NOON_SECONDS = NOON / 1000
 describe('the rate limit', () => {
   test('every response contains the rate limit in its headers', async () => {
     const { logs, fetch, token } = await start({ rateLimit: { burst: 10, perSecond: 2 } })
-    expect(limitHeaders(await logs())).toEqual([10, 9, NOON_SECONDS + 1])
-    expect(limitHeaders(await logs('?q=nonsense'))).toEqual([10, 8, NOON_SECONDS + 1])
-    expect(limitHeaders(await fetch('/api/v2/logs'))).toEqual([10, 7, NOON_SECONDS + 2])
-    expect(limitHeaders(await fetch('/api/v2/unknown'))).toEqual([10, 6, NOON_SECONDS + 2])
-    expect(limitHeaders(await token()).every((value) => value > 0)).toBe(true)
+    expect(readLimitHeaders(await logs())).toEqual([10, 9, NOON_SECONDS + 1])
+    expect(readLimitHeaders(await logs('?q=nonsense'))).toEqual([10, 8, NOON_SECONDS + 1])
+    expect(readLimitHeaders(await fetch('/api/v2/logs'))).toEqual([10, 7, NOON_SECONDS + 2])
+    expect(readLimitHeaders(await fetch('/api/v2/unknown'))).toEqual([10, 6, NOON_SECONDS + 2])
+    expect(readLimitHeaders(await token()).every((value) => value > 0)).toBe(true)
   })
 
   test('a request gets a 429 when the bucket is empty', async () => {
@@ -23,7 +23,7 @@ describe('the rate limit', () => {
     await logs()
     const response = await logs()
     expect(response.status).toBe(429)
-    expect(limitHeaders(response)).toEqual([2, 0, NOON_SECONDS + 2])
+    expect(readLimitHeaders(response)).toEqual([2, 0, NOON_SECONDS + 2])
     expect(await response.json()).toEqual({
       statusCode: 429,
       error: 'Too Many Requests',
@@ -41,17 +41,17 @@ describe('the rate limit', () => {
     clock.ms += 1
     expect((await logs()).status).toBe(200)
     clock.ms += 60_000
-    expect(limitHeaders(await logs())[1]).toBe(1)
+    expect(readLimitHeaders(await logs())[1]).toBe(1)
   })
 
   test('all requests are available again at the end of a window', async () => {
     const { logs, clock } = await start({ rateLimit: { burst: 2, windowSeconds: 60 } })
-    expect(limitHeaders(await logs())).toEqual([2, 1, NOON_SECONDS + 60])
+    expect(readLimitHeaders(await logs())).toEqual([2, 1, NOON_SECONDS + 60])
     clock.ms += 59_999
-    expect(limitHeaders(await logs())).toEqual([2, 0, NOON_SECONDS + 60])
+    expect(readLimitHeaders(await logs())).toEqual([2, 0, NOON_SECONDS + 60])
     expect((await logs()).status).toBe(429)
     clock.ms += 1
-    expect(limitHeaders(await logs())).toEqual([2, 1, NOON_SECONDS + 120])
+    expect(readLimitHeaders(await logs())).toEqual([2, 1, NOON_SECONDS + 120])
   })
 
   test('the rate limit does not apply to the token endpoint', async () => {
@@ -66,7 +66,7 @@ describe('the rate limit', () => {
     for (let i = 0; i < 20; i++) {
       const response = await logs()
       expect(response.status).toBe(200)
-      expect(limitHeaders(response)).toEqual([1000, 999, NOON_SECONDS])
+      expect(readLimitHeaders(response)).toEqual([1000, 999, NOON_SECONDS])
     }
   })
 })

@@ -18,7 +18,7 @@ test('an Action can log with every method of the console, and values are formatt
   expect(lines).toEqual(methods.map((method) => `${method}: { a: 1 }`))
 })
 
-test('an Action has the globals of the runtimes and the given clock, but not those of this process', async () => {
+test('an Action has the globals of Auth0’s runtimes and the given clock, but not the globals of this process', async () => {
   const { claims } = await run(`
     const body = new URLSearchParams({ id: btoa('a') }).toString()
     const { signal } = new AbortController()

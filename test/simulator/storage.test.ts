@@ -42,7 +42,7 @@ describe('the storage of an entry', () => {
     expect(dates).not.toEqual(dates.toSorted())
   })
 
-  test('an entry is readable from its storage time on, and not before', async () => {
+  test('an entry is readable at its storage time and later, but not earlier', async () => {
     const { tenant, clock, ids } = await start({ lagMs: () => 3000 })
     const { logId } = tenant.write({ type: 'slo' })
     clock.ms = NOON + 2999
@@ -68,7 +68,7 @@ describe('the storage of an entry', () => {
     expect(await ids('?from=900')).toEqual([logId, checkpoint])
   })
 
-  test('an entry is not readable after the retention, neither by checkpoint nor by search', async () => {
+  test('after its retention, an entry is readable neither by checkpoint nor by search', async () => {
     const { tenant, clock, ids } = await start({ retentionMs: 10_000 })
     const { logId } = tenant.write({ type: 'slo' })
     clock.ms = NOON + 10_000

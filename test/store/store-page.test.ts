@@ -80,7 +80,7 @@ test('the rows are the same for any division of the events into pages', async ()
   )
 })
 
-test('the rows of a page have distinct feed positions, after the positions of the page before', async () => {
+test('the rows of a page have distinct feed positions, after the positions of the previous page', async () => {
   const events = [logout(), logout({ userId: 'auth0|2', sessionId: 'S2' })]
   await store.storePage(page(CHECKPOINT, 'P1', events))
   const newer = events.map((event) => ({ ...event, at: NOON + 1 }))
@@ -98,7 +98,7 @@ test('the rows of a page have distinct feed positions, after the positions of th
   expect(await database.query('SELECT seq FROM tenant')).toEqual([{ seq: `${positions.at(-1)}` }])
 })
 
-test('an instant in the future is stored as now, and a missing all-sessions instant stays missing', async () => {
+test('an instant in the future is stored as now, and the instant of all sessions stays null if it is null', async () => {
   const now = NOON + 5_000
   const storeWithClock = await openTestStore(database, { now: () => now })
   const future = [
@@ -125,7 +125,7 @@ test('a page about a forgotten person stores no id', async () => {
   expect(JSON.stringify([users, sessions])).not.toMatch(/auth0\|1|S1/)
 })
 
-test('unattributable entries of a page are stored once, up to the limit per day, and counted above it', async () => {
+test('unattributable entries of a page are stored once, up to the limit per day, and entries beyond the limit are counted', async () => {
   const unattributable = Array.from({ length: 1_001 }, (_, n) => ({
     logId: `L${n}`,
     reason: 'no_subject',
@@ -143,7 +143,7 @@ test('unattributable entries of a page are stored once, up to the limit per day,
   await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 1_001 } })
 })
 
-test('a page that waited for the lock counts the unattributable entries of the other writer for the limit per day', async () => {
+test('a page that waited for the lock counts the unattributable entries of the other writer toward the limit per day', async () => {
   const unattributable = [0, 1].map((n) => ({ logId: `U${n}`, reason: 'no_subject', entry: '{}' }))
   const first = page(CHECKPOINT, 'P1', [logout()])
   const entriesOfOther = `INSERT INTO unattributable (id, reason, entry)
@@ -184,7 +184,7 @@ test('a page with logouts and unattributable entries is stored in one statement,
 })
 
 describe('as_of', () => {
-  test('a page that ends the catch-up sets as_of to its storage time, even if as_of was unknown', async () => {
+  test('a page that ends the catch-up sets as_of to the storage time of its last entry, even if as_of was null', async () => {
     await store.storePage({ ...page(CHECKPOINT, 'P1'), endsCatchUp: true })
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON })
   })

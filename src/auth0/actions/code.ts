@@ -34,7 +34,7 @@ export function removeDigestLine(code: string): string {
 }
 
 /**
- * Whether the code is a login Action of last-logout, in any version. The Action can also have been deployed by hand.
+ * Whether the code is the login Action of any version of last-logout. The Action can also have been deployed by hand.
  */
 export function isLoginAction(code: string): boolean {
   return removeDigestLine(code).startsWith(BANNER)

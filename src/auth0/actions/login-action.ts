@@ -81,8 +81,8 @@ export async function readActionStatus(
  * needed, so a second run completes an interrupted deployment.
  *
  * @returns The steps that were taken. In a dry run, the steps that would be taken.
- * @throws `OTHER_ACTION` if another Action has the name; `USAGE` if a setting would be lost; `ACTION_NOT_DEPLOYED`; the
- *   errors of {@link ManagementApi.call}.
+ * @throws `OTHER_ACTION` if the Action with this name is not the login Action; `USAGE` if a setting would be lost;
+ *   `ACTION_NOT_DEPLOYED`; the errors of {@link ManagementApi.call}.
  */
 export async function deployLoginAction(
   options: DeployOptions,
@@ -163,7 +163,7 @@ async function deploy(deployment: Deployment): Promise<void> {
     )
   }
   await waitUntil(isBuilt, wait, signal)
-  // Auth0 deploys the Action asynchronously, and the Action cannot be bound before.
+  // Auth0 deploys the Action asynchronously. The Action cannot be bound before it is deployed.
   const isDeployed = async () => (await actions.get(id)).all_changes_deployed === true
   await waitUntil(isDeployed, wait, signal)
 }
@@ -175,7 +175,7 @@ function buildFailedError(): LastLogoutError {
   )
 }
 
-/** Binds the Action after all others. Throws `ACTION_NOT_DEPLOYED` if another user then changes the bindings. */
+/** Binds the Action after all others. Throws `ACTION_NOT_DEPLOYED` if the bindings were changed at the same time. */
 async function bind({ actions, draft, id, withRetries }: Deployment): Promise<void> {
   const writtenBindings = await withRetries(() =>
     changeBindings(actions, (bindings) =>

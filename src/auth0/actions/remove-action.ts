@@ -26,8 +26,8 @@ export interface RemovalOptions extends LoginActionOptions {
  * second run completes an interrupted removal.
  *
  * @returns The steps that were taken. In a dry run, the steps that would be taken.
- * @throws `OTHER_ACTION` if another Action has the name; `ACTION_NOT_DEPLOYED` if the bindings were changed at the same
- *   time; the errors of `ManagementApi.call`.
+ * @throws `OTHER_ACTION` if the Action with this name is not the login Action; `ACTION_NOT_DEPLOYED` if the bindings
+ *   were changed at the same time; the errors of `ManagementApi.call`.
  */
 export async function removeLoginAction(
   { api, name, retryLimits, dryRun, onStep }: RemovalOptions,

@@ -154,8 +154,9 @@ interface Page<T> {
 
 /**
  * Reads all pages of a list. The list ends at an empty page, or at a short page after `total` items. A short page alone
- * is not the end, because Auth0 can return fewer items than requested. `total` alone is not the end, because it could
- * be too small. A binding that was not read would be deleted by the next write of the list.
+ * is not the end, because Auth0 can return fewer items than requested. After `total` items, the reading also continues
+ * until a short page, because `total` could be too small. A binding that was not read would be deleted by the next
+ * write of the list.
  *
  * @throws `NO_PROGRESS` if the pages do not end.
  */

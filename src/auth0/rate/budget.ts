@@ -21,8 +21,8 @@ export interface RateBudget {
     signal: AbortSignal,
   ): Promise<T>
   /**
-   * Waits until a search would leave enough of our bucket to catch-ups. Returns false if that takes longer than
-   * `maxWaitMs`.
+   * Waits until a search would leave enough of our bucket to catch-ups. Returns false if this is not the case
+   * after `maxWaitMs`.
    *
    * @throws `ABORTED` when `signal` aborts.
    */
@@ -39,7 +39,7 @@ export function createRateBudget({ share, observe }: RateBudgetOptions): RateBud
   const limiter = createRateLimiter(share)
   const pause = createPause()
 
-  /** Waits until the time of `readyAt`. Returns false if that takes longer than `maxWaitMs`. */
+  /** Waits until the time that `readyAt` returns. Returns false if this time is not reached within `maxWaitMs`. */
   async function wait(readyAt: () => number, signal: AbortSignal, maxWaitMs = Infinity) {
     const giveUpAt = performance.now() + maxWaitMs
     // During a wait, other requests can change `readyAt` or begin a pause, so each wait is followed by another check.

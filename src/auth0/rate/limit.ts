@@ -10,14 +10,14 @@ export const DEFAULT_WAIT_MS = 1_000
 
 /** The tenant's rate limit, read from the headers of a response. */
 export interface RateLimit {
-  /** The size of the bucket, in requests. */
+  /** The size of Auth0's token bucket, in requests. Each request takes a token, and Auth0 refills the bucket. */
   limit: number
   remaining: number
   /** The time until the bucket is full again, in milliseconds; `null`: the headers do not contain it. */
   resetInMs: number | null
 }
 
-/** The rate limit in a response, and the times of the response, in milliseconds. */
+/** The rate limit in a response, and the times of the response. Every time is in milliseconds. */
 export interface RateResponse {
   limit: number
   remaining: number
@@ -65,7 +65,8 @@ function readRetryAfter(headers: Headers): number | null {
 }
 
 /**
- * Reads `x-ratelimit-reset`, which contains Unix seconds. Returns the milliseconds until then, by the server's clock.
+ * Reads `x-ratelimit-reset`, which contains Unix seconds. Returns the milliseconds until that time, by the server's
+ * clock.
  */
 function readReset(headers: Headers): number | null {
   const reset = readNumber(headers, 'x-ratelimit-reset')

@@ -3,7 +3,7 @@ import { hasCode } from '../../errors.js'
 import { DEFAULT_WAIT_MS, MAX_WAIT_MS } from './limit.js'
 
 /**
- * Maximum jitter, as a fraction of the pause. Jitter prevents that requests that were refused together are retried
+ * Maximum jitter, as a fraction of the pause. Without jitter, requests that were refused together would be retried
  * together.
  */
 const MAX_JITTER = 0.1

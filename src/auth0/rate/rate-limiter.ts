@@ -12,8 +12,8 @@ const EPSILON = 1e-6
 
 /**
  * The fraction of our bucket that a search must leave to catch-ups, which are urgent. With Auth0's bucket of 10 and a
- * share of 0.5, a catch-up can then send three requests at once. These suffice for 50 entries per second and a poll
- * every five seconds.
+ * share of 0.5, a catch-up can then send three requests at once. They read up to 300 entries, which suffices for a
+ * tenant with 50 entries per second and a poll every five seconds.
  */
 const SPARED_FRACTION = 0.6
 
@@ -27,7 +27,9 @@ export interface RateLimiter {
   readyAt(): number
   /** When a search may be sent. It then leaves {@link SPARED_FRACTION} of our bucket. */
   spareAt(): number
-  /** The used fraction of our bucket, from 0 to 1; `null`: the refill rate is unknown, or the limit is a fixed window. */
+  /**
+   * The used fraction of our bucket, from 0 to 1; `null`: the refill rate is unknown, or the limit is a fixed window.
+   */
   usedFraction(now: number): number | null
 }
 
@@ -52,10 +54,10 @@ type LastResponse = RateResponse & { fullAt: number }
  *    the real rate, by the tokens taken and the time until `x-ratelimit-reset`. If no rate is documented, or the upper
  *    bound is below the documented rate, the lower bound is used as the rate.
  * 3. Reserve: 1 - `share` of Auth0's bucket is left to other callers. A request that would use this reserve waits until
- *    Auth0's bucket is full. The bucket is full at `reset`, or earlier by the documented rate.
+ *    Auth0's bucket is full. The bucket is full at `reset`, or earlier if the documented rate implies so.
  * 4. Window: if the bounds contradict each other and `reset` does not change, the limit is a fixed window. In a fixed
  *    window there is no refill before `reset`, so only the reserve limits requests. If `reset` changes early, the limit
- *    of the tenant was changed. Then the bounds start anew, and our bucket is empty.
+ *    of the tenant was changed. Then the old bounds are discarded, and our bucket is empty.
  *
  * No wait is longer than a minute.
  *

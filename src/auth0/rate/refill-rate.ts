@@ -14,8 +14,8 @@ interface RefillBounds {
 }
 
 /**
- * The known properties of the refill of Auth0's bucket: bounds of its rate, or that the limit is a fixed window. In a
- * fixed window there is no refill before `reset`.
+ * What is known about the refill of Auth0's bucket: bounds of the refill rate, or `window` if the limit is a fixed
+ * window. In a fixed window there is no refill before the time in `x-ratelimit-reset`.
  */
 export type RefillRate = RefillBounds | 'window'
 
@@ -90,13 +90,13 @@ function boundsOf(response: ResetResponse, last: RateResponse | null): RefillBou
   return { min: Math.max(minRate, observedRate), max: maxRate }
 }
 
-/** Whether `reset` changed before its previous value was reached. In a fixed window this does not happen. */
+/** Whether `resetAt` changed before its previous value was reached. In a fixed window this does not happen. */
 function wasResetReplacedEarly(
   { resetAt, dateMs }: ResetResponse,
   last: RateResponse | null,
 ): boolean {
   const lastResetAt = last?.resetAt ?? null
   if (lastResetAt === null || resetAt === lastResetAt) return false
-  // A window that begins with a request can end up to a second before `reset`, because Auth0 rounds `reset` up.
+  // A window that begins with a request can end up to a second before `resetAt`, because Auth0 rounds `resetAt` up.
   return dateMs + SECOND_MS <= lastResetAt - SECOND_MS
 }

@@ -6,7 +6,7 @@ import { showServiceState, showUnreachable } from './state.js'
 
 const UPDATE_INTERVAL_MS = 5_000
 
-/** Statuses of a response to a wrong key, to a key without the role, and to a throttled address. */
+/** The status of the response to a wrong key, to a key without the role, and to a throttled address. */
 const REFUSED = [401, 403, 429]
 
 let isUpdating = false
@@ -27,7 +27,7 @@ async function open(key) {
   setKey(key)
   await update()
   if (!hasKey()) return
-  // The key is removed from the field.
+  // Removes the key from the field.
   element('key').value = ''
   element('health-title').scrollIntoView({ block: 'nearest' })
 }

@@ -98,7 +98,7 @@ function showVerdict(explanation) {
 /**
  * Reads claims from JSON, or from the payload of a token.
  *
- * @throws Error if the text is neither.
+ * @throws Error if the text is neither JSON nor a token.
  */
 function readPasted(pasted) {
   const text = pasted.trim()

@@ -11,7 +11,7 @@ export function hasKey() {
   return key !== null
 }
 
-/** The error of a failed request. `status` is that of the response; 0: there was no response. */
+/** The error of a failed request. `status` is the status of the response; 0: there was no response. */
 export class RequestError extends Error {
   constructor(status, message) {
     super(message)

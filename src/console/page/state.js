@@ -2,7 +2,8 @@ import { create, durationText, element, formatTime, showFacts, timeElement } fro
 import { showLag } from './lag-plot.js'
 
 /**
- * How long a job may be overdue before this is a problem, in milliseconds. The watchdog needs some seconds to start it.
+ * Maximum time that a job may be overdue without a warning, in milliseconds. The watchdog needs some seconds to start
+ * an overdue job.
  */
 const MAX_OVERDUE_MS = 30_000
 

@@ -4,7 +4,7 @@ import { settings } from './settings.js'
 import { endOf, recordEnd, run, tokens, updateRun } from './stored.js'
 import { setState, showUnavailable, timeAfter } from './uses.js'
 
-/** Two APIs that verify the same token. Only the second one uses last-logout. */
+/** Two APIs that verify the same token. Only the second API uses last-logout. */
 const PATHS = { without: 'api-without/orders', with: 'api/orders' }
 
 /** Returns the header that carries the access token. */
@@ -19,8 +19,8 @@ export function toCurl() {
 }
 
 /**
- * Calls both APIs and the one behind nginx with the token, shows their responses, and records a refusal. `isRefused` is
- * whether this call is the first one that the API with last-logout refuses.
+ * Calls both APIs and the API behind nginx with the token, shows the responses, and records a refusal. `isRefused` is
+ * whether the API with last-logout refuses the token for the first time.
  */
 export async function callApis() {
   const token = tokens.get().access_token
@@ -39,13 +39,13 @@ export async function callApis() {
   return { without: withoutResponse, with: withResponse, isRefused }
 }
 
-/** Shows the status of a response, and records a refusal. Returns whether it is the first one. */
+/** Shows the status of a response, and records a refusal. Returns whether this is the first refusal. */
 function showStatus(use, status) {
   setState(use, `${status}`)
   return status === 401 && recordEnd(use, '401')
 }
 
-/** Returns the status of the response, or why there is none; `null`: there is no nginx. */
+/** Returns the status of the response, or the reason why there is no response; `null`: there is no nginx. */
 async function callBehindNginx() {
   const { url } = settings.nginx
   if (url === undefined) return null
@@ -53,7 +53,7 @@ async function callBehindNginx() {
     const { status } = await fetch(url, { headers: bearerHeader() })
     return status
   } catch {
-    // Also a 503 of nginx: only the other responses permit the page to read them.
+    // A 503 of nginx also ends here, because this response does not permit the page to read it.
     return 'no response that this page may read'
   }
 }
@@ -78,12 +78,12 @@ function showBoth([withoutResponse, withResponse]) {
   show('with', withResponse.status, describeProtected(withResponse, loggedOutAt))
 }
 
-/** Describes the response of the API with last-logout. A refusal after the logout is good, a late acceptance is not. */
+/** Describes the response of the API with last-logout. An acceptance after the logout is a warning. */
 function describeProtected({ ok, status, text }, loggedOutAt) {
   if (ok && loggedOutAt === undefined)
     return { text: 'Accepted, until a logout', className: 'good' }
   if (ok) return { text: 'Accepted: the logout is not known yet', className: 'warn' }
-  // Not a refusal: the API does not know, for example because the service does not respond.
+  // This is no refusal. The API does not know the state of the token, for example because last-logout does not respond.
   if (status !== 401) return { text, className: 'warn' }
   return { text: `Refused${timeAfter(' ', endOf('rest').at)}`, className: 'good' }
 }

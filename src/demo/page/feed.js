@@ -38,11 +38,11 @@ function showChange({ kind, at, user_id, session_id, ended }) {
   const { loggedOutAt, knownAt, ends = {} } = run.get()
   const isKnown = isOwn && loggedOutAt !== undefined && Date.parse(at) >= loggedOutAt
   if (!isKnown || knownAt !== undefined) return
-  // An end can reach the page before the change does.
+  // The page can notice the end of a connection before the feed delivers the logout.
   updateRun({ knownAt: Math.min(Date.now(), ...Object.values(ends).map((end) => end.at)) })
 }
 
-/** Shows up to when the log has been read, and how long ago that was. */
+/** Shows the time up to which the log has been read, and the age of this time. */
 export function showFreshness() {
   const age = freshness === null ? null : freshness.ageMs()
   const isLive = age !== null && age < MAX_LIVE_AGE_MS

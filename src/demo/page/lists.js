@@ -2,7 +2,7 @@ import { create, element, timeElement } from './elements.js'
 
 const MAX_ITEMS = 200
 
-/** Inserts a line into a list that is in order of time, and scrolls to it if it is the last one. */
+/** Inserts a line into a list that is in order of time. If the line is the last of the list, scrolls to the line. */
 export function insertLine(id, { at, text, className }) {
   const list = element(id)
   const item = create(

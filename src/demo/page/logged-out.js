@@ -1,4 +1,4 @@
-import { LOGOUT_MESSAGE } from './login.js'
+import { LOGOUT_CHANNEL } from './login.js'
 
-opener?.postMessage(LOGOUT_MESSAGE, location.origin)
+new BroadcastChannel(LOGOUT_CHANNEL).postMessage('logged out')
 close()

@@ -1,5 +1,5 @@
-/** The message of the window in which the user has logged out. */
-export const LOGOUT_MESSAGE = 'logged-out'
+/** The channel on which the window of a logout reports that the user has logged out. */
+export const LOGOUT_CHANNEL = 'logout'
 
 /** Starts the authorization code flow with PKCE. The browser goes to the tenant's login. */
 export async function startLogin({ issuer, clientId }, prompt) {
@@ -20,11 +20,11 @@ export async function startLogin({ issuer, clientId }, prompt) {
 }
 
 /**
- * Opens a window that ends the session at the tenant, sends `LOGOUT_MESSAGE` to this page, and closes itself.
+ * Opens a window that ends the session at the tenant, reports this on `LOGOUT_CHANNEL`, and closes itself.
  *
  * @param way `auth0`: the window goes to the tenant. `endpoint`: it goes to last-logout with the same parameters, which
  *   stores the logout, and redirects to the tenant.
- * @returns Whether the browser has opened the window.
+ * @returns The window; `null` if the browser has not opened it.
  */
 export function openLogout({ issuer, clientId, logoutUrl }, way, idToken) {
   const url = toUrl(way === 'endpoint' ? logoutUrl : `${issuer}oidc/logout`, {
@@ -32,10 +32,10 @@ export function openLogout({ issuer, clientId, logoutUrl }, way, idToken) {
     client_id: clientId,
     post_logout_redirect_uri: `${location.origin}/logged-out.html`,
   })
-  return open(url, 'logout', 'popup,width=480,height=360') !== null
+  return open(url, 'logout', 'popup,width=480,height=360')
 }
 
-/** Takes the result of a login from the URL. Returns `null` if the URL contains none. */
+/** Takes the result of a login from the URL. Returns `null` if the URL contains no result. */
 export function takeCallback() {
   const query = new URLSearchParams(location.search)
   history.replaceState(null, '', '/')

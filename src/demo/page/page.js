@@ -3,10 +3,10 @@ import { element } from './elements.js'
 import { followFeed, showFreshness } from './feed.js'
 import { insertLine } from './lists.js'
 import { openLiveConnections } from './live.js'
-import { LOGOUT_MESSAGE, openLogout, startLogin, takeCallback, tokenRequest } from './login.js'
+import { LOGOUT_CHANNEL, openLogout, startLogin, takeCallback, tokenRequest } from './login.js'
 import { settings } from './settings.js'
 import { isWaiting, showSteps, showTimeline } from './steps.js'
-import { recordLogout, run, storedValue, tokens, updateRun } from './stored.js'
+import { cancelLogout, recordLogout, run, storedValue, tokens, updateRun } from './stored.js'
 import { showState, showToken } from './token.js'
 import { showUses } from './uses.js'
 
@@ -16,7 +16,7 @@ const CALL_INTERVAL_MS = 1_000
 /** Interval at which the running counter is drawn, in milliseconds. */
 const DRAW_INTERVAL_MS = 100
 
-/** What to do after each error. */
+/** The advice for each error. */
 const ADVICE = {
   invalid_token: 'The API with last-logout refused the token. The next step: log in.',
   access_denied:
@@ -25,8 +25,13 @@ const ADVICE = {
   invalid_grant: 'The tenant does not know this refresh token: log in again.',
 }
 
+/** Interval at which the page checks whether the window of the logout is closed, in milliseconds. */
+const WINDOW_INTERVAL_MS = 500
+
 const responses = storedValue('responses', [])
 let isCalling = false
+/** The window of the logout, until it has reported the logout or is closed. */
+let logoutWindow = null
 
 element('docs-link').href = settings.docsUrl
 element('console-link').href = settings.consoleUrl
@@ -37,7 +42,7 @@ for (const id of ['call', 'call-now']) element(id).onclick = () => attempt('call
 element('refresh').onclick = () => attempt('refresh', refreshToken)
 element('logout').onclick = () => logOut('auth0')
 element('logout-endpoint').onclick = () => logOut('endpoint')
-addEventListener('message', onMessage)
+new BroadcastChannel(LOGOUT_CHANNEL).onmessage = onLoggedOut
 element('copy-token').onclick = () => copy('token', tokens.get().access_token)
 element('copy-curl').onclick = () => copy('command', toCurl())
 element('show-others').onchange = ({ target }) =>
@@ -52,6 +57,7 @@ showAll()
 followFeed(() => showKnown().catch(() => {}))
 setInterval(showMoment, DRAW_INTERVAL_MS)
 setInterval(callWhileWaiting, CALL_INTERVAL_MS)
+setInterval(checkWindow, WINDOW_INTERVAL_MS)
 
 /** Runs an action of the user. If the action fails, shows advice: the demo may have stopped. */
 async function attempt(what, action) {
@@ -80,9 +86,12 @@ async function handleCallback() {
   report(kind, ok, ok ? 'a new token' : body.error, adviceFor(body.error))
 }
 
-/** Logs out in a window of its own. This page stays open, as in another tab, and keeps its token and connections. */
+/**
+ * Logs out in a new window. This page stays open, like another tab of the user, and keeps its token and connections.
+ */
 function logOut(way) {
-  if (!openLogout(settings, way, tokens.get().id_token)) {
+  logoutWindow = openLogout(settings, way, tokens.get().id_token)
+  if (logoutWindow === null) {
     return report(
       'logout',
       false,
@@ -94,12 +103,27 @@ function logOut(way) {
   showAll()
 }
 
-/** Receives the message of the window in which the user has logged out. */
-function onMessage({ origin, data }) {
-  if (origin !== location.origin || data !== LOGOUT_MESSAGE) return
+/** Called when the user has logged out in the window of this page, or of another tab. */
+function onLoggedOut() {
+  if (logoutWindow === null) return
+  logoutWindow = null
   const advice = 'Logged out. This page keeps the token, and calls both APIs once a second.'
   report('logout', true, 'the session at the tenant has ended', advice)
   callWhileWaiting()
+}
+
+/** If the user has closed the window before the logout, the page offers the logout again. */
+function checkWindow() {
+  const closedWindow = logoutWindow
+  if (!closedWindow?.closed) return
+  // The report of the logout can still be on its way.
+  setTimeout(() => {
+    if (logoutWindow !== closedWindow) return
+    logoutWindow = null
+    cancelLogout()
+    report('logout', false, 'the window was closed', 'Log out again, and wait for the window.')
+    showAll()
+  }, WINDOW_INTERVAL_MS)
 }
 
 async function callNow() {

@@ -1,2 +1,2 @@
-/** The addresses and the id of the application, as the demo has chosen them. */
+/** The addresses and the client id that the demo has chosen. */
 export const settings = await (await fetch('settings.json')).json()

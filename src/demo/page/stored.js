@@ -12,7 +12,7 @@ export const tokens = storedValue('tokens', null)
 /**
  * What happened to the token since its login: `isCalled` and `isDenied` (an exchange of the refresh token), `way` (of
  * the logout), the times `loggedOutAt` and `knownAt` in milliseconds, and `ends`, which contains the time and a
- * description of the end of each use of the token. What is absent has not happened.
+ * description of the end of each use of the token. If a field is absent, its event has not happened.
  */
 export const run = storedValue('run', {})
 
@@ -21,7 +21,7 @@ export function updateRun(facts) {
   run.set({ ...run.get(), ...facts })
 }
 
-/** For each way to log out, how long after the last such logout each use of the token ended, in milliseconds. */
+/** For each way to log out: the times from the last logout to the end of each use of the token, in milliseconds. */
 const durations = storedValue('durations', {})
 
 /** Begins to measure a logout. */
@@ -30,7 +30,13 @@ export function recordLogout(way) {
   durations.set({ ...durations.get(), [way]: {} })
 }
 
-/** Records the end of a use of the token, unless it is recorded already. Returns whether it was not. */
+/** Takes a logout back, unless a use of the token has ended since. */
+export function cancelLogout() {
+  const { way: _way, loggedOutAt: _loggedOutAt, ...facts } = run.get()
+  if (facts.ends === undefined) run.set(facts)
+}
+
+/** Records the end of a use of the token. Returns false and changes nothing if an end is already recorded. */
 export function recordEnd(use, text) {
   const { way, loggedOutAt, ends = {} } = run.get()
   if (ends[use] !== undefined) return false
@@ -42,12 +48,12 @@ export function recordEnd(use, text) {
   return true
 }
 
-/** Returns the end of a use of the token; `undefined`: it has not ended. */
+/** Returns the end of a use of the token; `undefined`: the use has not ended. */
 export function endOf(use) {
   return run.get().ends?.[use]
 }
 
-/** Returns how long after the last logout of this way a use of the token ended; `undefined`: this is not known. */
+/** Returns the time from the last logout of this way to the end of a use of the token; `undefined`: unknown. */
 export function durationOf(way, use) {
   return durations.get()[way]?.[use]
 }

@@ -29,8 +29,8 @@ export function showToken() {
 }
 
 /**
- * Shows what last-logout knows about the user, and its verdict about the token. Returns false if another run of the
- * demo has issued the token.
+ * Shows what last-logout knows about the user, and whether last-logout accepts the token. Returns false if another run
+ * of the demo has issued the token.
  */
 export async function showState({ enterprise }) {
   if (tokens.get() === null) return true

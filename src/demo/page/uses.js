@@ -1,23 +1,23 @@
 import { durationText, element } from './elements.js'
 import { durationOf, endOf, run } from './stored.js'
 
-/** The uses of the token, each with a function that describes its state until the token is refused there. */
+/** The uses of the token. The function of each use describes its state until the token is refused. */
 const states = new Map()
 
 /** The ways to log out, in the order of the columns. */
 const WAYS = ['auth0', 'endpoint']
 
-/** Sets the state of a use of the token: a text, or a function that returns one. */
+/** Sets the state of a use of the token: a text, or a function that returns a text. */
 export function setState(use, state) {
   states.set(use, typeof state === 'string' ? () => state : state)
 }
 
-/** Shows why the demo does not have a use of the token. */
+/** Shows why this demo does not offer a use of the token. */
 export function showUnavailable(use, reason) {
   element(`use-${use}`).querySelector('.state').textContent = reason
 }
 
-/** Shows the state of each use of the token, and how long after the logout it ended. */
+/** Shows the state of each use of the token, and how long after the logout the use ended. */
 export function showUses() {
   for (const [use, describe] of states) {
     const row = element(`use-${use}`)

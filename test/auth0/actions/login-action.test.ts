@@ -229,10 +229,10 @@ describe('the bindings of other Actions', () => {
   test('a deployment keeps the order of the bindings if the login Action is bound first', async () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
-    const [ours] = readBindings(simulator)
+    const [loginBinding] = readBindings(simulator)
     const ref = (value = '') => ({ ref: { type: 'action_id', value } })
     const other = addAction(simulator, 'other')
-    simulator.bindings.replace({ bindings: [ref(ours?.action.id), ref(other)] })
+    simulator.bindings.replace({ bindings: [ref(loginBinding?.action.id), ref(other)] })
     await deploy({ api, secrets: { ...secrets, LAST_LOGOUT_MODE: 'observe' } })
     expect(readBindings(simulator).map(({ action }) => action.name)).toEqual([name, 'other'])
     expect(await status(api)).toMatchObject({ position: 1, bindings: 2 })
@@ -262,11 +262,11 @@ describe('the bindings of other Actions', () => {
     bindOthers(simulator, 2)
     // After the write, the response simulates that another program has removed the binding of the login Action.
     const respond = faults.respondWith(200, { bindings: readBindings(simulator), total: 2 })
-    const written = () =>
+    const isWritten = () =>
       simulator.requests.all().some(({ url, method }) => url === BINDINGS && method === 'PATCH')
     simulator.faults.push({
       path: BINDINGS,
-      when: ({ search }) => search !== '' && written(),
+      when: ({ search }) => search !== '' && isWritten(),
       respond,
     })
     await expect(deploy({ api })).rejects.toMatchObject({
@@ -363,7 +363,7 @@ describe('a transient error', () => {
     ['a server error', faults.html(502)],
     ['a connection reset', faults.connectionReset()],
   ])(
-    'a deployment succeeds although the first attempt of every request ends in %s',
+    'a deployment succeeds although the first attempt of every request fails with %s',
     async (_what, respond) => {
       const { simulator, api } = await openActionTenant()
       bindOthers(simulator, 1)
@@ -383,7 +383,7 @@ describe('a transient error', () => {
     60_000,
   )
 
-  test('a deployment does not create the Action again if the Action exists although the response was lost', async () => {
+  test('if the response to the creation of the Action was lost, a deployment does not create the Action again', async () => {
     const { simulator, api } = await openActionTenant()
     const respond = (reply: Parameters<ReturnType<typeof faults.html>>[0]) => {
       addOlderVersion(simulator)

@@ -30,7 +30,7 @@ describe.concurrent('the rate limit of Auth0', () => {
     expect(testTenant.simulator.requests.count({ path: LOGS })).toBe(2)
   })
 
-  test('requests are sent until our share of the rate limit is used, then wait for the refill', async (context) => {
+  test('requests are sent until our share of the rate limit is used, and later requests wait for the refill', async (context) => {
     const testTenant = await open(context, { rateLimit: { burst: 10, perSecond: 0.01 } })
     const source = openSource(testTenant.simulator, { rateShare: 0.5 })
     const stop = new AbortController()

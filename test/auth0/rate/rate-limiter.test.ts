@@ -83,7 +83,7 @@ const reserveOf = ({ limit, share }: Simulation) =>
   Math.min((1 - share) * limit.burst, limit.burst - 1)
 
 const SHARES = [0.25, 0.5, 0.8, 1]
-/** The size, and the refill per second, of the buckets that Auth0 documents. */
+/** For each bucket that Auth0 documents: the size, and the refill in tokens per second. */
 const DOCUMENTED = [
   [2, 2],
   [10, 100 / 60],
@@ -95,7 +95,7 @@ const OTHER_BUCKETS = [
   [20, 20],
   [100, 30],
 ] as const
-/** The size, and the duration in seconds, of fixed windows. */
+/** For each fixed window: the size in requests, and the duration in seconds. */
 const WINDOWS = [
   [100, 60],
   [10, 60],
@@ -203,8 +203,8 @@ describe('under a bucket that is refilled more slowly than documented (pitfalls 
     )
   })
 
-  // The headers contain whole seconds. The limiter does not detect a bucket that takes up to two seconds longer to
-  // fill.
+  // The headers contain whole seconds. If a bucket takes at most two seconds longer to fill than documented, the
+  // limiter does not detect the difference.
   test.each([
     ['half as fast', 2, [10, 50]],
     ['at a quarter of the rate', 4, [2, 10, 50]],

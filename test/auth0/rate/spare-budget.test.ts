@@ -49,7 +49,13 @@ describe('a search that uses only spare budget', () => {
   test.each<[string, SimulatedRateLimit, pages: number, maxWaitMs: number, minSearches: number]>([
     // The share allows 505 requests, and the catch-ups need 360 of them.
     ['100 requests per minute', { burst: 10, perSecond: 100 / 60 }, 3, 700, 110],
-    ['100 requests per minute, at rest', { burst: 10, perSecond: 100 / 60 }, 1, 0, 350],
+    [
+      '100 requests per minute, with catch-ups of one page',
+      { burst: 10, perSecond: 100 / 60 },
+      1,
+      0,
+      350,
+    ],
     ['2 requests per second', { burst: 2, perSecond: 2 }, 1, 1_000, 450],
     ['16 requests per second', { burst: 50, perSecond: 16 }, 3, 0, 2_000],
     ['100 requests in a window of 10 s', { burst: 100, windowSeconds: 10 }, 3, 0, 600],
