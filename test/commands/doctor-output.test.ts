@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import { generateHistory } from '../../src/simulator/history.js'
 import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { readExample } from '../_support/documents.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
 /** Every secret of this file, and every value that identifies a person, contains this text. */
@@ -116,8 +116,7 @@ test.each<[string, () => void]>([
 
 test('docs/first-real-tenant.md shows the checks of this version', async () => {
   expect((await finishCommandLine(['sync'], env)).code).toBe(0)
-  const page = await readFile('docs/first-real-tenant.md', 'utf8')
-  const [, example = ''] = /```json\n([\s\S]*?)```/.exec(page) ?? []
+  const example = await readExample('docs/first-real-tenant.md', '1. The probe', 'json')
   expectNothingPersonal(example)
   expect(listProbes(example)).toEqual(listProbes(await runDoctor()))
 })

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { finishCommandLine } from '../_support/command-line.js'
+import { readExample } from '../_support/documents.js'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { runService } from '../_support/running-service.js'
 import { openTestStore } from '../_support/store.js'
@@ -71,12 +71,7 @@ async function runDoctor(url: string): Promise<string[]> {
 /** Returns the SQL that a message contains. */
 const readSql = (message: string) => /(?:GRANT [^;]+;\s?)+/.exec(message)?.[0] ?? ''
 
-async function readDocumentedSql(): Promise<string> {
-  const text = await readFile(new URL('../../docs/database.md', import.meta.url), 'utf8')
-  const sql = /```sql\n(CREATE ROLE .+?)```/s.exec(text)?.[1]
-  if (sql === undefined) throw new Error('docs/database.md has no SQL for the roles')
-  return sql
-}
+const readDocumentedSql = () => readExample('docs/database.md', 'Two database users', 'sql')
 
 test(
   'migrate works as the owner in docs/database.md, and all other commands work as the user with DML only',

@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase } from '../_support/database.js'
+import { readExample } from '../_support/documents.js'
 import { startRedis, type TestRedis } from '../_support/redis.js'
 import { sendCommand } from '../_support/redis-cluster.js'
 import type { RespRules } from '../_support/resp-proxy.js'
@@ -176,8 +177,8 @@ describe('a user of Redis', () => {
     'a worker runs its jobs as a user with only the permissions of docs/configuration.md',
     worksIn('Redis and Valkey', 'a user with [the least rights](configuration.md#redis)'),
     async (context) => {
-      const page = await readFile(new URL('../../docs/configuration.md', import.meta.url), 'utf8')
-      const [, user = '', rules = ''] = /^ACL SETUSER (\S+) on >PASSWORD (.*)$/m.exec(page) ?? []
+      const example = await readExample('docs/configuration.md', 'Redis', '')
+      const [, user = '', rules = ''] = /^ACL SETUSER (\S+) on >PASSWORD (.*)$/m.exec(example) ?? []
       await setUser(user, ...rules.split(' '))
       await expectToWork(context, urlAs(user))
     },

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { readFile, symlink, writeFile } from 'node:fs/promises'
+import { symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { beforeAll, describe, expect, inject, test } from 'vitest'
@@ -74,7 +74,9 @@ describe('the command', () => {
       ]),
     )
     const url = `${env.AUTH0_BASE_URL}`
-    const requests = (await readRequests()).replaceAll('http://127.0.0.1:4010', url)
+    // The first example starts the command.
+    const example = await readExample(README, 'As a command', 'sh', 1)
+    const requests = example.replaceAll('http://127.0.0.1:4010', url)
     const { stdout } = await run('/bin/sh', ['-ec', requests])
     expect(JSON.parse(stdout).entry).toMatchObject({
       type: 'slo',
@@ -115,9 +117,3 @@ describe('the command', () => {
     expect(result).toMatchObject({ code: 0, stdout: expect.stringContaining('--interval <ms>') })
   })
 })
-
-/** Reads the second example of the section. The first one starts the command. */
-async function readRequests(): Promise<string> {
-  const section = (await readFile(README, 'utf8')).split('## As a command\n')[1] ?? ''
-  return [...section.matchAll(/```sh\n([\s\S]*?)```/g)][1]?.[1] ?? ''
-}

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { loadConfig } from '../../src/config/config.js'
 import { listCodeBlocks } from '../_support/documents.js'
+import { PROOFS } from './snippets.js'
 
 const BASE = {
   AUTH0_DOMAIN: 'tenant.example',
@@ -21,6 +22,9 @@ test.each(['docs/database.md', 'docs/gateways.md'])(
         loadConfig({ ...BASE, ...Object.fromEntries(assignments) }, ['api', 'database']),
       ]
     })
-    expect(accepted.filter(([count]) => count !== 0).length).toBeGreaterThan(0)
+    const listed = Object.entries(PROOFS).filter(
+      ([name, proof]) => name.startsWith(`${document} > `) && 'settings' in proof,
+    )
+    expect(accepted.filter(([count]) => count !== 0)).toHaveLength(listed.length)
   },
 )

@@ -1,8 +1,13 @@
 /** How a block of code of a document is kept correct. */
 export type Proof =
-  /** A test reads the block and runs it, or compares it with what it runs. The test names the document. */
+  /**
+   * A test reads the block with `readExample`, and runs it or compares it with what it runs. The test names the document,
+   * the heading and the language.
+   */
   | { test: string }
-  /** Each line of the block, except for imports, is a line of this file, which a test runs. */
+  /** `test/snippets/settings.test.ts` checks the settings in the block. */
+  | { settings: true }
+  /** The lines of the block, except for imports, are lines of this file in the same order. A test runs the file. */
   | { linesOf: string }
   /** Nothing runs the block, for this reason. */
   | { notRun: string }
@@ -15,7 +20,7 @@ const OUTPUT = { notRun: 'output, which contains times and ids' }
 const GETTING_STARTED = { test: 'test/packages/getting-started.test.ts' }
 const OPERATIONS = { test: 'test/snippets/operations.test.ts' }
 const SNIPPETS = { test: 'test/consumers/snippets.test.ts' }
-const SETTINGS = { test: 'test/snippets/settings.test.ts' }
+const SETTINGS = { settings: true } as const
 const LOGOUT_ENDPOINT = { test: 'test/consumers/logout-endpoint.test.ts' }
 const exampleOf = (file: string) => ({ linesOf: `examples/${file}` })
 const IN_GETTING_STARTED = { linesOf: 'docs/getting-started.md' }
@@ -57,7 +62,9 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/first-real-tenant.md > Send it back > sh': { notRun: 'replaces a placeholder by hand' },
   'docs/gateways.md > Set it up > sh': SETTINGS,
   'docs/gateways.md > Introspection > sh': { test: 'test/consumers/curl.test.ts' },
-  'docs/getting-started.md > 1 Build the packages > sh': GETTING_STARTED,
+  'docs/getting-started.md > 1 Build the packages > sh': {
+    notRun: 'installs dependencies: the set-up of the test builds the packages',
+  },
   'docs/getting-started.md > 2 Install last-logout > sh': GETTING_STARTED,
   'docs/getting-started.md > 4 Create your API > sh': GETTING_STARTED,
   'docs/getting-started.md > 4 Create your API > js': GETTING_STARTED,
@@ -124,6 +131,8 @@ export const PROOFS: Record<BlockName, Proof> = {
     notRun: 'a fragment: the test runs the example before it',
   },
   'src/simulator/README.md > Run an Action > js': { notRun: 'a fragment: see test/simulator' },
-  'src/simulator/README.md > As a command > sh': { test: 'test/packages/simulator.test.ts' },
+  'src/simulator/README.md > As a command > sh': {
+    notRun: 'the test runs the same command with options',
+  },
   'src/simulator/README.md > As a command > sh 1': { test: 'test/packages/simulator.test.ts' },
 }
