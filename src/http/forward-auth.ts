@@ -61,7 +61,7 @@ const documentation = {
     403: errorResponses[403].describe('The key is missing or unknown, or lacks the role'),
     429: errorResponses[429],
     503: errorResponses[503].describe(
-      'It is unknown whether the token is valid: the keys, the database or fresh logouts are unavailable',
+      "It is unknown whether the token is valid: the tenant's signing keys or the database are unavailable, or the stored logouts are too old",
     ),
   },
 }

@@ -34,6 +34,8 @@ export async function runShell(
     }
     const PATH = [programs, process.env.PATH].join(delimiter)
     const running = promisify(execFile)('sh', ['-ec', code], { cwd, env: { ...process.env, PATH } })
+    // If the shell exits before it has read the input, the stream emits an error.
+    running.child.stdin?.on('error', () => {})
     running.child.stdin?.end(input)
     await running
     return (await readFile(calls, 'utf8')).split('\n').filter(Boolean)

@@ -209,7 +209,7 @@ function classify(
   isOpenBefore: boolean,
   isOpenAfter: boolean,
 ): PlaceOutcome {
-  if (!shouldEnd) return isOpenAfter ? 'unaffected' : 'wrongly refused'
+  if (!shouldEnd) return isOpenBefore && isOpenAfter ? 'unaffected' : 'wrongly refused'
   if (!isOpenBefore) return 'closed at once'
   if (!isOpenAfter) return 'closed after the poll'
   return place === 'cookie' ? 'open until the session expires' : 'open until `exp`'
