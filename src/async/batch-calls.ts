@@ -51,23 +51,23 @@ export function batchCalls<Input, Result>(
   const { maxSize, maxConcurrent, maxWaitMs, headStartMs = 0, readySize } = options
   const waiting: Batch<Input, Result>[] = []
   let runningCount = 0
-  let isScheduled = false
+  let scheduled: NodeJS.Immediate | undefined
   let headStart: NodeJS.Timeout | undefined
 
   function schedule(): void {
-    if (isScheduled || runningCount === maxConcurrent || waiting.length === 0) return
+    if (scheduled || runningCount === maxConcurrent || waiting.length === 0) return
     if (runningCount === 0 || headStartMs === 0) scheduleNow()
     else headStart ??= setTimeout(startBatches, headStartMs)
   }
 
   function scheduleNow(): void {
-    isScheduled = true
     // `setImmediate` runs after all calls of this turn.
-    setImmediate(startBatches)
+    scheduled = setImmediate(startBatches)
   }
 
   function startBatches(): void {
-    isScheduled = false
+    clearImmediate(scheduled)
+    scheduled = undefined
     clearTimeout(headStart)
     headStart = undefined
     while (runningCount < maxConcurrent) {
@@ -77,7 +77,7 @@ export function batchCalls<Input, Result>(
       runningCount++
       void settle(batch.calls, options).finally(() => {
         runningCount--
-        if (!isScheduled && waiting.length > 0) scheduleNow()
+        if (!scheduled && waiting.length > 0) scheduleNow()
       })
     }
   }

@@ -110,17 +110,18 @@ function judgeFromCache(context: CheckContext, input: unknown, isComplete = fals
 
 /**
  * Judges a token by the response to a request. Also considers the logouts in memory, because the feed may have
- * delivered a logout during the request. Uses the policy of the feed, because a cached response may contain an earlier
- * policy.
+ * delivered a logout during the request. Uses the stricter policy of the two, because either can be older: the response
+ * can be cached, and the feed can be interrupted.
  */
 function judgeFromLookup(context: CheckContext, token: TokenWithClaimNames, result: LookupResult) {
   const { settings, cache, feed } = context
   const { freshness } = result
+  const isStricter = policyOf(freshness) === 'user'
   const judgement = judgeWithPolicy(
     context,
     token,
     mergeLogouts(cache.find(token), result.knownLogouts),
-    feed?.freshness() ?? freshness,
+    isStricter ? freshness : (feed?.freshness() ?? freshness),
   )
   return judgement.revoked !== true && context.isLookupStale(freshness)
     ? decideWithoutLookup(context, 'stale')

@@ -80,14 +80,24 @@ interface WatchReview {
   endStale(watch: Watch): void
 }
 
+/** Maximum number of requests in progress. After a change of policy, every watch can need a request. */
+const MAX_REQUESTS = 500
+
 const EXPIRED: WatchEnd = { outcome: 'expired', reason: 'expired' }
+
+/** A token that is accepted under `user` is accepted under `session`. In the other direction, a check must decide. */
+function applyPolicy(watch: Watch, policy: Policy): void {
+  if (watch.acceptedPolicy === 'user') watch.acceptedPolicy = policy
+  if (watch.acceptedPolicy === 'session' && policy === 'user')
+    Object.assign(watch, { acceptedPolicy: null, undecidedSinceMs: performance.now() })
+}
 
 /**
  * Creates a review.
  *
  * - Until a check accepts a token, each review checks the token, and sends a request if necessary.
  * - After that, a review needs no request, because the feed delivers every logout that can revoke the token.
- * - Under a new policy, earlier logouts can revoke the token, so a check must accept the token again.
+ * - Under a stricter policy, earlier logouts can revoke the token, so a check must accept the token again.
  */
 export function createWatchReview(
   context: WatchContext,
@@ -98,22 +108,24 @@ export function createWatchReview(
   const canEndUnknown = settings.onUnknown === 'deny' && settings.mode === 'enforce'
   const staleSpan = createStaleSpan(context)
   const currentPolicy = () => policyOf(feed.freshness())
+  let requestCount = 0
 
   function run(watch: Watch): boolean {
     if (!isWatched(watch)) return false
-    if (watch.acceptedPolicy !== null && watch.acceptedPolicy !== currentPolicy()) {
-      Object.assign(watch, { acceptedPolicy: null, undecidedSinceMs: performance.now() })
-    }
+    applyPolicy(watch, currentPolicy())
     const judge = watch.acceptedPolicy === null ? checkWithoutRequest : recheck
     const decision = judge(context, watch.claims)
     const needsRequest = decision.reason === 'lookup_needed'
-    if (needsRequest && performance.now() >= watch.nextRequestAtMs) void request(watch)
+    if (needsRequest && performance.now() >= watch.nextRequestAtMs && requestCount < MAX_REQUESTS)
+      void request(watch)
     return apply(watch, decision)
   }
 
   async function request(watch: Watch): Promise<void> {
     watch.nextRequestAtMs = Number.POSITIVE_INFINITY
+    requestCount++
     const decision = await checkWithLookup(context, watch.claims)
+    requestCount--
     watch.nextRequestAtMs = performance.now() + retryIntervalMs
     if (isWatched(watch)) apply(watch, decision)
   }

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createFeedSubscriber, type SubscriberLimits } from '../../src/client/feed-subscriber.js'
 import type { Decision, LastLogoutClient } from '../../src/client/index.js'
 import { createLogoutCache } from '../../src/client/logout-cache.js'
@@ -280,6 +280,9 @@ describe('freshness', () => {
   )
 
   test('if a proxy delays the events, the data is stale, and the client replaces the connection', async () => {
+    // `as_of` goes back, so the client will load everything again: after 5 s, which is half of the maximum delay.
+    const random = vi.spyOn(Math, 'random').mockReturnValue(0.5)
+    onTestFinished(() => random.mockRestore())
     // The service's clock is an hour ahead, so a comparison with the client's clock would show no delay.
     const aheadMs = 3_600_000
     const responses: ServerResponse[] = []

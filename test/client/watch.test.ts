@@ -236,6 +236,44 @@ test('after a new policy, a token is checked by a request again if the cache is 
   await expect.poll(() => ends).toEqual([{ outcome: 'revoked', reason: 'user_logout' }])
 })
 
+test('after a policy that is less strict, a token is not checked again', async () => {
+  const { state, freshness, watch } = open()
+  Object.assign(state, { completeSince: LATER, policy: 'user' })
+  const knownLogouts = { user: null, session: null, floorAt: null }
+  const found = { knownLogouts, freshness: freshness() }
+  const fetchLogouts = vi.spyOn(state, 'fetchLogouts').mockResolvedValue(found)
+  const { ends } = watch(claimsOf('auth0|1'))
+  await settled()
+  state.policy = 'session'
+  await settled()
+  expect(fetchLogouts).toHaveBeenCalledTimes(1)
+  state.policy = 'user'
+  await expect.poll(() => fetchLogouts.mock.calls.length).toBe(2)
+  expect(ends).toEqual([])
+})
+
+test('at most 500 requests are in progress at the same time', async () => {
+  const { state, watch } = open()
+  state.completeSince = LATER
+  const fetchLogouts = vi.spyOn(state, 'fetchLogouts').mockReturnValue(new Promise(() => {}))
+  for (let n = 0; n < 600; n++) watch(claimsOf(`auth0|${n}`))
+  await settled()
+  expect(fetchLogouts).toHaveBeenCalledTimes(500)
+})
+
+test('a token is judged by the stricter policy of the feed and the response', async () => {
+  const { state, freshness, watch } = open()
+  state.completeSince = LATER
+  const user = { at: LATER, allSessionsAt: null }
+  const found = {
+    knownLogouts: { user, session: null, floorAt: null },
+    freshness: { ...freshness(), policy: 'user' as Policy },
+  }
+  vi.spyOn(state, 'fetchLogouts').mockResolvedValue(found)
+  const { ends } = watch(claimsOf('auth0|1', { sid: 'laptop' }))
+  await expect.poll(() => ends).toEqual([{ outcome: 'revoked', reason: 'user_logout' }])
+})
+
 test('after a new policy, a connection ends if no request succeeds for `maxUnknownMs`', async () => {
   const { state, freshness, watch } = open()
   state.completeSince = LATER
@@ -246,10 +284,13 @@ test('after a new policy, a connection ends if no request succeeds for `maxUnkno
   vi.spyOn(state, 'fetchLogouts')
     .mockResolvedValueOnce(found)
     .mockRejectedValue(new Error('unavailable'))
-  const { ends } = watch(claimsOf('auth0|1'), { maxUnknownMs: 50 })
-  await new Promise((resolve) => setTimeout(resolve, 100))
+  const { ends } = watch(claimsOf('auth0|1'), { maxUnknownMs: 200 })
+  await new Promise((resolve) => setTimeout(resolve, 250))
   expect(ends).toEqual([])
   state.policy = 'user'
+  await settled()
+  // The time starts with the new policy.
+  expect(ends).toEqual([])
   await expect.poll(() => ends).toEqual([{ outcome: 'unknown', reason: 'lookup_needed' }])
 })
 
