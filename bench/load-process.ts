@@ -1,7 +1,7 @@
 /**
  * Sends requests over a number of connections in its own process. Each connection sends a request when it has received
- * the previous response. Plain sockets and prepared texts make the load generator cheaper than the measured servers.
- * Runs one load for each message of the parent process, and sends back a {@link LoadResult}.
+ * the previous response. Plain sockets, and requests that are written as text without an HTTP client, make the load
+ * generator cheaper than the measured servers. Runs one load for each message of the parent process, and sends back a {@link LoadResult}.
  */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'

@@ -12,13 +12,13 @@ const FILE = 'dist/bench-results.json'
 /** The stored results of `npm run bench` and `npm run bench:growth`, from which the documents are written. */
 export interface BenchResults {
   machine: Machine
-  /** The day of each measurement, such as `2026-11-28`, by its name. */
+  /** The day of each measurement, such as `2026-11-28`. The key is `<kind>-<name>`, such as `rows-1000000`. */
   days: Record<string, string>
   /** The figures of each benchmark, by its name. */
   figures: Record<string, Figure[]>
-  /** The results by the number of users. */
+  /** The measurements of the service, by the number of users in its tables. */
   rows: Record<string, RowsResult>
-  /** The results by the number of users. */
+  /** The costs of a client, by the number of users that it has loaded. */
   clients: Record<string, ClientResult>
   /** The results by the number of subscribers. */
   subscribers: Record<string, SubscribersResult>

@@ -20,7 +20,7 @@ export function createSerializerCompiler(): FastifySerializerCompiler<z.ZodType>
 }
 
 function compile(schema: z.ZodType): Serialize {
-  // OpenAPI 3.0 describes a field that can be null by `nullable`. Later versions use a union, which is slow to
+  // OpenAPI 3.0 has the keyword `nullable` for a field that can be null. Later versions use a union, which is slow to
   // serialize.
   const jsonSchema = z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'output' })
   return fastJson(jsonSchema as AnySchema)

@@ -20,7 +20,7 @@ describe("a client with lookup: 'request'", () => {
     expect(service.requests).toEqual([])
   })
 
-  test('two concurrent checks send a request each, because a serverless runtime may stop a shared request', async () => {
+  test('two concurrent checks send a request each, because a serverless runtime may stop a request when the invocation that started it ends', async () => {
     const service = await openFakeServer(() => null)
     const client = openClient(service.url, { lookup: 'request', timeoutMs: 300 })
     await Promise.all([client.check(claims), client.check(claims)])

@@ -90,7 +90,7 @@ test('loadConfig reports contradictions together with invalid values', () => {
   ])
 })
 
-test('loadConfig rejects a RETAIN_DAYS that is shorter than the lifetime of the tokens that a logout covers (pitfall 25)', () => {
+test('loadConfig rejects a RETAIN_DAYS that is shorter than MAX_REFRESH_AGE plus MAX_TOKEN_AGE (pitfall 25)', () => {
   const problemsWith = (RETAIN_DAYS: string, ages: Record<string, string> = {}) =>
     problemsOf({ ...completeEnv, RETAIN_DAYS, ...ages })
   const atLeast = (days: number) => [
@@ -225,7 +225,7 @@ describe('the audiences of gateways', () => {
     expect(problemsOf({ ...withTypo, API_KEYS: undefined }, ['auth0', 'database'])).toEqual([])
   })
 
-  test('the issuers of several domains share the key set of the tenant', () => {
+  test('the issuers of several domains share the JWKS of the tenant', () => {
     const { tokens } = loadConfig(
       {
         ...completeEnv,
@@ -342,7 +342,7 @@ test('loadConfig rejects DATABASE_URL together with DATA_DIR', () => {
   ])
 })
 
-test('in the type of the configuration, the values of each need are not optional', () => {
+test('the type that loadConfig returns requires the values of the needs that are passed to it', () => {
   const { auth0, database } = loadConfig(completeEnv, ['auth0', 'database'])
   const credentials: { clientId: string; clientSecret: string } = auth0
   const server: DatabaseConfig = database

@@ -60,7 +60,7 @@ describe('the health routes', () => {
     [60_000, 200, 0],
     [60_001, 503, null],
   ])(
-    'if as_of is %d ms ahead of the database, /health/fresh responds with %d, and lag_ms is %j',
+    'if as_of is %d ms ahead of the clock of the database, /health/fresh responds with %d, and lag_ms is %j',
     async (aheadMs, statusCode, lagMs) => {
       now = NOW - 840 - aheadMs
       const freshResponse = await app.inject('/health/fresh')

@@ -112,10 +112,10 @@ describe.concurrent('the watchdog', () => {
   })
 
   test.for([
-    ['BullMQ, because another worker has just created the scheduler,', -11],
-    ['PostgreSQL, because of a deadlock,', '40P01'],
+    ['another worker that has just created it (BullMQ)', -11],
+    ['a deadlock (PostgreSQL)', '40P01'],
   ])(
-    'if %s refuses a scheduler, the watchdog retries without a warning',
+    'the watchdog retries without a warning if the scheduler cannot be stored because of %s',
     async ([, code], context) => {
       const { expect } = context
       const queue = openQueue(context)

@@ -48,43 +48,50 @@ describe('an exchange', () => {
     [undefined],
     [null],
     [{}],
-  ])('the login of an exchange by %s is when the refresh token was created', (protocol) => {
-    const loginFacts = facts({
-      protocol,
-      refreshTokenCreatedAt: minutesFromNow(-9),
-      methodTimestamps: [minutesFromNow(-5)],
-    })
-    expect(readLogin(loginFacts, NOW)).toEqual({ interactive: false, loginAt: NOW - 9 * 60_000 })
-  })
+  ])(
+    'in an exchange by %s, the time of the login is the creation time of the refresh token',
+    (protocol) => {
+      const loginFacts = facts({
+        protocol,
+        refreshTokenCreatedAt: minutesFromNow(-9),
+        methodTimestamps: [minutesFromNow(-5)],
+      })
+      expect(readLogin(loginFacts, NOW)).toEqual({ interactive: false, loginAt: NOW - 9 * 60_000 })
+    },
+  )
 
   test.each([
     [
-      'the newest timestamp of a method',
+      'the newest timestamp of the authentication methods',
       { methodTimestamps: [minutesFromNow(-9), minutesFromNow(-5), minutesFromNow(-7)] },
       -5,
     ],
     [
-      'the creation of the token if it is a Date',
+      'the creation time of the refresh token, given as a Date',
       { refreshTokenCreatedAt: new Date(NOW - 60_000) },
       -1,
     ],
     [
-      'the timestamp of a method if the creation of the token is unreadable',
+      'the timestamp of an authentication method if the creation time of the refresh token is unreadable',
       { refreshTokenCreatedAt: 'x', methodTimestamps: [minutesFromNow(-5)] },
       -5,
     ],
     [
-      'the timestamp of a method if the creation of the token is in the future',
+      'the timestamp of an authentication method if the creation time of the refresh token is in the future',
       { refreshTokenCreatedAt: minutesFromNow(1), methodTimestamps: [minutesFromNow(-5)] },
       -5,
     ],
     [
-      'the timestamp of a method that is readable',
+      'the only timestamp of an authentication method that is readable and not in the future',
       { methodTimestamps: [null, 5, {}, 'x', minutesFromNow(1), minutesFromNow(-5)] },
       -5,
     ],
-    ['the creation of the token if it is now', { refreshTokenCreatedAt: minutesFromNow(0) }, 0],
-  ])('the login of an exchange is %s', (_case, loginFacts, minutes) => {
+    [
+      'the creation time of the refresh token, even if this is now',
+      { refreshTokenCreatedAt: minutesFromNow(0) },
+      0,
+    ],
+  ])('in an exchange, the time of the login is %s', (_case, loginFacts, minutes) => {
     expect(readLogin(facts(loginFacts), NOW).loginAt).toBe(NOW + minutes * 60_000)
   })
 
@@ -93,7 +100,10 @@ describe('an exchange', () => {
     [{ methodTimestamps: [minutesFromNow(1)] }],
     [{ refreshTokenCreatedAt: new Date(Number.NaN) }],
     [{ refreshTokenCreatedAt: 1_795_428_000 }],
-  ])('the login of an exchange without a readable time is unknown: %j', (loginFacts) => {
-    expect(readLogin(facts(loginFacts), NOW)).toEqual({ interactive: false, loginAt: null })
-  })
+  ])(
+    'in an exchange without a readable time, the time of the login is unknown: %j',
+    (loginFacts) => {
+      expect(readLogin(facts(loginFacts), NOW)).toEqual({ interactive: false, loginAt: null })
+    },
+  )
 })
