@@ -97,7 +97,7 @@ describe('deploy/docker-compose.yml', () => {
   test('Compose reports the name of a missing setting', async () => {
     await expect(resolveCompose({})).rejects.toMatchObject({
       stderr: expect.stringMatching(
-        /AUTH0_(DOMAIN|CLIENT_ID)[\s\S]*setVariables it in deploy\/\.env/,
+        /AUTH0_(DOMAIN|CLIENT_ID)[\s\S]*set it in deploy\/\.env/,
       ),
     })
   })
