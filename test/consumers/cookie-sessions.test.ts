@@ -211,9 +211,9 @@ describe.each(APPS)('the example $example', (app) => {
     expect(await readPage()).not.toContain(LOGIN_USER.userId)
   })
 
-  test.runIf(app.example === 'nextjs-auth0')(
-    'a denied refresh at /auth/access-token ends the session',
-    async () => {
+  // A test that is skipped would fail the run of all tests.
+  if (app.example === 'nextjs-auth0')
+    test('a denied refresh at /auth/access-token ends the session', async () => {
       await logIn()
       expect(await requestWithRefresh('/auth/access-token')).toBe(200)
       action.denial = DENIALS.unknown
@@ -223,6 +223,5 @@ describe.each(APPS)('the example $example', (app) => {
       expect(await requestWithRefresh('/auth/access-token')).toBe(401)
       expect(sessionCookies()).toEqual([])
       expect((await browser.request(`${url}/auth/profile`)).status).toBe(401)
-    },
-  )
+    })
 })

@@ -96,9 +96,7 @@ describe('deploy/docker-compose.yml', () => {
 
   test('Compose reports the name of a missing setting', async () => {
     await expect(resolveCompose({})).rejects.toMatchObject({
-      stderr: expect.stringMatching(
-        /AUTH0_(DOMAIN|CLIENT_ID)[\s\S]*set it in deploy\/\.env/,
-      ),
+      stderr: expect.stringMatching(/AUTH0_(DOMAIN|CLIENT_ID)[\s\S]*set it in deploy\/\.env/),
     })
   })
 })
