@@ -36,8 +36,8 @@ interface Oidc {
 }
 
 /**
- * Opens the provider of the demo, and an app whose every path needs a login: `/` shows the user, `/tokens` shows the tokens
- * of the session, and `/refresh` exchanges its refresh token.
+ * Opens the provider of the demo, and an app whose every path needs a login: `/` shows the user, `/tokens` shows the
+ * tokens of the session, and `/refresh` exchanges its refresh token.
  */
 export async function openCookieApp(options: CookieAppOptions): Promise<CookieApp> {
   const [app, provider] = [createServer(), createServer()]

@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { DENIALS } from '../../src/rules/action-settings.js'
+import { type CookieAction, createCookieAction, nextSecond } from '../_support/cookie-action.js'
 import { type CookieBrowser, openCookieBrowser } from '../_support/cookie-browser.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { copyExample, type Example } from '../_support/examples.js'
@@ -68,27 +68,7 @@ const APPS: App[] = [
   },
 ]
 
-interface ActionApi {
-  idToken: { setCustomClaim(name: string, value: unknown): void }
-  access: { deny(reason: string): void }
-}
-
-/** What the Action of the test does. `padding` makes the session longer than one cookie. */
-let action: { denial: string; padding: string; beforeRefresh(): Promise<void> }
-
-async function runAction(event: object, api: object): Promise<void> {
-  const { idToken, access } = api as ActionApi
-  const { transaction, session } = event as {
-    transaction: { protocol: string }
-    session?: { id: string }
-  }
-  if (session) idToken.setCustomClaim('https://last-logout/session_id', session.id)
-  idToken.setCustomClaim('https://last-logout/last_logout', action.padding)
-  if (transaction.protocol !== 'oauth2-refresh-token') return
-  await action.beforeRefresh()
-  if (action.denial !== '') access.deny(action.denial)
-}
-
+let action: CookieAction
 let database: TestDatabase
 let service: RunningService
 beforeAll(async () => {
@@ -102,11 +82,8 @@ afterAll(async () => {
   await database.drop()
 })
 beforeEach(() => {
-  action = { denial: '', padding: '', beforeRefresh: async () => {} }
+  action = createCookieAction()
 })
-
-/** A login in the same second as the logout counts as before it. */
-const nextSecond = () => sleep(1_000 - (Date.now() % 1_000))
 
 describe.each(APPS)('the example $example', (app) => {
   let example: Example
@@ -119,7 +96,11 @@ describe.each(APPS)('the example $example', (app) => {
     login = await openTenantLogin()
     const port = await freePort()
     url = `http://127.0.0.1:${port}`
-    login.serve({ tenant: service.tenant, action: runAction, expiresIn: 1 })
+    login.serve({
+      tenant: service.tenant,
+      action: (event, api) => action.run(event, api),
+      expiresIn: 1,
+    })
     const { authMethod } = app
     await login.register({ redirectUri: `${url}${app.callback}`, returnTo: url, authMethod })
     server = await example.start({

@@ -1,57 +1,37 @@
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { createTenant } from '../../src/simulator/tenant.js'
 import { type ControlledFeed, openControlledFeed } from '../_support/controlled-feed.js'
+import { type CookieAction, createCookieAction, nextSecond } from '../_support/cookie-action.js'
 import { openCookieApp } from '../_support/cookie-app.js'
 import { type CookieBrowser, openCookieBrowser } from '../_support/cookie-browser.js'
+import { LOGIN_USER } from '../_support/tenant-login.js'
 import { WAIT } from '../_support/wait.js'
 
-const USER = { userId: 'auth0|demo-user-1', userName: 'demo-user-1@example.com' }
-
-interface ActionApi {
-  idToken: { setCustomClaim(name: string, value: unknown): void }
-  access: { deny(reason: string): void }
-}
-
 let feed: ControlledFeed
-/** What the Action of the test does. `padding` makes the session longer than one cookie. */
-let action: { denial: string; padding: string; beforeRefresh(): Promise<void> }
+let action: CookieAction
 
 beforeEach(async () => {
   feed = await openControlledFeed()
-  action = { denial: '', padding: '', beforeRefresh: async () => {} }
+  action = createCookieAction()
 })
 
 /** Opens the provider of the demo, and an app of `express-openid-connect`. Returns the URL of the app. */
 async function openApp(session: object = {}): Promise<string> {
   const app = await openCookieApp({
     tenant: createTenant({ domain: 'acme.eu.auth0.com', lagMs: () => 0 }),
-    users: [USER],
+    users: [LOGIN_USER],
     secrets: {},
     enterprise: false,
-    async action(event, api) {
-      const { idToken, access } = api as ActionApi
-      const { transaction, session } = event as {
-        transaction: { protocol: string }
-        session?: { id: string }
-      }
-      if (session) idToken.setCustomClaim('https://last-logout/session_id', session.id)
-      idToken.setCustomClaim('https://last-logout/last_logout', action.padding)
-      if (transaction.protocol === 'oauth2-refresh-token') {
-        await action.beforeRefresh()
-        if (action.denial !== '') access.deny(action.denial)
-      }
-    },
+    action: (event, api) => action.run(event, api),
   })
   onTestFinished(app.close)
   await app.serve(feed.client, session)
   return app.url
 }
 
-const openBrowser = () => openCookieBrowser(USER.userId)
+const openBrowser = () => openCookieBrowser(LOGIN_USER.userId)
 const sessionCookiesOf = ({ cookies }: CookieBrowser) =>
   [...cookies.keys()].filter((name) => name.startsWith('appSession'))
-
-const nextSecond = () => new Promise((resolve) => setTimeout(resolve, 1_000 - (Date.now() % 1_000)))
 
 async function waitForLogin(browser: CookieBrowser, url: string) {
   await expect.poll(async () => (await browser.request(url)).status, WAIT).toBe(302)
@@ -61,13 +41,13 @@ test('a logout ends the session with all its cookies, and the next login works a
   action.padding = 'x'.repeat(6_000)
   const url = await openApp()
   const browser = openBrowser()
-  expect(await (await browser.visit(url)).text()).toBe(`orders of ${USER.userId}`)
+  expect(await (await browser.visit(url)).text()).toBe(`orders of ${LOGIN_USER.userId}`)
   expect(sessionCookiesOf(browser).length).toBeGreaterThan(1)
-  feed.logOut(USER.userId)
+  feed.logOut(LOGIN_USER.userId)
   await waitForLogin(browser, url)
   expect(sessionCookiesOf(browser)).toEqual([])
   await nextSecond()
-  expect(await (await browser.visit(url)).text()).toBe(`orders of ${USER.userId}`)
+  expect(await (await browser.visit(url)).text()).toBe(`orders of ${LOGIN_USER.userId}`)
 })
 
 test('a login over a session that was logged out counts as a new login', async () => {
@@ -75,7 +55,7 @@ test('a login over a session that was logged out counts as a new login', async (
   const browser = openBrowser()
   await browser.visit(url)
   expect((await browser.request(url)).status).toBe(200)
-  feed.logOut(USER.userId)
+  feed.logOut(LOGIN_USER.userId)
   await nextSecond()
   expect((await browser.visit(`${url}/login`)).status).toBe(200)
   expect((await browser.request(url)).status).toBe(200)
@@ -86,7 +66,7 @@ test('a session that a refresh writes back after the logout is ended at the next
   const browser = openBrowser()
   await browser.visit(url)
   action.beforeRefresh = async () => {
-    feed.logOut(USER.userId)
+    feed.logOut(LOGIN_USER.userId)
     await nextSecond()
   }
   const refreshed = await browser.request(`${url}/refresh`)
@@ -136,7 +116,7 @@ test('a logout ends a session in a store', async () => {
   const browser = openBrowser()
   await browser.visit(url)
   expect(sessions.size).toBe(1)
-  feed.logOut(USER.userId)
+  feed.logOut(LOGIN_USER.userId)
   await waitForLogin(browser, url)
   expect(sessions.size).toBe(0)
 })
