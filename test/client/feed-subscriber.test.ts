@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createFeedSubscriber, type SubscriberLimits } from '../../src/client/feed-subscriber.js'
 import type { Decision, LastLogoutClient } from '../../src/client/index.js'
@@ -6,6 +6,7 @@ import { createLogoutCache } from '../../src/client/logout-cache.js'
 import { type LastLogoutClientOptions, readOptions } from '../../src/client/options.js'
 import { openClient } from '../_support/client.js'
 import { createSettableClocks } from '../_support/client-clocks.js'
+import { openLoopback } from '../_support/loopback.js'
 import { event, freshness, openScriptedFeed, type ScriptedFeed } from '../_support/scripted-feed.js'
 
 const NOW = Date.now()
@@ -60,6 +61,20 @@ function subscribe(
 }
 
 describe('a feed subscriber', () => {
+  test('a subscriber waits as long as `Retry-After` asks before it connects again', async () => {
+    const requestedAtMs: number[] = []
+    const server = createServer((_request, response) => {
+      requestedAtMs.push(performance.now())
+      response.writeHead(503, { 'retry-after': '1' }).end()
+    })
+    feed = { ...(await openLoopback(server)), queries: [] }
+    subscribe()
+    await expect.poll(() => requestedAtMs.length, { timeout: 5_000 }).toBe(2)
+    const [firstMs = 0, secondMs = 0] = requestedAtMs
+    // Without the header, the delay is 200 ms at most.
+    expect(secondMs - firstMs).toBeGreaterThan(900)
+  })
+
   test('a subscriber resumes an interrupted load at the cursor, and then holds all logouts (pitfall 29)', async () => {
     feed = await openScriptedFeed(
       (response) => {

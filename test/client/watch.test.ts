@@ -294,6 +294,20 @@ test('after a new policy, a connection ends if no request succeeds for `maxUnkno
   await expect.poll(() => ends).toEqual([{ outcome: 'unknown', reason: 'lookup_needed' }])
 })
 
+test('a time of stale data before a watch does not end the watch', async () => {
+  const { state, receive, watch } = open({ maxStalenessMs: 1_000 }, { reviewIntervalMs: 40 })
+  state.ageMs = 2_000
+  const { stop } = watch(claimsOf('auth0|1'))
+  await new Promise((resolve) => setTimeout(resolve, 60))
+  stop()
+  state.ageMs = 0
+  const { ends } = watch(claimsOf('auth0|1'), { maxUnknownMs: 20 })
+  await settled()
+  state.ageMs = 2_000
+  receive({ kind: 'user', userId: 'auth0|1', at: LOGIN_SECONDS * 1_000 - 1, allSessionsAt: null })
+  expect(ends).toEqual([])
+})
+
 test('the connection of a token ends when the token expires', async () => {
   const { watch } = open()
   const { ends } = watch(claimsOf('auth0|1', { exp: Date.now() / 1000 + 0.05 }))
