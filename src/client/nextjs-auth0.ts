@@ -45,8 +45,8 @@ const CONTINUES = 'x-middleware-next'
 /**
  * Creates the function for `proxy.ts` (before Next.js 16: `middleware.ts`) of an app with `@auth0/nextjs-auth0` 4. It
  * calls `auth0.middleware`, and checks each request that has a session. If the user or the session was logged out, the
- * function removes the session from the request, also for what runs after it, and deletes the cookies. If the login Action
- * denies a refresh because of a logout at `/auth/access-token`, the function deletes the cookies as well.
+ * function removes the session from the request, also for what runs after it, and deletes the cookies. It also deletes
+ * the cookies if the login Action denies a refresh at `/auth/access-token` because of a logout.
  *
  * If the revocation status is unknown and `onUnknown` is `deny`, the response is a 503, and the session continues. A
  * request for the logout route is not checked, because the library needs the session for the logout at Auth0.

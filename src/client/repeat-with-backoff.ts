@@ -6,7 +6,7 @@ const MIN_BACKOFF_MS = 100
 /** Maximum delay, in milliseconds. */
 const MAX_BACKOFF_MS = 10_000
 
-/** Upper limit of `retryAfterMs`, in milliseconds. With the random part, the delay is then less than `MAX_BACKOFF_MS`. */
+/** Upper limit of `retryAfterMs`, in milliseconds. With its random part, the delay stays below `MAX_BACKOFF_MS`. */
 const MAX_RETRY_AFTER_MS = 6_500
 
 /** The result of an attempt. */

@@ -88,8 +88,10 @@ const EXPIRED: WatchEnd = { outcome: 'expired', reason: 'expired' }
 /** A token that is accepted under `user` is accepted under `session`. In the other direction, a check must decide. */
 function applyPolicy(watch: Watch, policy: Policy): void {
   if (watch.acceptedPolicy === 'user') watch.acceptedPolicy = policy
-  if (watch.acceptedPolicy === 'session' && policy === 'user')
-    Object.assign(watch, { acceptedPolicy: null, undecidedSinceMs: performance.now() })
+  if (watch.acceptedPolicy === 'session' && policy === 'user') {
+    watch.acceptedPolicy = null
+    watch.undecidedSinceMs = performance.now()
+  }
 }
 
 /**

@@ -24,7 +24,8 @@ export async function canEnter(directory: string, user: ProgramUser): Promise<bo
 
 /**
  * Chooses the system user for PostgreSQL, which refuses to run as root. If this process runs as root, the user is the
- * owner of an existing cluster, or else `postgres`, or else `nobody`.
+ * owner of an existing cluster. If there is no cluster, or root owns it, the user is `postgres`. If there is no user
+ * `postgres`, the user is `nobody`.
  *
  * @returns The user; `null`: the user of this process.
  * @throws `DATA_DIR_UNUSABLE` if none of these users exists.

@@ -1,7 +1,10 @@
 import { buildEntry } from '../../src/simulator/entries.js'
 import type { Tenant } from '../../src/simulator/tenant.js'
 
-/** Writes the entry of an account deletion. As in recorded entries, only `description` contains the user id, without the connection. */
+/**
+ * Writes the entry of an account deletion. As in recorded entries, only `description` contains the user id, without the
+ * connection.
+ */
 export function writeDeletion(tenant: Tenant, userId: string): void {
   const description = `user_id: ${userId.split('|')[1]}`
   tenant.write(buildEntry('sdu', { userId }, { user_id: '', description }))

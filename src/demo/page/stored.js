@@ -11,8 +11,9 @@ export const tokens = storedValue('tokens', null)
 
 /**
  * What happened to the token since its login: `isCalled` and `isDenied` (an exchange of the refresh token), `way` (of
- * the logout), the times `loggedOutAt` and `knownAt` in milliseconds, `replaced` (the durations of the previous logout of
- * this way), and `ends`, which contains the time and a description of the end of each use of the token. If a field is absent, its event has not happened.
+ * the logout), the times `loggedOutAt` and `knownAt` in milliseconds, `replaced` (the durations of the previous logout
+ * of this way), and `ends`, which contains the time and a description of the end of each use of the token. If a field is
+ * absent, its event has not happened.
  */
 export const run = storedValue('run', {})
 
