@@ -151,7 +151,7 @@ function run(consumer: ReturnType<typeof openConsumer>, step: Step): void {
   }
   for (const { user_id, session_id, ...expected } of step.find ?? []) {
     const token = { subject: user_id, sessionId: session_id, loginAt: null }
-    const found = toWire(consumer.cache.find(token))
+    const found = toWire(consumer.cache.find(token, 'user'))
     expect(found, `${user_id}, ${session_id}, ${stepText}`).toEqual(expected)
   }
   for (const { claims, ...expected } of step.check ?? []) {
