@@ -18,6 +18,7 @@ type BlockName = `${string}.md > ${string} > ${string}`
 const DIAGRAM = { notRun: 'a diagram' }
 const OUTPUT = { notRun: 'output, which contains times and ids' }
 const GETTING_STARTED = { test: 'test/packages/getting-started.test.ts' }
+const BACKUP = { test: 'test/environments/backup.test.ts' }
 const OPERATIONS = { test: 'test/snippets/operations.test.ts' }
 const SNIPPETS = { test: 'test/consumers/snippets.test.ts' }
 const SETTINGS = { settings: true } as const
@@ -99,9 +100,8 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/operations.md > systemd > sh 2': OPERATIONS,
   'docs/operations.md > systemd > sh 3': OPERATIONS,
   'docs/operations.md > Kubernetes > sh': OPERATIONS,
-  'docs/operations.md > Back up and restore > sh': {
-    notRun: 'needs pg_dump of the version of the server',
-  },
+  'docs/operations.md > Back up and restore > sh': BACKUP,
+  'docs/operations.md > Back up and restore > sh 1': BACKUP,
   'docs/privacy.md > Answer a request for access > sql': {
     notRun: 'see test/privacy.test.ts for the columns',
   },
