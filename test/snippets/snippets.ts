@@ -17,6 +17,7 @@ type BlockName = `${string}.md > ${string} > ${string}`
 
 const DIAGRAM = { notRun: 'a diagram' }
 const OUTPUT = { notRun: 'output, which contains times and ids' }
+const DEPLOY_CLI = { test: 'test/consumers/deploy-cli.test.ts' }
 const GETTING_STARTED = { test: 'test/packages/getting-started.test.ts' }
 const BACKUP = { test: 'test/environments/backup.test.ts' }
 const OPERATIONS = { test: 'test/snippets/operations.test.ts' }
@@ -76,15 +77,10 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/live-connections.md > Adapters > js': SNIPPETS,
   'docs/live-connections.md > Other servers > js': SNIPPETS,
   'docs/live-connections.md > Caches and sessions of your own > js': SNIPPETS,
-  'docs/login-action.md > With Terraform or the Deploy CLI > hcl': {
-    notRun: 'Terraform and its provider are not on npm or in Debian',
-  },
-  'docs/login-action.md > With Terraform or the Deploy CLI > yaml': {
-    test: 'test/consumers/deploy-cli.test.ts',
-  },
-  'docs/login-action.md > With Terraform or the Deploy CLI > sh': {
-    notRun: 'the test runs the same program with these arguments',
-  },
+  // Terraform does not run: a parser of HCL reads the block, and the test compares the values with the deployed Action.
+  'docs/login-action.md > With Terraform or the Deploy CLI > hcl': DEPLOY_CLI,
+  'docs/login-action.md > With Terraform or the Deploy CLI > yaml': DEPLOY_CLI,
+  'docs/login-action.md > With Terraform or the Deploy CLI > sh': DEPLOY_CLI,
   'docs/logout-endpoint.md > Logout endpoint > ': DIAGRAM,
   'docs/logout-endpoint.md > auth0-spa-js > js': LOGOUT_ENDPOINT,
   'docs/logout-endpoint.md > express-openid-connect > js': LOGOUT_ENDPOINT,
@@ -103,7 +99,7 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/operations.md > Back up and restore > sh': BACKUP,
   'docs/operations.md > Back up and restore > sh 1': BACKUP,
   'docs/privacy.md > Answer a request for access > sql': {
-    notRun: 'see test/privacy.test.ts for the columns',
+    test: 'test/store/request-for-access.test.ts',
   },
   'docs/reliability.md > Reliability > sh': { notRun: 'runs tests' },
   'docs/resource-servers.md > Install the client > sh': PART_OF_GETTING_STARTED,
