@@ -112,13 +112,14 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/resource-servers.md > Lambda authorizer > js': exampleOf(
     'lambda-authorizer/authorizer.mjs',
   ),
-  'docs/resource-servers.md > Lambda authorizer > yaml': { notRun: 'needs API Gateway' },
+  // API Gateway does not run: the test compares the values with `toRefusal`.
+  'docs/resource-servers.md > Lambda authorizer > yaml': { test: 'test/client/lambda.test.ts' },
   'docs/resource-servers.md > tRPC > ts': exampleOf('trpc/app.ts'),
   'docs/resource-servers.md > Request and Response > js': exampleOf('request-response/app.mjs'),
   'docs/resource-servers.md > Any other framework > js': SNIPPETS,
   'docs/resource-servers.md > Other languages > sh': { test: 'test/consumers/curl.test.ts' },
   'docs/resource-servers.md > Other languages > java': {
-    notRun: 'needs Spring: see examples/java',
+    test: 'test/consumers/spring-filter.test.ts',
   },
   'docs/upgrades.md > Test > sh': { notRun: 'runs tests' },
   'src/client/README.md > last-logout-client > js': SNIPPETS,
