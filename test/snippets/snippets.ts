@@ -26,9 +26,8 @@ const SETTINGS = { settings: true } as const
 const LOGOUT_ENDPOINT = { test: 'test/consumers/logout-endpoint.test.ts' }
 const exampleOf = (file: string) => ({ linesOf: `examples/${file}` })
 const IN_GETTING_STARTED = { linesOf: 'docs/getting-started.md' }
-const PART_OF_GETTING_STARTED = {
-  notRun: 'a part of a command of docs/getting-started.md, which a test runs',
-}
+const INSTALLATION = { test: 'test/packages/installation.test.ts' }
+const SIMULATOR = { test: 'test/packages/simulator.test.ts' }
 
 /**
  * How each block of the documents is kept correct. Blocks that contain only commands of the program are not listed:
@@ -37,7 +36,7 @@ const PART_OF_GETTING_STARTED = {
 export const PROOFS: Record<BlockName, Proof> = {
   'README.md > last-logout > ': DIAGRAM,
   'README.md > Install > sh': IN_GETTING_STARTED,
-  'README.md > Reject logged-out tokens > sh': PART_OF_GETTING_STARTED,
+  'README.md > Reject logged-out tokens > sh': INSTALLATION,
   'README.md > Reject logged-out tokens > js': exampleOf('express/app.mjs'),
   'README.md > Developing > sh': { notRun: 'runs all tests' },
   'docs/api.md > Requests > sh': { test: 'test/consumers/curl.test.ts' },
@@ -61,12 +60,13 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/first-real-tenant.md > 1. The probe > json': {
     test: 'test/commands/doctor-output.test.ts',
   },
-  'docs/first-real-tenant.md > Send it back > sh': { notRun: 'replaces a placeholder by hand' },
+  'docs/first-real-tenant.md > Send it back > sh': {
+    test: 'test/commands/doctor-output.test.ts',
+  },
   'docs/gateways.md > Set it up > sh': SETTINGS,
   'docs/gateways.md > Introspection > sh': { test: 'test/consumers/curl.test.ts' },
-  'docs/getting-started.md > 1 Build the packages > sh': {
-    notRun: 'installs dependencies: the set-up of the test builds the packages',
-  },
+  // The set-up of the test runs the second command. The test compares the block with it.
+  'docs/getting-started.md > 1 Build the packages > sh': INSTALLATION,
   'docs/getting-started.md > 2 Install last-logout > sh': GETTING_STARTED,
   'docs/getting-started.md > 4 Create your API > sh': GETTING_STARTED,
   'docs/getting-started.md > 4 Create your API > js': GETTING_STARTED,
@@ -86,12 +86,11 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/logout-endpoint.md > express-openid-connect > js': LOGOUT_ENDPOINT,
   'docs/logout-endpoint.md > @auth0/nextjs-auth0 > js': LOGOUT_ENDPOINT,
   'docs/metrics.md > Scrape > yaml': { test: 'test/environments/prometheus.test.ts' },
-  'docs/operations.md > Docker > sh': { notRun: 'needs Docker: see test/image' },
+  // Docker does not run: the test compares the command with how it builds the image.
+  'docs/operations.md > Docker > sh': { test: 'test/image/image.test.ts' },
   'docs/operations.md > Docker > sh 1': OPERATIONS,
   'docs/operations.md > Docker > sh 2': OPERATIONS,
-  'docs/operations.md > systemd > sh': {
-    notRun: 'installs a package in /usr/local: see test/packages',
-  },
+  'docs/operations.md > systemd > sh': INSTALLATION,
   'docs/operations.md > systemd > sh 1': OPERATIONS,
   'docs/operations.md > systemd > sh 2': OPERATIONS,
   'docs/operations.md > systemd > sh 3': OPERATIONS,
@@ -102,7 +101,7 @@ export const PROOFS: Record<BlockName, Proof> = {
     test: 'test/store/request-for-access.test.ts',
   },
   'docs/reliability.md > Reliability > sh': { notRun: 'runs tests' },
-  'docs/resource-servers.md > Install the client > sh': PART_OF_GETTING_STARTED,
+  'docs/resource-servers.md > Install the client > sh': INSTALLATION,
   'docs/resource-servers.md > Express > js': exampleOf('express/app.mjs'),
   'docs/resource-servers.md > Fastify > js': exampleOf('fastify/app.mjs'),
   'docs/resource-servers.md > Koa > js': exampleOf('koa/app.mjs'),
@@ -123,13 +122,9 @@ export const PROOFS: Record<BlockName, Proof> = {
   },
   'docs/upgrades.md > Test > sh': { notRun: 'runs tests' },
   'src/client/README.md > last-logout-client > js': SNIPPETS,
-  'src/simulator/README.md > With a test runner > js': { test: 'test/packages/simulator.test.ts' },
-  'src/simulator/README.md > With a test runner > js 1': {
-    notRun: 'a fragment: the test runs the example before it',
-  },
-  'src/simulator/README.md > Run an Action > js': { notRun: 'a fragment: see test/simulator' },
-  'src/simulator/README.md > As a command > sh': {
-    notRun: 'the test runs the same command with options',
-  },
-  'src/simulator/README.md > As a command > sh 1': { test: 'test/packages/simulator.test.ts' },
+  'src/simulator/README.md > With a test runner > js': SIMULATOR,
+  'src/simulator/README.md > With a test runner > js 1': SIMULATOR,
+  'src/simulator/README.md > Run an Action > js': SIMULATOR,
+  'src/simulator/README.md > As a command > sh': SIMULATOR,
+  'src/simulator/README.md > As a command > sh 1': SIMULATOR,
 }
