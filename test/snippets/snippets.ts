@@ -9,12 +9,15 @@ export type Proof =
   | { settings: true }
   /** The lines of the block, except for imports, are lines of this file in the same order. A test runs the file. */
   | { linesOf: string }
+  /** The block runs tests, so no test runs it. `test/snippets/snippets.test.ts` checks its scripts and its paths. */
+  | { runsTests: true }
   /** Nothing runs the block, for this reason. */
   | { notRun: string }
 
 /** A block: its document, its heading and its language; the index if there are several of them. */
 type BlockName = `${string}.md > ${string} > ${string}`
 
+const RUNS_TESTS = { runsTests: true } as const
 const DIAGRAM = { notRun: 'a diagram' }
 const OUTPUT = { notRun: 'output, which contains times and ids' }
 const DEPLOY_CLI = { test: 'test/consumers/deploy-cli.test.ts' }
@@ -38,7 +41,7 @@ export const PROOFS: Record<BlockName, Proof> = {
   'README.md > Install > sh': IN_GETTING_STARTED,
   'README.md > Reject logged-out tokens > sh': INSTALLATION,
   'README.md > Reject logged-out tokens > js': exampleOf('express/app.mjs'),
-  'README.md > Developing > sh': { notRun: 'runs all tests' },
+  'README.md > Developing > sh': RUNS_TESTS,
   'docs/api.md > Requests > sh': { test: 'test/consumers/curl.test.ts' },
   'docs/api.md > Read a last logout > json': { test: 'test/consumers/curl.test.ts' },
   'docs/api.md > Check a token > json': { test: 'test/consumers/curl.test.ts' },
@@ -55,8 +58,8 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/database.md > Two database users > sql': { test: 'test/environments/privileges.test.ts' },
   'docs/database.md > Two database users > sh': SETTINGS,
   'docs/database.md > TLS > sh': SETTINGS,
-  'docs/feed.md > Request > ': { notRun: 'the form of a request: see conformance/' },
-  'docs/feed.md > Age > ': { notRun: 'a formula: see conformance/' },
+  'docs/feed.md > Request > ': { test: 'test/client/feed-connection.test.ts' },
+  'docs/feed.md > Age > ': { test: 'test/client/delivery-delay.test.ts' },
   'docs/first-real-tenant.md > 1. The probe > json': {
     test: 'test/commands/doctor-output.test.ts',
   },
@@ -100,7 +103,7 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/privacy.md > Answer a request for access > sql': {
     test: 'test/store/request-for-access.test.ts',
   },
-  'docs/reliability.md > Reliability > sh': { notRun: 'runs tests' },
+  'docs/reliability.md > Reliability > sh': RUNS_TESTS,
   'docs/resource-servers.md > Install the client > sh': INSTALLATION,
   'docs/resource-servers.md > Express > js': exampleOf('express/app.mjs'),
   'docs/resource-servers.md > Fastify > js': exampleOf('fastify/app.mjs'),
@@ -120,7 +123,7 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/resource-servers.md > Other languages > java': {
     test: 'test/consumers/spring-filter.test.ts',
   },
-  'docs/upgrades.md > Test > sh': { notRun: 'runs tests' },
+  'docs/upgrades.md > Test > sh': RUNS_TESTS,
   'src/client/README.md > last-logout-client > js': SNIPPETS,
   'src/simulator/README.md > With a test runner > js': SIMULATOR,
   'src/simulator/README.md > With a test runner > js 1': SIMULATOR,
