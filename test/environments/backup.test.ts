@@ -42,9 +42,20 @@ async function readAllRows(server: TestPostgres): Promise<Record<string, unknown
   return Object.fromEntries(await Promise.all(rows))
 }
 
+async function createDirectory(): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), 'backup-'))
+  onTestFinished(() => rm(dir, { recursive: true }))
+  return dir
+}
+
+/** Runs the commands that back up (0) or restore (1) a database. */
+async function runExample(index: number, databaseUrl: string, cwd: string): Promise<void> {
+  const code = await readExample(DOCUMENT, 'Back up and restore', 'sh', index)
+  await runShell(`DATABASE_URL='${databaseUrl}'\n${code}`, { cwd })
+}
+
 test('the commands restore every row, and the log restores what was read after the backup', async () => {
-  const cwd = await mkdtemp(join(tmpdir(), 'backup-'))
-  onTestFinished(() => rm(cwd, { recursive: true }))
+  const cwd = await createDirectory()
   const { tenant, simulator, close } = await openTenant()
   onTestFinished(close)
   const port = await freePort()
@@ -57,10 +68,7 @@ test('the commands restore every row, and the log restores what was read after t
     expect(result.code, result.stderr).toBe(0)
     return result.stdout
   }
-  const runBlock = async (index: number, server: TestPostgres) => {
-    const code = await readExample(DOCUMENT, 'Back up and restore', 'sh', index)
-    await runShell(`DATABASE_URL='${server.url}'\n${code}`, { cwd })
-  }
+  const runBlock = (index: number, { url }: TestPostgres) => runExample(index, url, cwd)
   const logOut = async (server: TestPostgres, userId: string) => {
     tenant.write(buildEntry('slo', { userId, sessionId: `session of ${userId}` }))
     await runCommand(server, 'sync')
@@ -71,7 +79,8 @@ test('the commands restore every row, and the log restores what was read after t
   }
   const requestChanges = async (query: string) => {
     const response = await fetch(`${url}/v1/changes${query}`, { headers })
-    return { status: response.status, body: (await response.json()) as { cursor: string } }
+    const body = (await response.json()) as { cursor: string; changes: { user_id?: string }[] }
+    return { status: response.status, body }
   }
   const openLoadedClient = async () => {
     const client = openClient(url)
@@ -113,6 +122,10 @@ test('the commands restore every row, and the log restores what was read after t
   expect(await requestChanges(`?after=${cursor}`)).toMatchObject({ status: 410 })
 
   await runCommand(restored, 'sync')
+  // Now the cursor is valid, because both databases have the same id. Changes have later positions than the cursor.
+  const { status: statusOfChanges, body } = await requestChanges(`?after=${cursor}`)
+  expect(statusOfChanges).toBe(200)
+  expect(body.changes).toContainEqual(expect.objectContaining({ user_id: 'auth0|after' }))
   const outcomeOfRestored = await openLoadedClient()
   const outcomes = ['before', 'reported before', 'forgotten', 'after', 'reported after'].map(
     (name) => [name, outcomeOfRestored(`auth0|${name}`)],
@@ -132,3 +145,25 @@ test('the commands restore every row, and the log restores what was read after t
   await expect.poll(() => outcomeOf('auth0|later'), WAIT).toBe('revoked')
   expect(outcomeOf('auth0|after')).toBe('revoked')
 }, 60_000)
+
+test('the commands work as the owner, if the database has two users', async () => {
+  const cwd = await createDirectory()
+  const sql = await readExample('docs/database.md', 'Two database users', 'sql')
+  const createUsers = sql.replaceAll('ON DATABASE app', 'ON DATABASE postgres')
+  const urlOf = ({ url }: TestPostgres, user: string) => url.replace('//test@', `//${user}@`)
+  const runAs = (user: string, server: TestPostgres, command: string) => {
+    const DATABASE_URL = `${urlOf(server, user)}?schema=last_logout`
+    return finishCommandLine([command], { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL })
+  }
+
+  const original = await startServer()
+  await original.query(createUsers)
+  expect((await runAs('last_logout_owner', original, 'migrate')).code).toBe(0)
+  await runExample(0, urlOf(original, 'last_logout_owner'), cwd)
+
+  const restored = await startServer()
+  await restored.query(createUsers)
+  await runExample(1, urlOf(restored, 'last_logout_owner'), cwd)
+  expect((await runAs('last_logout_owner', restored, 'migrate')).stdout).toContain('up to date')
+  expect(await runAs('last_logout', restored, 'status')).toMatchObject({ code: 0, stderr: '' })
+})
