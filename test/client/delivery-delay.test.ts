@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createDelayEstimator, type Delivery } from '../../src/client/delivery-delay.js'
+import { readExample } from '../_support/documents.js'
 
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 const HOUR_MS = 3_600_000
@@ -165,4 +166,37 @@ describe('the estimated delay of delivery', () => {
       }),
     )
   })
+})
+
+test('the formula in docs/feed.md returns the estimated delay', async () => {
+  const formula = (await readExample('docs/feed.md', 'Age', ''))
+    .replaceAll('−', '-')
+    .replaceAll('infinity', 'Infinity')
+    .replace('first freshness of this connection', 'isFirst')
+    .replace('time since the request', 'sinceRequest')
+  const evaluate = new Function(
+    ...['offset', 'received_at', 'as_of', 'lag_ms', 'isFirst', 'sinceRequest'],
+    `const { min, max } = Math; let difference, upper, lower, delay;\n${formula}; return [offset, delay]`,
+  )
+  const times = fc.integer({ min: 0, max: HOUR_MS })
+  const delivery = fc.record({
+    asOf: times,
+    lagMs: fc.oneof(fc.constant(0), times),
+    receivedAt: times,
+    isFirst: fc.boolean(),
+    sinceRequestMs: times,
+  })
+  fc.assert(
+    fc.property(fc.array(delivery, { minLength: 1, maxLength: 10 }), (deliveries) => {
+      const estimate = createDelayEstimator()
+      let offset = Number.POSITIVE_INFINITY
+      for (const { isFirst, sinceRequestMs, ...delivery } of deliveries) {
+        const maxDelayMs = isFirst ? sinceRequestMs : Number.POSITIVE_INFINITY
+        const { receivedAt, asOf, lagMs } = delivery
+        const result = evaluate(offset, receivedAt, asOf, lagMs, isFirst, sinceRequestMs)
+        expect(result[1]).toBe(estimate({ ...delivery, maxDelayMs }))
+        offset = result[0]
+      }
+    }),
+  )
 })

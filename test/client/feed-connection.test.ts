@@ -1,7 +1,11 @@
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage } from 'node:http'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { readFeed } from '../../src/client/feed-connection.js'
+import { openClient } from '../_support/client.js'
+import { readExample } from '../_support/documents.js'
 import { openLoopback } from '../_support/loopback.js'
+import { event } from '../_support/scripted-feed.js'
+import { KEY } from '../_support/served-api.js'
 
 const EVENTS = 60
 const WORK_MS = 3
@@ -76,3 +80,41 @@ test.each([
     await close()
   },
 )
+
+test('a client that resumes sends the request in docs/feed.md', async () => {
+  const requests: IncomingMessage[] = []
+  const freshness = { cursor: 'C1', as_of: new Date().toISOString(), lag_ms: 0, policy: 'session' }
+  const server = createServer((request, response) => {
+    requests.push(request)
+    response.setHeader('content-type', 'text/event-stream')
+    // After the load, the connection ends.
+    response.end(event('freshness', freshness, 'C1'))
+  })
+  const { url, close } = await openLoopback(server)
+  onTestFinished(close)
+  const client = openClient(url)
+  onTestFinished(client.close)
+  await expect.poll(() => requests.length, { timeout: 10_000, interval: 20 }).toBeGreaterThan(1)
+
+  const [line = '', ...headers] = (await readExample('docs/feed.md', 'Request', ''))
+    .trim()
+    .split('\n')
+  const [method, documentedUrl = ''] = line.split(' ')
+  const documented = new URL(documentedUrl, url)
+  const [load, resumed] = requests.map((request) => new URL(request.url ?? '', url))
+  expect(requests[1]?.method).toBe(method)
+  expect(resumed?.pathname).toBe(documented.pathname)
+  expect([...(resumed?.searchParams.keys() ?? [])]).toEqual([...documented.searchParams.keys()])
+  const [since, ...others] = [load, resumed, documented].map((each) =>
+    each?.searchParams.get('since'),
+  )
+  expect(others[0]).toBe(since)
+  for (const each of [since, others[1]]) expect(new Date(each ?? '').toISOString()).toBe(each)
+  expect(resumed?.searchParams.get('after')).toBe('C1')
+  expect(headers).toHaveLength(3)
+  for (const header of headers) {
+    const [name = '', value = ''] = header.split(': ')
+    const expected = value.replace('<key with the role feed>', KEY)
+    expect(requests[1]?.headers[name.toLowerCase()], name).toBe(expected)
+  }
+})

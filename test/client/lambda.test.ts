@@ -5,9 +5,12 @@ import type {
   Handler,
 } from 'aws-lambda'
 import { beforeEach, describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { type AuthorizerResult, type LambdaOptions, lastLogout } from '../../src/client/lambda.js'
+import { toRefusal } from '../../src/client/refusal.js'
 import { openClient } from '../_support/client.js'
+import { readExample } from '../_support/documents.js'
 import { openFakeClient } from '../_support/fake-service.js'
 
 const iat = Math.floor(Date.now() / 1000) - 60
@@ -165,4 +168,28 @@ test('the context of the result is the return value of getContext', async () => 
   const expected = { context: { permissions: 'read:orders' } }
   expect(await authorize(TOKEN, IN, { options })).toMatchObject(expected)
   expect(await authorize(REQUEST_2_0, IN, { options })).toMatchObject(expected)
+})
+
+test('the gateway responses in docs/resource-servers.md have the status and the headers of toRefusal', async () => {
+  const yaml = await readExample('docs/resource-servers.md', 'Lambda authorizer', 'yaml')
+  const revoked = toRefusal({ allowed: false, outcome: 'revoked' })
+  const unknown = toRefusal({ allowed: false, outcome: 'unknown' })
+  // API Gateway encloses a constant in single quotes.
+  const constants = (headers = {}) =>
+    Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, `'${value}'`]))
+  const unavailable = {
+    StatusCode: unknown?.status,
+    ResponseParameters: { Headers: constants(unknown?.headers) },
+  }
+  const { UNAUTHORIZED, ...others } = parse(yaml)
+  expect(others).toEqual({
+    AUTHORIZER_FAILURE: unavailable,
+    AUTHORIZER_CONFIGURATION_ERROR: unavailable,
+  })
+  // The status of UNAUTHORIZED is 401 by default. Its constant cannot describe each refusal.
+  const { 'WWW-Authenticate': challenge = '' } = revoked?.headers ?? {}
+  const [withoutDescription] = challenge.split(', error_description')
+  expect(UNAUTHORIZED).toEqual({
+    ResponseParameters: { Headers: constants({ 'WWW-Authenticate': withoutDescription }) },
+  })
 })

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -9,11 +9,10 @@ import type { Simulator } from '../../src/simulator/server.js'
 import { ACTION_SCOPES, addAction, bindOthers, readBindings } from '../_support/actions.js'
 import { finishCommandLine } from '../_support/command-line.js'
 import { readExample } from '../_support/documents.js'
-import { INSTALLED_DIR } from '../_support/installed.js'
+import { INSTALLED_DIR, requireInstalled } from '../_support/installed.js'
 import { DOMAIN, openTenant, tenantEnv } from '../_support/tenant.js'
 import { openCertificates, openTlsFront } from '../_support/tls.js'
 
-const DEPLOY_CLI = join(INSTALLED_DIR, 'node_modules/auth0-deploy-cli/lib/index.js')
 const KEY = 'a-key-of-the-action-0123456789-abcdef'
 const NAME = 'last-logout'
 const PLACEHOLDER = '##LAST_LOGOUT_API_KEY##'
@@ -21,17 +20,22 @@ const PLACEHOLDER = '##LAST_LOGOUT_API_KEY##'
 /** Timeout of an import, which takes more than ten seconds of CPU time to compile its schema. */
 const IMPORT_TIMEOUT_MS = 300_000
 
-const example = await readExample(
-  'docs/login-action.md',
-  'With Terraform or the Deploy CLI',
-  'yaml',
-)
+const readBlock = (language: string) =>
+  readExample('docs/login-action.md', 'With Terraform or the Deploy CLI', language)
+const example = await readBlock('yaml')
+
+/** The lines that set the variable with the key and import the configuration. */
+const [setKey = '', importCommand = ''] = (await readBlock('sh')).split('\n')
+const EXPORT_COMMAND = 'npx auth0-deploy-cli export --format yaml --output_folder .'
 
 /** A simulated tenant, and the Deploy CLI in a directory of its own. */
 interface DeployCli {
   simulator: Simulator
-  /** Imports a configuration, with the output of `action print` as the code. Returns the output of the Deploy CLI. */
-  import(tenantYaml: string, env: Record<string, string>): Promise<string>
+  /**
+   * Imports a configuration, with the output of `action print` as the code. Runs the lines of the document: by default,
+   * only the one that imports. Returns the output of the Deploy CLI.
+   */
+  import(tenantYaml: string, lines?: string[], env?: Record<string, string>): Promise<string>
   /** Exports the tenant. Returns the configuration. */
   export(): Promise<string>
   close(): Promise<void>
@@ -44,11 +48,14 @@ async function openDeployCli(): Promise<DeployCli> {
   const front = await openTlsFront(simulator.url, certificate)
   const cwd = await mkdtemp(join(tmpdir(), 'last-logout-deploy-cli-'))
   const file = join(cwd, 'tenant.yaml')
-  async function run(args: string[], env: Record<string, string> = {}): Promise<string> {
-    const running = promisify(execFile)(process.execPath, [DEPLOY_CLI, ...args], {
+  // `npx` runs the installed release.
+  await symlink(join(INSTALLED_DIR, 'node_modules'), join(cwd, 'node_modules'))
+  async function run(commands: string, env: Record<string, string> = {}): Promise<string> {
+    const running = promisify(execFile)('/bin/sh', ['-ec', commands], {
       cwd,
       env: {
         PATH: process.env.PATH,
+        HOME: cwd,
         NODE_EXTRA_CA_CERTS: certificate.file,
         AUTH0_DOMAIN: new URL(front.url).host,
         AUTH0_AUDIENCE: `https://${DOMAIN}/api/v2/`,
@@ -66,14 +73,14 @@ async function openDeployCli(): Promise<DeployCli> {
   }
   return {
     simulator,
-    async import(tenantYaml, env) {
+    async import(tenantYaml, lines = [importCommand], env = {}) {
       const { stdout } = await finishCommandLine(['action', 'print'])
       await writeFile(join(cwd, 'login-action.js'), stdout)
       await writeFile(file, tenantYaml)
-      return run(['import', '--input_file', 'tenant.yaml'], env)
+      return run(lines.join('\n'), env)
     },
     async export() {
-      await run(['export', '--format', 'yaml', '--output_folder', '.'])
+      await run(EXPORT_COMMAND)
       return readFile(file, 'utf8')
     },
     async close() {
@@ -105,7 +112,7 @@ describe('an import of the example, with the key in a variable', () => {
   beforeAll(async () => {
     cli = await openDeployCli()
     bindOthers(cli.simulator, 1)
-    output = await cli.import(example, { LAST_LOGOUT_API_KEY: KEY })
+    output = await cli.import(example, [setKey.replace('…', KEY), importCommand])
   }, IMPORT_TIMEOUT_MS)
   afterAll(() => cli.close())
 
@@ -134,6 +141,30 @@ describe('an import of the example, with the key in a variable', () => {
     })
   })
 
+  test('the Terraform configuration declares the same Action and trigger', async () => {
+    const { parse: parseHcl } = requireInstalled('@cdktn/hcl2json')
+    const { resource, variable } = await parseHcl('action.tf', await readBlock('hcl'))
+    const [action] = resource.auth0_action.last_logout
+    const [binding] = resource.auth0_trigger_action.last_logout
+    const deployed = cli.simulator.actions.list().at(-1)
+    expect(action).toMatchObject({ name: deployed?.name, runtime: deployed?.runtime, deploy: true })
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: an expression of Terraform.
+    expect(action.code).toBe('${file("login-action.js")}')
+    expect(action.supported_triggers).toEqual(deployed?.supported_triggers)
+    expect(binding).toEqual({
+      trigger: deployed?.supported_triggers[0]?.id,
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: an expression of Terraform.
+      action_id: '${auth0_action.last_logout.id}',
+    })
+    expect(Object.keys(variable)).toEqual(['last_logout_api_key'])
+    const secrets = action.secrets.map(({ name, value }: Record<string, string>) => [name, value])
+    expect(Object.fromEntries(secrets)).toEqual({
+      ...cli.simulator.actions.secretsOf(NAME),
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: an expression of Terraform.
+      LAST_LOGOUT_API_KEY: '${var.last_logout_api_key}',
+    })
+  })
+
   test('the import unbinds the Actions that the file does not list', () => {
     expect(listBound(cli.simulator)).toEqual([NAME])
   })
@@ -149,7 +180,7 @@ describe('an import whose triggers lack the login Action', () => {
     const triggers = { 'post-login': [{ action_name: 'other', display_name: 'other' }] }
     const AUTH0_KEYWORD_REPLACE_MAPPINGS = '{"ADDRESS":"https://mapped.example.com"}'
     const env = { AUTH0_KEYWORD_REPLACE_MAPPINGS }
-    output = await cli.import(stringify({ actions, triggers }), env)
+    output = await cli.import(stringify({ actions, triggers }), [importCommand], env)
   }, IMPORT_TIMEOUT_MS)
   afterAll(() => cli.close())
 

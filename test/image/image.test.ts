@@ -18,6 +18,7 @@ import { validate } from 'dockerfile-utils'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { readExample } from '../_support/documents.js'
 import { freePort } from '../_support/port.js'
 import { KEY, SCRAPER } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
@@ -31,6 +32,22 @@ const run = promisify(execFile)
 const BUILD_TIMEOUT_MS = 200_000
 
 const text = await readFile('Dockerfile', 'utf8')
+
+/** The command of the document that builds the image. Its last argument is the directory that `COPY` copies from. */
+const buildCommand = await readExample('docs/operations.md', 'Docker', 'sh')
+const context = buildCommand.trim().split(' ').at(-1) ?? ''
+
+test('the command in docs/operations.md builds the Dockerfile, and tags the image that the examples name', async () => {
+  expect(buildCommand).toBe(`docker build --tag last-logout ${context}\n`)
+  expect(await readFile(join(context, 'Dockerfile'), 'utf8')).toBe(text)
+  const examples = ['deploy/docker-compose.yml', 'deploy/kubernetes/api.yaml']
+  for (const example of examples) {
+    const [, image] =
+      /^ *image: (?:\$\{LAST_LOGOUT_IMAGE:-)?([\w-]+)\}?$/m.exec(await readFile(example, 'utf8')) ??
+      []
+    expect(image, example).toBe('last-logout')
+  }
+})
 
 describe('the Dockerfile', () => {
   const instructions = DockerfileParser.parse(text).getInstructions()
@@ -72,16 +89,16 @@ test('.dockerignore leaves out secrets, data, and what the build does not need',
 })
 
 test('.dockerignore leaves out secrets in every directory', async () => {
-  const context = await mkdtemp(join(tmpdir(), 'last-logout-context-'))
+  const directory = await mkdtemp(join(tmpdir(), 'last-logout-context-'))
   try {
-    await copyFile('.dockerignore', join(context, '.dockerignore'))
+    await copyFile('.dockerignore', join(directory, '.dockerignore'))
     for (const name of ['src/main.ts', '.env', 'src/.env', 'deploy/secrets/api_keys', 'data/PG']) {
-      await mkdir(dirname(join(context, name)), { recursive: true })
-      await writeFile(join(context, name), '')
+      await mkdir(dirname(join(directory, name)), { recursive: true })
+      await writeFile(join(directory, name), '')
     }
-    expect(await listContext(context)).toEqual(['src/main.ts'])
+    expect(await listContext(directory)).toEqual(['src/main.ts'])
   } finally {
-    await rm(context, { recursive: true })
+    await rm(directory, { recursive: true })
   }
 })
 
@@ -97,7 +114,7 @@ describe('the image, built and run without an engine', () => {
     await chmod(directory, 0o755)
     ;[image, database, t] = await Promise.all([
       buildImage(text, {
-        context: '.',
+        context,
         directory,
         node: await findNode(directory),
         buildEnv: await readNpmSettings(),
