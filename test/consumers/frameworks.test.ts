@@ -20,7 +20,7 @@ import {
   GROUPS,
   LOGGED_OUT,
   LOGOUT_MS,
-  SESSION,
+  SESSION_CLAIM,
   type ServiceState,
 } from './cases.js'
 
@@ -108,7 +108,7 @@ describe.each(FRAMEWORKS)('the example for $name', ({ example: name, paths = ['/
     const [group] = GROUPS as [CaseGroup]
     const claims = { sub: `auth0|${name}`, iat: Math.floor(Date.now() / 1000) - 60 }
     const statusOf = async (session: string) =>
-      (await callIn(group, { claims: { ...claims, [SESSION]: `${name} ${session}` } })).status
+      (await callIn(group, { claims: { ...claims, [SESSION_CLAIM]: `${name} ${session}` } })).status
     expect([await statusOf('phone'), await statusOf('laptop')]).toEqual([200, 200])
     const logout = { userId: claims.sub, sessionId: `${name} phone` }
     service.tenant.write(buildEntry('slo', logout))
