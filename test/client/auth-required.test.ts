@@ -28,7 +28,7 @@ beforeEach(async () => {
 
 /** Options of a test app. */
 interface AppOptions {
-  /** Whether the app verifies the tokens of requests. */
+  /** Whether the app verifies the tokens of requests before the adapter checks them. */
   verifies: boolean
   /** The option of the adapter: whether a request without a token is an error. Default: true. */
   authRequired?: boolean

@@ -52,6 +52,7 @@ function open(options: Partial<LastLogoutClientOptions> = {}, url = api.url): La
   return client
 }
 
+/** Stores a logout of a session; `null`: of all sessions of the user. `at` is in milliseconds. */
 async function logOut(userId: string, sessionId: string | null, at = Date.now()): Promise<void> {
   const event = { logId: `L${at}`, type: 'slo', at, userId, sessionId }
   await store.storeBatch({ ...fold([event]), unattributable: [] })

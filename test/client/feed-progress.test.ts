@@ -25,7 +25,7 @@ function open(): void {
   now = NOW
   cache = createLogoutCache()
   progress = createFeedProgress(cache, {
-    // A load reads the logouts of this duration.
+    // A load, which is the first reading of the feed, contains the logouts of this duration.
     horizonMs: DAY_MS,
     reloadIntervalMs: DAY_MS,
     maxReloadDelayMs: DAY_MS,

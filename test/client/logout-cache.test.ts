@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { createLogoutCache } from '../../src/client/logout-cache.js'
 
+/** The tests add or subtract a few milliseconds, so that all instants differ. */
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 /** The key of the hashes of ids. */
 const KEY = '8d5e1d0a-7c40-4a0e-9d4e-2b0b5c9a7f11'

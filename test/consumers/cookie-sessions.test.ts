@@ -75,6 +75,7 @@ let service: RunningService
 beforeAll(async () => {
   database = await createTestDatabase()
   service = await runService({ DATABASE_URL: database.url })
+  // When the service has stored the logout of any user, it has read the log of the tenant.
   service.logout('auth0|other')
   await service.waitForLogout('auth0|other')
 })
@@ -197,7 +198,7 @@ describe.each(APPS)('the example $example', (app) => {
     expect(await readPage()).not.toContain(LOGIN_USER.userId)
   })
 
-  // A test that is skipped would fail the run of all tests.
+  // The run of all tests fails if a test is skipped, so this test exists only for the example that has the path.
   if (app.example === 'nextjs-auth0')
     test('a denied refresh at /auth/access-token ends the session', async () => {
       await logIn()

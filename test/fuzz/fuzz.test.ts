@@ -131,7 +131,10 @@ afterAll(async () => {
   await tenantTokens.close()
 })
 
-/** Signs tokens of each kind. No request logs out the user of the first token, which stays valid. */
+/**
+ * Signs valid tokens, an ID token, an expired token, a token for another API, tokens with unusual claims, and tokens
+ * with a foreign signature. No request logs out the user of the first token, which stays valid.
+ */
 async function signTokens({ signAccessToken, signIdToken }: TenantTokens): Promise<string[]> {
   const foreignSigner = await createTokenSigner('stranger')
   const claims = { iss: TOKEN_ISSUER, sub: 'auth0|1', aud: API_AUDIENCE, iat: nowSeconds() }

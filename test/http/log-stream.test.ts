@@ -26,6 +26,7 @@ afterAll(async () => {
 })
 
 const LOGOUT_TYPES = new Set(['slo'])
+/** Opens an API with a log stream. By default, its receiver stores the entries. */
 const openStreamApi = (
   receiver: LogStream['receive'] = (body, signal) =>
     receive({ store, types: LOGOUT_TYPES }, body, signal),

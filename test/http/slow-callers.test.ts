@@ -133,7 +133,7 @@ describe.concurrent('slow clients', () => {
       connectionTimeout: 1_000,
     })
     onTestFinished(() => apiWithShortTimeout.close())
-    const accepted = once(apiWithShortTimeout.server, 'connection')
+    const whenAccepted = once(apiWithShortTimeout.server, 'connection')
     const socket = (
       await openConnection(new URL(await listenOnLoopback(apiWithShortTimeout)))
     ).pause()
@@ -141,7 +141,7 @@ describe.concurrent('slow clients', () => {
       formatLines(['GET /v1/changes HTTP/1.1', 'Host: x', authorization(keys.subscriber), '']),
     )
     // Node.js closes the connection if the client reads nothing for twice the timeout.
-    const [serverSocket] = await accepted
+    const [serverSocket] = await whenAccepted
     await once(serverSocket, 'close')
     const { text } = await readToEnd(socket.resume())
     expect(text).toMatch(/^HTTP\/1\.1 200 /)

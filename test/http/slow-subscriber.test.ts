@@ -30,6 +30,7 @@ beforeAll(async () => {
     `INSERT INTO last_logout SELECT '${USER_ID_PREFIX}' || n, now(), now(), '', 'slo', n
      FROM generate_series(1, ${CHANGE_COUNT}) AS n`,
   )
+  // `seq` is the position of the last change in the feed.
   await database.query(`UPDATE tenant SET seq = ${CHANGE_COUNT}`)
   const readChanges: typeof store.readChanges = (query) => {
     pagesRead++
@@ -46,10 +47,10 @@ afterAll(async () => {
 })
 
 test('a subscriber that reads nothing is disconnected without delaying others, and can resume', async () => {
-  const accepted = once(api.server, 'connection')
+  const whenAccepted = once(api.server, 'connection')
   const stalledSocket = await openStalledConnection(url)
-  const [connection] = await accepted
-  const whenDisconnected = once(connection, 'close')
+  const [serverSocket] = await whenAccepted
+  const whenDisconnected = once(serverSocket, 'close')
   await waitForIdle()
   // The API does not read more pages from the database than fit into the buffers of the connection.
   expect(pagesRead).toBeGreaterThan(0)
