@@ -122,7 +122,7 @@ describe.each([
     expect(await callAs(url, 'auth0|out')).toEqual({ status: 401, challenge: CHALLENGE })
   })
 
-  test('the adapter refuses a token that the app has not verified with 401', async () => {
+  test('the adapter responds with 401 to a token that the app has not verified', async () => {
     const url = await open({ verifies: false, authRequired: false })
     const challenge = 'Bearer error="invalid_token", error_description="the token was not verified"'
     for (const sub of ['auth0|in', 'auth0|out']) {

@@ -256,7 +256,7 @@ describe('a subscribed client', () => {
   let proxy: Awaited<ReturnType<typeof openProxy>> | undefined
   afterEach(() => proxy?.close())
 
-  test('the client receives a logout that was stored before the service was restarted', async () => {
+  test('the client receives a logout that was stored while the service was stopped', async () => {
     const { port } = new URL(api.url)
     const client = open()
     await client.ready()
@@ -372,7 +372,7 @@ describe('while no service is reachable', () => {
     ['allow', 'enforce', true],
     ['deny', 'observe', true],
   ] as const)(
-    'with onUnknown %s and mode %s, a decision whose outcome is unknown has `allowed` %s (pitfall 28)',
+    'with onUnknown %s and mode %s, a decision with an unknown outcome has `allowed: %s` (pitfall 28)',
     async (onUnknown, mode, allowed) => {
       const decisions: Decision[] = []
       const onDecision = (decision: Decision) => void decisions.push(decision)

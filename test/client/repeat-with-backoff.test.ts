@@ -22,7 +22,7 @@ describe('a repeated attempt', () => {
     expect(delaysMs[2]).toBeGreaterThan(48)
   })
 
-  test('an attempt is delayed at least as long as the service asks', async () => {
+  test('the next attempt is delayed at least as long as the service asks', async () => {
     const startedAtMs: number[] = []
     const stop = repeatWithBackoff(async () => {
       startedAtMs.push(performance.now())

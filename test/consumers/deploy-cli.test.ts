@@ -27,7 +27,7 @@ const exampleYaml = await readExample(
   'yaml',
 )
 
-/** A simulated tenant, and the Deploy CLI in a directory of its own. */
+/** A simulated tenant, and the Deploy CLI in a temporary directory. */
 interface DeployCli {
   simulator: Simulator
   /** Imports a configuration, with the output of `action print` as the code. Returns the output of the Deploy CLI. */
@@ -45,7 +45,7 @@ async function openDeployCli(): Promise<DeployCli> {
   const cwd = await mkdtemp(join(tmpdir(), 'last-logout-deploy-cli-'))
   const file = join(cwd, 'tenant.yaml')
   async function runDeployCli(args: string[], env: Record<string, string> = {}): Promise<string> {
-    const running = promisify(execFile)(process.execPath, [DEPLOY_CLI, ...args], {
+    const execution = promisify(execFile)(process.execPath, [DEPLOY_CLI, ...args], {
       cwd,
       env: {
         PATH: process.env.PATH,
@@ -59,7 +59,7 @@ async function openDeployCli(): Promise<DeployCli> {
         ...env,
       },
     })
-    const { stdout, stderr } = await running.catch((cause) => {
+    const { stdout, stderr } = await execution.catch((cause) => {
       throw new Error(`the Deploy CLI failed: ${cause.stdout}${cause.stderr}`, { cause })
     })
     return stdout + stderr

@@ -155,7 +155,7 @@ describe('GET /v1/changes', () => {
     })
   })
 
-  test('the API rejects a cursor that is ahead of a restored database with 410', async () => {
+  test('the API responds with 410 to a cursor that is ahead of a restored database', async () => {
     await logOut(1, 2)
     const { body } = await getPage()
     // `seq` is the position of the last change in the feed.
@@ -163,7 +163,7 @@ describe('GET /v1/changes', () => {
     expect((await getPage(`?after=${body.cursor}`)).status).toBe(410)
   })
 
-  test('an API with a copy of a database rejects the cursors of the original database with 410', async () => {
+  test('an API with a copy of a database responds with 410 to the cursors of the original database', async () => {
     await logOut(1)
     const { body } = await getPage()
     await api.close()
@@ -175,7 +175,7 @@ describe('GET /v1/changes', () => {
     await copy.drop()
   })
 
-  test('the API rejects an invalid instant or limit with 400', async () => {
+  test('the API responds with 400 to an invalid instant or limit', async () => {
     const queries = [
       'since=yesterday',
       'since=2026-11-23T12:00:00',

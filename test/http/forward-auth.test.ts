@@ -177,7 +177,7 @@ describe('the key of a gateway', () => {
     expect((await forwardAuth(authorization, {})).statusCode).toBe(403)
   })
 
-  test('the API rejects a key that is unknown or lacks the role forward-auth with 403, never with 401', async () => {
+  test('the API responds with 403, never with 401, to a key that is unknown or lacks the role forward-auth', async () => {
     const statusOf = async (key: string) =>
       (await forwardAuth(`Bearer ${token}`, { 'x-last-logout-key': key })).statusCode
     expect(await statusOf('x'.repeat(32))).toBe(403)

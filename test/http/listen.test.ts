@@ -48,14 +48,14 @@ test('both addresses of localhost share one limit of connections', async () => {
   expect(app.lines.join()).toContain('connection limit reached')
 })
 
-test('listen rejects a port that is in use with CANNOT_LISTEN', async () => {
-  const first = await openApp()
-  await listen(first, { host: '127.0.0.1', port: 0, variable: 'PORT' })
-  const { port } = first.server.address() as AddressInfo
-  const second = await openApp()
-  await expect(listen(second, { host: '127.0.0.1', port, variable: 'PORT' })).rejects.toMatchObject(
-    { code: 'CANNOT_LISTEN', message: expect.stringContaining('EADDRINUSE') },
-  )
+test('listen rejects with CANNOT_LISTEN if the port is in use', async () => {
+  const firstApp = await openApp()
+  await listen(firstApp, { host: '127.0.0.1', port: 0, variable: 'PORT' })
+  const { port } = firstApp.server.address() as AddressInfo
+  const secondApp = await openApp()
+  await expect(
+    listen(secondApp, { host: '127.0.0.1', port, variable: 'PORT' }),
+  ).rejects.toMatchObject({ code: 'CANNOT_LISTEN', message: expect.stringContaining('EADDRINUSE') })
   // The API must not log this error as a connection that it failed to accept.
-  expect(second.lines.join()).not.toContain('connection not accepted')
+  expect(secondApp.lines.join()).not.toContain('connection not accepted')
 })
