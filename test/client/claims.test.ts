@@ -236,8 +236,8 @@ test('checkNow never throws, and never accepts unreadable claims', async () => {
     ),
     fc.anything(),
   )
-  const names = ['sub', 'sid', SESSION_CLAIM, AUTHENTICATED_AT_CLAIM, 'auth_time', 'iat']
-  const anyClaims = fc.record(Object.fromEntries(names.map((name) => [name, claimValue])), {
+  const claimNames = ['sub', 'sid', SESSION_CLAIM, AUTHENTICATED_AT_CLAIM, 'auth_time', 'iat']
+  const anyClaims = fc.record(Object.fromEntries(claimNames.map((name) => [name, claimValue])), {
     requiredKeys: [],
   })
   const isSecondsSinceEpoch = (value: unknown) =>

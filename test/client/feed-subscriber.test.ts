@@ -13,13 +13,13 @@ const NOW = Date.now()
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 
-const at = new Date(NOW - 60_000).toISOString()
+const LOGOUT_TIME = new Date(NOW - 60_000).toISOString()
 /** Returns the data of a change: a user logged out of all sessions a minute ago. */
 const logout = (user_id: string) => ({
   kind: 'user',
   user_id,
-  at,
-  all_sessions_at: at,
+  at: LOGOUT_TIME,
+  all_sessions_at: LOGOUT_TIME,
   type: 'slo',
 })
 /** Returns the claims of a token that was issued an hour ago. */

@@ -66,17 +66,17 @@ describe('a repeated attempt', () => {
   test('the promise of `stop` resolves only after the current attempt has ended', async () => {
     let finish = () => {}
     let isEnded = false
-    const running = new Promise<void>((resolve) => {
+    const whenFinished = new Promise<void>((resolve) => {
       finish = resolve
     })
     const stop = repeatWithBackoff(async () => {
-      await running
+      await whenFinished
       isEnded = true
       return { isSuccess: true }
     })
-    const stopped = stop()
+    const whenStopped = stop()
     finish()
-    await stopped
+    await whenStopped
     expect(isEnded).toBe(true)
   })
 })

@@ -25,9 +25,9 @@ const endOfLoadStep = fc.record({
 const KEY = Uint32Array.of(0x03020100, 0x07060504)
 /** Returns the 64-bit hash of an id. */
 const fingerprintOf = (text: string, hashKey = KEY) => {
-  const out = new Uint32Array(2)
-  fingerprint(text, hashKey, out)
-  return out
+  const words = new Uint32Array(2)
+  fingerprint(text, hashKey, words)
+  return words
 }
 
 describe('a table', () => {
@@ -147,10 +147,10 @@ describe('a fingerprint', () => {
 
   test('each bit is set in the fingerprints of about half of all ids', () => {
     const counts = new Array(64).fill(0)
-    const out = new Uint32Array(2)
+    const words = new Uint32Array(2)
     for (let n = 0; n < 10_000; n++) {
-      fingerprint(`auth0|${n}`, KEY, out)
-      for (let bit = 0; bit < 64; bit++) counts[bit] += ((out[bit >> 5] ?? 0) >>> (bit & 31)) & 1
+      fingerprint(`auth0|${n}`, KEY, words)
+      for (let bit = 0; bit < 64; bit++) counts[bit] += ((words[bit >> 5] ?? 0) >>> (bit & 31)) & 1
     }
     // 300 is six standard deviations.
     for (const count of counts) expect(Math.abs(count - 5_000)).toBeLessThan(300)

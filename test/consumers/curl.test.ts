@@ -49,15 +49,15 @@ afterAll(async () => {
 })
 
 /** Sends the same request as curl would send for a command line of a document. */
-function sendAsCurl(line: string): Promise<Response> {
-  const [, path = ''] = /127\.0\.0\.1:8080(\S+)/.exec(line) ?? []
-  const [, body] = /-d '(.*)'/.exec(line) ?? []
+function sendAsCurl(commandLine: string): Promise<Response> {
+  const [, path = ''] = /127\.0\.0\.1:8080(\S+)/.exec(commandLine) ?? []
+  const [, body] = /-d '(.*)'/.exec(commandLine) ?? []
   // With `-d`, curl sends this type, unless the line names another type.
   const headers = new Headers(body === undefined ? {} : { 'content-type': FORM })
-  for (const [, name = '', value = ''] of line.matchAll(/-H '(.*?): (.*?)'/g)) {
+  for (const [, name = '', value = ''] of commandLine.matchAll(/-H '(.*?): (.*?)'/g)) {
     headers.set(name, value.replace('<key>', KEY))
   }
-  const query = [...line.matchAll(/--data-urlencode '(.*?)=(.*?)'/g)].map(
+  const query = [...commandLine.matchAll(/--data-urlencode '(.*?)=(.*?)'/g)].map(
     ([, name, value = '']) => `${name}=${encodeURIComponent(value)}`,
   )
   const url = `${api.url}${path}${query.length > 0 ? `?${query.join('&')}` : ''}`
@@ -74,13 +74,13 @@ test('the documented curl request for a check returns the verdict', async () => 
 })
 
 test('the documented curl request for introspection returns whether the token is active', async () => {
-  const line = await readExample('docs/gateways.md', 'Introspection', 'sh')
+  const commandLine = await readExample('docs/gateways.md', 'Introspection', 'sh')
   const token = await tokens.signAccessToken({ sub: 'auth0|other' })
   // It is unknown whether a token is active before the log has been read to its end. The other tests expect that state.
-  const response = await sendAsCurl(line.replace('<access token>', token))
+  const response = await sendAsCurl(commandLine.replace('<access token>', token))
   expect(response.status).toBe(503)
   const revokedToken = await tokens.signAccessToken({ iat: LOGOUT_AT / 1000 - 60 })
-  const responseToRevoked = await sendAsCurl(line.replace('<access token>', revokedToken))
+  const responseToRevoked = await sendAsCurl(commandLine.replace('<access token>', revokedToken))
   expect(await responseToRevoked.json()).toEqual({ active: false })
 })
 

@@ -25,20 +25,21 @@ describe('a server with ws', () => {
     const httpServer = createServer()
     const server = new WebSocketServer({ server: httpServer })
     const protect = lastLogout(feed.client, options)
-    const received: string[] = []
+    const receivedMessages: string[] = []
     /** Whether each connection was accepted. */
     const wereAccepted: boolean[] = []
     server.on('connection', async (socket: never, request: { url: string }) => {
       const isAccepted = await protect(socket, readClaims(request.url))
       wereAccepted.push(isAccepted)
-      if (isAccepted) Object(socket).on('message', (data: Buffer) => received.push(`${data}`))
+      if (isAccepted)
+        Object(socket).on('message', (data: Buffer) => receivedMessages.push(`${data}`))
     })
     const { url, close } = await openLoopback(httpServer)
     onTestFinished(async () => {
       for (const socket of server.clients) socket.terminate()
       await close()
     })
-    return { url: url.replace('http', 'ws'), received, wereAccepted, server }
+    return { url: url.replace('http', 'ws'), receivedMessages, wereAccepted, server }
   }
 
   /** Connects, sends a message at once, and records how the connection is closed. */
@@ -54,20 +55,20 @@ describe('a server with ws', () => {
   }
 
   test('a logout closes the connections of its session with 4401, and no message that arrives during the check is lost', async () => {
-    const { url, received } = await openServer()
+    const { url, receivedMessages } = await openServer()
     const phone = connect(url, liveClaims('auth0|1', { sid: 'phone' }))
     const laptop = connect(url, liveClaims('auth0|1', { sid: 'laptop' }))
-    await expect.poll(() => received, WAIT).toEqual(['first', 'first'])
+    await expect.poll(() => receivedMessages, WAIT).toEqual(['first', 'first'])
     feed.logOut('auth0|1', 'phone')
     await expect
       .poll(() => phone.closes, WAIT)
       .toEqual([[4401, 'the token was revoked by a logout']])
     laptop.socket.send('second')
-    await expect.poll(() => received, WAIT).toEqual(['first', 'first', 'second'])
+    await expect.poll(() => receivedMessages, WAIT).toEqual(['first', 'first', 'second'])
   })
 
   test('a revoked token is refused with 4401, and its messages are not handled', async () => {
-    const { url, received, wereAccepted } = await openServer()
+    const { url, receivedMessages, wereAccepted } = await openServer()
     feed.logOut('auth0|1')
     await expect
       .poll(() => feed.client.checkNow(liveClaims('auth0|1')).outcome, WAIT)
@@ -75,21 +76,21 @@ describe('a server with ws', () => {
     const { closes } = connect(url, liveClaims('auth0|1'))
     await expect.poll(() => closes, WAIT).toHaveLength(1)
     expect(closes[0]?.[0]).toBe(4401)
-    expect([received, wereAccepted]).toEqual([[], [false]])
+    expect([receivedMessages, wereAccepted]).toEqual([[], [false]])
   })
 
   test('a recently expired token, which the JWT library still accepts, is refused with 4403', async () => {
-    const { url, received, wereAccepted } = await openServer()
+    const { url, receivedMessages, wereAccepted } = await openServer()
     const { closes } = connect(url, liveClaims('auth0|1', { exp: Date.now() / 1000 - 2 }))
     await expect.poll(() => closes, WAIT).toHaveLength(1)
     expect(closes[0]?.[0]).toBe(4403)
-    expect([received, wereAccepted]).toEqual([[], [false]])
+    expect([receivedMessages, wereAccepted]).toEqual([[], [false]])
   })
 
   test('a client that ignores the close frame is disconnected, and its later messages are not handled', async () => {
-    const { url, received, server } = await openServer()
+    const { url, receivedMessages, server } = await openServer()
     const { socket } = connect(url, liveClaims('auth0|1'))
-    await expect.poll(() => received, WAIT).toEqual(['first'])
+    await expect.poll(() => receivedMessages, WAIT).toEqual(['first'])
     const [serverSocket] = server.clients
     // Without this listener, the client ignores the close frame.
     socket._receiver.removeAllListeners('conclude')
@@ -98,7 +99,7 @@ describe('a server with ws', () => {
     const sendTimer = setInterval(() => socket.send('late'), 5)
     await expect.poll(() => server.clients.size, { ...WAIT, interval: 50 }).toBe(0)
     clearInterval(sendTimer)
-    expect(received).toEqual(['first'])
+    expect(receivedMessages).toEqual(['first'])
   })
 
   test('the connection is closed with 4403 when its token expires', async () => {
@@ -108,18 +109,18 @@ describe('a server with ws', () => {
   })
 
   test('an unknown revocation status closes new and open connections with 1013', async () => {
-    const { url, received } = await openServer({ maxUnknownMs: 100 })
+    const { url, receivedMessages } = await openServer({ maxUnknownMs: 100 })
     const first = connect(url, liveClaims('auth0|1'))
-    await expect.poll(() => received, WAIT).toEqual(['first'])
+    await expect.poll(() => receivedMessages, WAIT).toEqual(['first'])
     feed.setStale(true)
-    const close = [1013, 'the revocation status of the token is unavailable']
-    await expect.poll(() => first.closes, WAIT).toEqual([close])
+    const expectedClose = [1013, 'the revocation status of the token is unavailable']
+    await expect.poll(() => first.closes, WAIT).toEqual([expectedClose])
     const second = connect(url, liveClaims('auth0|1'))
-    await expect.poll(() => second.closes, WAIT).toEqual([close])
+    await expect.poll(() => second.closes, WAIT).toEqual([expectedClose])
     feed.setStale(false)
     await expect.poll(() => feed.client.checkNow(liveClaims('auth0|1')).allowed, WAIT).toBe(true)
     connect(url, liveClaims('auth0|1'))
-    await expect.poll(() => received, WAIT).toEqual(['first', 'first'])
+    await expect.poll(() => receivedMessages, WAIT).toEqual(['first', 'first'])
   })
 
   test('the adapter rejects with a TypeError if it receives no claims', async () => {

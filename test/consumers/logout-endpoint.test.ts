@@ -216,13 +216,13 @@ describe.skipIf(skipReason !== null)(
         'node_modules/@auth0/auth0-spa-js/dist/auth0-spa-js.production.js',
       )
       const script = await readFile(library, 'utf8')
-      let page = ''
+      let pageHtml = ''
       const url = await serveApp(() => (req, res) => {
         const isScript = req.url === '/auth0-spa-js.js'
         res.setHeader('content-type', isScript ? 'text/javascript' : 'text/html')
-        res.end(isScript ? script : page)
+        res.end(isScript ? script : pageHtml)
       })
-      page = createPage(await readLogoutCode('auth0-spa-js', url))
+      pageHtml = createPage(await readLogoutCode('auth0-spa-js', url))
       await login.register({ redirectUri: url, returnTo: url, authMethod: 'none' })
       const tab = await (await browser.newContext()).newPage()
       const logoutUrls: URL[] = []

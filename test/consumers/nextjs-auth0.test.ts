@@ -55,10 +55,12 @@ const createSession = (idToken: object = {}, internal: object = {}) => ({
 
 /** Returns a request with a session in cookies, as the library sets them. */
 async function createRequest(session: object, name = '__session', path = '/') {
-  const value: string = await generateSessionCookie(session, { secret: SECRET })
-  const chunks = value.match(new RegExp(`.{1,${MAX_COOKIE_LENGTH}}`, 'g')) ?? []
+  const cookieValue: string = await generateSessionCookie(session, { secret: SECRET })
+  const chunks = cookieValue.match(new RegExp(`.{1,${MAX_COOKIE_LENGTH}}`, 'g')) ?? []
   const cookies =
-    chunks.length === 1 ? [`${name}=${value}`] : chunks.map((chunk, i) => `${name}__${i}=${chunk}`)
+    chunks.length === 1
+      ? [`${name}=${cookieValue}`]
+      : chunks.map((chunk, i) => `${name}__${i}=${chunk}`)
   return new NextRequest(`${APP_URL}${path}`, {
     headers: { cookie: [...cookies, 'theme=dark'].join('; ') },
   })
@@ -98,9 +100,9 @@ describe('endLoggedOutSessions', () => {
   test('the proxy removes a session from the request and from the browser when the session was logged out', async () => {
     const proxy = endLoggedOutSessions(feed.client, createAuth0())
     const request = await createRequest(createSession())
-    const accepted = await proxy(request)
-    expect(cookiesOfApp(request, accepted)).toMatch(/^__session=/)
-    expect(deletedCookies(accepted)).not.toContain('__session')
+    const acceptedResponse = await proxy(request)
+    expect(cookiesOfApp(request, acceptedResponse)).toMatch(/^__session=/)
+    expect(deletedCookies(acceptedResponse)).not.toContain('__session')
     feed.logOut(USER_ID, 'laptop')
     const ended = await waitForEnd(proxy, () => createRequest(createSession()))
     expect(cookiesOfApp(ended.request, ended.response)).toBe('theme=dark')

@@ -75,8 +75,9 @@ test('the server processes pipelined requests one after the other, and responds 
     await expect.poll(() => requestedUsers).toEqual(expectedUsers)
     pendingResponses.at(-1)?.()
   }
-  const users = () => [...receivedText().matchAll(/"user_id":"(\d)"/g)].map(([, user]) => user)
-  await expect.poll(users).toEqual(['0', '1', '2'])
+  const usersInResponses = () =>
+    [...receivedText().matchAll(/"user_id":"(\d)"/g)].map(([, user]) => user)
+  await expect.poll(usersInResponses).toEqual(['0', '1', '2'])
   // After these responses, the server processes the next request of the connection.
   socket.write(formatUserRequest(7))
   await expect.poll(() => requestedUsers).toEqual(['0', '1', '2', '7'])
@@ -116,13 +117,13 @@ test('the server closes a connection with too many waiting requests, and logs th
 })
 
 test('the server drops the waiting requests of a connection when the client disconnects', async () => {
-  const accepted = once(app.server, 'connection')
+  const whenAccepted = once(app.server, 'connection')
   const { socket } = await openConnection()
-  const [connection] = await accepted
+  const [serverSocket] = await whenAccepted
   socket.write(formatUserRequests(3))
   await expect.poll(() => requestedUsers).toEqual(['0'])
   socket.destroy()
-  await waitForClose(connection)
+  await waitForClose(serverSocket)
   pendingResponses[0]?.()
   const otherConnection = await openConnection()
   otherConnection.socket.write(formatUserRequest(9))

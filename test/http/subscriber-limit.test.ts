@@ -55,8 +55,10 @@ test('the API rejects subscribers beyond the limit until another subscriber disc
   rejectedSubscription.socket.destroy()
 
   // A subscriber beyond the limit can still request a page.
-  const page = await fetch(new URL('/v1/changes', url), { headers: bearer(keys.subscriber) })
-  expect(page.status).toBe(200)
+  const pageResponse = await fetch(new URL('/v1/changes', url), {
+    headers: bearer(keys.subscriber),
+  })
+  expect(pageResponse.status).toBe(200)
 
   sockets.pop()?.destroy()
   const resubscribe = async () => {
