@@ -7,35 +7,35 @@ import { openLoopback } from '../_support/loopback.js'
 import { event } from '../_support/scripted-feed.js'
 import { KEY } from '../_support/served-api.js'
 
-const EVENTS = 60
-const WORK_MS = 3
+const EVENT_COUNT = 60
+const BUSY_MS = 3
 
-/** A response whose events are all available before the client reads, so that no wait for a socket ends a turn. */
-function respondAtOnce(): Response {
+/** Creates a response whose events are all available at once. The client never waits for a socket between events. */
+function createBufferedResponse(): Response {
   const event = new TextEncoder().encode(`event: other\ndata: ${'x'.repeat(65_536)}\n\n`)
   const body = new ReadableStream({
     start(controller) {
-      for (let n = 0; n < EVENTS; n++) controller.enqueue(event)
+      for (let n = 0; n < EVENT_COUNT; n++) controller.enqueue(event)
       controller.close()
     },
   })
   return new Response(body, { headers: { 'content-type': 'text/event-stream' } })
 }
 
-/** Keeps the event loop busy, as the events of a load do. */
-function work(): void {
-  const endMs = performance.now() + WORK_MS
+/** Keeps the event loop busy for `BUSY_MS`, like an event of a load. A load is the reading of all logouts. */
+function keepBusy(): void {
+  const endMs = performance.now() + BUSY_MS
   while (performance.now() < endMs);
 }
 
 test('other work of the event loop runs during a load', async () => {
-  vi.stubGlobal('fetch', async () => respondAtOnce())
+  vi.stubGlobal('fetch', async () => createBufferedResponse())
   onTestFinished(() => void vi.unstubAllGlobals())
-  let count = 0
-  let turns = 0
+  let eventCount = 0
+  let turnCount = 0
   const countTurn = () => {
-    turns++
-    if (count < EVENTS) setImmediate(countTurn)
+    turnCount++
+    if (eventCount < EVENT_COUNT) setImmediate(countTurn)
   }
   await readFeed(
     { url: 'http://127.0.0.1/', apiKey: 'unused' },
@@ -44,23 +44,25 @@ test('other work of the event loop runs during a load', async () => {
       connection: new AbortController(),
       silenceTimeoutMs: 60_000,
       onEvent() {
-        if (count === 0) setImmediate(countTurn)
-        count++
-        work()
+        if (eventCount === 0) setImmediate(countTurn)
+        eventCount++
+        keepBusy()
       },
     },
   )
-  expect(count).toBe(EVENTS)
-  expect(turns).toBeGreaterThanOrEqual(EVENTS / 5)
+  expect(eventCount).toBe(EVENT_COUNT)
+  // The client lets other work run after 8 ms, which are three of these events. The test allows five.
+  expect(turnCount).toBeGreaterThanOrEqual(EVENT_COUNT / 5)
 })
 
 test.each([
   [503, '7', 7_000],
   [429, '60', 60_000],
+  // The client ignores a date.
   [503, 'Wed, 21 Oct 2026 07:28:00 GMT', undefined],
   [503, undefined, undefined],
 ])(
-  'the error of a response with status %i and `Retry-After: %s` has the delay %s',
+  'the error for a response with status %i and `Retry-After: %s` has the retryAfterMs %s',
   async (status, retryAfter, retryAfterMs) => {
     const headers = retryAfter === undefined ? {} : { 'retry-after': retryAfter }
     const server = createServer(

@@ -4,12 +4,15 @@ import { expect, test } from 'vitest'
 import { createLogoutCache } from '../../src/client/logout-cache.js'
 import { judge } from '../../src/rules/judge.js'
 
+/** The tests add or subtract a few milliseconds, so that all instants differ. */
 const NOON = Date.parse('2026-11-23T12:00:00Z')
+/** The key of the hashes of ids. */
 const KEY = '8d5e1d0a-7c40-4a0e-9d4e-2b0b5c9a7f11'
 const TOKEN = { subject: 'auth0|1', sessionId: 'S1', loginAt: NOON }
 const NO_LOGOUT = { user: null, session: null, floorAt: null }
 
 const hash = (id: string, key = KEY) => createHmac('sha256', key).update(id).digest('hex')
+/** Creates a change about a forgotten person: it has a hash of the id instead of the id. */
 const forgottenUser = (at: number, allSessionsAt: number | null = null, key = KEY) => ({
   kind: 'forgotten_user' as const,
   key,
@@ -54,7 +57,7 @@ test('the cache merges a row with a hash and a row with the id of the same user 
   })
 })
 
-test('the cache drops the row with the id when a load has delivered only the row with the hash', () => {
+test('at the end of a load that has delivered only the row with the hash, the cache drops the row with the id', () => {
   const cache = createLogoutCache()
   cache.beginLoad()
   cache.merge({ kind: 'user', userId: 'auth0|1', at: NOON, allSessionsAt: null })
@@ -77,7 +80,7 @@ test('the cache keeps the last logout of all sessions while loads deliver the us
   expect(cache.find(TOKEN, 'session').user).toEqual({ at: NOON, allSessionsAt: NOON })
 })
 
-test('the cache drops rows with a hash that a load no longer delivers', () => {
+test('at the end of a load, the cache drops the rows with a hash that the load has not delivered', () => {
   const cache = createLogoutCache()
   cache.beginLoad()
   cache.merge(forgottenUser(NOON))

@@ -13,22 +13,22 @@ import { INSTALLED_DIR, requireInstalled } from '../_support/installed.js'
 import { DOMAIN, openTenant, tenantEnv } from '../_support/tenant.js'
 import { openCertificates, openTlsFront } from '../_support/tls.js'
 
-const KEY = 'a-key-of-the-action-0123456789-abcdef'
-const NAME = 'last-logout'
-const PLACEHOLDER = '##LAST_LOGOUT_API_KEY##'
+const ACTION_KEY = 'a-key-of-the-action-0123456789-abcdef'
+const ACTION_NAME = 'last-logout'
+const KEY_PLACEHOLDER = '##LAST_LOGOUT_API_KEY##'
 
 /** Timeout of an import, which takes more than ten seconds of CPU time to compile its schema. */
 const IMPORT_TIMEOUT_MS = 300_000
 
 const readBlock = (language: string) =>
   readExample('docs/login-action.md', 'With Terraform or the Deploy CLI', language)
-const example = await readBlock('yaml')
+const exampleYaml = await readBlock('yaml')
 
 /** The lines that set the variable with the key and import the configuration. */
 const [setKey = '', importCommand = ''] = (await readBlock('sh')).split('\n')
 const EXPORT_COMMAND = 'npx auth0-deploy-cli export --format yaml --output_folder .'
 
-/** A simulated tenant, and the Deploy CLI in a directory of its own. */
+/** A simulated tenant, and the Deploy CLI in a temporary directory. */
 interface DeployCli {
   simulator: Simulator
   /**
@@ -45,19 +45,19 @@ async function openDeployCli(): Promise<DeployCli> {
   const { simulator, close } = await openTenant({}, { scopes: ACTION_SCOPES })
   const certificates = await openCertificates()
   const certificate = await certificates.create('IP:127.0.0.1')
-  const front = await openTlsFront(simulator.url, certificate)
+  const tlsFront = await openTlsFront(simulator.url, certificate)
   const cwd = await mkdtemp(join(tmpdir(), 'last-logout-deploy-cli-'))
   const file = join(cwd, 'tenant.yaml')
   // `npx` runs the installed release.
   await symlink(join(INSTALLED_DIR, 'node_modules'), join(cwd, 'node_modules'))
-  async function run(commands: string, env: Record<string, string> = {}): Promise<string> {
-    const running = promisify(execFile)('/bin/sh', ['-ec', commands], {
+  async function runCommands(lines: string[], env: Record<string, string> = {}): Promise<string> {
+    const execution = promisify(execFile)('/bin/sh', ['-ec', lines.join('\n')], {
       cwd,
       env: {
         PATH: process.env.PATH,
         HOME: cwd,
         NODE_EXTRA_CA_CERTS: certificate.file,
-        AUTH0_DOMAIN: new URL(front.url).host,
+        AUTH0_DOMAIN: new URL(tlsFront.url).host,
         AUTH0_AUDIENCE: `https://${DOMAIN}/api/v2/`,
         AUTH0_CLIENT_ID: simulator.credentials.clientId,
         AUTH0_CLIENT_SECRET: simulator.credentials.clientSecret,
@@ -66,7 +66,7 @@ async function openDeployCli(): Promise<DeployCli> {
         ...env,
       },
     })
-    const { stdout, stderr } = await running.catch((cause) => {
+    const { stdout, stderr } = await execution.catch((cause) => {
       throw new Error(`the Deploy CLI failed: ${cause.stdout}${cause.stderr}`, { cause })
     })
     return stdout + stderr
@@ -77,14 +77,14 @@ async function openDeployCli(): Promise<DeployCli> {
       const { stdout } = await finishCommandLine(['action', 'print'])
       await writeFile(join(cwd, 'login-action.js'), stdout)
       await writeFile(file, tenantYaml)
-      return run(lines.join('\n'), env)
+      return runCommands(lines, env)
     },
     async export() {
-      await run(EXPORT_COMMAND)
+      await runCommands([EXPORT_COMMAND])
       return readFile(file, 'utf8')
     },
     async close() {
-      await Promise.all([front.close(), close(), certificates.remove()])
+      await Promise.all([tlsFront.close(), close(), certificates.remove()])
       await rm(cwd, { recursive: true })
     },
   }
@@ -94,14 +94,15 @@ async function openDeployCli(): Promise<DeployCli> {
 function bindLoginAction(simulator: Simulator): void {
   const secrets = [
     { name: 'LAST_LOGOUT_URL', value: 'https://last-logout.example.com' },
-    { name: 'LAST_LOGOUT_API_KEY', value: KEY },
+    { name: 'LAST_LOGOUT_API_KEY', value: ACTION_KEY },
   ]
-  const ids = [addAction(simulator, 'other'), addAction(simulator, NAME, { secrets })]
+  const ids = [addAction(simulator, 'other'), addAction(simulator, ACTION_NAME, { secrets })]
   const bindings = ids.map((value) => ({ ref: { type: 'action_id', value } }))
   simulator.bindings.replace({ bindings })
 }
 
-const listBound = (simulator: Simulator) => readBindings(simulator).map(({ action }) => action.name)
+const listBoundNames = (simulator: Simulator) =>
+  readBindings(simulator).map(({ action }) => action.name)
 
 const readStatus = (simulator: Simulator) =>
   finishCommandLine(['action', 'status'], tenantEnv(simulator))
@@ -111,20 +112,21 @@ describe('an import of the example, with the key in a variable', () => {
   let output: string
   beforeAll(async () => {
     cli = await openDeployCli()
+    // Before the import, another Action is bound.
     bindOthers(cli.simulator, 1)
-    output = await cli.import(example, [setKey.replace('…', KEY), importCommand])
+    output = await cli.import(exampleYaml, [setKey.replace('…', ACTION_KEY), importCommand])
   }, IMPORT_TIMEOUT_MS)
   afterAll(() => cli.close())
 
-  test('the import creates the Action with the built file and the secrets', async () => {
+  test('the import creates the Action with the code of the built file and with the secrets', async () => {
     const { actions } = cli.simulator
     const code = await readFile('dist/login-action.cjs', 'utf8')
-    expect(actions.list().at(-1)).toMatchObject({ name: NAME, runtime: 'node22', code })
-    expect(actions.secretsOf(NAME)).toEqual({
+    expect(actions.list().at(-1)).toMatchObject({ name: ACTION_NAME, runtime: 'node22', code })
+    expect(actions.secretsOf(ACTION_NAME)).toEqual({
       LAST_LOGOUT_URL: 'https://last-logout.example.com',
-      LAST_LOGOUT_API_KEY: KEY,
+      LAST_LOGOUT_API_KEY: ACTION_KEY,
     })
-    expect(output).not.toContain(KEY)
+    expect(output).not.toContain(ACTION_KEY)
   })
 
   test('the import deploys and binds the Action, as `action status` reports', async () => {
@@ -159,14 +161,14 @@ describe('an import of the example, with the key in a variable', () => {
     expect(Object.keys(variable)).toEqual(['last_logout_api_key'])
     const secrets = action.secrets.map(({ name, value }: Record<string, string>) => [name, value])
     expect(Object.fromEntries(secrets)).toEqual({
-      ...cli.simulator.actions.secretsOf(NAME),
+      ...cli.simulator.actions.secretsOf(ACTION_NAME),
       // biome-ignore lint/suspicious/noTemplateCurlyInString: an expression of Terraform.
       LAST_LOGOUT_API_KEY: '${var.last_logout_api_key}',
     })
   })
 
   test('the import unbinds the Actions that the file does not list', () => {
-    expect(listBound(cli.simulator)).toEqual([NAME])
+    expect(listBoundNames(cli.simulator)).toEqual([ACTION_NAME])
   })
 })
 
@@ -176,7 +178,8 @@ describe('an import whose triggers lack the login Action', () => {
   beforeAll(async () => {
     cli = await openDeployCli()
     bindLoginAction(cli.simulator)
-    const { actions } = parse(example.replace(/https:.*/, "'##ADDRESS##'"))
+    // The address of the service is a placeholder, too.
+    const { actions } = parse(exampleYaml.replace(/https:.*/, "'##ADDRESS##'"))
     const triggers = { 'post-login': [{ action_name: 'other', display_name: 'other' }] }
     const AUTH0_KEYWORD_REPLACE_MAPPINGS = '{"ADDRESS":"https://mapped.example.com"}'
     const env = { AUTH0_KEYWORD_REPLACE_MAPPINGS }
@@ -185,18 +188,18 @@ describe('an import whose triggers lack the login Action', () => {
   afterAll(() => cli.close())
 
   test('the import unbinds the login Action, even with AUTH0_ALLOW_DELETE=false', async () => {
-    expect(listBound(cli.simulator)).toEqual(['other'])
+    expect(listBoundNames(cli.simulator)).toEqual(['other'])
     const { code, stdout } = await readStatus(cli.simulator)
     expect(code).toBe(1)
     expect(stdout).toMatch(/^bound +no$/m)
   })
 
   test('the import replaces a placeholder by its mapping, and stores a placeholder without a mapping unchanged', () => {
-    expect(cli.simulator.actions.secretsOf(NAME)).toEqual({
+    expect(cli.simulator.actions.secretsOf(ACTION_NAME)).toEqual({
       LAST_LOGOUT_URL: 'https://mapped.example.com',
-      LAST_LOGOUT_API_KEY: PLACEHOLDER,
+      LAST_LOGOUT_API_KEY: KEY_PLACEHOLDER,
     })
-    expect(output).not.toContain(PLACEHOLDER)
+    expect(output).not.toContain(KEY_PLACEHOLDER)
   })
 })
 
@@ -206,8 +209,8 @@ test('an export contains the names of the secrets, but not their values', async 
   const exported = await cli.export()
   await cli.close()
   const { actions, triggers } = parse(exported)
-  const { secrets } = actions.find(({ name }: { name: string }) => name === NAME)
+  const { secrets } = actions.find(({ name }: { name: string }) => name === ACTION_NAME)
   expect(secrets).toEqual([{ name: 'LAST_LOGOUT_URL' }, { name: 'LAST_LOGOUT_API_KEY' }])
   expect(triggers['post-login']).toHaveLength(2)
-  expect(exported).not.toContain(KEY)
+  expect(exported).not.toContain(ACTION_KEY)
 })

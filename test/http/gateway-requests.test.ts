@@ -37,7 +37,7 @@ const REQUESTS: GatewayRequest[] = [
       const requestHeaders: Record<string, string> = {
         ...SPOOFED_HEADERS,
         authorization: `Bearer ${token}`,
-        ...lowerCase(middlewares['last-logout-key'].headers.customRequestHeaders),
+        ...lowerCaseNames(middlewares['last-logout-key'].headers.customRequestHeaders),
       }
       const names = authRequestHeaders.map((name: string) => name.toLowerCase())
       const sentHeaders = Object.entries(requestHeaders).filter(([name]) => names.includes(name))
@@ -145,13 +145,13 @@ const REQUESTS: GatewayRequest[] = [
   },
 ]
 
-const lowerCase = (headers: Record<string, string>) =>
+const lowerCaseNames = (headers: Record<string, string>) =>
   Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
 
 const { tokens, api } = useGatewayApi()
 
 test.each(REQUESTS)(
-  'the API responds to $gateway with the status that it expects',
+  'the API responds to $gateway with the status that this gateway expects',
   async (request) => {
     const { build, acceptedStatus, refusedStatus } = request
     const send = async (token: string) => api.app.inject((await build(token)) as object)
@@ -182,15 +182,16 @@ test.each(REQUESTS)(
   },
 )
 
-// For the gateways that run in tests, `test/environments/gateways.test.ts` tests this with requests.
+// For the gateways that run in tests, `test/environments/gateways.test.ts` tests the same with requests.
 test.each([
+  // The prefix stands before the name of each header. The code of Kong adds `X-Last-Logout-` itself.
   ['traefik.yaml', 'x-last-logout-'],
   ['envoy.yaml', 'x-last-logout-'],
   ['kong.yaml', '"'],
 ])('%s replaces or removes the identity headers that a user has sent', async (file, prefix) => {
-  const text = (await readConfiguration(file)).toLowerCase()
+  const configuration = (await readConfiguration(file)).toLowerCase()
   for (const name of ['user', 'client', 'scope', 'key', 'success-status']) {
-    expect(text).toContain(prefix + name)
+    expect(configuration).toContain(prefix + name)
   }
 })
 
