@@ -17,7 +17,7 @@ import { judgeClaims } from '../../src/rules/judge-claims.js'
 import { createKeyedHash } from '../../src/rules/keyed-hash.js'
 import { readLastLogoutResponse } from '../../src/rules/last-logout-response.js'
 import { claimNames, readToken } from '../../src/rules/token.js'
-import { event as formatEvent } from '../_support/scripted-feed.js'
+import { eventText } from '../_support/scripted-feed.js'
 
 /** The known logouts of a user and a session, with the field names of `GET /v1/last-logout`. */
 interface WireLogouts {
@@ -142,7 +142,7 @@ function run(consumer: ReturnType<typeof openConsumer>, step: Step): void {
     expect(Object.fromEntries(consumer.connect()), stepText).toEqual(query)
   }
   if (step.receive) {
-    const text = step.receive.map(({ event, id, data }) => formatEvent(event, data, id)).join('')
+    const text = step.receive.map(({ event, id, data }) => eventText(event, data, id)).join('')
     expect(consumer.receive(text), stepText).toBe(step.ends_connection ?? false)
   }
   if (step.rows !== undefined) expect(consumer.cache.count(), stepText).toBe(step.rows)

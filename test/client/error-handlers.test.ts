@@ -7,11 +7,11 @@ import { lastLogout as forFetch } from '../../src/client/fetch.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
 import { openFakeClient } from '../_support/fake-service.js'
-import { serve } from '../_support/protected-server.js'
-import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
+import { waitUntilListening } from '../_support/protected-server.js'
+import { REVOKED_CHALLENGE, REVOKED_DESCRIPTION } from '../_support/revoked.js'
 
 const UNREACHABLE_URL = 'http://127.0.0.1:1'
-const REVOKED = { error: 'invalid_token', error_description: DESCRIPTION }
+const REVOKED = { error: 'invalid_token', error_description: REVOKED_DESCRIPTION }
 const UNKNOWN = {
   error: 'temporarily_unavailable',
   error_description: 'the revocation status of the token is unavailable',
@@ -64,7 +64,7 @@ describe('Express', () => {
     target.use(setClaims, forExpress(guard) as RequestHandler)
 
   async function call(app: Express, headers: Record<string, string> = BEARER) {
-    const server = await serve(app.listen(0, '127.0.0.1'))
+    const server = await waitUntilListening(app.listen(0, '127.0.0.1'))
     onTestFinished(() => server.close())
     return read(await fetch(server.url, { headers }))
   }
@@ -74,7 +74,7 @@ describe('Express', () => {
     code: 'invalid_token',
     status: 401,
     statusCode: 401,
-    headers: { 'WWW-Authenticate': CHALLENGE },
+    headers: { 'WWW-Authenticate': REVOKED_CHALLENGE },
     message: REVOKED.error_description,
   }
 
@@ -108,7 +108,7 @@ describe('Express', () => {
     )
     expect(await call(app)).toEqual({
       status: 401,
-      challenge: CHALLENGE,
+      challenge: REVOKED_CHALLENGE,
       retryAfter: null,
       body: { problem: REVOKED.error_description },
     })
@@ -151,7 +151,7 @@ describe('Express', () => {
     protect(app)
     expect(await call(app)).toEqual({
       status: 401,
-      challenge: CHALLENGE,
+      challenge: REVOKED_CHALLENGE,
       retryAfter: null,
       body: REVOKED,
     })
@@ -168,7 +168,7 @@ describe('Express', () => {
   test('the Express adapter sends a DPoP challenge if the request used DPoP', async () => {
     const app = express()
     protect(app)
-    expect((await call(app, DPOP)).challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+    expect((await call(app, DPOP)).challenge).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
     await expect(isRevoked(client)({ headers: DPOP }, { payload: claims })).rejects.toMatchObject({
       code: 'revoked_token',
       statusCode: 401,
@@ -210,13 +210,13 @@ describe('Fastify', () => {
     expect(await call(app)).toEqual({
       status: 418,
       // The adapter also sets the header, because this error handler ignores the headers of the error.
-      challenge: CHALLENGE,
+      challenge: REVOKED_CHALLENGE,
       retryAfter: null,
       body: {
         code: 'invalid_token',
         status: 401,
         statusCode: 401,
-        headers: { 'WWW-Authenticate': CHALLENGE },
+        headers: { 'WWW-Authenticate': REVOKED_CHALLENGE },
         message: REVOKED.error_description,
       },
     })
@@ -238,7 +238,7 @@ describe('Fastify', () => {
     addRoute(app)
     expect(await call(app)).toEqual({
       status: 401,
-      challenge: CHALLENGE,
+      challenge: REVOKED_CHALLENGE,
       retryAfter: null,
       body: REVOKED,
     })
@@ -264,7 +264,11 @@ describe('Fastify', () => {
     for (const status of ['401', '4xx']) {
       const app = Fastify()
       addRoute(app, { [status]: strict })
-      expect(await call(app)).toMatchObject({ status: 401, challenge: CHALLENGE, body: REVOKED })
+      expect(await call(app)).toMatchObject({
+        status: 401,
+        challenge: REVOKED_CHALLENGE,
+        body: REVOKED,
+      })
     }
     const appWithUnknown = Fastify()
     addRoute(appWithUnknown, { 503: strict }, unreachable)
@@ -284,7 +288,7 @@ describe('Fastify', () => {
   test('the Fastify adapter sends a DPoP challenge if the request used DPoP', async () => {
     const app = Fastify()
     addRoute(app)
-    expect((await call(app, DPOP)).challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+    expect((await call(app, DPOP)).challenge).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
   })
 })
 
@@ -293,9 +297,9 @@ describe('a fetch-style server', () => {
     (await forFetch(client)(token))?.headers.get('www-authenticate')
 
   test('the fetch adapter sends a DPoP challenge if the token is bound to a DPoP key', async () => {
-    expect(await challengeOf(claims)).toBe(CHALLENGE)
+    expect(await challengeOf(claims)).toBe(REVOKED_CHALLENGE)
     const boundToken = { ...claims, cnf: { jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' } }
-    expect(await challengeOf(boundToken)).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+    expect(await challengeOf(boundToken)).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
   })
 })
 

@@ -5,13 +5,13 @@ import { lastLogout } from '../../src/client/hono.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
 import { openFakeClient } from '../_support/fake-service.js'
-import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
+import { REVOKED_CHALLENGE, REVOKED_DESCRIPTION } from '../_support/revoked.js'
 
 const REVOKED = {
   status: 401,
-  challenge: CHALLENGE,
+  challenge: REVOKED_CHALLENGE,
   retryAfter: null,
-  text: JSON.stringify({ error: 'invalid_token', error_description: DESCRIPTION }),
+  text: JSON.stringify({ error: 'invalid_token', error_description: REVOKED_DESCRIPTION }),
 }
 
 const claimsOf = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
@@ -72,13 +72,13 @@ test('the response has the challenge even if app.onError ignores the response in
     return c.json({ problem: message }, status)
   }
   const response = await call([verified('auth0|out'), lastLogout(client)], { onError })
-  expect(response).toEqual({ ...REVOKED, text: JSON.stringify({ problem: DESCRIPTION }) })
+  expect(response).toEqual({ ...REVOKED, text: JSON.stringify({ problem: REVOKED_DESCRIPTION }) })
 })
 
 test('the Hono middleware sends a DPoP challenge if the request used DPoP', async () => {
   const options = { authorization: 'DPoP x' }
   const response = await call([verified('auth0|out'), lastLogout(client)], options)
-  expect(response.challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+  expect(response.challenge).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
 })
 
 test('the Hono middleware fails for a request without verified claims', async () => {

@@ -25,12 +25,12 @@ async function open(reply: (url: string) => FakeResponse | null, timeoutMs = 5_0
 
 describe('a service that supports the query form', () => {
   test('the client sends one request, with the ids in the query', async () => {
-    const { request, requests } = await open(() => responseAbout(ids.userId, ids.sessionId))
+    const { request, requestedUrls } = await open(() => responseAbout(ids.userId, ids.sessionId))
     expect(await request(ids)).toMatchObject({
       knownLogouts: { user: null, session: null, floorAt: null },
       freshness: { policy: 'session', lagMs: 0 },
     })
-    expect(requests).toEqual([QUERY])
+    expect(requestedUrls).toEqual([QUERY])
   })
 
   test.each([
@@ -60,31 +60,31 @@ describe('a service that supports only the path form', () => {
     isQuery(url) ? OWN_NOT_FOUND : responseAbout(ids.userId, ids.sessionId)
 
   test('the client sends only the path form for ten minutes after the 404', async () => {
-    const { request, requests, clock } = await open(oldService)
+    const { request, requestedUrls, clock } = await open(oldService)
     await request(ids)
-    expect(requests.splice(0)).toEqual([QUERY, PATH])
+    expect(requestedUrls.splice(0)).toEqual([QUERY, PATH])
     clock.pass(10 * MINUTE_MS - 1)
     await request(ids)
-    expect(requests.splice(0)).toEqual([PATH])
+    expect(requestedUrls.splice(0)).toEqual([PATH])
     clock.pass(1)
     await request(ids)
-    expect(requests.splice(0)).toEqual([QUERY, PATH])
+    expect(requestedUrls.splice(0)).toEqual([QUERY, PATH])
     await request(ids)
-    expect(requests).toEqual([PATH])
+    expect(requestedUrls).toEqual([PATH])
   })
 
   test('the client sends the query form again within ten minutes after the service was upgraded', async () => {
     let isUpgraded = false
-    const { request, requests, clock } = await open((url) =>
+    const { request, requestedUrls, clock } = await open((url) =>
       isUpgraded ? responseAbout(ids.userId, ids.sessionId) : oldService(url),
     )
     await request(ids)
     isUpgraded = true
     clock.pass(10 * MINUTE_MS)
-    requests.length = 0
+    requestedUrls.length = 0
     await request(ids)
     await request(ids)
-    expect(requests).toEqual([QUERY, QUERY])
+    expect(requestedUrls).toEqual([QUERY, QUERY])
   })
 
   test('the client rejects a response to the path form about another user', async () => {
@@ -103,15 +103,15 @@ describe('a service that supports only the path form', () => {
 test.each(FOREIGN_NOT_FOUND)(
   'after a 404 that does not come from last-logout, the client does not try the path form: %d %s',
   async (...reply) => {
-    const { request, requests } = await open(() => reply)
+    const { request, requestedUrls } = await open(() => reply)
     await expect(request(ids)).rejects.toMatchObject({ code: 'NOT_UNDERSTOOD' })
     await expect(request(ids)).rejects.toThrow(/404/)
-    expect(requests).toEqual([QUERY, QUERY])
+    expect(requestedUrls).toEqual([QUERY, QUERY])
   },
 )
 
 test('a request in the path form without a response fails after the timeout', async () => {
-  const { request, requests } = await open((url) => (isQuery(url) ? OWN_NOT_FOUND : null), 200)
+  const { request, requestedUrls } = await open((url) => (isQuery(url) ? OWN_NOT_FOUND : null), 200)
   await expect(request(ids)).rejects.toMatchObject({ code: 'UNAVAILABLE' })
-  expect(requests).toEqual([QUERY, PATH])
+  expect(requestedUrls).toEqual([QUERY, PATH])
 })

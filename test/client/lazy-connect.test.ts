@@ -3,7 +3,12 @@ import { afterEach, describe, expect, test } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import type { LastLogoutClientOptions } from '../../src/client/options.js'
 import { openClient } from '../_support/client.js'
-import { event, freshness, openScriptedFeed, type ScriptedFeed } from '../_support/scripted-feed.js'
+import {
+  eventText,
+  freshnessData,
+  openScriptedFeed,
+  type ScriptedFeed,
+} from '../_support/scripted-feed.js'
 
 let feed: ScriptedFeed
 let client: LastLogoutClient
@@ -14,7 +19,7 @@ afterEach(async () => {
 
 const claims = { sub: 'auth0|1', iat: Math.floor(Date.now() / 1000) - 60 }
 const load = (response: ServerResponse) =>
-  void response.write(event('freshness', freshness(Date.now()), 'f.1'))
+  void response.write(eventText('freshness', freshnessData(Date.now()), 'f.1'))
 
 function open(options: Partial<LastLogoutClientOptions> = {}) {
   client = openClient(feed.url, { connect: 'lazy', ...options })

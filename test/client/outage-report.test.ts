@@ -7,7 +7,12 @@ import { createOutageReport } from '../../src/client/outage-report.js'
 import { openClient } from '../_support/client.js'
 import { createClock } from '../_support/clock.js'
 import { openFakeServer, responseAbout } from '../_support/fake-server.js'
-import { event, freshness, openScriptedFeed, type ScriptedFeed } from '../_support/scripted-feed.js'
+import {
+  eventText,
+  freshnessData,
+  openScriptedFeed,
+  type ScriptedFeed,
+} from '../_support/scripted-feed.js'
 
 const MINUTE_MS = 60_000
 
@@ -79,12 +84,12 @@ describe('onError', () => {
     const service = await openFakeServer(() => [500, ''])
     open(service.url, { lookup: 'request' })
     for (let n = 0; n < 5; n++) await client?.check(login(`auth0|${n}`))
-    expect(service.requests).toHaveLength(5)
+    expect(service.requestedUrls).toHaveLength(5)
     expect(errors).toMatchObject([{ code: 'UNAVAILABLE' }])
   })
 
   const send = (fields: object) => (response: ServerResponse) =>
-    void response.write(event('freshness', freshness(Date.now() - 400_000, fields), 'f.1'))
+    void response.write(eventText('freshness', freshnessData(Date.now() - 400_000, fields), 'f.1'))
 
   test.each([
     ['the worker does not run', { lag_ms: 400_000 }, /that a worker is running\.$/],

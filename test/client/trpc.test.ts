@@ -5,7 +5,7 @@ import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout, responseMeta } from '../../src/client/trpc.js'
 import { openClient } from '../_support/client.js'
 import { openFakeClient } from '../_support/fake-service.js'
-import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
+import { REVOKED_CHALLENGE, REVOKED_DESCRIPTION } from '../_support/revoked.js'
 
 interface Context {
   claims: { sub: string; iat: number; cnf?: { jkt: string } } | null
@@ -60,9 +60,9 @@ describe('the tRPC middleware', () => {
 
   test('the tRPC middleware throws UNAUTHORIZED for a revoked token', async () => {
     const { text, ...response } = await call(OUT)
-    expect(response).toEqual({ status: 401, challenge: CHALLENGE, retryAfter: null })
+    expect(response).toEqual({ status: 401, challenge: REVOKED_CHALLENGE, retryAfter: null })
     expect(JSON.parse(text).error).toMatchObject({
-      message: DESCRIPTION,
+      message: REVOKED_DESCRIPTION,
       data: { code: 'UNAUTHORIZED' },
     })
   })
@@ -75,7 +75,7 @@ describe('the tRPC middleware', () => {
 
   test('the tRPC middleware sends a DPoP challenge if the token is bound to a DPoP key', async () => {
     const { challenge } = await call({ ...OUT, cnf: { jkt: 'a-thumbprint' } })
-    expect(challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+    expect(challenge).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
   })
 
   test('the tRPC middleware fails for a call without verified claims, so that no call bypasses the check (pitfall 21)', async () => {
@@ -91,7 +91,7 @@ describe('the tRPC middleware', () => {
 
   test('responseMeta adds the headers of a refusal to the response to a batch', async () => {
     const { text, ...response } = await call(OUT, { path: 'public,orders?batch=1' })
-    expect(response).toEqual({ status: 207, challenge: CHALLENGE, retryAfter: null })
+    expect(response).toEqual({ status: 207, challenge: REVOKED_CHALLENGE, retryAfter: null })
     expect(JSON.parse(text)).toMatchObject([{ result: {} }, { error: {} }])
   })
 

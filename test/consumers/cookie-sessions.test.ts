@@ -1,10 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { DENIALS } from '../../src/rules/action-settings.js'
-import { type CookieAction, createCookieAction, nextSecond } from '../_support/cookie-action.js'
+import {
+  type CookieAction,
+  createCookieAction,
+  waitForNextSecond,
+} from '../_support/cookie-action.js'
 import { type CookieBrowser, openCookieBrowser } from '../_support/cookie-browser.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { copyExample, type Example } from '../_support/examples.js'
-import { freePort } from '../_support/port.js'
+import { findUnusedPort } from '../_support/port.js'
 import type { ProtectedServer } from '../_support/protected-server.js'
 import { type RunningService, runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
@@ -94,7 +98,7 @@ describe.each(APPS)('the example $example', (app) => {
   beforeAll(async () => {
     example = await copyExample(app.example, 'deny')
     login = await openTenantLogin()
-    const port = await freePort()
+    const port = await findUnusedPort()
     url = `http://127.0.0.1:${port}`
     login.serve({
       tenant: service.tenant,
@@ -127,7 +131,7 @@ describe.each(APPS)('the example $example', (app) => {
   }
   /** Requests a path that needs an access token, after the last one has expired. */
   const requestWithRefresh = async (path: string) => {
-    await nextSecond()
+    await waitForNextSecond()
     return (await browser.request(`${url}${path}`)).status
   }
   const orders = () => requestWithRefresh('/orders')
@@ -150,7 +154,7 @@ describe.each(APPS)('the example $example', (app) => {
     await waitForEnd()
     expect(sessionCookies()).toEqual([])
     expect(await orders()).toBe(app.refused)
-    await nextSecond()
+    await waitForNextSecond()
     await logIn()
     expect(await orders()).toBe(200)
   })
@@ -167,7 +171,7 @@ describe.each(APPS)('the example $example', (app) => {
   test('a login over a session that was logged out counts as a new login', async () => {
     await logIn()
     await logOutElsewhere()
-    await nextSecond()
+    await waitForNextSecond()
     await logIn()
     expect(await readPage()).toContain(LOGIN_USER.userId)
   })

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
 import type { Simulator } from '../../src/simulator/server.js'
-import { ACTION_SCOPES, addAction, bindOthers, readBindings } from '../_support/actions.js'
+import { ACTION_SCOPES, addAction, bindOtherActions, readBindings } from '../_support/actions.js'
 import { finishCommandLine } from '../_support/command-line.js'
 import { readExample } from '../_support/documents.js'
 import { INSTALLED_DIR } from '../_support/installed.js'
@@ -104,7 +104,7 @@ describe('an import of the example, with the key in a variable', () => {
   let output: string
   beforeAll(async () => {
     cli = await openDeployCli()
-    bindOthers(cli.simulator, 1)
+    bindOtherActions(cli.simulator, 1)
     output = await cli.import(example, { LAST_LOGOUT_API_KEY: KEY })
   }, IMPORT_TIMEOUT_MS)
   afterAll(() => cli.close())

@@ -104,7 +104,7 @@ async function logInAndOut(url: string, paths: { login: string; token: string; l
   accessToken = token
   expect(await check()).toBe('accepted')
   const last = await browser.visit(`${url}${paths.logout}`)
-  return { visited: browser.visited, last, browser }
+  return { visited: browser.visitedUrls, last, browser }
 }
 
 /** Expects that the endpoint revoked the token, and that the tenant received the parameters that the app sent. */

@@ -158,9 +158,9 @@ describe.each(LANGUAGES)('in $name', (language) => {
   test.each([301, 302, 303, 307, 308])(
     'the example does not follow a redirect with %i',
     async (status) => {
-      const requests = fakeService.accepted.length
+      const requests = fakeService.acceptedRequests.length
       expect(await check(fake(`redirect-${status}`))).toBe('unknown')
-      expect(fakeService.accepted.length).toBe(requests)
+      expect(fakeService.acceptedRequests.length).toBe(requests)
     },
   )
 

@@ -125,7 +125,7 @@ async function logOutThroughEndpoint({ browser, tokens }: Device): Promise<void>
   )
   expect(status).toBe(303)
   expect(headers.get('location')).toBe(`${app.issuer}/oidc/logout?${parameters}`)
-  await system.deliver()
+  await system.waitForDelivery()
 }
 
 /** Opens the app, logs in, and connects with the access token. */
@@ -266,7 +266,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     }
 
     const device = await flows[row.flow]({ user, a, b })
-    await system.deliver()
+    await system.waitForDelivery()
     const before = await observe(device)
     await system.poll()
     const after = await observe(device)

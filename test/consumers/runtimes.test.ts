@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type ClientProject, installClient } from '../_support/client-package.js'
 import { responseAbout } from '../_support/fake-server.js'
 import type { ProtectedServer } from '../_support/protected-server.js'
-import { RUNTIMES, type Runtime, serveIn } from '../_support/runtimes.js'
+import { RUNTIMES, type Runtime, serveInRuntime } from '../_support/runtimes.js'
 import { KEY } from '../_support/served-api.js'
 import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
 import { ACCEPTED, REVOKED, UNKNOWN } from './cases.js'
@@ -87,7 +87,7 @@ function withApp(runtime: Runtime, names: string[]) {
   let app: ProtectedServer
   beforeAll(async () => {
     const OPTIONS = Object.fromEntries(names.map((name) => [name, options[name]]))
-    app = await serveIn(runtime, { project: project.dir, define: { OPTIONS } })
+    app = await serveInRuntime(runtime, { project: project.dir, define: { OPTIONS } })
   }, 60_000)
   afterAll(() => app.close())
 

@@ -181,7 +181,7 @@ test(`${SUBSCRIPTION_COUNT} subscriptions get a stream or are rejected, and none
     fc.asyncProperty(batch, async (batchOfRequests) => {
       for (const status of await Promise.all(batchOfRequests.map(subscribe))) statuses.add(status)
       expect(warnings()).toBe('')
-      app.lines.length = 0
+      app.logLines.length = 0
     }),
     { seed: SEED, numRuns: Math.ceil(SUBSCRIPTION_COUNT / 5), endOnFailure: true },
   )
@@ -226,8 +226,8 @@ async function send(requests: number, seed: number): Promise<void> {
       await Promise.all([...corruptedExchanges, ...intactExchanges])
       // No request may cause a warning. The lines are deleted, because they would count as a memory leak.
       expect(warnings()).toBe('')
-      expect(rules.findSecret(app.lines.join('\n'))).toBe(undefined)
-      app.lines.length = 0
+      expect(rules.findSecret(app.logLines.join('\n'))).toBe(undefined)
+      app.logLines.length = 0
     }),
     { seed, numRuns, endOnFailure: REQUEST_COUNT > 10_000 },
   )
@@ -311,7 +311,7 @@ const EXPECTED_WARNINGS =
 function warnings(): string {
   const isWarning = (line: string) =>
     JSON.parse(line).level >= 40 && !EXPECTED_WARNINGS.test(JSON.parse(line).msg)
-  return app.lines.filter(isWarning).join('\n')
+  return app.logLines.filter(isWarning).join('\n')
 }
 
 function heapUsed(): number {

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { bearer, listenOnLoopback } from '../_support/api.js'
 import {
   gatewayKeys,
-  loggedOut,
+  loggedOutSnapshot,
   openGatewayApi,
   staleSnapshot,
   useGatewayApi,
@@ -59,7 +59,7 @@ describe('/v1/forward-auth', () => {
   })
 
   test('responds with 401 to a revoked token, even if the data is stale', async () => {
-    for (const snapshot of [loggedOut(), staleSnapshot(Date.now())]) {
+    for (const snapshot of [loggedOutSnapshot(), staleSnapshot(Date.now())]) {
       api.snapshot = snapshot
       const response = await forwardAuth(`Bearer ${token}`)
       expect(response.statusCode).toBe(401)
@@ -144,7 +144,7 @@ describe('/v1/forward-auth', () => {
     const response = await forwardAuth(`Bearer ${token}`, headers)
     expect(response.statusCode).toBe(200)
     expect(response.headers).toMatchObject({ 'x-last-logout-user': 'auth0%7C123' })
-    api.snapshot = loggedOut()
+    api.snapshot = loggedOutSnapshot()
     expect((await forwardAuth(`Bearer ${token}`, headers)).statusCode).toBe(401)
   })
 
@@ -226,7 +226,7 @@ test('no log line contains a token or a key', async () => {
   await forwardAuth('Bearer wrong', { 'x-last-logout-key': 'w'.repeat(32) })
   api.snapshot = new Error('a bug')
   await forwardAuth(`Bearer ${token}`)
-  const lines = api.app.lines.join('')
+  const lines = api.app.logLines.join('')
   expect(lines).toContain('request failed')
   expect(lines).not.toContain(token)
   expect(lines).not.toContain(gatewayKeys.forwardAuth.key)

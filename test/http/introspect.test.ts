@@ -3,7 +3,7 @@ import { LastLogoutError } from '../../src/errors.js'
 import { bearer } from '../_support/api.js'
 import {
   gatewayKeys,
-  loggedOut,
+  loggedOutSnapshot,
   openGatewayApi,
   snapshotWith,
   staleSnapshot,
@@ -73,12 +73,12 @@ describe('POST /v1/introspect', () => {
   })
 
   test('returns active false for a revoked token, even if the token has a claim active', async () => {
-    api.snapshot = loggedOut()
+    api.snapshot = loggedOutSnapshot()
     await expectInactive(await tokens.signAccessToken({ active: true }))
   })
 
   test('returns only active false for a revoked token, even if the data is stale', async () => {
-    api.snapshot = loggedOut()
+    api.snapshot = loggedOutSnapshot()
     await expectInactive(await tokens.signAccessToken())
     api.snapshot = staleSnapshot(Date.now())
     await expectInactive(await tokens.signAccessToken())

@@ -44,7 +44,7 @@ test('both addresses of localhost share one limit of connections', async () => {
   }
   for (const host of ['127.0.0.1', '::1']) await once(connectTo(host), 'connect')
   for (const host of ['127.0.0.1', '::1']) await once(connectTo(host), 'close')
-  expect(app.lines.join()).toContain('connection limit reached')
+  expect(app.logLines.join()).toContain('connection limit reached')
 })
 
 test('listen rejects a port that is in use with CANNOT_LISTEN', async () => {
@@ -56,5 +56,5 @@ test('listen rejects a port that is in use with CANNOT_LISTEN', async () => {
     { code: 'CANNOT_LISTEN', message: expect.stringContaining('EADDRINUSE') },
   )
   // This error must not be logged as a failure to accept a connection.
-  expect(second.lines.join()).not.toContain('connection not accepted')
+  expect(second.logLines.join()).not.toContain('connection not accepted')
 })

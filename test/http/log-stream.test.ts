@@ -97,7 +97,7 @@ describe('POST /v1/log-stream', () => {
     const response = await send(line('auth0|person'), undefined, unavailableApi)
     expect(response.statusCode).toBe(503)
     expect(response.headers['retry-after']).toBe('1')
-    expect(unavailableApi.lines.join()).not.toContain('person')
+    expect(unavailableApi.logLines.join()).not.toContain('person')
     await unavailableApi.close()
   })
 
@@ -105,17 +105,17 @@ describe('POST /v1/log-stream', () => {
     const filler = ' '.repeat(10 * 1024 * 1024 - line('auth0|1').length)
     expect((await send(line('auth0|1') + filler)).statusCode).toBe(204)
     expect(await readUsers()).toEqual(['auth0|1'])
-    expect(app.lines.join()).not.toContain('too large')
+    expect(app.logLines.join()).not.toContain('too large')
     const response = await send(`${line('auth0|2')}${filler} `)
     expect(response.statusCode).toBe(413)
     expect(response.json()).toMatchObject({ statusCode: 413, error: 'Payload Too Large' })
-    expect(app.lines.join()).toContain('log stream batch too large')
+    expect(app.logLines.join()).toContain('log stream batch too large')
     expect(await readUsers()).toEqual(['auth0|1'])
   })
 
   test('the API rejects more than ten thousand entries with 413 and a warning', async () => {
     expect((await send('x\n'.repeat(10_001))).statusCode).toBe(413)
-    expect(app.lines.join()).toContain('log stream batch too large')
+    expect(app.logLines.join()).toContain('log stream batch too large')
     expect(await database.query('SELECT id FROM unattributable')).toEqual([])
   })
 
@@ -171,7 +171,7 @@ describe('concurrent batches', () => {
     )
     expect(batches.maxRunning).toBe(1)
     expect((await send('7', undefined, slowApi)).statusCode).toBe(204)
-    expect(warnings(slowApi.lines)).toEqual([])
+    expect(warnings(slowApi.logLines)).toEqual([])
     await slowApi.close()
   })
 
@@ -189,7 +189,7 @@ describe('concurrent batches', () => {
     }
     finish()
     expect((await send('x', undefined, slowApi)).statusCode).toBe(204)
-    expect(warnings(slowApi.lines)).toEqual([])
+    expect(warnings(slowApi.logLines)).toEqual([])
     await slowApi.close()
   })
 
@@ -200,7 +200,7 @@ describe('concurrent batches', () => {
     await slowApi.close()
     for (const response of await Promise.all(twoBatches)) expect(response.statusCode).toBe(503)
     expect(batches.running).toEqual([])
-    expect(warnings(slowApi.lines)).toEqual([])
+    expect(warnings(slowApi.logLines)).toEqual([])
   })
 })
 
@@ -255,9 +255,9 @@ describe('the token of the log stream', () => {
   test('the API does not log the token', async () => {
     const failingApp = await openStreamApi(() => Promise.reject(new Error('internal detail')))
     expect((await send(line('auth0|person'), undefined, failingApp)).statusCode).toBe(500)
-    expect(failingApp.lines.join()).toContain('internal detail')
-    expect(failingApp.lines.join()).not.toContain(TOKEN)
-    expect(failingApp.lines.join()).not.toContain('person')
+    expect(failingApp.logLines.join()).toContain('internal detail')
+    expect(failingApp.logLines.join()).not.toContain(TOKEN)
+    expect(failingApp.logLines.join()).not.toContain('person')
     await failingApp.close()
   })
 })

@@ -39,7 +39,7 @@ beforeAll(async () => {
   url = new URL(await listenOnLoopback(app))
 })
 beforeEach(() => {
-  app.lines.length = 0
+  app.logLines.length = 0
   requestedUsers = []
   pendingResponses = []
 })
@@ -90,7 +90,7 @@ test('the server closes a connection with too many waiting requests, and logs th
   const allowedConnection = await openConnection()
   allowedConnection.socket.write(getUsers(MAX_WAITING_REQUESTS + 1))
   await expect.poll(() => requestedUsers).toEqual(['0'])
-  expect(app.lines).toEqual([])
+  expect(app.logLines).toEqual([])
 
   for (let n = 0; n < 2; n++) {
     const { socket, received } = await openConnection()
@@ -98,7 +98,7 @@ test('the server closes a connection with too many waiting requests, and logs th
     await waitForClose(socket)
     expect(received()).toBe('')
   }
-  const lines = app.lines.map((line) => JSON.parse(line))
+  const lines = app.logLines.map((line) => JSON.parse(line))
   expect(lines).toEqual([
     expect.objectContaining({
       msg: 'connection closed: too many pipelined requests',
@@ -148,5 +148,5 @@ test('a closed connection with a waiting stream request is not counted as a subs
 test('an error while accepting a connection is logged, and does not end the process', async () => {
   const error = Object.assign(new Error('accept EMFILE'), { code: 'EMFILE', syscall: 'accept' })
   app.server.emit('error', error)
-  expect(app.lines.map((line) => JSON.parse(line).msg)).toEqual(['connection not accepted'])
+  expect(app.logLines.map((line) => JSON.parse(line).msg)).toEqual(['connection not accepted'])
 })
