@@ -12,7 +12,7 @@ import { lastLogout as forFetch } from '../../src/client/fetch.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
 import { type Issuer, ORDERS_AUDIENCE, openIssuer } from '../_support/issuer.js'
-import { type ProtectedServer, serve } from '../_support/protected-server.js'
+import { type ProtectedServer, waitUntilListening } from '../_support/protected-server.js'
 import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
 
 let logouts: ServedLogouts
@@ -37,7 +37,7 @@ const openExpress = (client: LastLogoutClient) => {
   const app = express()
   app.use(auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE }), forExpress(client))
   app.get('/', (req, res) => void res.json({ user: req.auth?.payload.sub }))
-  return serve(app.listen(0, '127.0.0.1'))
+  return waitUntilListening(app.listen(0, '127.0.0.1'))
 }
 
 const openExpressJwt = (client: LastLogoutClient) => {
@@ -47,7 +47,7 @@ const openExpressJwt = (client: LastLogoutClient) => {
   app.get('/', ({ auth }: ExpressJwtRequest, res) => void res.json({ user: auth?.sub }))
   // Express prints every error unless its setting `env` is `test`.
   app.set('env', 'test')
-  return serve(app.listen(0, '127.0.0.1'))
+  return waitUntilListening(app.listen(0, '127.0.0.1'))
 }
 
 const openFastify = async (client: LastLogoutClient) => {
@@ -62,7 +62,7 @@ const openFastify = async (client: LastLogoutClient) => {
   ]
   app.get('/', { preHandler }, async ({ user }) => ({ user: (user as { sub: string }).sub }))
   await app.listen({ host: '127.0.0.1', port: 0 })
-  const served = await serve(app.server)
+  const served = await waitUntilListening(app.server)
   return { ...served, close: () => app.close() }
 }
 
@@ -72,7 +72,7 @@ const openFastifyAuth0 = async (client: LastLogoutClient) => {
   const preHandler = [app.authenticate, forFastify(client)]
   app.get('/', { preHandler }, async ({ user }) => ({ user: (user as { sub: string }).sub }))
   await app.listen({ host: '127.0.0.1', port: 0 })
-  const served = await serve(app.server)
+  const served = await waitUntilListening(app.server)
   return { ...served, close: () => app.close() }
 }
 
@@ -146,7 +146,7 @@ describe('a request without verified claims', () => {
     app.use(forExpress(connectedClient))
     app.get('/', (_req, res) => void res.json({}))
     app.use(((_error, _req, res, _next) => void res.status(500).end()) as ErrorRequestHandler)
-    const server = await serve(app.listen(0, '127.0.0.1'))
+    const server = await waitUntilListening(app.listen(0, '127.0.0.1'))
     expect((await fetch(server.url)).status).toBe(500)
     await server.close()
   })
@@ -156,7 +156,7 @@ describe('a request without verified claims', () => {
     app.use(auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE, authRequired: false }))
     app.use(forExpress(connectedClient, { authRequired: false }))
     app.get('/', (_req, res) => void res.json({}))
-    const server = await serve(app.listen(0, '127.0.0.1'))
+    const server = await waitUntilListening(app.listen(0, '127.0.0.1'))
     expect((await fetch(server.url)).status).toBe(200)
     await server.close()
   })

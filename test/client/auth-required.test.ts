@@ -12,8 +12,8 @@ import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout as forKoa } from '../../src/client/koa.js'
 import { openFakeClient } from '../_support/fake-service.js'
 import { type Issuer, openIssuer } from '../_support/issuer.js'
-import { serve } from '../_support/protected-server.js'
-import { CHALLENGE } from '../_support/revoked.js'
+import { waitUntilListening } from '../_support/protected-server.js'
+import { REVOKED_CHALLENGE } from '../_support/revoked.js'
 
 let issuer: Issuer
 beforeAll(async () => {
@@ -67,7 +67,7 @@ const openKoa: OpenApp = async ({ verifies, ...options }) => {
   app.use((ctx) => {
     ctx.body = 'passed'
   })
-  const server = await serve(app.listen(0, '127.0.0.1'))
+  const server = await waitUntilListening(app.listen(0, '127.0.0.1'))
   onTestFinished(() => server.close())
   return server.url
 }
@@ -82,7 +82,7 @@ const openHono: OpenApp = async ({ verifies, ...options }) => {
   if (verifies) app.use(jwk({ keys, alg: ['RS256'], allow_anon: true }))
   app.use(forHono(client, options))
   app.get('/', (c) => c.text('passed'))
-  const server = await serve(
+  const server = await waitUntilListening(
     createServer(async (req, res) => {
       const { authorization = '' } = req.headers
       const response = await app.request('/', { headers: { authorization } })
@@ -119,7 +119,7 @@ describe.each([
   test('the adapter checks a request with a token', async () => {
     const url = await open({ verifies: true, authRequired: false })
     expect(await callAs(url, 'auth0|in')).toEqual({ status: 200, challenge: null })
-    expect(await callAs(url, 'auth0|out')).toEqual({ status: 401, challenge: CHALLENGE })
+    expect(await callAs(url, 'auth0|out')).toEqual({ status: 401, challenge: REVOKED_CHALLENGE })
   })
 
   test('the adapter responds with 401 to a token that the app has not verified', async () => {

@@ -17,7 +17,7 @@ import { judgeClaims } from '../../src/rules/judge-claims.js'
 import { createKeyedHash } from '../../src/rules/keyed-hash.js'
 import { readLastLogoutResponse } from '../../src/rules/last-logout-response.js'
 import { claimNames, readToken } from '../../src/rules/token.js'
-import { event as formatEvent } from '../_support/scripted-feed.js'
+import { eventText } from '../_support/scripted-feed.js'
 
 // The files in `conformance` are test vectors for a client in any language. docs/feed.md describes their fields.
 

@@ -7,8 +7,8 @@ import { lastLogout as forFetch } from '../../src/client/fetch.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
 import { openFakeClient } from '../_support/fake-service.js'
-import { serve } from '../_support/protected-server.js'
-import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
+import { waitUntilListening } from '../_support/protected-server.js'
+import { REVOKED_CHALLENGE, REVOKED_DESCRIPTION } from '../_support/revoked.js'
 
 const UNREACHABLE_URL = 'http://127.0.0.1:1'
 const REVOKED_BODY = { error: 'invalid_token', error_description: DESCRIPTION }
@@ -64,7 +64,7 @@ describe('Express', () => {
     target.use(setClaims, forExpress(usedClient) as RequestHandler)
 
   async function call(app: Express, headers: Record<string, string> = BEARER) {
-    const server = await serve(app.listen(0, '127.0.0.1'))
+    const server = await waitUntilListening(app.listen(0, '127.0.0.1'))
     onTestFinished(() => server.close())
     return readResponse(await fetch(server.url, { headers }))
   }
@@ -108,7 +108,7 @@ describe('Express', () => {
     )
     expect(await call(app)).toEqual({
       status: 401,
-      challenge: CHALLENGE,
+      challenge: REVOKED_CHALLENGE,
       retryAfter: null,
       body: { problem: REVOKED_BODY.error_description },
     })
@@ -151,7 +151,7 @@ describe('Express', () => {
     protect(app)
     expect(await call(app)).toEqual({
       status: 401,
-      challenge: CHALLENGE,
+      challenge: REVOKED_CHALLENGE,
       retryAfter: null,
       body: REVOKED_BODY,
     })
@@ -168,7 +168,7 @@ describe('Express', () => {
   test('the Express adapter sends a DPoP challenge if the request used DPoP', async () => {
     const app = express()
     protect(app)
-    expect((await call(app, DPOP)).challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+    expect((await call(app, DPOP)).challenge).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
     await expect(isRevoked(client)({ headers: DPOP }, { payload: claims })).rejects.toMatchObject({
       code: 'revoked_token',
       statusCode: 401,
@@ -218,7 +218,7 @@ describe('Fastify', () => {
     expect(await call(app)).toEqual({
       status: 418,
       // The adapter also sets the header, because this error handler ignores the headers of the error.
-      challenge: CHALLENGE,
+      challenge: REVOKED_CHALLENGE,
       retryAfter: null,
       body: {
         code: 'invalid_token',
@@ -246,7 +246,7 @@ describe('Fastify', () => {
     addRoute(app)
     expect(await call(app)).toEqual({
       status: 401,
-      challenge: CHALLENGE,
+      challenge: REVOKED_CHALLENGE,
       retryAfter: null,
       body: REVOKED_BODY,
     })
@@ -297,7 +297,7 @@ describe('Fastify', () => {
   test('the Fastify adapter sends a DPoP challenge if the request used DPoP', async () => {
     const app = Fastify()
     addRoute(app)
-    expect((await call(app, DPOP)).challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+    expect((await call(app, DPOP)).challenge).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
   })
 })
 
@@ -309,7 +309,7 @@ describe('a fetch-style server', () => {
     expect(await challengeOf(claims)).toBe(CHALLENGE)
     // `jkt` is the thumbprint of the DPoP key.
     const boundToken = { ...claims, cnf: { jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' } }
-    expect(await challengeOf(boundToken)).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+    expect(await challengeOf(boundToken)).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
   })
 })
 

@@ -7,7 +7,12 @@ import { type LastLogoutClientOptions, readOptions } from '../../src/client/opti
 import { openClient } from '../_support/client.js'
 import { createSettableClocks } from '../_support/client-clocks.js'
 import { openLoopback } from '../_support/loopback.js'
-import { event, freshness, openScriptedFeed, type ScriptedFeed } from '../_support/scripted-feed.js'
+import {
+  eventText,
+  freshnessData,
+  openScriptedFeed,
+  type ScriptedFeed,
+} from '../_support/scripted-feed.js'
 
 const NOW = Date.now()
 const HOUR_MS = 3_600_000
@@ -85,11 +90,11 @@ describe('a feed subscriber', () => {
   test('a subscriber resumes an interrupted load at the cursor, and then has all logouts in the cache (pitfall 29)', async () => {
     feed = await openScriptedFeed(
       (response) => {
-        response.write(event('change', logout('auth0|1'), 'f.1'), () => response.destroy())
+        response.write(eventText('change', logout('auth0|1'), 'f.1'), () => response.destroy())
       },
       (response) => {
-        response.write(event('change', logout('auth0|2'), 'f.2'))
-        response.write(event('freshness', freshness(NOW), 'f.2'))
+        response.write(eventText('change', logout('auth0|2'), 'f.2'))
+        response.write(eventText('freshness', freshnessData(NOW), 'f.2'))
       },
     )
     openSubscribedClient()
@@ -104,10 +109,10 @@ describe('a feed subscriber', () => {
 
   test('a subscriber whose clock shows 1970 sends a `since` of 2000, which the service accepts', async () => {
     feed = await openScriptedFeed((response) =>
-      response.write(event('freshness', freshness(NOW), 'f.1')),
+      response.write(eventText('freshness', freshnessData(NOW), 'f.1')),
     )
     const clocks = createSettableClocks()
-    clocks.setAhead(-NOW)
+    clocks.setWallAhead(-NOW)
     const { subscriber } = subscribe({ clocks })
     await subscriber.ready()
     expect(feed.queries[0]?.get('since')).toBe('2000-01-01T00:00:00.000Z')
@@ -116,10 +121,10 @@ describe('a feed subscriber', () => {
   test('a subscriber begins a new load if the connection breaks after a reset', async () => {
     feed = await openScriptedFeed(
       (response) => {
-        response.write(event('freshness', freshness(NOW), 'f.9'))
-        response.write(event('reset', {}, ''), () => response.destroy())
+        response.write(eventText('freshness', freshnessData(NOW), 'f.9'))
+        response.write(eventText('reset', {}, ''), () => response.destroy())
       },
-      (response) => response.write(event('freshness', freshness(NOW), 'g.1')),
+      (response) => response.write(eventText('freshness', freshnessData(NOW), 'g.1')),
     )
     openSubscribedClient()
     await expect.poll(() => feed.queries.length).toBe(2)
@@ -130,11 +135,11 @@ describe('a feed subscriber', () => {
     feed = await openScriptedFeed(
       (response) =>
         response.write(
-          event('freshness', freshness(NOW), 'f.9') +
-            event('freshness', freshness(NOW - 5_000), 'f.4') +
-            event('freshness', freshness(NOW - 4_000), 'f.5'),
+          eventText('freshness', freshnessData(NOW), 'f.9') +
+            eventText('freshness', freshnessData(NOW - 5_000), 'f.4') +
+            eventText('freshness', freshnessData(NOW - 4_000), 'f.5'),
         ),
-      (response) => response.write(event('freshness', freshness(NOW - 4_000), 'f.5')),
+      (response) => response.write(eventText('freshness', freshnessData(NOW - 4_000), 'f.5')),
     )
     const { subscriber } = subscribe({ maxReloadDelayMs: 200 })
     await expect.poll(() => feed.queries.length).toBe(2)
@@ -144,7 +149,7 @@ describe('a feed subscriber', () => {
 
   test('a subscriber reports a broken connection, but not a connection that it replaces for a reload', async () => {
     feed = await openScriptedFeed((response) => {
-      const send = () => response.write(event('freshness', freshness(Date.now()), 'f.1'))
+      const send = () => response.write(eventText('freshness', freshnessData(Date.now()), 'f.1'))
       send()
       const timer = setInterval(send, 50)
       response.on('close', () => clearInterval(timer))
@@ -164,7 +169,7 @@ test('a check considers a logout that the feed delivers during the request of th
   const responses: ServerResponse[] = []
   feed = await openScriptedFeed((response) => {
     responses.push(response)
-    if (responses.length === 1) response.write(event('freshness', freshness(NOW), 'f.1'))
+    if (responses.length === 1) response.write(eventText('freshness', freshnessData(NOW), 'f.1'))
   })
   openSubscribedClient({ timeoutMs: 20_000 })
   await client.ready()
@@ -176,7 +181,7 @@ test('a check considers a logout that the feed delivers during the request of th
   feedResponse?.write(event('change', logout('auth0|1'), 'f.2'))
   await expect.poll(() => client.checkNow(oldClaims).outcome).toBe('revoked')
   const noLogout = { last_logout_at: null, all_sessions_at: null, session: null, floor_at: null }
-  lookupResponse?.end(JSON.stringify({ user_id: 'auth0|1', ...freshness(NOW), ...noLogout }))
+  lookupResponse?.end(JSON.stringify({ user_id: 'auth0|1', ...freshnessData(NOW), ...noLogout }))
   expect(await decision).toMatchObject({ outcome: 'revoked', reason: 'all_sessions_logout' })
 })
 
@@ -188,7 +193,9 @@ describe('a cached logout', () => {
 
   test('a logout stays cached during reloads if it happened long before it was stored', async () => {
     feed = await openScriptedFeed((response) => {
-      response.write(event('change', lateLogout, 'f.1') + event('freshness', freshness(NOW), 'f.1'))
+      response.write(
+        eventText('change', lateLogout, 'f.1') + eventText('freshness', freshnessData(NOW), 'f.1'),
+      )
     })
     openSubscribedClient({ reloadIntervalMs: 100 })
     await expect.poll(() => feed.queries.length).toBeGreaterThan(2)
@@ -199,19 +206,19 @@ describe('a cached logout', () => {
     const reloadResponses: ServerResponse[] = []
     feed = await openScriptedFeed(
       (response) => {
-        response.write(event('change', lateLogout, 'f.1'))
-        response.write(event('change', logout('auth0|2'), 'f.2'))
-        response.write(event('freshness', freshness(NOW), 'f.2'))
+        response.write(eventText('change', lateLogout, 'f.1'))
+        response.write(eventText('change', logout('auth0|2'), 'f.2'))
+        response.write(eventText('freshness', freshnessData(NOW), 'f.2'))
       },
       (response) => {
         reloadResponses.push(response)
-        response.write(event('change', logout('auth0|2'), 'f.2'))
+        response.write(eventText('change', logout('auth0|2'), 'f.2'))
       },
     )
     openSubscribedClient({ reloadIntervalMs: 100 })
     await expect.poll(() => reloadResponses.length).toBe(1)
     expect(client.checkNow(claimsBeforeLogout).outcome).toBe('revoked')
-    reloadResponses[0]?.write(event('freshness', freshness(NOW + 1), 'f.2'))
+    reloadResponses[0]?.write(eventText('freshness', freshnessData(NOW + 1), 'f.2'))
     await expect.poll(() => client.checkNow(claimsBeforeLogout).reason).toBe('lookup_needed')
     expect(client.checkNow(claimsOf('auth0|2')).outcome).toBe('revoked')
   })
@@ -219,13 +226,13 @@ describe('a cached logout', () => {
   test('a logout stays cached until a service with a restored database has read the log again', async () => {
     feed = await openScriptedFeed(
       (response) => {
-        response.write(event('change', logout('auth0|1'), 'f.1'))
-        response.write(event('freshness', freshness(NOW), 'f.1'))
-        response.write(event('reset', {}, ''))
-        response.write(event('freshness', freshness(NOW - 5_000), 'f.0'))
+        response.write(eventText('change', logout('auth0|1'), 'f.1'))
+        response.write(eventText('freshness', freshnessData(NOW), 'f.1'))
+        response.write(eventText('reset', {}, ''))
+        response.write(eventText('freshness', freshnessData(NOW - 5_000), 'f.0'))
       },
-      (response) => response.write(event('freshness', freshness(NOW - 1), 'f.0')),
-      (response) => response.write(event('freshness', freshness(NOW + 1), 'f.0')),
+      (response) => response.write(eventText('freshness', freshnessData(NOW - 1), 'f.0')),
+      (response) => response.write(eventText('freshness', freshnessData(NOW + 1), 'f.0')),
     )
     const { subscriber, cache } = subscribe({ maxReloadDelayMs: 1 }, { reloadIntervalMs: 100 })
     await expect.poll(() => subscriber.freshness()?.asOf).toBe(NOW - 1)
@@ -241,13 +248,13 @@ test('ten subscribers do not all load at the same time when `as_of` goes back', 
   feed = await openScriptedFeed((response) => {
     if (firstResponses.length === 10) return void reloadedAtMs.push(performance.now())
     firstResponses.push(response)
-    response.write(event('freshness', freshness(NOW), 'f.9'))
+    response.write(eventText('freshness', freshnessData(NOW), 'f.9'))
   })
   for (let n = 0; n < 10; n++) subscribe({ maxReloadDelayMs: 1_000 })
   await expect.poll(() => firstResponses.length).toBe(10)
   const wentBackAtMs = performance.now()
   for (const response of firstResponses) {
-    response.write(event('freshness', freshness(NOW - 5_000), 'f.4'))
+    response.write(eventText('freshness', freshnessData(NOW - 5_000), 'f.4'))
   }
   await expect.poll(() => reloadedAtMs.length, { timeout: 5_000 }).toBe(10)
   expect(Math.max(...reloadedAtMs) - Math.min(...reloadedAtMs)).toBeGreaterThan(200)
@@ -269,7 +276,7 @@ test.each([
       (response) => response.destroy(),
       // An event that is too long.
       (response) => response.end('x'.repeat(2_000_000)),
-      (response) => response.write(event('freshness', freshness(NOW), 'f.1')),
+      (response) => response.write(eventText('freshness', freshnessData(NOW), 'f.1')),
     )
     let callCount = 0
     const callback = () => {
@@ -289,7 +296,7 @@ test.each([
 describe('freshness', () => {
   /** Returns a freshness event. `sentAt` is the time of the service's clock when it sends the event. */
   const freshnessEvent = (lagMs: number, sentAt = Date.now()) =>
-    event('freshness', freshness(sentAt - lagMs, { lag_ms: lagMs }), 'f.1')
+    eventText('freshness', freshnessData(sentAt - lagMs, { lag_ms: lagMs }), 'f.1')
 
   test.each([
     ['an hour ahead of', HOUR_MS],
@@ -317,7 +324,7 @@ describe('freshness', () => {
       responses.push(response)
       response.write(freshnessEvent(1_000, Date.now() + aheadMs))
       if (responses.length > 1) return
-      response.write(event('change', logout('auth0|1'), 'f.2'))
+      response.write(eventText('change', logout('auth0|1'), 'f.2'))
       response.write(freshnessEvent(1_000, Date.now() + aheadMs - 60_000))
       response.write(freshnessEvent(1_000, Date.now() + aheadMs - 50_000))
     })
@@ -396,7 +403,7 @@ describe('freshness', () => {
     ['the last instant that a Date can hold', '+275760-09-13T00:00:00Z'],
   ])('the client rejects a freshness event with an as_of that is %s', async (_case, as_of) => {
     feed = await openScriptedFeed((response) =>
-      response.write(event('freshness', freshness(NOW, { as_of }), 'f.1')),
+      response.write(eventText('freshness', freshnessData(NOW, { as_of }), 'f.1')),
     )
     openSubscribedClient()
     await expect.poll(() => errors.length).toBeGreaterThan(0)
@@ -413,7 +420,7 @@ describe('freshness', () => {
     ['is null', { lag_ms: null }],
   ])('the data counts as stale if lag_ms %s', async (_case, overrides) => {
     feed = await openScriptedFeed((response) =>
-      response.write(event('freshness', freshness(Date.now(), overrides), 'f.1')),
+      response.write(eventText('freshness', freshnessData(Date.now(), overrides), 'f.1')),
     )
     openSubscribedClient({ maxStalenessMs: 3_000 })
     await expect.poll(() => client.checkNow(claimsOf('auth0|1')).reason).toBe('stale')
@@ -422,7 +429,7 @@ describe('freshness', () => {
 
 test('a subscriber replaces a connection that sends no data', async () => {
   feed = await openScriptedFeed((response) =>
-    response.write(event('freshness', freshness(NOW), 'f.1')),
+    response.write(eventText('freshness', freshnessData(NOW), 'f.1')),
   )
   subscribe({ silenceTimeoutMs: 100 })
   await expect.poll(() => feed.queries.length).toBe(2)
@@ -435,7 +442,7 @@ describe('an invalid event', () => {
   test.each([
     [
       'with a malformed field',
-      event('change', { ...logout('auth0|1'), at: 'never' }, 'f.2'),
+      eventText('change', { ...logout('auth0|1'), at: 'never' }, 'f.2'),
       /^the change feed sent an event in which the field at is missing or malformed: /,
     ],
     [
@@ -453,7 +460,7 @@ describe('an invalid event', () => {
     async (_case, text, message) => {
       feed = await openScriptedFeed(
         (response) => response.write(text),
-        (response) => response.write(event('freshness', freshness(NOW), 'f.1')),
+        (response) => response.write(eventText('freshness', freshnessData(NOW), 'f.1')),
       )
       const { subscriber } = subscribe()
       await subscriber.ready()

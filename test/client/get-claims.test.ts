@@ -11,7 +11,7 @@ import { lastLogout as forFetch } from '../../src/client/fetch.js'
 import type { Claims, LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
 import { type Issuer, ORDERS_AUDIENCE, openIssuer } from '../_support/issuer.js'
-import { serve } from '../_support/protected-server.js'
+import { waitUntilListening } from '../_support/protected-server.js'
 import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
 
 let logouts: ServedLogouts
@@ -54,7 +54,7 @@ async function callExpress(handlers: RequestHandler[], subjects: (string | null)
     ((error, _req, res, _next) =>
       void res.status(error.status ?? 500).send(error.message)) as ErrorRequestHandler,
   )
-  const server = await serve(app.listen(0, '127.0.0.1'))
+  const server = await waitUntilListening(app.listen(0, '127.0.0.1'))
   const responses = await Promise.all(subjects.map((sub) => call(server.url, sub)))
   await server.close()
   return responses
@@ -203,7 +203,7 @@ describe('Fastify', () => {
   async function listenAndCall(app: ReturnType<typeof Fastify>): Promise<ProtectedResponse[]> {
     app.get('/', async () => 'passed')
     await app.listen({ host: '127.0.0.1', port: 0 })
-    const { url } = await serve(app.server)
+    const { url } = await waitUntilListening(app.server)
     const responses = await Promise.all(['auth0|out', 'auth0|in'].map((sub) => call(url, sub)))
     await app.close()
     return responses

@@ -5,13 +5,13 @@ import { lastLogout } from '../../src/client/hono.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
 import { openFakeClient } from '../_support/fake-service.js'
-import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
+import { REVOKED_CHALLENGE, REVOKED_DESCRIPTION } from '../_support/revoked.js'
 
 const REVOKED = {
   status: 401,
-  challenge: CHALLENGE,
+  challenge: REVOKED_CHALLENGE,
   retryAfter: null,
-  text: JSON.stringify({ error: 'invalid_token', error_description: DESCRIPTION }),
+  text: JSON.stringify({ error: 'invalid_token', error_description: REVOKED_DESCRIPTION }),
 }
 
 /** Returns the claims of a token. Only `auth0|out` has logged out after it was issued. */

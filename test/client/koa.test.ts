@@ -4,8 +4,8 @@ import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout } from '../../src/client/koa.js'
 import { openClient } from '../_support/client.js'
 import { openFakeClient } from '../_support/fake-service.js'
-import { serve } from '../_support/protected-server.js'
-import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
+import { waitUntilListening } from '../_support/protected-server.js'
+import { REVOKED_CHALLENGE, REVOKED_DESCRIPTION } from '../_support/revoked.js'
 
 /** Returns the claims of a token. Only `auth0|out` has logged out after it was issued. */
 const claimsOf = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
@@ -34,7 +34,7 @@ async function call(middlewares: Middleware[], authorization = 'Bearer x') {
   app.use((ctx) => {
     ctx.body = 'passed'
   })
-  const server = await serve(app.listen(0, '127.0.0.1'))
+  const server = await waitUntilListening(app.listen(0, '127.0.0.1'))
   onTestFinished(() => server.close())
   const response = await fetch(server.url, { headers: { authorization } })
   const { status, headers } = response
@@ -55,9 +55,9 @@ test('the Koa middleware accepts a user who has not logged out', async () => {
 test('the Koa middleware throws a refusal with ctx.throw, and Koa sends the response', async () => {
   expect(await call([setClaims('auth0|out'), lastLogout(client)])).toMatchObject({
     status: 401,
-    challenge: CHALLENGE,
+    challenge: REVOKED_CHALLENGE,
     retryAfter: null,
-    text: DESCRIPTION,
+    text: REVOKED_DESCRIPTION,
   })
   expect(await call([setClaims('auth0|in'), lastLogout(disconnectedClient)])).toMatchObject({
     status: 503,
@@ -86,14 +86,14 @@ test('a middleware of the app can catch the refusal of the Koa middleware', asyn
   }
   const response = await call([catchErrors, setClaims('auth0|out'), lastLogout(client)])
   // The response has the challenge, although this middleware ignores the headers of the error.
-  expect(response).toMatchObject({ status: 418, text: 'caught', challenge: CHALLENGE })
+  expect(response).toMatchObject({ status: 418, text: 'caught', challenge: REVOKED_CHALLENGE })
   expect(caughtErrors).toEqual([
     expect.objectContaining({
       name: 'UnauthorizedError',
       status: 401,
       code: 'invalid_token',
-      headers: { 'WWW-Authenticate': CHALLENGE },
-      message: DESCRIPTION,
+      headers: { 'WWW-Authenticate': REVOKED_CHALLENGE },
+      message: REVOKED_DESCRIPTION,
     }),
   ])
 })

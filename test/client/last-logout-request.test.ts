@@ -29,7 +29,7 @@ async function open(respond: (url: string) => FakeResponse | null, timeoutMs = 5
 
 describe('a service that supports the query form', () => {
   test('the client sends one request, with the ids in the query', async () => {
-    const { request, requests } = await open(() => responseAbout(ids.userId, ids.sessionId))
+    const { request, requestedUrls } = await open(() => responseAbout(ids.userId, ids.sessionId))
     expect(await request(ids)).toMatchObject({
       knownLogouts: { user: null, session: null, floorAt: null },
       freshness: { policy: 'session', lagMs: 0 },
@@ -85,7 +85,7 @@ describe('a service that supports only the path form', () => {
     await request(ids)
     isUpgraded = true
     clock.pass(10 * MINUTE_MS)
-    requests.length = 0
+    requestedUrls.length = 0
     await request(ids)
     await request(ids)
     expect(requests).toEqual([QUERY_URL, QUERY_URL])

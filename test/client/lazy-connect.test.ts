@@ -3,7 +3,12 @@ import { afterEach, describe, expect, test } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import type { LastLogoutClientOptions } from '../../src/client/options.js'
 import { openClient } from '../_support/client.js'
-import { event, freshness, openScriptedFeed, type ScriptedFeed } from '../_support/scripted-feed.js'
+import {
+  eventText,
+  freshnessData,
+  openScriptedFeed,
+  type ScriptedFeed,
+} from '../_support/scripted-feed.js'
 
 let feed: ScriptedFeed
 let client: LastLogoutClient

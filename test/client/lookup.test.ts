@@ -52,7 +52,7 @@ afterEach(async () => {
 
 describe('a cached response', () => {
   test('a cached response is used again until `cacheMs` has passed', async () => {
-    clocks.setAhead(CACHE_MS / 2)
+    clocks.setWallAhead(CACHE_MS / 2)
     await lookup.fetch(token)
     expect(requestCount).toBe(1)
     expect(lookup.cached(token)).toBeDefined()
@@ -60,7 +60,7 @@ describe('a cached response', () => {
 
   test('a cached response is not used again after the serverless function was frozen for `cacheMs`', async () => {
     const cached = lookup.cached(token)
-    clocks.sleep(CACHE_MS)
+    clocks.suspend(CACHE_MS)
     expect(lookup.cached(token)).toBeUndefined()
     expect(cached?.freshness.ageMs()).toBeGreaterThanOrEqual(CACHE_MS + LAG_MS)
     await lookup.fetch(token)
@@ -68,8 +68,8 @@ describe('a cached response', () => {
   })
 
   test('a cached response expires after `cacheMs` even if the wall clock was set back', () => {
-    clocks.setAhead(-CACHE_MS)
-    clocks.passMonotonic(CACHE_MS)
+    clocks.setWallAhead(-CACHE_MS)
+    clocks.advanceMonotonic(CACHE_MS)
     expect(lookup.cached(token)).toBeUndefined()
   })
 })

@@ -7,7 +7,12 @@ import { createOutageReport } from '../../src/client/outage-report.js'
 import { openClient } from '../_support/client.js'
 import { createClock } from '../_support/clock.js'
 import { openFakeServer, responseAbout } from '../_support/fake-server.js'
-import { event, freshness, openScriptedFeed, type ScriptedFeed } from '../_support/scripted-feed.js'
+import {
+  eventText,
+  freshnessData,
+  openScriptedFeed,
+  type ScriptedFeed,
+} from '../_support/scripted-feed.js'
 
 const MINUTE_MS = 60_000
 

@@ -17,7 +17,7 @@ describe("a client with lookup: 'request'", () => {
     const decision = await client.check(machineClaims)
     expect(decision).toMatchObject({ allowed: true, reason: 'machine_token' })
     expect(client.checkNow(machineClaims).reason).toBe('machine_token')
-    expect(service.requests).toEqual([])
+    expect(service.requestedUrls).toEqual([])
   })
 
   test('two concurrent checks send a request each, because a serverless runtime may stop a request when the invocation that started it ends', async () => {
@@ -25,7 +25,7 @@ describe("a client with lookup: 'request'", () => {
     const client = openClient(service.url, { lookup: 'request', timeoutMs: 300 })
     // The service does not respond, so both checks run at the same time.
     await Promise.all([client.check(claims), client.check(claims)])
-    expect(service.requests).toHaveLength(2)
+    expect(service.requestedUrls).toHaveLength(2)
   })
 
   test('the client does not follow a redirect, so that no other host receives the key', async () => {
@@ -46,7 +46,7 @@ describe("a client with lookup: 'request'", () => {
         message: expect.stringContaining('redirected the request (status 307)'),
       },
     ])
-    expect(target.requests).toEqual([])
+    expect(target.requestedUrls).toEqual([])
     server.closeAllConnections()
   })
 })

@@ -5,7 +5,7 @@ import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout, responseMeta } from '../../src/client/trpc.js'
 import { openClient } from '../_support/client.js'
 import { openFakeClient } from '../_support/fake-service.js'
-import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
+import { REVOKED_CHALLENGE, REVOKED_DESCRIPTION } from '../_support/revoked.js'
 
 interface Context {
   claims: { sub: string; iat: number; cnf?: { jkt: string } } | null
@@ -66,7 +66,7 @@ describe('the tRPC middleware', () => {
     const { text, ...response } = await call(LOGGED_OUT)
     expect(response).toEqual({ status: 401, challenge: CHALLENGE, retryAfter: null })
     expect(JSON.parse(text).error).toMatchObject({
-      message: DESCRIPTION,
+      message: REVOKED_DESCRIPTION,
       data: { code: 'UNAUTHORIZED' },
     })
   })

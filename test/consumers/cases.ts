@@ -1,5 +1,5 @@
 import { ODD_IDS } from '../_support/odd-ids.js'
-import { CHALLENGE } from '../_support/revoked.js'
+import { REVOKED_CHALLENGE } from '../_support/revoked.js'
 
 /** The state of the service to which the client of a case connects. */
 export type ServiceState =
@@ -82,12 +82,12 @@ export const ACCEPTED: Expected = { status: 200, challenge: null, retryAfter: nu
 /** The response to a revoked token. */
 export const REVOKED: Expected = {
   status: 401,
-  challenge: CHALLENGE,
+  challenge: REVOKED_CHALLENGE,
   retryAfter: null,
 }
 const REVOKED_DPOP: Expected = {
   ...REVOKED,
-  challenge: CHALLENGE.replace('Bearer', 'DPoP'),
+  challenge: REVOKED_CHALLENGE.replace('Bearer', 'DPoP'),
 }
 /** The response to a token whose revocation status is unknown, with `onUnknown: 'deny'`. */
 export const UNKNOWN: Expected = { status: 503, challenge: null, retryAfter: '5' }

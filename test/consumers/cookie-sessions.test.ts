@@ -1,10 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { DENIALS } from '../../src/rules/action-settings.js'
-import { type CookieAction, createCookieAction, nextSecond } from '../_support/cookie-action.js'
+import {
+  type CookieAction,
+  createCookieAction,
+  waitForNextSecond,
+} from '../_support/cookie-action.js'
 import { type CookieBrowser, openCookieBrowser } from '../_support/cookie-browser.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { copyExample, type Example } from '../_support/examples.js'
-import { freePort } from '../_support/port.js'
+import { findUnusedPort } from '../_support/port.js'
 import type { ProtectedServer } from '../_support/protected-server.js'
 import { type RunningService, runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
@@ -96,7 +100,7 @@ describe.each(APPS)('the example $example', (app) => {
   beforeAll(async () => {
     example = await copyExample(app.example, 'deny')
     login = await openTenantLogin()
-    const port = await freePort()
+    const port = await findUnusedPort()
     url = `http://127.0.0.1:${port}`
     login.serve({
       tenant: service.tenant,
@@ -131,7 +135,7 @@ describe.each(APPS)('the example $example', (app) => {
   }
   /** Waits until the access token has expired, then requests a path that needs one. Returns the status. */
   const requestWithRefresh = async (path: string) => {
-    await nextSecond()
+    await waitForNextSecond()
     return (await browser.request(`${url}${path}`)).status
   }
   const requestOrders = () => requestWithRefresh('/orders')
@@ -173,7 +177,7 @@ describe.each(APPS)('the example $example', (app) => {
   test('a login during a session that was logged out elsewhere begins a new session', async () => {
     await logIn()
     await logOutElsewhere()
-    await nextSecond()
+    await waitForNextSecond()
     await logIn()
     expect(await readPage()).toContain(LOGIN_USER.userId)
   })

@@ -1,7 +1,11 @@
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { createTenant } from '../../src/simulator/tenant.js'
 import { type ControlledFeed, openControlledFeed } from '../_support/controlled-feed.js'
-import { type CookieAction, createCookieAction, nextSecond } from '../_support/cookie-action.js'
+import {
+  type CookieAction,
+  createCookieAction,
+  waitForNextSecond,
+} from '../_support/cookie-action.js'
 import { openCookieApp } from '../_support/cookie-app.js'
 import { type CookieBrowser, openCookieBrowser } from '../_support/cookie-browser.js'
 import { LOGIN_USER } from '../_support/tenant-login.js'
@@ -48,7 +52,7 @@ test('a logout ends the session with all its cookies, and the next login works a
   feed.logOut(LOGIN_USER.userId)
   await waitForRedirectToLogin(browser, url)
   expect(sessionCookiesOf(browser)).toEqual([])
-  await nextSecond()
+  await waitForNextSecond()
   expect(await (await browser.visit(url)).text()).toBe(`orders of ${LOGIN_USER.userId}`)
 })
 
@@ -58,7 +62,7 @@ test('a login during a session that was logged out begins a new session', async 
   await browser.visit(url)
   expect((await browser.request(url)).status).toBe(200)
   feed.logOut(LOGIN_USER.userId)
-  await nextSecond()
+  await waitForNextSecond()
   expect((await browser.visit(`${url}/login`)).status).toBe(200)
   expect((await browser.request(url)).status).toBe(200)
 })
@@ -69,7 +73,7 @@ test('if a refresh writes the session back after the logout, the next request en
   await browser.visit(url)
   action.beforeRefresh = async () => {
     feed.logOut(LOGIN_USER.userId)
-    await nextSecond()
+    await waitForNextSecond()
   }
   const refreshed = await browser.request(`${url}/refresh`)
   expect(await refreshed.text()).toBe('refreshed')

@@ -8,7 +8,7 @@ import { openClient } from '../_support/client.js'
 import { openFakeClient } from '../_support/fake-service.js'
 import { requireInstalled } from '../_support/installed.js'
 import { type Issuer, openIssuer } from '../_support/issuer.js'
-import { serve } from '../_support/protected-server.js'
+import { waitUntilListening } from '../_support/protected-server.js'
 
 type CreateMiddleware = (options: object) => RequestHandler
 
@@ -38,7 +38,7 @@ async function call(app: Express, sub: string) {
   // Express prints every error unless its setting `env` is `test`.
   app.set('env', 'test')
   app.get('/', (_req, res) => void res.send('passed'))
-  const server = await serve(app.listen(0, '127.0.0.1'))
+  const server = await waitUntilListening(app.listen(0, '127.0.0.1'))
   onTestFinished(() => server.close())
   const token = await issuer.sign({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
   const headers = { authorization: `Bearer ${token}` }

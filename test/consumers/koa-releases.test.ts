@@ -7,7 +7,7 @@ import { openClient } from '../_support/client.js'
 import { openFakeClient } from '../_support/fake-service.js'
 import { requireInstalled } from '../_support/installed.js'
 import { type Issuer, openIssuer } from '../_support/issuer.js'
-import { serve } from '../_support/protected-server.js'
+import { waitUntilListening } from '../_support/protected-server.js'
 
 let issuer: Issuer
 beforeAll(async () => {
@@ -46,7 +46,7 @@ describe.each(KOA)('%s after koa-jwt', (_case, loadKoa) => {
     app.use((ctx) => {
       ctx.body = 'passed'
     })
-    const server = await serve(app.listen(0, '127.0.0.1'))
+    const server = await waitUntilListening(app.listen(0, '127.0.0.1'))
     onTestFinished(() => server.close())
     const headers = new Headers()
     if (claims !== null) headers.set('authorization', `Bearer ${await issuer.sign({ ...claims })}`)

@@ -7,7 +7,7 @@ import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { lastLogout } from '../../src/client/sse.js'
 import { type ControlledFeed, liveClaims, openControlledFeed } from '../_support/controlled-feed.js'
 import { requireInstalled } from '../_support/installed.js'
-import { serve } from '../_support/protected-server.js'
+import { waitUntilListening } from '../_support/protected-server.js'
 import { WAIT } from '../_support/wait.js'
 
 const { EventSource } = requireInstalled('eventsource')

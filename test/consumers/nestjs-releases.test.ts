@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { addClient, INSTALLED_DIR } from '../_support/installed.js'
-import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
+import { REVOKED_CHALLENGE, REVOKED_DESCRIPTION } from '../_support/revoked.js'
 import { KEY } from '../_support/served-api.js'
 import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
 
@@ -47,11 +47,11 @@ describe.each(RELEASES)('%s', (_release, dir) => {
         expect(await get(path, LOGGED_IN)).toMatchObject({ status: 200, body: {} })
         expect(await get(path, LOGGED_OUT)).toEqual({
           status: 401,
-          challenge: CHALLENGE,
+          challenge: REVOKED_CHALLENGE,
           retryAfter: null,
           body: {
             error: 'invalid_token',
-            error_description: DESCRIPTION,
+            error_description: REVOKED_DESCRIPTION,
           },
         })
       },
@@ -69,9 +69,9 @@ describe.each(RELEASES)('%s', (_release, dir) => {
     test('the guard passes a refusal to an exception filter, and sets the headers of the response', async () => {
       expect(await get('filtered', LOGGED_OUT)).toEqual({
         status: 418,
-        challenge: CHALLENGE,
+        challenge: REVOKED_CHALLENGE,
         retryAfter: null,
-        body: { code: 'invalid_token', headers: { 'WWW-Authenticate': CHALLENGE } },
+        body: { code: 'invalid_token', headers: { 'WWW-Authenticate': REVOKED_CHALLENGE } },
       })
     })
 

@@ -126,7 +126,7 @@ async function logOutThroughEndpoint({ browser, tokens }: Device): Promise<void>
   )
   expect(status).toBe(303)
   expect(headers.get('location')).toBe(`${app.issuer}/oidc/logout?${parameters}`)
-  await system.deliver()
+  await system.waitForDelivery()
 }
 
 /** Opens the app, logs in, and connects with the access token. */

@@ -319,7 +319,7 @@ const EXPECTED_WARNINGS =
 function unexpectedWarnings(): string {
   const isWarning = (line: string) =>
     JSON.parse(line).level >= 40 && !EXPECTED_WARNINGS.test(JSON.parse(line).msg)
-  return app.lines.filter(isWarning).join('\n')
+  return app.logLines.filter(isWarning).join('\n')
 }
 
 /** Returns the bytes of the heap that are in use after garbage collection. */

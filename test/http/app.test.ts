@@ -24,7 +24,7 @@ let database: TestDatabase
 /** The clock of the database. */
 let now = NOW
 let store: LastLogoutStore & { close(): Promise<void> }
-let app: FastifyInstance & { lines: string[] }
+let app: FastifyInstance & { logLines: string[] }
 beforeAll(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database, { now: () => now })
@@ -389,13 +389,13 @@ describe('while the database is unavailable', () => {
     expect((await appWithoutDatabase.inject('/health/ready')).statusCode).toBe(503)
     expect((await appWithoutDatabase.inject('/health/fresh')).statusCode).toBe(503)
     expect((await appWithoutDatabase.inject('/health/live')).statusCode).toBe(200)
-    const errorLines = appWithoutDatabase.lines
+    const errorLines = appWithoutDatabase.logLines
       .map((line) => JSON.parse(line))
       .filter(({ err }) => err)
     // The store logs the outage, so a failed request is logged at the level debug.
     expect(errorLines).toMatchObject([{ level: 20, msg: 'request failed' }])
-    expect(appWithoutDatabase.lines.join()).not.toContain('person')
-    expect(appWithoutDatabase.lines.join()).not.toContain(keys.reader.key)
+    expect(appWithoutDatabase.logLines.join()).not.toContain('person')
+    expect(appWithoutDatabase.logLines.join()).not.toContain(keys.reader.key)
     await Promise.all([appWithoutDatabase.close(), unavailableStore.close()])
   })
 })
@@ -413,9 +413,9 @@ test('the API responds to an internal error with 500 and the request id, and onl
   })
   expect(response.statusCode).toBe(500)
   const [, id] = /^internal error: .* request id (req-\w+)$/.exec(response.json().message) ?? []
-  expect(failingApp.lines.map((line) => JSON.parse(line))).toMatchObject([{ reqId: id }])
+  expect(failingApp.logLines.map((line) => JSON.parse(line))).toMatchObject([{ reqId: id }])
   expect(response.body).not.toContain('secret detail')
-  expect(failingApp.lines.join()).toContain('secret detail')
+  expect(failingApp.logLines.join()).toContain('secret detail')
   await failingApp.close()
 })
 

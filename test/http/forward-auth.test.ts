@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { bearer, listenOnLoopback } from '../_support/api.js'
 import {
   gatewayKeys,
-  loggedOut,
+  loggedOutSnapshot,
   openGatewayApi,
   staleSnapshot,
   useGatewayApi,
@@ -145,7 +145,7 @@ describe('/v1/forward-auth', () => {
     const response = await forwardAuth(`Bearer ${token}`, headers)
     expect(response.statusCode).toBe(200)
     expect(response.headers).toMatchObject({ 'x-last-logout-user': 'auth0%7C123' })
-    api.snapshot = loggedOut()
+    api.snapshot = loggedOutSnapshot()
     expect((await forwardAuth(`Bearer ${token}`, headers)).statusCode).toBe(401)
   })
 
@@ -227,7 +227,7 @@ test('no log line contains a token or a key', async () => {
   await forwardAuth('Bearer wrong', { 'x-last-logout-key': 'w'.repeat(32) })
   api.snapshot = new Error('a bug')
   await forwardAuth(`Bearer ${token}`)
-  const lines = api.app.lines.join('')
+  const lines = api.app.logLines.join('')
   expect(lines).toContain('request failed')
   expect(lines).not.toContain(token)
   expect(lines).not.toContain(gatewayKeys.forwardAuth.key)

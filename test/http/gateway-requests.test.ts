@@ -1,7 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { gatewayKeys, loggedOut, staleSnapshot, useGatewayApi } from '../_support/gateway-api.js'
+import {
+  gatewayKeys,
+  loggedOutSnapshot,
+  staleSnapshot,
+  useGatewayApi,
+} from '../_support/gateway-api.js'
 
 /** The request of a gateway, as its documentation and source describe it. The tests do not run this gateway. */
 interface GatewayRequest {
@@ -170,7 +175,7 @@ test.each(REQUESTS)(
     expect(responseToUnknown.statusCode).toBe(503)
     expect(responseToUnknown.headers).toHaveProperty('retry-after')
 
-    api.snapshot = loggedOut()
+    api.snapshot = loggedOutSnapshot()
     for (const refusal of [await send(token), await send('malformed')]) {
       expect(refusal.statusCode).toBe(refusedStatus)
       if (refusedStatus === 401) {

@@ -3,7 +3,7 @@ import { LastLogoutError } from '../../src/errors.js'
 import { bearer } from '../_support/api.js'
 import {
   gatewayKeys,
-  loggedOut,
+  loggedOutSnapshot,
   openGatewayApi,
   snapshotWith,
   staleSnapshot,

@@ -45,7 +45,7 @@ test('both addresses of localhost share one limit of connections', async () => {
   // Two connections are allowed. The API closes the third and the fourth.
   for (const host of ['127.0.0.1', '::1']) await once(connectTo(host), 'connect')
   for (const host of ['127.0.0.1', '::1']) await once(connectTo(host), 'close')
-  expect(app.lines.join()).toContain('connection limit reached')
+  expect(app.logLines.join()).toContain('connection limit reached')
 })
 
 test('listen rejects with CANNOT_LISTEN if the port is in use', async () => {

@@ -100,7 +100,7 @@ describe('POST /v1/log-stream', () => {
     const response = await send(createLine('auth0|person'), undefined, unavailableApi)
     expect(response.statusCode).toBe(503)
     expect(response.headers['retry-after']).toBe('1')
-    expect(unavailableApi.lines.join()).not.toContain('person')
+    expect(unavailableApi.logLines.join()).not.toContain('person')
     await unavailableApi.close()
   })
 
@@ -113,13 +113,13 @@ describe('POST /v1/log-stream', () => {
     const response = await send(`${createLine('auth0|2')}${filler} `)
     expect(response.statusCode).toBe(413)
     expect(response.json()).toMatchObject({ statusCode: 413, error: 'Payload Too Large' })
-    expect(app.lines.join()).toContain('log stream batch too large')
+    expect(app.logLines.join()).toContain('log stream batch too large')
     expect(await readUsers()).toEqual(['auth0|1'])
   })
 
   test('the API rejects more than ten thousand entries with 413 and a warning', async () => {
     expect((await send('x\n'.repeat(10_001))).statusCode).toBe(413)
-    expect(app.lines.join()).toContain('log stream batch too large')
+    expect(app.logLines.join()).toContain('log stream batch too large')
     expect(await database.query('SELECT id FROM unattributable')).toEqual([])
   })
 

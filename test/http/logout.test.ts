@@ -21,7 +21,7 @@ let database: TestDatabase
 let store: Awaited<ReturnType<typeof openTestStore>>
 /** The clock of the database. */
 let now = Date.parse('2026-11-23T10:00:00.123Z')
-let app: FastifyInstance & { lines: string[] }
+let app: FastifyInstance & { logLines: string[] }
 beforeAll(async () => {
   tokens = await openTenantTokens()
   database = await createTestDatabase()
@@ -251,9 +251,9 @@ describe('/logout', () => {
       const url = `/logout?${new URLSearchParams(parameters)}`
       expectRedirect(await api.inject({ url }), parameters)
     }
-    const warnings = api.lines.filter((line) => line.includes('logout redirected without'))
+    const warnings = api.logLines.filter((line) => line.includes('logout redirected without'))
     expect(warnings).toHaveLength(1)
-    expect(api.lines.join('')).not.toContain(parameters.id_token_hint)
+    expect(api.logLines.join('')).not.toContain(parameters.id_token_hint)
   })
 })
 
@@ -263,7 +263,7 @@ describe('the limits of /logout', () => {
     for (let n = 0; n < 25; n++) {
       expect((await get({ id_token_hint: 'x' }, '192.0.2.7')).statusCode).toBe(303)
     }
-    const warnings = app.lines.filter((line) => line.includes('too many invalid logout hints'))
+    const warnings = app.logLines.filter((line) => line.includes('too many invalid logout hints'))
     expect(warnings).toHaveLength(1)
     expect(warnings[0]).toContain('192.0.2.7')
     await get({ id_token_hint: await signHint() }, '192.0.2.7')

@@ -41,7 +41,7 @@ beforeAll(async () => {
   url = new URL(await listenOnLoopback(app))
 })
 beforeEach(() => {
-  app.lines.length = 0
+  app.logLines.length = 0
   requestedUsers = []
   pendingResponses = []
 })
@@ -95,7 +95,7 @@ test('the server closes a connection with too many waiting requests, and logs th
   const allowedConnection = await openConnection()
   allowedConnection.socket.write(formatUserRequests(MAX_WAITING_REQUESTS + 1))
   await expect.poll(() => requestedUsers).toEqual(['0'])
-  expect(app.lines).toEqual([])
+  expect(app.logLines).toEqual([])
 
   for (let n = 0; n < 2; n++) {
     const { socket, receivedText } = await openConnection()
@@ -103,7 +103,7 @@ test('the server closes a connection with too many waiting requests, and logs th
     await waitForClose(socket)
     expect(receivedText()).toBe('')
   }
-  const lines = app.lines.map((line) => JSON.parse(line))
+  const lines = app.logLines.map((line) => JSON.parse(line))
   expect(lines).toEqual([
     expect.objectContaining({
       msg: 'connection closed: too many pipelined requests',
@@ -154,5 +154,5 @@ test('a closed connection with a waiting stream request is not counted as a subs
 test('an error while accepting a connection is logged, and does not end the process', async () => {
   const error = Object.assign(new Error('accept EMFILE'), { code: 'EMFILE', syscall: 'accept' })
   app.server.emit('error', error)
-  expect(app.lines.map((line) => JSON.parse(line).msg)).toEqual(['connection not accepted'])
+  expect(app.logLines.map((line) => JSON.parse(line).msg)).toEqual(['connection not accepted'])
 })

@@ -136,7 +136,7 @@ describe('the image, built and run without an engine', () => {
     const secrets = {
       AUTH0_CLIENT_SECRET,
       DATABASE_URL: database.url,
-      API_KEYS: `caller:${KEY}:read,prometheus:${SCRAPER}:metrics`,
+      API_KEYS: `caller:${KEY}:read,prometheus:${METRICS_KEY}:metrics`,
     }
     for (const [name, value] of Object.entries(secrets)) {
       await writeFile(join(image.root.path, 'run/secrets', name), `${value}\n`, { mode: 0o444 })
@@ -180,7 +180,7 @@ describe('the image, built and run without an engine', () => {
   })
 
   test('the image starts, reads the log and stops as PID 1, with a read-only file system', async () => {
-    const PORT = await freePort()
+    const PORT = await findUnusedPort()
     const container = await startContainer(image.root, command(image.cmd, { PORT }))
     await expect.poll(container.output, WAIT).toContain('"polling"')
     const { output } = await container.exec([
@@ -212,7 +212,7 @@ describe('the image, built and run without an engine', () => {
   })
 
   test.each(['api', 'worker'])('%s passes the health check of the image', async (part) => {
-    const PORT = await freePort()
+    const PORT = await findUnusedPort()
     const container = await startContainer(image.root, command([part], { PORT, WORKER_PORT: PORT }))
     await expect.poll(container.output, WAIT).toContain('"url"')
     expect(await container.exec(image.healthcheck)).toEqual({
