@@ -145,7 +145,7 @@ function runStep(parts: ReturnType<typeof openFeedParts>, step: Step): void {
     expect(Object.fromEntries(parts.connect()), stepText).toEqual(query)
   }
   if (step.receive) {
-    const text = step.receive.map(({ event, id, data }) => formatEvent(event, data, id)).join('')
+    const text = step.receive.map(({ event, id, data }) => eventText(event, data, id)).join('')
     expect(parts.receive(text), stepText).toBe(step.ends_connection ?? false)
   }
   if (step.rows !== undefined) expect(parts.cache.count(), stepText).toBe(step.rows)

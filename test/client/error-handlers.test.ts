@@ -11,7 +11,7 @@ import { waitUntilListening } from '../_support/protected-server.js'
 import { REVOKED_CHALLENGE, REVOKED_DESCRIPTION } from '../_support/revoked.js'
 
 const UNREACHABLE_URL = 'http://127.0.0.1:1'
-const REVOKED_BODY = { error: 'invalid_token', error_description: DESCRIPTION }
+const REVOKED_BODY = { error: 'invalid_token', error_description: REVOKED_DESCRIPTION }
 const UNKNOWN_BODY = {
   error: 'temporarily_unavailable',
   error_description: 'the revocation status of the token is unavailable',
@@ -74,7 +74,7 @@ describe('Express', () => {
     code: 'invalid_token',
     status: 401,
     statusCode: 401,
-    headers: { 'WWW-Authenticate': CHALLENGE },
+    headers: { 'WWW-Authenticate': REVOKED_CHALLENGE },
     message: REVOKED_BODY.error_description,
   }
 
@@ -224,7 +224,7 @@ describe('Fastify', () => {
         code: 'invalid_token',
         status: 401,
         statusCode: 401,
-        headers: { 'WWW-Authenticate': CHALLENGE },
+        headers: { 'WWW-Authenticate': REVOKED_CHALLENGE },
         message: REVOKED_BODY.error_description,
       },
     })
@@ -275,7 +275,7 @@ describe('Fastify', () => {
       addRoute(app, { [status]: strictSchema })
       expect(await call(app)).toMatchObject({
         status: 401,
-        challenge: CHALLENGE,
+        challenge: REVOKED_CHALLENGE,
         body: REVOKED_BODY,
       })
     }
@@ -306,7 +306,7 @@ describe('a fetch-style server', () => {
     (await forFetch(client)(token))?.headers.get('www-authenticate')
 
   test('the fetch adapter sends a DPoP challenge if the token is bound to a DPoP key', async () => {
-    expect(await challengeOf(claims)).toBe(CHALLENGE)
+    expect(await challengeOf(claims)).toBe(REVOKED_CHALLENGE)
     // `jkt` is the thumbprint of the DPoP key.
     const boundToken = { ...claims, cnf: { jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' } }
     expect(await challengeOf(boundToken)).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))

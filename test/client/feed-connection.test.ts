@@ -4,7 +4,7 @@ import { readFeed } from '../../src/client/feed-connection.js'
 import { openClient } from '../_support/client.js'
 import { readExample } from '../_support/documents.js'
 import { openLoopback } from '../_support/loopback.js'
-import { event } from '../_support/scripted-feed.js'
+import { eventText } from '../_support/scripted-feed.js'
 import { KEY } from '../_support/served-api.js'
 
 const EVENT_COUNT = 60
@@ -90,7 +90,7 @@ test('a client that resumes sends the request in docs/feed.md', async () => {
     requests.push(request)
     response.setHeader('content-type', 'text/event-stream')
     // After the load, the connection ends.
-    response.end(event('freshness', freshness, 'C1'))
+    response.end(eventText('freshness', freshness, 'C1'))
   })
   const { url, close } = await openLoopback(server)
   onTestFinished(close)

@@ -178,7 +178,7 @@ test('a check considers a logout that the feed delivers during the request of th
   const decision = client.check(oldClaims)
   await expect.poll(() => responses.length).toBe(2)
   const [feedResponse, lookupResponse] = responses
-  feedResponse?.write(event('change', logout('auth0|1'), 'f.2'))
+  feedResponse?.write(eventText('change', logout('auth0|1'), 'f.2'))
   await expect.poll(() => client.checkNow(oldClaims).outcome).toBe('revoked')
   const noLogout = { last_logout_at: null, all_sessions_at: null, session: null, floor_at: null }
   lookupResponse?.end(JSON.stringify({ user_id: 'auth0|1', ...freshnessData(NOW), ...noLogout }))
@@ -365,7 +365,7 @@ describe('freshness', () => {
     const clocks = createSettableClocks()
     const { subscriber } = subscribe({ clocks }, { maxStalenessMs: 20_000 })
     await subscriber.ready()
-    clocks.setAhead(HOUR_MS)
+    clocks.setWallAhead(HOUR_MS)
     // The age is too high by an hour. The client therefore connects again.
     expect(subscriber.freshness()?.ageMs()).toBeGreaterThan(HOUR_MS)
     await expect.poll(() => subscriber.freshness()?.ageMs()).toBeLessThan(20_000)
@@ -378,7 +378,7 @@ describe('freshness', () => {
     const clocks = createSettableClocks()
     const { subscriber } = subscribe({ clocks }, { maxStalenessMs: 20_000 })
     await subscriber.ready()
-    clocks.setAhead(-HOUR_MS)
+    clocks.setWallAhead(-HOUR_MS)
     const { asOf } = subscriber.freshness() ?? {}
     await expect.poll(() => subscriber.freshness()?.asOf).not.toBe(asOf)
     const ageMs = subscriber.freshness()?.ageMs()
@@ -392,7 +392,7 @@ describe('freshness', () => {
     const clocks = createSettableClocks()
     const { subscriber } = subscribe({ clocks })
     await subscriber.ready()
-    clocks.sleep(HOUR_MS)
+    clocks.suspend(HOUR_MS)
     expect(subscriber.freshness()?.ageMs()).toBeGreaterThan(HOUR_MS)
   })
 

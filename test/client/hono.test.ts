@@ -73,13 +73,13 @@ test('the response has the challenge even if app.onError ignores the response in
     return c.json({ problem: message }, status)
   }
   const response = await call([setClaims('auth0|out'), lastLogout(client)], { onError })
-  expect(response).toEqual({ ...REVOKED, text: JSON.stringify({ problem: DESCRIPTION }) })
+  expect(response).toEqual({ ...REVOKED, text: JSON.stringify({ problem: REVOKED_DESCRIPTION }) })
 })
 
 test('the Hono middleware sends a DPoP challenge if the request used DPoP', async () => {
   const options = { authorization: 'DPoP x' }
   const response = await call([setClaims('auth0|out'), lastLogout(client)], options)
-  expect(response.challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+  expect(response.challenge).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
 })
 
 test('the Hono middleware fails for a request without verified claims', async () => {

@@ -100,7 +100,7 @@ test('a middleware of the app can catch the refusal of the Koa middleware', asyn
 
 test('the Koa middleware sends a DPoP challenge if the request used DPoP', async () => {
   const response = await call([setClaims('auth0|out'), lastLogout(client)], 'DPoP x')
-  expect(response.challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+  expect(response.challenge).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
 })
 
 test('the Koa middleware fails for a request without verified claims', async () => {

@@ -34,7 +34,7 @@ describe('a service that supports the query form', () => {
       knownLogouts: { user: null, session: null, floorAt: null },
       freshness: { policy: 'session', lagMs: 0 },
     })
-    expect(requests).toEqual([QUERY_URL])
+    expect(requestedUrls).toEqual([QUERY_URL])
   })
 
   test.each([
@@ -64,22 +64,22 @@ describe('a service that supports only the path form', () => {
     isQueryForm(url) ? OWN_NOT_FOUND : responseAbout(ids.userId, ids.sessionId)
 
   test('the client sends only the path form for ten minutes after a 404 to the query form', async () => {
-    const { request, requests, clock } = await open(respondLikeOldService)
+    const { request, requestedUrls, clock } = await open(respondLikeOldService)
     await request(ids)
-    expect(requests.splice(0)).toEqual([QUERY_URL, PATH_URL])
+    expect(requestedUrls.splice(0)).toEqual([QUERY_URL, PATH_URL])
     clock.pass(10 * MINUTE_MS - 1)
     await request(ids)
-    expect(requests.splice(0)).toEqual([PATH_URL])
+    expect(requestedUrls.splice(0)).toEqual([PATH_URL])
     clock.pass(1)
     await request(ids)
-    expect(requests.splice(0)).toEqual([QUERY_URL, PATH_URL])
+    expect(requestedUrls.splice(0)).toEqual([QUERY_URL, PATH_URL])
     await request(ids)
-    expect(requests).toEqual([PATH_URL])
+    expect(requestedUrls).toEqual([PATH_URL])
   })
 
   test('the client sends the query form again within ten minutes after the service was upgraded', async () => {
     let isUpgraded = false
-    const { request, requests, clock } = await open((url) =>
+    const { request, requestedUrls, clock } = await open((url) =>
       isUpgraded ? responseAbout(ids.userId, ids.sessionId) : respondLikeOldService(url),
     )
     await request(ids)
@@ -88,7 +88,7 @@ describe('a service that supports only the path form', () => {
     requestedUrls.length = 0
     await request(ids)
     await request(ids)
-    expect(requests).toEqual([QUERY_URL, QUERY_URL])
+    expect(requestedUrls).toEqual([QUERY_URL, QUERY_URL])
   })
 
   test('the client rejects a response to the path form about another user', async () => {
@@ -107,15 +107,18 @@ describe('a service that supports only the path form', () => {
 test.each(FOREIGN_NOT_FOUND)(
   'the client does not try the path form after a 404 of another server: %d %s',
   async (...response) => {
-    const { request, requests } = await open(() => response)
+    const { request, requestedUrls } = await open(() => response)
     await expect(request(ids)).rejects.toMatchObject({ code: 'NOT_UNDERSTOOD' })
     await expect(request(ids)).rejects.toThrow(/404/)
-    expect(requests).toEqual([QUERY_URL, QUERY_URL])
+    expect(requestedUrls).toEqual([QUERY_URL, QUERY_URL])
   },
 )
 
 test('a request in the path form without a response fails after the timeout', async () => {
-  const { request, requests } = await open((url) => (isQueryForm(url) ? OWN_NOT_FOUND : null), 200)
+  const { request, requestedUrls } = await open(
+    (url) => (isQueryForm(url) ? OWN_NOT_FOUND : null),
+    200,
+  )
   await expect(request(ids)).rejects.toMatchObject({ code: 'UNAVAILABLE' })
-  expect(requests).toEqual([QUERY_URL, PATH_URL])
+  expect(requestedUrls).toEqual([QUERY_URL, PATH_URL])
 })

@@ -20,7 +20,7 @@ afterEach(async () => {
 const claims = { sub: 'auth0|1', iat: Math.floor(Date.now() / 1000) - 60 }
 /** Sends an empty load: the event that ends a load, without a logout before it. */
 const sendLoad = (response: ServerResponse) =>
-  void response.write(event('freshness', freshness(Date.now()), 'f.1'))
+  void response.write(eventText('freshness', freshnessData(Date.now()), 'f.1'))
 
 function open(options: Partial<LastLogoutClientOptions> = {}) {
   client = openClient(feed.url, { connect: 'lazy', ...options })

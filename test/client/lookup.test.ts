@@ -76,7 +76,7 @@ describe('a cached response', () => {
 
 test("with `lookup: 'feed'`, concurrent lookups of the same user share one request", async () => {
   // The cached response expires.
-  clocks.sleep(CACHE_MS)
+  clocks.suspend(CACHE_MS)
   const results = await Promise.all([lookup.fetch(token), lookup.fetch(token)])
   expect(results[0]).toBe(results[1])
   expect(requestCount).toBe(2)

@@ -84,14 +84,16 @@ describe('onError', () => {
     const service = await openFakeServer(() => [500, ''])
     open(service.url, { lookup: 'request' })
     for (let n = 0; n < 5; n++) await client?.check(claimsOf(`auth0|${n}`))
-    expect(service.requests).toHaveLength(5)
+    expect(service.requestedUrls).toHaveLength(5)
     expect(errors).toMatchObject([{ code: 'UNAVAILABLE' }])
   })
 
   const STALE_LAG_MS = 400_000
   /** Sends a freshness event whose data is older than the default of `maxStalenessMs`, 300 s. */
   const sendStale = (fields: object) => (response: ServerResponse) =>
-    void response.write(event('freshness', freshness(Date.now() - STALE_LAG_MS, fields), 'f.1'))
+    void response.write(
+      eventText('freshness', freshnessData(Date.now() - STALE_LAG_MS, fields), 'f.1'),
+    )
 
   test.each([
     ['the worker does not run', { lag_ms: STALE_LAG_MS }, /that a worker is running\.$/],

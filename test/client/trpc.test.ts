@@ -64,7 +64,7 @@ describe('the tRPC middleware', () => {
 
   test('the tRPC middleware throws UNAUTHORIZED for a revoked token', async () => {
     const { text, ...response } = await call(LOGGED_OUT)
-    expect(response).toEqual({ status: 401, challenge: CHALLENGE, retryAfter: null })
+    expect(response).toEqual({ status: 401, challenge: REVOKED_CHALLENGE, retryAfter: null })
     expect(JSON.parse(text).error).toMatchObject({
       message: REVOKED_DESCRIPTION,
       data: { code: 'UNAUTHORIZED' },
@@ -79,7 +79,7 @@ describe('the tRPC middleware', () => {
 
   test('the tRPC middleware sends a DPoP challenge if the token is bound to a DPoP key', async () => {
     const { challenge } = await call({ ...LOGGED_OUT, cnf: { jkt: 'a-thumbprint' } })
-    expect(challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+    expect(challenge).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
   })
 
   test('the tRPC middleware fails for a call without verified claims, so that no call bypasses the check (pitfall 21)', async () => {
@@ -95,7 +95,7 @@ describe('the tRPC middleware', () => {
 
   test('responseMeta adds the headers of a refusal to the response to a batch', async () => {
     const { text, ...response } = await call(LOGGED_OUT, { path: 'public,orders?batch=1' })
-    expect(response).toEqual({ status: 207, challenge: CHALLENGE, retryAfter: null })
+    expect(response).toEqual({ status: 207, challenge: REVOKED_CHALLENGE, retryAfter: null })
     expect(JSON.parse(text)).toMatchObject([{ result: {} }, { error: {} }])
   })
 

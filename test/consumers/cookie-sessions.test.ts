@@ -159,7 +159,7 @@ describe.each(APPS)('the example $example', (app) => {
     await waitForEnd()
     expect(namesOfSessionCookies()).toEqual([])
     expect(await requestOrders()).toBe(app.statusWithoutSession)
-    await nextSecond()
+    await waitForNextSecond()
     await logIn()
     expect(await requestOrders()).toBe(200)
   })

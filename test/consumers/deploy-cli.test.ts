@@ -113,7 +113,7 @@ describe('an import of the example, with the key in a variable', () => {
   beforeAll(async () => {
     cli = await openDeployCli()
     // Before the import, another Action is bound.
-    bindOthers(cli.simulator, 1)
+    bindOtherActions(cli.simulator, 1)
     output = await cli.import(exampleYaml, [setKey.replace('…', ACTION_KEY), importCommand])
   }, IMPORT_TIMEOUT_MS)
   afterAll(() => cli.close())

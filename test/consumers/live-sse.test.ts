@@ -34,7 +34,7 @@ const SERVERS: [
     async (handle) => {
       const app = express()
       app.get('/events', (req, res) => handle(res, readClaims(req.originalUrl)))
-      return serve(app.listen(0, '127.0.0.1'))
+      return waitUntilListening(app.listen(0, '127.0.0.1'))
     },
   ],
   [

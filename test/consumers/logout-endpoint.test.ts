@@ -107,7 +107,7 @@ async function logInAndOut(url: string, paths: { login: string; token: string; l
   accessToken = token
   expect(await checkAccessToken()).toBe('accepted')
   const lastResponse = await browser.visit(`${url}${paths.logout}`)
-  return { visited: browser.visited, lastResponse, browser }
+  return { visited: browser.visitedUrls, lastResponse, browser }
 }
 
 /** Expects that the endpoint revoked the token, and that the tenant received the parameters that the app sent. */

@@ -77,7 +77,7 @@ describe.each(RELEASES)('%s', (_release, dir) => {
 
     test('the guard sends a DPoP challenge if the request used DPoP', async () => {
       const { challenge } = await get('instance', LOGGED_OUT, { authorization: 'DPoP token' })
-      expect(challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+      expect(challenge).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
     })
 
     test('the guard fails for a request without verified claims, so that no request bypasses the check (pitfall 21)', async () => {

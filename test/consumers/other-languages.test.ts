@@ -203,9 +203,9 @@ describe.each(LANGUAGES)('in $name', (language) => {
   test.each([301, 302, 303, 307, 308])(
     'the example does not follow a redirect with %i',
     async (status) => {
-      const acceptedCount = fakeService.accepted.length
+      const acceptedCount = fakeService.acceptedRequests.length
       expect(await check(fakeCase(`redirect-${status}`))).toBe('unknown')
-      expect(fakeService.accepted.length).toBe(acceptedCount)
+      expect(fakeService.acceptedRequests.length).toBe(acceptedCount)
     },
   )
 

@@ -282,7 +282,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     }
 
     const device = await flows[row.flow]({ user, a, b })
-    await system.deliver()
+    await system.waitForDelivery()
     const accessBeforePoll = await observeAccess(device)
     await system.poll()
     const accessAfterPoll = await observeAccess(device)

@@ -106,7 +106,7 @@ function withApp(runtime: Runtime, clientNames: string[]) {
   let app: ProtectedServer
   beforeAll(async () => {
     const OPTIONS = Object.fromEntries(clientNames.map((name) => [name, options[name]]))
-    app = await serveIn(runtime, { project: project.dir, define: { OPTIONS } })
+    app = await serveInRuntime(runtime, { project: project.dir, define: { OPTIONS } })
   }, 60_000)
   afterAll(() => app.close())
 

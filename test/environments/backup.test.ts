@@ -8,7 +8,7 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import { openClient } from '../_support/client.js'
 import { finishCommandLine } from '../_support/command-line.js'
 import { readExample } from '../_support/documents.js'
-import { freePort } from '../_support/port.js'
+import { findUnusedPort } from '../_support/port.js'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { runShell } from '../_support/run-shell.js'
 import { KEY, serveApi } from '../_support/served-api.js'
@@ -24,7 +24,7 @@ async function startServer(): Promise<TestPostgres> {
   const [, major] = /(\d+)\./.exec(stdout) ?? []
   const server = await startPostgres(
     {},
-    { binaries: findPostgresVersion(Number(major)), empty: true },
+    { binaries: findPostgresVersion(Number(major)), isEmpty: true },
   )
   onTestFinished(() => server.remove())
   return server
@@ -58,7 +58,7 @@ test('the commands restore every row, and the log restores what was read after t
   const cwd = await createDirectory()
   const { tenant, simulator, close } = await openTenant()
   onTestFinished(close)
-  const port = await freePort()
+  const port = await findUnusedPort()
   const url = `http://127.0.0.1:${port}`
   const headers = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }
 

@@ -186,7 +186,7 @@ test(`${SUBSCRIPTION_COUNT} subscriptions get a stream or an error, and no subsc
     fc.asyncProperty(batch, async (batchOfRequests) => {
       for (const status of await Promise.all(batchOfRequests.map(subscribe))) statuses.add(status)
       expect(unexpectedWarnings()).toBe('')
-      app.lines.length = 0
+      app.logLines.length = 0
     }),
     { seed: SEED, numRuns: Math.ceil(SUBSCRIPTION_COUNT / 5), endOnFailure: true },
   )
@@ -232,8 +232,8 @@ async function sendRequests(count: number, seed: number): Promise<void> {
       await Promise.all([...corruptedExchanges, ...intactExchanges])
       // No request may cause a warning. The lines are deleted, because they would count as a memory leak.
       expect(unexpectedWarnings()).toBe('')
-      expect(rules.findSecret(app.lines.join('\n'))).toBe(undefined)
-      app.lines.length = 0
+      expect(rules.findSecret(app.logLines.join('\n'))).toBe(undefined)
+      app.logLines.length = 0
     }),
     { seed, numRuns, endOnFailure: REQUEST_COUNT > 10_000 },
   )

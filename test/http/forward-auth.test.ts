@@ -60,7 +60,7 @@ describe('/v1/forward-auth', () => {
   })
 
   test('the API responds with 401 to a revoked token, even if the data is stale', async () => {
-    for (const snapshot of [loggedOut(), staleSnapshot(Date.now())]) {
+    for (const snapshot of [loggedOutSnapshot(), staleSnapshot(Date.now())]) {
       api.snapshot = snapshot
       const response = await forwardAuth(`Bearer ${token}`)
       expect(response.statusCode).toBe(401)

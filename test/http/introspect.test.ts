@@ -73,12 +73,12 @@ describe('POST /v1/introspect', () => {
   })
 
   test('the API returns active false for a revoked token, even if the token has a claim active', async () => {
-    api.snapshot = loggedOut()
+    api.snapshot = loggedOutSnapshot()
     await expectInactive(await tokens.signAccessToken({ active: true }))
   })
 
   test('the API returns only active false for a revoked token, even if the data is stale', async () => {
-    api.snapshot = loggedOut()
+    api.snapshot = loggedOutSnapshot()
     await expectInactive(await tokens.signAccessToken())
     api.snapshot = staleSnapshot(Date.now())
     await expectInactive(await tokens.signAccessToken())

@@ -57,5 +57,5 @@ test('listen rejects with CANNOT_LISTEN if the port is in use', async () => {
     listen(secondApp, { host: '127.0.0.1', port, variable: 'PORT' }),
   ).rejects.toMatchObject({ code: 'CANNOT_LISTEN', message: expect.stringContaining('EADDRINUSE') })
   // The API must not log this error as a connection that it failed to accept.
-  expect(secondApp.lines.join()).not.toContain('connection not accepted')
+  expect(secondApp.logLines.join()).not.toContain('connection not accepted')
 })

@@ -109,7 +109,7 @@ describe('POST /v1/log-stream', () => {
     const filler = ' '.repeat(10 * 1024 * 1024 - createLine('auth0|1').length)
     expect((await send(createLine('auth0|1') + filler)).statusCode).toBe(204)
     expect(await readUsers()).toEqual(['auth0|1'])
-    expect(app.lines.join()).not.toContain('too large')
+    expect(app.logLines.join()).not.toContain('too large')
     const response = await send(`${createLine('auth0|2')}${filler} `)
     expect(response.statusCode).toBe(413)
     expect(response.json()).toMatchObject({ statusCode: 413, error: 'Payload Too Large' })
@@ -176,7 +176,7 @@ describe('concurrent batches', () => {
     )
     expect(batches.maxRunning).toBe(1)
     expect((await send('7', undefined, slowApi)).statusCode).toBe(204)
-    expect(selectWarnings(slowApi.lines)).toEqual([])
+    expect(selectWarnings(slowApi.logLines)).toEqual([])
     await slowApi.close()
   })
 
@@ -195,7 +195,7 @@ describe('concurrent batches', () => {
     }
     finish()
     expect((await send('x', undefined, slowApi)).statusCode).toBe(204)
-    expect(selectWarnings(slowApi.lines)).toEqual([])
+    expect(selectWarnings(slowApi.logLines)).toEqual([])
     await slowApi.close()
   })
 
@@ -206,7 +206,7 @@ describe('concurrent batches', () => {
     await slowApi.close()
     for (const response of await Promise.all(twoBatches)) expect(response.statusCode).toBe(503)
     expect(batches.running).toEqual([])
-    expect(selectWarnings(slowApi.lines)).toEqual([])
+    expect(selectWarnings(slowApi.logLines)).toEqual([])
   })
 })
 
@@ -261,9 +261,9 @@ describe('the token of the log stream', () => {
   test('the API does not log the token', async () => {
     const failingApp = await openStreamApi(() => Promise.reject(new Error('internal detail')))
     expect((await send(createLine('auth0|person'), undefined, failingApp)).statusCode).toBe(500)
-    expect(failingApp.lines.join()).toContain('internal detail')
-    expect(failingApp.lines.join()).not.toContain(TOKEN)
-    expect(failingApp.lines.join()).not.toContain('person')
+    expect(failingApp.logLines.join()).toContain('internal detail')
+    expect(failingApp.logLines.join()).not.toContain(TOKEN)
+    expect(failingApp.logLines.join()).not.toContain('person')
     await failingApp.close()
   })
 })

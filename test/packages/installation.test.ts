@@ -21,7 +21,7 @@ const BUILD = ['npm ci', 'npm run build:packages']
 
 test('docs/getting-started.md builds the packages as the set-up of these tests does', async () => {
   const code = await readExample('docs/getting-started.md', '1 Build the packages', 'sh')
-  expect(await runShell(code, { cwd: dir, recorded: ['npm'] })).toEqual(BUILD)
+  expect(await runShell(code, { cwd: dir, recordedPrograms: ['npm'] })).toEqual(BUILD)
   const setup = await readFile('test/_support/prepare-packages.ts', 'utf8')
   expect(setup).toContain("'npm', ['run', '--silent', 'build:packages']")
 })
@@ -29,7 +29,7 @@ test('docs/getting-started.md builds the packages as the set-up of these tests d
 test('the commands for systemd install the program where the units start it', async () => {
   const code = await readExample('docs/operations.md', 'systemd', 'sh')
   const [build = '', install = ''] = code.split('\n')
-  expect(await runShell(build, { cwd: dir, recorded: ['npm'] })).toEqual(BUILD)
+  expect(await runShell(build, { cwd: dir, recordedPrograms: ['npm'] })).toEqual(BUILD)
   await runShell(install.replace('/usr/local', dir), { cwd: process.cwd() })
   const unit = await readFile('deploy/systemd/last-logout-start.service', 'utf8')
   const [, program = ''] = /^ExecStart=(\S+) start$/m.exec(unit) ?? []
