@@ -17,7 +17,7 @@ interface Arguments {
 }
 
 const BENCHMARKS = new Map<string, Arguments>([
-  ['reads', { full: ['100000', '5', '2'], short: ['20000', '2', '1'] }],
+  ['reads', { full: ['1000000', '5', '2'], short: ['20000', '2', '1'] }],
   ['feed', { full: ['40'], short: ['10'] }],
   ['catch-up', { full: ['5'], short: ['1'] }],
   ['check', { full: ['1000000', '5'], short: ['100000', '3'] }],

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Client } from 'pg'
 import { pino } from 'pino'
 import { createEmbeddedPostgres } from '../src/embedded-postgres/server.js'
 import type { LastLogoutStore } from '../src/ports.js'
@@ -18,9 +19,17 @@ export interface BenchDatabase {
   close(): Promise<void>
 }
 
-/** Starts PostgreSQL with default settings in a temporary directory, and stores logouts of `users` users. */
-export async function openBenchDatabase(users: number): Promise<BenchDatabase> {
+/**
+ * Starts PostgreSQL in a temporary directory, and stores logouts of `users` users.
+ *
+ * @param sharedBuffers PostgreSQL's setting `shared_buffers`. Default: PostgreSQL's default, 128 MB.
+ */
+export async function openBenchDatabase(
+  users: number,
+  sharedBuffers = '128MB',
+): Promise<BenchDatabase> {
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-bench-'))
+  await setSharedBuffers(dataDir, sharedBuffers)
   const bench = await openBenchDatabaseIn(dataDir)
   await fillTables(bench.database, users)
   return {
@@ -32,7 +41,17 @@ export async function openBenchDatabase(users: number): Promise<BenchDatabase> {
   }
 }
 
-/** Starts PostgreSQL with default settings. After `close`, the data stays in `dataDir`. */
+/** Changes a setting that PostgreSQL reads when it starts. */
+async function setSharedBuffers(dataDir: string, value: string): Promise<void> {
+  const postgres = await createEmbeddedPostgres({ dataDir })
+  const client = new Client({ connectionString: postgres.url })
+  await client.connect()
+  await client.query(`ALTER SYSTEM SET shared_buffers = ${client.escapeLiteral(value)}`)
+  await client.end()
+  await postgres.close()
+}
+
+/** Starts PostgreSQL. After `close`, the data stays in `dataDir`. */
 export async function openBenchDatabaseIn(dataDir: string): Promise<BenchDatabase> {
   const postgres = await createEmbeddedPostgres({ dataDir })
   await applyMigrations(postgres.url)

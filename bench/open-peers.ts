@@ -109,7 +109,7 @@ async function openSignature(): Promise<Peer> {
 }
 
 async function openRedis(closers: Closers): Promise<Peer> {
-  const server = await startRedis({ own: true })
+  const server = await startRedis({ forceNew: true })
   if ('skip' in server)
     throw new Error(`${server.skip}: install it, on Debian with apt-get install redis-server`)
   closers.push(server.stop)

@@ -50,7 +50,7 @@ try {
 
 async function campaign(): Promise<boolean> {
   const postgres = await createEmbeddedPostgres({ dataDir, durable: false })
-  const redis = await startRedis({ own: true })
+  const redis = await startRedis({ forceNew: true })
   try {
     if ('skip' in redis) throw new Error(redis.skip)
     const killsOfFirstRound = Math.ceil(kills / 2)

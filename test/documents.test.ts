@@ -1,4 +1,4 @@
-import { access, readdir, readFile } from 'node:fs/promises'
+import { access, readdir, readFile, stat } from 'node:fs/promises'
 import { join, normalize } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import {
@@ -11,6 +11,7 @@ import { readExample } from './_support/documents.js'
 
 const MAX_README_LINES = 200
 const MAX_README_WORDS = 1_500
+const MAX_PICTURE_BYTES = 150_000
 
 const INDEX = 'docs/README.md'
 
@@ -139,6 +140,16 @@ describe('README.md', () => {
 test('docs/README.md links every other page in docs', () => {
   const links = listLinks(INDEX)
   for (const page of pages.filter((page) => `docs/${page}` !== INDEX)) expect(links).toContain(page)
+})
+
+test('a document shows every picture in docs/images, and each is smaller than 150 kB', async () => {
+  const shown = documents.flatMap((name) =>
+    listLinks(name).map((target) => normalize(join(name, '..', target))),
+  )
+  const pictures = (await readdir('docs/images')).map((name) => `docs/images/${name}`)
+  expect(pictures.filter((picture) => !shown.includes(picture))).toEqual([])
+  const sizes = await Promise.all(pictures.map(async (picture) => (await stat(picture)).size))
+  expect(Math.max(...sizes)).toBeLessThan(MAX_PICTURE_BYTES)
 })
 
 describe('docs/resource-servers.md', () => {

@@ -1,4 +1,4 @@
-import type { KnownLogouts, Policy } from '../rules/judge.js'
+import type { Policy } from '../rules/judge.js'
 import { judgeClaims } from '../rules/judge-claims.js'
 import {
   type ClaimNames,
@@ -117,12 +117,9 @@ function judgeFromLookup(context: CheckContext, token: TokenWithClaimNames, resu
   const { settings, cache, feed } = context
   const { freshness } = result
   const isStricter = policyOf(freshness) === 'user'
-  const judgement = judgeWithPolicy(
-    context,
-    token,
-    mergeLogouts(cache.find(token), result.knownLogouts),
-    isStricter ? freshness : (feed?.freshness() ?? freshness),
-  )
+  const policy = policyOf(isStricter ? freshness : (feed?.freshness() ?? freshness))
+  const knownLogouts = mergeLogouts(cache.find(token, policy), result.knownLogouts)
+  const judgement = judgeClaims(token, knownLogouts, { policy, leewayMs: settings.leewayMs })
   return judgement.revoked !== true && context.isLookupStale(freshness)
     ? decideWithoutLookup(context, 'stale')
     : decide(judgement, freshness.asOf, settings)
@@ -134,25 +131,17 @@ function decideWithoutLookup({ feed, settings }: CheckContext, reason: UnknownRe
 }
 
 function judgeByCache(
-  context: CheckContext,
+  { settings, cache }: CheckContext,
   token: TokenWithClaimNames | SubjectlessToken,
   freshness: Freshness | null,
 ) {
+  const policy = policyOf(freshness)
   // No user has an empty id. So for a token without a subject, `find` returns only the session and the floor.
-  const knownLogouts = context.cache.find(
+  const knownLogouts = cache.find(
     token.subject === null ? { ...token, subject: '' } : token,
+    policy,
   )
-  return judgeWithPolicy(context, token, knownLogouts, freshness)
-}
-
-function judgeWithPolicy(
-  { settings }: CheckContext,
-  token: TokenWithClaimNames | SubjectlessToken,
-  knownLogouts: KnownLogouts,
-  freshness: Freshness | null,
-) {
-  const { leewayMs } = settings
-  return judgeClaims(token, knownLogouts, { policy: policyOf(freshness), leewayMs })
+  return judgeClaims(token, knownLogouts, { policy, leewayMs: settings.leewayMs })
 }
 
 /** Returns the policy by which tokens are judged. Before the first load, the stricter policy applies. */

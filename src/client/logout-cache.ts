@@ -1,5 +1,5 @@
 import type { Instant } from '../rules/instant.js'
-import type { KnownLogouts } from '../rules/judge.js'
+import type { KnownLogouts, Policy } from '../rules/judge.js'
 import { createKeyedHash, type KeyedHash } from '../rules/keyed-hash.js'
 import type { Token } from '../rules/token.js'
 import type { ReceivedChange } from './feed-events.js'
@@ -16,8 +16,12 @@ export interface LogoutCache {
   beginLoad(): void
   /** Merges a change. Returns whether the change is new to the cache. */
   merge(change: ReceivedChange): boolean
-  /** Returns the logouts that can cover a token. */
-  find(token: Token): KnownLogouts
+  /**
+   * Returns the logouts that can cover a token under a policy. The caller must judge the token with the same policy.
+   * Under the policy `session`, the last logout of the user cannot cover a token with a session id. `user` is then
+   * `null`, unless a logout has ended all sessions of the user.
+   */
+  find(token: Token, policy: Policy): KnownLogouts
   /**
    * Deletes the rows that the latest load has not delivered. The age of a logout cannot decide about a deletion, because
    * the service can store a logout long after it happened.
@@ -60,11 +64,14 @@ export function createLogoutCache(): LogoutCache {
           return change satisfies never
       }
     },
-    find({ subject, sessionId }) {
-      let knownLogouts = rows.find(subject, sessionId, floorAt)
+    find({ subject, sessionId }, policy) {
+      let knownLogouts = rows.find(subject, sessionId, policy, floorAt)
       for (const hash of hashes.all()) {
         const sessionHash = sessionId === null ? null : hash(sessionId)
-        knownLogouts = mergeLogouts(knownLogouts, rows.find(hash(subject), sessionHash, floorAt))
+        knownLogouts = mergeLogouts(
+          knownLogouts,
+          rows.find(hash(subject), sessionHash, policy, floorAt),
+        )
       }
       return knownLogouts
     },
@@ -103,41 +110,66 @@ function createHashes() {
 
 /** Creates the tables of users and sessions. Their keys are ids or, for forgotten people, hashes of ids. */
 function createRows() {
-  // The first number of a user is the last logout, the second is the last logout of all sessions.
+  // The first number of a user is the last logout.
   const users = createTable()
+  // The first number of a user is the last logout of all sessions. Few users have a row, so this table is small.
+  const allSessions = createTable()
   // The first number of a session is the logout, the second is 1 if the session has ended, else 0.
   const sessions = createTable()
+  const tables = [users, allSessions, sessions]
+  let hasAllSessionsRow = false
   const key = createKey()
   const userFingerprint = new Uint32Array(2)
   const sessionFingerprint = new Uint32Array(2)
+
+  /** Finds the logouts of the user whose fingerprint is in `userFingerprint`. */
+  function findUser(needsLastLogout: boolean): KnownLogouts['user'] {
+    const allSessionsRow = allSessions.find(userFingerprint)
+    const allSessionsAt = allSessionsRow < 0 ? null : allSessions.first(allSessionsRow)
+    if (!needsLastLogout)
+      return allSessionsAt === null ? null : { at: allSessionsAt, allSessionsAt }
+    const user = users.find(userFingerprint)
+    return user < 0 ? null : { at: users.first(user), allSessionsAt }
+  }
+
   return {
     mergeUser(id: string, { at, allSessionsAt }: UserLogout, loadNumber: number): boolean {
       fingerprint(id, key, userFingerprint)
-      return users.merge(userFingerprint, at, allSessionsAt ?? NONE, loadNumber)
+      const isNew = users.merge(userFingerprint, at, 0, loadNumber)
+      // A row of the user is marked as delivered even if the change has no such instant.
+      const hasRow = hasAllSessionsRow && allSessions.find(userFingerprint) !== -1
+      if (allSessionsAt === null && !hasRow) return isNew
+      hasAllSessionsRow = true
+      return allSessions.merge(userFingerprint, allSessionsAt ?? NONE, 0, loadNumber) || isNew
     },
     mergeSession(id: string, { at, ended }: SessionLogout, loadNumber: number): boolean {
       fingerprint(id, key, sessionFingerprint)
       return sessions.merge(sessionFingerprint, at, ended ? 1 : 0, loadNumber)
     },
-    find(subject: string, sessionId: string | null, floorAt: Instant): KnownLogouts {
-      // Both fingerprints are computed before either table is read, so that the two memory accesses can overlap.
-      fingerprint(subject, key, userFingerprint)
+    find(
+      subject: string,
+      sessionId: string | null,
+      policy: Policy,
+      floorAt: Instant,
+    ): KnownLogouts {
+      const needsLastLogout = policy === 'user' || sessionId === null
+      const needsUser = needsLastLogout || hasAllSessionsRow
+      // Both fingerprints are computed before any table is read, so that the memory accesses can overlap.
+      if (needsUser) fingerprint(subject, key, userFingerprint)
       if (sessionId !== null) fingerprint(sessionId, key, sessionFingerprint)
-      const user = users.find(userFingerprint)
+      const user = needsUser ? findUser(needsLastLogout) : null
       const session = sessionId === null ? -1 : sessions.find(sessionFingerprint)
       return {
-        user:
-          user < 0 ? null : { at: users.first(user), allSessionsAt: orNull(users.second(user)) },
+        user,
         session:
           session < 0
             ? null
             : { at: sessions.first(session), ended: sessions.second(session) === 1 },
-        floorAt: orNull(floorAt),
+        floorAt: floorAt === NONE ? null : floorAt,
       }
     },
     dropBefore(loadNumber: number): void {
-      users.dropBefore(loadNumber)
-      sessions.dropBefore(loadNumber)
+      for (const table of tables) table.dropBefore(loadNumber)
     },
     count: () => users.count() + sessions.count(),
   }
@@ -145,7 +177,3 @@ function createRows() {
 
 type UserLogout = Pick<NonNullable<KnownLogouts['user']>, 'at' | 'allSessionsAt'>
 type SessionLogout = Pick<NonNullable<KnownLogouts['session']>, 'at' | 'ended'>
-
-function orNull(at: number): Instant | null {
-  return at === NONE ? null : at
-}

@@ -3,16 +3,17 @@ import { createManagementApi, type ManagementApi } from '../../src/auth0/managem
 import type { Simulator, SimulatorOptions } from '../../src/simulator/server.js'
 import { DOMAIN, openTenant } from './tenant.js'
 
+/** The scopes of the Management API that `last-logout action` needs. */
 export const ACTION_SCOPES = ['read:actions', 'create:actions', 'update:actions']
 
-/** A binding as the Management API returns it. */
+/** An entry in the list of Actions that a trigger runs, as the Management API returns it. */
 interface ServedBinding {
   id: string
   display_name: string
   action: { id: string; name: string }
 }
 
-/** Opens a simulated tenant until the end of the test, and a Management API client with the scopes of Actions. */
+/** Opens a simulated tenant until the end of the test, and a Management API client with {@link ACTION_SCOPES}. */
 export async function openActionTenant(
   options: Partial<SimulatorOptions> = {},
 ): Promise<{ simulator: Simulator; api: ManagementApi }> {
@@ -22,7 +23,7 @@ export async function openActionTenant(
   return { simulator, api: createManagementApi({ domain: DOMAIN, baseUrl: url, ...credentials }) }
 }
 
-/** Creates and deploys an Action other than the login Action. Returns the id of the Action. */
+/** Creates and deploys an Action that is not the login Action. Returns the id of the Action. */
 export function addAction({ actions }: Simulator, name: string, overrides: object = {}): string {
   const supported_triggers = [{ id: 'post-login', version: 'v3' }]
   actions.create({ name, supported_triggers, code: '// another Action', ...overrides })
@@ -31,22 +32,24 @@ export function addAction({ actions }: Simulator, name: string, overrides: objec
   return id
 }
 
-/** Creates, deploys and binds `count` Actions other than the login Action. */
-export function bindOthers(simulator: Simulator, count: number): void {
-  const bindings = Array.from({ length: count }, (_, n) => ({
-    ref: { type: 'action_id', value: addAction(simulator, `other ${n}`) },
-    display_name: `Other ${n}`,
+/**
+ * Creates and deploys `count` Actions that are not the login Action, and binds them to the post-login trigger.
+ */
+export function bindOtherActions(simulator: Simulator, count: number): void {
+  const bindings = Array.from({ length: count }, (_, index) => ({
+    ref: { type: 'action_id', value: addAction(simulator, `other ${index}`) },
+    display_name: `Other ${index}`,
   }))
   simulator.bindings.replace({ bindings })
 }
 
-/** Returns the bindings as the Management API does. */
+/** Returns the bindings of the post-login trigger, in the format of the Management API. */
 export function readBindings({ bindings }: Simulator): ServedBinding[] {
   return bindings.list() as ServedBinding[]
 }
 
-/** Lists the method and the path of each request that writes, with `:id` in place of ids. */
-export function readWriteRequests({ requests }: Simulator): string[] {
+/** Lists the method and the path of each write request. In the paths, `:id` replaces UUIDs. */
+export function listWriteRequests({ requests }: Simulator): string[] {
   return requests
     .all()
     .filter(({ method, url }) => method !== 'GET' && url !== '/oauth/token')

@@ -4,41 +4,42 @@ import { pino } from 'pino'
 import type { ApiKey } from '../../src/config/api-keys.js'
 import { type AppDeps, buildApp } from '../../src/http/app.js'
 
-const key = (name: string, roles: ApiKey['roles']): ApiKey => ({
+const createKey = (name: string, roles: ApiKey['roles']): ApiKey => ({
   name,
+  // An API key has at least 32 characters.
   key: name.padEnd(32, '-'),
   roles,
 })
 
-/** One key for each role. */
+/** API keys, each with one role. */
 export const keys = {
-  reader: key('reader', ['read']),
-  checker: key('checker', ['check']),
-  subscriber: key('subscriber', ['feed']),
-  logout: key('logout', ['logout']),
+  reader: createKey('reader', ['read']),
+  checker: createKey('checker', ['check']),
+  subscriber: createKey('subscriber', ['feed']),
+  logout: createKey('logout', ['logout']),
 }
 
-/** The `Authorization` header of a key. */
+/** Returns the `Authorization` header of a key. */
 export function bearer({ key }: ApiKey): { authorization: string } {
   return { authorization: `Bearer ${key}` }
 }
 
-/** Opens the API with these functions of a store. `lines` contains the log lines of the API. */
+/** Creates the API with functions that replace the store. `logLines` contains the log lines of the API. */
 export async function openApi(
   deps: Pick<AppDeps, 'readKnownLogouts' | 'readProgress' | 'readChanges' | 'storeReported'> &
     Partial<AppDeps>,
-): Promise<FastifyInstance & { lines: string[] }> {
-  const lines: string[] = []
+): Promise<FastifyInstance & { logLines: string[] }> {
+  const logLines: string[] = []
   const app = await buildApp({
     apiKeys: Object.values(keys),
     policy: 'session',
     subscribe: () => () => {},
     maxLagMs: 60_000,
     version: '0.0.0',
-    log: pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) }),
+    log: pino({ level: 'trace' }, { write: (line: string) => void logLines.push(line) }),
     ...deps,
   })
-  return Object.assign(app, { lines })
+  return Object.assign(app, { logLines })
 }
 
 /** Starts listening on a free port of the loopback interface. Returns the URL. */

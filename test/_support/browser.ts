@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { type Browser, chromium } from 'playwright-core'
 
-const NAMES = ['chromium', 'chromium-browser', 'google-chrome']
+const PROGRAM_NAMES = ['chromium', 'chromium-browser', 'google-chrome']
 
 const ARGUMENTS = [
   '--headless',
@@ -14,15 +14,18 @@ const ARGUMENTS = [
   '--disable-sync',
 ]
 
-/** Finds Chromium by CHROMIUM_PATH or in the PATH. Without Chromium, `skip` contains the reason to skip a test. */
+/**
+ * Returns the path in `CHROMIUM_PATH`, or the path of Chromium in the `PATH`. If there is no Chromium, `skip` contains
+ * the reason for skipping a test.
+ */
 export function findBrowser(): { path: string } | { skip: string } {
   const { CHROMIUM_PATH } = process.env
   if (CHROMIUM_PATH) return { path: CHROMIUM_PATH }
-  for (const name of NAMES) {
+  for (const name of PROGRAM_NAMES) {
     const { stdout, status } = spawnSync('which', [name], { encoding: 'utf8' })
     if (status === 0) return { path: stdout.trim() }
   }
-  return { skip: `no ${NAMES.join(', ')} in the PATH` }
+  return { skip: `no ${PROGRAM_NAMES.join(', ')} in the PATH` }
 }
 
 /** Starts a headless browser. */

@@ -5,14 +5,14 @@ import { tmpdir } from 'node:os'
 /** A running command. */
 export interface RunningCommand {
   pid: number
-  /** Standard output so far, followed by standard error. */
+  /** Returns all text of standard output so far, followed by all text of standard error. */
   output(): string
   stdout(): string
   stderr(): string
   kill(signal: NodeJS.Signals): void
-  /** Closes standard output on the reading side, so that later writes of the command fail with EPIPE. */
+  /** Closes the reading end of standard output. Later writes of the command fail with EPIPE. */
   closeOutput(): void
-  /** Resolves to the exit code; `null` after a signal that the command did not handle. */
+  /** Resolves to the exit code, or to `null` if a signal ended the command. */
   exited: Promise<number | null>
 }
 
@@ -22,17 +22,17 @@ interface CommandOptions {
   cwd?: string
   /** Standard input. Default: empty. */
   input?: string
-  /** Soft and hard limit of open files. Default: the limits of this process. Needs `prlimit` of util-linux. */
+  /** The maximum number of open files. Default: the limit of this process. Needs the program `prlimit`. */
   maxOpenFiles?: number
   /** The script. Default: the built program. */
   script?: string
-  /** The executable of Node.js. Default: the executable of this process. */
+  /** The path of Node.js. Default: the Node.js of this process. */
   node?: string
 }
 
 const BUILT_PROGRAM = new URL('../../dist/main.js', import.meta.url).pathname
 
-/** Starts the program. Its only environment variables are `env` and `PATH`. */
+/** Starts the program in a new process. The process gets only the variables in `env`, and `PATH`. */
 export function runCommand(
   args: string[],
   env: Record<string, string> = {},
@@ -40,9 +40,9 @@ export function runCommand(
 ): RunningCommand {
   const { cwd = tmpdir(), input = '', maxOpenFiles } = options
   const { script = BUILT_PROGRAM, node = process.execPath } = options
-  const prefix = maxOpenFiles === undefined ? [] : ['prlimit', `--nofile=${maxOpenFiles}`]
-  const [file = '', ...allArgs] = [...prefix, node, script, ...args]
-  const child = spawn(file, allArgs, {
+  const launcher = maxOpenFiles === undefined ? [] : ['prlimit', `--nofile=${maxOpenFiles}`]
+  const [executable = '', ...allArgs] = [...launcher, node, script, ...args]
+  const child = spawn(executable, allArgs, {
     env: { PATH: process.env.PATH, ...env },
     cwd,
     stdio: ['pipe', 'pipe', 'pipe'],

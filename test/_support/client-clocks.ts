@@ -1,29 +1,32 @@
 import { type Clocks, systemClocks } from '../../src/client/clocks.js'
 
-/** Clocks of a client that run like real clocks, and that a test can set. All times are in milliseconds. */
+/**
+ * The wall clock and the monotonic clock of a client. They run like real clocks, and a test can move them. All times
+ * are in milliseconds.
+ */
 export interface SettableClocks extends Clocks {
-  /** Sets the wall clock ahead. A negative number sets it back. */
-  setAhead(ms: number): void
-  /** Simulates that the machine is suspended: only the wall clock advances. */
-  sleep(ms: number): void
+  /** Sets the wall clock ahead. A negative number sets the wall clock back. */
+  setWallAhead(ms: number): void
+  /** Simulates a suspended machine: only the wall clock advances. */
+  suspend(ms: number): void
   /** Advances only the monotonic clock. */
-  passMonotonic(ms: number): void
+  advanceMonotonic(ms: number): void
 }
 
 /** Creates clocks that show the time of this process. */
 export function createSettableClocks(): SettableClocks {
   let wallOffsetMs = 0
   let monotonicOffsetMs = 0
-  const moveWall = (ms: number) => {
+  const moveWallClock = (ms: number) => {
     wallOffsetMs += ms
   }
   return {
     monotonic: () => systemClocks.monotonic() + monotonicOffsetMs,
     wall: () => systemClocks.wall() + wallOffsetMs,
-    // A client cannot distinguish a suspended machine from a wall clock that is set ahead.
-    setAhead: moveWall,
-    sleep: moveWall,
-    passMonotonic(ms) {
+    // For a client, a suspended machine looks like a wall clock that was set ahead.
+    setWallAhead: moveWallClock,
+    suspend: moveWallClock,
+    advanceMonotonic(ms) {
       monotonicOffsetMs += ms
     },
   }

@@ -7,17 +7,20 @@ import { packageDirectory, tarballName } from '../../scripts/packages/manifest.j
 
 const run = promisify(execFile)
 
-/** A project whose only dependency is the client package. */
+/** A temporary project whose only dependency is the client package. */
 export interface ClientProject {
   dir: string
-  /** The path of the packed package, as it is published. */
+  /** The path of the tarball of the client package. */
   tarball: string
-  /** Links a package of this repository into the project. */
+  /** Links a package from this repository's `node_modules` into the project. */
   add(name: string): Promise<void>
   remove(): Promise<void>
 }
 
-/** Packs the client package that `prepare-consumers.ts` has built, and installs it into an empty project. */
+/**
+ * Packs the client package, and installs the tarball into an empty project. `prepare-consumers.ts` has built the
+ * package.
+ */
 export async function installClient(): Promise<ClientProject> {
   const dir = await realpath(await mkdtemp(join(tmpdir(), 'last-logout-client-')))
   const builtDir = resolve(packageDirectory('client'))

@@ -2,7 +2,7 @@ import { createLastLogoutClient, type LastLogoutClient } from '../../src/client/
 import type { LastLogoutClientOptions } from '../../src/client/options.js'
 import { KEY } from './served-api.js'
 
-/** Creates a client of the API at `url`. By default, the client refuses tokens whose status is unknown. */
+/** Creates a client of the API at `url`. With `deny`, the client refuses a token that it could not check. */
 export function openClient(
   url: string,
   options: Partial<LastLogoutClientOptions> = {},

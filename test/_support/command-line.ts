@@ -5,7 +5,7 @@ import { openPrompt } from '../../src/commands/prompt.js'
 import { runCommandLine } from '../../src/commands/run.js'
 import { createLog } from '../../src/log.js'
 
-/** A command line that runs in this process. */
+/** A command of last-logout that runs in this process. */
 export interface CommandRun {
   stdout(): string
   stderr(): string
@@ -15,36 +15,36 @@ export interface CommandRun {
   ended: Promise<number>
 }
 
-/** Standard input and context of a command. */
-interface CommandStreams {
+/** What a command gets besides its arguments and variables. */
+interface CommandSurroundings {
   /** Standard input. Default: empty. */
   input?: string
   /** Replaces parts of the context. */
   context?: Partial<CommandContext>
 }
 
-/** Starts a command line in this process. Its only environment variables are `env`. */
+/** Starts a command in this process. `env` contains all its environment variables. */
 export function startCommandLine(
   args: string[],
   env: Record<string, string> = {},
-  { input = '', context = {} }: CommandStreams = {},
+  { input = '', context = {} }: CommandSurroundings = {},
 ): CommandRun {
   const written = { stdout: '', stderr: '' }
-  const write = (stream: keyof typeof written) => (text: string) => {
+  const writeTo = (stream: keyof typeof written) => (text: string) => {
     written[stream] += text
   }
   const controller = new AbortController()
   const result = runCommandLine(args, {
     env,
     programName: 'last-logout',
-    print: write('stdout'),
-    printError: write('stderr'),
+    print: writeTo('stdout'),
+    printError: writeTo('stderr'),
     isOutputClosed: () => false,
     cwd: tmpdir(),
     openPrompt: async () =>
       openPrompt({
         input: Readable.from([input]),
-        output: toStream(write('stdout')),
+        output: toStream(writeTo('stdout')),
         isTerminal: false,
         signal: controller.signal,
         onInterrupt: () => controller.abort(),
@@ -52,7 +52,7 @@ export function startCommandLine(
     readInput: async (maxLength) => input.slice(0, maxLength + 1),
     isTerminal: false,
     stop: controller.signal,
-    createLog: (level, to) => createLog(level, toStream(write(to)), context.programName),
+    createLog: (level, to) => createLog(level, toStream(writeTo(to)), context.programName),
     ...context,
   })
   return {
@@ -63,7 +63,7 @@ export function startCommandLine(
   }
 }
 
-/** Runs a command line in this process until it ends. */
+/** Runs a command in this process until the command ends. */
 export async function finishCommandLine(...args: Parameters<typeof startCommandLine>) {
   const command = startCommandLine(...args)
   const code = await command.ended

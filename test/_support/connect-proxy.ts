@@ -4,13 +4,13 @@ import { type AddressInfo, connect, type Socket } from 'node:net'
 import { joinSockets } from './loopback.js'
 
 /**
- * What a proxy does with a CONNECT request:
+ * How the proxy treats a CONNECT request:
  *
  * - `tunnel`: opens the tunnel.
  * - `drop`: closes the connection.
- * - `silent`: sends nothing.
- * - `silent after 200`: sends the status 200, and then nothing.
- * - a number: refuses with this status.
+ * - `silent`: keeps the connection open, and sends nothing.
+ * - `silent after 200`: sends the status 200, but does not open the tunnel.
+ * - a number: refuses the request with this status.
  */
 type Treatment = 'tunnel' | 'drop' | 'silent' | 'silent after 200' | number
 
@@ -18,20 +18,23 @@ type Treatment = 'tunnel' | 'drop' | 'silent' | 'silent after 200' | number
 interface ConnectProxyOptions {
   /** Default: `tunnel`. */
   treatment?: Treatment
-  /** Maps a target such as `tenant.invalid:443` to the URL of a server. Other targets are used unchanged. */
+  /**
+   * Maps the target of a request, such as `tenant.invalid:443`, to the URL of the server to connect to. The proxy
+   * connects directly to all other targets.
+   */
   routes?: Record<string, string>
   /** The user and the password that the proxy requires, separated by a colon. Default: none. */
   credentials?: string
 }
 
-/** An HTTP proxy that opens tunnels (CONNECT). */
+/** An HTTP proxy that opens tunnels with the method CONNECT. */
 export interface ConnectProxy {
   /** The URL without credentials. */
   url: string
   /** The targets of all CONNECT requests so far. */
   targets: string[]
   /** The number of open connections. */
-  connections(): number
+  connectionCount(): number
   close(): Promise<void>
 }
 
@@ -56,19 +59,20 @@ export async function openConnectProxy({
     const isAllowed =
       authorization === undefined || request.headers['proxy-authorization'] === authorization
     const status = typeof treatment === 'number' ? treatment : isAllowed ? 200 : 407
-    // Only a socket that is being read emits `end` when the client disconnects.
+    // A socket emits `end` only while its data is read.
     client.on('end', () => client.end()).resume()
     if (treatment === 'drop') client.destroy()
     else if (treatment !== 'silent') client.write(`HTTP/1.1 ${status} Proxy\r\n\r\n`)
     if (status !== 200) client.end()
-    else if (treatment === 'tunnel') tunnel(client, new URL(routes[target] ?? `tcp://${target}`))
+    else if (treatment === 'tunnel')
+      openTunnel(client, new URL(routes[target] ?? `tcp://${target}`))
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     targets,
-    connections: () => sockets.size,
+    connectionCount: () => sockets.size,
     async close() {
       server.close()
       for (const socket of sockets) socket.destroy()
@@ -77,6 +81,6 @@ export async function openConnectProxy({
   }
 }
 
-function tunnel(client: Socket, { port, hostname }: URL): void {
+function openTunnel(client: Socket, { port, hostname }: URL): void {
   joinSockets(client, connect(Number(port), hostname))
 }

@@ -1,17 +1,17 @@
 import type { ConsoleState } from '../../src/http/console.js'
 
-/** The time of {@link CONSOLE_STATE}. */
+/** The time of {@link CONSOLE_STATE}, in milliseconds since the epoch. */
 export const CONSOLE_NOW = Date.UTC(2026, 10, 28, 12)
 
-const iso = (at: number) => new Date(at).toISOString()
+const toRfc3339 = (at: number) => new Date(at).toISOString()
 
-/** A state of the service, as the console shows it. */
+/** The data of the console for a service without problems. */
 export const CONSOLE_STATE: ConsoleState = {
   tenant: 'acme.eu.auth0.com',
   checkpoint: '900',
-  as_of: iso(CONSOLE_NOW),
+  as_of: toRfc3339(CONSOLE_NOW),
   lag_ms: 840,
-  last_poll_at: iso(CONSOLE_NOW),
+  last_poll_at: toRfc3339(CONSOLE_NOW),
   reconciled_at: null,
   sweep_remaining: null,
   floor_at: null,
@@ -21,7 +21,11 @@ export const CONSOLE_STATE: ConsoleState = {
   unattributable: { no_user: 2 },
   gap_list: [],
   gap_advice: null,
-  history: { since: iso(CONSOLE_NOW), at: [CONSOLE_NOW, CONSOLE_NOW + 1], lag_ms: [840, null] },
+  history: {
+    since: toRfc3339(CONSOLE_NOW),
+    at: [CONSOLE_NOW, CONSOLE_NOW + 1],
+    lag_ms: [840, null],
+  },
   schedule: {
     store: 'postgresql',
     error: null,

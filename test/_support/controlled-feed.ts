@@ -2,17 +2,18 @@ import type { ServerResponse } from 'node:http'
 import { onTestFinished } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from './client.js'
-import { event, freshness, openScriptedFeed } from './scripted-feed.js'
+import { eventText, freshnessData, openScriptedFeed } from './scripted-feed.js'
 
+/** The age of stale data. It exceeds the maximum that the client accepts. */
 const STALE_LAG_MS = 600_000
 
-/** A client with `onUnknown: 'deny'`, and its change feed, which the test controls. */
+/** A change feed that the test controls, and a client that reads the feed. The client has `onUnknown: 'deny'`. */
 export interface ControlledFeed {
   url: string
   client: LastLogoutClient
-  /** Sends a logout of the session, or of all sessions of the user. */
+  /** Sends a logout of the session. Without `sessionId`, sends a logout of all sessions of the user. */
   logOut(userId: string, sessionId?: string): void
-  /** Makes the data stale or fresh. With stale data, the client returns `unknown`. */
+  /** Makes the data of the feed stale (too old) or fresh. With stale data, the outcome of a check is `unknown`. */
   setStale(isStale: boolean): void
 }
 
@@ -20,7 +21,8 @@ export interface ControlledFeed {
 export async function openControlledFeed(): Promise<ControlledFeed> {
   const responses = new Set<ServerResponse>()
   let lagMs = 0
-  const freshnessEvent = () => event('freshness', freshness(Date.now(), { lag_ms: lagMs }), 'f.1')
+  const freshnessEvent = () =>
+    eventText('freshness', freshnessData(Date.now(), { lag_ms: lagMs }), 'f.1')
   const feed = await openScriptedFeed((response) => {
     responses.add(response)
     response.write(freshnessEvent())
@@ -31,7 +33,7 @@ export async function openControlledFeed(): Promise<ControlledFeed> {
     await feed.close()
   })
   await client.ready()
-  const send = (text: string) => {
+  const sendToAll = (text: string) => {
     for (const response of responses) response.write(text)
   }
   return {
@@ -43,11 +45,11 @@ export async function openControlledFeed(): Promise<ControlledFeed> {
         session_id === undefined
           ? { kind: 'user', user_id, at, all_sessions_at: at, type: 'slo' }
           : { kind: 'session', session_id, user_id, at, ended: true, type: 'slo' }
-      send(event('change', change))
+      sendToAll(eventText('change', change))
     },
     setStale(isStale) {
       lagMs = isStale ? STALE_LAG_MS : 0
-      send(freshnessEvent())
+      sendToAll(freshnessEvent())
     },
   }
 }

@@ -1,12 +1,15 @@
 import type { Action } from '../../src/simulator/run-action.js'
 
-/** The login Action of the tests of cookie sessions. A test changes its properties. */
+/**
+ * A login Action for the tests of cookie sessions. Auth0 runs it at each login and each exchange of a refresh token.
+ * Tests change its properties.
+ */
 export interface CookieAction {
-  /** The reason with which an exchange of a refresh token is denied. Empty: the exchange is allowed. */
+  /** The reason with which the Action denies an exchange of a refresh token. Empty: the Action allows the exchange. */
   denial: string
-  /** A claim that makes the session longer than one cookie. */
+  /** The value of a claim. A long value makes the session too long for one cookie. */
   padding: string
-  /** Runs before an exchange of a refresh token is allowed or denied. */
+  /** Runs before the Action allows or denies an exchange. */
   beforeRefresh(): Promise<void>
   run: Action
 }
@@ -21,7 +24,7 @@ interface ActionApi {
   access: { deny(reason: string): void }
 }
 
-/** Creates an Action that sets the claim of the session, and allows every exchange. */
+/** Creates an Action that sets the claim with the session id, and allows every exchange. */
 export function createCookieAction(): CookieAction {
   const action: CookieAction = {
     denial: '',
@@ -40,6 +43,9 @@ export function createCookieAction(): CookieAction {
   return action
 }
 
-/** Waits until the next second begins. A login in the same second as a logout counts as before the logout. */
-export const nextSecond = () =>
+/**
+ * Waits until the next second begins. Tests wait between a logout and a login: a login in the same second counts as
+ * before the logout.
+ */
+export const waitForNextSecond = () =>
   new Promise((resolve) => setTimeout(resolve, 1_000 - (Date.now() % 1_000)))

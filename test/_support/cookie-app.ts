@@ -13,21 +13,21 @@ const { auth } = requireInstalled('express-openid-connect')
 export const APP_CLIENT = { clientId: 'client', clientName: 'Order desk' }
 export const APP_SECRET = 'a secret of at least thirty-two characters'
 
-/** Options of {@link openCookieApp}. */
+/** Options of {@link openCookieApp}. They configure the provider. */
 export type CookieAppOptions = Pick<LoginsOptions, 'tenant' | 'action' | 'secrets' | 'enterprise'> &
   Pick<ProviderOptions, 'users'>
 
-/** The provider of the demo, and an app with `express-openid-connect`. */
+/** The OpenID provider of the demo, and an app that logs its users in with `express-openid-connect`. */
 export interface CookieApp {
   url: string
   issuer: string
   logins: Logins
-  /** Serves the app. Until then, the provider is available, but the app is not. */
+  /** Makes the app respond. `session` contains session options of `express-openid-connect`. */
   serve(client: LastLogoutClient, session?: object): Promise<void>
   close(): Promise<void>
 }
 
-/** The property that the library adds to requests. */
+/** The property `oidc` that `express-openid-connect` adds to a request. */
 interface Oidc {
   idToken: string
   refreshToken: string
@@ -36,8 +36,8 @@ interface Oidc {
 }
 
 /**
- * Opens the provider of the demo, and an app whose every path needs a login: `/` shows the user, `/tokens` shows the
- * tokens of the session, and `/refresh` exchanges its refresh token.
+ * Opens the provider and the app. Every path of the app needs a login: `/` shows the user, `/tokens` shows the tokens
+ * of the session, and `/refresh` exchanges the refresh token of the session.
  */
 export async function openCookieApp(options: CookieAppOptions): Promise<CookieApp> {
   const [app, provider] = [createServer(), createServer()]
@@ -70,10 +70,10 @@ export async function openCookieApp(options: CookieAppOptions): Promise<CookieAp
   }
 }
 
-/** Creates an app as docs/cookie-sessions.md shows it. */
+/** Creates an app with the example of docs/cookie-sessions.md. */
 async function createApp(url: string, issuer: string, client: LastLogoutClient, session: object) {
   const app = express()
-  const ownOptions = {
+  const testOptions = {
     issuerBaseURL: issuer,
     baseURL: url,
     clientID: APP_CLIENT.clientId,
@@ -87,7 +87,7 @@ async function createApp(url: string, issuer: string, client: LastLogoutClient, 
   await runSnippet(example.replace('// … your routes', 'addRoutes()'), {
     app,
     client,
-    auth: (options: object) => auth({ ...ownOptions, ...options }),
+    auth: (options: object) => auth({ ...testOptions, ...options }),
     addRoutes: () => addRoutes(app),
   })
   return app

@@ -1,3 +1,4 @@
+/** The maximum number of redirects and forms of one visit. It ends a redirect loop. */
 const MAX_STEPS = 12
 
 /** A browser without scripts. It keeps cookies, follows redirects, and fills in the tenant's login and logout pages. */
@@ -5,13 +6,13 @@ export interface CookieBrowser {
   cookies: Map<string, string>
   /** Sends one request, without following a redirect. */
   request(url: string | URL, init?: RequestInit): Promise<Response>
-  /** Opens a page, as a user would. Returns the last response. */
-  visit(address: string): Promise<Response>
-  /** The addresses of the last visit. */
-  visited: URL[]
+  /** Opens a page, follows all redirects and fills in all forms. Returns the last response. */
+  visit(url: string): Promise<Response>
+  /** The URL of the last visit, and the URLs of its redirects. */
+  visitedUrls: URL[]
 }
 
-/** Opens a browser of the user. All servers are on one host, so there is one set of cookies. */
+/** Opens a browser of the user. The browser sends every cookie to every server, because all servers are on one host. */
 export function openCookieBrowser(userId: string): CookieBrowser {
   const cookies = new Map<string, string>()
   const request = async (url: string | URL, init: RequestInit = {}) => {
@@ -25,18 +26,18 @@ export function openCookieBrowser(userId: string): CookieBrowser {
     }
     return response
   }
-  const visited: URL[] = []
+  const visitedUrls: URL[] = []
   return {
     cookies,
     request,
-    visited,
-    async visit(address) {
-      let url = new URL(address)
-      visited.splice(0, Number.POSITIVE_INFINITY, url)
+    visitedUrls,
+    async visit(firstUrl) {
+      let url = new URL(firstUrl)
+      visitedUrls.splice(0, Number.POSITIVE_INFINITY, url)
       let response = await request(url)
       for (let steps = 0; steps < MAX_STEPS; steps += 1) {
         if (response.status === 200) {
-          const form = await readForm(response, url, userId)
+          const form = await fillInForm(response, url, userId)
           if (form === null) break
           url = form.action
           response = await request(url, { method: 'POST', body: form.body })
@@ -44,7 +45,7 @@ export function openCookieBrowser(userId: string): CookieBrowser {
         const location = response.headers.get('location')
         if (location === null) break
         url = new URL(location, url)
-        visited.push(url)
+        visitedUrls.push(url)
         response = await request(url)
       }
       return response
@@ -52,8 +53,8 @@ export function openCookieBrowser(userId: string): CookieBrowser {
   }
 }
 
-/** Fills in the form of the tenant's login or logout. `null`: the page is another one. */
-async function readForm(response: Response, url: URL, userId: string) {
+/** Fills in the form of the tenant's login or logout page. Returns `null` for every other page. */
+async function fillInForm(response: Response, url: URL, userId: string) {
   if (url.pathname.startsWith('/login/')) {
     return { action: url, body: new URLSearchParams({ user: userId }) }
   }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { inject } from 'vitest'
 
-/** A database for one test file. */
+/** A PostgreSQL database for one test file. */
 export interface TestDatabase {
   name: string
   url: string
@@ -10,21 +10,21 @@ export interface TestDatabase {
   drop(): Promise<void>
 }
 
-/** Settings of the sessions of {@link TestDatabase.query}. The server can have other settings. */
+/** Settings of {@link TestDatabase.query}, so that rows look the same if the server has other settings. */
 const SESSION_OPTIONS = '-c timezone=UTC -c datestyle=ISO'
 
 /**
  * Creates a database.
  *
- * @param template `migrated`: the database has all tables. `template0`: the database is empty. A test database: the
- *   database is a copy of this test database, to which nothing may be connected.
+ * @param template The database to copy. `migrated` has all tables. `template0` is empty. PostgreSQL copies a database
+ *   only while no program is connected to it.
  */
 export async function createTestDatabase(
   template: 'migrated' | 'template0' | TestDatabase = 'migrated',
 ): Promise<TestDatabase> {
   const source = typeof template === 'string' ? template : template.name
   const name = `test_${randomBytes(6).toString('hex')}`
-  await onServer(`CREATE DATABASE ${name} TEMPLATE ${source}`)
+  await runOnServer(`CREATE DATABASE ${name} TEMPLATE ${source}`)
   const url = new URL(serverUrl())
   url.pathname = `/${name}`
   const pool = new pg.Pool({ connectionString: url.href, max: 2, options: SESSION_OPTIONS })
@@ -36,16 +36,16 @@ export async function createTestDatabase(
     query: async (sql, values) => (await pool.query(sql, values)).rows,
     async drop() {
       await pool.end()
-      await onServer(`DROP DATABASE ${name} WITH (FORCE)`)
+      await runOnServer(`DROP DATABASE ${name} WITH (FORCE)`)
     },
   }
 }
 
 /**
- * Runs a statement outside of the test databases, one at a time: PostgreSQL does not copy a template while another
- * session uses the template.
+ * Runs a statement that creates or drops a database. The lock lets one statement run at a time, because PostgreSQL does
+ * not copy a template while another session uses the template.
  */
-async function onServer(sql: string): Promise<void> {
+async function runOnServer(sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: serverUrl() })
   await client.connect()
   try {

@@ -5,7 +5,8 @@ import type { Page } from 'playwright-core'
 /** The directory of the screenshots. Git ignores this directory. */
 const SCREENSHOTS = 'dist/screenshots'
 
-const WIDTHS = [1280, 390]
+/** The widths of a desktop screen and of a phone, in pixels. */
+const SCREEN_WIDTHS = [1280, 390]
 const COLOR_SCHEMES = ['light', 'dark'] as const
 
 interface AxeResults {
@@ -13,17 +14,17 @@ interface AxeResults {
 }
 
 /**
- * Shows a page on a wide and on a narrow screen, in light and in dark colours. Takes a screenshot of each variant.
- * Returns problems of accessibility, and content that is wider than the screen.
+ * Shows a page in four variants: on a wide and on a narrow screen, in light and in dark colours. Takes a screenshot of
+ * each variant. Returns the accessibility problems, and the variants in which the page is wider than the screen.
  *
- * @param name The name of the screenshots.
+ * @param name The beginning of the file names of the screenshots.
  */
 export async function findDisplayProblems(page: Page, name: string): Promise<string[]> {
   await mkdir(SCREENSHOTS, { recursive: true })
   await page.evaluate(axe.source)
   const problems: string[] = []
   for (const colorScheme of COLOR_SCHEMES) {
-    for (const width of WIDTHS) {
+    for (const width of SCREEN_WIDTHS) {
       const variant = `${name}-${width}-${colorScheme}`
       await page.emulateMedia({ colorScheme })
       await page.setViewportSize({ width, height: 900 })

@@ -5,17 +5,17 @@ export interface CodeBlock {
   document: string
   /** The heading of the section. */
   heading: string
-  /** The language; empty: none is named. */
+  /** The language, or an empty string if the block names no language. */
   language: string
   code: string
 }
 
-/** Lists the blocks of code of a Markdown document, in their order, without the indentation of a list. */
+/** Lists the blocks of code of a Markdown document in their order. Removes the indentation of each block. */
 export async function listCodeBlocks(document: string): Promise<CodeBlock[]> {
   const text = await readFile(document, 'utf8')
   const blocks: CodeBlock[] = []
   let heading = ''
-  // A line of code can begin with `#` without being a heading, so both are searched at once.
+  // One search finds headings and blocks, so that a line of code with a leading `#` does not count as a heading.
   for (const match of text.matchAll(/^#+ (.*)$|^( *)```(\S*)\n([\s\S]*?)^ *```$/gm)) {
     const [, title, indent = '', language = '', code = ''] = match
     if (title !== undefined) heading = title
@@ -30,7 +30,11 @@ export async function listCodeBlocks(document: string): Promise<CodeBlock[]> {
   return blocks
 }
 
-/** Returns the example of a language with this index below a heading of a Markdown document. */
+/**
+ * Returns the code of an example in a Markdown document.
+ *
+ * @param index Selects one of several examples in this language in the section.
+ */
 export async function readExample(
   document: string,
   heading: string,

@@ -1,16 +1,16 @@
 import { createEventReader, type ServerSentEvent } from '../../src/client/event-stream.js'
 import { KEY } from './served-api.js'
 
-/** A subscription to the change feed. */
+/** A subscription to the change feed, the stream of all changes of last logouts. */
 export interface FeedSubscription {
   /** All events received so far. */
   events: ServerSentEvent[]
-  /** Returns the data of the received events with this name. */
+  /** Returns the parsed data of all received events of this name. */
   dataOf(name: string): Record<string, unknown>[]
   close(): Promise<void>
 }
 
-/** Subscribes to the change feed. If the response has another status than 200, throws an error with this status. */
+/** Subscribes to the change feed. Throws if the status of the response is not 200. The error contains the status. */
 export async function subscribeToFeed(
   url: string,
   query = '',
@@ -23,11 +23,11 @@ export async function subscribeToFeed(
   })
   if (response.status !== 200 || response.body === null) throw new Error(`${response.status}`)
   const events: ServerSentEvent[] = []
-  const read = createEventReader((event) => void events.push(event))
+  const readEvents = createEventReader((event) => void events.push(event))
   const { body } = response
   const reading = (async () => {
     const decoder = new TextDecoder()
-    for await (const chunk of body) read(decoder.decode(chunk, { stream: true }))
+    for await (const chunk of body) readEvents(decoder.decode(chunk, { stream: true }))
   })().catch(() => {})
   return {
     events,

@@ -6,11 +6,12 @@ import { promisify } from 'node:util'
 import { INSTALLED_DIR } from './installed.js'
 import type { ProtectedServer } from './protected-server.js'
 
-const UNKNOWN_IS_DENIED = "onUnknown: 'deny'"
+/** The option of the client in an example. */
+const DENY_UNKNOWN = "onUnknown: 'deny'"
 
-/** A copy of an example, beside the packages that the example imports. */
+/** A copy of an example, in a directory with the packages that the example imports. */
 export interface Example {
-  /** Starts the example as a process of its own. */
+  /** Starts the example in a new process. */
   start(env: Record<string, string>): Promise<ProtectedServer>
   remove(): Promise<void>
 }
@@ -19,9 +20,10 @@ export interface Example {
  * Copies an example, and runs the script `build` of its `package.json`, if it has one.
  *
  * @param name The folder in `examples`.
+ * @param onUnknown Whether the copy refuses or accepts a token that the client could not check.
  */
 export async function copyExample(name: string, onUnknown: 'deny' | 'allow'): Promise<Example> {
-  // Next compiles no TypeScript below `node_modules`, where the packages are installed.
+  // Next does not compile TypeScript in `node_modules`, so the copy must be in another directory.
   const dir = await mkdtemp(resolve('dist', `example-${name}-`))
   await symlink(join(INSTALLED_DIR, 'node_modules'), join(dir, 'node_modules'))
   await cp(join('examples', name), dir, {
@@ -30,12 +32,12 @@ export async function copyExample(name: string, onUnknown: 'deny' | 'allow'): Pr
   })
   if (onUnknown === 'allow') {
     await allowUnknown(dir)
-    await renameProxy(dir)
+    await renameProxyToMiddleware(dir)
   }
   const { build, start } = JSON.parse(await readFile(join(dir, 'package.json'), 'utf8')).scripts
   if (build !== undefined) {
-    const [file, args] = readCommand(build)
-    await promisify(execFile)(file, args, { cwd: dir, env: childEnv({}) })
+    const [executable, args] = readCommand(build)
+    await promisify(execFile)(executable, args, { cwd: dir, env: childEnv({}) })
   }
   return {
     start: (env) => startProcess(dir, { command: start, env }),
@@ -49,20 +51,21 @@ async function allowUnknown(dir: string): Promise<void> {
   for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue
     const file = join(entry.parentPath, entry.name)
-    const parts = (await readFile(file, 'utf8')).split(UNKNOWN_IS_DENIED)
+    const parts = (await readFile(file, 'utf8')).split(DENY_UNKNOWN)
     if (parts.length > 1) await writeFile(file, parts.join("onUnknown: 'allow'"))
     occurrences += parts.length - 1
   }
   if (occurrences !== 1) {
-    throw new Error(`the example has ${UNKNOWN_IS_DENIED} ${occurrences} times`)
+    throw new Error(`the example has ${DENY_UNKNOWN} ${occurrences} times`)
   }
 }
 
 /**
- * Renames the proxy of an example for Next to a middleware. Next before release 16 has only a middleware, and Next 16
- * needs one for the edge runtime. The copy that accepts unknown tokens has the middleware, so that both are tested.
+ * Renames the file `proxy.ts` of an example for Next to `middleware.ts`. Next before release 16 and the edge
+ * runtime of Next 16 read only `middleware.ts`. Only the copies with `onUnknown: 'allow'` have a middleware, so that
+ * tests run both files.
  */
-async function renameProxy(dir: string): Promise<void> {
+async function renameProxyToMiddleware(dir: string): Promise<void> {
   const code = await readFile(join(dir, 'proxy.ts'), 'utf8').catch(() => null)
   if (code === null) return
   await rm(join(dir, 'proxy.ts'))
@@ -77,8 +80,8 @@ async function startProcess(
   dir: string,
   { command, env }: { command: string; env: Record<string, string> },
 ): Promise<ProtectedServer> {
-  const [file, args] = readCommand(command)
-  const child = spawn(file, args, {
+  const [executable, args] = readCommand(command)
+  const child = spawn(executable, args, {
     cwd: dir,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: childEnv(env),
@@ -91,9 +94,9 @@ async function startProcess(
   const url = await new Promise<string>((resolve, reject) => {
     createInterface(child.stdout).on('line', (line) => {
       output += `${line}\n`
-      const [, address] =
+      const [, listeningUrl] =
         /^(?:listening on|- Local:) +(http:\/\/127\.0\.0\.1:\d+)$/.exec(line) ?? []
-      if (address !== undefined) resolve(address)
+      if (listeningUrl !== undefined) resolve(listeningUrl)
     })
     child.once('error', reject)
     exited.then(() => reject(new Error(`${command} in ${dir} exited:\n${output}`)))
@@ -108,11 +111,12 @@ async function startProcess(
 }
 
 /** Splits a script of `package.json` into the program and its arguments. */
-function readCommand(script: string): [file: string, args: string[]] {
+function readCommand(script: string): [executable: string, args: string[]] {
   const [program = '', ...args] = script.split(' ')
   return [program === 'node' ? process.execPath : program, args]
 }
 
+/** Returns the environment of an example: `env`, and what every example needs. */
 function childEnv(env: Record<string, string>): NodeJS.ProcessEnv {
   const bin = join(INSTALLED_DIR, 'node_modules', '.bin')
   return {

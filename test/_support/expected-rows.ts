@@ -1,30 +1,35 @@
 import fc from 'fast-check'
 
-/** A logout event. This file repeats the type and the rules of `src/rules` on purpose, to be an independent check. */
+/**
+ * A logout in the tenant log. This file does not import the types and rules of `src/rules`. It implements them a second
+ * time, so that tests compare two independent results.
+ */
 interface Event {
   logId: string
   type: string
+  /** The time of the logout, in milliseconds since the epoch. */
   at: number
   userId: string | null
   sessionId: string | null
 }
 
+/** The columns that a user and a session have in common. */
 interface Row {
   at: number
   logId: string
   type: string
 }
 
-/** Returns the rows that are expected after these events. Computes each column separately from all events. */
+/** Returns the rows that a store must contain after these events. Computes each column from all events. */
 export function expectedRows(events: Event[]) {
   const users = [...new Set(events.flatMap(({ userId }) => userId ?? []))].sort()
   const sessions = [...new Set(events.flatMap(({ sessionId }) => sessionId ?? []))].sort()
   return {
     users: users.map((userId) => {
       const userEvents = events.filter((event) => event.userId === userId)
-      const allSessions = userEvents.filter((event) => event.sessionId === null)
+      const allSessionsEvents = userEvents.filter((event) => event.sessionId === null)
       const allSessionsAt =
-        allSessions.length > 0 ? Math.max(...allSessions.map(({ at }) => at)) : null
+        allSessionsEvents.length > 0 ? Math.max(...allSessionsEvents.map(({ at }) => at)) : null
       return { userId, ...newest(userEvents), allSessionsAt }
     }),
     sessions: sessions.map((sessionId) => {
@@ -35,7 +40,7 @@ export function expectedRows(events: Event[]) {
   }
 }
 
-/** Sorts rows in the order of the expected rows. */
+/** Sorts rows by their ids, as {@link expectedRows} does. */
 export function sortRows<U extends { userId: string }, S extends { sessionId: string }>(rows: {
   users: U[]
   sessions: S[]
@@ -57,7 +62,7 @@ function newest(events: Event[]): Row {
   return { at, logId: last.logId, type: last.type }
 }
 
-/** Generates events of a few users and sessions within 20 milliseconds, so that many events concern the same row. */
+/** Generates up to 60 events of 3 users and 4 sessions within 20 ms, so that many events concern the same row. */
 export const logoutEvents: fc.Arbitrary<Event[]> = fc
   .array(
     fc.record({
@@ -74,7 +79,10 @@ export const logoutEvents: fc.Arbitrary<Event[]> = fc
       .map((event, index) => ({ ...event, logId: `9${String(index).padStart(5, '0')}` })),
   )
 
-/** Returns the rows and unattributable entries that the specification requires for a log. */
+/**
+ * Returns what a store must contain for the entries of a log: the rows, the number of logouts, and the log ids of
+ * unattributable entries. An unattributable entry may be a logout, but names no user and no session.
+ */
 export function expectedFromLog(log: Record<string, unknown>[]) {
   const events: Event[] = []
   const unattributable: string[] = []
@@ -89,6 +97,7 @@ export function expectedFromLog(log: Record<string, unknown>[]) {
       unattributable.push(logId)
       continue
     }
+    // Only `slo` ends one session. The other type ends all sessions of its user.
     const endsOneSession = entry.type === 'slo' || userId === null
     events.push({
       logId,
@@ -105,16 +114,16 @@ export function expectedFromLog(log: Record<string, unknown>[]) {
   }
 }
 
-/** Reads the storage time of a log id such as 900 2026 11 23 10 00 03 400 …. */
+/** Returns the storage time that a log id contains. An example with spaces: `900 2026 11 23 10 00 03 400 …`. */
 function storedAt(logId: string): number {
-  const part = (from: number, length: number) => Number(logId.slice(from, from + length))
+  const numberAt = (from: number, length: number) => Number(logId.slice(from, from + length))
   return Date.UTC(
-    part(3, 4),
-    part(7, 2) - 1,
-    part(9, 2),
-    part(11, 2),
-    part(13, 2),
-    part(15, 2),
-    part(17, 3),
+    numberAt(3, 4),
+    numberAt(7, 2) - 1,
+    numberAt(9, 2),
+    numberAt(11, 2),
+    numberAt(13, 2),
+    numberAt(15, 2),
+    numberAt(17, 3),
   )
 }

@@ -1,11 +1,11 @@
-/** One line of the text: a value of a metric with its labels. */
+/** One line with a value: the name of the metric, its labels and the value. */
 interface Sample {
   name: string
   labels: Record<string, string>
   value: number
 }
 
-/** A metric with its samples. */
+/** A metric with all its samples. */
 export interface Family {
   name: string
   type: string
@@ -17,13 +17,14 @@ const NAME = '[a-zA-Z_:][a-zA-Z0-9_:]*'
 const HELP = new RegExp(`^# HELP (${NAME}) (.+)$`)
 const TYPE = new RegExp(`^# TYPE (${NAME}) (counter|gauge|histogram)$`)
 const SAMPLE = new RegExp(`^(${NAME})(?:\\{(.*)\\})? (\\S+)$`)
+/** One label, such as `job="poll"`, and the comma or the end of the text after it. */
 const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(,|$)/y
 
 /**
- * Parses the text format of Prometheus.
+ * Parses metrics in the text format of Prometheus. Returns them by name.
  *
  * @throws `Error` if the text violates the format. In a valid text, HELP, TYPE and the samples of a metric are
- *   adjacent, names and samples are unique, counters are not negative, and histograms are cumulative.
+ *   adjacent, names and samples are unique, no counter is negative, and histograms are cumulative.
  * @see https://prometheus.io/docs/instrumenting/exposition_formats/
  */
 export function parseExposition(text: string): Map<string, Family> {
@@ -58,7 +59,7 @@ export function parseExposition(text: string): Map<string, Family> {
 }
 
 function parseSample(line: string): Sample {
-  const [, name = '', labelText = '', number = ''] = SAMPLE.exec(line) ?? []
+  const [, name = '', labelText = '', valueText = ''] = SAMPLE.exec(line) ?? []
   assert(name !== '', `${line} is a sample`)
   const labels: Record<string, string> = {}
   LABEL.lastIndex = 0
@@ -67,10 +68,10 @@ function parseSample(line: string): Sample {
     assert(label !== '' && !(label in labels), `${line} has valid labels`)
     labels[label] = value.replace(/\\(.)/g, (_, char) => (char === 'n' ? '\n' : char))
   }
-  return { name, labels, value: parseNumber(number) }
+  return { name, labels, value: parseNumber(valueText) }
 }
 
-/** Parses a number as Prometheus does, with Go's `ParseFloat`. */
+/** Parses a number in the format of Prometheus. */
 function parseNumber(text: string): number {
   if (/^[+-]?inf$/i.test(text)) return text.startsWith('-') ? -Infinity : Infinity
   if (/^nan$/i.test(text)) return Number.NaN
@@ -91,11 +92,12 @@ function assertValid(family: Family): void {
       samples.every(({ value }) => value >= 0),
       `${name} is not negative`,
     )
-  if (type === 'histogram') for (const group of groupSeries(samples)) assertHistogram(name, group)
+  if (type === 'histogram')
+    for (const series of groupBySeries(samples)) assertHistogram(name, series)
 }
 
-/** Groups the samples of a histogram whose labels are the same, except `le`. */
-function groupSeries(samples: Sample[]): Iterable<Sample[]> {
+/** Groups the samples of a histogram. In a group, all labels are the same, except the bucket bound `le`. */
+function groupBySeries(samples: Sample[]): Iterable<Sample[]> {
   const groups = new Map<string, Sample[]>()
   for (const sample of samples) {
     const { le, ...labels } = sample.labels
@@ -109,9 +111,12 @@ function assertHistogram(name: string, series: Sample[]): void {
   const buckets = series.filter((sample) => sample.name === `${name}_bucket`)
   const count = series.find((sample) => sample.name === `${name}_count`)
   const bounds = buckets.map(({ labels }) => parseNumber(labels.le ?? ''))
-  const isRising = (numbers: number[]) =>
+  const neverFalls = (numbers: number[]) =>
     numbers.every((number, index) => index === 0 || number >= (numbers[index - 1] ?? number))
-  assert(isRising(bounds) && isRising(buckets.map(({ value }) => value)), `${name} is cumulative`)
+  assert(
+    neverFalls(bounds) && neverFalls(buckets.map(({ value }) => value)),
+    `${name} is cumulative`,
+  )
   assert(bounds.at(-1) === Infinity, `${name} ends with +Inf`)
   assert(buckets.at(-1)?.value === count?.value, `${name} has the count of its buckets`)
   assert(series.length === buckets.length + 2, `${name} has one sum and one count`)

@@ -5,30 +5,30 @@ import { openLoopback } from './loopback.js'
 /** The status and the body of a response. */
 export type FakeResponse = [status: number, body: string]
 
-/** A fake of the service, or of a proxy between a client and the service. */
+/** A fake server. It stands for last-logout, or for a proxy between a client and last-logout. */
 export interface FakeServer {
   url: string
   /** The requested URLs, without the host. */
-  requests: string[]
+  requestedUrls: string[]
 }
 
 /** Opens a fake server until the test ends. If `respond` returns `null`, the server does not respond. */
 export async function openFakeServer(
   respond: (url: string) => FakeResponse | null,
 ): Promise<FakeServer> {
-  const requests: string[] = []
+  const requestedUrls: string[] = []
   const server = createServer((request, response) => {
     const url = request.url ?? ''
-    requests.push(url)
+    requestedUrls.push(url)
     const fake = respond(url)
     if (fake !== null) response.writeHead(fake[0]).end(fake[1])
   })
   const { url, close } = await openLoopback(server)
   onTestFinished(close)
-  return { url, requests }
+  return { url, requestedUrls }
 }
 
-/** Returns the response of the service about a user, and a session if one is given, without a known logout. */
+/** Returns the response of the service about a user and a session that have not logged out. */
 export function responseAbout(user_id: string, session_id: string | null = null): FakeResponse {
   const body = {
     user_id,
@@ -45,13 +45,13 @@ export function responseAbout(user_id: string, session_id: string | null = null)
   return [200, JSON.stringify(body)]
 }
 
-/** The 404 response of the service to an unknown path. */
+/** The 404 response of the service. A client recognizes it by the message. */
 export const OWN_NOT_FOUND: FakeResponse = [
   404,
   '{"statusCode":404,"error":"Not Found","message":"not found: /docs lists all paths"}',
 ]
 
-/** 404 responses of other servers. */
+/** 404 responses of other servers, such as a web server or an API gateway. */
 export const FOREIGN_NOT_FOUND: FakeResponse[] = [
   [404, '<html><body><h1>404 Not Found</h1></body></html>'],
   [404, '{"message":"no Route matched with those values"}'],

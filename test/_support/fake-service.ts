@@ -3,7 +3,8 @@ import { openClient } from './client.js'
 import { type FakeResponse, type FakeServer, openFakeServer, responseAbout } from './fake-server.js'
 
 /**
- * Opens a fake of the service until the test ends. In it, only the user `auth0|out` has logged out, of all sessions.
+ * Opens a fake of the service until the test ends. The user `auth0|out` has just logged out of all sessions. No other
+ * user has logged out.
  */
 export function openFakeService(): Promise<FakeServer> {
   return openFakeServer((url) => {
@@ -12,7 +13,7 @@ export function openFakeService(): Promise<FakeServer> {
   })
 }
 
-/** Opens a fake of the service, and a client that sends it a request for each check. */
+/** Opens a fake of the service, and a client that sends one request to it for each check. */
 export async function openFakeClient(): Promise<LastLogoutClient> {
   return openClient((await openFakeService()).url, { lookup: 'request' })
 }

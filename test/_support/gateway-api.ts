@@ -6,35 +6,44 @@ import type { LogoutSnapshot } from '../../src/rules/logout-snapshot.js'
 import { openApi } from './api.js'
 import { API_AUDIENCE, nowSeconds, openTenantTokens, type TenantTokens } from './tenant-tokens.js'
 
-const key = (name: string, roles: ApiKey['roles']): ApiKey => ({
+const createKey = (name: string, roles: ApiKey['roles']): ApiKey => ({
   name,
   key: name.padEnd(32, '-'),
   roles,
   audience: API_AUDIENCE,
 })
 
-/** The keys of gateways, and a key without their roles. */
+/**
+ * API keys of gateways. A gateway is a proxy in front of an API. It sends each token to last-logout before it forwards
+ * the request. `reader` is a key without the roles of a gateway.
+ */
 export const gatewayKeys = {
-  introspect: key('introspect', ['introspect']),
-  otherApi: { ...key('other-api', ['introspect', 'forward-auth']), audience: 'https://other' },
-  forwardAuth: key('forward-auth', ['forward-auth']),
-  reader: key('reader', ['read']),
+  introspect: createKey('introspect', ['introspect']),
+  otherApi: {
+    ...createKey('other-api', ['introspect', 'forward-auth']),
+    audience: 'https://other',
+  },
+  forwardAuth: createKey('forward-auth', ['forward-auth']),
+  reader: createKey('reader', ['read']),
 }
 
-/** The store of an API for gateways. */
+/** The maximum age of the data: if the data is older, a gateway gets 503. */
+const MAX_STALENESS_MS = 300_000
+
+/** A replacement for the store. */
 interface GatewayStore {
-  /** The logouts that the store returns for every token, or the error that it throws. */
+  /** The known logouts that the store returns for every user, or the error that the store throws. */
   snapshot: LogoutSnapshot | Error
-  /** The user and session of each read. */
+  /** The arguments of each read of the store. */
   reads: [userId: string, sessionId: string | null][]
 }
 
-/** The API for gateways, with logouts that tests set. */
+/** The API for gateways. Tests set the logouts with `snapshot`. */
 export interface GatewayApi extends GatewayStore {
-  app: FastifyInstance & { lines: string[] }
+  app: FastifyInstance & { logLines: string[] }
 }
 
-/** Returns a snapshot of fresh data, with a logout of the user if there is one. */
+/** Returns a snapshot of fresh data. If `userLogoutAt` is `null`, no user has logged out. */
 export function snapshotWith(userLogoutAt: number | null = null): LogoutSnapshot {
   const now = Date.now()
   const origin = { logId: '', type: 'slo' }
@@ -49,12 +58,12 @@ export function snapshotWith(userLogoutAt: number | null = null): LogoutSnapshot
 }
 
 /** Returns a snapshot with a logout after the login of every token. */
-export const loggedOut = () => snapshotWith(nowSeconds() * 1000)
+export const loggedOutSnapshot = () => snapshotWith(nowSeconds() * 1000)
 
-/** Returns a snapshot of data that is too old. */
+/** Returns a snapshot of stale data: data that is too old for a decision. */
 export function staleSnapshot(userLogoutAt: number | null = null): LogoutSnapshot {
   const snapshot = snapshotWith(userLogoutAt)
-  return { ...snapshot, asOf: snapshot.now - 300_001 }
+  return { ...snapshot, asOf: snapshot.now - MAX_STALENESS_MS - 1 }
 }
 
 /** Opens the API for gateways. */
@@ -63,15 +72,15 @@ export async function openGatewayApi(
   deps: Partial<AppDeps> = {},
   store: GatewayStore = { snapshot: snapshotWith(), reads: [] },
 ): Promise<GatewayApi> {
-  const unused = async () => {
+  const notImplemented = async () => {
     throw new Error('not called')
   }
   const app = await openApi({
     apiKeys: Object.values(gatewayKeys),
     verifier,
-    readProgress: unused,
-    readChanges: unused,
-    storeReported: unused,
+    readProgress: notImplemented,
+    readChanges: notImplemented,
+    storeReported: notImplemented,
     async readKnownLogouts(...read) {
       store.reads.push(read)
       if (store.snapshot instanceof Error) throw store.snapshot
@@ -83,8 +92,8 @@ export async function openGatewayApi(
 }
 
 /**
- * Opens the tokens of a tenant and an API for gateways for all tests of a file. Before each test, the API has fresh
- * data without a logout. The result must not be used before the tests and hooks run.
+ * Opens the tokens of a tenant and an API for gateways for all tests of a file. Before each test, the data is fresh,
+ * and no user has logged out. Use the result only in tests and hooks, because `beforeAll` fills it.
  */
 export function useGatewayApi(): { tokens: TenantTokens; api: GatewayApi } {
   const tokens = {} as TenantTokens

@@ -14,15 +14,16 @@ import { setup as buildAction } from './build-action.js'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** URL of the PostgreSQL server that all test files share. Each file creates its own databases. */
+    /** The URL of the PostgreSQL server that all test files share. Each file creates its own databases. */
     postgresUrl: string
-    /** Settings of every session on that server, such as `timezone`. */
+    /** Settings of PostgreSQL, such as `timezone`. They apply to every session on that server. */
     postgresSettings: Record<string, string>
   }
 }
 
 /**
- * Builds the login Action. Starts the PostgreSQL server of a project, with a migrated database that test files copy.
+ * Builds the login Action. Starts the PostgreSQL server of a Vitest project, and creates the database `migrated` on it.
+ * Test files copy this database.
  */
 export async function setup({ config, provide }: TestProject): Promise<() => Promise<void>> {
   await buildAction()
@@ -33,11 +34,11 @@ export async function setup({ config, provide }: TestProject): Promise<() => Pro
     await changeSettings(client, postgresSettings)
     await client.query('CREATE DATABASE migrated')
   })
-  const template = new URL(postgres.url)
-  template.pathname = '/migrated'
-  await withClient(template.href, (client) => assertSettings(client, postgresSettings))
-  await applyMigrations(template.href)
-  await migrateQueue(template.href)
+  const migratedUrl = new URL(postgres.url)
+  migratedUrl.pathname = '/migrated'
+  await withClient(migratedUrl.href, (client) => assertSettings(client, postgresSettings))
+  await applyMigrations(migratedUrl.href)
+  await migrateQueue(migratedUrl.href)
   provide('postgresUrl', postgres.url)
   return async () => {
     await postgres.close()
@@ -45,14 +46,14 @@ export async function setup({ config, provide }: TestProject): Promise<() => Pro
   }
 }
 
-/** Changes settings for all new sessions, without a restart of the server. */
+/** Changes settings of all new sessions. The server need not restart. */
 async function changeSettings(client: pg.Client, settings: Record<string, string>): Promise<void> {
   for (const [name, value] of Object.entries(settings)) {
     await client.query(`ALTER ROLE ALL SET ${name} = ${client.escapeLiteral(value)}`)
   }
 }
 
-/** Throws if the settings have no effect, because the tests would then not test these settings. */
+/** Throws if a setting has no effect. Without this check, the tests would pass without the setting. */
 async function assertSettings(client: pg.Client, settings: Record<string, string>): Promise<void> {
   for (const [name, value] of Object.entries(settings)) {
     const { rows } = await client.query('SELECT current_setting($1) AS value', [name])
@@ -60,11 +61,12 @@ async function assertSettings(client: pg.Client, settings: Record<string, string
   }
 }
 
-/** Starts a server with a higher connection limit, because many test files share the server. */
+/** Starts a server that accepts 500 connections, because many test files share it. */
 async function startServer(dataDir: string): Promise<EmbeddedPostgres> {
   const options = { dataDir, durable: false }
   const server = await createEmbeddedPostgres(options)
   await withClient(server.url, (client) => client.query('ALTER SYSTEM SET max_connections = 500'))
+  // The setting takes effect at the next start.
   await server.close()
   return createEmbeddedPostgres(options)
 }

@@ -4,16 +4,16 @@ import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 
-/** The directory of the manifest and the lock file of the packages that only the tests of consumers need. */
+/** The directory with the `package.json` and the lock file of the packages that only test/consumers needs. */
 const MANIFEST_DIR = 'test/consumers/installed'
 
-/** The directory in which these packages are installed. */
+/** The directory in which npm installs these packages. */
 export const INSTALLED_DIR = resolve('node_modules/.cache/last-logout-consumers')
 
-/** Loads one of these packages. */
+/** Loads one of these packages, as `require` does. */
 export const requireInstalled = createRequire(join(INSTALLED_DIR, 'package.json'))
 
-/** Installs the packages of the lock file without install scripts, unless they are installed already. */
+/** Installs the packages in the lock file, without install scripts. Does nothing if the lock file is unchanged. */
 export async function installPackages(): Promise<void> {
   const lock = await readFile(join(MANIFEST_DIR, 'package-lock.json'), 'utf8')
   const installedLock = join(INSTALLED_DIR, 'installed-lock.json')
@@ -25,9 +25,9 @@ export async function installPackages(): Promise<void> {
   await writeFile(installedLock, lock)
 }
 
-/** Copies the client package that `npm run build:client` has built into the `node_modules` of a directory. */
+/** Copies the client package into the `node_modules` of a directory. `npm run build:client` has built the package. */
 export async function addClient(dir: string = INSTALLED_DIR): Promise<void> {
-  // A copy instead of a link, so that the client and the app import the same copy of a framework.
+  // The directory gets a copy, not a link: the client and the app must load their frameworks from the same directory.
   const copy = join(dir, 'node_modules', 'last-logout-client')
   await rm(copy, { recursive: true, force: true })
   await cp('dist/client-package', copy, { recursive: true })

@@ -9,27 +9,29 @@ import {
 } from 'jose'
 import { openLoopback } from './loopback.js'
 
-/** The part of an OpenID provider that a resource server needs. */
+/** The part of an OpenID provider that an API needs to verify tokens. */
 export interface Issuer {
   url: string
   publicKey: CryptoKey
-  /** The public key in PEM. */
+  /** The public key in the PEM format. */
   publicPem: string
   sign(claims: JWTPayload): Promise<string>
   close(): Promise<void>
 }
 
+/** The audience of the tokens that {@link openIssuer} signs. */
 export const ORDERS_AUDIENCE = 'https://orders.example.com'
 
 /**
- * Opens an issuer on the loopback interface. As at Auth0, the key set has two keys: the current key and the next key.
+ * Opens an issuer on the loopback interface. Like Auth0's key set, its key set has two keys: the current key and the
+ * next key. The issuer signs with the current key.
  */
 export async function openIssuer(): Promise<Issuer> {
   const { privateKey, publicKey } = await generateKeyPair('RS256')
-  const next = await generateKeyPair('RS256')
+  const nextKeyPair = await generateKeyPair('RS256')
   const keys = [
     { ...(await exportJWK(publicKey)), kid: 'one', alg: 'RS256', use: 'sig' },
-    { ...(await exportJWK(next.publicKey)), kid: 'next', alg: 'RS256', use: 'sig' },
+    { ...(await exportJWK(nextKeyPair.publicKey)), kid: 'next', alg: 'RS256', use: 'sig' },
   ]
   const server = createServer((request, response) => {
     const issuer = `http://${request.headers.host}/`

@@ -6,33 +6,38 @@ import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 
-const DRIVERS = resolve('test/consumers/drivers')
+const DRIVERS_DIR = resolve('test/consumers/drivers')
+/** The files of Jackson, a JSON library for Java. */
 const JACKSON = ['annotations', 'core', 'databind'].map(
   (name) => `/usr/share/java/jackson-${name}.jar`,
 )
 
-/** A language with an example that checks tokens by `POST /v1/check`. */
+/**
+ * A language with an example that checks tokens with `POST /v1/check`. For tests, a small program (the driver) calls
+ * the example.
+ */
 export interface Language {
   name: string
   /** The path of the example. */
   example: string
-  /** The Debian packages that run it. */
+  /** The Debian packages that the example needs. */
   debianPackages: string
   /**
-   * Builds the example with its driver in an empty directory. Returns the command that runs the driver. The driver must
-   * trust the certificate in the file `certificate`. The variable `SSL_CERT_FILE` also names this file.
+   * Builds the example and its driver in an empty directory. Returns the command that runs the driver. The driver must
+   * trust the certificate in the file `certificate`. The variable `SSL_CERT_FILE` contains the path of this file.
    */
   build(dir: string, certificate: string): Promise<string[]>
 }
 
 /**
- * Maximum duration of a check, in milliseconds. After this time, the driver is killed, and later checks fail at once.
+ * Maximum duration of a check, in milliseconds. After this time, the test kills the driver. All later checks then fail
+ * at once.
  */
 const MAX_CHECK_MS = 25_000
 
 const run = promisify(execFile)
 
-/** The languages, in the order of their names. */
+/** The languages in alphabetical order. */
 export const LANGUAGES: Language[] = [
   {
     name: 'Go',
@@ -42,7 +47,7 @@ export const LANGUAGES: Language[] = [
       await writeFile(join(dir, 'go.mod'), 'module driver\n\ngo 1.19\n')
       await mkdir(join(dir, 'lastlogout'))
       await copyFile(this.example, join(dir, 'lastlogout', 'lastlogout.go'))
-      await copyFile(join(DRIVERS, 'main.go'), join(dir, 'main.go'))
+      await copyFile(join(DRIVERS_DIR, 'main.go'), join(dir, 'main.go'))
       const { stdout } = await run('gofmt', ['-l', '.'], { cwd: dir })
       if (stdout !== '') throw new Error(`not formatted by gofmt: ${stdout}`)
       await run('go', ['vet', './...'], { cwd: dir })
@@ -55,18 +60,18 @@ export const LANGUAGES: Language[] = [
     example: 'examples/java/LastLogout.java',
     debianPackages: 'default-jdk-headless libjackson2-databind-java',
     async build(dir, certificate) {
-      const files = [this.example, join(DRIVERS, 'Driver.java')]
+      const files = [this.example, join(DRIVERS_DIR, 'Driver.java')]
       const options = ['-Xlint:all', '-Werror', '-d', dir, '-cp', JACKSON.join(':')]
       await run('javac', [...options, ...files])
       const keystore = join(dir, 'trusted.p12')
       const password = 'changeit'
-      const imported = ['-importcert', '-noprompt', '-file', certificate]
-      await run('keytool', [...imported, '-keystore', keystore, '-storepass', password])
-      const trusted = [
+      const importOptions = ['-importcert', '-noprompt', '-file', certificate]
+      await run('keytool', [...importOptions, '-keystore', keystore, '-storepass', password])
+      const trustOptions = [
         `-Djavax.net.ssl.trustStore=${keystore}`,
         `-Djavax.net.ssl.trustStorePassword=${password}`,
       ]
-      return ['java', ...trusted, '-cp', [dir, ...JACKSON].join(':'), 'Driver']
+      return ['java', ...trustOptions, '-cp', [dir, ...JACKSON].join(':'), 'Driver']
     },
   },
   {
@@ -74,10 +79,14 @@ export const LANGUAGES: Language[] = [
     example: 'examples/php/LastLogout.php',
     debianPackages: 'php-cli php-curl',
     async build(_dir, certificate) {
-      // Without the extension, every check would be unknown.
+      // This command fails if PHP has no curl extension.
       await run('php', ['-r', 'curl_version();'])
       const settings = [`include_path=${resolve('examples/php')}`, `curl.cainfo=${certificate}`]
-      return ['php', ...settings.flatMap((setting) => ['-d', setting]), join(DRIVERS, 'driver.php')]
+      return [
+        'php',
+        ...settings.flatMap((setting) => ['-d', setting]),
+        join(DRIVERS_DIR, 'driver.php'),
+      ]
     },
   },
   {
@@ -86,7 +95,7 @@ export const LANGUAGES: Language[] = [
     debianPackages: 'python3',
     async build(dir) {
       await copyFile(this.example, join(dir, 'last_logout.py'))
-      await copyFile(join(DRIVERS, 'driver.py'), join(dir, 'driver.py'))
+      await copyFile(join(DRIVERS_DIR, 'driver.py'), join(dir, 'driver.py'))
       return ['python3', '-B', join(dir, 'driver.py')]
     },
   },
@@ -94,11 +103,17 @@ export const LANGUAGES: Language[] = [
     name: 'Ruby',
     example: 'examples/ruby/last_logout.rb',
     debianPackages: 'ruby',
-    build: async () => ['ruby', '-w', '-I', resolve('examples/ruby'), join(DRIVERS, 'driver.rb')],
+    build: async () => [
+      'ruby',
+      '-w',
+      '-I',
+      resolve('examples/ruby'),
+      join(DRIVERS_DIR, 'driver.rb'),
+    ],
   },
 ]
 
-/** A check that a driver runs. Without a timeout, the driver uses the default of the example. */
+/** A check that a driver runs. If `timeoutSeconds` is `null`, the example uses its default. */
 export interface DriverCheck {
   url: string
   key: string
@@ -106,9 +121,9 @@ export interface DriverCheck {
   claims: object
 }
 
-/** A running driver. It keeps its clients until `close`. */
+/** A running driver. It reuses the clients of the example until `close`. */
 export interface Driver {
-  /** Runs a check after the earlier checks have ended. Resolves to its outcome. */
+  /** Runs a check. Resolves to the outcome of the check. Call it again only after the promise has resolved. */
   check(check: DriverCheck): Promise<string>
   /** Returns the standard error of the driver so far. */
   log(): string
@@ -118,7 +133,7 @@ export interface Driver {
 /** Builds and starts the driver of a language. The driver trusts the certificate in a file. */
 export async function startDriver(language: Language, certificate: string): Promise<Driver> {
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-language-'))
-  const child = await start(language, dir, certificate).catch((cause) => {
+  const child = await buildAndStart(language, dir, certificate).catch((cause) => {
     const message = `the example in ${language.name} cannot be run: \`apt-get install ${language.debianPackages}\` installs what it needs`
     throw new Error(message, { cause })
   })
@@ -146,7 +161,7 @@ export async function startDriver(language: Language, certificate: string): Prom
   }
 }
 
-async function start(language: Language, dir: string, certificate: string) {
+async function buildAndStart(language: Language, dir: string, certificate: string) {
   const [command = '', ...args] = await language.build(dir, certificate)
   const env = { PATH: process.env.PATH, LC_ALL: 'C.UTF-8', SSL_CERT_FILE: certificate }
   const child = spawn(command, args, { env, stdio: ['pipe', 'pipe', 'pipe'] })

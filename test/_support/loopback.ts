@@ -38,7 +38,7 @@ export async function openLoopback(server: Server): Promise<LoopbackServer> {
   }
 }
 
-/** Forwards data between two connections in both directions. When one connection closes, closes the other one. */
+/** Forwards data between two connections in both directions. When one of them closes, closes the other one. */
 export function joinSockets(client: Socket, upstream: Socket): void {
   for (const [from, to] of [
     [client, upstream],

@@ -2,12 +2,12 @@ import type { LastLogoutStore } from '../../src/ports.js'
 import { later } from '../../src/rules/instant.js'
 import { type StoredProgress, toProgress } from '../../src/rules/progress.js'
 
-/** Stands for the methods of a store that no poll calls. */
-const unused = async (): Promise<never> => {
+/** Replaces the methods of a store that no poll calls. */
+const notImplemented = async (): Promise<never> => {
   throw new Error('the in-memory store does not implement this method')
 }
 
-/** Creates a store that keeps the progress in memory and discards entries. */
+/** Creates a store for tests of polls. It keeps the progress of reading the log in memory, and stores no logouts. */
 export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogoutStore {
   let progress: StoredProgress = {
     checkpoint: null,
@@ -19,18 +19,18 @@ export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogo
     now: Date.now(),
     ...start,
   }
-  const set = (changed: Partial<StoredProgress>) => {
-    progress = { ...progress, ...changed }
+  const update = (changes: Partial<StoredProgress>) => {
+    progress = { ...progress, ...changes }
   }
   const read = () => toProgress({ ...progress, now: Date.now() })
   return {
-    claim: unused,
-    readKnownLogouts: unused,
-    readChanges: unused,
-    raiseFloor: unused,
-    storeReported: unused,
-    forget: unused,
-    prune: unused,
+    claim: notImplemented,
+    readKnownLogouts: notImplemented,
+    readChanges: notImplemented,
+    raiseFloor: notImplemented,
+    storeReported: notImplemented,
+    forget: notImplemented,
+    prune: notImplemented,
     acquireLease: async () => read(),
     releaseLease: async () => {},
     readProgress: async () => read(),
@@ -39,29 +39,31 @@ export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogo
     storeGap: async () => false,
     storeBatch: async () => 0,
     storeReconciled: async () => 0,
-    finishReconcile: async (at) => set({ reconciledTo: at }),
-    setFirstCheckpoint: async (checkpoint, sweep) => set({ checkpoint, sweep }),
+    finishReconcile: async (at) => update({ reconciledTo: at }),
+    setFirstCheckpoint: async (checkpoint, sweep) => update({ checkpoint, sweep }),
     async moveCheckpoint(from, to, sweep) {
       if (progress.checkpoint !== from) return false
-      set({ checkpoint: to, sweep })
+      update({ checkpoint: to, sweep })
       return true
     },
     async storePage({ from, next, storedAt, endsCatchUp }) {
       if (progress.checkpoint !== from) return false
-      set({ checkpoint: next })
+      update({ checkpoint: next })
+      // The log is known to have been read up to `asOf`. There is no such instant before the end of the first poll, and
+      // during a sweep (a search for logouts in a span of time).
       const isRead = progress.sweep === null && (progress.asOf !== null || endsCatchUp === true)
-      if (isRead) set({ asOf: later(progress.asOf, storedAt) })
+      if (isRead) update({ asOf: later(progress.asOf, storedAt) })
       return true
     },
     async storeSweep(_batch, part) {
       const { sweep } = progress
       if (sweep?.to !== part.to) return false
-      set({ sweep: sweep.from < part.from ? { from: sweep.from, to: part.from } : null })
+      update({ sweep: sweep.from < part.from ? { from: sweep.from, to: part.from } : null })
       return true
     },
     async storeCaughtUp(checkpoint, requestedAt) {
       if (progress.checkpoint !== checkpoint) return null
-      if (progress.sweep === null) set({ asOf: later(progress.asOf, requestedAt) })
+      if (progress.sweep === null) update({ asOf: later(progress.asOf, requestedAt) })
       return read()
     },
   }

@@ -1,15 +1,15 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 
-/** The releases of Node.js that the packages support. */
+/** The major versions of Node.js that the packages support. */
 export const NODE_RELEASES = [20, 22, 24]
 
-/** Returns the path of a release of Node.js. Installs the release from npm if necessary. */
+/** Returns the path of Node.js in a major version. Installs this version from npm if necessary. */
 export async function findNode(release: number): Promise<string> {
   const args = ['--yes', `node@${release}`, '-p', 'process.version + " " + process.execPath']
   const { stdout } = await promisify(execFile)('npx', args)
   const [version = '', path = ''] = stdout.trim().split(' ')
-  // If npm has not installed the release, `npx` runs the Node.js of the PATH.
+  // If npm could not install the version, `npx` runs the Node.js in the PATH.
   if (!version.startsWith(`v${release}.`)) throw new Error(`node@${release} is ${version}`)
   return path
 }

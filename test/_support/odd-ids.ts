@@ -1,5 +1,6 @@
 /**
- * User ids with characters that are special for proxies and parsers. Ids of enterprise connections can look like this.
+ * User ids that contain special characters of URLs, headers and HTML. With an enterprise connection, user ids can look
+ * like this.
  */
 export const ODD_IDS = [
   'auth0|123',

@@ -6,14 +6,14 @@ import { vi } from 'vitest'
 import { spawnProgram } from '../../src/child-program.js'
 import { chooseServerUser } from '../../src/embedded-postgres/binaries.js'
 import { withClient } from '../../src/pg/client.js'
-import { freePort } from './port.js'
+import { findUnusedPort } from './port.js'
 import { WAIT } from './wait.js'
 
-/** A running PgBouncer that pools connections to a database. */
+/** A running PgBouncer, a proxy that pools the connections to a PostgreSQL database. */
 export interface PgBouncer {
   /** The URL of the database through PgBouncer. */
   url: string
-  /** Runs a command in PgBouncer's console, such as RECONNECT. */
+  /** Runs an administration command of PgBouncer, such as `RECONNECT`. */
   command(sql: string): Promise<void>
   close(): Promise<void>
 }
@@ -30,14 +30,14 @@ export async function startPgBouncer(
 ): Promise<PgBouncer> {
   const user = await chooseServerUser(null)
   const dir = await fs.mkdtemp(join(tmpdir(), 'last-logout-pgbouncer-'))
-  const port = await freePort()
-  const file = join(dir, 'pgbouncer.ini')
-  await fs.writeFile(file, toIniFile(new URL(databaseUrl), port, settings))
-  if (user) await fs.chown(file, user.uid, user.gid)
+  const port = await findUnusedPort()
+  const iniFile = join(dir, 'pgbouncer.ini')
+  await fs.writeFile(iniFile, toIniFile(new URL(databaseUrl), port, settings))
+  if (user) await fs.chown(iniFile, user.uid, user.gid)
   if (user) await fs.chown(dir, user.uid, user.gid)
   const log = await fs.open(join(dir, 'log'), 'a')
-  // Debian installs pgbouncer in a directory that is only in the PATH of root.
-  const command = ['/usr/bin/env', 'PATH=/usr/local/sbin:/usr/sbin:/usr/bin', 'pgbouncer', file]
+  // On Debian, only the PATH of root contains the directory of pgbouncer.
+  const command = ['/usr/bin/env', 'PATH=/usr/local/sbin:/usr/sbin:/usr/bin', 'pgbouncer', iniFile]
   const program = await spawnProgram(command, log.fd, user)
   await log.close()
   const url = `postgresql://anyone@127.0.0.1:${port}/pooled`
@@ -66,13 +66,13 @@ function toIniFile(
   poolerPort: string,
   settings: PgBouncerSettings,
 ): string {
-  const target = `host=${hostname} port=${port} dbname=${pathname.slice(1)} user=${username}`
+  const connectionString = `host=${hostname} port=${port} dbname=${pathname.slice(1)} user=${username}`
   const lines = Object.entries({ pool_mode: 'transaction', ...settings }).map(
     ([name, value]) => `${name} = ${value}`,
   )
   return `
 [databases]
-pooled = ${target}${password && ` password=${password}`}
+pooled = ${connectionString}${password && ` password=${password}`}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${poolerPort}

@@ -1,11 +1,12 @@
 import type { PollOptions } from '../../src/sync/poll.js'
 
+/** Durations in milliseconds. */
 export const SECOND = 1_000
 export const MINUTE = 60 * SECOND
 export const HOUR = 60 * MINUTE
 export const DAY = 24 * HOUR
 
-/** The default options of a poll. */
+/** The default options of a poll, the run of the worker that reads the log to its end. */
 export const POLL_OPTIONS: PollOptions = {
   reconcileWindowMs: 15 * MINUTE,
   maxRefreshAgeMs: 30 * DAY,
@@ -14,5 +15,5 @@ export const POLL_OPTIONS: PollOptions = {
   onGap: 'record',
 }
 
-/** The event types that count as a logout by default. */
-export const TYPES: ReadonlySet<string> = new Set(['slo', 'universal_logout_succeeded'])
+/** The types of log entries that count as a logout by default. */
+export const LOGOUT_TYPES: ReadonlySet<string> = new Set(['slo', 'universal_logout_succeeded'])

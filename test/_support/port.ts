@@ -1,8 +1,8 @@
 import { createServer } from 'node:net'
 import { openLoopback } from './loopback.js'
 
-/** Finds a free port of the loopback interface. */
-export async function freePort(): Promise<string> {
+/** Returns a free port of the loopback interface, as text for URLs and arguments. */
+export async function findUnusedPort(): Promise<string> {
   const { port, close } = await openLoopback(createServer())
   await close()
   return String(port)

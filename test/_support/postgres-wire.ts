@@ -1,20 +1,20 @@
 import { connect, createServer } from 'node:net'
 import { openLoopback } from './loopback.js'
 
-/** A proxy to a PostgreSQL server that parses all messages. */
+/** A proxy to a PostgreSQL server. It parses the messages of PostgreSQL's protocol in both directions. */
 export interface PostgresWire {
   url: string
-  /** Number of row descriptions. Zero means that the proxy has parsed no result. */
+  /** Returns the number of results with rows so far. If it is 0, the proxy has parsed no result. */
   rowDescriptionCount(): number
-  /** The SQL of each executed statement, in order, including `BEGIN` and `COMMIT`. */
+  /** Returns the SQL of all executed statements in order, including `BEGIN` and `COMMIT`. */
   statements(): readonly string[]
-  /** Describes the values that were sent as a date or a time, by type or as text. Contains no duplicates. */
+  /** Describes each parameter and column that has a date or time type, or contains a date as text. No duplicates. */
   dateTimes(): string[]
   close(): Promise<void>
 }
 
-/** Date and time types, their arrays and ranges, by object identifier (pg_type). */
-const TEMPORAL: Readonly<Record<number, string>> = {
+/** The types of dates and times, and their arrays and ranges, by their object identifiers (OID) in `pg_type`. */
+const DATE_TIME_TYPES: Readonly<Record<number, string>> = {
   1082: 'date',
   1083: 'time',
   1114: 'timestamp',
@@ -35,7 +35,7 @@ const TEMPORAL: Readonly<Record<number, string>> = {
 /** A text that begins with a date, or an array whose first element begins with a date. */
 const DATE_TEXT = /^\{?"?\d{4}-\d\d-\d\d(?!\d)/
 
-/** Called with the description of each date or time. */
+/** A function that gets the description of a date or a time. */
 type Report = (finding: string) => void
 
 /** Opens a proxy to the server at `target`. The proxy does not support encrypted connections. */
@@ -49,7 +49,7 @@ export async function openPostgresWire(target: string): Promise<PostgresWire> {
     const upstream = connect({ host, port: Number(port) })
     for (const socket of [client, upstream]) socket.on('error', () => {})
     client.once('close', () => upstream.destroy())
-    const { onRequest, onResponse } = readConversation({
+    const { onRequest, onResponse } = createConversation({
       report: (finding) => void findings.add(finding),
       onRowDescription: () => {
         rowDescriptions++
@@ -74,9 +74,9 @@ export async function openPostgresWire(target: string): Promise<PostgresWire> {
 type OnMessage = (type: string, body: Buffer) => void
 
 /**
- * Splits a stream into messages. A message consists of a type, a length and a body.
+ * Splits a stream into messages. A message consists of a type (one character), a length and a body.
  *
- * @param startsUntyped Whether the first message has no type, as the first message of a client.
+ * @param startsUntyped Whether the first message has no type. This is so for the messages of a client.
  */
 function readMessages(onMessage: OnMessage, { startsUntyped }: { startsUntyped: boolean }) {
   let buffered: Buffer = Buffer.alloc(0)
@@ -93,8 +93,8 @@ function readMessages(onMessage: OnMessage, { startsUntyped }: { startsUntyped: 
   }
 }
 
-/** Parses the messages of one connection. */
-function readConversation({
+/** Creates two functions that parse the messages of one connection. */
+function createConversation({
   report,
   onRowDescription,
   onStatement,
@@ -105,43 +105,49 @@ function readConversation({
 }) {
   let sql = ''
   let columns: string[] = []
-  const statement = () => sql.replace(/\s+/g, ' ').trim().slice(0, 120)
+  const shortSql = () => sql.replace(/\s+/g, ' ').trim().slice(0, 120)
   const onRequest: OnMessage = (type, body) => {
     const fields = openFields(body)
     if (type === 'P') {
+      // Parse: the name of the statement, its SQL, and the types of its parameters.
       fields.text()
       sql = fields.text()
       const types = fields.list(() => fields.int32())
-      for (const [n, oid] of types.entries()) {
-        if (oid in TEMPORAL) report(`parameter $${n + 1} is a ${TEMPORAL[oid]}: ${statement()}`)
+      for (const [index, oid] of types.entries()) {
+        if (oid in DATE_TIME_TYPES)
+          report(`parameter $${index + 1} is a ${DATE_TIME_TYPES[oid]}: ${shortSql()}`)
       }
     } else if (type === 'B') {
+      // Bind: two names, the formats of the parameters, and their values.
       fields.text()
       fields.text()
       fields.list(() => fields.int16())
-      for (const [n, value] of fields.list(() => fields.value()).entries()) {
+      for (const [index, value] of fields.list(() => fields.value()).entries()) {
         if (DATE_TEXT.test(value))
-          report(`parameter $${n + 1} is the text of a date: ${statement()}`)
+          report(`parameter $${index + 1} is the text of a date: ${shortSql()}`)
       }
     } else if (type === 'Q') {
       sql = fields.text()
     }
-    // Execute, or a simple query.
+    // Execute (E) or a simple query (Q).
     if (type === 'E' || type === 'Q') onStatement(sql.replace(/\s+/g, ' ').trim())
   }
   const onResponse: OnMessage = (type, body) => {
     const fields = openFields(body)
     if (type === 'T') {
+      // The description of the columns.
       onRowDescription()
       columns = fields.list(() => {
         const { name, oid } = fields.column()
-        if (oid in TEMPORAL) report(`column ${name} is a ${TEMPORAL[oid]}: ${statement()}`)
+        if (oid in DATE_TIME_TYPES)
+          report(`column ${name} is a ${DATE_TIME_TYPES[oid]}: ${shortSql()}`)
         return name
       })
     } else if (type === 'D') {
-      for (const [n, value] of fields.list(() => fields.value()).entries()) {
+      // A row.
+      for (const [index, value] of fields.list(() => fields.value()).entries()) {
         if (DATE_TEXT.test(value))
-          report(`column ${columns[n]} is the text of a date: ${statement()}`)
+          report(`column ${columns[index]} is the text of a date: ${shortSql()}`)
       }
     }
   }
@@ -154,19 +160,19 @@ function readConversation({
  * @see https://www.postgresql.org/docs/current/protocol-message-formats.html
  */
 function openFields(body: Buffer) {
-  let at = 0
+  let offset = 0
   const int16 = () => {
-    at += 2
-    return body.readInt16BE(at - 2)
+    offset += 2
+    return body.readInt16BE(offset - 2)
   }
   const int32 = () => {
-    at += 4
-    return body.readInt32BE(at - 4)
+    offset += 4
+    return body.readInt32BE(offset - 4)
   }
   const text = () => {
-    const start = at
-    at = body.indexOf(0, start) + 1
-    return body.toString('utf8', start, at - 1)
+    const start = offset
+    offset = body.indexOf(0, start) + 1
+    return body.toString('utf8', start, offset - 1)
   }
   return {
     int16,
@@ -175,15 +181,17 @@ function openFields(body: Buffer) {
     list: <T>(read: () => T): T[] => Array.from({ length: int16() }, read),
     /** Returns the empty string for NULL. */
     value() {
-      const start = at + 4
-      at = start + Math.max(0, int32())
-      return body.toString('utf8', start, at)
+      const start = offset + 4
+      offset = start + Math.max(0, int32())
+      return body.toString('utf8', start, offset)
     },
     column() {
       const name = text()
-      at += 6
+      // The id of the table (4 bytes), and the number of its column (2 bytes).
+      offset += 6
       const oid = int32()
-      at += 8
+      // The size of the type (2 bytes), its modifier (4 bytes), and the format (2 bytes).
+      offset += 8
       return { name, oid }
     },
   }

@@ -10,26 +10,26 @@ import { type Program, spawnProgram } from '../../src/child-program.js'
 import { chooseServerUser, findPostgresBinaries } from '../../src/embedded-postgres/binaries.js'
 import { migrateQueue } from '../../src/jobs/jobs.js'
 import { applyMigrations } from '../../src/store/migrations.js'
-import { fakeClock } from './faketime.js'
-import { freePort } from './port.js'
+import { fakeClockEnv } from './faketime.js'
+import { findUnusedPort } from './port.js'
 import { WAIT } from './wait.js'
 
 const run = promisify(execFile)
 
-/** A PostgreSQL server for one test, on a fixed port, with a migrated database. */
+/** A PostgreSQL server for one test. It keeps its port after a restart. */
 export interface TestPostgres {
   url: string
   query<Row extends pg.QueryResultRow>(sql: string): Promise<Row[]>
   start(): Promise<void>
-  /** Stops the server. `fast` closes all connections, and `immediate` simulates a crash. Default: `fast`. */
-  stop(how?: 'fast' | 'immediate'): Promise<void>
-  /** Suspends the server. Its connections stay open without responses. */
+  /** Stops the server. `fast` closes all connections first. `immediate` simulates a crash. Default: `fast`. */
+  stop(mode?: 'fast' | 'immediate'): Promise<void>
+  /** Suspends the server. Its connections stay open, but it does not respond. */
   freeze(): Promise<void>
   /** Continues the server after `freeze`. */
   thaw(): void
-  /** Starts a replica with a copy of the data. Stops this server while the data is copied. */
+  /** Starts a replica of this server. While it copies the data, this server does not run. */
   replicate(options?: ServerOptions): Promise<TestPostgres>
-  /** Promotes a replica to a primary. */
+  /** Makes a replica the primary. */
   promote(): Promise<void>
   /** Stops the server and deletes its data. */
   remove(): Promise<void>
@@ -39,13 +39,13 @@ export interface TestPostgres {
 interface ServerOptions {
   /** Seconds that are added to the clock of the server. Needs the Debian package `faketime`. Default: 0. */
   clockAheadSeconds?: number
-  /** Directory of the package with the server's binaries. Default: the binaries of `embedded-postgres`. */
+  /** The directory of a package that contains PostgreSQL. Default: the one of `embedded-postgres`. */
   binaries?: string
-  /** Whether the database has no tables. Default: false. */
-  empty?: boolean
+  /** Whether the database stays without tables. Default: false, which means that all migrations run. */
+  isEmpty?: boolean
 }
 
-/** Starts a PostgreSQL server. `settings` are settings of postgresql.conf. */
+/** Starts a PostgreSQL server. `settings` contains settings of postgresql.conf. */
 export async function startPostgres(
   settings: Record<string, string> = {},
   options: ServerOptions = {},
@@ -71,7 +71,7 @@ export async function startPostgres(
   if ((await initdbRun.exited) !== 0) throw new Error(`initdb failed: see ${dir}/log`)
   const server = await openServer(dir, settings, options)
   await server.start()
-  if (options.empty) return server
+  if (options.isEmpty) return server
   await applyMigrations(server.url)
   await migrateQueue(server.url)
   return server
@@ -82,11 +82,11 @@ async function openServer(
   settings: Record<string, string>,
   { clockAheadSeconds = 0, binaries }: ServerOptions,
 ): Promise<TestPostgres> {
-  const data = join(dir, 'data')
-  const port = await freePort()
+  const dataDir = join(dir, 'data')
+  const port = await findUnusedPort()
   const url = `postgresql://test@127.0.0.1:${port}/postgres`
   const { postgres } = await findPostgresBinaries(await chooseServerUser(null), binaries)
-  const clock = clockAheadSeconds === 0 ? [] : toVariables(fakeClock(clockAheadSeconds))
+  const clockCommand = clockAheadSeconds === 0 ? [] : toEnvCommand(fakeClockEnv(clockAheadSeconds))
   const args = Object.entries({
     port,
     listen_addresses: '127.0.0.1',
@@ -99,20 +99,21 @@ async function openServer(
 
   const query = <Row extends pg.QueryResultRow>(sql: string) => queryOnce<Row>(url, sql)
   const readPid = async () => {
-    const [line] = (await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n')
-    return Number(line)
+    const [firstLine] = (await readFile(join(dataDir, 'postmaster.pid'), 'utf8')).split('\n')
+    return Number(firstLine)
   }
   const server: TestPostgres = {
     url,
     query,
     async start() {
-      program = await launch([...clock, postgres, '-D', data, ...args], dir)
+      program = await launch([...clockCommand, postgres, '-D', dataDir, ...args], dir)
       await vi.waitFor(() => query('SELECT 1'), WAIT)
     },
-    async stop(how = 'fast') {
+    async stop(mode = 'fast') {
       if (!program?.isRunning()) return
       server.thaw()
-      if (how === 'immediate') process.kill(await readPid(), 'SIGQUIT')
+      // On SIGQUIT, PostgreSQL stops as in a crash.
+      if (mode === 'immediate') process.kill(await readPid(), 'SIGQUIT')
       await program.stop()
     },
     async freeze() {
@@ -132,7 +133,8 @@ async function openServer(
       await server.stop()
       await run('cp', ['-a', `${dir}/.`, copyDir])
       await server.start()
-      await run('cp', ['-p', join(data, 'PG_VERSION'), join(copyDir, 'data', 'standby.signal')])
+      // The file `standby.signal` makes the copy a replica. `cp -p` keeps the owner of the file.
+      await run('cp', ['-p', join(dataDir, 'PG_VERSION'), join(copyDir, 'data', 'standby.signal')])
       const primary_conninfo = `host=127.0.0.1 port=${port} user=test`
       const replica = await openServer(
         copyDir,
@@ -153,7 +155,8 @@ async function openServer(
   return server
 }
 
-function toVariables(env: Record<string, string>): string[] {
+/** Returns the beginning of a command that runs a program with these environment variables. */
+function toEnvCommand(env: Record<string, string>): string[] {
   return ['/usr/bin/env', ...Object.entries(env).map(([name, value]) => `${name}=${value}`)]
 }
 

@@ -6,12 +6,12 @@ import { installTarballs } from '../../scripts/packages/install.js'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** The directory in which all packages are installed from their tarballs. */
+    /** The directory in which the tarballs of all packages are installed. */
     packagesDir: string
   }
 }
 
-/** Builds and packs all packages, and installs them into an empty directory, once per project. */
+/** Prepares a Vitest project: builds and packs all packages, and installs them into an empty directory. */
 export async function setup({ provide }: TestProject): Promise<() => Promise<void>> {
   await promisify(execFile)('npm', ['run', '--silent', 'build:packages'])
   await promisify(execFile)('node_modules/.bin/tsx', ['scripts/build-packages.ts', 'bundle'])

@@ -1,34 +1,34 @@
 import { connect, createServer } from 'node:net'
 import { openLoopback } from './loopback.js'
 
-/** A TCP proxy that can stop forwarding while its connections stay open. */
+/** A TCP proxy. It can stop forwarding data while its connections stay open. */
 export interface Proxy {
   url: string
-  /** Stops forwarding, and keeps the connections open. */
+  /** Stops forwarding data. All connections stay open. */
   freeze(): void
-  /** Closes the frozen connections, and forwards new connections. */
+  /** Closes all open connections, and forwards data of new connections again. */
   thaw(): void
-  /** Forwards new connections to the server of another URL. Open connections are not affected. */
+  /** Forwards new connections to another server. Open connections stay with their server. */
   redirectTo(target: string): void
   close(): Promise<void>
 }
 
-/** The message that PostgreSQL sends when it is ready for the next query. */
+/** The message ReadyForQuery of PostgreSQL, outside of a transaction. Its last byte is `I` (idle). */
 export const READY_FOR_QUERY = Buffer.from('5a0000000549', 'hex')
 
-/** The message that PostgreSQL sends in a transaction when it is ready for the next query. */
+/** The message ReadyForQuery of PostgreSQL, in a transaction. Its last byte is `T` (transaction). */
 export const READY_IN_TRANSACTION = Buffer.from('5a0000000554', 'hex')
 
 /**
  * Opens a proxy to the server at `target`.
  *
- * @param freezeAfter The proxy freezes after the server has sent these bytes `times` times.
+ * @param freezeAfter If given, the proxy stops forwarding data after the server has sent these bytes `times` times.
  */
 export async function openProxy(target: string, freezeAfter?: Buffer, times = 1): Promise<Proxy> {
   const url = new URL(target)
   let { hostname, port } = url
   let isFrozen = false
-  let remaining = times
+  let remainingTimes = times
   // With half-open sockets, the proxy can keep one side open after the other side has ended.
   const server = createServer({ allowHalfOpen: true }, (client) => {
     const upstream = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
@@ -39,8 +39,8 @@ export async function openProxy(target: string, freezeAfter?: Buffer, times = 1)
       from.on('data', (chunk) => {
         if (!isFrozen) to.write(chunk)
         if (from !== upstream || freezeAfter === undefined || !chunk.includes(freezeAfter)) return
-        remaining--
-        isFrozen ||= remaining === 0
+        remainingTimes--
+        isFrozen ||= remainingTimes === 0
       })
       from.on('end', () => void (isFrozen || to.end()))
       from.on('error', () => {})
@@ -58,8 +58,8 @@ export async function openProxy(target: string, freezeAfter?: Buffer, times = 1)
       isFrozen = false
       disconnect()
     },
-    redirectTo(next) {
-      ;({ hostname, port } = new URL(next))
+    redirectTo(newTarget) {
+      ;({ hostname, port } = new URL(newTarget))
     },
     close,
   }

@@ -3,11 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { startRedis, type TestRedis, type TestRedisOptions } from './redis.js'
 
+const PRIMARY_COUNT = 3
+
 /** A Redis Cluster for tests. */
 export interface TestCluster {
-  /** The nodes of the cluster. The primaries are first. */
+  /** All nodes of the cluster: first the three primaries, then their replicas. */
   nodes: [TestRedis, ...TestRedis[]]
-  /** Returns the primary that serves a key, according to the node `from`. Default: the first node. */
+  /** Asks the node `from` which primary stores a key, and returns this primary. Default of `from`: the first node. */
   primaryOf(key: string, options?: { from?: TestRedis }): Promise<TestRedis>
   stop(): Promise<void>
 }
@@ -15,12 +17,12 @@ export interface TestCluster {
 /** The options of {@link startRedisCluster}. */
 export interface TestClusterOptions extends Pick<TestRedisOptions, 'tls' | 'args'> {
   /** Whether each of the three primaries has a replica. Default: false. */
-  replicas?: boolean
+  hasReplicas?: boolean
 }
 
 /** Starts a cluster with three primaries. `redis-server` and `redis-cli` must be installed. */
 export async function startRedisCluster({
-  replicas = false,
+  hasReplicas = false,
   tls,
   args = [],
 }: TestClusterOptions = {}): Promise<TestCluster> {
@@ -29,9 +31,9 @@ export async function startRedisCluster({
   const nodes: TestRedis[] = []
   const stop = async () => void (await Promise.all(nodes.map((node) => node.stop())))
   try {
-    while (nodes.length < (replicas ? 6 : 3)) {
+    while (nodes.length < (hasReplicas ? 2 * PRIMARY_COUNT : PRIMARY_COUNT)) {
       const node = await startRedis({
-        own: true,
+        forceNew: true,
         cluster: 'node',
         args: nodeArgs,
         ...(tls && { tls }),
@@ -40,17 +42,17 @@ export async function startRedisCluster({
       nodes.push(node)
     }
     const ports = nodes.map(({ url }) => new URL(url).port)
-    const run = (...command: string[]) =>
+    const runCli = (...command: string[]) =>
       redisCli(tls ? ['--tls', '--cacert', tls.file] : [], command)
     const addresses = ports.map((port) => `127.0.0.1:${port}`)
-    const createOptions = ['--cluster-replicas', replicas ? '1' : '0', '--cluster-yes']
-    run('--cluster', 'create', ...addresses, ...createOptions)
+    const createOptions = ['--cluster-replicas', hasReplicas ? '1' : '0', '--cluster-yes']
+    runCli('--cluster', 'create', ...addresses, ...createOptions)
     for (const port of ports) {
-      while (!run('-p', port, 'CLUSTER', 'INFO').includes('cluster_state:ok')) await sleep(20)
+      while (!runCli('-p', port, 'CLUSTER', 'INFO').includes('cluster_state:ok')) await sleep(20)
     }
     // A replica can replace its primary only after it has copied the data.
-    for (const port of ports.slice(3)) {
-      while (!run('-p', port, 'INFO', 'replication').includes('master_link_status:up'))
+    for (const port of ports.slice(PRIMARY_COUNT)) {
+      while (!runCli('-p', port, 'INFO', 'replication').includes('master_link_status:up'))
         await sleep(20)
     }
     const [first, ...others] = nodes
@@ -60,9 +62,10 @@ export async function startRedisCluster({
       stop,
       async primaryOf(key, { from = first } = {}) {
         const fromPort = new URL(from.url).port
-        const slot = Number(run('-p', fromPort, 'CLUSTER', 'KEYSLOT', key))
-        const slots = JSON.parse(run('-p', fromPort, '--json', 'CLUSTER', 'SLOTS'))
-        const [, , [, port]] = slots.find(([from, to]: number[]) => isWithin(slot, from, to))
+        const slot = Number(runCli('-p', fromPort, 'CLUSTER', 'KEYSLOT', key))
+        const slotRanges = JSON.parse(runCli('-p', fromPort, '--json', 'CLUSTER', 'SLOTS'))
+        // A range is an array of its first slot, its last slot, and the address of the primary.
+        const [, , [, port]] = slotRanges.find(([from, to]: number[]) => isWithin(slot, from, to))
         const primary = nodes.find(({ url }) => new URL(url).port === String(port))
         if (!primary) throw new Error(`no node serves ${key}`)
         return primary
@@ -74,7 +77,7 @@ export async function startRedisCluster({
   }
 }
 
-/** Sends one command, and returns the reply. Throws a reply that is an error. */
+/** Sends one command to a Redis server, and returns the reply. Throws if the reply is an error. */
 export async function sendCommand(url: string, ...command: string[]): Promise<unknown> {
   const [name = '', ...args] = command
   const client = new Redis(url, { retryStrategy: () => null, enableReadyCheck: false })

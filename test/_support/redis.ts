@@ -5,17 +5,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { Redis } from 'ioredis'
-import { freePort } from './port.js'
+import { findUnusedPort } from './port.js'
 
 /** A Redis server for tests. */
 export interface TestRedis {
-  /** A URL with the scheme `rediss:` if the server has a certificate, or `redis:`. */
+  /** The URL. Its scheme is `rediss:` if the server uses TLS, otherwise `redis:`. */
   url: string
-  /** Kills the server. Does nothing for the server of REDIS_URL. The next functions throw for this server. */
+  /** Kills the server. For the server of REDIS_URL, does nothing, and the functions below throw. */
   stop(): Promise<void>
-  /** Starts the server again after `stop`, on the same port and without data. */
+  /** Starts the server again after `stop`. The server has the same port, but no data. */
   start(): Promise<void>
-  /** Kills the server, calls `whileStopped`, and starts the server on the same port without data. */
+  /** Kills the server, calls `whileStopped`, and starts the server again. It has the same port, but no data. */
   restart(whileStopped?: () => Promise<void>): Promise<void>
   /** Suspends the server with SIGSTOP. Its connections stay open. */
   freeze(): void
@@ -26,21 +26,21 @@ export interface TestRedis {
 /** The options of {@link startRedis}. */
 export interface TestRedisOptions {
   /** Whether to start a new server even if REDIS_URL is set. Default: false. */
-  own?: boolean
-  /** `true`: the server is a cluster of one node. `node`: the server can join a cluster. Default: false. */
+  forceNew?: boolean
+  /** `true`: a cluster of one node. `node`: a node that can join a cluster. Default: no cluster. */
   cluster?: boolean | 'node'
   /** The certificate of a new server: its file, the file of its key, and its host name. Default: no TLS. */
   tls?: { file: string; keyFile: string; host: string }
-  /** Configuration file of a new server. Default: none. */
-  file?: string
+  /** The path of a configuration file for a new server. Default: none. */
+  configFile?: string
   /** Additional arguments of a new redis-server. */
   args?: string[]
 }
 
 type Server = ChildProcessByStdio<Writable, Readable, null>
 
-// A shell script that runs redis-server, and kills the server when its standard input closes. Standard input closes
-// when this process ends, so the server never outlives this process.
+// A shell script that runs redis-server. When the standard input of the script closes, the script kills the server. The
+// input closes when this process ends, so the server ends with it.
 const WATCHER = `
 "$@" &
 server=$!
@@ -50,44 +50,44 @@ kill -KILL "$server"
 wait "$server" 2>&-`
 
 /**
- * Uses the server of REDIS_URL, or starts `redis-server` on a free port of the loopback interface, without persistence.
- * If `redis-server` is not in the PATH, `skip` contains the reason to skip a test.
+ * Returns the server of REDIS_URL, or starts `redis-server` on a free port of the loopback interface. A new server does
+ * not save its data. If `redis-server` is not installed, `skip` contains the reason for skipping a test.
  */
 export async function startRedis({
-  own = false,
+  forceNew = false,
   cluster = false,
   tls,
-  file,
+  configFile,
   args = [],
 }: TestRedisOptions = {}): Promise<TestRedis | { skip: string }> {
   const { REDIS_URL } = process.env
-  if (REDIS_URL && !own) return externalServer(REDIS_URL)
+  if (REDIS_URL && !forceNew) return toUncontrolledServer(REDIS_URL)
   if (spawnSync('redis-server', ['--version']).error) {
     return { skip: 'no redis-server in the PATH' }
   }
-  return startServer({ cluster, args, ...(tls && { tls }), ...(file && { file }) })
+  return startServer({ cluster, args, ...(tls && { tls }), ...(configFile && { configFile }) })
 }
 
-function externalServer(url: string): TestRedis {
-  const refuse = (): never => {
-    throw new Error('the server of REDIS_URL cannot be controlled by tests: use own: true')
+function toUncontrolledServer(url: string): TestRedis {
+  const throwError = (): never => {
+    throw new Error('the server of REDIS_URL cannot be controlled by tests: use forceNew: true')
   }
-  const [start, restart, freeze, thaw] = [refuse, refuse, refuse, refuse]
+  const [start, restart, freeze, thaw] = [throwError, throwError, throwError, throwError]
   return { url, stop: async () => undefined, start, restart, freeze, thaw }
 }
 
 async function startServer({
   cluster,
   tls,
-  file,
+  configFile,
   args = [],
-}: Omit<TestRedisOptions, 'own'>): Promise<TestRedis> {
+}: Omit<TestRedisOptions, 'forceNew'>): Promise<TestRedis> {
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-redis-'))
-  const port = await freePort()
-  const listen = tls ? ['--port', '0', '--tls-port', port] : ['--port', port]
+  const port = await findUnusedPort()
+  const portArgs = tls ? ['--port', '0', '--tls-port', port] : ['--port', port]
   const allArgs = [
-    ...(file ? [file] : []),
-    ...listen,
+    ...(configFile ? [configFile] : []),
+    ...portArgs,
     '--bind',
     '127.0.0.1',
     '--dir',
@@ -101,37 +101,37 @@ async function startServer({
     allArgs.push('--tls-ca-cert-file', tls.file, '--tls-auth-clients', 'no')
     allArgs.push('--tls-cluster', 'yes', '--tls-replication', 'yes')
   }
-  if (cluster) allArgs.push('--cluster-enabled', 'yes', '--cluster-port', await freePort())
+  if (cluster) allArgs.push('--cluster-enabled', 'yes', '--cluster-port', await findUnusedPort())
   if (cluster) allArgs.push('--cluster-announce-ip', '127.0.0.1')
   const url = tls ? `rediss://${tls.host}:${port}` : `redis://127.0.0.1:${port}`
-  let server = await launch(allArgs)
-  if (cluster === true) await claimSlots(url)
+  let server = await launchServer(allArgs)
+  if (cluster === true) await assignAllSlots(url)
   return {
     url,
     async stop() {
-      await kill(server)
+      await killServer(server)
       await rm(dir, { recursive: true, force: true })
     },
     async start() {
       await mkdir(dir, { recursive: true })
-      server = await launch(allArgs)
+      server = await launchServer(allArgs)
     },
     async restart(whileStopped) {
-      await kill(server)
+      await killServer(server)
       await whileStopped?.()
-      server = await launch(allArgs)
+      server = await launchServer(allArgs)
     },
     freeze() {
-      signal(server, 'SIGSTOP')
+      sendSignal(server, 'SIGSTOP')
     },
     thaw() {
-      signal(server, 'SIGCONT')
+      sendSignal(server, 'SIGCONT')
     },
   }
 }
 
 /** Starts a server, and waits until the server accepts connections. */
-async function launch(args: string[]): Promise<Server> {
+async function launchServer(args: string[]): Promise<Server> {
   const server = spawn('sh', ['-c', WATCHER, 'sh', 'redis-server', ...args], {
     // The shell and the server form a process group, so that a signal reaches both.
     detached: true,
@@ -148,19 +148,21 @@ async function launch(args: string[]): Promise<Server> {
   throw new Error(`redis-server exited: ${output}`)
 }
 
-function signal(server: Server, name: NodeJS.Signals): void {
+function sendSignal(server: Server, name: NodeJS.Signals): void {
   if (server.pid !== undefined) process.kill(-server.pid, name)
 }
 
-async function kill(server: Server): Promise<void> {
+async function killServer(server: Server): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return
   const exited = once(server, 'exit')
-  signal(server, 'SIGCONT')
+  // A suspended shell would not see that its standard input closes.
+  sendSignal(server, 'SIGCONT')
   server.stdin.end()
   await exited
 }
 
-async function claimSlots(url: string): Promise<void> {
+/** Assigns all slots of a cluster to one node, and waits until the cluster is available. */
+async function assignAllSlots(url: string): Promise<void> {
   const client = new Redis(url)
   await client.call('CLUSTER', 'ADDSLOTSRANGE', 0, 16_383)
   while (!String(await client.call('CLUSTER', 'INFO')).includes('cluster_state:ok'));

@@ -7,19 +7,19 @@ type ReleasedService = Pick<typeof import('../../src/service/service.js'), 'crea
 
 const DIRECTORY = new URL('../fixtures/0.1.0/', import.meta.url)
 
-/** Imports the service of release 0.1.0. */
+/** Imports the built service of release 0.1.0. */
 export function importReleasedService(): Promise<ReleasedService> {
   return import(new URL('service/bundle/service.mjs', DIRECTORY).href)
 }
 
-/** Imports the client of release 0.1.0. */
+/** Imports the built client of release 0.1.0. */
 export function importReleasedClient(): Promise<
   Pick<typeof import('../../src/client/index.js'), 'createLastLogoutClient'>
 > {
   return import(new URL('client.mjs', DIRECTORY).href)
 }
 
-/** Reads the login Action of release 0.1.0. */
+/** Reads the code of the login Action of release 0.1.0. */
 export function readReleasedAction(): Promise<string> {
   return readFile(new URL('login-action.cjs', DIRECTORY), 'utf8')
 }

@@ -1,11 +1,11 @@
 import { connect, createServer, type Socket } from 'node:net'
 import { openLoopback } from './loopback.js'
 
-/** Rules that replace or change the replies of a Redis server. Replies are texts in the Redis protocol (RESP). */
+/** How the proxy changes the replies of a Redis server. Replies are texts in Redis's protocol (RESP). */
 export interface RespRules {
-  /** Returns the reply to a command. If it returns `undefined`, the server replies. */
+  /** Returns the reply of the proxy to a command, or `undefined` if the server must reply. */
   respond?(command: string[]): string | undefined
-  /** Changes a reply of the server. */
+  /** Returns the reply to send in place of a reply of the server. */
   rewrite?(command: string[], reply: string): string
 }
 
@@ -15,14 +15,14 @@ export interface RespProxy {
   close(): Promise<void>
 }
 
-/** A command to which the proxy has not sent a reply yet. */
+/** A command whose reply the proxy has not sent yet. */
 interface PendingCommand {
   command: string[]
-  /** The reply of `respond`; `undefined` if the server replies. */
-  ownReply: string | undefined
+  /** The reply of `respond`, or `undefined` if the server must reply. */
+  proxyReply: string | undefined
 }
 
-/** Opens a proxy to the Redis server at `target`. By its rules, the proxy emulates another product. */
+/** Opens a proxy to the Redis server at `target`. The rules make it look like another product with Redis's protocol. */
 export async function openRespProxy(target: string, rules: RespRules): Promise<RespProxy> {
   const { hostname, port } = new URL(target)
   const server = createServer((client) => {
@@ -42,33 +42,36 @@ export async function openRespProxy(target: string, rules: RespRules): Promise<R
 
 function forward(client: Socket, upstream: Socket, rules: RespRules): void {
   const pending: PendingCommand[] = []
-  // Sends own replies until a reply of the server is next: the replies must be in the order of the commands.
-  function flush(): void {
-    while (pending[0]?.ownReply !== undefined)
-      client.write(pending.shift()?.ownReply ?? '', 'latin1')
+  // Replies must be in the order of their commands. This function sends replies of the proxy until the next reply must
+  // come from the server.
+  function sendProxyReplies(): void {
+    while (pending[0]?.proxyReply !== undefined)
+      client.write(pending.shift()?.proxyReply ?? '', 'latin1')
   }
-  forEachFrame(client, (frame) => {
-    const command = toCommand(frame)
-    const ownReply = rules.respond?.(command)
-    pending.push({ command, ownReply })
-    if (ownReply === undefined) upstream.write(frame, 'latin1')
-    flush()
+  forEachValue(client, (request) => {
+    const command = toCommand(request)
+    const proxyReply = rules.respond?.(command)
+    pending.push({ command, proxyReply })
+    if (proxyReply === undefined) upstream.write(request, 'latin1')
+    sendProxyReplies()
   })
-  forEachFrame(upstream, (reply) => {
+  forEachValue(upstream, (reply) => {
     const { command } = pending.shift() ?? { command: [] }
     client.write(rules.rewrite?.(command, reply) ?? reply, 'latin1')
-    flush()
+    sendProxyReplies()
   })
 }
 
-/** Returns a copy of a reply in which `change` has changed every string. */
+/** Returns a copy of a reply. `change` replaces every string in it. */
 export function mapStrings(reply: string, change: (text: string) => string): string {
   let result = ''
   for (let remaining = reply; remaining !== ''; ) {
-    const [head, type = '', size] = /^([^\r]?)(-?\d*)[^\r]*\r\n/.exec(remaining) ?? [remaining]
-    remaining = remaining.slice(head.length)
+    // A value begins with a line of its type (one character) and its size. The text of a string follows this line.
+    const [firstLine, type = '', size] = /^([^\r]?)(-?\d*)[^\r]*\r\n/.exec(remaining) ?? [remaining]
+    remaining = remaining.slice(firstLine.length)
+    // `$` and `=` are the types of strings. A negative size means null.
     if (!'$='.includes(type) || Number(size) < 0) {
-      result += head
+      result += firstLine
       continue
     }
     const text = change(remaining.slice(0, Number(size)))
@@ -78,39 +81,43 @@ export function mapStrings(reply: string, change: (text: string) => string): str
   return result
 }
 
-function forEachFrame(socket: Socket, handle: (frame: string) => void): void {
+/** Calls `handle` with each complete value of RESP that arrives. */
+function forEachValue(socket: Socket, handle: (value: string) => void): void {
   let buffered = ''
   socket.setEncoding('latin1')
   socket.on('data', (chunk) => {
     buffered += chunk
-    for (let end = endOfFrame(buffered, 0); end > 0; end = endOfFrame(buffered, 0)) {
-      const frame = buffered.slice(0, end)
+    for (let end = endOfValue(buffered, 0); end > 0; end = endOfValue(buffered, 0)) {
+      const value = buffered.slice(0, end)
       buffered = buffered.slice(end)
-      handle(frame)
+      handle(value)
     }
   })
 }
 
 /** Returns the index after the value that begins at `start`, or -1 if the value is incomplete. */
-function endOfFrame(text: string, start: number): number {
+function endOfValue(text: string, start: number): number {
   const lineEnd = text.indexOf('\r\n', start) + 2
   if (start >= text.length || lineEnd < 2) return -1
   const type = text[start] ?? ''
   const size = Number(text.slice(start + 1, lineEnd - 2))
+  // A string or a long error: `size` bytes follow the line.
   if ('$=!'.includes(type)) {
     const end = size < 0 ? lineEnd : lineEnd + size + 2
     return end <= text.length ? end : -1
   }
+  // All other values are one line, except lists and maps.
   if (!'*~>%'.includes(type)) return lineEnd
   let end = lineEnd
+  // A map has two values per entry: the key and the value.
   const items = type === '%' ? 2 * size : size
-  for (let item = 0; item < items && end > 0; item++) end = endOfFrame(text, end)
+  for (let item = 0; item < items && end > 0; item++) end = endOfValue(text, end)
   return end
 }
 
 /** Parses a command: a list of strings, each on the line after its length. */
-function toCommand(frame: string): string[] {
-  const [name = '', ...args] = frame
+function toCommand(request: string): string[] {
+  const [name = '', ...args] = request
     .split('\r\n')
     .filter((line, index) => index > 0 && index % 2 === 0 && line !== '')
   return [name.toUpperCase(), ...args]

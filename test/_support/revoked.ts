@@ -1,6 +1,6 @@
-/** The description of the error with which an API refuses a revoked token. */
-export const DESCRIPTION = 'the token was revoked by a logout'
+/** The error description in the 401 response to a revoked token. */
+export const REVOKED_DESCRIPTION = 'the token was revoked by a logout'
 
-/** The challenge with which an API refuses a revoked token. */
-export const CHALLENGE =
+/** The header `WWW-Authenticate` in the 401 response to a revoked token. */
+export const REVOKED_CHALLENGE =
   'Bearer error="invalid_token", error_description="the token was revoked by a logout"'

@@ -1,26 +1,26 @@
 import { type ActionRun, createActionApi, loadAction } from '../../src/simulator/run-action.js'
 
 /**
- * Runs an Action with an event. Returns its effects and its log lines. `overrides` replaces parts of the argument
- * `api`.
+ * Runs an Action with an event. Returns what the Action did, and its log lines. `overrides` replaces functions of
+ * `api`, the second argument of the Action.
  */
 export type RunAction = (
   event: object,
   overrides?: object,
-) => Promise<ActionRun & { lines: string[] }>
+) => Promise<ActionRun & { logLines: string[] }>
 
 /**
- * Loads an Action. Each run returns its log lines. Runs must not overlap, because they share the list of log lines.
+ * Loads an Action. Two runs must not overlap, because they share the list of log lines.
  *
  * @param now The clock of the Action.
  */
 export function loadActionWithLog(code: string, now = Date.now): RunAction {
-  let lines: string[] = []
-  const action = loadAction(code, { now, onLogLine: (line) => void lines.push(line) })
+  let logLines: string[] = []
+  const action = loadAction(code, { now, onLogLine: (line) => void logLines.push(line) })
   return async (event, overrides) => {
-    lines = []
+    logLines = []
     const { api, run } = createActionApi()
     await action(event, { ...api, ...overrides })
-    return { ...run, lines }
+    return { ...run, logLines }
   }
 }

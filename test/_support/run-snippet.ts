@@ -1,14 +1,16 @@
 import { requireInstalled } from './installed.js'
 
+/** The constructor of async functions. It creates a function from its code. */
 const AsyncFunction = (async () => {}).constructor as FunctionConstructor
 
 /**
- * Runs JavaScript of a document. Its imports load the packages of `requireInstalled`, so it uses the client's package as
- * `npm run build:client` has built it.
+ * Runs an example in JavaScript from a document. It imports the installed packages, so it uses the client package that
+ * `npm run build:client` has built.
  *
- * @param bindings The variables that the snippet uses without defining them.
+ * @param bindings The variables that the example uses but does not define.
  */
 export async function runSnippet(code: string, bindings: Record<string, unknown>): Promise<void> {
+  // The code becomes the body of a function, which cannot contain imports. `require` replaces them.
   const body = code.replaceAll(
     /^import (\{.*\}) from '(.*)'$/gm,
     (_line, names: string, module: string) =>

@@ -9,27 +9,27 @@ import { KEY } from './served-api.js'
 import { openTenant, tenantEnv } from './tenant.js'
 import { WAIT } from './wait.js'
 
-/** The status of a response, and the duration of the request in milliseconds. */
+/** The status of a response, and the duration of its request. */
 interface TimedResponse {
   status: number
   ms: number
 }
 
-/** A worker and an API, as `last-logout start` runs them, with a simulated tenant. */
+/** The worker and the API in one process, as with `last-logout start`, and the simulated tenant whose log they read. */
 export interface RunningService {
   url: string
   tenant: Tenant
-  /** Writes a logout to the log of the tenant. Returns the entry as the Logs API does. */
+  /** Writes a logout to the log of the tenant. Returns the log entry, in the format of Auth0's Logs API. */
   logout(userId: string): Record<string, unknown>
-  /** Requests a user's last logout from the API. */
+  /** Requests the last logout of a user from the API. */
   requestUser(userId?: string): Promise<TimedResponse>
-  /** Waits until the API returns a logout of the user. Returns the duration of the wait, in milliseconds. */
+  /** Waits until the API returns a logout of the user. Returns the milliseconds until then. */
   waitForLogout(userId: string): Promise<number>
   /** Reports a logout of a user to the API. Returns the status. */
   reportLogout(userId: string): Promise<number>
   /** Requests a path that needs no API key. Returns the status. */
   requestStatus(path: string): Promise<number>
-  /** Counts the log lines of this level and message. */
+  /** Counts the log lines with this level whose message matches. */
   countLines(level: Level, message: RegExp): number
   close(): Promise<void>
 }
@@ -37,8 +37,8 @@ export interface RunningService {
 /**
  * Starts the service.
  *
- * @param env Variables such as `DATABASE_URL`, in addition to the variables of the tenant and the API. If it contains
- * `AUTH0_DOMAIN`, the simulated tenant has this domain.
+ * @param env Variables such as `DATABASE_URL`. They replace or complete the variables that this function sets. If
+ *   `AUTH0_DOMAIN` is set, the simulated tenant has this domain.
  */
 export async function runService(
   env: Record<string, string>,
@@ -46,7 +46,7 @@ export async function runService(
 ): Promise<RunningService> {
   const { AUTH0_DOMAIN: domain } = env
   const testTenant = await openTenant(domain === undefined ? {} : { domain })
-  const written: string[] = []
+  const logLines: string[] = []
   const config = loadConfig(
     {
       ...tenantEnv(testTenant.simulator),
@@ -58,12 +58,12 @@ export async function runService(
     ['auth0', 'api', 'database'],
   )
   const options = { level: 'info', serializers: { err: toLoggedError } }
-  const log = pino(options, { write: (line: string) => void written.push(line) })
+  const log = pino(options, { write: (line: string) => void logLines.push(line) })
   const service = await createService(config, log, { waitForDatabase: true, overrides })
   const url = await service.startApi()
   const stop = new AbortController()
   const workerStart = service.waitUntilOpen(stop.signal).then(() => service.startWorker())
-  // The start rejects if a test closes the service before the database is available. This is no failure of the test.
+  // `workerStart` rejects if a test closes the service before the database is available. The test must not fail then.
   workerStart.catch(() => {})
 
   const request = async (path: string) => {
@@ -101,7 +101,7 @@ export async function runService(
     },
     requestStatus: async (path) => (await request(path)).status,
     countLines: (level, message) =>
-      written
+      logLines
         .map((line) => JSON.parse(line))
         .filter((line) => line.level === pino.levels.values[level] && message.test(line.msg))
         .length,

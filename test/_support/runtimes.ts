@@ -8,20 +8,21 @@ import { INSTALLED_DIR, requireInstalled } from './installed.js'
 import { findNode, NODE_RELEASES } from './node-releases.js'
 import type { ProtectedServer } from './protected-server.js'
 
-/** A JavaScript runtime. */
+/** A JavaScript runtime, and how to run an app in it. */
 export interface Runtime {
   name: string
-  /** Whether an app in this runtime can keep a connection open between requests. */
+  /** Whether a connection of an app stays open between two requests that the app handles. */
   keepsConnections: boolean
   /**
-   * Code that serves `handle` on a free port of the loopback interface, and prints the port. workerd prints its port
-   * itself.
+   * Code that serves the function `handle` on a free port of the loopback interface, and prints the port. In workerd,
+   * the runtime prints the port.
    */
-  entry: string
-  /** Returns the command that runs the bundled app. */
+  entryCode: string
+  /** Returns the command that runs the bundle in the file `app`. */
   command(app: string): Promise<string[]>
 }
 
+/** The configuration of workerd. The app may connect to private addresses, because the tests use the loopback. */
 const WORKERD_CONFIG = `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
@@ -36,6 +37,7 @@ const app :Workerd.Worker = (
 );
 `
 
+/** A program that runs an app in the edge runtime of Next, and prints the port. */
 const EDGE_HOST = `import { readFileSync } from 'node:fs'
 import { EdgeRuntime, runServer } from 'edge-runtime'
 const runtime = new EdgeRuntime({ initialCode: readFileSync(process.argv[2], 'utf8') })
@@ -43,6 +45,7 @@ const { url } = await runServer({ runtime, host: '127.0.0.1', port: 0 })
 console.log(new URL(url).port)
 `
 
+/** The code that serves `handle` in Node.js. */
 const NODE_ENTRY = `import { createServer } from 'node:http'
 const server = createServer(async (req, res) => {
   const body = await new Response(req).text()
@@ -50,19 +53,19 @@ const server = createServer(async (req, res) => {
   res.writeHead(response.status, Object.fromEntries(response.headers)).end(await response.text())
 }).listen(0, '127.0.0.1', () => console.log(server.address().port))`
 
-const node = (release: number): Runtime => ({
+const nodeRuntime = (release: number): Runtime => ({
   name: `Node ${release}`,
   keepsConnections: true,
-  entry: NODE_ENTRY,
+  entryCode: NODE_ENTRY,
   command: async (app) => [await findNode(release), app],
 })
 
-/** The runtimes that a resource server can run in. */
+/** The runtimes that the client supports. */
 export const RUNTIMES: Runtime[] = [
   {
     name: 'workerd',
     keepsConnections: false,
-    entry: 'export default { fetch: handle }',
+    entryCode: 'export default { fetch: handle }',
     async command(app) {
       const config = app.replace(/app\.js$/, 'config.capnp')
       await writeFile(config, WORKERD_CONFIG)
@@ -72,7 +75,7 @@ export const RUNTIMES: Runtime[] = [
   {
     name: "Next's edge runtime",
     keepsConnections: false,
-    entry: `addEventListener('fetch', (event) => event.respondWith(handle(event.request)))`,
+    entryCode: `addEventListener('fetch', (event) => event.respondWith(handle(event.request)))`,
     async command(app) {
       const host = join(INSTALLED_DIR, 'node_modules', '.edge-host.mjs')
       await writeFile(host, EDGE_HOST)
@@ -82,20 +85,23 @@ export const RUNTIMES: Runtime[] = [
   {
     name: 'Bun',
     keepsConnections: true,
-    entry: `const { port } = Bun.serve({ hostname: '127.0.0.1', port: 0, fetch: handle })
+    entryCode: `const { port } = Bun.serve({ hostname: '127.0.0.1', port: 0, fetch: handle })
 console.log(port)`,
     command: async (app) => [await findBinary('@oven', 'bin/bun'), app],
   },
   {
     name: 'Deno',
     keepsConnections: true,
-    entry: `Deno.serve({ hostname: '127.0.0.1', port: 0, onListen: ({ port }) => console.log(port) }, handle)`,
+    entryCode: `Deno.serve({ hostname: '127.0.0.1', port: 0, onListen: ({ port }) => console.log(port) }, handle)`,
     command: async (app) => [await findBinary('@deno', 'deno'), 'run', '--allow-net', app],
   },
-  ...NODE_RELEASES.map(node),
+  ...NODE_RELEASES.map(nodeRuntime),
 ]
 
-/** Finds a binary in the platform package of a scope. npm has installed only the package for this platform. */
+/**
+ * Finds a binary in the packages of a scope. The scope has one package per platform, and npm installs only the package
+ * for this platform.
+ */
 async function findBinary(scope: string, path: string): Promise<string> {
   const scopeDir = join(INSTALLED_DIR, 'node_modules', scope)
   for (const name of await readdir(scopeDir)) {
@@ -110,20 +116,20 @@ async function findBinary(scope: string, path: string): Promise<string> {
 }
 
 /**
- * Bundles `runtime-app.js` with the client's package, and serves the bundle in a runtime.
+ * Bundles `runtime-app.js` with the client package, and serves the bundle in a runtime.
  *
- * @param project The directory in which the client's package is installed.
- * @param define The values of the constants that the app uses.
+ * @param project The directory in which the client package is installed.
+ * @param define The constants that the app uses but does not define.
  */
-export async function serveIn(
-  { entry, command }: Runtime,
+export async function serveInRuntime(
+  { entryCode, command }: Runtime,
   { project, define }: { project: string; define: Record<string, unknown> },
 ): Promise<ProtectedServer> {
   const dir = await mkdtemp(join(project, 'runtime-'))
   const app = join(dir, 'app.js')
   await build({
     stdin: {
-      contents: `import { handle } from './runtime-app.js'\n${entry}`,
+      contents: `import { handle } from './runtime-app.js'\n${entryCode}`,
       resolveDir: 'test/consumers',
     },
     nodePaths: [join(project, 'node_modules')],
@@ -136,9 +142,10 @@ export async function serveIn(
     outfile: app,
     logLevel: 'warning',
   })
-  const [file = '', ...args] = await command(app)
-  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [executable = '', ...args] = await command(app)
+  const child = spawn(executable, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const [line] = await once(createInterface(child.stdout), 'line')
+  // The port is the last number in the line. workerd prints more than the port.
   const [port] = /\d+(?=\D*$)/.exec(line) ?? []
   return {
     url: `http://127.0.0.1:${port}/`,

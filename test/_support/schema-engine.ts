@@ -4,11 +4,12 @@ import { PrismaPg } from '@prisma/adapter-pg'
 import { bindMigrationAwareSqlAdapterFactory } from '@prisma/driver-adapter-utils'
 import * as bindings from '@prisma/schema-engine-wasm/schema_engine_bg'
 
-const noFilters = { externalTables: ['public._prisma_migrations'], externalEnums: [] }
+/** Filters of the schema engine. They exclude only Prisma's table of migrations. */
+const FILTERS = { externalTables: ['public._prisma_migrations'], externalEnums: [] }
 
-/** Returns the SQL with which Prisma's schema engine would create the tables of `prisma/schema.prisma`. */
+/** Returns the SQL that creates the tables in `prisma/schema.prisma`. Prisma's schema engine generates it. */
 export async function readSchemaSql(databaseUrl: string): Promise<string> {
-  await instantiate()
+  await loadSchemaEngine()
   const schema = { path: 'schema.prisma', content: await readFile('prisma/schema.prisma', 'utf8') }
   const adapter = bindMigrationAwareSqlAdapterFactory(
     new PrismaPg({ connectionString: databaseUrl }),
@@ -24,7 +25,7 @@ export async function readSchemaSql(databaseUrl: string): Promise<string> {
       to: { tag: 'schemaDatamodel', files: [schema] },
       script: true,
       exitCode: null,
-      filters: noFilters,
+      filters: FILTERS,
     })
     return diff.stdout ?? ''
   } finally {
@@ -32,8 +33,8 @@ export async function readSchemaSql(databaseUrl: string): Promise<string> {
   }
 }
 
-/** Instantiates the WebAssembly module through Node's API, because the entry point of the package needs a bundler. */
-async function instantiate(): Promise<void> {
+/** Loads the WebAssembly module of the schema engine. The package's own entry point needs a bundler. */
+async function loadSchemaEngine(): Promise<void> {
   const file = createRequire(import.meta.url)
     .resolve('@prisma/schema-engine-wasm')
     .replace('schema_engine.js', 'schema_engine_bg.wasm')
@@ -44,7 +45,7 @@ async function instantiate(): Promise<void> {
   instance.exports.__wbindgen_start()
 }
 
-/** TypeScript declares `WebAssembly` only in the types of browsers. */
+/** The global `WebAssembly` with its type. TypeScript declares it only for browsers. */
 const { WebAssembly: webAssembly } = globalThis as unknown as {
   WebAssembly: {
     instantiate(

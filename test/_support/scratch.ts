@@ -4,17 +4,17 @@ import { join } from 'node:path'
 
 const MEMORY_DIRECTORY = '/dev/shm'
 
-/** Minimum free space of the directory, in bytes. The databases of a test run need less. */
+/** The free space that a directory in memory must have, in bytes. The databases of a test run need less. */
 const MIN_FREE_BYTES = 2 * 1024 ** 3
 
 /**
- * Returns the directory for the files of the tests: a directory in memory if possible. On a disk, creating and dropping
- * a database takes ten times as long.
+ * Returns the directory for temporary files of the tests. If possible, it is in memory. On a disk, PostgreSQL needs ten
+ * times as long to create and drop a database.
  */
 export function findScratchDirectory(): string {
   try {
     const { bavail, bsize } = statfsSync(MEMORY_DIRECTORY)
-    return bavail * bsize >= MIN_FREE_BYTES && allowsPrograms(MEMORY_DIRECTORY)
+    return bavail * bsize >= MIN_FREE_BYTES && canRunPrograms(MEMORY_DIRECTORY)
       ? MEMORY_DIRECTORY
       : tmpdir()
   } catch {
@@ -23,8 +23,8 @@ export function findScratchDirectory(): string {
   }
 }
 
-/** Whether programs in a directory can be run. Containers often mount `/dev/shm` as `noexec`. */
-function allowsPrograms(directory: string): boolean {
+/** Whether programs in a directory can run. Containers often mount `/dev/shm` with `noexec`, which forbids it. */
+function canRunPrograms(directory: string): boolean {
   const subdirectory = mkdtempSync(join(directory, 'last-logout-'))
   try {
     const program = join(subdirectory, 'program')

@@ -4,20 +4,23 @@ import { createService } from '../../src/service/service.js'
 import type { TestDatabase } from './database.js'
 import { DOMAIN } from './tenant.js'
 
-/** The API key of {@link serveApi}. It has every role except `metrics`. */
+/** The API key of {@link serveApi}. Its roles allow everything except metrics and the requests of gateways. */
 export const KEY = 'a-key-of-more-than-32-characters!'
 
-/** An API key that tests configure with the role `metrics` only. */
-export const SCRAPER = 'a-scraper-of-more-than-32-characters'
+/** An API key to which tests give only the role `metrics`. */
+export const METRICS_KEY = 'a-scraper-of-more-than-32-characters'
 
-/** The exports of the current release that {@link serveApi} uses. Release 0.1.0 has the same exports. */
-const CURRENT = { createService, loadConfig }
+/** The current version of the service. Release 0.1.0 exports the same functions. */
+const CURRENT_VERSION = { createService, loadConfig }
 
-/** Serves the API as `last-logout api` does, by default on a free port. The last argument selects the release. */
+/**
+ * Serves the API as `last-logout api` does, by default on a free port. The last argument selects the version of the
+ * service.
+ */
 export async function serveApi(
   { url }: Pick<TestDatabase, 'url'>,
   env: Record<string, string> = {},
-  { createService, loadConfig }: typeof CURRENT = CURRENT,
+  { createService, loadConfig }: typeof CURRENT_VERSION = CURRENT_VERSION,
 ): Promise<{ url: string; close(): Promise<void> }> {
   const config = loadConfig(
     {

@@ -5,20 +5,24 @@ import { serveApi } from './served-api.js'
 import { CHECKPOINT, openTestStore } from './store.js'
 import { DOMAIN } from './tenant.js'
 
-/** An API that listens on the loopback interface, and its store. */
+/** An API on the loopback interface, and the store that it reads. */
 export interface ServedLogouts {
   url: string
   store: LastLogoutStore
   /**
    * Stores a logout of a session. Without `sessionId`, stores a logout of all sessions of the user.
    *
-   * @param at Default: the current time.
+   * @param at The time of the logout, in milliseconds since the epoch. Default: now.
    */
   logOut(userId: string, sessionId?: string, at?: number): Promise<void>
   close(): Promise<void>
 }
 
-/** Serves the API with a new database without logouts. `asOf` is the freshness; `null`: the log has not been read. */
+/**
+ * Serves the API with a new database without logouts.
+ *
+ * @param asOf The instant up to which the log counts as read. `null`: the log has not been read.
+ */
 export async function serveLogouts(asOf: number | null = Date.now()): Promise<ServedLogouts> {
   const database = await createTestDatabase()
   const store = await openTestStore(database, { domain: DOMAIN })

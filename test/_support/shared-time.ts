@@ -1,7 +1,7 @@
 import type { Clock } from './clock.js'
 
 /**
- * Runs asynchronous functions, called flows, concurrently with one clock. The clock moves only while all flows wait.
+ * Runs asynchronous functions, called flows, concurrently with one clock. The clock advances only while all flows wait.
  */
 export interface SharedTime {
   /** Runs a flow. A flow calls `pass` to wait. */
@@ -10,7 +10,7 @@ export interface SharedTime {
   pass(ms: number): Promise<void>
 }
 
-/** A flow that waits. */
+/** A flow that waits for an instant. */
 interface WaitingFlow {
   /** The instant that the flow waits for, in milliseconds since the epoch. */
   until: number
@@ -28,23 +28,23 @@ interface WaitingFlow {
 export function createSharedTime(clock: Clock, onPassed: () => Promise<void>): SharedTime {
   let flowCount = 0
   let waiting: WaitingFlow[] = []
-  let isPassing = false
+  let isAdvancing = false
 
-  async function passWhileAllWait(): Promise<void> {
-    if (isPassing) return
-    isPassing = true
+  async function advanceWhileAllWait(): Promise<void> {
+    if (isAdvancing) return
+    isAdvancing = true
     while (waiting.length > 0 && waiting.length === flowCount) {
-      const next = Math.min(...waiting.map(({ until }) => until))
-      clock.pass(next - clock.now())
+      const nextInstant = Math.min(...waiting.map(({ until }) => until))
+      clock.pass(nextInstant - clock.now())
       const outcome = await onPassed().then(
         () => null,
         (error: unknown) => ({ error }),
       )
-      const due = waiting.filter(({ until }) => until <= next)
-      waiting = waiting.filter(({ until }) => until > next)
-      for (const { resume, fail } of due) outcome === null ? resume() : fail(outcome.error)
+      const dueFlows = waiting.filter(({ until }) => until <= nextInstant)
+      waiting = waiting.filter(({ until }) => until > nextInstant)
+      for (const { resume, fail } of dueFlows) outcome === null ? resume() : fail(outcome.error)
     }
-    isPassing = false
+    isAdvancing = false
   }
 
   return {
@@ -54,13 +54,13 @@ export function createSharedTime(clock: Clock, onPassed: () => Promise<void>): S
         return await flow()
       } finally {
         flowCount--
-        void passWhileAllWait()
+        void advanceWhileAllWait()
       }
     },
     pass(ms) {
       return new Promise((resume, fail) => {
         waiting.push({ until: clock.now() + ms, resume, fail })
-        void passWhileAllWait()
+        void advanceWhileAllWait()
       })
     },
   }

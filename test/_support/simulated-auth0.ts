@@ -7,32 +7,34 @@ import type { RunAction } from './run-action.js'
 const DAY_SECONDS = 86_400
 
 /**
- * Optional fields of the event that the Action receives at an exchange. `event.refresh_token` needs an Enterprise plan.
- * Auth0 does not document when `event.authentication` and `event.session` are present.
+ * Optional fields of the event that the Action receives at an exchange (the use of a refresh token for new tokens).
+ * `event.refresh_token` needs an Enterprise plan. Auth0 does not document when the other two fields are present.
  */
 export interface ExchangeFields {
-  /** Whether the event has `event.authentication.methods`, with the time at which the session began. */
+  /** Whether the event has `event.authentication.methods`. They contain the time at which the session began. */
   methods?: boolean
   /** Whether the event has `event.session.id`. */
   session?: boolean
-  /** Whether the event has `event.refresh_token`, with the session and the creation time of the refresh token. */
+  /** Whether the event has `event.refresh_token`. It contains the session id and when the refresh token was created. */
   refreshToken?: boolean
 }
 
 /** The options of {@link simulateAuth0}. */
 export interface SimulatedAuth0Options {
   tenant: Tenant
-  /** Runs the login Action; `null` if the tenant has no login Action. */
+  /** Runs the login Action. `null`: the tenant has no login Action. */
   runAction: RunAction | null
+  /** The secrets of the login Action. */
   secrets: Record<string, string>
   exchangeFields?: ExchangeFields
   /** Whether each exchange creates a new refresh token. Default: `false`. */
-  rotates?: boolean
+  rotatesRefreshTokens?: boolean
 }
 
 interface Session {
   id: string
   userId: string
+  /** When the user logged in with credentials, in milliseconds since the epoch. */
   authenticatedAt: number
 }
 
@@ -48,18 +50,18 @@ export interface IssuedTokens {
   refreshToken: RefreshToken
 }
 
-/** The error `access_denied`, which an application receives instead of tokens. */
+/** What an application receives instead of tokens: the error `access_denied` with this reason. */
 interface Denial {
   denied: string
 }
 
-/** An authorization code. The Action has run, but the tokens are not issued yet. */
-interface Code {
+/** An authorization code. The Action has run, but Auth0 has not issued the tokens yet. */
+interface AuthorizationCode {
   session: Session
   claims: Claims
 }
 
-/** Which ids the log entry of a logout contains. Default: both. */
+/** Whether the log entry of a logout contains the user id and the session id. Default: both. */
 interface EntryIds {
   user?: boolean
   session?: boolean
@@ -67,24 +69,24 @@ interface EntryIds {
 
 /** The browser of a user. */
 export interface Browser {
-  /** Logs in with credentials, and begins a new session. */
+  /** Logs in with a password, and begins a new session. */
   logIn(app?: string): Promise<IssuedTokens>
-  /** Logs in with the current session (`prompt=none`). Throws if there is no session. */
+  /** Logs in with the current session, as with `prompt=none`. Throws if there is no session. */
   logInSilently(app?: string): Promise<IssuedTokens>
-  /** Logs in with the current session, and returns the authorization code without redeeming it. */
-  authorize(app?: string): Promise<Code>
-  /** Opens the login page with the current session. The returned function completes the login. */
+  /** Logs in with the current session. Returns an authorization code, which the application can redeem later. */
+  authorize(app?: string): Promise<AuthorizationCode>
+  /** Opens the login page during the current session. The returned function completes the login with a password. */
   beginLogin(app?: string): () => Promise<IssuedTokens>
-  /** Ends the session and writes a log entry. Refresh tokens stay valid. */
+  /** Ends the current session, and writes a log entry. Refresh tokens stay valid. */
   logOut(ids?: EntryIds): void
 }
 
-/** The part of Auth0 that users and applications call. */
+/** The part of Auth0 that users and applications use. */
 export interface SimulatedAuth0 {
   openBrowser(userId: string): Browser
   /** Exchanges an authorization code for tokens. */
-  redeem(code: Code): IssuedTokens
-  /** Exchanges the refresh token for new tokens. */
+  redeem(code: AuthorizationCode): IssuedTokens
+  /** Uses the refresh token to get new tokens. */
   refresh(tokens: IssuedTokens, app?: string): Promise<IssuedTokens | Denial>
   /** Performs a custom token exchange with the access token as the subject token. */
   exchangeToken(tokens: IssuedTokens): Promise<IssuedTokens | Denial>
@@ -92,10 +94,10 @@ export interface SimulatedAuth0 {
 
 /** Simulates the sessions and tokens of Auth0 in memory. */
 export function simulateAuth0(options: SimulatedAuth0Options): SimulatedAuth0 {
-  const { tenant, exchangeFields = {}, rotates = false } = options
+  const { tenant, exchangeFields = {}, rotatesRefreshTokens = false } = options
   const now = () => tenant.now()
 
-  async function run(event: object): Promise<Claims | Denial> {
+  async function runLoginAction(event: object): Promise<Claims | Denial> {
     if (options.runAction === null) return {}
     const { accessToken, denied } = await options.runAction(event)
     return denied === null ? accessToken : { denied }
@@ -109,8 +111,8 @@ export function simulateAuth0(options: SimulatedAuth0Options): SimulatedAuth0 {
     secrets: options.secrets,
   })
 
-  async function authorize(session: Session, app: string): Promise<Code> {
-    const claims = await run({
+  async function authorize(session: Session, app: string): Promise<AuthorizationCode> {
+    const claims = await runLoginAction({
       ...baseEvent(session, 'oidc-basic-profile', app),
       session: { id: session.id },
       authentication: methodsOf(session),
@@ -121,23 +123,24 @@ export function simulateAuth0(options: SimulatedAuth0Options): SimulatedAuth0 {
 
   const issue = (refreshToken: RefreshToken, claims: Claims): IssuedTokens => {
     const iat = Math.floor(now() / 1000)
-    const standard = { sub: refreshToken.session.userId, iat, exp: iat + DAY_SECONDS }
-    return { claims: { ...standard, ...claims }, refreshToken }
+    const standardClaims = { sub: refreshToken.session.userId, iat, exp: iat + DAY_SECONDS }
+    return { claims: { ...standardClaims, ...claims }, refreshToken }
   }
-  const redeem = ({ session, claims }: Code) => issue({ session, createdAt: now() }, claims)
+  const redeem = ({ session, claims }: AuthorizationCode) =>
+    issue({ session, createdAt: now() }, claims)
 
   async function exchange(
     { refreshToken }: IssuedTokens,
     event: object,
-    next: RefreshToken,
+    nextRefreshToken: RefreshToken,
   ): Promise<IssuedTokens | Denial> {
     const { session } = refreshToken
-    const claims = await run({
+    const claims = await runLoginAction({
       ...event,
       ...(exchangeFields.session && { session: { id: session.id } }),
       ...(exchangeFields.methods && { authentication: methodsOf(session) }),
     })
-    return isDenial(claims) ? claims : issue(next, claims)
+    return isDenial(claims) ? claims : issue(nextRefreshToken, claims)
   }
 
   return {
@@ -149,8 +152,10 @@ export function simulateAuth0(options: SimulatedAuth0Options): SimulatedAuth0 {
         ...baseEvent(refreshToken.session, 'oauth2-refresh-token', app),
         ...(exchangeFields.refreshToken && { refresh_token: toEventField(refreshToken) }),
       }
-      const next = rotates ? { ...refreshToken, createdAt: now() } : refreshToken
-      return exchange(tokens, event, next)
+      const nextRefreshToken = rotatesRefreshTokens
+        ? { ...refreshToken, createdAt: now() }
+        : refreshToken
+      return exchange(tokens, event, nextRefreshToken)
     },
     exchangeToken(tokens) {
       const { refreshToken } = tokens
@@ -173,22 +178,22 @@ function toEventField({ createdAt, session }: RefreshToken) {
   return { created_at: new Date(createdAt).toISOString(), session_id: session.id }
 }
 
-interface BrowserParts {
+interface BrowserOptions {
   tenant: Tenant
   userId: string
-  authorize(session: Session, app: string): Promise<Code>
-  redeem(code: Code): IssuedTokens
+  authorize(session: Session, app: string): Promise<AuthorizationCode>
+  redeem(code: AuthorizationCode): IssuedTokens
 }
 
-function openBrowser({ tenant, userId, authorize, redeem }: BrowserParts): Browser {
-  let liveSession: Session | null = null
+function openBrowser({ tenant, userId, authorize, redeem }: BrowserOptions): Browser {
+  let activeSession: Session | null = null
   const beginSession = () => {
-    liveSession = { id: randomUUID(), userId, authenticatedAt: tenant.now() }
-    return liveSession
+    activeSession = { id: randomUUID(), userId, authenticatedAt: tenant.now() }
+    return activeSession
   }
   const currentSession = () => {
-    if (liveSession === null) throw new Error('login_required')
-    return liveSession
+    if (activeSession === null) throw new Error('login_required')
+    return activeSession
   }
   return {
     logIn: async (app = 'web') => redeem(await authorize(beginSession(), app)),
@@ -200,7 +205,7 @@ function openBrowser({ tenant, userId, authorize, redeem }: BrowserParts): Brows
     },
     logOut({ user = true, session = true } = {}) {
       const { id: sessionId } = currentSession()
-      liveSession = null
+      activeSession = null
       const entry = buildEntry(
         'slo',
         { userId, ...(session && { sessionId }) },

@@ -6,18 +6,20 @@ import { clockForTests } from '../../src/store/epoch.js'
 import { createLastLogoutStore } from '../../src/store/last-logout-store.js'
 import type { TestDatabase } from './database.js'
 
-/** A synthetic log id with the storage time 2026-11-23T10:00:00Z. */
+/** A log id of a test. It contains the time at which Auth0 stored the entry: 2026-11-23T10:00:00Z. */
 export const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 
 interface StoreSettings {
+  /** The domain of the tenant. Default: `tenant.example`. */
   domain?: string
+  /** The maximum time from a login until its tokens expire, in milliseconds. Default: 31 days. */
   horizonMs?: number
   /** Replaces the clock of the database. */
   now?: (() => number) | undefined
   idleTransactionTimeoutMs?: number
 }
 
-/** Opens a store of a test database. Claims the database for a tenant, by default `tenant.example`. */
+/** Opens the store of a test database, and claims the database for a tenant, as the service does at its start. */
 export async function openTestStore(
   { url }: Pick<TestDatabase, 'url'>,
   {
@@ -58,7 +60,7 @@ interface SessionRow {
   type: string
 }
 
-/** Reads all rows in the form and order of `expectedRows`. */
+/** Reads all rows. Their fields and their order are those of `expectedRows`. */
 export async function readRows(database: Pick<TestDatabase, 'query'>) {
   const users = await database.query<UserRow>(
     'SELECT * FROM last_logout ORDER BY user_id COLLATE "C"',
@@ -85,12 +87,12 @@ export async function readRows(database: Pick<TestDatabase, 'query'>) {
   }
 }
 
-/** Makes the lease expire at once. */
+/** Ends the lease, the exclusive right of one worker to poll. */
 export async function expireLease(database: Pick<TestDatabase, 'query'>): Promise<void> {
   await database.query('UPDATE tenant SET lease_until = now() WHERE lease_until > now()')
 }
 
-/** Reads the ids of the users with a last logout. */
+/** Reads the ids of all users with a stored logout, in their order. */
 export async function readUserIds(database: Pick<TestDatabase, 'query'>): Promise<string[]> {
   return (await readRows(database)).users.map(({ userId }) => userId)
 }

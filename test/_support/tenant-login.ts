@@ -5,13 +5,13 @@ import type { Action } from '../../src/simulator/run-action.js'
 import type { Tenant } from '../../src/simulator/tenant.js'
 import { openLoopback } from './loopback.js'
 
-/** The user who logs in. */
+/** The only user of the tenant. */
 export const LOGIN_USER: DemoUser = {
   userId: 'auth0|demo-user-1',
   userName: 'demo-user-1@example.com',
 }
 
-/** The application of the tenant. */
+/** The only application of the tenant. */
 export const APPLICATION = {
   clientId: 'OrderDeskWebClient00000000000001',
   clientSecret: 'a client secret of more than 32 characters',
@@ -19,59 +19,60 @@ export const APPLICATION = {
 
 /** The settings of the application. */
 export interface ApplicationSettings {
-  /** Where the login redirects to. */
+  /** The URL to which the browser returns after the login. */
   redirectUri: string
-  /** Where the logout redirects to. */
+  /** The URL to which the browser returns after the logout. */
   returnTo: string
-  /** How the application authenticates (RFC 7591 §2). `none`: it is a public client. */
+  /** How the application authenticates to the tenant (RFC 7591 §2). `none`: it has no client secret. */
   authMethod: 'client_secret_basic' | 'client_secret_post' | 'none'
 }
 
-/** What the login does. */
+/** Options of {@link TenantLogin.serve}. */
 interface LoginOptions {
   tenant: Tenant
+  /** The login Action. */
   action: Action
   /** The secrets of the Action. */
   secrets?: Record<string, string>
-  /** Runs at each request of `/oidc/logout`, before the tenant handles it. */
+  /** Runs before the tenant handles a request for `/oidc/logout`. */
   beforeLogout?: (url: URL) => Promise<void>
-  /** What the tenant names as the lifetime of an access token, in seconds. Default: that of the demo. */
+  /** The field `expires_in` of token responses, in seconds. Default: the lifetime of access tokens in the demo. */
   expiresIn?: number
 }
 
-/** The login of a simulated tenant: the OpenID provider of the demo, for any application. */
+/** The login of a simulated tenant. It uses the OpenID provider of the demo, but for an application of the test. */
 export interface TenantLogin {
-  /** The issuer, with a slash at the end. */
+  /** The URL of the issuer, with a slash at the end. */
   issuer: string
-  /** Begins to respond. Earlier requests wait. */
+  /** Begins to respond. Requests before this call wait for it. */
   serve(options: LoginOptions): void
   /** Replaces the settings of the application. */
   register(settings: ApplicationSettings): Promise<void>
   close(): Promise<void>
 }
 
-/** Opens a server for the login of a tenant. */
+/** Opens the server for the login. It responds after the first call of `serve`. */
 export async function openTenantLogin(): Promise<TenantLogin> {
-  let begin: (options: LoginOptions) => void = () => {}
-  const options = new Promise<LoginOptions>((resolve) => {
-    begin = resolve
+  let serve: (options: LoginOptions) => void = () => {}
+  const served = new Promise<LoginOptions>((resolve) => {
+    serve = resolve
   })
   const server = createServer()
   const { port, close } = await openLoopback(server)
-  // The library nextjs-auth0 accepts no IP address.
+  // The host name is `localhost`, because the library nextjs-auth0 does not accept an IP address.
   const issuer = `http://localhost:${port}/`
-  const opened = options.then((settings) => openProvider(issuer, settings))
+  const providerCreated = served.then((options) => createLoginProvider(issuer, options))
   server.on('request', async (request, response) => {
-    const { beforeLogout } = await options
+    const { beforeLogout } = await served
     const url = new URL(request.url ?? '', issuer)
     if (url.pathname === '/oidc/logout') await beforeLogout?.(url)
-    await (await opened).callback()(request, response)
+    await (await providerCreated).callback()(request, response)
   })
   return {
     issuer,
-    serve: begin,
+    serve,
     async register({ redirectUri, returnTo, authMethod }) {
-      const client = await (await opened).Client.find(APPLICATION.clientId)
+      const client = await (await providerCreated).Client.find(APPLICATION.clientId)
       if (client === undefined) throw new Error('the provider does not know the application')
       Object.assign(client, {
         redirectUris: [redirectUri],
@@ -83,7 +84,7 @@ export async function openTenantLogin(): Promise<TenantLogin> {
   }
 }
 
-function openProvider(issuer: string, options: LoginOptions) {
+function createLoginProvider(issuer: string, options: LoginOptions) {
   const { tenant, action, secrets = {}, expiresIn } = options
   const client = { clientId: APPLICATION.clientId, clientName: 'Order desk' }
   const logins = createLogins({ tenant, client, secrets, action, enterprise: false })

@@ -4,13 +4,13 @@ import { createKeySet } from '../../src/tokens/key-set.js'
 import { createTokenVerifier } from '../../src/tokens/token-verifier.js'
 import { createTokenSigner, type KeySetServer, openKeySetServer } from './token-signer.js'
 
-/** The issuer of {@link openTenantTokens}, without the slash that Auth0 adds. */
+/** The issuer of {@link openTenantTokens}. In tokens, a slash follows it, as in tokens of Auth0. */
 export const TOKEN_ISSUER = 'https://tenant.example'
 
 /** The audience of the access tokens of {@link openTenantTokens}. */
 export const API_AUDIENCE = 'https://orders.example.com'
 
-/** The client of the tokens of {@link openTenantTokens}. */
+/** The id of the application that gets the tokens of {@link openTenantTokens}. */
 export const CLIENT_ID = 'SinglePageApp0000000000000000001'
 
 /** Signs and verifies the tokens of a tenant. */
@@ -22,10 +22,10 @@ export interface TenantTokens {
   close(): Promise<void>
 }
 
-/** Returns the current time as a NumericDate. */
+/** Returns the current time in seconds, as in claims of tokens. */
 export const nowSeconds = () => Math.floor(Date.now() / 1000)
 
-/** Opens the key set of a tenant, and creates a verifier of its tokens. */
+/** Serves the public key of a tenant, and creates a verifier that verifies the tenant's tokens with this key. */
 export async function openTenantTokens(issuer = TOKEN_ISSUER): Promise<TenantTokens> {
   const signer = await createTokenSigner('one')
   const keySet = await openKeySetServer(signer.jwk)
@@ -35,7 +35,7 @@ export async function openTenantTokens(issuer = TOKEN_ISSUER): Promise<TenantTok
     apiAudiences: [API_AUDIENCE],
     maxHintAgeMs: 86_400_000,
   })
-  const common = () => ({
+  const commonClaims = () => ({
     iss: `${issuer}/`,
     sub: 'auth0|123',
     iat: nowSeconds() - 60,
@@ -46,11 +46,11 @@ export async function openTenantTokens(issuer = TOKEN_ISSUER): Promise<TenantTok
     verifier,
     signAccessToken: (claims, header) =>
       signer.sign(
-        { ...common(), aud: API_AUDIENCE, azp: CLIENT_ID, scope: 'read:orders', ...claims },
+        { ...commonClaims(), aud: API_AUDIENCE, azp: CLIENT_ID, scope: 'read:orders', ...claims },
         header,
       ),
     signIdToken: (claims, header) =>
-      signer.sign({ ...common(), aud: CLIENT_ID, sid: 'S1', nonce: 'n', ...claims }, header),
+      signer.sign({ ...commonClaims(), aud: CLIENT_ID, sid: 'S1', nonce: 'n', ...claims }, header),
     close: keySet.close,
   }
 }

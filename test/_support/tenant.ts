@@ -13,12 +13,13 @@ import {
   type Tenant,
 } from '../../src/simulator/tenant.js'
 
+/** The default domain of a simulated tenant. */
 export const DOMAIN = 'tenant.example'
 
-/** The default retry limits, but with a backoff of a few milliseconds. */
+/** The default limits of retries, but between two attempts pass only 1 to 4 ms. */
 export const QUICK_RETRIES: RetryLimits = { ...RETRY_LIMITS, backoff: { firstMs: 1, maxMs: 4 } }
 
-/** A simulated tenant, and a log source that reads its log. */
+/** A simulated tenant, an HTTP server for it, and a log source that reads the log of the tenant. */
 export interface TestTenant {
   tenant: Tenant
   simulator: Simulator
@@ -26,7 +27,7 @@ export interface TestTenant {
   close(): Promise<void>
 }
 
-/** Opens a simulated tenant. By default, its entries are stored without delay. */
+/** Opens a simulated tenant. By default, log entries are readable at once. In Auth0, this takes some seconds. */
 export async function openTenant(
   tenantOptions: Partial<SimulatedTenantOptions> = {},
   simulatorOptions: Partial<SimulatorOptions> = {},
@@ -36,15 +37,15 @@ export async function openTenant(
   return { tenant, simulator, source: openSource(simulator), close: simulator.close }
 }
 
-/** Creates a log source with its own management token. The log source retries with {@link QUICK_RETRIES}. */
+/** Creates a log source with its own management token. It retries failed requests with {@link QUICK_RETRIES}. */
 export function openSource(
   { url, credentials }: Simulator,
   overrides: Partial<
     { clientSecret: string; baseUrl: string } & Pick<LogSourceOptions, 'rateShare' | 'observe'>
   > = {},
 ): LogSource {
-  const { rateShare = 1, observe, ...rest } = overrides
-  const api = createManagementApi({ domain: DOMAIN, baseUrl: url, ...credentials, ...rest })
+  const { rateShare = 1, observe, ...connection } = overrides
+  const api = createManagementApi({ domain: DOMAIN, baseUrl: url, ...credentials, ...connection })
   const retryLimits = QUICK_RETRIES
   return createLogSource({ api, rateShare, retryLimits, ...(observe && { observe }) })
 }

@@ -7,37 +7,56 @@ import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { promisify } from 'node:util'
 import { joinSockets, openLoopback } from './loopback.js'
 
-/** A self-signed certificate with its key. */
+/** A self-signed certificate and its private key. */
 interface Certificate {
-  /** Path of the certificate, for clients that trust it. */
+  /** The path of the certificate. Clients that trust it read this file. */
   file: string
-  /** Path of the key, for servers. */
+  /** The path of the private key. Servers read this file. */
   keyFile: string
   context: SecureContext
 }
 
 /** Creates certificates for a test. */
 export interface Certificates {
-  /** Creates a certificate with a subject alternative name, such as `IP:127.0.0.1`. */
-  create(name: string): Promise<Certificate>
-  /** Writes certificates to one file. Returns the path of the file. */
+  /** Creates a certificate for a host, such as `IP:127.0.0.1` or `DNS:localhost`. */
+  create(subjectAltName: string): Promise<Certificate>
+  /** Writes certificates to one file, so that a client can trust all of them. Returns the path of the file. */
   bundle(...certificates: Certificate[]): Promise<string>
   remove(): Promise<void>
 }
 
-/** Creates a temporary directory for certificates. `openssl` must be installed. */
+/** Creates a temporary directory for certificates. The program `openssl` must be installed. */
 export async function openCertificates(): Promise<Certificates> {
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-tls-'))
-  let count = 0
+  let certificateCount = 0
   return {
-    async create(name) {
-      const [file, key] = [join(dir, `${++count}.pem`), join(dir, `${count}.key`)]
-      const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
-      const subject = ['-subj', '/CN=test', '-addext', `subjectAltName=${name}`, '-days', '2']
-      const out = ['-keyout', key, '-out', file]
-      await promisify(execFile)('openssl', ['req', ...kind, ...subject, ...out])
-      const context = createSecureContext({ cert: await readFile(file), key: await readFile(key) })
-      return { file, keyFile: key, context }
+    async create(subjectAltName) {
+      certificateCount++
+      const file = join(dir, `${certificateCount}.pem`)
+      const keyFile = join(dir, `${certificateCount}.key`)
+      const keyOptions = [
+        '-x509',
+        '-newkey',
+        'ec',
+        '-pkeyopt',
+        'ec_paramgen_curve:prime256v1',
+        '-nodes',
+      ]
+      const subject = [
+        '-subj',
+        '/CN=test',
+        '-addext',
+        `subjectAltName=${subjectAltName}`,
+        '-days',
+        '2',
+      ]
+      const output = ['-keyout', keyFile, '-out', file]
+      await promisify(execFile)('openssl', ['req', ...keyOptions, ...subject, ...output])
+      const context = createSecureContext({
+        cert: await readFile(file),
+        key: await readFile(keyFile),
+      })
+      return { file, keyFile, context }
     },
     async bundle(...certificates) {
       const file = join(dir, 'bundle.pem')
@@ -49,11 +68,11 @@ export async function openCertificates(): Promise<Certificates> {
   }
 }
 
-/** A proxy that terminates TLS, and forwards plain HTTP to a server. */
+/** A proxy that accepts HTTPS, and forwards the requests to a server as plain HTTP. */
 export interface TlsFront {
   /** The URL of the proxy. It begins with `https:`. */
   url: string
-  /** Replaces the certificate, and closes all connections. `plain`: the proxy then serves plain HTTP. */
+  /** Replaces the certificate, and closes all connections. With `plain`, the proxy accepts plain HTTP from now on. */
   present(certificate: Certificate | 'plain'): void
   close(): Promise<void>
 }

@@ -16,18 +16,19 @@ export interface TokenSigner {
   sign(claims: JWTPayload, header?: Partial<JWTHeaderParameters>): Promise<string>
 }
 
-/** A server of a key set that tests can change. */
+/** A server of a key set (JWKS). Tests can change its properties. */
 export interface KeySetServer {
   url: string
+  /** The public keys in the response. */
   keys: JWK[]
-  /** Number of requests. */
-  requests: number
-  /** Replaces the response with the keys. `null`: the server does not respond. */
+  /** The number of requests so far. */
+  requestCount: number
+  /** Another response in place of the key set. `null`: the server does not respond. */
   response?: { status: number; body: string; location?: string } | null | undefined
   close(): Promise<void>
 }
 
-/** Creates a signer with a new key. */
+/** Creates a signer with a new key. `kid` is the id of the key. */
 export async function createTokenSigner(kid: string, alg = 'RS256'): Promise<TokenSigner> {
   const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true })
   const jwk = { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' }
@@ -40,9 +41,9 @@ export async function createTokenSigner(kid: string, alg = 'RS256'): Promise<Tok
 
 /** Serves a key set on the loopback interface. */
 export async function openKeySetServer(...keys: JWK[]): Promise<KeySetServer> {
-  const server: KeySetServer = { url: '', keys, requests: 0, close: async () => {} }
+  const server: KeySetServer = { url: '', keys, requestCount: 0, close: async () => {} }
   const http = createServer((_request, response) => {
-    server.requests++
+    server.requestCount++
     if (server.response === null) return
     const { status, body, location } = server.response ?? {
       status: 200,

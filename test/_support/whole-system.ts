@@ -11,28 +11,29 @@ import { createTestDatabase } from './database.js'
 import { KEY } from './served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from './tenant.js'
 
-/** Storage delay of the tenant, in milliseconds. */
+/** How long after a logout Auth0 stores its log entry, in milliseconds. */
 export const LAG_MS = 3_000
 
-/** Lifetime of management tokens, longer than any test advances the clock. */
+/** The lifetime of management tokens. No test advances the clock by a year, so the tokens never expire. */
 const YEAR_SECONDS = 365 * 86_400
 
-/** The whole system on one clock: a simulated tenant, the service, and the client of a resource server. */
+/** A simulated tenant, the service, and the client in an API. All of them use the same clock. */
 export interface WholeSystem {
   clock: Pick<Clock, 'now'>
   tenant: Tenant
-  /** The secrets of an Action that uses this service. */
+  /** The secrets of a login Action. They contain the URL of the service and the API key. */
   secrets: Record<string, string>
-  /** The client of the resource server. */
+  /** The client in the API. */
   client: LastLogoutClient
   /** Reads the log to its end, and waits until the client has received the changes. */
   poll(): Promise<void>
   /** Waits until the client has received all stored changes. */
-  deliver(): Promise<void>
-  /** Returns whether the resource server accepts a token. Throws if the outcome is unknown. */
+  waitForDelivery(): Promise<void>
+  /** Returns whether the API accepts a token with these claims. Throws if the outcome is unknown. */
   accepts(claims: Claims): Promise<boolean>
-  /** Reports a logout of all sessions to the API. The sessions of Auth0 do not end. */
+  /** Reports a logout of all sessions to the service. The sessions in Auth0 do not end. */
   reportLogout(userId: string): Promise<void>
+  /** Counts the stored rows. */
   count(): Promise<RowCounts>
   close(): Promise<void>
 }
@@ -41,18 +42,18 @@ export interface WholeSystem {
 export async function openWholeSystem(
   clock: Pick<Clock, 'now'>,
   env: Record<string, string> = {},
-  openedTenant?: TestTenant,
+  existingTenant?: TestTenant,
 ): Promise<WholeSystem> {
   const database = await createTestDatabase()
   const testTenant =
-    openedTenant ??
+    existingTenant ??
     (await openTenant({ now: clock.now, lagMs: () => LAG_MS }, { expiresInSeconds: YEAR_SECONDS }))
   const service = await openService(clock, testTenant, { DATABASE_URL: database.url, ...env })
   const url = await service.startApi()
   await service.sync(new AbortController().signal)
   const client = openClient(url)
   await client.ready()
-  const deliver = () => waitForDelivery(service, client, clock)
+  const waitForDelivery = () => waitForProbeLogout(service, client, clock)
   return {
     clock,
     tenant: testTenant.tenant,
@@ -60,9 +61,9 @@ export async function openWholeSystem(
     secrets: { LAST_LOGOUT_URL: url, LAST_LOGOUT_API_KEY: KEY },
     async poll() {
       await service.sync(new AbortController().signal)
-      await deliver()
+      await waitForDelivery()
     },
-    deliver,
+    waitForDelivery,
     accepts: (claims) => accepts(client, claims),
     reportLogout: (userId) => reportLogout(url, userId, clock),
     count: service.store.count,
@@ -92,25 +93,27 @@ function openService(
   return createService(config, pino({ level: 'silent' }), { overrides: { now: clock.now } })
 }
 
+/** Options of `vi.waitFor`, in milliseconds. The interval is short, because tests wait after every step. */
 const WAIT = { timeout: 10_000, interval: 2 }
 
-let deliveries = 0
+let probeCount = 0
 
 /**
- * Waits until the client has received all changes: reports a logout of a new user, and waits until the client has
- * received this logout. The feed is in commit order, so the client then has all earlier changes.
+ * Waits until the client has received all changes. For this, it stores a logout of a new user, and waits until the
+ * client has received this logout. The feed is in commit order, so the client then has all earlier changes.
  */
-async function waitForDelivery(
+async function waitForProbeLogout(
   service: Service,
   client: LastLogoutClient,
   clock: Pick<Clock, 'now'>,
 ): Promise<void> {
-  const userId = `last-delivered|${++deliveries}`
+  const userId = `probe|${++probeCount}`
   const at = clock.now()
   await service.store.storeReported({ userId, sessionId: null, at, type: 'reported_logout' })
-  const lastClaims = { sub: userId, iat: at / 1000 - 60 }
+  // A token that was issued a minute before the logout.
+  const claims = { sub: userId, iat: at / 1000 - 60 }
   await vi.waitFor(() => {
-    if (client.checkNow(lastClaims).outcome !== 'revoked')
+    if (client.checkNow(claims).outcome !== 'revoked')
       throw new Error('the client has not received the last change')
   }, WAIT)
 }

@@ -7,14 +7,14 @@ import { type TestTenant, tenantEnv } from './tenant.js'
 /** A parsed log line. */
 type LogLine = Record<string, unknown>
 
-/** A worker that runs in this process. */
+/** A worker (the part of the service that reads the log) in this process. */
 export interface TestWorker {
-  /** The log lines of a level. Default: all lines. */
-  lines(level?: 'debug' | 'info' | 'warn' | 'error'): LogLine[]
+  /** Returns the log lines of a level. Default: all lines. */
+  logLines(level?: 'debug' | 'info' | 'warn' | 'error'): LogLine[]
   close(): Promise<void>
 }
 
-/** Returns the environment of a worker with this tenant and this database. */
+/** Returns the environment variables of a worker that reads the log of this tenant into this database. */
 export function workerEnv(
   { simulator }: Pick<TestTenant, 'simulator'>,
   database: TestDatabase,
@@ -26,7 +26,7 @@ export function workerEnv(
   }
 }
 
-/** Starts a worker. Returns when the schedule runs. */
+/** Starts a worker, and waits until its schedule runs. */
 export async function startWorker(
   env: Record<string, string>,
   overrides: ServiceOverrides = {},
@@ -36,15 +36,18 @@ export async function startWorker(
   const service = await createService(loadConfig(env, ['auth0', 'database']), log, { overrides })
   await service.startWorker()
   return {
-    lines: (level) =>
+    logLines: (level) =>
       lines.filter((line) => level === undefined || line.level === pino.levels.values[level]),
     close: service.close,
   }
 }
 
-/** Whether the first reconcile is complete. Until the next reconcile, the worker only polls. */
+/**
+ * Whether the first reconcile has ended. A reconcile searches the recent log for late entries. Until the next one, the
+ * worker only polls.
+ */
 export function hasReconciled(worker: TestWorker): boolean {
-  return worker.lines().some(({ job, outcome, msg }) => {
+  return worker.logLines().some(({ job, outcome, msg }) => {
     return job === 'reconcile' && (msg === 'log read' || outcome === 'caught_up')
   })
 }

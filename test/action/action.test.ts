@@ -203,12 +203,12 @@ describe('an exchange', () => {
   })
 
   test('an exchange is never denied with the mode observe, and the log line contains no user id', async () => {
-    const { denied, lines } = await run(
+    const { denied, logLines } = await run(
       refresh(refreshTokenFields(20), { LAST_LOGOUT_MODE: 'observe' }),
     )
     expect(denied).toBeNull()
-    expect(lines).toEqual([expect.stringContaining('not denied')])
-    expect(lines.join()).not.toContain('auth0|out')
+    expect(logLines).toEqual([expect.stringContaining('not denied')])
+    expect(logLines.join()).not.toContain('auth0|out')
   })
 })
 
@@ -286,8 +286,8 @@ describe('an unknown revocation status', () => {
       expect((await run(refresh({}, secretOverrides))).denied).toBeNull()
       const result = await run(refresh({}, { ...secretOverrides, ...denyUnknown }))
       expect(result.denied).toMatch(/revocation status/)
-      expect(result.lines.join()).toMatch(/lookup failed/)
-      expect(result.lines.join()).not.toContain(KEY)
+      expect(result.logLines.join()).toMatch(/lookup failed/)
+      expect(result.logLines.join()).not.toContain(KEY)
       const observed = { ...secretOverrides, ...denyUnknown, LAST_LOGOUT_MODE: 'observe' }
       expect((await run(refresh({}, observed))).denied).toBeNull()
 
@@ -308,9 +308,9 @@ describe('an unknown revocation status', () => {
   ])(
     'the Action logs the names of the invalid secrets %j, but not their values',
     async (secretOverrides, line) => {
-      const { lines, accessToken } = await run(event('oidc-basic-profile', {}, secretOverrides))
-      expect(lines.join()).toMatch(line)
-      expect(lines.join()).not.toContain('secret\nkey')
+      const { logLines, accessToken } = await run(event('oidc-basic-profile', {}, secretOverrides))
+      expect(logLines.join()).toMatch(line)
+      expect(logLines.join()).not.toContain('secret\nkey')
       expect(accessToken).toHaveProperty([`${NAMESPACE}authenticated_at`])
     },
   )

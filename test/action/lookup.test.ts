@@ -20,7 +20,7 @@ const isQuery = (url: string) => url.startsWith('/v1/last-logout')
 
 /** Loads the built Action, with a service that sends `reply`. The Action denies an unknown revocation status. */
 async function open(reply: (url: string) => FakeResponse) {
-  const { url, requests } = await openFakeServer(reply)
+  const { url, requestedUrls } = await openFakeServer(reply)
   const clock = createClock()
   const load = () => loadActionWithLog(code, clock.now)
   const exchange = (run = load(), userId = USER, baseUrl = url) =>
@@ -34,7 +34,7 @@ async function open(reply: (url: string) => FakeResponse) {
         LAST_LOGOUT_ON_ERROR: 'deny',
       },
     })
-  return { requests, clock, load, exchange }
+  return { requests: requestedUrls, clock, load, exchange }
 }
 
 test('the Action sends the ids in the query', async () => {
@@ -49,10 +49,10 @@ test.each([
   ['no session although a session was requested', responseAbout(USER)],
 ])('the Action rejects a response about %s', async (_what, reply) => {
   const { exchange } = await open(() => reply)
-  const { denied, lines, accessToken } = await exchange()
+  const { denied, logLines, accessToken } = await exchange()
   expect(denied).toMatch(/^last_logout: /)
-  expect(lines.join()).toMatch(/another user or session/)
-  expect(lines.join()).not.toContain(USER)
+  expect(logLines.join()).toMatch(/another user or session/)
+  expect(logLines.join()).not.toContain(USER)
   expect(accessToken).not.toHaveProperty(['https://last-logout/last_logout'])
 })
 
@@ -85,7 +85,7 @@ describe('with a service that does not have the query form', () => {
     const run = load()
     await exchange(run)
     expect((await exchange(run, USER, newer.url)).denied).toBeNull()
-    expect(newer.requests).toEqual([QUERY])
+    expect(newer.requestedUrls).toEqual([QUERY])
   })
 
   test('the Action rejects a response to the path form about another user', async () => {
@@ -100,9 +100,9 @@ test.each(FOREIGN_NOT_FOUND)(
   'the Action does not send the path form after a 404 that does not come from last-logout: %d %s',
   async (...reply) => {
     const { exchange, requests } = await open(() => reply)
-    const { denied, lines } = await exchange()
+    const { denied, logLines } = await exchange()
     expect(denied).toMatch(/^last_logout: /)
-    expect(lines.join()).toMatch(/404/)
+    expect(logLines.join()).toMatch(/404/)
     expect(requests).toEqual([QUERY])
   },
 )
@@ -133,10 +133,10 @@ test('on Node 18, the Action sets its claims and denies an exchange after the lo
     const session = { session_id: 'S1', logout_at: at, ended: true }
     return [status, JSON.stringify({ ...JSON.parse(body), last_logout_at: at, session })]
   })
-  const { denied, lines, accessToken } = await exchange(
+  const { denied, logLines, accessToken } = await exchange(
     loadActionWithLog(NEWER_THAN_NODE_18 + code, clock.now),
   )
-  expect(lines).toEqual([])
+  expect(logLines).toEqual([])
   expect(denied).toBe('last_logout: the session was logged out')
   expect(Object.keys(accessToken).sort()).toEqual(
     ['authenticated_at', 'last_logout', 'session_id'].map((name) => `https://last-logout/${name}`),

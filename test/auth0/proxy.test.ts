@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { createManagementApi } from '../../src/auth0/management-api.js'
 import { loadConfig } from '../../src/config/config.js'
 import { openConnectProxy } from '../_support/connect-proxy.js'
-import { freePort } from '../_support/port.js'
+import { findUnusedPort } from '../_support/port.js'
 import { DOMAIN } from '../_support/tenant.js'
 
 const PASSWORD = 'p@ss:word-that-no-message-may-show'
@@ -55,7 +55,7 @@ test.each([
 )
 
 test('the error for a proxy that does not listen contains ECONNREFUSED', async () => {
-  const url = `http://127.0.0.1:${await freePort()}`
+  const url = `http://127.0.0.1:${await findUnusedPort()}`
   await expect(openApi(url).get(PATH, signal)).rejects.toMatchObject({
     code: 'AUTH0_UNAVAILABLE',
     message: expect.stringMatching(`^The proxy ${url} .* \\(ECONNREFUSED\\)`),
@@ -71,7 +71,7 @@ test.each(['silent', 'silent after 200'] as const)(
       code: 'AUTH0_UNAVAILABLE',
       message: expect.stringMatching(`through the proxy ${proxy.url} timed out after 0.2 s`),
     })
-    await expect.poll(proxy.connections).toBe(0)
+    await expect.poll(proxy.connectionCount).toBe(0)
     expect(proxy.targets).toHaveLength(1)
   },
 )
@@ -88,7 +88,7 @@ test.each(['drop', 'silent', 'silent after 200'] as const)(
     await expect.poll(() => proxy.targets.length).toBe(1)
     stop.abort()
     await failed
-    await expect.poll(proxy.connections).toBe(0)
+    await expect.poll(proxy.connectionCount).toBe(0)
     await sleep(100)
     expect(proxy.targets).toHaveLength(1)
   },

@@ -4,7 +4,7 @@ import { logWrites, readWrites } from '../../campaign/write-log.js'
 import { createTestDatabase } from '../_support/database.js'
 import { startRedis } from '../_support/redis.js'
 
-const redis = await startRedis({ own: true })
+const redis = await startRedis({ forceNew: true })
 const skip = 'skip' in redis
 if (!skip) afterAll(() => redis.stop())
 

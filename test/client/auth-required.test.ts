@@ -12,8 +12,8 @@ import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout as forKoa } from '../../src/client/koa.js'
 import { openFakeClient } from '../_support/fake-service.js'
 import { type Issuer, openIssuer } from '../_support/issuer.js'
-import { serve } from '../_support/protected-server.js'
-import { CHALLENGE } from '../_support/revoked.js'
+import { waitUntilListening } from '../_support/protected-server.js'
+import { REVOKED_CHALLENGE } from '../_support/revoked.js'
 
 let issuer: Issuer
 beforeAll(async () => {
@@ -28,9 +28,9 @@ beforeEach(async () => {
 
 /** Options of a test app. */
 interface AppOptions {
-  /** Whether the app verifies the tokens of requests. */
+  /** Whether the app verifies the tokens of requests before the adapter checks them. */
   verifies: boolean
-  /** The option of the adapter. */
+  /** The option of the adapter: whether a request without a token is an error. Default: true. */
   authRequired?: boolean
 }
 
@@ -56,6 +56,7 @@ const openFastify: OpenApp = async ({ verifies, ...options }) => {
 
 const openKoa: OpenApp = async ({ verifies, ...options }) => {
   const app = new Koa()
+  // Without this setting, Koa prints each error.
   app.silent = true
   app.use(async (ctx, next) => {
     const [, token] = ctx.get('authorization').split(' ')
@@ -66,13 +67,14 @@ const openKoa: OpenApp = async ({ verifies, ...options }) => {
   app.use((ctx) => {
     ctx.body = 'passed'
   })
-  const server = await serve(app.listen(0, '127.0.0.1'))
+  const server = await waitUntilListening(app.listen(0, '127.0.0.1'))
   onTestFinished(() => server.close())
   return server.url
 }
 
 const openHono: OpenApp = async ({ verifies, ...options }) => {
   const app = new Hono()
+  // Sends the response in an HTTPException. Any other error gets a 500.
   app.onError((error, c) =>
     'getResponse' in error ? (error.getResponse as () => Response)() : c.text('', 500),
   )
@@ -80,7 +82,7 @@ const openHono: OpenApp = async ({ verifies, ...options }) => {
   if (verifies) app.use(jwk({ keys, alg: ['RS256'], allow_anon: true }))
   app.use(forHono(client, options))
   app.get('/', (c) => c.text('passed'))
-  const server = await serve(
+  const server = await waitUntilListening(
     createServer(async (req, res) => {
       const { authorization = '' } = req.headers
       const response = await app.request('/', { headers: { authorization } })
@@ -98,6 +100,7 @@ async function call(url: string, headers: Record<string, string> = {}) {
   return { status: response.status, challenge: response.headers.get('www-authenticate') }
 }
 
+/** Sends a request with a token of a user. Only `auth0|out` has logged out in the fake service. */
 async function callAs(url: string, sub: string) {
   const token = await issuer.sign({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
   return call(url, { authorization: `Bearer ${token}` })
@@ -116,10 +119,10 @@ describe.each([
   test('the adapter checks a request with a token', async () => {
     const url = await open({ verifies: true, authRequired: false })
     expect(await callAs(url, 'auth0|in')).toEqual({ status: 200, challenge: null })
-    expect(await callAs(url, 'auth0|out')).toEqual({ status: 401, challenge: CHALLENGE })
+    expect(await callAs(url, 'auth0|out')).toEqual({ status: 401, challenge: REVOKED_CHALLENGE })
   })
 
-  test('the adapter refuses an unverified token with 401', async () => {
+  test('the adapter responds with 401 to a token that the app has not verified', async () => {
     const url = await open({ verifies: false, authRequired: false })
     const challenge = 'Bearer error="invalid_token", error_description="the token was not verified"'
     for (const sub of ['auth0|in', 'auth0|out']) {
@@ -127,6 +130,7 @@ describe.each([
     }
     const responseToDpop = await call(url, { authorization: 'DPoP x' })
     expect(responseToDpop).toEqual({ status: 401, challenge: challenge.replace('Bearer', 'DPoP') })
+    // A request without an Authorization header has no token.
     expect((await call(url)).status).toBe(200)
   })
 

@@ -5,14 +5,15 @@ import type { LastLogoutClientOptions } from '../../src/client/options.js'
 import { openClient } from '../_support/client.js'
 import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
 
-const NOW = Math.floor(Date.now() / 1000)
-const AUTHENTICATED_AT = 'https://last-logout/authenticated_at'
-const SESSION = 'https://last-logout/session_id'
+const NOW_SECONDS = Math.floor(Date.now() / 1000)
+const AUTHENTICATED_AT_CLAIM = 'https://last-logout/authenticated_at'
+const SESSION_CLAIM = 'https://last-logout/session_id'
 
 let logouts: ServedLogouts
 let clients: LastLogoutClient[] = []
 beforeAll(async () => {
   logouts = await serveLogouts()
+  // The user `auth0|out` has logged out of the session `ended`.
   await logouts.logOut('auth0|out', 'ended')
 })
 afterEach(async () => {
@@ -35,21 +36,22 @@ describe('login claims that a gateway has converted to strings', () => {
   test('a check reads an iat that is a string', async () => {
     const { client, errors } = await open()
     const claimsAt = (seconds: number) => ({ sub: 'auth0|out', iat: String(seconds) })
-    expect((await client.check(claimsAt(NOW - 60))).reason).toBe('user_logout')
-    expect(await client.check(claimsAt(NOW + 60))).toMatchObject({
+    expect((await client.check(claimsAt(NOW_SECONDS - 60))).reason).toBe('user_logout')
+    expect(await client.check(claimsAt(NOW_SECONDS + 60))).toMatchObject({
       outcome: 'accepted',
       reason: 'login_after_logout',
-      loginAt: (NOW + 60) * 1000,
+      loginAt: (NOW_SECONDS + 60) * 1000,
     })
     expect(errors).toEqual([])
   })
 })
 
 describe('an unreadable login', () => {
-  const unreadableLogin = { iat: (NOW + 60) * 1000 }
+  /** A login claim in milliseconds instead of seconds. */
+  const unreadableLogin = { iat: (NOW_SECONDS + 60) * 1000 }
 
   test.each(['feed', 'request'] as const)(
-    'with lookup %s, the outcome for an unreadable login is unknown if the user has not logged out',
+    "with lookup: '%s', a check returns unknown for an unreadable login of a user who has not logged out",
     async (lookup) => {
       const { client } = await open({ lookup, onUnknown: 'deny' })
       expect(await client.check({ sub: 'auth0|in', ...unreadableLogin })).toMatchObject({
@@ -61,12 +63,12 @@ describe('an unreadable login', () => {
   )
 
   test.each(['feed', 'request'] as const)(
-    'with lookup %s, a logout and the end of the session revoke a token with an unreadable login',
+    "with lookup: '%s', a logout or the end of the session revokes a token with an unreadable login",
     async (lookup) => {
       const { client } = await open({ lookup })
       const claims = { sub: 'auth0|out', ...unreadableLogin }
       expect(await client.check(claims)).toMatchObject({ allowed: false, reason: 'login_unknown' })
-      expect(await client.check({ ...claims, [SESSION]: 'ended' })).toMatchObject({
+      expect(await client.check({ ...claims, [SESSION_CLAIM]: 'ended' })).toMatchObject({
         allowed: false,
         reason: 'session_ended',
       })
@@ -75,11 +77,15 @@ describe('an unreadable login', () => {
 
   test('a check does not fall back to iat if authenticated_at is unreadable', async () => {
     const { client } = await open()
-    const claims = { sub: 'auth0|out', [AUTHENTICATED_AT]: 'yesterday', iat: NOW + 60 }
+    const claims = {
+      sub: 'auth0|out',
+      [AUTHENTICATED_AT_CLAIM]: 'yesterday',
+      iat: NOW_SECONDS + 60,
+    }
     expect((await client.check(claims)).outcome).toBe('revoked')
   })
 
-  test('a check accepts a machine token with an unreadable login', async () => {
+  test('a check accepts a machine token, whose subject ends in @clients, even if the login is unreadable', async () => {
     const { client } = await open({ onUnknown: 'deny' })
     expect(await client.check({ sub: 'abc@clients', ...unreadableLogin })).toMatchObject({
       allowed: true,
@@ -92,15 +98,15 @@ describe('a token without a usable subject', () => {
   test.each([
     [
       'refuses a token without a usable subject if its session has ended',
-      { sid: 'ended', iat: NOW + 60 },
+      { sid: 'ended', iat: NOW_SECONDS + 60 },
       false,
     ],
     [
       'accepts a token without a usable subject if no known logout revokes it',
-      { sid: 'other', iat: NOW + 60 },
+      { sid: 'other', iat: NOW_SECONDS + 60 },
       true,
     ],
-  ])('a check with onUnknown allow %s', async (_case, claims, allowed) => {
+  ])("a check with onUnknown: 'allow' %s", async (_case, claims, allowed) => {
     const { client } = await open()
     expect(client.checkNow({ ...claims, sub: 5 })).toMatchObject({ allowed })
     expect(client.checkNow(claims)).toMatchObject({ allowed })
@@ -108,12 +114,16 @@ describe('a token without a usable subject', () => {
 
   test('a check revokes a token without a usable subject if the floor covers it', async () => {
     const service = await serveLogouts()
-    await service.store.raiseFloor(NOW * 1000)
+    // The floor is the instant that ends the tokens of all users whose login is not after it.
+    await service.store.raiseFloor(NOW_SECONDS * 1000)
     const client = openClient(service.url, { onUnknown: 'allow' })
     clients.push(client)
     await client.ready()
-    expect(client.checkNow({ iat: NOW - 60 })).toMatchObject({ allowed: false, reason: 'floor' })
-    expect(client.checkNow({ iat: NOW + 60 })).toMatchObject({
+    expect(client.checkNow({ iat: NOW_SECONDS - 60 })).toMatchObject({
+      allowed: false,
+      reason: 'floor',
+    })
+    expect(client.checkNow({ iat: NOW_SECONDS + 60 })).toMatchObject({
       allowed: true,
       reason: 'no_subject',
     })
@@ -123,30 +133,35 @@ describe('a token without a usable subject', () => {
 })
 
 describe('onError', () => {
-  const readable = { sub: 'auth0|in', iat: NOW }
+  const readable = { sub: 'auth0|in', iat: NOW_SECONDS }
   test.each<[string, Claims, string, string]>([
-    ['iat in milliseconds', { ...readable, iat: NOW * 1000 }, 'iat', 'a number'],
+    ['an iat in milliseconds', { ...readable, iat: NOW_SECONDS * 1000 }, 'iat', 'a number'],
     [
-      'iat in milliseconds as a string',
-      { ...readable, iat: `${NOW * 1000}` },
+      'an iat in milliseconds that is a string',
+      { ...readable, iat: `${NOW_SECONDS * 1000}` },
       'iat',
       'a string of 13 digits',
     ],
-    ['auth_time of null', { ...readable, auth_time: null }, 'auth_time', 'null'],
+    ['an auth_time that is null', { ...readable, auth_time: null }, 'auth_time', 'null'],
     [
-      'authenticated_at of a word',
-      { ...readable, [AUTHENTICATED_AT]: 'now' },
-      AUTHENTICATED_AT,
+      'an authenticated_at that is a word',
+      { ...readable, [AUTHENTICATED_AT_CLAIM]: 'now' },
+      AUTHENTICATED_AT_CLAIM,
       'a string of 3 characters',
     ],
-    ['iat of a Date', { ...readable, iat: new Date() }, 'iat', 'an object'],
-    ['no login claim', { sub: 'auth0|in' }, 'iat', 'nothing'],
-    ['a session of an array', { ...readable, [SESSION]: ['S'] }, SESSION, 'an array'],
-    ['no subject', { iat: NOW }, 'sub', 'nothing'],
-    ['a subject of a number', { ...readable, sub: 4711 }, 'sub', 'a number'],
+    ['an iat that is a Date', { ...readable, iat: new Date() }, 'iat', 'an object'],
+    ['claims without a login claim', { sub: 'auth0|in' }, 'iat', 'nothing'],
+    [
+      'a session id that is an array',
+      { ...readable, [SESSION_CLAIM]: ['S'] },
+      SESSION_CLAIM,
+      'an array',
+    ],
+    ['claims without a subject', { iat: NOW_SECONDS }, 'sub', 'nothing'],
+    ['a subject that is a number', { ...readable, sub: 4711 }, 'sub', 'a number'],
   ])(
-    'onError is called once for %s, with the name of the claim and the type of its value',
-    async (_case, claims, name, found) => {
+    'onError is called once for %s, and the error names the claim and the type of its value',
+    async (_case, claims, claimName, valueType) => {
       const { client, errors } = await open()
       for (let n = 0; n < 3; n++) {
         await client.check(claims)
@@ -156,16 +171,17 @@ describe('onError', () => {
       expect(errors[0]).toMatchObject({
         name: 'LastLogoutClientError',
         code: 'UNREADABLE_CLAIM',
-        message: expect.stringContaining(`claim "${name}" of a token: found ${found}.`),
+        message: expect.stringContaining(`claim "${claimName}" of a token: found ${valueType}.`),
       })
-      expect(String(errors[0])).not.toMatch(new RegExp(`\\b(${NOW}|now|4711)\\b`))
+      // The error does not contain the value of the claim.
+      expect(String(errors[0])).not.toMatch(new RegExp(`\\b(${NOW_SECONDS}|now|4711)\\b`))
     },
   )
 
   test('onError is called once for each unreadable claim, and not for readable claims', async () => {
     const { client, errors } = await open()
-    await client.check({ ...readable, [SESSION]: 'S', sid: 5, auth_time: undefined })
-    await client.check({ sub: 'abc@clients', iat: NOW })
+    await client.check({ ...readable, [SESSION_CLAIM]: 'S', sid: 5, auth_time: undefined })
+    await client.check({ sub: 'abc@clients', iat: NOW_SECONDS })
     expect(errors).toEqual([])
     await client.check({ ...readable, sid: 5, auth_time: 'soon' })
     await client.check({ ...readable, iat: true })
@@ -176,7 +192,7 @@ describe('onError', () => {
     ])
   })
 
-  test('onError is called for a missing claim, and again if this claim is unreadable in a later token', async () => {
+  test('onError is called for a missing claim, and again if the same claim is unreadable in a later token', async () => {
     const { client, errors } = await open()
     for (const claims of [{ sub: 'auth0|in' }, { sub: 'auth0|in', iat: 'soon' }, { sub: 5 }, {}]) {
       await client.check(claims)
@@ -203,9 +219,11 @@ describe('onError', () => {
 test('checkNow never throws, and never accepts unreadable claims', async () => {
   const { client } = await open()
   const claimValue = fc.oneof(
-    fc.integer({ min: NOW - 9, max: NOW + 999 }),
-    fc.integer({ min: NOW - 9, max: NOW + 999 }).map(String),
-    fc.integer({ min: NOW, max: NOW + 999 }).map((seconds) => String(seconds * 1000)),
+    fc.integer({ min: NOW_SECONDS - 9, max: NOW_SECONDS + 999 }),
+    fc.integer({ min: NOW_SECONDS - 9, max: NOW_SECONDS + 999 }).map(String),
+    fc
+      .integer({ min: NOW_SECONDS, max: NOW_SECONDS + 999 })
+      .map((seconds) => String(seconds * 1000)),
     fc.constantFrom<unknown>(
       null,
       undefined,
@@ -218,21 +236,22 @@ test('checkNow never throws, and never accepts unreadable claims', async () => {
     ),
     fc.anything(),
   )
-  const names = ['sub', 'sid', SESSION, AUTHENTICATED_AT, 'auth_time', 'iat']
-  const anyClaims = fc.record(Object.fromEntries(names.map((name) => [name, claimValue])), {
+  const claimNames = ['sub', 'sid', SESSION_CLAIM, AUTHENTICATED_AT_CLAIM, 'auth_time', 'iat']
+  const anyClaims = fc.record(Object.fromEntries(claimNames.map((name) => [name, claimValue])), {
     requiredKeys: [],
   })
-  const isTime = (value: unknown) =>
+  const isSecondsSinceEpoch = (value: unknown) =>
     typeof value === 'number' || (typeof value === 'string' && /^\d{10}(\.\d+)?$/.test(value))
   fc.assert(
     fc.property(anyClaims, (claims) => {
       const { outcome, reason } = client.checkNow(claims)
       if (outcome !== 'accepted' || reason === 'machine_token') return
-      const loginClaims = [AUTHENTICATED_AT, 'auth_time', 'iat'].map((name) => claims[name])
+      // An accepted token has a subject, and no unreadable login. If the user has logged out, it also has a login.
+      const loginClaims = [AUTHENTICATED_AT_CLAIM, 'auth_time', 'iat'].map((name) => claims[name])
       const login = loginClaims.find((value) => value !== undefined)
       expect(typeof claims.sub).toBe('string')
-      if (claims.sub === 'auth0|out') expect(isTime(login)).toBe(true)
-      expect(login === undefined || isTime(login)).toBe(true)
+      if (claims.sub === 'auth0|out') expect(isSecondsSinceEpoch(login)).toBe(true)
+      expect(login === undefined || isSecondsSinceEpoch(login)).toBe(true)
     }),
     { numRuns: 2_000 },
   )

@@ -11,9 +11,10 @@ import { KEY, serveApi } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 
-const SESSION = 'https://last-logout/session_id'
+const SESSION_CLAIM = 'https://last-logout/session_id'
 const DAY_MS = 86_400_000
 const NOW = Date.now()
+const MINUTE_AGO = NOW - 60_000
 /** No service runs at this address. */
 const UNREACHABLE_URL = 'http://127.0.0.1:1'
 
@@ -33,6 +34,7 @@ function withService(): void {
     database = await createTestDatabase()
     store = await openTestStore(database, { domain: DOMAIN })
     await store.setFirstCheckpoint(CHECKPOINT, null)
+    // The service has just read the log to its end.
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     api = await serveApi(database)
   })
@@ -50,27 +52,28 @@ function open(options: Partial<LastLogoutClientOptions> = {}, url = api.url): La
   return client
 }
 
+/** Stores a logout of a session; `null`: of all sessions of the user. `at` is in milliseconds. */
 async function logOut(userId: string, sessionId: string | null, at = Date.now()): Promise<void> {
   const event = { logId: `L${at}`, type: 'slo', at, userId, sessionId }
   await store.storeBatch({ ...fold([event]), unattributable: [] })
 }
 
-const toSeconds = (at: number) => Math.floor(at / 1000)
+const toSeconds = (ms: number) => Math.floor(ms / 1000)
 
-/** Returns the claims of a token from a login at an instant. */
-const login = (sub: string, at: number, session?: string) => ({
+/** Returns the claims of a token. `loginAt` is in milliseconds. */
+const claimsOf = (sub: string, loginAt: number, session?: string) => ({
   sub,
-  iat: toSeconds(at),
-  ...(session && { [SESSION]: session }),
+  iat: toSeconds(loginAt),
+  ...(session && { [SESSION_CLAIM]: session }),
 })
 
 describe('a check', () => {
   withService()
 
-  test('a check returns revoked, without a request, soon after the service has stored the logout (pitfall 27)', async () => {
+  test('a check returns revoked soon after the service has stored the logout, and sends no request (pitfall 27)', async () => {
     const client = open()
     await client.ready()
-    const claims = login('auth0|1', NOW - 60_000, 'phone')
+    const claims = claimsOf('auth0|1', MINUTE_AGO, 'phone')
     expect(await client.check(claims)).toMatchObject({ allowed: true, reason: 'no_logout' })
 
     await logOut('auth0|1', 'phone')
@@ -80,12 +83,12 @@ describe('a check', () => {
       allowed: false,
       revoked: true,
       reason: 'session_ended',
-      loginAt: toSeconds(NOW - 60_000) * 1000,
+      loginAt: toSeconds(MINUTE_AGO) * 1000,
     })
-    expect(client.checkNow(login('auth0|1', NOW - 60_000, 'laptop'))).toMatchObject({
+    expect(client.checkNow(claimsOf('auth0|1', MINUTE_AGO, 'laptop'))).toMatchObject({
       allowed: true,
     })
-    expect(client.checkNow(login('auth0|1', Date.now() + 2_000))).toMatchObject({
+    expect(client.checkNow(claimsOf('auth0|1', Date.now() + 2_000))).toMatchObject({
       allowed: true,
       reason: 'login_after_logout',
     })
@@ -97,26 +100,27 @@ describe('a check', () => {
     await logOut('auth0|1', 'phone')
     const client = open()
     await client.ready()
-    expect(client.checkNow(login('auth0|1', NOW - 60_000, 'laptop'))).toMatchObject({
+    expect(client.checkNow(claimsOf('auth0|1', MINUTE_AGO, 'laptop'))).toMatchObject({
       reason: 'user_logout',
     })
   })
 
   test('a check sends a request only if the memory does not contain all logouts since the login (pitfall 25)', async () => {
+    // A client loads the logouts of the last 31 days by default. `seq`, the position in the feed, is in microseconds.
     await logOut('auth0|old', null, NOW - 40 * DAY_MS)
     await database.query('UPDATE last_logout SET seq = $1', [(NOW - 40 * DAY_MS) * 1000])
     const client = open()
     await client.ready()
-    expect(client.checkNow(login('auth0|old', NOW - 41 * DAY_MS)).reason).toBe('lookup_needed')
-    const revoked = await client.check(login('auth0|old', NOW - 41 * DAY_MS))
+    expect(client.checkNow(claimsOf('auth0|old', NOW - 41 * DAY_MS)).reason).toBe('lookup_needed')
+    const revoked = await client.check(claimsOf('auth0|old', NOW - 41 * DAY_MS))
     expect(revoked).toMatchObject({ outcome: 'revoked', reason: 'all_sessions_logout' })
     // The response is cached.
-    expect(client.checkNow(login('auth0|old', NOW - 41 * DAY_MS)).outcome).toBe('revoked')
+    expect(client.checkNow(claimsOf('auth0|old', NOW - 41 * DAY_MS)).outcome).toBe('revoked')
     await api.close()
-    expect((await client.check(login('auth0|other', NOW - 41 * DAY_MS))).reason).toBe(
+    expect((await client.check(claimsOf('auth0|other', NOW - 41 * DAY_MS))).reason).toBe(
       'lookup_failed',
     )
-    expect((await client.check(login('auth0|old', NOW))).outcome).toBe('accepted')
+    expect((await client.check(claimsOf('auth0|old', NOW))).outcome).toBe('accepted')
   })
 
   test.each([
@@ -127,7 +131,7 @@ describe('a check', () => {
     const client = open({ issuer: 'https://tenant.example/' })
     await client.ready()
     expect(await client.check(claims)).toMatchObject({ outcome: 'unknown', allowed: false, reason })
-    const claimsOfIssuer = { ...login('auth0|1', NOW), iss: 'https://tenant.example/' }
+    const claimsOfIssuer = { ...claimsOf('auth0|1', NOW), iss: 'https://tenant.example/' }
     expect((await client.check(claimsOfIssuer)).outcome).toBe('accepted')
   })
 })
@@ -135,11 +139,11 @@ describe('a check', () => {
 describe('the outcome of a check', () => {
   withService()
 
-  test('with the mode observe, the outcome of a check is reported but not enforced', async () => {
+  test("with mode: 'observe', a check reports the outcome revoked, but allows the token", async () => {
     await logOut('auth0|1', null)
     const client = open({ mode: 'observe' })
     await client.ready()
-    expect(client.checkNow(login('auth0|1', NOW - 60_000))).toMatchObject({
+    expect(client.checkNow(claimsOf('auth0|1', MINUTE_AGO))).toMatchObject({
       allowed: true,
       outcome: 'revoked',
     })
@@ -149,22 +153,22 @@ describe('the outcome of a check', () => {
     await logOut('auth0|1', null)
     const client = open({ maxStalenessMs: 1_500 })
     await client.ready()
-    expect(client.checkNow(login('auth0|2', NOW)).outcome).toBe('accepted')
+    expect(client.checkNow(claimsOf('auth0|2', NOW)).outcome).toBe('accepted')
     await expect
-      .poll(() => client.checkNow(login('auth0|2', NOW)).reason, { timeout: 5_000 })
+      .poll(() => client.checkNow(claimsOf('auth0|2', NOW)).reason, { timeout: 5_000 })
       .toBe('stale')
-    expect(client.checkNow(login('auth0|1', NOW - 60_000)).outcome).toBe('revoked')
+    expect(client.checkNow(claimsOf('auth0|1', MINUTE_AGO)).outcome).toBe('revoked')
     await store.storeCaughtUp(CHECKPOINT, Date.now())
-    await expect.poll(() => client.checkNow(login('auth0|2', NOW)).outcome).toBe('accepted')
+    await expect.poll(() => client.checkNow(claimsOf('auth0|2', NOW)).outcome).toBe('accepted')
   })
 
   test('the outcome is unknown until the service has read the log to its end (pitfall 29)', async () => {
     await database.query('UPDATE tenant SET as_of = NULL')
     const client = open()
-    await expect.poll(() => client.checkNow(login('auth0|2', NOW)).reason).toBe('stale')
+    await expect.poll(() => client.checkNow(claimsOf('auth0|2', NOW)).reason).toBe('stale')
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     await client.ready()
-    expect(client.checkNow(login('auth0|2', NOW)).outcome).toBe('accepted')
+    expect(client.checkNow(claimsOf('auth0|2', NOW)).outcome).toBe('accepted')
   })
 })
 
@@ -198,11 +202,11 @@ describe("a client with lookup: 'request'", () => {
     await logOut('auth0|1', 'phone')
     const client = open({ lookup: 'request', cacheMs: 2_000, timeoutMs: 20_000 })
     await client.ready()
-    const phone = login('auth0|1', NOW - 60_000, 'phone')
+    const phone = claimsOf('auth0|1', MINUTE_AGO, 'phone')
     const decisions = await Promise.all(Array.from({ length: 20 }, () => client.check(phone)))
     expect(new Set(decisions.map(({ outcome }) => outcome))).toEqual(new Set(['revoked']))
 
-    const laptop = login('auth0|1', NOW - 60_000, 'laptop')
+    const laptop = claimsOf('auth0|1', MINUTE_AGO, 'laptop')
     expect((await client.check(laptop)).outcome).toBe('accepted')
     await logOut('auth0|1', 'laptop')
     expect(client.checkNow(laptop).outcome).toBe('accepted')
@@ -213,7 +217,7 @@ describe("a client with lookup: 'request'", () => {
   test('the client adds the time in the cache to the age of a response (pitfall 31)', async () => {
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     const client = open({ lookup: 'request', cacheMs: 60_000, maxStalenessMs: 2_000 })
-    const claims = login('auth0|1', NOW)
+    const claims = claimsOf('auth0|1', NOW)
     expect((await client.check(claims)).outcome).toBe('accepted')
     await expect.poll(() => client.checkNow(claims).reason, { timeout: 5_000 }).toBe('stale')
   })
@@ -221,7 +225,7 @@ describe("a client with lookup: 'request'", () => {
   test('a revoked token stays revoked when the service has lost the logout (pitfall 30)', async () => {
     await logOut('auth0|1', 'phone')
     const client = open({ lookup: 'request', cacheMs: 0 })
-    const phone = login('auth0|1', NOW - 60_000, 'phone')
+    const phone = claimsOf('auth0|1', MINUTE_AGO, 'phone')
     expect((await client.check(phone)).outcome).toBe('revoked')
     await database.query('TRUNCATE last_logout, session_logout')
     expect((await client.check(phone)).outcome).toBe('revoked')
@@ -230,9 +234,10 @@ describe("a client with lookup: 'request'", () => {
   test('the client stops waiting for a response after timeoutMs', async () => {
     const proxy = await openProxy(api.url)
     proxy.freeze()
+    // Fractions of a millisecond are valid.
     const client = open({ lookup: 'request', timeoutMs: 199.5 }, proxy.url)
     const startedAt = performance.now()
-    const decision = await client.check(login('auth0|1', NOW))
+    const decision = await client.check(claimsOf('auth0|1', NOW))
     expect(decision).toMatchObject({ outcome: 'unknown', reason: 'lookup_failed' })
     expect(performance.now() - startedAt).toBeLessThan(2_000)
     await proxy.close()
@@ -241,7 +246,7 @@ describe("a client with lookup: 'request'", () => {
   test('the client returns unknown while the data of the service is stale', async () => {
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     const client = open({ lookup: 'request', maxStalenessMs: 1, cacheMs: 0 })
-    expect((await client.check(login('auth0|1', NOW))).reason).toBe('stale')
+    expect((await client.check(claimsOf('auth0|1', NOW))).reason).toBe('stale')
   })
 })
 
@@ -251,7 +256,7 @@ describe('a subscribed client', () => {
   let proxy: Awaited<ReturnType<typeof openProxy>> | undefined
   afterEach(() => proxy?.close())
 
-  test('the client receives a logout that was stored before the service was restarted', async () => {
+  test('the client receives a logout that was stored while the service was stopped', async () => {
     const { port } = new URL(api.url)
     const client = open()
     await client.ready()
@@ -259,7 +264,7 @@ describe('a subscribed client', () => {
     await logOut('auth0|1', null)
     api = await serveApi(database, { PORT: port })
     await expect
-      .poll(() => client.checkNow(login('auth0|1', NOW - 60_000)).outcome, { timeout: 10_000 })
+      .poll(() => client.checkNow(claimsOf('auth0|1', MINUTE_AGO)).outcome, { timeout: 10_000 })
       .toBe('revoked')
   })
 
@@ -271,11 +276,11 @@ describe('a subscribed client', () => {
     await logOut('auth0|1', null)
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     await expect
-      .poll(() => client.checkNow(login('auth0|2', NOW)).reason, { timeout: 10_000 })
+      .poll(() => client.checkNow(claimsOf('auth0|2', NOW)).reason, { timeout: 10_000 })
       .toBe('stale')
     proxy.thaw()
     await expect
-      .poll(() => client.checkNow(login('auth0|1', NOW - 60_000)).outcome, { timeout: 20_000 })
+      .poll(() => client.checkNow(claimsOf('auth0|1', MINUTE_AGO)).outcome, { timeout: 20_000 })
       .toBe('revoked')
   })
 
@@ -285,10 +290,11 @@ describe('a subscribed client', () => {
     await client.ready()
     for (let n = 0; n < 60; n++) {
       await logOut(`auth0|${n}`, null)
+      // `thaw` closes all connections.
       if (n % 3 === 0) proxy.thaw()
     }
     const decisions = () =>
-      Array.from({ length: 60 }, (_, n) => client.checkNow(login(`auth0|${n}`, NOW - 60_000)))
+      Array.from({ length: 60 }, (_, n) => client.checkNow(claimsOf(`auth0|${n}`, MINUTE_AGO)))
     await expect
       .poll(() => decisions().every(({ outcome }) => outcome === 'revoked'), { timeout: 10_000 })
       .toBe(true)
@@ -299,19 +305,23 @@ describe('a subscribed client', () => {
     const client = open()
     await client.ready()
     await logOut('auth0|2', null)
-    await expect.poll(() => client.checkNow(login('auth0|2', NOW - 60_000)).outcome).toBe('revoked')
-    const asOfBefore = client.checkNow(login('auth0|3', NOW)).asOf ?? 0
+    await expect
+      .poll(() => client.checkNow(claimsOf('auth0|2', MINUTE_AGO)).outcome)
+      .toBe('revoked')
+    const asOfBefore = client.checkNow(claimsOf('auth0|3', NOW)).asOf ?? 0
 
     await database.query("DELETE FROM last_logout WHERE user_id = 'auth0|2'")
     await database.query("UPDATE tenant SET seq = seq - 1, as_of = as_of - interval '10 s'")
 
-    // The client also accepts an `as_of` that went back.
+    // The client also accepts that `as_of`, up to which the service has read the log, went back.
     await expect
-      .poll(() => client.checkNow(login('auth0|3', NOW)).asOf ?? 0, { timeout: 8_000 })
+      .poll(() => client.checkNow(claimsOf('auth0|3', NOW)).asOf ?? 0, { timeout: 8_000 })
       .toBeLessThan(asOfBefore)
     await logOut('auth0|4', null)
-    await expect.poll(() => client.checkNow(login('auth0|4', NOW - 60_000)).outcome).toBe('revoked')
-    expect(client.checkNow(login('auth0|2', NOW - 60_000)).outcome).toBe('revoked')
+    await expect
+      .poll(() => client.checkNow(claimsOf('auth0|4', MINUTE_AGO)).outcome)
+      .toBe('revoked')
+    expect(client.checkNow(claimsOf('auth0|2', MINUTE_AGO)).outcome).toBe('revoked')
   })
 
   test('the next reload delivers a change that the feed did not deliver', async () => {
@@ -324,7 +334,7 @@ describe('a subscribed client', () => {
     await database.query("UPDATE last_logout SET seq = 1 WHERE user_id = 'auth0|lost'")
     await database.query('UPDATE tenant SET seq = 1')
     await expect
-      .poll(() => client.checkNow(login('auth0|lost', NOW - 60_000)).outcome, { timeout: 15_000 })
+      .poll(() => client.checkNow(claimsOf('auth0|lost', MINUTE_AGO)).outcome, { timeout: 15_000 })
       .toBe('revoked')
   })
 
@@ -341,7 +351,7 @@ describe('a subscribed client', () => {
       await client.ready()
       const revoked = Array.from(
         { length: 100_000 },
-        (_, n) => client.checkNow(login(`auth0|${n + 1}`, NOW - 60_000)).revoked,
+        (_, n) => client.checkNow(claimsOf(`auth0|${n + 1}`, MINUTE_AGO)).revoked,
       )
       expect(revoked.every(Boolean)).toBe(true)
       await client.close()
@@ -353,7 +363,7 @@ describe('a subscribed client', () => {
 describe('while no service is reachable', () => {
   test('a check accepts a machine token', async () => {
     const client = open({}, UNREACHABLE_URL)
-    const decision = await client.check(login('abc@clients', NOW))
+    const decision = await client.check(claimsOf('abc@clients', NOW))
     expect(decision).toMatchObject({ allowed: true, reason: 'machine_token' })
   })
 
@@ -362,12 +372,12 @@ describe('while no service is reachable', () => {
     ['allow', 'enforce', true],
     ['deny', 'observe', true],
   ] as const)(
-    'for an unknown outcome with onUnknown %s and mode %s, `allowed` is %s (pitfall 28)',
+    'with onUnknown %s and mode %s, a decision with an unknown outcome has `allowed: %s` (pitfall 28)',
     async (onUnknown, mode, allowed) => {
       const decisions: Decision[] = []
       const onDecision = (decision: Decision) => void decisions.push(decision)
       const client = open({ onUnknown, mode, onDecision }, UNREACHABLE_URL)
-      const decision = await client.check(login('auth0|1', NOW))
+      const decision = await client.check(claimsOf('auth0|1', NOW))
       expect(decision).toMatchObject({ outcome: 'unknown', reason: 'not_loaded', allowed })
       expect(decisions).toEqual([decision])
     },
@@ -378,11 +388,11 @@ describe('while no service is reachable', () => {
     ['an empty key', { apiKey: '' }],
     ['a relative URL', { url: 'last-logout' }],
     ['an unknown mode', { mode: 'monitor' }],
-    ['a negative staleness', { maxStalenessMs: -1 }],
+    ['a negative maxStalenessMs', { maxStalenessMs: -1 }],
     ['a key that is not a valid header value', { apiKey: 'first\nsecond' }],
     ['a password in the URL', { url: 'https://user:secret@last-logout.example' }],
-    ['an infinite token age', { maxTokenAgeMs: Number.POSITIVE_INFINITY }],
-    ['an infinite timeout', { timeoutMs: Number.POSITIVE_INFINITY }],
+    ['an infinite maxTokenAgeMs', { maxTokenAgeMs: Number.POSITIVE_INFINITY }],
+    ['an infinite timeoutMs', { timeoutMs: Number.POSITIVE_INFINITY }],
   ])('creating a client with %s throws a TypeError', (_case, options) => {
     expect(() => openClient(UNREACHABLE_URL, options as object)).toThrow(TypeError)
   })
@@ -403,7 +413,7 @@ describe('while no service is reachable', () => {
       'text/event-stream',
       'event: change\ndata: {"kind":"user","user_id":"x","at":"never","all_sessions_at":null}\n\n',
     ],
-    ['an endless event', 'text/event-stream', 'x'.repeat(2_000_000)],
+    ['an event that is too long', 'text/event-stream', 'x'.repeat(2_000_000)],
   ])(
     'a check returns unknown when the service sends %s instead of the feed',
     async (_case, type, body) => {
@@ -415,7 +425,7 @@ describe('while no service is reachable', () => {
       const onError = (error: unknown) => void errors.push(error)
       const client = open({ onError }, brokenUrl)
       await expect.poll(() => errors.length).toBeGreaterThan(0)
-      expect(client.checkNow(login('x', NOW)).reason).toBe('not_loaded')
+      expect(client.checkNow(claimsOf('x', NOW)).reason).toBe('not_loaded')
       expect(errors[0]).toMatchObject({ name: 'LastLogoutClientError' })
       expect(String(errors[0])).not.toContain(KEY)
       await client.close()

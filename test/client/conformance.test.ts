@@ -17,7 +17,9 @@ import { judgeClaims } from '../../src/rules/judge-claims.js'
 import { createKeyedHash } from '../../src/rules/keyed-hash.js'
 import { readLastLogoutResponse } from '../../src/rules/last-logout-response.js'
 import { claimNames, readToken } from '../../src/rules/token.js'
-import { event as formatEvent } from '../_support/scripted-feed.js'
+import { eventText } from '../_support/scripted-feed.js'
+
+// The files in `conformance` are test vectors for a client in any language. docs/feed.md describes their fields.
 
 /** The known logouts of a user and a session, with the field names of `GET /v1/last-logout`. */
 interface WireLogouts {
@@ -52,10 +54,10 @@ const readVectors = (name: string) =>
 const { options, cases } = readVectors('feed') as FeedVectors
 
 /**
- * Opens the parts of a client without a connection. The events of a case replace the connection. One clock, which the
- * test sets, replaces both clocks.
+ * Opens the parts of a client without a connection. The test passes the events of a case to `receive`. One clock, which
+ * the test sets, replaces both clocks.
  */
-function openConsumer() {
+function openFeedParts() {
   const now = () => Date.now()
   const clocks = { monotonic: now, wall: now }
   const settings = readOptions({
@@ -78,7 +80,7 @@ function openConsumer() {
   })
   const outage = createOutageReport(undefined, clocks)
   const receiverContext = { progress, freshness, outage, waiters: createWaiters() }
-  let read = (_text: string) => {}
+  let readChunk = (_text: string) => {}
   const feed: Pick<FeedSubscriber, 'start' | 'freshness' | 'completeSince'> = {
     start: () => {},
     freshness: freshness.current,
@@ -104,13 +106,13 @@ function openConsumer() {
       connection = new AbortController()
       const { signal } = connection
       const { receive } = createReceiver(receiverContext, connection, clocks)
-      read = createEventReader((event) => void (signal.aborted || receive(event)))
+      readChunk = createEventReader((event) => void (signal.aborted || receive(event)))
       return progress.nextQuery()
     },
     /** Returns whether the client has ended the connection. */
     receive(text: string): boolean {
       try {
-        read(text)
+        readChunk(text)
       } catch (error) {
         expect(error).toMatchObject({ code: 'NOT_UNDERSTOOD' })
         return true
@@ -134,28 +136,30 @@ function toWire({ user, session, floorAt }: KnownLogouts): WireLogouts {
 }
 
 /** Applies the inputs of a step, and checks its expectations. */
-function run(consumer: ReturnType<typeof openConsumer>, step: Step): void {
+function runStep(parts: ReturnType<typeof openFeedParts>, step: Step): void {
+  // Vitest prints the step if an expectation fails.
   const stepText = JSON.stringify(step).slice(0, 200)
   if (step.connect) {
     const { since, after } = step.connect
     const query = { since, ...(after !== null && { after }) }
-    expect(Object.fromEntries(consumer.connect()), stepText).toEqual(query)
+    expect(Object.fromEntries(parts.connect()), stepText).toEqual(query)
   }
   if (step.receive) {
-    const text = step.receive.map(({ event, id, data }) => formatEvent(event, data, id)).join('')
-    expect(consumer.receive(text), stepText).toBe(step.ends_connection ?? false)
+    const text = step.receive.map(({ event, id, data }) => eventText(event, data, id)).join('')
+    expect(parts.receive(text), stepText).toBe(step.ends_connection ?? false)
   }
-  if (step.rows !== undefined) expect(consumer.cache.count(), stepText).toBe(step.rows)
+  if (step.rows !== undefined) expect(parts.cache.count(), stepText).toBe(step.rows)
   if (step.age_ms !== undefined) {
-    expect(consumer.ageMs(), stepText).toBe(step.age_ms ?? Number.POSITIVE_INFINITY)
+    // An unknown age is `null` in feed.json, and `Infinity` in the client.
+    expect(parts.ageMs(), stepText).toBe(step.age_ms ?? Number.POSITIVE_INFINITY)
   }
   for (const { user_id, session_id, ...expected } of step.find ?? []) {
     const token = { subject: user_id, sessionId: session_id, loginAt: null }
-    const found = toWire(consumer.cache.find(token))
+    const found = toWire(parts.cache.find(token, 'user'))
     expect(found, `${user_id}, ${session_id}, ${stepText}`).toEqual(expected)
   }
   for (const { claims, ...expected } of step.check ?? []) {
-    expect(consumer.check(claims), `${JSON.stringify(claims)}, ${stepText}`).toMatchObject(expected)
+    expect(parts.check(claims), `${JSON.stringify(claims)}, ${stepText}`).toMatchObject(expected)
   }
 }
 
@@ -165,12 +169,12 @@ describe('the client passes feed.json', () => {
 
   test.each(cases)('$name', ({ steps }) => {
     vi.setSystemTime(steps[0]?.at ?? '')
-    const consumer = openConsumer()
+    const parts = openFeedParts()
     for (const step of steps) {
       vi.advanceTimersByTime(Date.parse(step.at) - Date.now())
-      run(consumer, step)
+      runStep(parts, step)
     }
-    consumer.close()
+    parts.close()
   })
 })
 

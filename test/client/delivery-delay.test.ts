@@ -1,14 +1,17 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createDelayEstimator, type Delivery } from '../../src/client/delivery-delay.js'
+import { readExample } from '../_support/documents.js'
 
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 const HOUR_MS = 3_600_000
+const TEN_YEARS_MS = 3_650 * 24 * HOUR_MS
 
-/** An event and its true delay, which the client does not know. Times in milliseconds. */
+/** A freshness event and its true delay, which the client does not know. Times in milliseconds. */
 interface Event {
   /** The time from the previous event, or from the request, until the event is sent. */
   afterMs: number
+  /** The age of `as_of`, up to which the service has read the log. */
   lagMs: number
   /** How far `as_of` is ahead of the service's clock. Used only if `lagMs` is 0. */
   aheadMs: number
@@ -29,9 +32,7 @@ interface Estimate {
   lagMs: number
 }
 
-/**
- * Delivers the events of each connection in order, one connection after the other. Returns an estimate for each event.
- */
+/** Passes the events of each connection to an estimator, in order. Returns an estimate for each event. */
 function deliver(connections: Connection[]): Estimate[][] {
   const estimate = createDelayEstimator()
   let trueNow = NOON
@@ -79,11 +80,11 @@ const anyLag = fc.oneof(fc.constant(0), positiveLag)
 const anyOffset = fc.integer({ min: -1e12, max: 1e12 })
 
 describe('the estimated delay of delivery', () => {
-  test.each([0, -HOUR_MS, HOUR_MS, 3_650 * 24 * HOUR_MS])(
+  test.each([0, -HOUR_MS, HOUR_MS, TEN_YEARS_MS])(
     'the estimate is the delay of the event, even if the clocks differ by %i ms',
     (offsetMs) => {
       const events = [event(), event({ delayMs: 90_000 }), event({ delayMs: 20 }), event()]
-      // The second event delays the third and the fourth.
+      // The third and fourth event cannot overtake the second, which arrives 90 s late.
       expect(estimates({ offsetMs, events })).toEqual([[0, 90_000, 86_000, 82_000]])
     },
   )
@@ -117,6 +118,7 @@ describe('the estimated delay of delivery', () => {
   test('if `as_of` may be a minute ahead, the estimate is too low by at most the smallest delay plus two minutes', () => {
     fc.assert(
       fc.property(anyEvents(anyLag), anyOffset, (events, offsetMs) => {
+        // The `as_of` of this event and the one of the fastest event may each be a minute ahead.
         let minDelayMs = Number.POSITIVE_INFINITY
         for (const { estimatedMs, trueMs } of deliver([{ events, offsetMs }]).flat()) {
           minDelayMs = Math.min(minDelayMs, trueMs)
@@ -165,4 +167,37 @@ describe('the estimated delay of delivery', () => {
       }),
     )
   })
+})
+
+test('the formula in docs/feed.md returns the estimated delay', async () => {
+  const formula = (await readExample('docs/feed.md', 'Age', ''))
+    .replaceAll('−', '-')
+    .replaceAll('infinity', 'Infinity')
+    .replace('first freshness of this connection', 'isFirst')
+    .replace('time since the request', 'sinceRequest')
+  const evaluate = new Function(
+    ...['offset', 'received_at', 'as_of', 'lag_ms', 'isFirst', 'sinceRequest'],
+    `const { min, max } = Math; let difference, upper, lower, delay;\n${formula}; return [offset, delay]`,
+  )
+  const times = fc.integer({ min: 0, max: HOUR_MS })
+  const delivery = fc.record({
+    asOf: times,
+    lagMs: fc.oneof(fc.constant(0), times),
+    receivedAt: times,
+    isFirst: fc.boolean(),
+    sinceRequestMs: times,
+  })
+  fc.assert(
+    fc.property(fc.array(delivery, { minLength: 1, maxLength: 10 }), (deliveries) => {
+      const estimate = createDelayEstimator()
+      let offset = Number.POSITIVE_INFINITY
+      for (const { isFirst, sinceRequestMs, ...delivery } of deliveries) {
+        const maxDelayMs = isFirst ? sinceRequestMs : Number.POSITIVE_INFINITY
+        const { receivedAt, asOf, lagMs } = delivery
+        const result = evaluate(offset, receivedAt, asOf, lagMs, isFirst, sinceRequestMs)
+        expect(result[1]).toBe(estimate({ ...delivery, maxDelayMs }))
+        offset = result[0]
+      }
+    }),
+  )
 })

@@ -7,17 +7,17 @@ import { lastLogout as forFetch } from '../../src/client/fetch.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
 import { openFakeClient } from '../_support/fake-service.js'
-import { serve } from '../_support/protected-server.js'
-import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
+import { waitUntilListening } from '../_support/protected-server.js'
+import { REVOKED_CHALLENGE, REVOKED_DESCRIPTION } from '../_support/revoked.js'
 
 const UNREACHABLE_URL = 'http://127.0.0.1:1'
-const REVOKED = { error: 'invalid_token', error_description: DESCRIPTION }
-const UNKNOWN = {
+const REVOKED_BODY = { error: 'invalid_token', error_description: REVOKED_DESCRIPTION }
+const UNKNOWN_BODY = {
   error: 'temporarily_unavailable',
   error_description: 'the revocation status of the token is unavailable',
 }
 
-/** Claims whose type has no index signature. */
+/** Claims whose type is an interface, which has no index signature. */
 interface AccessToken {
   sub: string
   iat: number
@@ -26,10 +26,10 @@ interface AccessToken {
 const claims: AccessToken = { sub: 'auth0|out', iat: Math.floor(Date.now() / 1000) - 60 }
 
 let client: LastLogoutClient
-let unreachable: LastLogoutClient
+let disconnectedClient: LastLogoutClient
 beforeEach(async () => {
   client = await openFakeClient()
-  unreachable = openClient(UNREACHABLE_URL, { lookup: 'request' })
+  disconnectedClient = openClient(UNREACHABLE_URL, { lookup: 'request' })
 })
 
 /** The parts of a response that a caller receives for a refused request. */
@@ -40,7 +40,7 @@ interface RefusedResponse {
   body: unknown
 }
 
-async function read(response: Response): Promise<RefusedResponse> {
+async function readResponse(response: Response): Promise<RefusedResponse> {
   const { status, headers } = response
   const challenge = headers.get('www-authenticate')
   return { status, challenge, retryAfter: headers.get('retry-after'), body: await response.json() }
@@ -55,18 +55,18 @@ describe('Express', () => {
     Object.assign(req, { auth: { payload: claims } })
     next()
   }
-  /** An error handler that responds with the fields of the error. */
-  const showError: ErrorRequestHandler = (error, _req, res, _next) => {
+  /** Responds with the fields of the error. The status 418 shows that this handler has responded. */
+  const respondWithError: ErrorRequestHandler = (error, _req, res, _next) => {
     const { name, code, status, statusCode, headers, message } = error
     res.status(418).json({ name, code, status, statusCode, headers, message })
   }
-  const protect = (target: { use(...handlers: RequestHandler[]): unknown }, guard = client) =>
-    target.use(setClaims, forExpress(guard) as RequestHandler)
+  const protect = (target: { use(...handlers: RequestHandler[]): unknown }, usedClient = client) =>
+    target.use(setClaims, forExpress(usedClient) as RequestHandler)
 
   async function call(app: Express, headers: Record<string, string> = BEARER) {
-    const server = await serve(app.listen(0, '127.0.0.1'))
+    const server = await waitUntilListening(app.listen(0, '127.0.0.1'))
     onTestFinished(() => server.close())
-    return read(await fetch(server.url, { headers }))
+    return readResponse(await fetch(server.url, { headers }))
   }
 
   const revokedError = {
@@ -74,21 +74,21 @@ describe('Express', () => {
     code: 'invalid_token',
     status: 401,
     statusCode: 401,
-    headers: { 'WWW-Authenticate': CHALLENGE },
-    message: REVOKED.error_description,
+    headers: { 'WWW-Authenticate': REVOKED_CHALLENGE },
+    message: REVOKED_BODY.error_description,
   }
 
   test('the Express adapter passes a refusal to the error handler of the app', async () => {
     const app = express()
     protect(app)
-    app.use(showError)
+    app.use(respondWithError)
     expect(await call(app)).toMatchObject({ status: 418, body: revokedError })
   })
 
   test('the Express adapter passes an unknown revocation status to the error handler of the app', async () => {
     const app = express()
-    protect(app, unreachable)
-    app.use(showError)
+    protect(app, disconnectedClient)
+    app.use(respondWithError)
     expect(await call(app)).toMatchObject({
       body: {
         code: 'temporarily_unavailable',
@@ -108,9 +108,9 @@ describe('Express', () => {
     )
     expect(await call(app)).toEqual({
       status: 401,
-      challenge: CHALLENGE,
+      challenge: REVOKED_CHALLENGE,
       retryAfter: null,
-      body: { problem: REVOKED.error_description },
+      body: { problem: REVOKED_BODY.error_description },
     })
   })
 
@@ -120,13 +120,13 @@ describe('Express', () => {
       (app) => {
         const router = express.Router()
         protect(router)
-        router.use(showError)
+        router.use(respondWithError)
         app.use(router)
       },
     ],
     [
       'a route',
-      (app) => void app.get('/', setClaims, forExpress(client) as RequestHandler, showError),
+      (app) => void app.get('/', setClaims, forExpress(client) as RequestHandler, respondWithError),
     ],
     [
       'the app on which the protected app is mounted',
@@ -134,7 +134,7 @@ describe('Express', () => {
         const mounted = express()
         protect(mounted)
         app.use('/', mounted)
-        app.use(showError)
+        app.use(respondWithError)
       },
     ],
   ])(
@@ -151,24 +151,24 @@ describe('Express', () => {
     protect(app)
     expect(await call(app)).toEqual({
       status: 401,
-      challenge: CHALLENGE,
+      challenge: REVOKED_CHALLENGE,
       retryAfter: null,
-      body: REVOKED,
+      body: REVOKED_BODY,
     })
-    const appWithUnknown = express()
-    protect(appWithUnknown, unreachable)
-    expect(await call(appWithUnknown)).toEqual({
+    const appOfDisconnectedClient = express()
+    protect(appOfDisconnectedClient, disconnectedClient)
+    expect(await call(appOfDisconnectedClient)).toEqual({
       status: 503,
       challenge: null,
       retryAfter: '5',
-      body: UNKNOWN,
+      body: UNKNOWN_BODY,
     })
   })
 
   test('the Express adapter sends a DPoP challenge if the request used DPoP', async () => {
     const app = express()
     protect(app)
-    expect((await call(app, DPOP)).challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+    expect((await call(app, DPOP)).challenge).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
     await expect(isRevoked(client)({ headers: DPOP }, { payload: claims })).rejects.toMatchObject({
       code: 'revoked_token',
       statusCode: 401,
@@ -179,23 +179,31 @@ describe('Express', () => {
 
 describe('Fastify', () => {
   /** Creates a hook that sets the claims of a logged-out user, and then runs the adapter. */
-  const createHook = (guard = client) => {
-    const check = forFastify(guard)
+  const createHook = (usedClient = client) => {
+    const check = forFastify(usedClient)
     return (async (request, reply) => {
       Object.assign(request, { user: claims })
       return check(request, reply)
     }) as preHandlerAsyncHookHandler
   }
-  const addRoute = (app: FastifyInstance, schema = {}, guard = client) =>
-    app.get('/', { preHandler: createHook(guard), schema: { response: schema } }, async () => ({}))
+  const addRoute = (app: FastifyInstance, schema = {}, usedClient = client) =>
+    app.get(
+      '/',
+      { preHandler: createHook(usedClient), schema: { response: schema } },
+      async () => ({}),
+    )
 
   async function call(app: FastifyInstance, headers: Record<string, string> = BEARER) {
-    const { statusCode, headers: sent, payload } = await app.inject({ url: '/', headers })
+    const {
+      statusCode,
+      headers: responseHeaders,
+      payload,
+    } = await app.inject({ url: '/', headers })
     await app.close()
     return {
       status: statusCode,
-      challenge: sent['www-authenticate'] ?? null,
-      retryAfter: sent['retry-after'] ?? null,
+      challenge: responseHeaders['www-authenticate'] ?? null,
+      retryAfter: responseHeaders['retry-after'] ?? null,
       body: JSON.parse(payload),
     }
   }
@@ -210,14 +218,14 @@ describe('Fastify', () => {
     expect(await call(app)).toEqual({
       status: 418,
       // The adapter also sets the header, because this error handler ignores the headers of the error.
-      challenge: CHALLENGE,
+      challenge: REVOKED_CHALLENGE,
       retryAfter: null,
       body: {
         code: 'invalid_token',
         status: 401,
         statusCode: 401,
-        headers: { 'WWW-Authenticate': CHALLENGE },
-        message: REVOKED.error_description,
+        headers: { 'WWW-Authenticate': REVOKED_CHALLENGE },
+        message: REVOKED_BODY.error_description,
       },
     })
   })
@@ -230,7 +238,7 @@ describe('Fastify', () => {
     })
     addRoute(app)
     expect((await app.inject('/inside')).statusCode).toBe(418)
-    expect(await call(app)).toMatchObject({ status: 401, body: REVOKED })
+    expect(await call(app)).toMatchObject({ status: 401, body: REVOKED_BODY })
   })
 
   test('the Fastify adapter sends the response if the app has no error handler', async () => {
@@ -238,53 +246,58 @@ describe('Fastify', () => {
     addRoute(app)
     expect(await call(app)).toEqual({
       status: 401,
-      challenge: CHALLENGE,
+      challenge: REVOKED_CHALLENGE,
       retryAfter: null,
-      body: REVOKED,
+      body: REVOKED_BODY,
     })
-    const appWithUnknown = Fastify()
-    addRoute(appWithUnknown, {}, unreachable)
-    expect(await call(appWithUnknown)).toEqual({
+    const appOfDisconnectedClient = Fastify()
+    addRoute(appOfDisconnectedClient, {}, disconnectedClient)
+    expect(await call(appOfDisconnectedClient)).toEqual({
       status: 503,
       challenge: null,
       retryAfter: '5',
-      body: UNKNOWN,
+      body: UNKNOWN_BODY,
     })
   })
 
-  const text = { type: 'string' }
-  const strict = {
+  const textSchema = { type: 'string' }
+  /** A schema that does not allow the body of a refusal. */
+  const strictSchema = {
     type: 'object',
     required: ['statusCode', 'problem'],
-    properties: { statusCode: { type: 'integer' }, problem: text },
+    properties: { statusCode: { type: 'integer' }, problem: textSchema },
     additionalProperties: false,
   }
 
   test('the Fastify adapter sends its body even if the response schema of the route does not allow the body', async () => {
     for (const status of ['401', '4xx']) {
       const app = Fastify()
-      addRoute(app, { [status]: strict })
-      expect(await call(app)).toMatchObject({ status: 401, challenge: CHALLENGE, body: REVOKED })
+      addRoute(app, { [status]: strictSchema })
+      expect(await call(app)).toMatchObject({
+        status: 401,
+        challenge: REVOKED_CHALLENGE,
+        body: REVOKED_BODY,
+      })
     }
-    const appWithUnknown = Fastify()
-    addRoute(appWithUnknown, { 503: strict }, unreachable)
-    expect(await call(appWithUnknown)).toMatchObject({
+    const appOfDisconnectedClient = Fastify()
+    addRoute(appOfDisconnectedClient, { 503: strictSchema }, disconnectedClient)
+    expect(await call(appOfDisconnectedClient)).toMatchObject({
       status: 503,
       retryAfter: '5',
-      body: UNKNOWN,
+      body: UNKNOWN_BODY,
     })
   })
 
   test('the Fastify adapter applies the response schema of the route if the schema allows its body', async () => {
     const app = Fastify()
-    addRoute(app, { 401: { type: 'object', properties: { error: text } } })
+    addRoute(app, { 401: { type: 'object', properties: { error: textSchema } } })
     expect(await call(app)).toMatchObject({ status: 401, body: { error: 'invalid_token' } })
   })
 
   test('the Fastify adapter sends a DPoP challenge if the request used DPoP', async () => {
     const app = Fastify()
     addRoute(app)
-    expect((await call(app, DPOP)).challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+    expect((await call(app, DPOP)).challenge).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
   })
 })
 
@@ -293,9 +306,10 @@ describe('a fetch-style server', () => {
     (await forFetch(client)(token))?.headers.get('www-authenticate')
 
   test('the fetch adapter sends a DPoP challenge if the token is bound to a DPoP key', async () => {
-    expect(await challengeOf(claims)).toBe(CHALLENGE)
+    expect(await challengeOf(claims)).toBe(REVOKED_CHALLENGE)
+    // `jkt` is the thumbprint of the DPoP key.
     const boundToken = { ...claims, cnf: { jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' } }
-    expect(await challengeOf(boundToken)).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+    expect(await challengeOf(boundToken)).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
   })
 })
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { readFeedEvent } from '../../src/client/feed-events.js'
 
 const AT = '2026-11-23T10:00:00.123Z'
-const INSTANT = Date.parse(AT)
+const AT_MS = Date.parse(AT)
 const USER = { kind: 'user', user_id: 'auth0|1', at: AT, all_sessions_at: null, type: 'slo' }
 const SESSION = { kind: 'session', session_id: 'S1', user_id: null, at: AT, ended: true }
 
@@ -21,37 +21,38 @@ const FORGOTTEN_SESSION = {
   ended: true,
 }
 
+/** Reads an event. Its id is the cursor of the feed. */
 const read = (name: string, data: object, id: string | null = 'f.1') =>
   readFeedEvent({ name, data: JSON.stringify(data), id })
 
 describe('an event of the change feed', () => {
   test.each([
-    ['user', USER, { kind: 'user', userId: 'auth0|1', at: INSTANT, allSessionsAt: null }],
+    ['user', USER, { kind: 'user', userId: 'auth0|1', at: AT_MS, allSessionsAt: null }],
     [
-      'user, for all sessions',
+      'user, with a logout of all sessions',
       { ...USER, all_sessions_at: AT },
-      { kind: 'user', userId: 'auth0|1', at: INSTANT, allSessionsAt: INSTANT },
+      { kind: 'user', userId: 'auth0|1', at: AT_MS, allSessionsAt: AT_MS },
     ],
     [
       'session',
       SESSION,
-      { kind: 'session', sessionId: 'S1', userId: null, at: INSTANT, ended: true },
+      { kind: 'session', sessionId: 'S1', userId: null, at: AT_MS, ended: true },
     ],
     [
-      'session, with its user',
+      'session, with the user of the session',
       { ...SESSION, user_id: 'auth0|1' },
-      { kind: 'session', sessionId: 'S1', userId: 'auth0|1', at: INSTANT, ended: true },
+      { kind: 'session', sessionId: 'S1', userId: 'auth0|1', at: AT_MS, ended: true },
     ],
-    ['floor', { kind: 'floor', at: AT }, { kind: 'floor', at: INSTANT }],
+    ['floor', { kind: 'floor', at: AT }, { kind: 'floor', at: AT_MS }],
     [
       'forgotten_user',
       FORGOTTEN_USER,
-      { kind: 'forgotten_user', key: 'K', userHash: 'H', at: INSTANT, allSessionsAt: null },
+      { kind: 'forgotten_user', key: 'K', userHash: 'H', at: AT_MS, allSessionsAt: null },
     ],
     [
       'forgotten_session',
       FORGOTTEN_SESSION,
-      { kind: 'forgotten_session', key: 'K', sessionHash: 'H', at: INSTANT, ended: true },
+      { kind: 'forgotten_session', key: 'K', sessionHash: 'H', at: AT_MS, ended: true },
     ],
   ])('readFeedEvent reads a change of kind %s', (_kind, data, change) => {
     expect(read('change', data)).toEqual({ kind: 'change', change, cursor: 'f.1' })
@@ -68,7 +69,7 @@ describe('an event of the change feed', () => {
   test('readFeedEvent reads a freshness event', () => {
     expect(read('freshness', { as_of: AT, lag_ms: 800, policy: 'user' })).toEqual({
       kind: 'freshness',
-      freshness: { asOf: INSTANT, lagMs: 800, policy: 'user' },
+      freshness: { asOf: AT_MS, lagMs: 800, policy: 'user' },
       cursor: 'f.1',
     })
   })
@@ -76,9 +77,12 @@ describe('an event of the change feed', () => {
   test.each([
     ['event', 'notice', {}],
     ['kind of change', 'change', { kind: 'client', at: AT }],
-  ])('readFeedEvent returns other, with the cursor, for an unknown %s', (_case, name, data) => {
-    expect(read(name, data)).toEqual({ kind: 'other', cursor: 'f.1' })
-  })
+  ])(
+    'readFeedEvent returns the kind `other` and the cursor for an unknown %s',
+    (_case, name, data) => {
+      expect(read(name, data)).toEqual({ kind: 'other', cursor: 'f.1' })
+    },
+  )
 
   test.each<[string, string, object]>([
     ['user_id', 'change', { ...USER, user_id: 4711 }],

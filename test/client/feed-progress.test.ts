@@ -7,12 +7,15 @@ const NOW = Date.UTC(2026, 10, 23, 10)
 const DAY_MS = 86_400_000
 
 const change: ReceivedChange = { kind: 'user', userId: 'auth0|1', at: NOW, allSessionsAt: null }
+/** Creates a change. Only the last change of a page has a cursor. */
 const changeEvent = (cursor: string | null): FeedEvent => ({ kind: 'change', change, cursor })
+/** Creates the event that ends a load. `asOf` is the instant up to which the service has read the log. */
 const freshnessEvent = (cursor: string, asOf = NOW): FeedEvent => ({
   kind: 'freshness',
   freshness: { asOf, lagMs: 0, policy: 'session' },
   cursor,
 })
+/** The event after which the service sends all logouts again. */
 const reset: FeedEvent = { kind: 'reset', cursor: null }
 
 let now: number
@@ -22,6 +25,7 @@ function open(): void {
   now = NOW
   cache = createLogoutCache()
   progress = createFeedProgress(cache, {
+    // A load, which is the first reading of the feed, contains the logouts of this duration.
     horizonMs: DAY_MS,
     reloadIntervalMs: DAY_MS,
     maxReloadDelayMs: DAY_MS,
@@ -33,10 +37,11 @@ afterEach(() => progress.close())
 
 /** Returns the query of the next connection as an object. */
 const connect = () => Object.fromEntries(progress.nextQuery())
+/** The instant from which the first load reads. */
 const SINCE = new Date(NOW - DAY_MS).toISOString()
 
 describe('a connection', () => {
-  test('a connection begins a load of the logouts within the horizon if no earlier connection has received an event', () => {
+  test('a connection begins a load of the logouts of `horizonMs` if no earlier connection has received an event', () => {
     open()
     expect(connect()).toEqual({ since: SINCE })
     now += 5

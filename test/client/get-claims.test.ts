@@ -11,7 +11,7 @@ import { lastLogout as forFetch } from '../../src/client/fetch.js'
 import type { Claims, LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
 import { type Issuer, ORDERS_AUDIENCE, openIssuer } from '../_support/issuer.js'
-import { serve } from '../_support/protected-server.js'
+import { waitUntilListening } from '../_support/protected-server.js'
 import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
 
 let logouts: ServedLogouts
@@ -31,13 +31,13 @@ afterAll(async () => {
 })
 
 /** Response of the protected server. */
-interface ServerResponse {
+interface ProtectedResponse {
   status: number
   text: string
 }
 
 /** Sends a request with a token of the user `sub`; `null`: without a token. */
-async function call(url: string, sub: string | null): Promise<ServerResponse> {
+async function call(url: string, sub: string | null): Promise<ProtectedResponse> {
   const iat = Math.floor(Date.now() / 1000) - 60
   const token = sub === null ? null : await issuer.sign({ sub, iat })
   const headers: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` }
@@ -54,33 +54,36 @@ async function callExpress(handlers: RequestHandler[], subjects: (string | null)
     ((error, _req, res, _next) =>
       void res.status(error.status ?? 500).send(error.message)) as ErrorRequestHandler,
   )
-  const server = await serve(app.listen(0, '127.0.0.1'))
+  const server = await waitUntilListening(app.listen(0, '127.0.0.1'))
   const responses = await Promise.all(subjects.map((sub) => call(server.url, sub)))
   await server.close()
   return responses
 }
 
-/** The response if the adapter does not find the claims. */
-const claimsError = { status: 500, text: expect.stringContaining('getClaims') }
-const statuses = (responses: ServerResponse[]) => responses.map(({ status }) => status)
+/** The response if the adapter does not find the claims. The message recommends the option `getClaims`. */
+const CLAIMS_ERROR = { status: 500, text: expect.stringContaining('getClaims') }
+const statusesOf = (responses: ProtectedResponse[]) => responses.map(({ status }) => status)
 
 describe('Express', () => {
-  const byExpressJwt = (params = {}) =>
+  const verifyWithExpressJwt = (params = {}) =>
     expressjwt({ secret: issuer.publicPem, algorithms: ['RS256'], ...params })
-  const optional = { credentialsRequired: false }
+  const tokenOptional = { credentialsRequired: false }
 
   test('the Express adapter fails after express-jwt, because express-jwt sets req.auth to the claims', async () => {
     const responses = await callExpress(
-      [byExpressJwt(), forExpress(client)],
+      [verifyWithExpressJwt(), forExpress(client)],
       ['auth0|out', 'auth0|in'],
     )
-    expect(responses).toEqual([claimsError, claimsError])
+    expect(responses).toEqual([CLAIMS_ERROR, CLAIMS_ERROR])
   })
 
   test('after express-jwt without getClaims, the Express adapter accepts only a request without a token', async () => {
-    const handlers = [byExpressJwt(optional), forExpress(client, { authRequired: false })]
+    const handlers = [
+      verifyWithExpressJwt(tokenOptional),
+      forExpress(client, { authRequired: false }),
+    ]
     const responses = await callExpress(handlers, ['auth0|out', 'auth0|in', null])
-    expect(responses).toEqual([claimsError, claimsError, { status: 200, text: 'passed' }])
+    expect(responses).toEqual([CLAIMS_ERROR, CLAIMS_ERROR, { status: 200, text: 'passed' }])
   })
 
   test.each<[string, object]>([
@@ -96,31 +99,31 @@ describe('Express', () => {
         next()
       }
       const handlers = [setFields, forExpress(client, { authRequired: false })]
-      expect(await callExpress(handlers, [null])).toEqual([claimsError])
+      expect(await callExpress(handlers, [null])).toEqual([CLAIMS_ERROR])
     },
   )
 
   test('the Express adapter reads the claims of express-jwt with getClaims', async () => {
     const getClaims = (req: ExpressJwtRequest) => req.auth
-    const handlers = [byExpressJwt(), forExpress(client, { getClaims })]
-    expect(statuses(await callExpress(handlers, ['auth0|out', 'auth0|in']))).toEqual([401, 200])
+    const handlers = [verifyWithExpressJwt(), forExpress(client, { getClaims })]
+    expect(statusesOf(await callExpress(handlers, ['auth0|out', 'auth0|in']))).toEqual([401, 200])
   })
 
   test('the Express adapter accepts a request for which getClaims returns undefined only if no token is required', async () => {
     const getClaims = (req: ExpressJwtRequest) => req.auth
     const handlers = (authRequired: boolean) => [
-      byExpressJwt(optional),
+      verifyWithExpressJwt(tokenOptional),
       forExpress(client, { authRequired, getClaims }),
     ]
-    expect(statuses(await callExpress(handlers(false), ['auth0|out', null]))).toEqual([401, 200])
-    expect(await callExpress(handlers(true), [null])).toEqual([claimsError])
+    expect(statusesOf(await callExpress(handlers(false), ['auth0|out', null]))).toEqual([401, 200])
+    expect(await callExpress(handlers(true), [null])).toEqual([CLAIMS_ERROR])
   })
 
   test('the Express adapter fails if getClaims returns the decoded token of auth() instead of the payload', async () => {
     const verify = auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE })
-    const hook = forExpress(client, { getClaims: (req: Request) => req.auth })
-    const responses = await callExpress([verify, hook], ['auth0|out', 'auth0|in'])
-    expect(responses).toEqual([claimsError, claimsError])
+    const guard = forExpress(client, { getClaims: (req: Request) => req.auth })
+    const responses = await callExpress([verify, guard], ['auth0|out', 'auth0|in'])
+    expect(responses).toEqual([CLAIMS_ERROR, CLAIMS_ERROR])
   })
 
   test('the Express adapter passes an error of getClaims to the error handler', async () => {
@@ -139,11 +142,11 @@ describe('Express', () => {
     })
     const handlers = [verify, forExpress(client, { authRequired: false })]
     const responses = await callExpress(handlers, ['auth0|out', 'auth0|in', null])
-    expect(statuses(responses)).toEqual([401, 200, 200])
+    expect(statusesOf(responses)).toEqual([401, 200, 200])
   })
 
   test('the Express adapter passes an error to the error handler if another handler has already sent a response', async () => {
-    // Express 4, unlike Express 5, does not catch the rejected promise of a handler.
+    // The adapter must call `next`, because Express 4 does not catch the rejected promise of a handler.
     const headersSent = new Error('headers have been sent')
     const response = {
       status: () => response,
@@ -164,7 +167,7 @@ describe('Express', () => {
     const getClaims = async (req: Request) => req.auth?.payload
     const verify = auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE })
     const handlers = [verify, forExpress(allowingClient, { getClaims })]
-    expect(await callExpress(handlers, ['auth0|out'])).toEqual([claimsError])
+    expect(await callExpress(handlers, ['auth0|out'])).toEqual([CLAIMS_ERROR])
     await allowingClient.close()
   })
 
@@ -177,49 +180,53 @@ describe('Express', () => {
 })
 
 describe('Fastify', () => {
-  /** Starts an app with this preHandler. Sends one request of a logged-out user, and one of a logged-in user. */
+  /**
+   * Starts an app that verifies tokens with @fastify/jwt, and then runs the hook. Sends one request of a logged-out
+   * user, and one of a logged-in user.
+   */
   async function callFastify(
-    verify: Partial<FastifyJWTOptions>,
+    jwtOptions: Partial<FastifyJWTOptions>,
     hook: preHandlerAsyncHookHandler,
-  ): Promise<ServerResponse[]> {
+  ): Promise<ProtectedResponse[]> {
     const app = Fastify()
     const secret = { public: issuer.publicPem }
     await app.register(jwt, {
       secret,
       verify: { algorithms: ['RS256'] },
-      ...verify,
+      ...jwtOptions,
     } as FastifyJWTOptions)
     app.addHook('preHandler', async (request) => void (await request.jwtVerify()))
     app.addHook('preHandler', hook)
     return listenAndCall(app)
   }
 
-  async function listenAndCall(app: ReturnType<typeof Fastify>): Promise<ServerResponse[]> {
+  async function listenAndCall(app: ReturnType<typeof Fastify>): Promise<ProtectedResponse[]> {
     app.get('/', async () => 'passed')
     await app.listen({ host: '127.0.0.1', port: 0 })
-    const { url } = await serve(app.server)
+    const { url } = await waitUntilListening(app.server)
     const responses = await Promise.all(['auth0|out', 'auth0|in'].map((sub) => call(url, sub)))
     await app.close()
     return responses
   }
 
   type User = { id: string; claims: Claims }
+  /** An option of @fastify/jwt, which sets `request.user` to the result. */
   const formatUser = (claims: Claims) => ({ id: claims.sub, claims })
 
-  test('the Fastify adapter accepts no request if formatUser has removed sub', async () => {
+  test('the Fastify adapter accepts no request if formatUser has removed the claim sub', async () => {
     const responses = await callFastify({ formatUser } as object, forFastify(client))
-    expect(statuses(responses)).toEqual([503, 503])
+    expect(statusesOf(responses)).toEqual([503, 503])
   })
 
-  test('the Fastify adapter reads the claims of formatUser with getClaims', async () => {
+  test('the Fastify adapter reads the claims from the result of formatUser with getClaims', async () => {
     const getClaims = (request: FastifyRequest) => (request.user as User).claims
     const hook = forFastify(client, { getClaims })
     const responses = await callFastify({ formatUser } as object, hook)
-    expect(statuses(responses)).toEqual([401, 200])
+    expect(statusesOf(responses)).toEqual([401, 200])
   })
 
-  test('the Fastify adapter fails for the decoded token of complete: true, and reads the payload with getClaims', async () => {
-    const open = async (hook: preHandlerAsyncHookHandler) => {
+  test('with complete: true, fastify-auth0-verify sets the decoded token, whose payload the Fastify adapter reads only with getClaims', async () => {
+    const callWithHook = async (hook: preHandlerAsyncHookHandler) => {
       const app = Fastify()
       const options = {
         domain: issuer.url,
@@ -232,27 +239,27 @@ describe('Fastify', () => {
       app.addHook('preHandler', hook)
       return listenAndCall(app)
     }
-    expect(await open(forFastify(client))).toEqual([claimsError, claimsError])
+    expect(await callWithHook(forFastify(client))).toEqual([CLAIMS_ERROR, CLAIMS_ERROR])
     const getClaims = (request: { user?: unknown }) => (request.user as { payload: Claims }).payload
-    expect(statuses(await open(forFastify(client, { getClaims })))).toEqual([401, 200])
+    expect(statusesOf(await callWithHook(forFastify(client, { getClaims })))).toEqual([401, 200])
   })
 })
 
 describe('a fetch-style server', () => {
-  const claims = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
+  const claimsOf = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
 
   test('the fetch adapter reads the claims with getClaims', async () => {
     const check = forFetch(client, {
       getClaims: (context: Map<string, Claims>) => context.get('jwt'),
     })
-    expect(await check(new Map([['jwt', claims('auth0|in')]]))).toBeNull()
-    expect((await check(new Map([['jwt', claims('auth0|out')]])))?.status).toBe(401)
+    expect(await check(new Map([['jwt', claimsOf('auth0|in')]]))).toBeNull()
+    expect((await check(new Map([['jwt', claimsOf('auth0|out')]])))?.status).toBe(401)
     await expect(check(new Map())).rejects.toThrow('getClaims')
   })
 
   test('the fetch adapter fails for values that are not claims', async () => {
     const check = forFetch(client)
-    const decodedToken = { header: {}, payload: claims('auth0|in'), signature: '' }
+    const decodedToken = { header: {}, payload: claimsOf('auth0|in'), signature: '' }
     for (const value of [undefined, null, 'eyJ', decodedToken]) {
       await expect(check(value as Claims)).rejects.toThrow('getClaims')
     }

@@ -5,33 +5,34 @@ import { lastLogout } from '../../src/client/hono.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
 import { openFakeClient } from '../_support/fake-service.js'
-import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
+import { REVOKED_CHALLENGE, REVOKED_DESCRIPTION } from '../_support/revoked.js'
 
 const REVOKED = {
   status: 401,
-  challenge: CHALLENGE,
+  challenge: REVOKED_CHALLENGE,
   retryAfter: null,
-  text: JSON.stringify({ error: 'invalid_token', error_description: DESCRIPTION }),
+  text: JSON.stringify({ error: 'invalid_token', error_description: REVOKED_DESCRIPTION }),
 }
 
+/** Returns the claims of a token. Only `auth0|out` has logged out after it was issued. */
 const claimsOf = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
 
 let client: LastLogoutClient
-let unreachable: LastLogoutClient
+let disconnectedClient: LastLogoutClient
 beforeEach(async () => {
   client = await openFakeClient()
-  unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
+  disconnectedClient = openClient('http://127.0.0.1:1', { lookup: 'request' })
 })
 
-/** Sets what hono/jwk sets. */
-const verified =
+/** Sets the claims of a user, like hono/jwk. */
+const setClaims =
   (sub: string): MiddlewareHandler =>
   async (c, next) => {
     c.set('jwtPayload', claimsOf(sub))
     await next()
   }
 
-/** Calls an app with these middlewares and a route. */
+/** Sends a request to an app with these middlewares and a route. */
 async function call(
   middlewares: MiddlewareHandler[],
   { onError, authorization = 'Bearer x' }: { onError?: ErrorHandler; authorization?: string } = {},
@@ -47,13 +48,13 @@ async function call(
 }
 
 test('the Hono middleware accepts a user who has not logged out', async () => {
-  const response = await call([verified('auth0|in'), lastLogout(client)])
+  const response = await call([setClaims('auth0|in'), lastLogout(client)])
   expect(response).toEqual({ status: 200, challenge: null, retryAfter: null, text: 'passed' })
 })
 
 test('the Hono middleware throws a refusal as an HTTPException, and Hono sends the response', async () => {
-  expect(await call([verified('auth0|out'), lastLogout(client)])).toEqual(REVOKED)
-  expect(await call([verified('auth0|in'), lastLogout(unreachable)])).toMatchObject({
+  expect(await call([setClaims('auth0|out'), lastLogout(client)])).toEqual(REVOKED)
+  expect(await call([setClaims('auth0|in'), lastLogout(disconnectedClient)])).toMatchObject({
     status: 503,
     challenge: null,
     retryAfter: '5',
@@ -63,7 +64,7 @@ test('the Hono middleware throws a refusal as an HTTPException, and Hono sends t
 test('app.onError receives the HTTPException, and can return the response in it', async () => {
   const onError: ErrorHandler = (error, c) =>
     error instanceof HTTPException ? error.getResponse() : c.text('other', 500)
-  expect(await call([verified('auth0|out'), lastLogout(client)], { onError })).toEqual(REVOKED)
+  expect(await call([setClaims('auth0|out'), lastLogout(client)], { onError })).toEqual(REVOKED)
 })
 
 test('the response has the challenge even if app.onError ignores the response in the HTTPException', async () => {
@@ -71,14 +72,14 @@ test('the response has the challenge even if app.onError ignores the response in
     const { status, message } = error as HTTPException
     return c.json({ problem: message }, status)
   }
-  const response = await call([verified('auth0|out'), lastLogout(client)], { onError })
-  expect(response).toEqual({ ...REVOKED, text: JSON.stringify({ problem: DESCRIPTION }) })
+  const response = await call([setClaims('auth0|out'), lastLogout(client)], { onError })
+  expect(response).toEqual({ ...REVOKED, text: JSON.stringify({ problem: REVOKED_DESCRIPTION }) })
 })
 
 test('the Hono middleware sends a DPoP challenge if the request used DPoP', async () => {
   const options = { authorization: 'DPoP x' }
-  const response = await call([verified('auth0|out'), lastLogout(client)], options)
-  expect(response.challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+  const response = await call([setClaims('auth0|out'), lastLogout(client)], options)
+  expect(response.challenge).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
 })
 
 test('the Hono middleware fails for a request without verified claims', async () => {

@@ -4,20 +4,21 @@ import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout } from '../../src/client/koa.js'
 import { openClient } from '../_support/client.js'
 import { openFakeClient } from '../_support/fake-service.js'
-import { serve } from '../_support/protected-server.js'
-import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
+import { waitUntilListening } from '../_support/protected-server.js'
+import { REVOKED_CHALLENGE, REVOKED_DESCRIPTION } from '../_support/revoked.js'
 
+/** Returns the claims of a token. Only `auth0|out` has logged out after it was issued. */
 const claimsOf = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
 
 let client: LastLogoutClient
-let unreachable: LastLogoutClient
+let disconnectedClient: LastLogoutClient
 beforeEach(async () => {
   client = await openFakeClient()
-  unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
+  disconnectedClient = openClient('http://127.0.0.1:1', { lookup: 'request' })
 })
 
-/** Sets what a JWT library sets. */
-const verified =
+/** Sets the claims of a user, like a JWT library. */
+const setClaims =
   (sub: string): Middleware =>
   (ctx, next) => {
     ctx.state.user = claimsOf(sub)
@@ -33,7 +34,7 @@ async function call(middlewares: Middleware[], authorization = 'Bearer x') {
   app.use((ctx) => {
     ctx.body = 'passed'
   })
-  const server = await serve(app.listen(0, '127.0.0.1'))
+  const server = await waitUntilListening(app.listen(0, '127.0.0.1'))
   onTestFinished(() => server.close())
   const response = await fetch(server.url, { headers: { authorization } })
   const { status, headers } = response
@@ -47,18 +48,18 @@ async function call(middlewares: Middleware[], authorization = 'Bearer x') {
 }
 
 test('the Koa middleware accepts a user who has not logged out', async () => {
-  const response = await call([verified('auth0|in'), lastLogout(client)])
+  const response = await call([setClaims('auth0|in'), lastLogout(client)])
   expect(response).toMatchObject({ status: 200, text: 'passed', challenge: null, errors: [] })
 })
 
 test('the Koa middleware throws a refusal with ctx.throw, and Koa sends the response', async () => {
-  expect(await call([verified('auth0|out'), lastLogout(client)])).toMatchObject({
+  expect(await call([setClaims('auth0|out'), lastLogout(client)])).toMatchObject({
     status: 401,
-    challenge: CHALLENGE,
+    challenge: REVOKED_CHALLENGE,
     retryAfter: null,
-    text: DESCRIPTION,
+    text: REVOKED_DESCRIPTION,
   })
-  expect(await call([verified('auth0|in'), lastLogout(unreachable)])).toMatchObject({
+  expect(await call([setClaims('auth0|in'), lastLogout(disconnectedClient)])).toMatchObject({
     status: 503,
     challenge: null,
     retryAfter: '5',
@@ -67,12 +68,12 @@ test('the Koa middleware throws a refusal with ctx.throw, and Koa sends the resp
 })
 
 test('a refusal of the Koa middleware has the property expose, so that Koa does not log it', async () => {
-  const { errors } = await call([verified('auth0|in'), lastLogout(unreachable)])
+  const { errors } = await call([setClaims('auth0|in'), lastLogout(disconnectedClient)])
   const expected = { status: 503, code: 'temporarily_unavailable', expose: true }
   expect(errors).toEqual([expect.objectContaining(expected)])
 })
 
-test('a middleware of the app can catch the refusal', async () => {
+test('a middleware of the app can catch the refusal of the Koa middleware', async () => {
   const caughtErrors: unknown[] = []
   const catchErrors: Middleware = async (ctx, next) => {
     try {
@@ -83,23 +84,23 @@ test('a middleware of the app can catch the refusal', async () => {
       ctx.body = 'caught'
     }
   }
-  const response = await call([catchErrors, verified('auth0|out'), lastLogout(client)])
+  const response = await call([catchErrors, setClaims('auth0|out'), lastLogout(client)])
   // The response has the challenge, although this middleware ignores the headers of the error.
-  expect(response).toMatchObject({ status: 418, text: 'caught', challenge: CHALLENGE })
+  expect(response).toMatchObject({ status: 418, text: 'caught', challenge: REVOKED_CHALLENGE })
   expect(caughtErrors).toEqual([
     expect.objectContaining({
       name: 'UnauthorizedError',
       status: 401,
       code: 'invalid_token',
-      headers: { 'WWW-Authenticate': CHALLENGE },
-      message: DESCRIPTION,
+      headers: { 'WWW-Authenticate': REVOKED_CHALLENGE },
+      message: REVOKED_DESCRIPTION,
     }),
   ])
 })
 
 test('the Koa middleware sends a DPoP challenge if the request used DPoP', async () => {
-  const response = await call([verified('auth0|out'), lastLogout(client)], 'DPoP x')
-  expect(response.challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+  const response = await call([setClaims('auth0|out'), lastLogout(client)], 'DPoP x')
+  expect(response.challenge).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
 })
 
 test('the Koa middleware fails for a request without verified claims', async () => {

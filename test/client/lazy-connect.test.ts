@@ -3,7 +3,12 @@ import { afterEach, describe, expect, test } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import type { LastLogoutClientOptions } from '../../src/client/options.js'
 import { openClient } from '../_support/client.js'
-import { event, freshness, openScriptedFeed, type ScriptedFeed } from '../_support/scripted-feed.js'
+import {
+  eventText,
+  freshnessData,
+  openScriptedFeed,
+  type ScriptedFeed,
+} from '../_support/scripted-feed.js'
 
 let feed: ScriptedFeed
 let client: LastLogoutClient
@@ -13,14 +18,18 @@ afterEach(async () => {
 })
 
 const claims = { sub: 'auth0|1', iat: Math.floor(Date.now() / 1000) - 60 }
-const load = (response: ServerResponse) =>
-  void response.write(event('freshness', freshness(Date.now()), 'f.1'))
+/** Sends an empty load: the event that ends a load, without a logout before it. */
+const sendLoad = (response: ServerResponse) =>
+  void response.write(eventText('freshness', freshnessData(Date.now()), 'f.1'))
 
 function open(options: Partial<LastLogoutClientOptions> = {}) {
   client = openClient(feed.url, { connect: 'lazy', ...options })
 }
 
-/** Connects an eager client, then closes it. Afterwards, every earlier connection has reached the service, too. */
+/**
+ * Connects another client, then closes it. Its connection is in `feed.queries`. An earlier connection of the lazy
+ * client would be there, too.
+ */
 async function connectEagerClient(): Promise<void> {
   const eager = openClient(feed.url)
   await eager.ready()
@@ -29,7 +38,7 @@ async function connectEagerClient(): Promise<void> {
 
 describe("a client with connect: 'lazy'", () => {
   test('a lazy client connects with the first check, and this check waits for the load', async () => {
-    feed = await openScriptedFeed((response) => void setTimeout(() => load(response), 100))
+    feed = await openScriptedFeed((response) => void setTimeout(() => sendLoad(response), 100))
     open({ timeoutMs: 10_000 })
     await connectEagerClient()
     expect(feed.queries).toHaveLength(1)
@@ -51,7 +60,7 @@ describe("a client with connect: 'lazy'", () => {
   })
 
   test('a lazy client does not connect for a machine token', async () => {
-    feed = await openScriptedFeed(load)
+    feed = await openScriptedFeed(sendLoad)
     open()
     const decision = await client.check({ sub: 'orders@clients', iat: claims.iat })
     expect(decision).toMatchObject({ allowed: true, reason: 'machine_token' })
@@ -60,7 +69,7 @@ describe("a client with connect: 'lazy'", () => {
   })
 
   test('a lazy client does not connect after it was closed', async () => {
-    feed = await openScriptedFeed(load)
+    feed = await openScriptedFeed(sendLoad)
     open()
     await client.close()
     expect((await client.check(claims)).reason).toBe('not_loaded')
@@ -70,7 +79,7 @@ describe("a client with connect: 'lazy'", () => {
   })
 
   test('a lazy client connects with `ready` and with `checkNow`', async () => {
-    feed = await openScriptedFeed(load)
+    feed = await openScriptedFeed(sendLoad)
     open()
     await client.ready()
     expect(client.checkNow(claims).outcome).toBe('accepted')

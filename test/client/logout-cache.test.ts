@@ -1,13 +1,18 @@
 import { createHmac } from 'node:crypto'
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createLogoutCache } from '../../src/client/logout-cache.js'
+import { judge } from '../../src/rules/judge.js'
 
+/** The tests add or subtract a few milliseconds, so that all instants differ. */
 const NOON = Date.parse('2026-11-23T12:00:00Z')
+/** The key of the hashes of ids. */
 const KEY = '8d5e1d0a-7c40-4a0e-9d4e-2b0b5c9a7f11'
 const TOKEN = { subject: 'auth0|1', sessionId: 'S1', loginAt: NOON }
 const NO_LOGOUT = { user: null, session: null, floorAt: null }
 
 const hash = (id: string, key = KEY) => createHmac('sha256', key).update(id).digest('hex')
+/** Creates a change about a forgotten person: it has a hash of the id instead of the id. */
 const forgottenUser = (at: number, allSessionsAt: number | null = null, key = KEY) => ({
   kind: 'forgotten_user' as const,
   key,
@@ -28,13 +33,13 @@ test('the cache finds the logouts of a forgotten person by the hashes of the ids
   cache.beginLoad()
   cache.merge(forgottenUser(NOON, NOON - 1))
   cache.merge(forgottenSession(NOON - 2, true))
-  expect(cache.find(TOKEN)).toEqual({
+  expect(cache.find(TOKEN, 'user')).toEqual({
     user: { at: NOON, allSessionsAt: NOON - 1 },
     session: { at: NOON - 2, ended: true },
     floorAt: null,
   })
-  expect(cache.find({ ...TOKEN, sessionId: null }).session).toBeNull()
-  expect(cache.find({ ...TOKEN, subject: 'auth0|2', sessionId: 'S2' })).toEqual(NO_LOGOUT)
+  expect(cache.find({ ...TOKEN, sessionId: null }, 'user').session).toBeNull()
+  expect(cache.find({ ...TOKEN, subject: 'auth0|2', sessionId: 'S2' }, 'user')).toEqual(NO_LOGOUT)
 })
 
 test('the cache merges a row with a hash and a row with the id of the same user or session', () => {
@@ -45,14 +50,14 @@ test('the cache merges a row with a hash and a row with the id of the same user 
   cache.merge(forgottenSession(NOON, true))
   cache.merge({ kind: 'session', sessionId: 'S1', userId: null, at: NOON + 5, ended: false })
   cache.merge({ kind: 'floor', at: NOON - 9 })
-  expect(cache.find(TOKEN)).toEqual({
+  expect(cache.find(TOKEN, 'user')).toEqual({
     user: { at: NOON + 5, allSessionsAt: NOON - 1 },
     session: { at: NOON + 5, ended: true },
     floorAt: NOON - 9,
   })
 })
 
-test('the cache drops the row with the id when a load has delivered only the row with the hash', () => {
+test('at the end of a load that has delivered only the row with the hash, the cache drops the row with the id', () => {
   const cache = createLogoutCache()
   cache.beginLoad()
   cache.merge({ kind: 'user', userId: 'auth0|1', at: NOON, allSessionsAt: null })
@@ -62,16 +67,26 @@ test('the cache drops the row with the id when a load has delivered only the row
   cache.merge(forgottenUser(NOON))
   cache.dropUndelivered()
   expect(cache.count()).toBe(1)
-  expect(cache.find(TOKEN).user).toEqual({ at: NOON, allSessionsAt: null })
+  expect(cache.find(TOKEN, 'user').user).toEqual({ at: NOON, allSessionsAt: null })
 })
 
-test('the cache drops rows with a hash that a load no longer delivers', () => {
+test('the cache keeps the last logout of all sessions while loads deliver the user', () => {
+  const cache = createLogoutCache()
+  cache.beginLoad()
+  cache.merge({ kind: 'user', userId: 'auth0|1', at: NOON, allSessionsAt: NOON })
+  cache.beginLoad()
+  cache.merge({ kind: 'user', userId: 'auth0|1', at: NOON, allSessionsAt: null })
+  cache.dropUndelivered()
+  expect(cache.find(TOKEN, 'session').user).toEqual({ at: NOON, allSessionsAt: NOON })
+})
+
+test('at the end of a load, the cache drops the rows with a hash that the load has not delivered', () => {
   const cache = createLogoutCache()
   cache.beginLoad()
   cache.merge(forgottenUser(NOON))
   cache.beginLoad()
   cache.dropUndelivered()
-  expect(cache.find(TOKEN)).toEqual(NO_LOGOUT)
+  expect(cache.find(TOKEN, 'user')).toEqual(NO_LOGOUT)
 })
 
 test('the cache finds rows with hashes of different keys', () => {
@@ -79,5 +94,54 @@ test('the cache finds rows with hashes of different keys', () => {
   cache.beginLoad()
   cache.merge(forgottenUser(NOON))
   cache.merge(forgottenUser(NOON + 1, null, 'another key'))
-  expect(cache.find(TOKEN).user).toEqual({ at: NOON + 1, allSessionsAt: null })
+  expect(cache.find(TOKEN, 'user').user).toEqual({ at: NOON + 1, allSessionsAt: null })
+})
+
+test('under the policy session, the last logout of the user is found only for a token without a session id', () => {
+  const cache = createLogoutCache()
+  cache.beginLoad()
+  cache.merge({ kind: 'user', userId: 'auth0|1', at: NOON, allSessionsAt: null })
+  expect(cache.find(TOKEN, 'session')).toEqual(NO_LOGOUT)
+  expect(cache.find({ ...TOKEN, sessionId: null }, 'session').user).toEqual({
+    at: NOON,
+    allSessionsAt: null,
+  })
+  cache.merge({ kind: 'user', userId: 'auth0|1', at: NOON + 2, allSessionsAt: NOON + 1 })
+  expect(cache.find(TOKEN, 'session').user?.allSessionsAt).toBe(NOON + 1)
+})
+
+test('the logouts that are found under a policy lead to the same verdict as all logouts', () => {
+  const instant = fc.integer({ min: NOON - 3, max: NOON + 3 })
+  const logout = fc.oneof(
+    fc.record({ at: instant, allSessionsAt: fc.option(instant) }).map((row) => ({
+      kind: 'user' as const,
+      userId: 'auth0|1',
+      ...row,
+    })),
+    fc.tuple(instant, fc.option(instant)).map(([at, all]) => forgottenUser(at, all)),
+    fc.tuple(instant, fc.boolean()).map(([at, ended]) => forgottenSession(at, ended)),
+    fc.record({ at: instant, ended: fc.boolean() }).map((row) => ({
+      kind: 'session' as const,
+      sessionId: 'S1',
+      userId: 'auth0|1',
+      ...row,
+    })),
+    instant.map((at) => ({ kind: 'floor' as const, at })),
+  )
+  const token = fc.record({
+    subject: fc.constantFrom('auth0|1', 'auth0|2'),
+    sessionId: fc.constantFrom('S1', 'S2', null),
+    loginAt: fc.option(instant),
+  })
+  const policy = fc.constantFrom('session' as const, 'user' as const)
+  fc.assert(
+    fc.property(fc.array(logout, { maxLength: 6 }), token, policy, (logouts, token, policy) => {
+      const cache = createLogoutCache()
+      cache.beginLoad()
+      for (const change of logouts) cache.merge(change)
+      // Under the policy `user`, `find` returns all logouts.
+      const expected = judge(token, cache.find(token, 'user'), { policy })
+      expect(judge(token, cache.find(token, policy), { policy })).toEqual(expected)
+    }),
+  )
 })

@@ -7,17 +7,18 @@ import { createSettableClocks, type SettableClocks } from '../_support/client-cl
 import { type LoopbackServer, openLoopback } from '../_support/loopback.js'
 
 const CACHE_MS = 60_000
+const LAG_MS = 800
 
 const token = { subject: 'auth0|1', sessionId: null } as Token
 
 let server: LoopbackServer
-let requests: number
+let requestCount: number
 let clocks: SettableClocks
 let lookup: ReturnType<typeof createLookup>
 beforeEach(async () => {
-  requests = 0
-  const http = createServer((_request, response) => {
-    requests++
+  requestCount = 0
+  const httpServer = createServer((_request, response) => {
+    requestCount++
     response.end(
       JSON.stringify({
         user_id: 'auth0|1',
@@ -28,12 +29,12 @@ beforeEach(async () => {
         floor_at: null,
         policy: 'session',
         as_of: new Date().toISOString(),
-        lag_ms: 800,
+        lag_ms: LAG_MS,
         complete: true,
       }),
     )
   })
-  server = await openLoopback(http)
+  server = await openLoopback(httpServer)
   clocks = createSettableClocks()
   const options = {
     url: server.url,
@@ -42,6 +43,7 @@ beforeEach(async () => {
     cacheMs: CACHE_MS,
   } as const
   lookup = createLookup(readOptions(options), clocks)
+  // The response to this first request is cached.
   await lookup.fetch(token)
 })
 afterEach(async () => {
@@ -50,31 +52,32 @@ afterEach(async () => {
 
 describe('a cached response', () => {
   test('a cached response is used again until `cacheMs` has passed', async () => {
-    clocks.setAhead(CACHE_MS / 2)
+    clocks.setWallAhead(CACHE_MS / 2)
     await lookup.fetch(token)
-    expect(requests).toBe(1)
+    expect(requestCount).toBe(1)
     expect(lookup.cached(token)).toBeDefined()
   })
 
   test('a cached response is not used again after the serverless function was frozen for `cacheMs`', async () => {
     const cached = lookup.cached(token)
-    clocks.sleep(CACHE_MS)
+    clocks.suspend(CACHE_MS)
     expect(lookup.cached(token)).toBeUndefined()
-    expect(cached?.freshness.ageMs()).toBeGreaterThanOrEqual(CACHE_MS + 800)
+    expect(cached?.freshness.ageMs()).toBeGreaterThanOrEqual(CACHE_MS + LAG_MS)
     await lookup.fetch(token)
-    expect(requests).toBe(2)
+    expect(requestCount).toBe(2)
   })
 
   test('a cached response expires after `cacheMs` even if the wall clock was set back', () => {
-    clocks.setAhead(-CACHE_MS)
-    clocks.passMonotonic(CACHE_MS)
+    clocks.setWallAhead(-CACHE_MS)
+    clocks.advanceMonotonic(CACHE_MS)
     expect(lookup.cached(token)).toBeUndefined()
   })
 })
 
-test("concurrent calls for the same user share one request with `lookup: 'feed'`", async () => {
-  clocks.sleep(CACHE_MS)
+test("with `lookup: 'feed'`, concurrent lookups of the same user share one request", async () => {
+  // The cached response expires.
+  clocks.suspend(CACHE_MS)
   const results = await Promise.all([lookup.fetch(token), lookup.fetch(token)])
   expect(results[0]).toBe(results[1])
-  expect(requests).toBe(2)
+  expect(requestCount).toBe(2)
 })

@@ -21,7 +21,7 @@ describe('creating a client', () => {
     },
   )
 
-  test('the error for missing options names the option url', () => {
+  test('the error for a call without options names the option url', () => {
     expect(() => createLastLogoutClient(undefined as never)).toThrow('url is missing')
   })
 
@@ -38,7 +38,7 @@ describe('creating a client', () => {
   })
 })
 
-test('a check accepts the tokens of each issuer in a list, with and without a final slash', async () => {
+test('a check accepts the tokens of each issuer in a list, whether or not the issuer ends in a slash', async () => {
   const { url } = await openFakeService()
   const issuer = ['https://old.example/', 'https://new.example']
   const client = openClient(url, { lookup: 'request', issuer })

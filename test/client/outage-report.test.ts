@@ -7,11 +7,16 @@ import { createOutageReport } from '../../src/client/outage-report.js'
 import { openClient } from '../_support/client.js'
 import { createClock } from '../_support/clock.js'
 import { openFakeServer, responseAbout } from '../_support/fake-server.js'
-import { event, freshness, openScriptedFeed, type ScriptedFeed } from '../_support/scripted-feed.js'
+import {
+  eventText,
+  freshnessData,
+  openScriptedFeed,
+  type ScriptedFeed,
+} from '../_support/scripted-feed.js'
 
 const MINUTE_MS = 60_000
 
-describe('an outage', () => {
+describe('an outage of the service', () => {
   const unavailable = new LastLogoutClientError('UNAVAILABLE', 'unavailable')
   const unauthorized = new LastLogoutClientError('UNAUTHORIZED', 'unauthorized')
   function open() {
@@ -62,32 +67,36 @@ describe('onError', () => {
     client = openClient(url, { onError, ...options })
     return client
   }
-  const login = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
+  const claimsOf = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
 
   test('onError is called once while connections fail', async () => {
-    let connections = 0
+    let connectionCount = 0
     feed = await openScriptedFeed((response) => {
-      connections++
+      connectionCount++
       response.destroy()
     })
     open(feed.url)
-    await expect.poll(() => connections, { timeout: 10_000 }).toBe(4)
+    await expect.poll(() => connectionCount, { timeout: 10_000 }).toBe(4)
     expect(errors).toMatchObject([{ code: 'UNAVAILABLE' }])
   })
 
   test('onError is called once while lookups fail', async () => {
     const service = await openFakeServer(() => [500, ''])
     open(service.url, { lookup: 'request' })
-    for (let n = 0; n < 5; n++) await client?.check(login(`auth0|${n}`))
-    expect(service.requests).toHaveLength(5)
+    for (let n = 0; n < 5; n++) await client?.check(claimsOf(`auth0|${n}`))
+    expect(service.requestedUrls).toHaveLength(5)
     expect(errors).toMatchObject([{ code: 'UNAVAILABLE' }])
   })
 
-  const send = (fields: object) => (response: ServerResponse) =>
-    void response.write(event('freshness', freshness(Date.now() - 400_000, fields), 'f.1'))
+  const STALE_LAG_MS = 400_000
+  /** Sends a freshness event whose data is older than the default of `maxStalenessMs`, 300 s. */
+  const sendStale = (fields: object) => (response: ServerResponse) =>
+    void response.write(
+      eventText('freshness', freshnessData(Date.now() - STALE_LAG_MS, fields), 'f.1'),
+    )
 
   test.each([
-    ['the worker does not run', { lag_ms: 400_000 }, /that a worker is running\.$/],
+    ['the worker does not run', { lag_ms: STALE_LAG_MS }, /that a worker is running\.$/],
     [
       'the service has not read the log to its end',
       { as_of: null, lag_ms: null },
@@ -96,12 +105,12 @@ describe('onError', () => {
     ['as_of is ahead of the clock of the database', { lag_ms: null }, /clock of its database\.$/],
   ])(
     'onError is called once for stale data, and the message names the likely cause: %s',
-    async (_case, fields, cause) => {
-      feed = await openScriptedFeed(send(fields))
+    async (_case, fields, causeText) => {
+      feed = await openScriptedFeed(sendStale(fields))
       const feedClient = open(feed.url)
-      await expect.poll(() => feedClient.checkNow(login('auth0|1')).reason).toBe('stale')
-      for (let n = 0; n < 5; n++) feedClient.checkNow(login('auth0|1'))
-      expect(errors).toMatchObject([{ code: 'STALE', message: expect.stringMatching(cause) }])
+      await expect.poll(() => feedClient.checkNow(claimsOf('auth0|1')).reason).toBe('stale')
+      for (let n = 0; n < 5; n++) feedClient.checkNow(claimsOf('auth0|1'))
+      expect(errors).toMatchObject([{ code: 'STALE', message: expect.stringMatching(causeText) }])
     },
   )
 
@@ -109,9 +118,9 @@ describe('onError', () => {
     const service = await openFakeServer(() => responseAbout('auth0|1'))
     const options = { lookup: 'request', maxStalenessMs: 50, cacheMs: 60_000 } as const
     const requestClient = open(service.url, options)
-    await requestClient.check(login('auth0|1'))
-    await expect.poll(() => requestClient.checkNow(login('auth0|1')).reason).toBe('stale')
-    requestClient.checkNow(login('auth0|1'))
+    await requestClient.check(claimsOf('auth0|1'))
+    await expect.poll(() => requestClient.checkNow(claimsOf('auth0|1')).reason).toBe('stale')
+    requestClient.checkNow(claimsOf('auth0|1'))
     expect(errors).toMatchObject([
       { code: 'STALE', message: expect.stringContaining('Set cacheMs lower than maxStalenessMs') },
     ])

@@ -2,14 +2,14 @@ import { expect, test } from 'vitest'
 import { type Decision, type Refusal, toRefusal } from '../../src/client/index.js'
 import { openFakeClient } from '../_support/fake-service.js'
 
-const REVOKED = { allowed: false, outcome: 'revoked' } as const
-const UNKNOWN = { allowed: false, outcome: 'unknown' } as const
+const REVOKED_DECISION = { allowed: false, outcome: 'revoked' } as const
+const UNKNOWN_DECISION = { allowed: false, outcome: 'unknown' } as const
 
 const challengeOf = (refusal: Refusal | null) => refusal?.headers['WWW-Authenticate']
 
 test('toRefusal refuses a revoked token with 401, a challenge and a body', () => {
   const error_description = 'the token was revoked by a logout'
-  expect(toRefusal(REVOKED)).toEqual({
+  expect(toRefusal(REVOKED_DECISION)).toEqual({
     status: 401,
     headers: {
       'WWW-Authenticate': `Bearer error="invalid_token", error_description="${error_description}"`,
@@ -19,7 +19,7 @@ test('toRefusal refuses a revoked token with 401, a challenge and a body', () =>
 })
 
 test('toRefusal refuses an unknown revocation status with 503, and without a challenge', () => {
-  expect(toRefusal(UNKNOWN, 'DPoP x')).toEqual({
+  expect(toRefusal(UNKNOWN_DECISION, 'DPoP x')).toEqual({
     status: 503,
     headers: { 'Retry-After': '5' },
     body: {
@@ -49,7 +49,9 @@ test.each<[authorization: string | null | undefined, scheme: string]>([
 ])(
   'for the Authorization header %j, toRefusal returns a challenge with the scheme %s',
   (authorization, scheme) => {
-    expect(challengeOf(toRefusal(REVOKED, authorization))).toMatch(new RegExp(`^${scheme} error=`))
+    expect(challengeOf(toRefusal(REVOKED_DECISION, authorization))).toMatch(
+      new RegExp(`^${scheme} error=`),
+    )
   },
 )
 

@@ -17,14 +17,15 @@ describe("a client with lookup: 'request'", () => {
     const decision = await client.check(machineClaims)
     expect(decision).toMatchObject({ allowed: true, reason: 'machine_token' })
     expect(client.checkNow(machineClaims).reason).toBe('machine_token')
-    expect(service.requests).toEqual([])
+    expect(service.requestedUrls).toEqual([])
   })
 
   test('two concurrent checks send a request each, because a serverless runtime may stop a request when the invocation that started it ends', async () => {
     const service = await openFakeServer(() => null)
     const client = openClient(service.url, { lookup: 'request', timeoutMs: 300 })
+    // The service does not respond, so both checks run at the same time.
     await Promise.all([client.check(claims), client.check(claims)])
-    expect(service.requests).toHaveLength(2)
+    expect(service.requestedUrls).toHaveLength(2)
   })
 
   test('the client does not follow a redirect, so that no other host receives the key', async () => {
@@ -45,29 +46,30 @@ describe("a client with lookup: 'request'", () => {
         message: expect.stringContaining('redirected the request (status 307)'),
       },
     ])
-    expect(target.requests).toEqual([])
+    expect(target.requestedUrls).toEqual([])
     server.closeAllConnections()
   })
 })
 
 describe('settleWithin', () => {
-  const timeout = () => new Error('timeout')
+  const createError = () => new Error('timeout')
 
   test('settleWithin rejects at the timeout even if the operation never settles', async () => {
-    let aborted: unknown
+    let abortReason: unknown
     const operation = (signal: AbortSignal) => {
       signal.addEventListener('abort', () => {
-        aborted = signal.reason
+        abortReason = signal.reason
       })
       return new Promise<never>(() => {})
     }
-    const error = await settleWithin(20, operation, timeout).catch((error) => error)
+    const error = await settleWithin(20, operation, createError).catch((error) => error)
     expect(error.message).toBe('timeout')
-    expect(aborted).toBe(error)
+    expect(abortReason).toBe(error)
   })
 
   test('settleWithin does not time out early if the timeout exceeds the maximum of setTimeout', async () => {
+    const TEN_YEARS_MS = 3_650 * 86_400_000
     const operation = () => new Promise((resolve) => setTimeout(() => resolve('done'), 20))
-    expect(await settleWithin(3_650 * 86_400_000, operation, timeout)).toBe('done')
+    expect(await settleWithin(TEN_YEARS_MS, operation, createError)).toBe('done')
   })
 })

@@ -5,7 +5,7 @@ import { createTable } from '../../src/client/table.js'
 
 const anyId = fc.oneof(fc.constantFrom('auth0|1', 'auth0|2', 'S1', 'ä', '€'), fc.string())
 
-/** Merges a row into the table. */
+/** Inserts a row, or raises its numbers. The current load has delivered the row. */
 const mergeStep = fc.record({
   kind: fc.constant('merge' as const),
   id: anyId,
@@ -13,17 +13,21 @@ const mergeStep = fc.record({
   second: fc.integer({ min: 0, max: 99 }),
 })
 
-/** Ends the current load. If `drops` is true, drops the rows that the load has not delivered. */
+/**
+ * Ends the current load, a reading of all rows from the service. If `drops` is true, drops the rows that the load has
+ * not delivered.
+ */
 const endOfLoadStep = fc.record({
   kind: fc.constant('end of load' as const),
   drops: fc.boolean(),
 })
 
-const key = Uint32Array.of(0x03020100, 0x07060504)
-const fingerprintOf = (text: string, hashKey = key) => {
-  const out = new Uint32Array(2)
-  fingerprint(text, hashKey, out)
-  return out
+const KEY = Uint32Array.of(0x03020100, 0x07060504)
+/** Returns the 64-bit hash of an id. */
+const fingerprintOf = (text: string, hashKey = KEY) => {
+  const words = new Uint32Array(2)
+  fingerprint(text, hashKey, words)
+  return words
 }
 
 describe('a table', () => {
@@ -71,14 +75,18 @@ describe('a table', () => {
       expect(table.first(table.find(fingerprint))).toBe(n)
     }
     expect(table.find(Uint32Array.of(1_000, 0xfe))).toBe(-1)
+    // The row n was delivered by the load n, so only the last row remains.
     table.dropBefore(499)
     expect(table.count()).toBe(1)
   })
 
   test('a table grows to a hundred thousand rows without losing a row', () => {
     const table = createTable()
-    for (let n = 0; n < 100_000; n++)
-      table.merge(fingerprintOf(`auth0|${n}`), n, -n, n < 99_990 ? 1 : 2)
+    // Load 2 delivers only the last ten rows.
+    const loadOf = (n: number) => (n < 99_990 ? 1 : 2)
+    for (let n = 0; n < 100_000; n++) {
+      table.merge(fingerprintOf(`auth0|${n}`), n, -n, loadOf(n))
+    }
     expect(table.count()).toBe(100_000)
     for (let n = 0; n < 100_000; n++) {
       const position = table.find(fingerprintOf(`auth0|${n}`))
@@ -105,7 +113,7 @@ describe('a table', () => {
 })
 
 describe('a fingerprint', () => {
-  const hash = (text: string, hashKey = key) => fingerprintOf(text, hashKey).join('.')
+  const hashOf = (text: string, hashKey = KEY) => fingerprintOf(text, hashKey).join('.')
 
   test('a fingerprint depends on the characters, their order, their number, and the key', () => {
     const texts = [
@@ -124,25 +132,27 @@ describe('a fingerprint', () => {
       'é',
       'aé',
     ]
+    // Some of these texts have equal bytes in different characters: '慡' is U+6161, and 'a' is U+0061.
     texts.push('\0\0\0\0', 'ābab', 'a\u0162ab', '慡慡', 'aaaa', 'Ā', 'Āb', 'bĀ', 'a'.repeat(2_000))
-    expect(new Set(texts.map((text) => hash(text))).size).toBe(texts.length)
-    expect(hash('ab')).toBe(hash('ab'))
-    expect(hash('ab')).not.toBe(hash('ab', Uint32Array.of(0x03020101, 0x07060504)))
+    expect(new Set(texts.map((text) => hashOf(text))).size).toBe(texts.length)
+    expect(hashOf('ab')).toBe(hashOf('ab'))
+    expect(hashOf('ab')).not.toBe(hashOf('ab', Uint32Array.of(0x03020101, 0x07060504)))
   })
 
   test('the fingerprints of two hundred thousand similar ids are different', () => {
     const hashes = new Set<string>()
-    for (let n = 0; n < 200_000; n++) hashes.add(hash(`auth0|65000000000000000000${n}`))
+    for (let n = 0; n < 200_000; n++) hashes.add(hashOf(`auth0|65000000000000000000${n}`))
     expect(hashes.size).toBe(200_000)
   })
 
   test('each bit is set in the fingerprints of about half of all ids', () => {
     const counts = new Array(64).fill(0)
-    const out = new Uint32Array(2)
+    const words = new Uint32Array(2)
     for (let n = 0; n < 10_000; n++) {
-      fingerprint(`auth0|${n}`, key, out)
-      for (let bit = 0; bit < 64; bit++) counts[bit] += ((out[bit >> 5] ?? 0) >>> (bit & 31)) & 1
+      fingerprint(`auth0|${n}`, KEY, words)
+      for (let bit = 0; bit < 64; bit++) counts[bit] += ((words[bit >> 5] ?? 0) >>> (bit & 31)) & 1
     }
+    // 300 is six standard deviations.
     for (const count of counts) expect(Math.abs(count - 5_000)).toBeLessThan(300)
   })
 })

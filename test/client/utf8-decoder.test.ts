@@ -15,7 +15,8 @@ function cut(bytes: Uint8Array, lengths: number[]): Uint8Array[] {
 
 const decodeAll = (pieces: Uint8Array[]) => pieces.map(createUtf8Decoder()).join('')
 
-test('the decoder returns the same text, independent of where the bytes are cut', () => {
+test('the decoder returns the same text wherever the bytes are cut', () => {
+  // U+FEFF is the byte order mark.
   const anyText = fc.string({
     unit: fc.constantFrom('a', '\n', 'é', '€', '😀', '\uFEFF'),
     maxLength: 30,

@@ -15,32 +15,43 @@ import type { WatchEnd, WatchOptions } from '../../src/client/watch-review.js'
 import type { Policy } from '../../src/rules/judge.js'
 import { claimNames } from '../../src/rules/token.js'
 
-const SESSION = 'https://last-logout/session_id'
+const SESSION_CLAIM = 'https://last-logout/session_id'
+/** The watched tokens were issued a minute before the logouts. */
 const LOGIN_SECONDS = Math.floor(Date.now() / 1000) - 60
-const LATER = Date.now()
+const LOGOUT_AT = Date.now()
+const STALE_AGE_MS = 400_000
 const LIMITS: Partial<WatchLimits> = { reviewIntervalMs: 5, retryIntervalMs: 5 }
 
 const claimsOf = (sub: string, claims: object = {}) => ({ sub, iat: LOGIN_SECONDS, ...claims })
+/** A logout of all sessions of a user. */
 const userLogout = (userId: string): ReceivedChange => ({
   kind: 'user',
   userId,
-  at: LATER,
-  allSessionsAt: LATER,
+  at: LOGOUT_AT,
+  allSessionsAt: LOGOUT_AT,
 })
+/** The end of a session. */
 const sessionLogout = (sessionId: string): ReceivedChange => ({
   kind: 'session',
   sessionId,
   userId: null,
-  at: LATER,
+  at: LOGOUT_AT,
   ended: true,
 })
-const FLOOR: ReceivedChange = { kind: 'floor', at: LATER }
+/** The floor ends the tokens of all users whose login is not after it. */
+const FLOOR_CHANGE: ReceivedChange = { kind: 'floor', at: LOGOUT_AT }
 
 let watcher: Watcher
 afterEach(() => watcher.close())
 
-/** Opens a watcher with a feed and a lookup. The test controls both through `state`. */
-function open(options: Partial<LastLogoutClientOptions> = {}, limits: Partial<WatchLimits> = {}) {
+/**
+ * Opens a watcher of the tokens of open connections. The test controls its feed and its lookup through `state`. `ends`
+ * contains the calls of `onRevoked`, in which an app ends the connection.
+ */
+function openWatcher(
+  options: Partial<LastLogoutClientOptions> = {},
+  limits: Partial<WatchLimits> = {},
+) {
   const decisions: Decision[] = []
   const errors: unknown[] = []
   const settings = readOptions({
@@ -52,14 +63,16 @@ function open(options: Partial<LastLogoutClientOptions> = {}, limits: Partial<Wa
     ...options,
   })
   const state = {
+    /** The age of the data. If it exceeds `maxStalenessMs`, five minutes by default, the data is stale. */
     ageMs: 0,
     policy: 'session' as Policy,
     isLoaded: true,
+    /** The cache contains all logouts since this instant. A token with an earlier login is checked by a request. */
     completeSince: 0,
     fetchLogouts: (): Promise<LookupResult> => Promise.reject(new Error('not expected')),
   }
   const freshness = (): Freshness =>
-    withAge({ asOf: LATER, lagMs: 0, policy: state.policy }, () => state.ageMs)
+    withAge({ asOf: LOGOUT_AT, lagMs: 0, policy: state.policy }, () => state.ageMs)
   const feed: FeedSubscriber = {
     start: () => {},
     freshness: () => (state.isLoaded ? freshness() : null),
@@ -95,40 +108,40 @@ function open(options: Partial<LastLogoutClientOptions> = {}, limits: Partial<Wa
 }
 
 /** Waits until the watcher has completed its reviews. */
-const settled = () => new Promise((resolve) => setTimeout(resolve, 30))
+const waitForReviews = () => new Promise((resolve) => setTimeout(resolve, 30))
 
-test('a logout at once ends the connections of its user, and no others', async () => {
-  const { receive, watch, decisions } = open()
-  const [first, second, other] = ['auth0|1', 'auth0|1', 'auth0|2'].map((sub) =>
+test('a logout ends the connections of its user at once, and no connection of another user', async () => {
+  const { receive, watch, decisions } = openWatcher()
+  const [first, second, ofOtherUser] = ['auth0|1', 'auth0|1', 'auth0|2'].map((sub) =>
     watch(claimsOf(sub)),
   )
-  await settled()
+  await waitForReviews()
   receive(userLogout('auth0|1'))
   const end = { outcome: 'revoked', reason: 'all_sessions_logout' }
-  expect([first?.ends, second?.ends, other?.ends]).toEqual([[end], [end], []])
+  expect([first?.ends, second?.ends, ofOtherUser?.ends]).toEqual([[end], [end], []])
   expect(decisions).toMatchObject([{ outcome: 'revoked' }, { outcome: 'revoked' }])
 })
 
-test('the end of a session ends the connections of this session only', async () => {
-  const { receive, watch } = open()
-  const phone = watch(claimsOf('auth0|1', { [SESSION]: 'phone' }))
+test('the end of a session ends only the connections of this session', async () => {
+  const { receive, watch } = openWatcher()
+  const phone = watch(claimsOf('auth0|1', { [SESSION_CLAIM]: 'phone' }))
   const laptop = watch(claimsOf('auth0|1', { sid: 'laptop' }))
-  await settled()
+  await waitForReviews()
   receive(sessionLogout('phone'))
   expect(phone.ends).toEqual([{ outcome: 'revoked', reason: 'session_ended' }])
   expect(laptop.ends).toEqual([])
 })
 
 test('a logout before the login ends no connection', async () => {
-  const { receive, watch } = open()
-  const { ends } = watch(claimsOf('auth0|1', { iat: Math.floor(LATER / 1000) + 60 }))
+  const { receive, watch } = openWatcher()
+  const { ends } = watch(claimsOf('auth0|1', { iat: Math.floor(LOGOUT_AT / 1000) + 60 }))
   receive(userLogout('auth0|1'))
-  await settled()
+  await waitForReviews()
   expect(ends).toEqual([])
 })
 
-test('a token that is already revoked ends its connection after `watch` has returned', async () => {
-  const { receive, watch } = open()
+test('the connection of a token that is already revoked ends after `watch` has returned', async () => {
+  const { receive, watch } = openWatcher()
   receive(userLogout('auth0|1'))
   const { ends } = watch(claimsOf('auth0|1'))
   expect(ends).toEqual([])
@@ -136,30 +149,30 @@ test('a token that is already revoked ends its connection after `watch` has retu
 })
 
 test('a connection is ended only once, even if several logouts revoke its token', async () => {
-  const { receive, watch } = open()
+  const { receive, watch } = openWatcher()
   const { ends } = watch(claimsOf('auth0|1', { sid: 'S1' }))
-  await settled()
-  for (const change of [sessionLogout('S1'), userLogout('auth0|1'), FLOOR]) receive(change)
-  await settled()
+  await waitForReviews()
+  for (const change of [sessionLogout('S1'), userLogout('auth0|1'), FLOOR_CHANGE]) receive(change)
+  await waitForReviews()
   expect(ends).toHaveLength(1)
 })
 
-test('a stopped watch and a watch with an aborted signal end no connection', async () => {
-  const { receive, watch } = open()
+test('a watch that was stopped or whose signal was aborted ends no connection', async () => {
+  const { receive, watch } = openWatcher()
   const controller = new AbortController()
   const stoppedWatch = watch(claimsOf('auth0|1'))
   const abortedLater = watch(claimsOf('auth0|1'), { signal: controller.signal })
   const abortedBefore = watch(claimsOf('auth0|1'), { signal: AbortSignal.abort() })
-  await settled()
+  await waitForReviews()
   stoppedWatch.stop()
   controller.abort()
   receive(userLogout('auth0|1'))
-  await settled()
+  await waitForReviews()
   expect([stoppedWatch.ends, abortedLater.ends, abortedBefore.ends]).toEqual([[], [], []])
 })
 
 test('the floor ends the connections of all users in batches, with a pause after each batch', async () => {
-  const { receive, watch } = open(
+  const { receive, watch } = openWatcher(
     {},
     { maxBatchSize: 10, maxBatchMs: 1_000, minPauseMs: 1, maxPauseMs: 3 },
   )
@@ -170,8 +183,8 @@ test('the floor ends the connections of all users in batches, with a pause after
   const countEnd = () => endsInTurn.set(turn, (endsInTurn.get(turn) ?? 0) + 1)
   for (let n = 0; n < 45; n++) watch(claimsOf(`auth0|${n}`), { onRevoked: countEnd })
   const machine = watch({ sub: 'app@clients' })
-  await settled()
-  receive(FLOOR)
+  await waitForReviews()
+  receive(FLOOR_CHANGE)
   expect(endsInTurn.size).toBe(0)
   const countEnds = () => [...endsInTurn.values()].reduce((sum, count) => sum + count, 0)
   await expect.poll(countEnds).toBe(45)
@@ -181,39 +194,45 @@ test('the floor ends the connections of all users in batches, with a pause after
 })
 
 test('a logout of one user ends a connection at once, even while the floor ends connections in batches', async () => {
-  const { receive, watch } = open({}, { maxBatchSize: 1, minPauseMs: 60_000, maxPauseMs: 60_000 })
-  const ends = [1, 2, 3].map((n) => watch(claimsOf(`auth0|${n}`)).ends)
-  await settled()
-  receive(FLOOR)
-  await expect.poll(() => ends[0]).toHaveLength(1)
+  const { receive, watch } = openWatcher(
+    {},
+    { maxBatchSize: 1, minPauseMs: 60_000, maxPauseMs: 60_000 },
+  )
+  const endsOfUsers = [1, 2, 3].map((n) => watch(claimsOf(`auth0|${n}`)).ends)
+  await waitForReviews()
+  receive(FLOOR_CHANGE)
+  await expect.poll(() => endsOfUsers[0]).toHaveLength(1)
   receive(userLogout('auth0|3'))
-  expect(ends.map(({ length }) => length)).toEqual([1, 0, 1])
+  expect(endsOfUsers.map(({ length }) => length)).toEqual([1, 0, 1])
 })
 
 test('a logout of a forgotten person ends the connections of that person', async () => {
-  const { receive, watch } = open()
-  const [forgotten, other] = [watch(claimsOf('auth0|1')), watch(claimsOf('auth0|2'))]
-  await settled()
+  const { receive, watch } = openWatcher()
+  const [ofForgotten, ofOther] = [watch(claimsOf('auth0|1')), watch(claimsOf('auth0|2'))]
+  await waitForReviews()
+  // The change contains a hash of the user id instead of the user id.
   const userHash = createHmac('sha256', 'K').update('auth0|1').digest('hex')
-  receive({ kind: 'forgotten_user', key: 'K', userHash, at: LATER, allSessionsAt: LATER })
-  await expect.poll(() => forgotten.ends).toHaveLength(1)
-  expect(other.ends).toEqual([])
+  receive({ kind: 'forgotten_user', key: 'K', userHash, at: LOGOUT_AT, allSessionsAt: LOGOUT_AT })
+  await expect.poll(() => ofForgotten.ends).toHaveLength(1)
+  expect(ofOther.ends).toEqual([])
 })
 
-test('a new policy ends the connections that only this policy revokes', async () => {
-  const { state, receive, watch } = open()
+test('a new policy ends the connections whose tokens are revoked under this policy only', async () => {
+  const { state, receive, watch } = openWatcher()
   const laptop = watch(claimsOf('auth0|1', { sid: 'laptop' }))
-  await settled()
-  receive({ kind: 'user', userId: 'auth0|1', at: LATER, allSessionsAt: null })
-  await settled()
+  await waitForReviews()
+  // A logout of another session: only the policy `user` applies it to the session `laptop`.
+  receive({ kind: 'user', userId: 'auth0|1', at: LOGOUT_AT, allSessionsAt: null })
+  await waitForReviews()
   expect(laptop.ends).toEqual([])
   state.policy = 'user'
   await expect.poll(() => laptop.ends).toEqual([{ outcome: 'revoked', reason: 'user_logout' }])
 })
 
-test('a new policy in the first interval of the first watch ends the connections that only this policy revokes', async () => {
-  const { state, receive, watch } = open({}, { reviewIntervalMs: 100 })
-  receive({ kind: 'user', userId: 'auth0|1', at: LATER, allSessionsAt: null })
+test('a new policy before the first review ends the connections whose tokens are revoked under this policy only', async () => {
+  const { state, receive, watch } = openWatcher({}, { reviewIntervalMs: 100 })
+  // A logout of another session: only the policy `user` applies it to the session `laptop`.
+  receive({ kind: 'user', userId: 'auth0|1', at: LOGOUT_AT, allSessionsAt: null })
   const laptop = watch(claimsOf('auth0|1', { sid: 'laptop' }))
   await new Promise(setImmediate)
   expect(laptop.ends).toEqual([])
@@ -221,31 +240,34 @@ test('a new policy in the first interval of the first watch ends the connections
   await expect.poll(() => laptop.ends).toEqual([{ outcome: 'revoked', reason: 'user_logout' }])
 })
 
-test('after a new policy, a token is checked by a request again if the cache is not sufficient', async () => {
-  const { state, freshness, watch } = open()
-  state.completeSince = LATER
-  const user = { at: LATER, allSessionsAt: null }
+test('after a new policy, a token is checked by another request if the cache is not sufficient', async () => {
+  const { state, freshness, watch } = openWatcher()
+  state.completeSince = LOGOUT_AT
+  const user = { at: LOGOUT_AT, allSessionsAt: null }
   // Like a cached response, this response contains the old policy.
-  const found = { knownLogouts: { user, session: null, floorAt: null }, freshness: freshness() }
-  const fetchLogouts = vi.spyOn(state, 'fetchLogouts').mockResolvedValue(found)
+  const lookupResult = {
+    knownLogouts: { user, session: null, floorAt: null },
+    freshness: freshness(),
+  }
+  const fetchLogouts = vi.spyOn(state, 'fetchLogouts').mockResolvedValue(lookupResult)
   const { ends } = watch(claimsOf('auth0|1', { sid: 'laptop' }))
-  await settled()
+  await waitForReviews()
   expect(ends).toEqual([])
   expect(fetchLogouts).toHaveBeenCalledTimes(1)
   state.policy = 'user'
   await expect.poll(() => ends).toEqual([{ outcome: 'revoked', reason: 'user_logout' }])
 })
 
-test('after a policy that is less strict, a token is not checked again', async () => {
-  const { state, freshness, watch } = open()
-  Object.assign(state, { completeSince: LATER, policy: 'user' })
+test('after a change to a less strict policy, an accepted token is not checked again', async () => {
+  const { state, freshness, watch } = openWatcher()
+  Object.assign(state, { completeSince: LOGOUT_AT, policy: 'user' })
   const knownLogouts = { user: null, session: null, floorAt: null }
-  const found = { knownLogouts, freshness: freshness() }
-  const fetchLogouts = vi.spyOn(state, 'fetchLogouts').mockResolvedValue(found)
+  const lookupResult = { knownLogouts, freshness: freshness() }
+  const fetchLogouts = vi.spyOn(state, 'fetchLogouts').mockResolvedValue(lookupResult)
   const { ends } = watch(claimsOf('auth0|1'))
-  await settled()
+  await waitForReviews()
   state.policy = 'session'
-  await settled()
+  await waitForReviews()
   expect(fetchLogouts).toHaveBeenCalledTimes(1)
   state.policy = 'user'
   await expect.poll(() => fetchLogouts.mock.calls.length).toBe(2)
@@ -253,63 +275,63 @@ test('after a policy that is less strict, a token is not checked again', async (
 })
 
 test('at most 500 requests are in progress at the same time', async () => {
-  const { state, watch } = open()
-  state.completeSince = LATER
+  const { state, watch } = openWatcher()
+  state.completeSince = LOGOUT_AT
   const fetchLogouts = vi.spyOn(state, 'fetchLogouts').mockReturnValue(new Promise(() => {}))
   for (let n = 0; n < 600; n++) watch(claimsOf(`auth0|${n}`))
-  await settled()
+  await waitForReviews()
   expect(fetchLogouts).toHaveBeenCalledTimes(500)
 })
 
 test('a token is judged by the stricter policy of the feed and the response', async () => {
-  const { state, freshness, watch } = open()
-  state.completeSince = LATER
-  const user = { at: LATER, allSessionsAt: null }
-  const found = {
+  const { state, freshness, watch } = openWatcher()
+  state.completeSince = LOGOUT_AT
+  const user = { at: LOGOUT_AT, allSessionsAt: null }
+  const lookupResult = {
     knownLogouts: { user, session: null, floorAt: null },
     freshness: { ...freshness(), policy: 'user' as Policy },
   }
-  vi.spyOn(state, 'fetchLogouts').mockResolvedValue(found)
+  vi.spyOn(state, 'fetchLogouts').mockResolvedValue(lookupResult)
   const { ends } = watch(claimsOf('auth0|1', { sid: 'laptop' }))
   await expect.poll(() => ends).toEqual([{ outcome: 'revoked', reason: 'user_logout' }])
 })
 
 test('after a new policy, a connection ends if no request succeeds for `maxUnknownMs`', async () => {
-  const { state, freshness, watch } = open()
-  state.completeSince = LATER
-  const found = {
+  const { state, freshness, watch } = openWatcher()
+  state.completeSince = LOGOUT_AT
+  const lookupResult = {
     knownLogouts: { user: null, session: null, floorAt: null },
     freshness: freshness(),
   }
   vi.spyOn(state, 'fetchLogouts')
-    .mockResolvedValueOnce(found)
+    .mockResolvedValueOnce(lookupResult)
     .mockRejectedValue(new Error('unavailable'))
   const { ends } = watch(claimsOf('auth0|1'), { maxUnknownMs: 200 })
   await new Promise((resolve) => setTimeout(resolve, 250))
   expect(ends).toEqual([])
   state.policy = 'user'
-  await settled()
+  await waitForReviews()
   // The time starts with the new policy.
   expect(ends).toEqual([])
   await expect.poll(() => ends).toEqual([{ outcome: 'unknown', reason: 'lookup_needed' }])
 })
 
-test('a time of stale data before a watch does not end the watch', async () => {
-  const { state, receive, watch } = open({ maxStalenessMs: 1_000 }, { reviewIntervalMs: 40 })
+test('the time for which the data was stale before a watch does not count for the watch', async () => {
+  const { state, receive, watch } = openWatcher({ maxStalenessMs: 1_000 }, { reviewIntervalMs: 40 })
   state.ageMs = 2_000
   const { stop } = watch(claimsOf('auth0|1'))
   await new Promise((resolve) => setTimeout(resolve, 60))
   stop()
   state.ageMs = 0
   const { ends } = watch(claimsOf('auth0|1'), { maxUnknownMs: 20 })
-  await settled()
+  await waitForReviews()
   state.ageMs = 2_000
   receive({ kind: 'user', userId: 'auth0|1', at: LOGIN_SECONDS * 1_000 - 1, allSessionsAt: null })
   expect(ends).toEqual([])
 })
 
 test('the connection of a token ends when the token expires', async () => {
-  const { watch } = open()
+  const { watch } = openWatcher()
   const { ends } = watch(claimsOf('auth0|1', { exp: Date.now() / 1000 + 0.05 }))
   const machine = watch({ sub: 'app@clients', exp: Date.now() / 1000 + 0.05 })
   const expiresLater = watch(claimsOf('auth0|1', { exp: Date.now() / 1000 + 60 }))
@@ -318,37 +340,37 @@ test('the connection of a token ends when the token expires', async () => {
   expect(expiresLater.ends).toEqual([])
 })
 
-test('with `deny`, a connection ends only after the feed was stale for `maxUnknownMs`', async () => {
-  const { state, watch } = open()
-  const [short, long] = [watch(claimsOf('1'), { maxUnknownMs: 40 }), watch(claimsOf('2'))]
-  await settled()
-  state.ageMs = 400_000
-  await settled()
+test('with `deny`, a connection ends only after the feed was stale for `maxUnknownMs` without a break', async () => {
+  const { state, watch } = openWatcher()
+  const [shortWatch, longWatch] = [watch(claimsOf('1'), { maxUnknownMs: 40 }), watch(claimsOf('2'))]
+  await waitForReviews()
+  state.ageMs = STALE_AGE_MS
+  await waitForReviews()
   state.ageMs = 0
-  await settled()
-  expect(short.ends).toEqual([])
-  state.ageMs = 400_000
-  await expect.poll(() => short.ends).toEqual([{ outcome: 'unknown', reason: 'stale' }])
-  expect(long.ends).toEqual([])
+  await waitForReviews()
+  expect(shortWatch.ends).toEqual([])
+  state.ageMs = STALE_AGE_MS
+  await expect.poll(() => shortWatch.ends).toEqual([{ outcome: 'unknown', reason: 'stale' }])
+  expect(longWatch.ends).toEqual([])
 })
 
 test.each([{ onUnknown: 'allow' as const }, { mode: 'observe' as const }])(
   'with %o, a connection whose revocation status is unknown stays open',
   async (options) => {
-    const { state, watch } = open(options)
+    const { state, watch } = openWatcher(options)
     const { ends } = watch(claimsOf('auth0|1'), { maxUnknownMs: 0 })
     state.isLoaded = false
-    await settled()
+    await waitForReviews()
     expect(ends).toEqual([])
   },
 )
 
 test('a token that is watched before the first load is judged after the load', async () => {
-  const { state, receive, watch } = open()
+  const { state, receive, watch } = openWatcher()
   state.isLoaded = false
   state.completeSince = Number.POSITIVE_INFINITY
   const [revoked, accepted] = [watch(claimsOf('auth0|1')), watch(claimsOf('auth0|2'))]
-  await settled()
+  await waitForReviews()
   receive({ kind: 'user', userId: 'auth0|1', at: LOGIN_SECONDS * 1000, allSessionsAt: null })
   Object.assign(state, { isLoaded: true, completeSince: 0 })
   await expect.poll(() => revoked.ends).toHaveLength(1)
@@ -356,51 +378,54 @@ test('a token that is watched before the first load is judged after the load', a
 })
 
 test('if the cache is not sufficient, a token is checked by a request, which is repeated until it succeeds', async () => {
-  const { state, freshness, receive, watch } = open()
-  state.completeSince = LATER
-  const logout = { at: LATER, allSessionsAt: LATER }
-  const found = {
+  const { state, freshness, receive, watch } = openWatcher()
+  state.completeSince = LOGOUT_AT
+  const logout = { at: LOGOUT_AT, allSessionsAt: LOGOUT_AT }
+  const lookupResult = {
     knownLogouts: { user: logout, session: null, floorAt: null },
     freshness: freshness(),
   }
   const fetchLogouts = vi
     .spyOn(state, 'fetchLogouts')
     .mockRejectedValueOnce(new Error('unavailable'))
-    .mockResolvedValueOnce(found)
+    .mockResolvedValueOnce(lookupResult)
   const { ends } = watch(claimsOf('auth0|1'))
   await expect.poll(() => ends).toHaveLength(1)
   expect(fetchLogouts).toHaveBeenCalledTimes(2)
 
-  fetchLogouts.mockResolvedValue({ ...found, knownLogouts: { ...found.knownLogouts, user: null } })
-  const other = watch(claimsOf('auth0|2'))
-  await settled()
+  fetchLogouts.mockResolvedValue({
+    ...lookupResult,
+    knownLogouts: { ...lookupResult.knownLogouts, user: null },
+  })
+  const ofOtherUser = watch(claimsOf('auth0|2'))
+  await waitForReviews()
   expect(fetchLogouts).toHaveBeenCalledTimes(3)
   receive(userLogout('auth0|2'))
-  expect(other.ends).toHaveLength(1)
+  expect(ofOtherUser.ends).toHaveLength(1)
 })
 
 test('with `observe`, a logout is reported once, but ends no connection', async () => {
-  const { receive, watch, decisions } = open({ mode: 'observe' })
+  const { receive, watch, decisions } = openWatcher({ mode: 'observe' })
   const { ends } = watch(claimsOf('auth0|1'))
-  await settled()
+  await waitForReviews()
   receive(userLogout('auth0|1'))
-  receive(FLOOR)
-  await settled()
+  receive(FLOOR_CHANGE)
+  await waitForReviews()
   expect(decisions).toMatchObject([{ outcome: 'revoked', allowed: true }])
   expect(ends).toEqual([])
 })
 
 test('an error or a rejection of `onRevoked` is reported to `onError`, and does not affect other watches', async () => {
-  const { receive, watch, errors } = open()
-  const fails = (message: string) => () => {
+  const { receive, watch, errors } = openWatcher()
+  const createThrower = (message: string) => () => {
     throw new Error(message)
   }
-  watch(claimsOf('auth0|1'), { onRevoked: fails('thrown') })
-  watch(claimsOf('auth0|1'), { onRevoked: async () => fails('rejected')() })
+  watch(claimsOf('auth0|1'), { onRevoked: createThrower('thrown') })
+  watch(claimsOf('auth0|1'), { onRevoked: async () => createThrower('rejected')() })
   const { ends } = watch(claimsOf('auth0|1'))
-  await settled()
+  await waitForReviews()
   receive(userLogout('auth0|1'))
-  await settled()
+  await waitForReviews()
   expect(ends).toHaveLength(1)
   expect(errors).toMatchObject([{ message: 'thrown' }, { message: 'rejected' }])
 })
@@ -411,29 +436,29 @@ test.each<[string, unknown, unknown]>([
   ['onRevoked', {}, {}],
   ['maxUnknownMs', {}, { onRevoked: () => {}, maxUnknownMs: Number.NaN }],
 ])('watch throws a TypeError that names the invalid argument %s', (name, claims, options) => {
-  open()
+  openWatcher()
   expect(() => watcher.watch(claims as object, options as WatchOptions)).toThrow(
     expect.objectContaining({ name: 'TypeError', message: expect.stringContaining(name) }),
   )
 })
 
 test('after the client was closed, a watch that is stopped at once ends no connection', async () => {
-  const { watch } = open()
+  const { watch } = openWatcher()
   watcher.close()
   const { ends, stop } = watch(claimsOf('auth0|1'))
   stop()
-  await settled()
+  await waitForReviews()
   expect(ends).toEqual([])
 })
 
 test.each(['deny' as const, 'allow' as const])(
-  'after the client was closed, with `%s`, a new watch leaves no listener on its signal',
+  'with `%s`, after the client was closed, a new watch leaves no listener on its signal',
   async (onUnknown) => {
-    const { watch } = open({ onUnknown })
+    const { watch } = openWatcher({ onUnknown })
     watcher.close()
     const { signal } = new AbortController()
     watch(claimsOf('auth0|1'), { signal })
-    await settled()
+    await waitForReviews()
     expect(getEventListeners(signal, 'abort')).toEqual([])
   },
 )
@@ -442,12 +467,12 @@ test.each([
   ['deny' as const, [{ outcome: 'unknown', reason: 'stale' }]],
   ['allow' as const, []],
 ])(
-  'after the client was closed, with `%s`, the ends of a new watch are %j',
+  'with `%s`, after the client was closed, the calls of onRevoked for a new watch are %j',
   async (onUnknown, expected) => {
-    const { watch } = open({ onUnknown })
+    const { watch } = openWatcher({ onUnknown })
     watcher.close()
     const { ends } = watch(claimsOf('auth0|1'))
-    await settled()
+    await waitForReviews()
     expect(ends).toEqual(expected)
   },
 )

@@ -2,10 +2,10 @@ import { readFile } from 'node:fs/promises'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Simulator } from '../../src/simulator/server.js'
 import {
-  bindOthers,
+  bindOtherActions,
+  listWriteRequests,
   openActionTenant,
   readBindings,
-  readWriteRequests,
 } from '../_support/actions.js'
 import { finishCommand } from '../_support/cli.js'
 import { finishCommandLine, startCommandLine } from '../_support/command-line.js'
@@ -45,7 +45,7 @@ describe('action print', () => {
 
 describe('action deploy', () => {
   test('action deploy prints each step without secrets, and no steps if nothing changes', async () => {
-    bindOthers(simulator, 2)
+    bindOtherActions(simulator, 2)
     const first = await finishCommandLine(DEPLOY, env)
     expect(first).toEqual({
       code: 0,
@@ -63,7 +63,7 @@ describe('action deploy', () => {
       stderr: '',
       stdout: 'no changes: last-logout is deployed and bound\n',
     })
-    expect(readWriteRequests(simulator)).toEqual([])
+    expect(listWriteRequests(simulator)).toEqual([])
     expect(readBindings(simulator).map(({ action }) => action.name)).toEqual([
       'other 0',
       'other 1',
@@ -102,7 +102,7 @@ describe('action deploy', () => {
         'would deploy the Action when Auth0 has built it\n' +
         'dry run: nothing was changed\n',
     })
-    expect(readWriteRequests(simulator)).toEqual([])
+    expect(listWriteRequests(simulator)).toEqual([])
   })
 
   test.each([
@@ -165,7 +165,7 @@ describe('action deploy', () => {
   test('action deploy exits with 1 when it is interrupted, because the Action is not deployed', async () => {
     const slow = await openActionTenant({ actionBuildMs: 60_000 })
     const command = startCommandLine(DEPLOY, environmentFor(slow.simulator))
-    await expect.poll(() => readWriteRequests(slow.simulator), { timeout: 10_000 }).toHaveLength(1)
+    await expect.poll(() => listWriteRequests(slow.simulator), { timeout: 10_000 }).toHaveLength(1)
     command.stop()
     expect(await command.ended).toBe(1)
     expect(command.stderr()).toMatch(/interrupted before it had finished: run it again/)
@@ -184,7 +184,7 @@ describe('action status', () => {
   })
 
   test('action status exits with 0 if the Action is deployed, and needs no API key', async () => {
-    bindOthers(simulator, 1)
+    bindOtherActions(simulator, 1)
     await finishCommandLine(DEPLOY, env)
     const { API_KEYS: _, ...envWithoutKeys } = env
     expect(await finishCommandLine(['action', 'status'], envWithoutKeys)).toEqual({

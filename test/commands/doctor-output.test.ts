@@ -1,4 +1,9 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import { generateHistory } from '../../src/simulator/history.js'
@@ -119,4 +124,18 @@ test('docs/first-real-tenant.md shows the checks of this version', async () => {
   const example = await readExample('docs/first-real-tenant.md', '1. The probe', 'json')
   expectNothingPersonal(example)
   expect(listProbes(example)).toEqual(listProbes(await runDoctor()))
+})
+
+test('the command in docs/first-real-tenant.md removes the domain from the output of doctor', async () => {
+  const cwd = await mkdtemp(join(tmpdir(), 'probe-'))
+  onTestFinished(() => rm(cwd, { recursive: true }))
+  const output = await runDoctor()
+  const domain = 'acme.eu.auth0.com'
+  const probe = output.replaceAll(DOMAIN, domain)
+  expect(probe).not.toBe(output)
+  await writeFile(join(cwd, 'probe.json'), probe)
+  const example = await readExample('docs/first-real-tenant.md', 'Send it back', 'sh')
+  const command = example.replace('<your domain>', domain)
+  const { stdout } = await promisify(execFile)('/bin/sh', ['-ec', command], { cwd })
+  expect(stdout).toBe(output)
 })

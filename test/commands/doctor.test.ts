@@ -330,7 +330,7 @@ describe('an invalid configuration', () => {
   })
 })
 
-const redis = await startRedis({ own: true, args: ['--maxmemory-policy', 'allkeys-lru'] })
+const redis = await startRedis({ forceNew: true, args: ['--maxmemory-policy', 'allkeys-lru'] })
 const skip = 'skip' in redis
 describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip})` : ''}`, () => {
   if (skip) return
@@ -355,7 +355,7 @@ describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip
 test.skipIf(skip)(
   'doctor fails if REDIS_URL names a replica, because a replica refuses writes',
   async () => {
-    const replica = await startRedis({ own: true, args: ['--replicaof', '127.0.0.1', '1'] })
+    const replica = await startRedis({ forceNew: true, args: ['--replicaof', '127.0.0.1', '1'] })
     if ('skip' in replica) throw new Error(replica.skip)
     onTestFinished(() => replica.stop())
     env.REDIS_URL = replica.url

@@ -3,6 +3,7 @@ import { abortedError } from '../../src/errors.js'
 import { finishCommand } from '../_support/cli.js'
 import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { readExample } from '../_support/documents.js'
 import { openTestStore } from '../_support/store.js'
 
 const NOW = Math.floor(Date.now() / 1000)
@@ -147,6 +148,25 @@ describe('explain', () => {
     expect(await runExplain(jwtText)).toMatchObject({ verdict, revoked: verdict === 'revoked' })
     const { stdout } = await finishCommandLine(['explain', jwtText], env)
     expect(/^verdict +(.*)$/m.exec(stdout)?.[1]).toMatch(expected)
+  })
+
+  test('explain prints what docs/cli.md shows, except for instants and log ids', async () => {
+    await store.setFirstCheckpoint(LOG_ID, null)
+    await store.storeCaughtUp(LOG_ID, Date.now())
+    const logout = { userId: 'auth0|123', at: (NOW - 300) * 1000, logId: LOG_ID, type: 'slo' }
+    await store.storeBatch({
+      users: [{ allSessionsAt: null, ...logout }],
+      sessions: [{ sessionId: 'S1', ended: true, ...logout }],
+      unattributable: [],
+    })
+    const { stdout } = await finishCommandLine(['explain', token({ sub: 'auth0|123' })], env)
+    const withoutValues = (text: string) =>
+      text
+        .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'INSTANT')
+        .replaceAll(/900\d{53}/g, 'LOG_ID')
+        .replace(/\d+ ms ago/, 'AGE')
+    const example = await readExample('docs/cli.md', 'explain', '')
+    expect(withoutValues(stdout)).toBe(withoutValues(example))
   })
 
   test('explain prints that the verdict on a token with an invalid claim is unknown', async () => {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { fold } from '../../src/rules/fold.js'
 import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { readExample } from '../_support/documents.js'
 import { openTestStore, readRows } from '../_support/store.js'
 
 const USER = 'auth0|forgotten'
@@ -46,6 +47,21 @@ describe('forget', () => {
     expect(users).toMatchObject([{ userId: expect.stringMatching(/^[0-9a-f]{64}$/), at }])
     expect(sessions).toMatchObject([{ userId: users[0]?.userId, at, ended: true }])
     expect(await database.query("SELECT FROM unattributable WHERE entry <> ''")).toEqual([])
+  })
+
+  test('forget prints what docs/cli.md shows, except for the instants', async () => {
+    const at = Date.now() - 2 * DAY
+    const store = await openTestStore(database)
+    const events = ['phone', 'laptop'].map((sessionId) => {
+      return { logId: sessionId, type: 'slo', at, userId: USER, sessionId }
+    })
+    await store.storeBatch({ ...fold(events), unattributable: [] })
+    await store.close()
+    const example = await readExample('docs/cli.md', 'forget', '')
+    const [shownAt = '', shownUntil = ''] = example.match(/2026-\S+Z/g) ?? []
+    expect(Date.parse(shownUntil) - Date.parse(shownAt)).toBe(31 * DAY)
+    const expected = example.replace(shownAt, iso(at)).replace(shownUntil, iso(at + 31 * DAY))
+    expect((await run('forget', USER)).stdout).toContain(expected)
   })
 
   test('forget logs that a person was forgotten, and neither logs nor prints the id', async () => {

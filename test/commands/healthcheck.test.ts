@@ -6,7 +6,7 @@ import { finishCommand } from '../_support/cli.js'
 import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openLoopback } from '../_support/loopback.js'
-import { freePort } from '../_support/port.js'
+import { findUnusedPort } from '../_support/port.js'
 import { serveApi } from '../_support/served-api.js'
 
 let database: TestDatabase
@@ -65,7 +65,7 @@ describe('healthcheck', () => {
   })
 
   test('healthcheck exits with 1 if nothing listens, and names the address', async () => {
-    const PORT = await freePort()
+    const PORT = await findUnusedPort()
     const { code, stdout, stderr } = await finishCommandLine(['healthcheck'], { PORT })
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toBe(

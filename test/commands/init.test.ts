@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
-import { readWriteRequests } from '../_support/actions.js'
+import { listWriteRequests } from '../_support/actions.js'
 import { finishCommand } from '../_support/cli.js'
 import { finishCommandLine, startCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
@@ -70,7 +70,7 @@ describe('init', () => {
     const printKey = await readExample('docs/console.md', 'The key', 'sh')
     const operatorKey = execFileSync('sh', ['-c', printKey], { cwd, encoding: 'utf8' }).trim()
     expect(text).toContain(`,operator:${operatorKey}:read+metrics\n`)
-    expect(readWriteRequests(auth0.simulator)).toEqual([])
+    expect(listWriteRequests(auth0.simulator)).toEqual([])
   })
 
   test('init continues with an existing .env, and does not change it', async () => {

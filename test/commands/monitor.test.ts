@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { startCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { SCRAPER } from '../_support/served-api.js'
+import { METRICS_KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { readValue, scrape } from '../metrics/running.js'
 
@@ -31,7 +31,7 @@ test('worker serves health and metrics on WORKER_PORT, and nothing else', async 
   const worker = startCommandLine(['worker'], {
     ...env,
     WORKER_PORT: '0',
-    API_KEYS: `prometheus:${SCRAPER}:metrics+read`,
+    API_KEYS: `prometheus:${METRICS_KEY}:metrics+read`,
   })
   await expect.poll(worker.stdout, WAIT).toContain('"serving health and metrics"')
   const url = urlIn(worker.stdout())
@@ -43,7 +43,7 @@ test('worker serves health and metrics on WORKER_PORT, and nothing else', async 
     (await fetch(url + path, { headers })).status
   expect(await statusOf('/health/ready')).toBe(200)
   expect(await statusOf('/metrics')).toBe(401)
-  const authorization = `Bearer ${SCRAPER}`
+  const authorization = `Bearer ${METRICS_KEY}`
   for (const path of ['/v1/users/auth0%7C1/last-logout', '/v1/changes', '/docs', '/openapi.json']) {
     expect(await statusOf(path, { authorization })).toBe(404)
   }

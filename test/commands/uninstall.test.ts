@@ -3,10 +3,10 @@ import type { Simulator } from '../../src/simulator/server.js'
 import {
   ACTION_SCOPES,
   addAction,
-  bindOthers,
+  bindOtherActions,
+  listWriteRequests,
   openActionTenant,
   readBindings,
-  readWriteRequests,
 } from '../_support/actions.js'
 import { finishCommandLine } from '../_support/command-line.js'
 import { tenantEnv } from '../_support/tenant.js'
@@ -25,7 +25,7 @@ async function replaceTenant(scopes: string[]) {
 
 /** Deploys the login Action, and binds it between two other Actions. */
 async function deployBetweenOthers() {
-  bindOthers(simulator, 1)
+  bindOtherActions(simulator, 1)
   const url = 'https://last-logout.example'
   expect((await finishCommandLine(['action', 'deploy', '--url', url], env)).code).toBe(0)
   const refs = [...readBindings(simulator).map(({ action }) => action.id)]
@@ -49,7 +49,7 @@ describe('uninstall', () => {
       'would unbind the Action last-logout from post-login; the 2 other Actions stay, in their order\n' +
         'would delete the Action last-logout\ndry run: nothing was changed',
     )
-    expect(readWriteRequests(simulator)).toEqual([])
+    expect(listWriteRequests(simulator)).toEqual([])
     expect(boundNames()).toEqual(['other 0', 'last-logout', 'later'])
     expect(stdout).not.toContain(env.AUTH0_CLIENT_SECRET)
     expect(stdout).not.toContain(KEY)
@@ -67,7 +67,7 @@ describe('uninstall', () => {
     const second = await finishCommandLine(['uninstall', '--yes'], env)
     expect(second.code).toBe(0)
     expect(second.stdout).toContain('no changes: the tenant has no Action last-logout\n')
-    expect(readWriteRequests(simulator)).toEqual([])
+    expect(listWriteRequests(simulator)).toEqual([])
   })
 
   test('uninstall completes a removal that was interrupted after the Action was unbound', async () => {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { runCommand } from '../_support/cli.js'
 import { type CommandRun, finishCommandLine, startCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { freePort } from '../_support/port.js'
+import { findUnusedPort } from '../_support/port.js'
 import { openProxy, type Proxy as PostgresProxy } from '../_support/proxy.js'
 import { KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
@@ -21,7 +21,7 @@ beforeEach(async () => {
     ...tenantEnv(auth0.simulator),
     DATABASE_URL: urlThroughProxy(database),
     API_KEYS: `test:${KEY}`,
-    PORT: await freePort(),
+    PORT: await findUnusedPort(),
     POLL_INTERVAL: '200ms',
   }
 })

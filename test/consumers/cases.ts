@@ -1,5 +1,5 @@
 import { ODD_IDS } from '../_support/odd-ids.js'
-import { CHALLENGE } from '../_support/revoked.js'
+import { REVOKED_CHALLENGE } from '../_support/revoked.js'
 
 /** The state of the service to which the client of a case connects. */
 export type ServiceState =
@@ -35,7 +35,7 @@ export interface CaseGroup {
   cases: readonly Case[]
 }
 
-/** Another expected response, because a framework cannot send that of the other frameworks. */
+/** The expected response of frameworks that cannot send the response of the other frameworks. */
 interface Difference {
   /** The folders of the frameworks in `examples`. */
   frameworks: readonly string[]
@@ -51,24 +51,24 @@ export interface LoggedOut {
   sessionId?: string
 }
 
-const NOW = Math.floor(Date.now() / 1000)
+const NOW_SECONDS = Math.floor(Date.now() / 1000)
 
-/** The second in which all logouts happened. */
-const LOGOUT = NOW - 600
+/** The second of all logouts, since the epoch. */
+const LOGOUT_SECONDS = NOW_SECONDS - 600
 
 /** The instant of all logouts, in milliseconds since the epoch. */
-export const LOGOUT_MS = LOGOUT * 1000 + 500
+export const LOGOUT_MS = LOGOUT_SECONDS * 1000 + 500
 
-/** Seconds of logins a minute before and after the logouts. */
-const [BEFORE, AFTER] = [LOGOUT - 60, LOGOUT + 60]
+/** The seconds of logins that happened a minute before and a minute after the logouts. */
+const [BEFORE, AFTER] = [LOGOUT_SECONDS - 60, LOGOUT_SECONDS + 60]
 
-/** The second of a login that is so old that a client sends a request. */
-const LONG_AGO = NOW - 40 * 86_400
+/** The second of a login that is so old that the client sends a request: the memory holds only 31 days. */
+const LONG_AGO = NOW_SECONDS - 40 * 86_400
 
 /** The claim with the session, which the login Action adds. */
-export const SESSION = 'https://last-logout/session_id'
+export const SESSION_CLAIM = 'https://last-logout/session_id'
 /** The claim with the time of the login, which the login Action adds. */
-const LOGIN = 'https://last-logout/authenticated_at'
+const LOGIN_CLAIM = 'https://last-logout/authenticated_at'
 
 /** The logouts that the reachable service and the stale service know. */
 export const LOGGED_OUT: readonly LoggedOut[] = [
@@ -82,86 +82,130 @@ export const ACCEPTED: Expected = { status: 200, challenge: null, retryAfter: nu
 /** The response to a revoked token. */
 export const REVOKED: Expected = {
   status: 401,
-  challenge: CHALLENGE,
+  challenge: REVOKED_CHALLENGE,
   retryAfter: null,
 }
 const REVOKED_DPOP: Expected = {
   ...REVOKED,
-  challenge: CHALLENGE.replace('Bearer', 'DPoP'),
+  challenge: REVOKED_CHALLENGE.replace('Bearer', 'DPoP'),
 }
 /** The response to a token whose revocation status is unknown, with `onUnknown: 'deny'`. */
 export const UNKNOWN: Expected = { status: 503, challenge: null, retryAfter: '5' }
 /** The response of the JWT library to an invalid token. Each library sends its own challenge. */
 const INVALID: Expected = { status: 401, retryAfter: null }
 
-const user = (sub: string, iat: number, claims: object = {}) => ({ sub, iat, ...claims })
-const row = (name: string, claims: Case['claims'], expected: Expected): Case => ({
+const claimsOf = (sub: string, iat: number, claims: object = {}) => ({ sub, iat, ...claims })
+const createCase = (name: string, claims: Case['claims'], expected: Expected): Case => ({
   name,
   claims,
   expected,
 })
 
-const LOGINS: readonly Case[] = [
-  row('a user who has not logged out', user('auth0|in', BEFORE), ACCEPTED),
-  row('a login before the logout', user('auth0|out', BEFORE), REVOKED),
-  row('a login in the second of the logout', user('auth0|out', LOGOUT), REVOKED),
-  row('a login in the second after the logout', user('auth0|out', LOGOUT + 1), ACCEPTED),
-  row('a login after the logout', user('auth0|out', AFTER), ACCEPTED),
-  row('a login 40 days ago', user('auth0|in', LONG_AGO), ACCEPTED),
-  row('a login 40 days ago, before the logout', user('auth0|out', LONG_AGO), REVOKED),
+const LOGIN_CASES: readonly Case[] = [
+  createCase('a user who has not logged out', claimsOf('auth0|in', BEFORE), ACCEPTED),
+  createCase('a login before the logout', claimsOf('auth0|out', BEFORE), REVOKED),
+  createCase('a login in the second of the logout', claimsOf('auth0|out', LOGOUT_SECONDS), REVOKED),
+  createCase(
+    'a login in the second after the logout',
+    claimsOf('auth0|out', LOGOUT_SECONDS + 1),
+    ACCEPTED,
+  ),
+  createCase('a login after the logout', claimsOf('auth0|out', AFTER), ACCEPTED),
+  createCase('a login 40 days ago', claimsOf('auth0|in', LONG_AGO), ACCEPTED),
+  createCase('a login 40 days ago, before the logout', claimsOf('auth0|out', LONG_AGO), REVOKED),
 ]
 
-const SESSIONS: readonly Case[] = [
-  row('the logged-out session', user('auth0|sessions', BEFORE, { [SESSION]: 'phone' }), REVOKED),
-  row(
-    'the logged-out session with a later login',
-    user('auth0|sessions', AFTER, { [SESSION]: 'phone' }),
+const SESSION_CASES: readonly Case[] = [
+  createCase(
+    'the logged-out session',
+    claimsOf('auth0|sessions', BEFORE, { [SESSION_CLAIM]: 'phone' }),
     REVOKED,
   ),
-  row('another session', user('auth0|sessions', BEFORE, { [SESSION]: 'laptop' }), ACCEPTED),
-  row('no session', user('auth0|sessions', BEFORE), REVOKED),
-  row('a logout of all sessions', user('auth0|out', BEFORE, { [SESSION]: 'laptop' }), REVOKED),
+  createCase(
+    'the logged-out session with a later login',
+    claimsOf('auth0|sessions', AFTER, { [SESSION_CLAIM]: 'phone' }),
+    REVOKED,
+  ),
+  createCase(
+    'another session',
+    claimsOf('auth0|sessions', BEFORE, { [SESSION_CLAIM]: 'laptop' }),
+    ACCEPTED,
+  ),
+  createCase('a token without a session', claimsOf('auth0|sessions', BEFORE), REVOKED),
+  createCase(
+    'a logout of all sessions',
+    claimsOf('auth0|out', BEFORE, { [SESSION_CLAIM]: 'laptop' }),
+    REVOKED,
+  ),
 ]
 
 /** The time of the login as text. Some gateways convert numbers to text. */
-const loginAt = (text: string) => ({ [LOGIN]: text })
-const CLAIMS: readonly Case[] = [
-  row(
+const loginAt = (text: string) => ({ [LOGIN_CLAIM]: text })
+const CLAIM_CASES: readonly Case[] = [
+  createCase(
     'a login as text, 1 ms before the logout',
-    user('auth0|out', AFTER, loginAt(`${LOGOUT}.499`)),
+    claimsOf('auth0|out', AFTER, loginAt(`${LOGOUT_SECONDS}.499`)),
     REVOKED,
   ),
-  row(
+  createCase(
     'a login as text, at the logout',
-    user('auth0|out', AFTER, loginAt(`${LOGOUT}.500`)),
+    claimsOf('auth0|out', AFTER, loginAt(`${LOGOUT_SECONDS}.500`)),
     REVOKED,
   ),
-  row(
+  createCase(
     'a login as text, 1 ms after the logout',
-    user('auth0|out', BEFORE, loginAt(`${LOGOUT}.501`)),
+    claimsOf('auth0|out', BEFORE, loginAt(`${LOGOUT_SECONDS}.501`)),
     ACCEPTED,
   ),
-  row('a login as a number', user('auth0|out', BEFORE, { [LOGIN]: AFTER }), ACCEPTED),
-  row('an unreadable login', user('auth0|in', BEFORE, loginAt('soon')), UNKNOWN),
-  row('a login in milliseconds', user('auth0|in', BEFORE, { [LOGIN]: BEFORE * 1000 }), UNKNOWN),
-  row('an unreadable login before a logout', user('auth0|out', AFTER, loginAt('soon')), REVOKED),
-  row('an unreadable session', user('auth0|sessions', BEFORE, { [SESSION]: 7 }), REVOKED),
-  row('no sub', { iat: BEFORE }, UNKNOWN),
-  row('a machine token', user('orders@clients', BEFORE), ACCEPTED),
+  createCase(
+    'a login as a number',
+    claimsOf('auth0|out', BEFORE, { [LOGIN_CLAIM]: AFTER }),
+    ACCEPTED,
+  ),
+  createCase('an unreadable login', claimsOf('auth0|in', BEFORE, loginAt('soon')), UNKNOWN),
+  createCase(
+    'a login in milliseconds',
+    claimsOf('auth0|in', BEFORE, { [LOGIN_CLAIM]: BEFORE * 1000 }),
+    UNKNOWN,
+  ),
+  createCase(
+    'an unreadable login before a logout',
+    claimsOf('auth0|out', AFTER, loginAt('soon')),
+    REVOKED,
+  ),
+  createCase(
+    'an unreadable session',
+    claimsOf('auth0|sessions', BEFORE, { [SESSION_CLAIM]: 7 }),
+    REVOKED,
+  ),
+  createCase('a token without sub', { iat: BEFORE }, UNKNOWN),
+  createCase('a machine token', claimsOf('orders@clients', BEFORE), ACCEPTED),
 ]
 
-const ODD: readonly Case[] = ODD_IDS.flatMap((id) => [
-  row(`the odd id ${id}, before its logout`, user(id, BEFORE), REVOKED),
-  row(`the odd id ${id}, after its logout`, user(id, AFTER), ACCEPTED),
+const ODD_ID_CASES: readonly Case[] = ODD_IDS.flatMap((id) => [
+  createCase(`the odd id ${id}, before its logout`, claimsOf(id, BEFORE), REVOKED),
+  createCase(`the odd id ${id}, after its logout`, claimsOf(id, AFTER), ACCEPTED),
   // The login is so old that the client sends a request for the user.
-  row(`an odd id beside ${id}`, user(`${id}~`, LONG_AGO), ACCEPTED),
+  createCase(
+    `a user without a logout whose id begins with ${id}`,
+    claimsOf(`${id}~`, LONG_AGO),
+    ACCEPTED,
+  ),
 ])
 
-const INVALID_TOKENS: readonly Case[] = [
-  row('no token', null, INVALID),
-  row('an expired token', user('auth0|in', BEFORE, { exp: NOW - 300 }), INVALID),
-  row('a token for another API', user('auth0|in', BEFORE, { aud: 'https://other' }), INVALID),
-  row('a token of another issuer', user('auth0|in', BEFORE, { iss: 'https://other/' }), INVALID),
+const INVALID_TOKEN_CASES: readonly Case[] = [
+  createCase('a request without a token', null, INVALID),
+  createCase('an expired token', claimsOf('auth0|in', BEFORE, { exp: NOW_SECONDS - 300 }), INVALID),
+  createCase(
+    'a token for another API',
+    claimsOf('auth0|in', BEFORE, { aud: 'https://other' }),
+    INVALID,
+  ),
+  createCase(
+    'a token of another issuer',
+    claimsOf('auth0|in', BEFORE, { iss: 'https://other/' }),
+    INVALID,
+  ),
 ]
 
 /** Headers of forged tokens. The JWT library refuses each of them for another reason. */
@@ -173,14 +217,21 @@ const FORGED_HEADERS: readonly object[] = [
   { alg: 'RS256', kid: 'one', crit: ['x'], x: 1 },
   { alg: 'RS256', kid: 'one', forged: true },
 ]
-const FORGED_TOKENS: readonly Case[] = FORGED_HEADERS.map((header) => ({
-  ...row(`a forged header ${JSON.stringify(header)}`, user('auth0|in', AFTER), INVALID),
+const FORGED_TOKEN_CASES: readonly Case[] = FORGED_HEADERS.map((header) => ({
+  ...createCase(`a forged header ${JSON.stringify(header)}`, claimsOf('auth0|in', AFTER), INVALID),
   header,
 }))
 
-const DPOP: readonly Case[] = [
-  { ...row('DPoP', user('auth0|in', BEFORE), ACCEPTED), scheme: 'DPoP' },
-  { ...row('DPoP, before the logout', user('auth0|out', BEFORE), REVOKED_DPOP), scheme: 'DPoP' },
+const DPOP_CASES: readonly Case[] = [
+  { ...createCase('a DPoP token', claimsOf('auth0|in', BEFORE), ACCEPTED), scheme: 'DPoP' },
+  {
+    ...createCase(
+      'a DPoP token from before the logout',
+      claimsOf('auth0|out', BEFORE),
+      REVOKED_DPOP,
+    ),
+    scheme: 'DPoP',
+  },
 ]
 
 /** The cases of all frameworks. All frameworks send the same responses, except for {@link DIFFERENCES}. */
@@ -189,54 +240,54 @@ export const GROUPS: readonly CaseGroup[] = [
     service: 'reachable',
     onUnknown: 'deny',
     cases: [
-      ...LOGINS,
-      ...SESSIONS,
-      ...CLAIMS,
-      ...ODD,
-      ...INVALID_TOKENS,
-      ...FORGED_TOKENS,
-      ...DPOP,
+      ...LOGIN_CASES,
+      ...SESSION_CASES,
+      ...CLAIM_CASES,
+      ...ODD_ID_CASES,
+      ...INVALID_TOKEN_CASES,
+      ...FORGED_TOKEN_CASES,
+      ...DPOP_CASES,
     ],
   },
   {
     service: 'unreachable',
     onUnknown: 'deny',
     cases: [
-      row('a user', user('auth0|in', BEFORE), UNKNOWN),
-      row('a machine token', user('orders@clients', BEFORE), ACCEPTED),
-      row('no token', null, INVALID),
+      createCase('a token of a user', claimsOf('auth0|in', BEFORE), UNKNOWN),
+      createCase('a machine token', claimsOf('orders@clients', BEFORE), ACCEPTED),
+      createCase('a request without a token', null, INVALID),
     ],
   },
   {
     service: 'unreachable',
     onUnknown: 'allow',
     cases: [
-      row('a user', user('auth0|in', BEFORE), ACCEPTED),
-      row('a machine token', user('orders@clients', BEFORE), ACCEPTED),
-      row('no token', null, INVALID),
+      createCase('a token of a user', claimsOf('auth0|in', BEFORE), ACCEPTED),
+      createCase('a machine token', claimsOf('orders@clients', BEFORE), ACCEPTED),
+      createCase('a request without a token', null, INVALID),
     ],
   },
   {
     service: 'stale',
     onUnknown: 'deny',
     cases: [
-      row('a user who has not logged out', user('auth0|in', BEFORE), UNKNOWN),
-      row('a login before the logout', user('auth0|out', BEFORE), REVOKED),
-      row('a machine token', user('orders@clients', BEFORE), ACCEPTED),
+      createCase('a user who has not logged out', claimsOf('auth0|in', BEFORE), UNKNOWN),
+      createCase('a login before the logout', claimsOf('auth0|out', BEFORE), REVOKED),
+      createCase('a machine token', claimsOf('orders@clients', BEFORE), ACCEPTED),
     ],
   },
   {
     service: 'stale',
     onUnknown: 'allow',
     cases: [
-      row('a user who has not logged out', user('auth0|in', BEFORE), ACCEPTED),
-      row('a login before the logout', user('auth0|out', BEFORE), REVOKED),
-      row('an unreadable login', user('auth0|in', BEFORE, loginAt('soon')), ACCEPTED),
+      createCase('a user who has not logged out', claimsOf('auth0|in', BEFORE), ACCEPTED),
+      createCase('a login before the logout', claimsOf('auth0|out', BEFORE), REVOKED),
+      createCase('an unreadable login', claimsOf('auth0|in', BEFORE, loginAt('soon')), ACCEPTED),
     ],
   },
 ]
 
-/** The responses that differ because of a framework. The first that applies counts. */
+/** The responses that differ because of a framework. The first difference that applies counts. */
 const DIFFERENCES: readonly Difference[] = [
   {
     frameworks: [

@@ -6,13 +6,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type ClientProject, installClient } from '../_support/client-package.js'
 import { INSTALLED_DIR } from '../_support/installed.js'
 
-const run = promisify(execFile)
+const runProgram = promisify(execFile)
 
 /** The entries of the package: `''`, `/express` and so on. */
 const ENTRIES = await readEntries()
 
 /** The entries that import a class of their framework, which is an optional peer dependency. */
-const NEEDING_FRAMEWORK = ['hono', 'nestjs', 'trpc', 'nextjs-auth0']
+const ENTRIES_WITH_FRAMEWORK = ['hono', 'nestjs', 'trpc', 'nextjs-auth0']
 
 let project: ClientProject
 beforeAll(async () => {
@@ -27,23 +27,23 @@ describe('the package', () => {
   })
 
   test('publint and are-the-types-wrong find no problem in the package', async () => {
-    await run('node_modules/.bin/publint', ['--strict', project.tarball])
-    await run('node_modules/.bin/attw', [project.tarball])
+    await runProgram('node_modules/.bin/publint', ['--strict', project.tarball])
+    await runProgram('node_modules/.bin/attw', [project.tarball])
   }, 60_000)
 
-  // Beside the frameworks whose classes some entries import.
+  // This test runs in a folder where the frameworks are installed.
   test.each(ENTRIES)(
     'last-logout-client%s has the same exports with import and require',
     async (entry) => {
       const specifier = `last-logout-client${entry}`
       const printNames = `console.log(Object.keys(names).filter((name) => name !== 'default' && name !== 'module.exports' && name !== '__esModule').sort().join())`
       const options = { cwd: INSTALLED_DIR }
-      const imported = await run(
+      const imported = await runProgram(
         process.execPath,
         ['--input-type=module', '-e', `const names = await import('${specifier}');${printNames}`],
         options,
       )
-      const required = await run(
+      const required = await runProgram(
         process.execPath,
         ['--input-type=commonjs', '-e', `const names = require('${specifier}');${printNames}`],
         options,
@@ -54,17 +54,17 @@ describe('the package', () => {
   )
 
   test('every entry loads without its framework, unless the entry imports a class of the framework', async () => {
-    const failing = await Promise.all(
+    const failingEntries = await Promise.all(
       ENTRIES.map(async (entry) => {
         const args = ['--input-type=module', '-e', `await import('last-logout-client${entry}')`]
-        const loads = await run(process.execPath, args, { cwd: project.dir }).then(
+        const isLoaded = await runProgram(process.execPath, args, { cwd: project.dir }).then(
           () => true,
           () => false,
         )
-        return loads ? [] : [entry.slice(1)]
+        return isLoaded ? [] : [entry.slice(1)]
       }),
     )
-    expect(failing.flat()).toEqual(NEEDING_FRAMEWORK)
+    expect(failingEntries.flat()).toEqual(ENTRIES_WITH_FRAMEWORK)
   })
 })
 

@@ -1,10 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { DENIALS } from '../../src/rules/action-settings.js'
-import { type CookieAction, createCookieAction, nextSecond } from '../_support/cookie-action.js'
+import {
+  type CookieAction,
+  createCookieAction,
+  waitForNextSecond,
+} from '../_support/cookie-action.js'
 import { type CookieBrowser, openCookieBrowser } from '../_support/cookie-browser.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { copyExample, type Example } from '../_support/examples.js'
-import { freePort } from '../_support/port.js'
+import { findUnusedPort } from '../_support/port.js'
 import type { ProtectedServer } from '../_support/protected-server.js'
 import { type RunningService, runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
@@ -24,14 +28,15 @@ const SECRET = 'a secret of at least thirty-two characters'
 
 interface App {
   example: string
-  /** The paths of the library. */
+  /** The path of the library to which the tenant redirects after a login. */
   callback: string
+  /** The path of the library that starts a login. */
   login: string
-  /** The name of the session's cookie, and the beginning of those of a session that is cut up. */
+  /** The name of the session cookie. A long session is cut into several cookies, whose names begin with this name. */
   cookie: string
   authMethod: ApplicationSettings['authMethod']
-  /** The status of `/orders` without a session. */
-  refused: number
+  /** The status of `/orders` if the request has no session. */
+  statusWithoutSession: number
   env(issuer: string, url: string): Record<string, string>
 }
 
@@ -42,7 +47,7 @@ const APPS: App[] = [
     login: '/login',
     cookie: 'appSession',
     authMethod: 'client_secret_basic',
-    refused: 302,
+    statusWithoutSession: 302,
     env: (issuer, url) => ({
       ISSUER_BASE_URL: issuer,
       BASE_URL: url,
@@ -57,7 +62,7 @@ const APPS: App[] = [
     login: '/auth/login',
     cookie: '__session',
     authMethod: 'client_secret_post',
-    refused: 401,
+    statusWithoutSession: 401,
     env: (issuer, url) => ({
       AUTH0_DOMAIN: issuer,
       APP_BASE_URL: url,
@@ -74,6 +79,7 @@ let service: RunningService
 beforeAll(async () => {
   database = await createTestDatabase()
   service = await runService({ DATABASE_URL: database.url })
+  // When the service has stored the logout of any user, it has read the log of the tenant.
   service.logout('auth0|other')
   await service.waitForLogout('auth0|other')
 })
@@ -94,11 +100,12 @@ describe.each(APPS)('the example $example', (app) => {
   beforeAll(async () => {
     example = await copyExample(app.example, 'deny')
     login = await openTenantLogin()
-    const port = await freePort()
+    const port = await findUnusedPort()
     url = `http://127.0.0.1:${port}`
     login.serve({
       tenant: service.tenant,
       action: (event, api) => action.run(event, api),
+      // An access token expires after a second. The next request then needs a refresh.
       expiresIn: 1,
     })
     const { authMethod } = app
@@ -119,18 +126,19 @@ describe.each(APPS)('the example $example', (app) => {
     browser = openCookieBrowser(LOGIN_USER.userId)
   })
 
-  const sessionCookies = () =>
+  const namesOfSessionCookies = () =>
     [...browser.cookies.keys()].filter((name) => name.startsWith(app.cookie))
+  /** Returns the text of the home page, which contains the id of the user of a session. */
   const readPage = async () => {
     const response = await browser.request(url)
     return response.status === 200 ? response.text() : ''
   }
-  /** Requests a path that needs an access token, after the last one has expired. */
+  /** Waits until the access token has expired, then requests a path that needs one. Returns the status. */
   const requestWithRefresh = async (path: string) => {
-    await nextSecond()
+    await waitForNextSecond()
     return (await browser.request(`${url}${path}`)).status
   }
-  const orders = () => requestWithRefresh('/orders')
+  const requestOrders = () => requestWithRefresh('/orders')
   const logIn = async () => {
     await browser.visit(`${url}${app.login}`)
     expect(await readPage()).toContain(LOGIN_USER.userId)
@@ -140,59 +148,61 @@ describe.each(APPS)('the example $example', (app) => {
     const response = await browser.visit(`${login.issuer}oidc/logout`)
     expect(await response.text()).toContain('Logged out')
   }
+  /** Waits until the page no longer shows the user. */
   const waitForEnd = () =>
     expect.poll(async () => (await readPage()).includes(LOGIN_USER.userId), WAIT).toBe(false)
 
   test('a logout in the log of the tenant ends the session, and the next login works at once', async () => {
     await logIn()
-    expect(await orders()).toBe(200)
+    expect(await requestOrders()).toBe(200)
     await logOutElsewhere()
     await waitForEnd()
-    expect(sessionCookies()).toEqual([])
-    expect(await orders()).toBe(app.refused)
-    await nextSecond()
+    expect(namesOfSessionCookies()).toEqual([])
+    expect(await requestOrders()).toBe(app.statusWithoutSession)
+    await waitForNextSecond()
     await logIn()
-    expect(await orders()).toBe(200)
+    expect(await requestOrders()).toBe(200)
   })
 
   test('a logout ends a session that is cut into several cookies', async () => {
+    // A cookie holds at most 4,096 bytes.
     action.padding = 'x'.repeat(6_000)
     await logIn()
-    expect(sessionCookies().length).toBeGreaterThan(1)
+    expect(namesOfSessionCookies().length).toBeGreaterThan(1)
     await logOutElsewhere()
     await waitForEnd()
-    expect(sessionCookies()).toEqual([])
+    expect(namesOfSessionCookies()).toEqual([])
   })
 
-  test('a login over a session that was logged out counts as a new login', async () => {
+  test('a login during a session that was logged out elsewhere begins a new session', async () => {
     await logIn()
     await logOutElsewhere()
-    await nextSecond()
+    await waitForNextSecond()
     await logIn()
     expect(await readPage()).toContain(LOGIN_USER.userId)
   })
 
-  test('a session that a refresh writes back after the logout is ended at the next request', async () => {
+  test('if a refresh writes the session back after the logout, the next request ends the session', async () => {
     await logIn()
     action.beforeRefresh = logOutElsewhere
-    expect(await orders()).toBe(200)
-    expect(sessionCookies()).not.toEqual([])
+    expect(await requestOrders()).toBe(200)
+    expect(namesOfSessionCookies()).not.toEqual([])
     await waitForEnd()
-    expect(sessionCookies()).toEqual([])
+    expect(namesOfSessionCookies()).toEqual([])
   })
 
-  test('a denied refresh ends the session, and an unknown status keeps it', async () => {
+  test('a refresh that is denied because of a logout ends the session, but an unknown revocation status keeps the session', async () => {
     await logIn()
     action.denial = DENIALS.unknown
-    expect(await orders()).toBeGreaterThanOrEqual(500)
+    expect(await requestOrders()).toBeGreaterThanOrEqual(500)
     expect(await readPage()).toContain(LOGIN_USER.userId)
     action.denial = DENIALS.revoked
-    expect(await orders()).toBe(401)
-    expect(sessionCookies()).toEqual([])
+    expect(await requestOrders()).toBe(401)
+    expect(namesOfSessionCookies()).toEqual([])
     expect(await readPage()).not.toContain(LOGIN_USER.userId)
   })
 
-  // A test that is skipped would fail the run of all tests.
+  // The run of all tests fails if a test is skipped, so this test exists only for the example that has the path.
   if (app.example === 'nextjs-auth0')
     test('a denied refresh at /auth/access-token ends the session', async () => {
       await logIn()
@@ -202,7 +212,7 @@ describe.each(APPS)('the example $example', (app) => {
       expect(await readPage()).toContain(LOGIN_USER.userId)
       action.denial = DENIALS.revoked
       expect(await requestWithRefresh('/auth/access-token')).toBe(401)
-      expect(sessionCookies()).toEqual([])
+      expect(namesOfSessionCookies()).toEqual([])
       expect((await browser.request(`${url}/auth/profile`)).status).toBe(401)
     })
 })

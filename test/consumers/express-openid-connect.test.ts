@@ -1,7 +1,11 @@
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { createTenant } from '../../src/simulator/tenant.js'
 import { type ControlledFeed, openControlledFeed } from '../_support/controlled-feed.js'
-import { type CookieAction, createCookieAction, nextSecond } from '../_support/cookie-action.js'
+import {
+  type CookieAction,
+  createCookieAction,
+  waitForNextSecond,
+} from '../_support/cookie-action.js'
 import { openCookieApp } from '../_support/cookie-app.js'
 import { type CookieBrowser, openCookieBrowser } from '../_support/cookie-browser.js'
 import { LOGIN_USER } from '../_support/tenant-login.js'
@@ -15,7 +19,7 @@ beforeEach(async () => {
   action = createCookieAction()
 })
 
-/** Opens the provider of the demo, and an app of `express-openid-connect`. Returns the URL of the app. */
+/** Opens the login of a simulated tenant, and an app with `express-openid-connect`. Returns the URL of the app. */
 async function openApp(session: object = {}): Promise<string> {
   const app = await openCookieApp({
     tenant: createTenant({ domain: 'acme.eu.auth0.com', lagMs: () => 0 }),
@@ -33,50 +37,52 @@ const openBrowser = () => openCookieBrowser(LOGIN_USER.userId)
 const sessionCookiesOf = ({ cookies }: CookieBrowser) =>
   [...cookies.keys()].filter((name) => name.startsWith('appSession'))
 
-async function waitForLogin(browser: CookieBrowser, url: string) {
+/** Waits until the app redirects the browser to the login, because the session has ended. */
+async function waitForRedirectToLogin(browser: CookieBrowser, url: string) {
   await expect.poll(async () => (await browser.request(url)).status, WAIT).toBe(302)
 }
 
 test('a logout ends the session with all its cookies, and the next login works at once', async () => {
+  // A cookie holds at most 4,096 bytes, so this session needs several cookies.
   action.padding = 'x'.repeat(6_000)
   const url = await openApp()
   const browser = openBrowser()
   expect(await (await browser.visit(url)).text()).toBe(`orders of ${LOGIN_USER.userId}`)
   expect(sessionCookiesOf(browser).length).toBeGreaterThan(1)
   feed.logOut(LOGIN_USER.userId)
-  await waitForLogin(browser, url)
+  await waitForRedirectToLogin(browser, url)
   expect(sessionCookiesOf(browser)).toEqual([])
-  await nextSecond()
+  await waitForNextSecond()
   expect(await (await browser.visit(url)).text()).toBe(`orders of ${LOGIN_USER.userId}`)
 })
 
-test('a login over a session that was logged out counts as a new login', async () => {
+test('a login during a session that was logged out begins a new session', async () => {
   const url = await openApp()
   const browser = openBrowser()
   await browser.visit(url)
   expect((await browser.request(url)).status).toBe(200)
   feed.logOut(LOGIN_USER.userId)
-  await nextSecond()
+  await waitForNextSecond()
   expect((await browser.visit(`${url}/login`)).status).toBe(200)
   expect((await browser.request(url)).status).toBe(200)
 })
 
-test('a session that a refresh writes back after the logout is ended at the next request', async () => {
+test('if a refresh writes the session back after the logout, the next request ends the session', async () => {
   const url = await openApp()
   const browser = openBrowser()
   await browser.visit(url)
   action.beforeRefresh = async () => {
     feed.logOut(LOGIN_USER.userId)
-    await nextSecond()
+    await waitForNextSecond()
   }
   const refreshed = await browser.request(`${url}/refresh`)
   expect(await refreshed.text()).toBe('refreshed')
   expect(sessionCookiesOf(browser)).not.toEqual([])
-  await waitForLogin(browser, url)
+  await waitForRedirectToLogin(browser, url)
   expect(sessionCookiesOf(browser)).toEqual([])
 })
 
-test('a denied refresh ends the session, and an unknown status keeps it', async () => {
+test('a refresh that is denied because of a logout ends the session, but an unknown revocation status keeps the session', async () => {
   const url = await openApp()
   const browser = openBrowser()
   await browser.visit(url)
@@ -88,7 +94,7 @@ test('a denied refresh ends the session, and an unknown status keeps it', async 
   expect(sessionCookiesOf(browser)).toEqual([])
 })
 
-test('an unknown revocation status is a 503 that keeps the session', async () => {
+test('the app responds with 503 while the revocation status is unknown, and keeps the session', async () => {
   const url = await openApp()
   const browser = openBrowser()
   await browser.visit(url)
@@ -98,7 +104,7 @@ test('an unknown revocation status is a 503 that keeps the session', async () =>
   await expect.poll(async () => (await browser.request(url)).status, WAIT).toBe(200)
 })
 
-test('a logout ends a session in a store', async () => {
+test('a logout ends a session that the app keeps in a store', async () => {
   const sessions = new Map<string, unknown>()
   type Callback = (error: unknown, value?: unknown) => void
   const store = {
@@ -117,6 +123,6 @@ test('a logout ends a session in a store', async () => {
   await browser.visit(url)
   expect(sessions.size).toBe(1)
   feed.logOut(LOGIN_USER.userId)
-  await waitForLogin(browser, url)
+  await waitForRedirectToLogin(browser, url)
   expect(sessions.size).toBe(0)
 })

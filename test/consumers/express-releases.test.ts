@@ -8,7 +8,7 @@ import { openClient } from '../_support/client.js'
 import { openFakeClient } from '../_support/fake-service.js'
 import { requireInstalled } from '../_support/installed.js'
 import { type Issuer, openIssuer } from '../_support/issuer.js'
-import { serve } from '../_support/protected-server.js'
+import { waitUntilListening } from '../_support/protected-server.js'
 
 type CreateMiddleware = (options: object) => RequestHandler
 
@@ -33,12 +33,12 @@ const EXPRESS_JWT: [name: string, load: () => CreateMiddleware][] = [
   ['express-jwt 8', () => expressjwt as CreateMiddleware],
 ]
 
-/** Adds a route to an app, and requests the route with a token of a user. */
+/** Adds a route to an app, and requests the route with a token of a user. Only `auth0|out` has logged out. */
 async function call(app: Express, sub: string) {
   // Express prints every error unless its setting `env` is `test`.
   app.set('env', 'test')
   app.get('/', (_req, res) => void res.send('passed'))
-  const server = await serve(app.listen(0, '127.0.0.1'))
+  const server = await waitUntilListening(app.listen(0, '127.0.0.1'))
   onTestFinished(() => server.close())
   const token = await issuer.sign({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
   const headers = { authorization: `Bearer ${token}` }
@@ -47,58 +47,70 @@ async function call(app: Express, sub: string) {
   return { status: response.status, challenge, text: await response.text() }
 }
 
-const challenge = expect.stringMatching(/^Bearer error="invalid_token"/)
+const REVOKED_CHALLENGE = expect.stringMatching(/^Bearer error="invalid_token"/)
 
 describe.each(EXPRESS)('%s', (_express, loadExpress) => {
   describe.each(EXPRESS_JWT)('with %s', (_expressJwt, loadExpressJwt) => {
-    const open = (guard: LastLogoutClient) => {
+    const openWithExpressJwt = (usedClient: LastLogoutClient) => {
       const app = loadExpress()()
       app.use(
         loadExpressJwt()({
           secret: issuer.publicPem,
           algorithms: ['RS256'],
-          isRevoked: isRevoked(guard),
+          isRevoked: isRevoked(usedClient),
         }),
       )
       return app
     }
 
     test('isRevoked accepts a valid token, and causes a 401 for a revoked token and a 503 for an unknown status', async () => {
-      expect(await call(open(client), 'auth0|in')).toMatchObject({ status: 200, text: 'passed' })
-      expect(await call(open(client), 'auth0|out')).toMatchObject({ status: 401, challenge })
-      const unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
-      expect(await call(open(unreachable), 'auth0|in')).toMatchObject({ status: 503 })
+      expect(await call(openWithExpressJwt(client), 'auth0|in')).toMatchObject({
+        status: 200,
+        text: 'passed',
+      })
+      expect(await call(openWithExpressJwt(client), 'auth0|out')).toMatchObject({
+        status: 401,
+        challenge: REVOKED_CHALLENGE,
+      })
+      const disconnectedClient = openClient('http://127.0.0.1:1', { lookup: 'request' })
+      expect(await call(openWithExpressJwt(disconnectedClient), 'auth0|in')).toMatchObject({
+        status: 503,
+      })
     })
   })
 
-  /** Sets the claims of a logged-out user, like a JWT library. */
+  /** Sets the claims of a logged-out user, like a JWT library. Ignores the token of the request. */
   const setClaims: RequestHandler = (req, _res, next) => {
     const iat = Math.floor(Date.now() / 1000) - 60
     Object.assign(req, { auth: { payload: { sub: 'auth0|out', iat } } })
     next()
   }
-  const open = () => {
+  const openWithMiddleware = () => {
     const app = loadExpress()()
     app.use(setClaims, lastLogout(client) as RequestHandler)
     return app
   }
 
   test('the middleware passes a refusal to the error handler of the app, and sends a 401 if the app has none', async () => {
-    const app = open()
+    const app = openWithMiddleware()
     app.get('/', (_req, res) => void res.send('passed'))
     app.use(
       ((error, _req, res, _next) =>
         void res.status(error.status).send(error.code)) as ErrorRequestHandler,
     )
-    expect(await call(app, 'unused')).toEqual({ status: 401, challenge, text: 'invalid_token' })
-    const responseWithoutHandler = await call(open(), 'unused')
-    expect(responseWithoutHandler).toMatchObject({ status: 401, challenge })
+    expect(await call(app, 'unused')).toEqual({
+      status: 401,
+      challenge: REVOKED_CHALLENGE,
+      text: 'invalid_token',
+    })
+    const responseWithoutHandler = await call(openWithMiddleware(), 'unused')
+    expect(responseWithoutHandler).toMatchObject({ status: 401, challenge: REVOKED_CHALLENGE })
     expect(JSON.parse(responseWithoutHandler.text)).toMatchObject({ error: 'invalid_token' })
   })
 
   test('the response is a 401 with a challenge even if the error handler only passes the error on', async () => {
-    const app = open()
+    const app = openWithMiddleware()
     app.use(((error, _req, _res, next) => next(error)) as ErrorRequestHandler)
-    expect(await call(app, 'unused')).toMatchObject({ status: 401, challenge })
+    expect(await call(app, 'unused')).toMatchObject({ status: 401, challenge: REVOKED_CHALLENGE })
   })
 })

@@ -15,7 +15,7 @@ const FASTIFY: [name: string, load: () => () => FastifyInstance][] = [
   ['Fastify 5', () => Fastify],
 ]
 
-describe.each(FASTIFY)('%s', (_case, load) => {
+describe.each(FASTIFY)('%s', (_case, loadFastify) => {
   /** Adds a protected route to an app, and requests the route with the claims of a logged-out user. */
   async function call(app: FastifyInstance, schema = {}) {
     const claims = { sub: 'auth0|out', iat: Math.floor(Date.now() / 1000) - 60 }
@@ -26,21 +26,25 @@ describe.each(FASTIFY)('%s', (_case, load) => {
     const challenge = headers['www-authenticate']
     return { status: statusCode, challenge, body: JSON.parse(payload) }
   }
-  const challenge = expect.stringMatching(/^Bearer error="invalid_token"/)
+  const REVOKED_CHALLENGE = expect.stringMatching(/^Bearer error="invalid_token"/)
 
   test('the hook passes a refusal to the error handler of the app', async () => {
-    const app = load()()
+    const app = loadFastify()()
     app.setErrorHandler((error: Error & { statusCode: number; code: string }, _request, reply) =>
       reply.code(error.statusCode).send({ problem: error.code }),
     )
     const body = { problem: 'invalid_token' }
-    expect(await call(app)).toEqual({ status: 401, challenge, body })
+    expect(await call(app)).toEqual({ status: 401, challenge: REVOKED_CHALLENGE, body })
   })
 
   test('the hook sends the response if the app has no error handler, even if the schema does not allow the body', async () => {
     const body = expect.objectContaining({ error: 'invalid_token' })
-    expect(await call(load()())).toEqual({ status: 401, challenge, body })
-    const strict = { type: 'object', required: ['problem'], properties: {} }
-    expect(await call(load()(), { 401: strict })).toEqual({ status: 401, challenge, body })
+    expect(await call(loadFastify()())).toEqual({ status: 401, challenge: REVOKED_CHALLENGE, body })
+    const strictSchema = { type: 'object', required: ['problem'], properties: {} }
+    expect(await call(loadFastify()(), { 401: strictSchema })).toEqual({
+      status: 401,
+      challenge: REVOKED_CHALLENGE,
+      body,
+    })
   })
 })

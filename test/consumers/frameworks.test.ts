@@ -20,7 +20,7 @@ import {
   GROUPS,
   LOGGED_OUT,
   LOGOUT_MS,
-  SESSION,
+  SESSION_CLAIM,
   type ServiceState,
 } from './cases.js'
 
@@ -66,16 +66,19 @@ test('the tests run each example with the versions in its package.json', async (
   }
 })
 
-describe.each(FRAMEWORKS)('the example for $name', ({ example: name, paths = ['/orders'] }) => {
+describe.each(FRAMEWORKS)('the example for $name', ({ example: folder, paths = ['/orders'] }) => {
   const examples: Example[] = []
   const servers = new Map<CaseGroup, ProtectedServer>()
   beforeAll(async () => {
-    const [deny, allow] = await Promise.all([copyExample(name, 'deny'), copyExample(name, 'allow')])
+    const [deny, allow] = await Promise.all([
+      copyExample(folder, 'deny'),
+      copyExample(folder, 'allow'),
+    ])
     examples.push(deny, allow)
     await Promise.all(
       GROUPS.map(async (group) => {
         const example = group.onUnknown === 'deny' ? deny : allow
-        servers.set(group, await example.start(environment(urls[group.service])))
+        servers.set(group, await example.start(createEnvironment(urls[group.service])))
       }),
     )
   }, MAX_BUILD_MS)
@@ -84,11 +87,12 @@ describe.each(FRAMEWORKS)('the example for $name', ({ example: name, paths = ['/
     await Promise.all(examples.map((example) => example.remove()))
   })
 
+  /** Sends a request to the example whose client has the settings of the group. */
   const callIn = (group: CaseGroup, token: Token, path = '/orders') =>
     call(`${servers.get(group)?.url}${path}`, token)
 
   test.each(GROUPS)(
-    'sends the same responses as the other examples if the service is $service and onUnknown is $onUnknown',
+    'the example sends the same responses as the other examples if the service is $service and onUnknown is $onUnknown',
     async (group) => {
       await waitUntilLoaded((token) => callIn(group, token), group.service)
       for (const path of paths) {
@@ -97,7 +101,7 @@ describe.each(FRAMEWORKS)('the example for $name', ({ example: name, paths = ['/
         // The requests are sent one after the other, because some checks have a timeout of a second.
         for (const testCase of group.cases) {
           responses[testCase.name] = await callIn(group, testCase, path)
-          expected[testCase.name] = withUser(testCase, name, path)
+          expected[testCase.name] = expectedWithUser(testCase, folder, path)
         }
         expect(responses, path).toMatchObject(expected)
       }
@@ -105,20 +109,22 @@ describe.each(FRAMEWORKS)('the example for $name', ({ example: name, paths = ['/
   )
 
   test('the example refuses a token after a logout of its session, but accepts the tokens of other sessions', async () => {
+    // In the first group, the service is reachable, and onUnknown is `deny`.
     const [group] = GROUPS as [CaseGroup]
-    const claims = { sub: `auth0|${name}`, iat: Math.floor(Date.now() / 1000) - 60 }
+    const claims = { sub: `auth0|${folder}`, iat: Math.floor(Date.now() / 1000) - 60 }
     const statusOf = async (session: string) =>
-      (await callIn(group, { claims: { ...claims, [SESSION]: `${name} ${session}` } })).status
+      (await callIn(group, { claims: { ...claims, [SESSION_CLAIM]: `${folder} ${session}` } }))
+        .status
     expect([await statusOf('phone'), await statusOf('laptop')]).toEqual([200, 200])
-    const logout = { userId: claims.sub, sessionId: `${name} phone` }
+    const logout = { userId: claims.sub, sessionId: `${folder} phone` }
     service.tenant.write(buildEntry('slo', logout))
     await expect.poll(() => statusOf('phone'), WAIT).toBe(401)
     expect(await statusOf('laptop')).toBe(200)
   })
 })
 
-/** The environment variables of an example. */
-const environment = (url: string) => ({
+/** Returns the environment variables of an example. */
+const createEnvironment = (url: string) => ({
   ISSUER_BASE_URL: issuer.url,
   AUDIENCE: ORDERS_AUDIENCE,
   LAST_LOGOUT_URL: url,
@@ -147,6 +153,7 @@ async function call(route: string, { claims, scheme = 'Bearer', header }: Token)
   }
 }
 
+/** Replaces the header of a signed token. Its signature is then no longer valid. */
 function replaceHeader(token: string, header: object): string {
   const encoded = Buffer.from(JSON.stringify(header)).toString('base64url')
   return token.replace(/^[^.]+/, encoded)
@@ -157,8 +164,8 @@ function readUser(body: { user?: string; result?: { data: { user: string } } }) 
   return (body.result?.data ?? body).user
 }
 
-/** Returns the expected response. The route `/orders` responds with the `sub` of an accepted token. */
-function withUser(testCase: Case, framework: string, path: string) {
+/** Returns the expected response. The route `/orders` responds with the `sub` of an accepted token as `user`. */
+function expectedWithUser(testCase: Case, framework: string, path: string) {
   const expected = expectedOf(testCase, framework)
   const user = path.endsWith('/orders') ? testCase.claims?.sub : undefined
   return { ...expected, user: expected.status === 200 ? user : null }
@@ -170,6 +177,7 @@ async function waitUntilLoaded(
   state: ServiceState,
 ): Promise<void> {
   if (state === 'unreachable') return
+  // A login in 1970, before all logouts.
   const claims = { sub: LOGGED_OUT[0]?.userId, iat: 1 }
   await vi.waitFor(async () => expect((await callWith({ claims })).status).toBe(401), WAIT)
 }

@@ -7,7 +7,7 @@ import { openClient } from '../_support/client.js'
 import { openFakeClient } from '../_support/fake-service.js'
 import { requireInstalled } from '../_support/installed.js'
 import { type Issuer, openIssuer } from '../_support/issuer.js'
-import { serve } from '../_support/protected-server.js'
+import { waitUntilListening } from '../_support/protected-server.js'
 
 let issuer: Issuer
 beforeAll(async () => {
@@ -25,28 +25,28 @@ const KOA: [name: string, load: () => new () => Koa][] = [
   ['Koa 3', () => Koa],
 ]
 
-const NOW = Math.floor(Date.now() / 1000)
+const NOW_SECONDS = Math.floor(Date.now() / 1000)
 
-describe.each(KOA)('%s after koa-jwt', (_case, load) => {
+describe.each(KOA)('%s after koa-jwt', (_case, loadKoa) => {
   /**
-   * Sends a request with a token of these claims to an app. `null`: without a token. `optional`: no token is required.
+   * Sends a request with a token of these claims to an app; `null`: without a token. Only `auth0|out` has logged out.
    */
   async function call(
     claims: object | null,
-    options: { optional?: boolean; guard?: LastLogoutClient } = {},
+    options: { isTokenOptional?: boolean; usedClient?: LastLogoutClient } = {},
   ) {
-    const { optional = false, guard = client } = options
-    const app = new (load())()
+    const { isTokenOptional = false, usedClient = client } = options
+    const app = new (loadKoa())()
     const verify: Middleware = requireInstalled('koa-jwt')({
       secret: issuer.publicPem,
       algorithms: ['RS256'],
-      passthrough: optional,
+      passthrough: isTokenOptional,
     })
-    app.use(verify).use(lastLogout(guard, { authRequired: !optional }))
+    app.use(verify).use(lastLogout(usedClient, { authRequired: !isTokenOptional }))
     app.use((ctx) => {
       ctx.body = 'passed'
     })
-    const server = await serve(app.listen(0, '127.0.0.1'))
+    const server = await waitUntilListening(app.listen(0, '127.0.0.1'))
     onTestFinished(() => server.close())
     const headers = new Headers()
     if (claims !== null) headers.set('authorization', `Bearer ${await issuer.sign({ ...claims })}`)
@@ -56,29 +56,34 @@ describe.each(KOA)('%s after koa-jwt', (_case, load) => {
     return { status: response.status, challenge, retryAfter: response.headers.get('retry-after') }
   }
 
-  const challenge = expect.stringMatching(/^Bearer error="invalid_token"/)
+  const REVOKED_CHALLENGE = expect.stringMatching(/^Bearer error="invalid_token"/)
 
   test('the Koa middleware accepts a valid token, and causes a 401 for a revoked token and a 503 for an unknown status', async () => {
-    expect(await call({ sub: 'auth0|in', iat: NOW - 60 })).toMatchObject({ status: 200 })
-    expect(await call({ sub: 'auth0|out', iat: NOW - 60 })).toMatchObject({
+    expect(await call({ sub: 'auth0|in', iat: NOW_SECONDS - 60 })).toMatchObject({ status: 200 })
+    expect(await call({ sub: 'auth0|out', iat: NOW_SECONDS - 60 })).toMatchObject({
       status: 401,
-      challenge,
+      challenge: REVOKED_CHALLENGE,
     })
-    const guard = openClient('http://127.0.0.1:1', { lookup: 'request' })
-    const response = await call({ sub: 'auth0|in', iat: NOW - 60 }, { guard })
+    const usedClient = openClient('http://127.0.0.1:1', { lookup: 'request' })
+    const response = await call({ sub: 'auth0|in', iat: NOW_SECONDS - 60 }, { usedClient })
     expect(response).toEqual({ status: 503, challenge: null, retryAfter: '5' })
   })
 
   test('with authRequired: false, the Koa middleware accepts a request without a token, but refuses revoked and expired tokens', async () => {
-    const optional = { optional: true }
-    expect(await call(null, optional)).toMatchObject({ status: 200 })
-    expect(await call({ sub: 'auth0|in', iat: NOW - 60 }, optional)).toMatchObject({ status: 200 })
+    const options = { isTokenOptional: true }
+    expect(await call(null, options)).toMatchObject({ status: 200 })
+    expect(await call({ sub: 'auth0|in', iat: NOW_SECONDS - 60 }, options)).toMatchObject({
+      status: 200,
+    })
     const refusedClaims = [
-      { sub: 'auth0|out', iat: NOW - 60 },
-      { sub: 'auth0|in', iat: NOW - 60, exp: NOW - 30 },
+      { sub: 'auth0|out', iat: NOW_SECONDS - 60 },
+      { sub: 'auth0|in', iat: NOW_SECONDS - 60, exp: NOW_SECONDS - 30 },
     ]
     for (const claims of refusedClaims) {
-      expect(await call(claims, optional)).toMatchObject({ status: 401, challenge })
+      expect(await call(claims, options)).toMatchObject({
+        status: 401,
+        challenge: REVOKED_CHALLENGE,
+      })
     }
   })
 })

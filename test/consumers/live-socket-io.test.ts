@@ -35,10 +35,10 @@ async function openServer({
   maxUnknownMs?: number
   connectionStateRecovery?: object
 } = {}) {
-  const http = createServer()
-  const server = new Server(http, options)
-  const connected: ServerSocket[] = []
-  const received: string[] = []
+  const httpServer = createServer()
+  const server = new Server(httpServer, options)
+  const connectedSockets: ServerSocket[] = []
+  const receivedMessages: string[] = []
   server.use((socket: ServerSocket, next: () => void) => {
     Object.assign(socket.data, { claims: socket.handshake.auth.claims })
     next()
@@ -48,19 +48,19 @@ async function openServer({
     server,
   )
   server.on('connection', (socket: ServerSocket) => {
-    connected.push(socket)
+    connectedSockets.push(socket)
     socket.emit('greeting')
-    socket.on('message', (text) => received.push(text))
+    socket.on('message', (text) => receivedMessages.push(text))
   })
-  const { url, close } = await openLoopback(http)
+  const { url, close } = await openLoopback(httpServer)
   onTestFinished(async () => {
     await server.close()
     await close().catch(() => {})
   })
-  return { url, connected, received }
+  return { url, connectedSockets, receivedMessages }
 }
 
-/** Connects with the client of Socket.IO, and records its events. */
+/** Connects with the client of Socket.IO, and records its events in the order in which they occur. */
 function connect(url: string, claims: object) {
   const socket = io(url, { auth: { claims }, reconnectionDelay: 300, reconnectionDelayMax: 300 })
   const events: string[] = []
@@ -75,48 +75,51 @@ function connect(url: string, claims: object) {
   return { socket, events }
 }
 
-test('a logout disconnects the clients of its session, which do not reconnect', async () => {
-  const { url, connected, received } = await openServer()
+test('a logout disconnects the client of its session, and the client does not reconnect', async () => {
+  const { url, connectedSockets, receivedMessages } = await openServer()
   const phone = connect(url, liveClaims('auth0|1', { sid: 'phone' }))
   const laptop = connect(url, liveClaims('auth0|1', { sid: 'laptop' }))
-  await expect.poll(() => connected, WAIT).toHaveLength(2)
+  await expect.poll(() => connectedSockets, WAIT).toHaveLength(2)
   feed.logOut('auth0|1', 'phone')
   const eventsUntilEnd = ['connect', 'greeting', 'revoked', 'io server disconnect']
   await expect.poll(() => phone.events, WAIT).toEqual(eventsUntilEnd)
+  // The client would reconnect after 300 ms.
   await sleep(500)
   expect([phone.events, phone.socket.active]).toEqual([eventsUntilEnd, false])
   laptop.socket.emit('message', 'hello')
-  await expect.poll(() => received, WAIT).toEqual(['hello'])
+  await expect.poll(() => receivedMessages, WAIT).toEqual(['hello'])
 
   phone.socket.connect()
   const eventsUntilRefusal = [...eventsUntilEnd, 'connect_error invalid_token']
   await expect.poll(() => phone.events, WAIT).toEqual(eventsUntilRefusal)
   await sleep(500)
-  expect([phone.socket.active, connected.length]).toEqual([false, 2])
+  expect([phone.socket.active, connectedSockets.length]).toEqual([false, 2])
 })
 
 test('a client that recovers its connection after the logout is disconnected before it receives an event', async () => {
-  const { url, connected } = await openServer({ connectionStateRecovery: {} })
+  const { url, connectedSockets } = await openServer({ connectionStateRecovery: {} })
   const { socket, events } = connect(url, liveClaims('auth0|1'))
   await expect.poll(() => events, WAIT).toEqual(['connect', 'greeting'])
-  // The connection breaks. It reconnects after the logout.
-  const disconnected = new Promise<void>((resolve) => connected[0]?.once('disconnect', resolve))
+  // The connection breaks. The client reconnects after the logout.
+  const disconnected = new Promise<void>((resolve) =>
+    connectedSockets[0]?.once('disconnect', resolve),
+  )
   socket.io.engine.close()
   await disconnected
   feed.logOut('auth0|1')
-  await expect.poll(() => connected.length, WAIT).toBe(2)
-  expect(connected[1]?.recovered).toBe(true)
+  await expect.poll(() => connectedSockets.length, WAIT).toBe(2)
+  expect(connectedSockets[1]?.recovered).toBe(true)
   await expect.poll(() => events.slice(-2), WAIT).toEqual(['revoked', 'io server disconnect'])
   expect(events.filter((event) => event === 'greeting')).toHaveLength(1)
   expect(socket.active).toBe(false)
 })
 
 test('a recovered connection is disconnected by a later logout', async () => {
-  const { url, connected } = await openServer({ connectionStateRecovery: {} })
+  const { url, connectedSockets } = await openServer({ connectionStateRecovery: {} })
   const { socket, events } = connect(url, liveClaims('auth0|1'))
-  await expect.poll(() => connected.length, WAIT).toBe(1)
+  await expect.poll(() => connectedSockets.length, WAIT).toBe(1)
   socket.io.engine.close()
-  await expect.poll(() => connected.length, WAIT).toBe(2)
+  await expect.poll(() => connectedSockets.length, WAIT).toBe(2)
   feed.logOut('auth0|1')
   await expect.poll(() => events.slice(-2), WAIT).toEqual(['revoked', 'io server disconnect'])
 })
@@ -129,25 +132,26 @@ test('a client is disconnected when its token expires, and receives the reason',
 })
 
 test('while the revocation status is unknown, the client keeps reconnecting until it is accepted', async () => {
-  const { url, connected, received } = await openServer({ maxUnknownMs: 100 })
+  const { url, connectedSockets, receivedMessages } = await openServer({ maxUnknownMs: 100 })
   const { socket, events } = connect(url, liveClaims('auth0|1'))
-  await expect.poll(() => connected.length, WAIT).toBe(1)
+  await expect.poll(() => connectedSockets.length, WAIT).toBe(1)
   feed.setStale(true)
   await expect.poll(() => events, WAIT).toEqual(['connect', 'greeting', 'transport close'])
   expect(socket.active).toBe(true)
   // The next attempt is refused, and the attempt after that is accepted.
   await new Promise((resolve) => socket.io.once('open', resolve))
   await new Promise((resolve) => socket.io.once('close', resolve))
-  expect(connected).toHaveLength(1)
+  expect(connectedSockets).toHaveLength(1)
   feed.setStale(false)
-  await expect.poll(() => connected.length, WAIT).toBe(2)
+  await expect.poll(() => connectedSockets.length, WAIT).toBe(2)
   socket.emit('message', 'again')
-  await expect.poll(() => received, WAIT).toEqual(['again'])
+  await expect.poll(() => receivedMessages, WAIT).toEqual(['again'])
 })
 
 test('a client without verified claims is refused', async () => {
-  const { url, connected } = await openServer()
+  const { url, connectedSockets } = await openServer()
   const { events } = connect(url, undefined as never)
+  // The error has no data, so the client does not learn of a cause.
   await expect.poll(() => events, WAIT).toEqual(['connect_error undefined'])
-  expect(connected).toEqual([])
+  expect(connectedSockets).toEqual([])
 })

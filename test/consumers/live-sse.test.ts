@@ -7,7 +7,7 @@ import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { lastLogout } from '../../src/client/sse.js'
 import { type ControlledFeed, liveClaims, openControlledFeed } from '../_support/controlled-feed.js'
 import { requireInstalled } from '../_support/installed.js'
-import { serve } from '../_support/protected-server.js'
+import { waitUntilListening } from '../_support/protected-server.js'
 import { WAIT } from '../_support/wait.js'
 
 const { EventSource } = requireInstalled('eventsource')
@@ -20,9 +20,9 @@ beforeEach(async () => {
 type Handler = (response: ServerResponse, claims: object) => Promise<void>
 
 /** Reads the claims from the URL. For simplicity, the clients send claims instead of a signed token. */
-const claimsIn = (url = '') => JSON.parse(decodeURIComponent(url.split('?')[1] ?? ''))
+const readClaims = (url = '') => JSON.parse(decodeURIComponent(url.split('?')[1] ?? ''))
 
-const eventsUrl = (url: string, claims: object) =>
+const createEventsUrl = (url: string, claims: object) =>
   new URL(`/events?${encodeURIComponent(JSON.stringify(claims))}`, url)
 
 const SERVERS: [
@@ -33,8 +33,8 @@ const SERVERS: [
     'Express',
     async (handle) => {
       const app = express()
-      app.get('/events', (req, res) => handle(res, claimsIn(req.originalUrl)))
-      return serve(app.listen(0, '127.0.0.1'))
+      app.get('/events', (req, res) => handle(res, readClaims(req.originalUrl)))
+      return waitUntilListening(app.listen(0, '127.0.0.1'))
     },
   ],
   [
@@ -43,7 +43,7 @@ const SERVERS: [
       const app = fastify({ forceCloseConnections: true })
       app.get('/events', async (request, reply) => {
         reply.hijack()
-        await handle(reply.raw, claimsIn(request.url))
+        await handle(reply.raw, readClaims(request.url))
       })
       const url = await app.listen({ port: 0, host: '127.0.0.1' })
       return { url, close: () => app.close() }
@@ -53,23 +53,25 @@ const SERVERS: [
 
 interface ServerOptions {
   maxUnknownMs?: number
-  /** The size of the first event. */
-  firstBytes?: number
+  /** The size of the first event, in bytes. */
+  firstEventBytes?: number
 }
 
-describe.each(SERVERS)('Server-Sent Events under %s', (_case, open) => {
+describe.each(SERVERS)('Server-Sent Events with %s', (_case, openApp) => {
   /** Opens a server that sends an event every few milliseconds, until the response is closed. */
-  async function openServer({ firstBytes = 0, ...options }: ServerOptions = {}) {
+  async function openServer({ firstEventBytes = 0, ...options }: ServerOptions = {}) {
     const protect = lastLogout(feed.client, options)
-    const accepted: boolean[] = []
+    /** Whether each connection was accepted. */
+    const wereAccepted: boolean[] = []
     const openResponses = new Set<ServerResponse>()
-    const server = await open(async (response, claims) => {
+    const server = await openApp(async (response, claims) => {
       const isAccepted = await protect(response, claims)
-      accepted.push(isAccepted)
+      wereAccepted.push(isAccepted)
       if (!isAccepted) return
       response.writeHead(200, { 'content-type': 'text/event-stream' })
+      // Clients reconnect after 50 ms.
       response.write('retry: 50\n\n')
-      if (firstBytes > 0) response.write(`: ${'x'.repeat(firstBytes)}\n\n`)
+      if (firstEventBytes > 0) response.write(`: ${'x'.repeat(firstEventBytes)}\n\n`)
       // Until the response is closed, the app does not notice that the stream has ended.
       const timer = setInterval(() => response.write('data: tick\n\n'), 5)
       openResponses.add(response)
@@ -79,32 +81,35 @@ describe.each(SERVERS)('Server-Sent Events under %s', (_case, open) => {
       })
     })
     onTestFinished(() => server.close())
-    return { url: server.url, accepted, open: openResponses }
+    return { url: server.url, wereAccepted, openResponses }
   }
 
+  /** Connects with an `EventSource`, which reconnects by itself. Records the events and the statuses of errors. */
   function connect(url: string, claims: object) {
-    const source = new EventSource(eventsUrl(url, claims))
-    const received: string[] = []
+    const source = new EventSource(createEventsUrl(url, claims))
+    const receivedEvents: string[] = []
     const errors: (number | undefined)[] = []
-    source.addEventListener('message', ({ data }: { data: string }) => received.push(data))
+    source.addEventListener('message', ({ data }: { data: string }) => receivedEvents.push(data))
     source.addEventListener('error', ({ code }: { code?: number }) => errors.push(code))
     onTestFinished(() => source.close())
-    return { source, received, errors }
+    return { source, receivedEvents, errors }
   }
 
   test('a logout ends the stream of its session, and the client stops after a 401', async () => {
-    const { url, accepted } = await openServer()
+    const { url, wereAccepted } = await openServer()
     const phone = connect(url, liveClaims('auth0|1', { sid: 'phone' }))
     const laptop = connect(url, liveClaims('auth0|1', { sid: 'laptop' }))
-    await expect.poll(() => phone.received.length * laptop.received.length, WAIT).toBeGreaterThan(1)
+    await expect
+      .poll(() => phone.receivedEvents.length * laptop.receivedEvents.length, WAIT)
+      .toBeGreaterThan(1)
     feed.logOut('auth0|1', 'phone')
     await expect.poll(() => phone.source.readyState, WAIT).toBe(EventSource.CLOSED)
     expect(phone.errors.at(-1)).toBe(401)
-    const [phoneCount, laptopCount] = [phone.received.length, laptop.received.length]
+    const [phoneCount, laptopCount] = [phone.receivedEvents.length, laptop.receivedEvents.length]
     await sleep(300)
-    expect(phone.received).toHaveLength(phoneCount)
-    expect(laptop.received.length).toBeGreaterThan(laptopCount)
-    expect(accepted).toEqual([true, true, false])
+    expect(phone.receivedEvents).toHaveLength(phoneCount)
+    expect(laptop.receivedEvents.length).toBeGreaterThan(laptopCount)
+    expect(wereAccepted).toEqual([true, true, false])
   })
 
   test('a request with a revoked token is refused with 401 and a challenge', async () => {
@@ -112,7 +117,7 @@ describe.each(SERVERS)('Server-Sent Events under %s', (_case, open) => {
     feed.logOut('auth0|1')
     const claims = liveClaims('auth0|1', { cnf: { jkt: 'K' } })
     await expect.poll(() => feed.client.checkNow(claims).outcome, WAIT).toBe('revoked')
-    const response = await fetch(eventsUrl(url, claims))
+    const response = await fetch(createEventsUrl(url, claims))
     expect([response.status, await response.json()]).toMatchObject([
       401,
       { error: 'invalid_token' },
@@ -120,36 +125,36 @@ describe.each(SERVERS)('Server-Sent Events under %s', (_case, open) => {
     expect(response.headers.get('www-authenticate')).toMatch(/^DPoP error="invalid_token"/)
   })
 
-  test('the stream ends when its token expires, and the client reconnects', async () => {
-    const { url, accepted } = await openServer()
+  test('the stream ends when its token expires, and the client connects again', async () => {
+    const { url, wereAccepted } = await openServer()
     connect(url, liveClaims('auth0|1', { exp: Date.now() / 1000 + 1 }))
-    await expect.poll(() => accepted.length, WAIT).toBeGreaterThan(1)
+    await expect.poll(() => wereAccepted.length, WAIT).toBeGreaterThan(1)
   })
 
   test('a recently expired token, which the JWT library still accepts, opens no stream', async () => {
-    const { url, accepted } = await openServer()
+    const { url, wereAccepted } = await openServer()
     const response = await fetch(
-      eventsUrl(url, liveClaims('auth0|1', { exp: Date.now() / 1000 - 2 })),
+      createEventsUrl(url, liveClaims('auth0|1', { exp: Date.now() / 1000 - 2 })),
     )
     expect(await response.text()).toMatch(/^retry: \d+\n\n$/)
-    expect(accepted).toEqual([false])
+    expect(wereAccepted).toEqual([false])
   })
 
   test('while the revocation status is unknown, the client keeps reconnecting until it is accepted', async () => {
-    const { url, accepted } = await openServer({ maxUnknownMs: 100 })
-    const { source, received } = connect(url, liveClaims('auth0|1'))
-    await expect.poll(() => received.length, WAIT).toBeGreaterThan(1)
+    const { url, wereAccepted } = await openServer({ maxUnknownMs: 100 })
+    const { source, receivedEvents } = connect(url, liveClaims('auth0|1'))
+    await expect.poll(() => receivedEvents.length, WAIT).toBeGreaterThan(1)
     feed.setStale(true)
-    await expect.poll(() => accepted, WAIT).toEqual([true, false])
-    const receivedCount = received.length
+    await expect.poll(() => wereAccepted, WAIT).toEqual([true, false])
+    const receivedCount = receivedEvents.length
     feed.setStale(false)
-    await expect.poll(() => received.length, WAIT).toBeGreaterThan(receivedCount)
-    expect([source.readyState, accepted]).toEqual([EventSource.OPEN, [true, false, true]])
+    await expect.poll(() => receivedEvents.length, WAIT).toBeGreaterThan(receivedCount)
+    expect([source.readyState, wereAccepted]).toEqual([EventSource.OPEN, [true, false, true]])
   })
 
   test('the response to a client that does not read is closed', async () => {
-    const { url, open: openResponses } = await openServer({ firstBytes: 20_000_000 })
-    const { hostname, port, pathname, search } = eventsUrl(url, liveClaims('auth0|1'))
+    const { url, openResponses } = await openServer({ firstEventBytes: 20_000_000 })
+    const { hostname, port, pathname, search } = createEventsUrl(url, liveClaims('auth0|1'))
     const socket = connectSocket(Number(port), hostname)
     onTestFinished(() => void socket.destroy())
     socket.pause().write(`GET ${pathname}${search} HTTP/1.1\r\nhost: localhost\r\n\r\n`)

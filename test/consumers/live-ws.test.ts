@@ -14,28 +14,32 @@ beforeEach(async () => {
   feed = await openControlledFeed()
 })
 
-/** Reads the claims from the URL. For simplicity, the clients send claims instead of a signed token. */
-const claimsIn = (url: string) => JSON.parse(decodeURIComponent(url.slice(2)))
+// Close codes: 4401: the token was revoked. 4403: the token has expired. 1013: its revocation status is unknown.
 
-describe('a server of ws', () => {
+/** Reads the claims from the URL. For simplicity, the clients send claims instead of a signed token. */
+const readClaims = (url: string) => JSON.parse(decodeURIComponent(url.slice(2)))
+
+describe('a server with ws', () => {
   /** Opens a server that records the messages of its clients. */
   async function openServer(options: { maxUnknownMs?: number } = {}) {
-    const http = createServer()
-    const server = new WebSocketServer({ server: http })
+    const httpServer = createServer()
+    const server = new WebSocketServer({ server: httpServer })
     const protect = lastLogout(feed.client, options)
-    const received: string[] = []
-    const accepted: boolean[] = []
+    const receivedMessages: string[] = []
+    /** Whether each connection was accepted. */
+    const wereAccepted: boolean[] = []
     server.on('connection', async (socket: never, request: { url: string }) => {
-      const isAccepted = await protect(socket, claimsIn(request.url))
-      accepted.push(isAccepted)
-      if (isAccepted) Object(socket).on('message', (data: Buffer) => received.push(`${data}`))
+      const isAccepted = await protect(socket, readClaims(request.url))
+      wereAccepted.push(isAccepted)
+      if (isAccepted)
+        Object(socket).on('message', (data: Buffer) => receivedMessages.push(`${data}`))
     })
-    const { url, close } = await openLoopback(http)
+    const { url, close } = await openLoopback(httpServer)
     onTestFinished(async () => {
       for (const socket of server.clients) socket.terminate()
       await close()
     })
-    return { url: url.replace('http', 'ws'), received, accepted, server }
+    return { url: url.replace('http', 'ws'), receivedMessages, wereAccepted, server }
   }
 
   /** Connects, sends a message at once, and records how the connection is closed. */
@@ -50,21 +54,21 @@ describe('a server of ws', () => {
     return { socket, closes }
   }
 
-  test('a logout closes the connections of its session with 4401, and messages during the check are not lost', async () => {
-    const { url, received } = await openServer()
+  test('a logout closes the connections of its session with 4401, and no message that arrives during the check is lost', async () => {
+    const { url, receivedMessages } = await openServer()
     const phone = connect(url, liveClaims('auth0|1', { sid: 'phone' }))
     const laptop = connect(url, liveClaims('auth0|1', { sid: 'laptop' }))
-    await expect.poll(() => received, WAIT).toEqual(['first', 'first'])
+    await expect.poll(() => receivedMessages, WAIT).toEqual(['first', 'first'])
     feed.logOut('auth0|1', 'phone')
     await expect
       .poll(() => phone.closes, WAIT)
       .toEqual([[4401, 'the token was revoked by a logout']])
     laptop.socket.send('second')
-    await expect.poll(() => received, WAIT).toEqual(['first', 'first', 'second'])
+    await expect.poll(() => receivedMessages, WAIT).toEqual(['first', 'first', 'second'])
   })
 
   test('a revoked token is refused with 4401, and its messages are not handled', async () => {
-    const { url, received, accepted } = await openServer()
+    const { url, receivedMessages, wereAccepted } = await openServer()
     feed.logOut('auth0|1')
     await expect
       .poll(() => feed.client.checkNow(liveClaims('auth0|1')).outcome, WAIT)
@@ -72,30 +76,30 @@ describe('a server of ws', () => {
     const { closes } = connect(url, liveClaims('auth0|1'))
     await expect.poll(() => closes, WAIT).toHaveLength(1)
     expect(closes[0]?.[0]).toBe(4401)
-    expect([received, accepted]).toEqual([[], [false]])
+    expect([receivedMessages, wereAccepted]).toEqual([[], [false]])
   })
 
   test('a recently expired token, which the JWT library still accepts, is refused with 4403', async () => {
-    const { url, received, accepted } = await openServer()
+    const { url, receivedMessages, wereAccepted } = await openServer()
     const { closes } = connect(url, liveClaims('auth0|1', { exp: Date.now() / 1000 - 2 }))
     await expect.poll(() => closes, WAIT).toHaveLength(1)
     expect(closes[0]?.[0]).toBe(4403)
-    expect([received, accepted]).toEqual([[], [false]])
+    expect([receivedMessages, wereAccepted]).toEqual([[], [false]])
   })
 
   test('a client that ignores the close frame is disconnected, and its later messages are not handled', async () => {
-    const { url, received, server } = await openServer()
+    const { url, receivedMessages, server } = await openServer()
     const { socket } = connect(url, liveClaims('auth0|1'))
-    await expect.poll(() => received, WAIT).toEqual(['first'])
-    const [accepted] = server.clients
+    await expect.poll(() => receivedMessages, WAIT).toEqual(['first'])
+    const [serverSocket] = server.clients
     // Without this listener, the client ignores the close frame.
     socket._receiver.removeAllListeners('conclude')
     feed.logOut('auth0|1')
-    await expect.poll(() => accepted.readyState, WAIT).toBe(WebSocket.CLOSING)
-    const sending = setInterval(() => socket.send('late'), 5)
+    await expect.poll(() => serverSocket.readyState, WAIT).toBe(WebSocket.CLOSING)
+    const sendTimer = setInterval(() => socket.send('late'), 5)
     await expect.poll(() => server.clients.size, { ...WAIT, interval: 50 }).toBe(0)
-    clearInterval(sending)
-    expect(received).toEqual(['first'])
+    clearInterval(sendTimer)
+    expect(receivedMessages).toEqual(['first'])
   })
 
   test('the connection is closed with 4403 when its token expires', async () => {
@@ -105,35 +109,37 @@ describe('a server of ws', () => {
   })
 
   test('an unknown revocation status closes new and open connections with 1013', async () => {
-    const { url, received } = await openServer({ maxUnknownMs: 100 })
+    const { url, receivedMessages } = await openServer({ maxUnknownMs: 100 })
     const first = connect(url, liveClaims('auth0|1'))
-    await expect.poll(() => received, WAIT).toEqual(['first'])
+    await expect.poll(() => receivedMessages, WAIT).toEqual(['first'])
     feed.setStale(true)
-    const close = [1013, 'the revocation status of the token is unavailable']
-    await expect.poll(() => first.closes, WAIT).toEqual([close])
+    const expectedClose = [1013, 'the revocation status of the token is unavailable']
+    await expect.poll(() => first.closes, WAIT).toEqual([expectedClose])
     const second = connect(url, liveClaims('auth0|1'))
-    await expect.poll(() => second.closes, WAIT).toEqual([close])
+    await expect.poll(() => second.closes, WAIT).toEqual([expectedClose])
     feed.setStale(false)
     await expect.poll(() => feed.client.checkNow(liveClaims('auth0|1')).allowed, WAIT).toBe(true)
     connect(url, liveClaims('auth0|1'))
-    await expect.poll(() => received, WAIT).toEqual(['first', 'first'])
+    await expect.poll(() => receivedMessages, WAIT).toEqual(['first', 'first'])
   })
 
-  test('protecting a connection without claims rejects with a TypeError', async () => {
+  test('the adapter rejects with a TypeError if it receives no claims', async () => {
     const { server, url } = await openServer()
-    const connected = new Promise((resolve) => server.once('connection', resolve))
+    const connection = new Promise((resolve) => server.once('connection', resolve))
     connect(url, liveClaims('auth0|1'))
     const protect = lastLogout(feed.client)
-    await expect(protect((await connected) as never, undefined as never)).rejects.toThrow(TypeError)
+    await expect(protect((await connection) as never, undefined as never)).rejects.toThrow(
+      TypeError,
+    )
   })
 })
 
-describe('a server of graphql-ws', () => {
+describe('a server with graphql-ws', () => {
   const { buildSchema } = requireInstalled('graphql')
   const { createClient } = requireInstalled('graphql-ws')
   const { useServer } = requireInstalled('graphql-ws/use/ws')
 
-  async function* ticks() {
+  async function* generateTicks() {
     for (let n = 0; ; n++) {
       yield { tick: n }
       await sleep(5)
@@ -142,32 +148,32 @@ describe('a server of graphql-ws', () => {
 
   /** Opens a server with a subscription that sends a number every few milliseconds. */
   async function openServer(options: { maxUnknownMs?: number } = {}) {
-    const http = createServer()
-    const server = new WebSocketServer({ server: http })
+    const httpServer = createServer()
+    const server = new WebSocketServer({ server: httpServer })
     const protect = lastLogout(feed.client, options)
-    let connections = 0
+    let connectionCount = 0
     useServer(
       {
         schema: buildSchema('type Query { tick: Int } type Subscription { tick: Int }'),
-        roots: { subscription: { tick: ticks } },
+        roots: { subscription: { tick: generateTicks } },
         onConnect: (context: { connectionParams: object; extra: { socket: never } }) => {
-          connections++
+          connectionCount++
           return protect(context.extra.socket, context.connectionParams)
         },
       },
       server,
     )
-    const { url, close } = await openLoopback(http)
+    const { url, close } = await openLoopback(httpServer)
     onTestFinished(async () => {
       for (const socket of server.clients) socket.terminate()
       await close()
     })
-    return { url: url.replace('http', 'ws'), connections: () => connections }
+    return { url: url.replace('http', 'ws'), countConnections: () => connectionCount }
   }
 
   /** Subscribes with the client of graphql-ws, which reconnects after some close codes. */
   function subscribe(url: string, connectionParams: () => object) {
-    const ticksReceived: number[] = []
+    const receivedTicks: number[] = []
     const errors: { code?: number }[] = []
     const client = createClient({
       url,
@@ -179,28 +185,28 @@ describe('a server of graphql-ws', () => {
     client.subscribe(
       { query: 'subscription { tick }' },
       {
-        next: ({ data }: { data: { tick: number } }) => ticksReceived.push(data.tick),
+        next: ({ data }: { data: { tick: number } }) => receivedTicks.push(data.tick),
         error: (error: object) => errors.push(error),
         complete: () => {},
       },
     )
     onTestFinished(() => client.dispose())
-    return { ticks: ticksReceived, errors }
+    return { ticks: receivedTicks, errors }
   }
 
   test('a logout ends the subscription, and the client does not reconnect', async () => {
-    const { url, connections } = await openServer()
+    const { url, countConnections } = await openServer()
     const { ticks, errors } = subscribe(url, () => liveClaims('auth0|1'))
     await expect.poll(() => ticks.length, WAIT).toBeGreaterThan(1)
     feed.logOut('auth0|1')
     await expect.poll(() => errors, WAIT).toMatchObject([{ code: 4401 }])
     const tickCount = ticks.length
     await sleep(200)
-    expect([ticks.length, connections()]).toEqual([tickCount, 1])
+    expect([ticks.length, countConnections()]).toEqual([tickCount, 1])
   })
 
   test('a client with a revoked token is refused with 4401, and does not reconnect', async () => {
-    const { url, connections } = await openServer()
+    const { url, countConnections } = await openServer()
     feed.logOut('auth0|1')
     await expect
       .poll(() => feed.client.checkNow(liveClaims('auth0|1')).outcome, WAIT)
@@ -208,29 +214,29 @@ describe('a server of graphql-ws', () => {
     const { ticks, errors } = subscribe(url, () => liveClaims('auth0|1'))
     await expect.poll(() => errors, WAIT).toMatchObject([{ code: 4401 }])
     await sleep(200)
-    expect([ticks, connections()]).toEqual([[], 1])
+    expect([ticks, countConnections()]).toEqual([[], 1])
   })
 
   test('after its token has expired, the client continues with a new token', async () => {
-    const { url, connections } = await openServer()
+    const { url, countConnections } = await openServer()
     let lifetimeSeconds = 1
     const { ticks, errors } = subscribe(url, () => {
       const claims = liveClaims('auth0|1', { exp: Date.now() / 1000 + lifetimeSeconds })
       lifetimeSeconds = 3_600
       return claims
     })
-    await expect.poll(connections, WAIT).toBe(2)
+    await expect.poll(countConnections, WAIT).toBe(2)
     const tickCount = ticks.length
     await expect.poll(() => ticks.length, WAIT).toBeGreaterThan(tickCount)
     expect(errors).toEqual([])
   })
 
   test('while the revocation status is unknown, the client keeps reconnecting until it is accepted', async () => {
-    const { url, connections } = await openServer({ maxUnknownMs: 100 })
+    const { url, countConnections } = await openServer({ maxUnknownMs: 100 })
     const { ticks, errors } = subscribe(url, () => liveClaims('auth0|1'))
     await expect.poll(() => ticks.length, WAIT).toBeGreaterThan(1)
     feed.setStale(true)
-    await expect.poll(connections, WAIT).toBeGreaterThan(3)
+    await expect.poll(countConnections, WAIT).toBeGreaterThan(3)
     const tickCount = ticks.length
     feed.setStale(false)
     await expect.poll(() => ticks.length, WAIT).toBeGreaterThan(tickCount)

@@ -32,8 +32,8 @@ let database: TestDatabase
 let login: TenantLogin
 let service: RunningService
 let client: LastLogoutClient
-/** The logout at the tenant: its parameters, and the outcome of a check before the tenant has logged it. */
-let atTenant: { parameters: URLSearchParams; outcome: string }[] = []
+/** The logouts that the tenant received: their parameters, and the outcome of a check before the tenant logs them. */
+let tenantLogouts: { parameters: URLSearchParams; outcome: string }[] = []
 /** The access token of the session that is logged out. */
 let accessToken = ''
 
@@ -64,16 +64,19 @@ afterAll(async () => {
   await database.drop()
 })
 beforeEach(() => {
-  atTenant = []
+  tenantLogouts = []
 })
 
-const check = async () => (await client.check(decodeJwt(accessToken))).outcome
+const checkAccessToken = async () => (await client.check(decodeJwt(accessToken))).outcome
 
-/** Waits until the token is revoked. The tenant has not logged the logout yet: only the endpoint can have reported it. */
+/**
+ * Waits until the token is revoked. The tenant has not logged the logout yet, so only the endpoint can have reported
+ * it.
+ */
 async function beforeLogout({ searchParams: parameters }: URL) {
-  const revoked = vi.waitFor(async () => expect(await check()).toBe('revoked'), WAIT)
+  const revoked = vi.waitFor(async () => expect(await checkAccessToken()).toBe('revoked'), WAIT)
   await revoked.catch(() => {})
-  atTenant.push({ parameters, outcome: await check() })
+  tenantLogouts.push({ parameters, outcome: await checkAccessToken() })
 }
 
 /** Serves an app until the test ends. Returns its URL. */
@@ -85,8 +88,8 @@ async function serveApp(open: (url: string) => RequestListener): Promise<string>
   return url
 }
 
-/** Reads the example of a library in the document, with the addresses of the test. */
-async function readSnippet(heading: string, url: string): Promise<string> {
+/** Reads the example of a library in the document, and replaces the addresses by those of the test. */
+async function readLogoutCode(heading: string, url: string): Promise<string> {
   const code = await readExample(DOCUMENT, heading, 'js')
   return code
     .replaceAll('https://last-logout.example.com', service.url)
@@ -94,7 +97,7 @@ async function readSnippet(heading: string, url: string): Promise<string> {
     .replaceAll('YOUR_CLIENT_ID', clientId)
 }
 
-/** Logs in and out without scripts, and returns the addresses of the logout. */
+/** Logs in and out with a browser without scripts. Returns the URLs that it visited, and the last response. */
 async function logInAndOut(url: string, paths: { login: string; token: string; logout: string }) {
   const browser = openCookieBrowser(LOGIN_USER.userId)
   await browser.visit(`${url}${paths.login}`)
@@ -102,20 +105,21 @@ async function logInAndOut(url: string, paths: { login: string; token: string; l
     token: string
   }
   accessToken = token
-  expect(await check()).toBe('accepted')
-  const last = await browser.visit(`${url}${paths.logout}`)
-  return { visited: browser.visited, last, browser }
+  expect(await checkAccessToken()).toBe('accepted')
+  const lastResponse = await browser.visit(`${url}${paths.logout}`)
+  return { visited: browser.visitedUrls, lastResponse, browser }
 }
 
 /** Expects that the endpoint revoked the token, and that the tenant received the parameters that the app sent. */
-function expectLogout(sent: URLSearchParams, url: string) {
-  expect(atTenant.map(({ outcome }) => outcome)).toEqual(['revoked'])
-  expect([...(atTenant[0]?.parameters ?? [])]).toEqual([...sent])
-  expect(sent.get('client_id')).toBe(clientId)
-  expect(sent.get('post_logout_redirect_uri')).toBe(url)
-  expect(decodeJwt(sent.get('id_token_hint') ?? '')).toHaveProperty('sub')
+function expectLogout(sentParameters: URLSearchParams, url: string) {
+  expect(tenantLogouts.map(({ outcome }) => outcome)).toEqual(['revoked'])
+  expect([...(tenantLogouts[0]?.parameters ?? [])]).toEqual([...sentParameters])
+  expect(sentParameters.get('client_id')).toBe(clientId)
+  expect(sentParameters.get('post_logout_redirect_uri')).toBe(url)
+  expect(decodeJwt(sentParameters.get('id_token_hint') ?? '')).toHaveProperty('sub')
 }
 
+/** Returns the parameters of the request to the logout endpoint. */
 const parametersAtEndpoint = (visited: URL[]) =>
   visited.find(({ href }) => href.startsWith(`${service.url}/logout`))?.searchParams ??
   new URLSearchParams()
@@ -124,7 +128,7 @@ test('express-openid-connect logs out through the endpoint', async () => {
   const { auth } = requireInstalled('express-openid-connect')
   const app = requireInstalled('express')()
   const url = await serveApp(() => app)
-  const snippet = await readSnippet('express-openid-connect', url)
+  const snippet = await readLogoutCode('express-openid-connect', url)
   app.use(
     auth({
       issuerBaseURL: login.issuer,
@@ -148,9 +152,9 @@ test('express-openid-connect logs out through the endpoint', async () => {
     authMethod: 'client_secret_basic',
   })
   const paths = { login: '/login', token: '/token', logout: '/logout' }
-  const { visited, last, browser } = await logInAndOut(url, paths)
+  const { visited, lastResponse, browser } = await logInAndOut(url, paths)
   expectLogout(parametersAtEndpoint(visited), url)
-  expect(await last.text()).toBe('home')
+  expect(await lastResponse.text()).toBe('home')
   expect(browser.cookies.has('appSession')).toBe(false)
 })
 
@@ -180,7 +184,7 @@ test('nextjs-auth0 logs out through the endpoint', async () => {
     appBaseUrl: url,
     allowInsecureRequests: true,
   })
-  const snippet = await readSnippet('@auth0/nextjs-auth0', url)
+  const snippet = await readLogoutCode('@auth0/nextjs-auth0', url)
   middleware = new Function('auth0', snippet.replace('export ', 'return '))(auth0)
   await login.register({
     redirectUri: `${url}/auth/callback`,
@@ -188,21 +192,21 @@ test('nextjs-auth0 logs out through the endpoint', async () => {
     authMethod: 'client_secret_post',
   })
   const paths = { login: '/auth/login', token: '/auth/access-token', logout: '/auth/logout' }
-  const { visited, last, browser } = await logInAndOut(url, paths)
+  const { visited, lastResponse, browser } = await logInAndOut(url, paths)
   expectLogout(parametersAtEndpoint(visited), url)
-  expect(last.url).toBe(`${url}/`)
+  expect(lastResponse.url).toBe(`${url}/`)
   expect(browser.cookies.has('__session')).toBe(false)
 })
 
-const found = findBrowser()
-const skip = 'skip' in found ? found.skip : null
+const browserSearch = findBrowser()
+const skipReason = 'skip' in browserSearch ? browserSearch.skip : null
 
-describe.skipIf(skip !== null)(
-  `auth0-spa-js in a browser${skip === null ? '' : ` (${skip})`}`,
+describe.skipIf(skipReason !== null)(
+  `auth0-spa-js in a browser${skipReason === null ? '' : ` (${skipReason})`}`,
   () => {
     let browser: Browser
     beforeAll(async () => {
-      browser = await openBrowser('path' in found ? found.path : '')
+      browser = await openBrowser('path' in browserSearch ? browserSearch.path : '')
     })
     afterAll(() => browser.close())
 
@@ -212,34 +216,35 @@ describe.skipIf(skip !== null)(
         'node_modules/@auth0/auth0-spa-js/dist/auth0-spa-js.production.js',
       )
       const script = await readFile(library, 'utf8')
-      let page = ''
+      let pageHtml = ''
       const url = await serveApp(() => (req, res) => {
         const isScript = req.url === '/auth0-spa-js.js'
         res.setHeader('content-type', isScript ? 'text/javascript' : 'text/html')
-        res.end(isScript ? script : page)
+        res.end(isScript ? script : pageHtml)
       })
-      page = createPage(await readSnippet('auth0-spa-js', url))
+      pageHtml = createPage(await readLogoutCode('auth0-spa-js', url))
       await login.register({ redirectUri: url, returnTo: url, authMethod: 'none' })
       const tab = await (await browser.newContext()).newPage()
-      const sent: URL[] = []
+      const logoutUrls: URL[] = []
       tab.on('request', (request) => {
-        if (request.url().startsWith(`${service.url}/logout`)) sent.push(new URL(request.url()))
+        if (request.url().startsWith(`${service.url}/logout`))
+          logoutUrls.push(new URL(request.url()))
       })
       await tab.goto(url)
       await tab.click('#login')
       await tab.click('button[name=user]')
       await tab.waitForSelector('#token:not(:empty)', { state: 'attached' })
       accessToken = (await tab.textContent('#token')) ?? ''
-      expect(await check()).toBe('accepted')
+      expect(await checkAccessToken()).toBe('accepted')
       await tab.click('#logout')
-      await tab.waitForURL((address) => address.origin === url && atTenant.length > 0)
+      await tab.waitForURL((address) => address.origin === url && tenantLogouts.length > 0)
       await tab.close()
-      expectLogout(sent[0]?.searchParams ?? new URLSearchParams(), url)
+      expectLogout(logoutUrls[0]?.searchParams ?? new URLSearchParams(), url)
     })
   },
 )
 
-/** An app with a login, a logout by the example of the document, and the access token of the user. */
+/** Returns a page with a login, a logout by the example of the document, and the access token of the user. */
 function createPage(snippet: string): string {
   const options = JSON.stringify({ domain: login.issuer.replace(/\/$/, ''), clientId })
   return `<!doctype html>

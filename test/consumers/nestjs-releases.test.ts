@@ -5,13 +5,13 @@ import { createInterface } from 'node:readline'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { addClient, INSTALLED_DIR } from '../_support/installed.js'
-import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
+import { REVOKED_CHALLENGE, REVOKED_DESCRIPTION } from '../_support/revoked.js'
 import { KEY } from '../_support/served-api.js'
 import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
 
 const iat = Math.floor(Date.now() / 1000) - 60
-const OUT = { sub: 'auth0|out', iat }
-const IN = { sub: 'auth0|in', iat }
+const LOGGED_OUT = { sub: 'auth0|out', iat }
+const LOGGED_IN = { sub: 'auth0|in', iat }
 
 /** The releases, and the folders in which they are installed. */
 const RELEASES: [name: string, dir: string][] = [
@@ -25,7 +25,7 @@ type Urls = Record<'express' | 'fastify' | 'withOptions', string>
 let logouts: ServedLogouts
 beforeAll(async () => {
   logouts = await serveLogouts()
-  await logouts.logOut(OUT.sub)
+  await logouts.logOut(LOGGED_OUT.sub)
 })
 afterAll(() => logouts.close())
 
@@ -44,21 +44,21 @@ describe.each(RELEASES)('%s', (_release, dir) => {
     test.each(['instance', 'injected', 'named'])(
       'a guard (%s) accepts a valid token, and refuses a revoked token',
       async (path) => {
-        expect(await get(path, IN)).toMatchObject({ status: 200, body: {} })
-        expect(await get(path, OUT)).toEqual({
+        expect(await get(path, LOGGED_IN)).toMatchObject({ status: 200, body: {} })
+        expect(await get(path, LOGGED_OUT)).toEqual({
           status: 401,
-          challenge: CHALLENGE,
+          challenge: REVOKED_CHALLENGE,
           retryAfter: null,
           body: {
             error: 'invalid_token',
-            error_description: DESCRIPTION,
+            error_description: REVOKED_DESCRIPTION,
           },
         })
       },
     )
 
     test('the guard refuses an unknown revocation status with 503 and Retry-After', async () => {
-      expect(await get('unreachable', IN)).toMatchObject({
+      expect(await get('unreachable', LOGGED_IN)).toMatchObject({
         status: 503,
         challenge: null,
         retryAfter: '5',
@@ -67,17 +67,17 @@ describe.each(RELEASES)('%s', (_release, dir) => {
     })
 
     test('the guard passes a refusal to an exception filter, and sets the headers of the response', async () => {
-      expect(await get('filtered', OUT)).toEqual({
+      expect(await get('filtered', LOGGED_OUT)).toEqual({
         status: 418,
-        challenge: CHALLENGE,
+        challenge: REVOKED_CHALLENGE,
         retryAfter: null,
-        body: { code: 'invalid_token', headers: { 'WWW-Authenticate': CHALLENGE } },
+        body: { code: 'invalid_token', headers: { 'WWW-Authenticate': REVOKED_CHALLENGE } },
       })
     })
 
     test('the guard sends a DPoP challenge if the request used DPoP', async () => {
-      const { challenge } = await get('instance', OUT, { authorization: 'DPoP token' })
-      expect(challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+      const { challenge } = await get('instance', LOGGED_OUT, { authorization: 'DPoP token' })
+      expect(challenge).toBe(REVOKED_CHALLENGE.replace('Bearer', 'DPoP'))
     })
 
     test('the guard fails for a request without verified claims, so that no request bypasses the check (pitfall 21)', async () => {
@@ -88,7 +88,7 @@ describe.each(RELEASES)('%s', (_release, dir) => {
 
     test('with authRequired: false, the guard accepts a request without a token, and checks a request with a token', async () => {
       expect(await get('optional')).toMatchObject({ status: 200 })
-      expect(await get('optional', OUT)).toMatchObject({ status: 401 })
+      expect(await get('optional', LOGGED_OUT)).toMatchObject({ status: 401 })
       const response = await get('optional', undefined, { authorization: 'Bearer unverified' })
       expect(response).toMatchObject({ status: 401 })
     })
@@ -101,12 +101,13 @@ describe.each(RELEASES)('%s', (_release, dir) => {
   test('NestJS injects the options of the guard', async () => {
     const url = `${app.urls.withOptions}/injected`
     expect(await call(url)).toMatchObject({ status: 200 })
-    expect(await call(url, OUT)).toMatchObject({ status: 401 })
+    expect(await call(url, LOGGED_OUT)).toMatchObject({ status: 401 })
   })
 })
 
 /**
- * Starts the app with the packages of a folder, in a separate process, because each release of Nest extends `Reflect`.
+ * Starts the app with the packages of a folder. Each release of Nest extends `Reflect`, so each needs its own process.
+ * The app prints its URLs in the first line.
  */
 async function startApp(dir: string) {
   const file = join(dir, 'app.mjs')
@@ -126,9 +127,9 @@ async function startApp(dir: string) {
     env: { PATH: process.env.PATH, LAST_LOGOUT_URL: logouts.url, LAST_LOGOUT_API_KEY: KEY },
   })
   const exited = once(child, 'exit')
-  const [line] = await Promise.race([once(createInterface(child.stdout), 'line'), exited])
+  const [firstLine] = await Promise.race([once(createInterface(child.stdout), 'line'), exited])
   return {
-    urls: JSON.parse(line) as Urls,
+    urls: JSON.parse(firstLine) as Urls,
     async close() {
       child.kill('SIGKILL')
       await exited
@@ -136,9 +137,10 @@ async function startApp(dir: string) {
   }
 }
 
+/** Sends a request with claims in a header, which the app treats as verified. */
 async function call(url: string, claims?: object, headers: Record<string, string> = {}) {
-  const sent = claims === undefined ? headers : { ...headers, claims: JSON.stringify(claims) }
-  const response = await fetch(url, { headers: sent, signal: AbortSignal.timeout(10_000) })
+  const allHeaders = claims === undefined ? headers : { ...headers, claims: JSON.stringify(claims) }
+  const response = await fetch(url, { headers: allHeaders, signal: AbortSignal.timeout(10_000) })
   return {
     status: response.status,
     challenge: response.headers.get('www-authenticate'),

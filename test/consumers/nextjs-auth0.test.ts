@@ -8,18 +8,18 @@ import { WAIT } from '../_support/wait.js'
 const { NextRequest } = requireInstalled('next/server.js')
 const { Auth0Client } = requireInstalled('@auth0/nextjs-auth0/server')
 const { generateSessionCookie } = requireInstalled('@auth0/nextjs-auth0/testing')
-// As apps have it: beside the same copy of Next.js.
+// Like in an app, this package uses the same copy of Next.js.
 const { deleteSession, endLoggedOutSessions, isDeniedRefresh } = requireInstalled(
   'last-logout-client/nextjs-auth0',
 ) as typeof Entry
 
-const USER = 'auth0|nextjs'
-const APP = 'https://app.example'
+const USER_ID = 'auth0|nextjs'
+const APP_URL = 'https://app.example'
 const SECRET = 'a secret of at least thirty-two characters'
 const HOUR_SECONDS = 3_600
 
-/** The largest part of a session that the library writes into one cookie. */
-const MAX_COOKIE = 3_500
+/** The library cuts a session into cookies of at most so many characters. */
+const MAX_COOKIE_LENGTH = 3_500
 
 let feed: ControlledFeed
 beforeEach(async () => {
@@ -32,21 +32,22 @@ const createAuth0 = (options: object = {}) =>
     clientId: 'client',
     clientSecret: 'secret',
     secret: SECRET,
-    appBaseUrl: APP,
+    appBaseUrl: APP_URL,
     ...options,
   })
 
 const nowSeconds = () => Math.floor(Date.now() / 1_000)
 
-const unsigned = (claims: object) =>
+/** Returns an ID token without a header and a signature. The library verified it at the login. */
+const encodeIdToken = (claims: object) =>
   `.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.`
 
-/** A session that began an hour ago. Its ID token is that of a refresh a second ago. */
-const sessionOf = (idToken: object = {}, internal: object = {}) => ({
-  user: { sub: USER },
+/** Returns a session that began an hour ago. A refresh has replaced its ID token a second ago. */
+const createSession = (idToken: object = {}, internal: object = {}) => ({
+  user: { sub: USER_ID },
   tokenSet: {
     accessToken: 'access',
-    idToken: unsigned({ sub: USER, name: 'Zoë', iat: nowSeconds() - 1, ...idToken }),
+    idToken: encodeIdToken({ sub: USER_ID, name: 'Zoë', iat: nowSeconds() - 1, ...idToken }),
     expiresAt: nowSeconds() + HOUR_SECONDS,
   },
   internal: { sid: 'laptop', createdAt: nowSeconds() - HOUR_SECONDS, ...internal },
@@ -54,24 +55,29 @@ const sessionOf = (idToken: object = {}, internal: object = {}) => ({
 
 /** Returns a request with a session in cookies, as the library sets them. */
 async function createRequest(session: object, name = '__session', path = '/') {
-  const value: string = await generateSessionCookie(session, { secret: SECRET })
-  const chunks = value.match(new RegExp(`.{1,${MAX_COOKIE}}`, 'g')) ?? []
+  const cookieValue: string = await generateSessionCookie(session, { secret: SECRET })
+  const chunks = cookieValue.match(new RegExp(`.{1,${MAX_COOKIE_LENGTH}}`, 'g')) ?? []
   const cookies =
-    chunks.length === 1 ? [`${name}=${value}`] : chunks.map((chunk, i) => `${name}__${i}=${chunk}`)
-  return new NextRequest(`${APP}${path}`, {
+    chunks.length === 1
+      ? [`${name}=${cookieValue}`]
+      : chunks.map((chunk, i) => `${name}__${i}=${chunk}`)
+  return new NextRequest(`${APP_URL}${path}`, {
     headers: { cookie: [...cookies, 'theme=dark'].join('; ') },
   })
 }
 
-/** The cookies that a response deletes. */
-const deletedBy = (response: Response) =>
+/** Returns the names of the cookies that a response deletes. */
+const deletedCookies = (response: Response) =>
   response.headers
     .getSetCookie()
     .filter((line) => /Max-Age=0/.test(line))
     .map((line) => line.split('=')[0])
 
-/** The cookies with which Next.js runs the app: the proxy can replace the headers of the request. */
-const passedOn = (request: Request, response: Response) => {
+/**
+ * Returns the cookies that the app receives after the proxy, a middleware of Next.js. The proxy can replace the headers
+ * of the request.
+ */
+const cookiesOfApp = (request: Request, response: Response) => {
   const isReplaced = response.headers.has('x-middleware-override-headers')
   return isReplaced
     ? response.headers.get('x-middleware-request-cookie')
@@ -81,83 +87,88 @@ const passedOn = (request: Request, response: Response) => {
 type Proxy = ReturnType<typeof endLoggedOutSessions>
 
 /** Repeats a request until the proxy ends its session. */
-async function waitForEnd(proxy: Proxy, open: () => Promise<Request>) {
+async function waitForEnd(proxy: Proxy, createNextRequest: () => Promise<Request>) {
   return vi.waitFor(async () => {
-    const request = await open()
+    const request = await createNextRequest()
     const response = await proxy(request as never)
-    expect(passedOn(request, response)).not.toMatch(/session/)
+    expect(cookiesOfApp(request, response)).not.toMatch(/session/)
     return { request, response }
   }, WAIT)
 }
 
 describe('endLoggedOutSessions', () => {
-  test('removes a session from the request and from the browser when the session was logged out', async () => {
+  test('the proxy removes a session from the request and from the browser when the session was logged out', async () => {
     const proxy = endLoggedOutSessions(feed.client, createAuth0())
-    const request = await createRequest(sessionOf())
-    const accepted = await proxy(request)
-    expect(passedOn(request, accepted)).toMatch(/^__session=/)
-    expect(deletedBy(accepted)).not.toContain('__session')
-    feed.logOut(USER, 'laptop')
-    const ended = await waitForEnd(proxy, () => createRequest(sessionOf()))
-    expect(passedOn(ended.request, ended.response)).toBe('theme=dark')
+    const request = await createRequest(createSession())
+    const acceptedResponse = await proxy(request)
+    expect(cookiesOfApp(request, acceptedResponse)).toMatch(/^__session=/)
+    expect(deletedCookies(acceptedResponse)).not.toContain('__session')
+    feed.logOut(USER_ID, 'laptop')
+    const ended = await waitForEnd(proxy, () => createRequest(createSession()))
+    expect(cookiesOfApp(ended.request, ended.response)).toBe('theme=dark')
     expect(ended.request.headers.get('cookie')).toBe('theme=dark')
-    expect(deletedBy(ended.response)).toEqual(['__session'])
+    expect(deletedCookies(ended.response)).toEqual(['__session'])
     expect(ended.response.headers.get('cache-control')).toBe('private, no-store')
   })
 
-  test('keeps the session of another device', async () => {
+  test('the proxy keeps the session of another device', async () => {
     const proxy = endLoggedOutSessions(feed.client, createAuth0())
-    feed.logOut(USER, 'phone')
-    await waitForEnd(proxy, () => createRequest(sessionOf({}, { sid: 'phone' })))
-    const request = await createRequest(sessionOf())
-    expect(passedOn(request, await proxy(request))).toMatch(/^__session=/)
+    feed.logOut(USER_ID, 'phone')
+    await waitForEnd(proxy, () => createRequest(createSession({}, { sid: 'phone' })))
+    const request = await createRequest(createSession())
+    expect(cookiesOfApp(request, await proxy(request))).toMatch(/^__session=/)
   })
 
-  test('removes all parts of a session that is longer than one cookie', async () => {
+  test('the proxy removes all parts of a session that is longer than one cookie', async () => {
     const proxy = endLoggedOutSessions(feed.client, createAuth0())
-    const session = sessionOf({ padding: 'x'.repeat(6_000) })
-    const parts = (await createRequest(session)).cookies.getAll().length - 1
-    expect(parts).toBeGreaterThan(2)
-    feed.logOut(USER)
+    const session = createSession({ padding: 'x'.repeat(6_000) })
+    // The request has one more cookie, `theme`.
+    const partCount = (await createRequest(session)).cookies.getAll().length - 1
+    expect(partCount).toBeGreaterThan(2)
+    feed.logOut(USER_ID)
     const { response } = await waitForEnd(proxy, () => createRequest(session))
-    expect(deletedBy(response)).toEqual(Array.from({ length: parts }, (_, i) => `__session__${i}`))
+    expect(deletedCookies(response)).toEqual(
+      Array.from({ length: partCount }, (_, i) => `__session__${i}`),
+    )
   })
 
-  test('reads the claims of the login Action in the ID token', async () => {
+  test('the proxy reads the claims of the login Action in the ID token', async () => {
     const proxy = endLoggedOutSessions(feed.client, createAuth0())
-    feed.logOut(USER)
-    await waitForEnd(proxy, () => createRequest(sessionOf()))
+    feed.logOut(USER_ID)
+    await waitForEnd(proxy, () => createRequest(createSession()))
     const authenticatedAt = { 'https://last-logout/authenticated_at': nowSeconds() + 1 }
-    const request = await createRequest(sessionOf(authenticatedAt))
-    expect(passedOn(request, await proxy(request))).toMatch(/^__session=/)
+    const request = await createRequest(createSession(authenticatedAt))
+    expect(cookiesOfApp(request, await proxy(request))).toMatch(/^__session=/)
   })
 
-  test('accepts a session without an ID token by its own time', async () => {
+  test('the proxy judges a session without an ID token by the time at which the session began', async () => {
     const proxy = endLoggedOutSessions(feed.client, createAuth0())
-    feed.logOut(USER)
-    const withoutIdToken = { ...sessionOf(), tokenSet: { accessToken: 'access' } }
+    feed.logOut(USER_ID)
+    const withoutIdToken = { ...createSession(), tokenSet: { accessToken: 'access' } }
     await waitForEnd(proxy, () => createRequest(withoutIdToken))
     const internal = { sid: 'new', createdAt: nowSeconds() + 1 }
     const request = await createRequest({ ...withoutIdToken, internal })
-    expect(passedOn(request, await proxy(request))).toMatch(/^__session=/)
+    expect(cookiesOfApp(request, await proxy(request))).toMatch(/^__session=/)
   })
 
   test.each(['/auth/profile', '/auth/access-token'])(
-    '%s shows no login after a logout',
+    'a request to %s gets a 401 after a logout',
     async (path) => {
       const proxy = endLoggedOutSessions(feed.client, createAuth0())
-      const open = () => createRequest(sessionOf(), '__session', path)
-      expect((await proxy((await open()) as never)).status).toBe(200)
-      feed.logOut(USER)
-      await expect.poll(async () => (await proxy((await open()) as never)).status, WAIT).toBe(401)
+      const createNextRequest = () => createRequest(createSession(), '__session', path)
+      expect((await proxy((await createNextRequest()) as never)).status).toBe(200)
+      feed.logOut(USER_ID)
+      await expect
+        .poll(async () => (await proxy((await createNextRequest()) as never)).status, WAIT)
+        .toBe(401)
     },
   )
 
-  test('an unknown revocation status is a 503 that keeps the session', async () => {
+  test('the proxy responds with 503 while the revocation status is unknown, and keeps the session', async () => {
     const proxy = endLoggedOutSessions(feed.client, createAuth0())
     feed.setStale(true)
     const response = await vi.waitFor(async () => {
-      const unknown = await proxy(await createRequest(sessionOf()))
+      const unknown = await proxy(await createRequest(createSession()))
       expect(unknown.status).toBe(503)
       return unknown
     }, WAIT)
@@ -165,28 +176,30 @@ describe('endLoggedOutSessions', () => {
       'retry-after': '5',
       'cache-control': 'no-store',
     })
-    expect(deletedBy(response)).toEqual([])
+    expect(deletedCookies(response)).toEqual([])
   })
 
-  test('with `mode: observe`, a logout ends no session', async () => {
-    feed.logOut(USER)
+  test("with mode: 'observe', a logout ends no session", async () => {
+    feed.logOut(USER_ID)
     const proxy = endLoggedOutSessions(feed.client, createAuth0())
-    await waitForEnd(proxy, () => createRequest(sessionOf()))
+    await waitForEnd(proxy, () => createRequest(createSession()))
     const decisions: unknown[] = []
     const onDecision = ({ outcome }: { outcome: string }) => void decisions.push(outcome)
     const observer = openClient(feed.url, { mode: 'observe', onDecision })
     await observer.ready()
-    feed.logOut(USER)
-    await expect.poll(() => observer.checkNow({ sub: USER, iat: 1 }).outcome, WAIT).toBe('revoked')
+    feed.logOut(USER_ID)
+    await expect
+      .poll(() => observer.checkNow({ sub: USER_ID, iat: 1 }).outcome, WAIT)
+      .toBe('revoked')
     decisions.length = 0
-    const request = await createRequest(sessionOf())
+    const request = await createRequest(createSession())
     const response = await endLoggedOutSessions(observer, createAuth0())(request)
     await observer.close()
     expect(decisions).toEqual(['revoked'])
-    expect(passedOn(request, response)).toMatch(/^__session=/)
+    expect(cookiesOfApp(request, response)).toMatch(/^__session=/)
   })
 
-  test('a session in a store ends, and its cookie is deleted', async () => {
+  test('a logout ends a session that the app keeps in a store, and the proxy deletes its cookie', async () => {
     const sessions = new Map<string, unknown>()
     const sessionStore = {
       get: async (id: string) => sessions.get(id) ?? null,
@@ -194,38 +207,40 @@ describe('endLoggedOutSessions', () => {
       delete: async (id: string) => void sessions.delete(id),
     }
     const proxy = endLoggedOutSessions(feed.client, createAuth0({ sessionStore }))
-    sessions.set('1', sessionOf())
-    const open = () => createRequest({ id: '1' })
-    const request = (await open()) as never
-    expect(passedOn(request, await proxy(request))).toMatch(/^__session=/)
-    feed.logOut(USER)
-    const { response } = await waitForEnd(proxy, open)
-    expect(deletedBy(response)).toEqual(['__session'])
+    sessions.set('1', createSession())
+    const createNextRequest = () => createRequest({ id: '1' })
+    const request = (await createNextRequest()) as never
+    expect(cookiesOfApp(request, await proxy(request))).toMatch(/^__session=/)
+    feed.logOut(USER_ID)
+    const { response } = await waitForEnd(proxy, createNextRequest)
+    expect(deletedCookies(response)).toEqual(['__session'])
   })
 
-  test('uses the settings of the cookie, and ends no session whose cookie it does not know', async () => {
+  test('the proxy uses the settings of the cookie, and rejects if its settings differ from those of the library', async () => {
     const cookie = { name: 'shop', domain: 'app.example', path: '/', secure: true }
     const auth0 = createAuth0({ session: { cookie } })
-    const open = () => createRequest(sessionOf(), 'shop')
+    const createNextRequest = () => createRequest(createSession(), 'shop')
     const proxy = endLoggedOutSessions(feed.client, auth0, { cookie })
-    feed.logOut(USER)
+    feed.logOut(USER_ID)
     const { response } = await vi.waitFor(async () => {
-      const ended = await proxy((await open()) as never)
-      expect(deletedBy(ended)).toEqual(['shop'])
+      const ended = await proxy((await createNextRequest()) as never)
+      expect(deletedCookies(ended)).toEqual(['shop'])
       return { response: ended }
     }, WAIT)
     const [line] = response.headers.getSetCookie()
     expect(line).toMatch(/Domain=app.example/)
     expect(line).toMatch(/Secure/)
-    const misconfigured = endLoggedOutSessions(feed.client, auth0)
-    await expect(misconfigured((await open()) as never)).rejects.toThrow(/session\.cookie/)
+    const proxyWithDefaultCookie = endLoggedOutSessions(feed.client, auth0)
+    await expect(proxyWithDefaultCookie((await createNextRequest()) as never)).rejects.toThrow(
+      /session\.cookie/,
+    )
   })
 
-  test('checks a request at the path of the logout that the library does not handle', async () => {
+  test('the proxy checks a request to /auth/logout if the library has another path for the logout', async () => {
     const auth0 = createAuth0({ routes: { logout: '/sign-out' } })
     const proxy = endLoggedOutSessions(feed.client, auth0)
-    feed.logOut(USER)
-    await waitForEnd(proxy, () => createRequest(sessionOf(), '__session', '/auth/logout'))
+    feed.logOut(USER_ID)
+    await waitForEnd(proxy, () => createRequest(createSession(), '__session', '/auth/logout'))
   })
 })
 
@@ -234,22 +249,26 @@ describe('isDeniedRefresh', () => {
     Object.assign(new Error('x'), { cause: { code, message } })
 
   test.each([
-    ['a logout', errorOf('access_denied', 'last_logout: the session was logged out'), true],
     [
-      'an unknown status',
+      'a denial because of a logout',
+      errorOf('access_denied', 'last_logout: the session was logged out'),
+      true,
+    ],
+    [
+      'a denial because of an unknown revocation status',
       errorOf('access_denied', 'last_logout: the revocation status of the session is unavailable'),
       false,
     ],
-    ['another Action', errorOf('access_denied', 'the session was logged out'), false],
+    ['a denial of another Action', errorOf('access_denied', 'the session was logged out'), false],
     ['another error', errorOf('invalid_grant', 'last_logout: the session was logged out'), false],
     ['an error without a cause', new Error('x'), false],
     ['no error', undefined, false],
-  ])('after the denial by %s, it returns whether the session must end', (_name, error, denied) => {
-    expect(isDeniedRefresh(error)).toBe(denied)
+  ])('isDeniedRefresh returns whether the session must end after %s', (_name, error, mustEnd) => {
+    expect(isDeniedRefresh(error)).toBe(mustEnd)
   })
 })
 
-test('deleteSession deletes the cookies of the session and of its connections only', async () => {
+test('deleteSession deletes only the cookies of the session and of its connections', async () => {
   const deleted: unknown[] = []
   const names = ['__session__0', '__session__1', '__session_theme', '__FC_0', 'appSession.1', 'a']
   deleteSession({

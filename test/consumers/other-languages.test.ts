@@ -15,50 +15,58 @@ import {
   type TlsFront,
 } from '../_support/tls.js'
 
-const SESSION = 'https://last-logout/session_id'
+const SESSION_CLAIM = 'https://last-logout/session_id'
 const MINUTE_MS = 60_000
-const BROKEN_KEY = `${KEY.slice(0, 8)}\n${KEY.slice(8)}`
-const NOW = Math.floor(Date.now() / 1000)
+const KEY_WITH_LINE_BREAK = `${KEY.slice(0, 8)}\n${KEY.slice(8)}`
+const NOW_SECONDS = Math.floor(Date.now() / 1000)
 
 /** A service with fresh data. */
-let fresh: ServedLogouts
+let freshService: ServedLogouts
 /** A service with stale data. */
-let stale: ServedLogouts
+let staleService: ServedLogouts
 /** A service that has not read the log yet. */
-let unread: ServedLogouts
+let unreadService: ServedLogouts
 let fakeService: FakeVerdictService
-/** The fresh service over HTTPS, with a certificate that the drivers trust. */
-let trusted: TlsFront
-/** The fresh service over HTTPS, with another certificate. */
-let untrusted: TlsFront
+/** The service with fresh data over HTTPS, with a certificate that the drivers trust. */
+let trustedFront: TlsFront
+/** The service with fresh data over HTTPS, with another certificate. */
+let untrustedFront: TlsFront
 let certificates: Certificates
 let trustedFile: string
 beforeAll(async () => {
-  fresh = await serveLogouts()
-  stale = await serveLogouts(Date.now() - 6 * MINUTE_MS)
-  unread = await serveLogouts(null)
+  freshService = await serveLogouts()
+  staleService = await serveLogouts(Date.now() - 6 * MINUTE_MS)
+  unreadService = await serveLogouts(null)
   fakeService = await openFakeVerdictService()
   certificates = await openCertificates()
   const certificate = await certificates.create('IP:127.0.0.1')
   trustedFile = certificate.file
-  trusted = await openTlsFront(fresh.url, certificate)
-  untrusted = await openTlsFront(fresh.url, await certificates.create('IP:127.0.0.1'))
-  await fresh.logOut('auth0|out')
-  await fresh.logOut('auth0|sessions', 'phone')
-  await stale.logOut('auth0|out')
-  await unread.logOut('auth0|out')
-  for (const id of ODD_IDS) await fresh.logOut(`odd|${id}`)
+  trustedFront = await openTlsFront(freshService.url, certificate)
+  untrustedFront = await openTlsFront(freshService.url, await certificates.create('IP:127.0.0.1'))
+  await freshService.logOut('auth0|out')
+  await freshService.logOut('auth0|sessions', 'phone')
+  await staleService.logOut('auth0|out')
+  await unreadService.logOut('auth0|out')
+  for (const id of ODD_IDS) await freshService.logOut(`odd|${id}`)
 })
 afterAll(async () => {
-  const opened = [trusted, untrusted, fresh, stale, unread, fakeService]
+  const opened = [
+    trustedFront,
+    untrustedFront,
+    freshService,
+    staleService,
+    unreadService,
+    fakeService,
+  ]
   await Promise.all(opened.map(({ close }) => close()))
   await certificates.remove()
 })
 
-const login = (sub: string, more: object = {}) => ({ sub, iat: NOW - 60, ...more })
+/** Returns the claims of a token from a minute ago. */
+const claimsOf = (sub: string, more: object = {}) => ({ sub, iat: NOW_SECONDS - 60, ...more })
 
 /** A check of a user who has not logged out. Its timeout is never reached. */
-const CHECK = { key: KEY, timeoutSeconds: 20, claims: login('auth0|in') }
+const CHECK = { key: KEY, timeoutSeconds: 20, claims: claimsOf('auth0|in') }
 
 /** A check by a service, and its expected outcome. */
 interface Case {
@@ -69,18 +77,22 @@ interface Case {
 }
 
 /** A check by a real service. */
-const real = (expected: Case['expected'], claims: object, url = () => fresh.url): Case => ({
+const realCase = (
+  expected: Case['expected'],
+  claims: object,
+  url = () => freshService.url,
+): Case => ({
   url,
   check: { claims },
   expected,
 })
 /** A check by a fake service, which sends the response with this name. */
-const fake = (name: string, expected: Case['expected'] = 'unknown'): Case => ({
+const fakeCase = (name: string, expected: Case['expected'] = 'unknown'): Case => ({
   url: () => fakeService.urlOf(name),
   expected,
 })
 /** A check by a fake service whose response is complete only after the default timeout of one second. */
-const late = (name: string): Case => ({
+const lateCase = (name: string): Case => ({
   url: () => fakeService.urlOf(name),
   check: { timeoutSeconds: null },
   expected: 'unknown',
@@ -88,56 +100,89 @@ const late = (name: string): Case => ({
 
 /** The cases of all languages. */
 const CASES: Record<string, Case> = {
-  'a user who has not logged out': real('accepted', login('auth0|in')),
-  'a login before the logout': real('revoked', login('auth0|out')),
-  'a login after the logout': real('accepted', login('auth0|out', { iat: NOW + 600 })),
-  'a login that is a string': real('revoked', login('auth0|out', { iat: `${NOW - 60}` })),
-  'the ended session': real('revoked', login('auth0|sessions', { [SESSION]: 'phone' })),
-  'another session': real('accepted', login('auth0|sessions', { [SESSION]: 'laptop' })),
-  'nested claims': real('accepted', login('auth0|in', { 'https://x/': { a: [1.5, null] } })),
-  'a slash at the end of the URL': real('revoked', login('auth0|out'), () => `${fresh.url}/`),
-  'slashes at the end of the URL': real('revoked', login('auth0|out'), () => `${fresh.url}//`),
-  HTTPS: real('revoked', login('auth0|out'), () => trusted.url),
-  'an untrusted certificate': real('unknown', login('auth0|out'), () => untrusted.url),
-  'an unreadable login': real('unknown', login('auth0|in', { iat: 'soon' })),
-  'no subject': real('unknown', { iat: NOW }),
-  'stale data': real('unknown', login('auth0|in'), () => stale.url),
-  'stale data after a logout': real('revoked', login('auth0|out'), () => stale.url),
-  'data before the first reading': real('unknown', login('auth0|in'), () => unread.url),
-  'a logout before the first reading': real('revoked', login('auth0|out'), () => unread.url),
-  'a machine token': real('accepted', login('orders@clients'), () => unread.url),
-  'a wrong key': { url: () => fresh.url, check: { key: 'x'.repeat(32) }, expected: 'unknown' },
+  'a user who has not logged out': realCase('accepted', claimsOf('auth0|in')),
+  'a login before the logout': realCase('revoked', claimsOf('auth0|out')),
+  'a login after the logout': realCase(
+    'accepted',
+    claimsOf('auth0|out', { iat: NOW_SECONDS + 600 }),
+  ),
+  'a login that is a string': realCase(
+    'revoked',
+    claimsOf('auth0|out', { iat: `${NOW_SECONDS - 60}` }),
+  ),
+  'the ended session': realCase(
+    'revoked',
+    claimsOf('auth0|sessions', { [SESSION_CLAIM]: 'phone' }),
+  ),
+  'another session': realCase(
+    'accepted',
+    claimsOf('auth0|sessions', { [SESSION_CLAIM]: 'laptop' }),
+  ),
+  'nested claims': realCase('accepted', claimsOf('auth0|in', { 'https://x/': { a: [1.5, null] } })),
+  'a slash at the end of the URL': realCase(
+    'revoked',
+    claimsOf('auth0|out'),
+    () => `${freshService.url}/`,
+  ),
+  'slashes at the end of the URL': realCase(
+    'revoked',
+    claimsOf('auth0|out'),
+    () => `${freshService.url}//`,
+  ),
+  'a service with HTTPS': realCase('revoked', claimsOf('auth0|out'), () => trustedFront.url),
+  'an untrusted certificate': realCase('unknown', claimsOf('auth0|out'), () => untrustedFront.url),
+  'an unreadable login': realCase('unknown', claimsOf('auth0|in', { iat: 'soon' })),
+  'no subject': realCase('unknown', { iat: NOW_SECONDS }),
+  'stale data': realCase('unknown', claimsOf('auth0|in'), () => staleService.url),
+  'stale data after a logout': realCase('revoked', claimsOf('auth0|out'), () => staleService.url),
+  'data before the first reading': realCase(
+    'unknown',
+    claimsOf('auth0|in'),
+    () => unreadService.url,
+  ),
+  'a logout before the first reading': realCase(
+    'revoked',
+    claimsOf('auth0|out'),
+    () => unreadService.url,
+  ),
+  'a machine token': realCase('accepted', claimsOf('orders@clients'), () => unreadService.url),
+  'a wrong key': {
+    url: () => freshService.url,
+    check: { key: 'x'.repeat(32) },
+    expected: 'unknown',
+  },
   'a key with a line break': {
-    url: () => fresh.url,
-    check: { key: BROKEN_KEY },
+    url: () => freshService.url,
+    check: { key: KEY_WITH_LINE_BREAK },
     expected: 'unknown',
   },
   'an unreachable service': { url: () => 'http://127.0.0.1:1', expected: 'unknown' },
-  'a response that is like that of the service': fake('accepting', 'accepted'),
-  'data that is half a minute ahead': fake('slightly-ahead', 'accepted'),
-  'data that is two minutes ahead': fake('ahead'),
-  'a response without revoked': fake('no-revoked'),
-  'revoked as a string': fake('revoked-is-a-string'),
-  'revoked as null': fake('revoked-is-null'),
-  'a response with revoked alone': fake('no-reason-and-no-as-of'),
-  'a response without as_of': fake('no-as-of'),
-  'as_of as a word': fake('as-of-is-a-word'),
-  'as_of as a number': fake('as-of-is-a-number'),
-  'the response null': fake('null'),
-  'a list as the response': fake('list'),
-  'a string as the response': fake('string'),
-  'an empty response': fake('empty'),
-  'a page of HTML': fake('html'),
-  'truncated JSON': fake('truncated'),
-  'a connection that is cut off': fake('cut-off'),
-  'another status with a body that accepts': fake('another-status'),
-  'an internal error with a body that accepts': fake('internal-error'),
-  'a service that does not respond': late('silent'),
-  'headers that arrive slowly': late('slow-headers'),
-  'a body that arrives slowly': late('slow-body'),
-  'a body that never ends': late('endless-body'),
+  'a response that is like that of the service': fakeCase('accepting', 'accepted'),
+  'data that is half a minute ahead': fakeCase('slightly-ahead', 'accepted'),
+  'data that is two minutes ahead': fakeCase('ahead'),
+  'a response without revoked': fakeCase('no-revoked'),
+  'a revoked that is a string': fakeCase('revoked-is-a-string'),
+  'a revoked that is null': fakeCase('revoked-is-null'),
+  'a response with only the field revoked': fakeCase('no-reason-and-no-as-of'),
+  'a response without as_of': fakeCase('no-as-of'),
+  'an as_of that is a word': fakeCase('as-of-is-a-word'),
+  'an as_of that is a number': fakeCase('as-of-is-a-number'),
+  'the response null': fakeCase('null'),
+  'a list as the response': fakeCase('list'),
+  'a string as the response': fakeCase('string'),
+  'an empty response': fakeCase('empty'),
+  'a page of HTML': fakeCase('html'),
+  'truncated JSON': fakeCase('truncated'),
+  'a connection that is cut off': fakeCase('cut-off'),
+  'another status with a body that accepts': fakeCase('another-status'),
+  'an internal error with a body that accepts': fakeCase('internal-error'),
+  'a service that does not respond': lateCase('silent'),
+  'headers that arrive slowly': lateCase('slow-headers'),
+  'a body that arrives slowly': lateCase('slow-body'),
+  'a body that never ends': lateCase('endless-body'),
 }
 
+// `as_of` is the instant up to which the service has read the log. A client rejects an `as_of` that is too far ahead.
 describe.each(LANGUAGES)('in $name', (language) => {
   let driver: Driver
   beforeAll(async () => {
@@ -158,23 +203,23 @@ describe.each(LANGUAGES)('in $name', (language) => {
   test.each([301, 302, 303, 307, 308])(
     'the example does not follow a redirect with %i',
     async (status) => {
-      const requests = fakeService.accepted.length
-      expect(await check(fake(`redirect-${status}`))).toBe('unknown')
-      expect(fakeService.accepted.length).toBe(requests)
+      const acceptedCount = fakeService.acceptedRequests.length
+      expect(await check(fakeCase(`redirect-${status}`))).toBe('unknown')
+      expect(fakeService.acceptedRequests.length).toBe(acceptedCount)
     },
   )
 
-  test('the example distinguishes users with odd ids', async () => {
+  test('the example distinguishes users whose ids contain special characters', async () => {
     for (const id of ODD_IDS) {
-      expect(await check(real('revoked', login(`odd|${id}`))), id).toBe('revoked')
-      expect(await check(real('accepted', login(`even|${id}`))), id).toBe('accepted')
+      expect(await check(realCase('revoked', claimsOf(`odd|${id}`))), id).toBe('revoked')
+      expect(await check(realCase('accepted', claimsOf(`even|${id}`))), id).toBe('accepted')
     }
   })
 
   test('the example does not cache results', async () => {
-    const entry = real('accepted', login(`auth0|${language.name}`))
+    const entry = realCase('accepted', claimsOf(`auth0|${language.name}`))
     expect(await check(entry)).toBe('accepted')
-    await fresh.logOut(`auth0|${language.name}`)
+    await freshService.logOut(`auth0|${language.name}`)
     expect(await check(entry)).toBe('revoked')
   })
 
@@ -185,15 +230,15 @@ describe.each(LANGUAGES)('in $name', (language) => {
 })
 
 test('every example is tested, and docs/resource-servers.md links every example', async () => {
-  const tested = LANGUAGES.map(({ example }) => example)
+  const testedFiles = LANGUAGES.map(({ example }) => example)
   const files = await readdir('examples', { recursive: true, withFileTypes: true })
-  const found = files
+  const exampleFiles = files
     .filter((file) => file.isFile() && /\.(go|java|php|py|rb)$/.test(file.name))
     .map((file) => `${file.parentPath}/${file.name}`)
-  expect(found.sort()).toEqual(tested)
+  expect(exampleFiles.sort()).toEqual(testedFiles)
   const document = await readFile('docs/resource-servers.md', 'utf8')
   const linked = [...document.matchAll(/\]\(\.\.\/(examples\/[\w/]+\.\w+)\)/g)].map(
     ([, path]) => path,
   )
-  expect(linked).toEqual(expect.arrayContaining(tested))
+  expect(linked).toEqual(expect.arrayContaining(testedFiles))
 })

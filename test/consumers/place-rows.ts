@@ -1,7 +1,7 @@
 import { renderTable } from '../../bench/growth/markdown.js'
 import type { Policy } from '../../src/rules/judge.js'
 
-/** The places that refuse what a logout ends, with the column titles of the table in docs/login-action.md. */
+/** The places in which a logout ends access, with the column titles of the table in docs/login-action.md. */
 export const PLACES = {
   api: 'API with the client',
   live: 'live connection',
@@ -11,24 +11,27 @@ export const PLACES = {
 /** A key of {@link PLACES}. */
 export type Place = keyof typeof PLACES
 
-/** What happens in a place after the event of a flow. */
+/** What happens to the access in a place after a flow, for example after a logout. */
 export type PlaceOutcome =
-  /** It should end. It ends without a poll. */
+  /** The access should end. It ends without a poll of the tenant's log. */
   | 'closed at once'
-  /** It should end. It ends as soon as a poll has read the log entry. */
+  /** The access should end. It ends as soon as a poll has read the log entry. */
   | 'closed after the poll'
-  /** It should end. It continues until the token expires. */
+  /** The access should end. It continues until the token expires. */
   | 'open until `exp`'
-  /** It should end. It continues until the app ends its session. */
+  /** The access should end. It continues until the app ends its session. */
   | 'open until the session expires'
-  /** It should continue, and does. */
+  /** The access should continue, and does. */
   | 'unaffected'
-  /** It should continue, but ends: the user must log in again. */
+  /** The access should continue, but ends: the user must log in again. */
   | 'wrongly refused'
 
-/** The tenants: without the Action, or with the Action and these fields of its event at an exchange. */
+/**
+ * The tenants: without the Action, or with the Action. The Action's event at an exchange (the use of a refresh token)
+ * has no field with the time of the login, the field `methods`, or the Enterprise fields.
+ */
 const VARIANTS = ['noAction', 'noFields', 'methods', 'enterprise'] as const
-/** A key of a tenant. */
+/** One of {@link VARIANTS}. */
 export type Variant = (typeof VARIANTS)[number]
 
 /** An outcome that can depend on `POLICY`. */
@@ -47,7 +50,7 @@ export type FlowName =
   | 'accountDeletion'
   | 'block'
 
-/** A row of the table: what a flow does to each place, in some of the variants. */
+/** A row of the table: the outcome of a flow in each place, for some of the variants. */
 interface Row {
   title: string
   flow: FlowName
@@ -56,8 +59,10 @@ interface Row {
 }
 
 const WITH_ACTION = ['noFields', 'methods', 'enterprise'] as const
-const WITHOUT_LOGIN = ['noAction', 'noFields'] as const
-const WITH_LOGIN = ['methods', 'enterprise'] as const
+/** The variants in which the Action does not learn the time of the login at an exchange. */
+const WITHOUT_LOGIN_TIME = ['noAction', 'noFields'] as const
+/** The variants in which the Action learns the time of the login at an exchange. */
+const WITH_LOGIN_TIME = ['methods', 'enterprise'] as const
 
 const inEveryPlace = (cell: Cell): Row['cells'] => ({
   api: cell,
@@ -65,8 +70,10 @@ const inEveryPlace = (cell: Cell): Row['cells'] => ({
   gateway: cell,
   cookie: cell,
 })
+/** With the policy `session`, the logout does not concern the access. With the policy `user`, the logout ends it. */
 const closedByUserPolicy = (closed: PlaceOutcome) =>
   ({ session: 'unaffected', user: closed }) as const
+/** With both policies, the logout ends the access, although the policy `session` should not. */
 const wronglyRefused = (closed: PlaceOutcome) =>
   ({ session: 'wrongly refused', user: closed }) as const
 
@@ -118,25 +125,25 @@ export const ROWS: Row[] = [
   {
     title: 'A logs out, and refreshes before the poll: no Action, or no fields',
     flow: 'refreshBeforePoll',
-    variants: WITHOUT_LOGIN,
+    variants: WITHOUT_LOGIN_TIME,
     cells: { ...inEveryPlace('open until `exp`'), cookie: 'closed after the poll' },
   },
   {
     title: 'A logs out, and refreshes before the poll: `methods`, or Enterprise fields',
     flow: 'refreshBeforePoll',
-    variants: WITH_LOGIN,
+    variants: WITH_LOGIN_TIME,
     cells: inEveryPlace('closed after the poll'),
   },
   {
     title: 'A logs out through `/logout`, and refreshes: no Action, or no fields',
     flow: 'refreshAfterEndpointLogout',
-    variants: WITHOUT_LOGIN,
+    variants: WITHOUT_LOGIN_TIME,
     cells: { ...inEveryPlace('open until `exp`'), cookie: 'closed at once' },
   },
   {
     title: 'A logs out through `/logout`, and refreshes: `methods`, or Enterprise fields',
     flow: 'refreshAfterEndpointLogout',
-    variants: WITH_LOGIN,
+    variants: WITH_LOGIN_TIME,
     cells: inEveryPlace('closed at once'),
   },
   {
@@ -168,8 +175,8 @@ export const ROWS: Row[] = [
 /** Returns the outcome of a cell under a policy. */
 export const outcomeOf = (cell: Cell, policy: Policy) =>
   typeof cell === 'object' ? cell[policy] : cell
-/** Whether an outcome is that of something that should end. */
-export const isOfEnd = (outcome: PlaceOutcome) =>
+/** Returns whether an outcome is that of access that should end. */
+export const shouldAccessEnd = (outcome: PlaceOutcome) =>
   outcome !== 'unaffected' && outcome !== 'wrongly refused'
 
 /** Returns the table of docs/login-action.md. */

@@ -16,13 +16,13 @@ import { writeBlock, writeDeletion } from '../_support/user-entries.js'
 import { openWholeSystem, type WholeSystem } from '../_support/whole-system.js'
 import {
   type FlowName,
-  isOfEnd,
   outcomeOf,
   PLACES,
   type Place,
   type PlaceOutcome,
   ROWS,
   renderPlaces,
+  shouldAccessEnd,
   type Variant,
 } from './place-rows.js'
 
@@ -33,13 +33,14 @@ interface Tokens {
   refreshToken: string
 }
 
-/** A browser that is logged in, with a live connection and the tokens of its login. */
+/** A browser of a logged-in user, with a live connection and the tokens of its login. */
 interface Device {
   browser: CookieBrowser
   tokens: Tokens
   isConnected(): boolean
 }
 
+/** What a flow works with: a user who is logged in on the devices A and B. */
 interface FlowContext {
   user: DemoUser
   a: Device
@@ -47,7 +48,7 @@ interface FlowContext {
 }
 
 const GATEWAY_KEY = 'a-gateway-key-of-more-than-32-characters'
-/** The users of the provider. Each flow uses one that no other flow uses. */
+/** The users who can log in. Each test uses another user. */
 const users: DemoUser[] = Array.from({ length: 200 }, () => {
   const userId = `auth0|${randomUUID()}`
   return { userId, userName: userId }
@@ -56,10 +57,10 @@ let unusedUsers = users
 
 let app: CookieApp
 let system: WholeSystem
-/** The variant of the tenant. The flows run one after the other. */
+/** The variant of the current test: whether the tenant has the login Action, and which fields the Action receives. */
 let variant: Variant = 'noAction'
 
-/** The flows. Each returns the device in whose places its outcome shows. */
+/** The flows, such as a logout. Each flow returns the device whose access the test then observes. */
 const flows: Record<FlowName, (context: FlowContext) => Promise<Device>> = {
   async logoutOfA({ user, a }) {
     endSession(user, a)
@@ -106,7 +107,7 @@ const flows: Record<FlowName, (context: FlowContext) => Promise<Device>> = {
   },
 }
 
-/** Ends the session in Auth0, and writes its log entry. */
+/** Ends the session of a device at the simulated Auth0, which writes the log entry. Keeps the session of the app. */
 function endSession(user: DemoUser, { browser, tokens }: Device): void {
   app.logins.logOut(user, String(decodeJwt(tokens.idToken).sid))
   for (const name of browser.cookies.keys()) {
@@ -114,7 +115,7 @@ function endSession(user: DemoUser, { browser, tokens }: Device): void {
   }
 }
 
-/** Opens `/logout` of last-logout, as far as the redirect to Auth0. */
+/** Requests `/logout` of last-logout, but does not follow the redirect to Auth0. */
 async function logOutThroughEndpoint({ browser, tokens }: Device): Promise<void> {
   const parameters = new URLSearchParams({
     id_token_hint: tokens.idToken,
@@ -125,7 +126,7 @@ async function logOutThroughEndpoint({ browser, tokens }: Device): Promise<void>
   )
   expect(status).toBe(303)
   expect(headers.get('location')).toBe(`${app.issuer}/oidc/logout?${parameters}`)
-  await system.deliver()
+  await system.waitForDelivery()
 }
 
 /** Opens the app, logs in, and connects with the access token. */
@@ -139,6 +140,7 @@ async function readTokens(browser: CookieBrowser): Promise<Tokens> {
   return (await browser.request(`${app.url}/tokens`)).json() as Promise<Tokens>
 }
 
+/** Opens a live connection with the access token. */
 function connect(browser: CookieBrowser, tokens: Tokens): Device {
   let isConnected = tokens.accessToken !== null
   if (tokens.accessToken !== null) {
@@ -150,7 +152,7 @@ function connect(browser: CookieBrowser, tokens: Tokens): Device {
   return { browser, tokens, isConnected: () => isConnected }
 }
 
-/** Waits until a token gets a newer `iat` than the logout: a token contains only the second of its creation. */
+/** Waits for the next second. `iat` has no milliseconds, and a login in the second of a logout counts as before it. */
 const waitForNextSecond = () =>
   new Promise((resolve) => setTimeout(resolve, 1_000 - (Date.now() % 1_000)))
 
@@ -173,8 +175,12 @@ async function refresh({ browser, tokens }: Device): Promise<Device> {
   return connect(browser, { ...tokens, accessToken: body.access_token ?? null })
 }
 
-/** Returns whether a device may continue in each place. */
-async function observe({ browser, tokens, isConnected }: Device): Promise<Record<Place, boolean>> {
+/** Returns for each place whether the device still has access. */
+async function observeAccess({
+  browser,
+  tokens,
+  isConnected,
+}: Device): Promise<Record<Place, boolean>> {
   const { accessToken } = tokens
   const { status } = await browser.request(app.url)
   // A session that was logged out leads to the login.
@@ -187,7 +193,7 @@ async function observe({ browser, tokens, isConnected }: Device): Promise<Record
   }
 }
 
-/** Returns whether gateways forward a request with the token. Expects both ways of gateways to have the same result. */
+/** Returns whether gateways forward a request with the token. Expects forward-auth and introspection to agree. */
 async function isAcceptedByGateway(token: string): Promise<boolean> {
   const url = system.secrets.LAST_LOGOUT_URL
   const forwarded = await fetch(`${url}/v1/forward-auth/orders`, {
@@ -203,15 +209,16 @@ async function isAcceptedByGateway(token: string): Promise<boolean> {
   return active
 }
 
+/** Returns the outcome in a place, by the access before and after the poll that reads the log entry of the flow. */
 function classify(
   place: Place,
   shouldEnd: boolean,
-  isOpenBefore: boolean,
-  isOpenAfter: boolean,
+  isOpenBeforePoll: boolean,
+  isOpenAfterPoll: boolean,
 ): PlaceOutcome {
-  if (!shouldEnd) return isOpenBefore && isOpenAfter ? 'unaffected' : 'wrongly refused'
-  if (!isOpenBefore) return 'closed at once'
-  if (!isOpenAfter) return 'closed after the poll'
+  if (!shouldEnd) return isOpenBeforePoll && isOpenAfterPoll ? 'unaffected' : 'wrongly refused'
+  if (!isOpenBeforePoll) return 'closed at once'
+  if (!isOpenAfterPoll) return 'closed after the poll'
   return place === 'cookie' ? 'open until the session expires' : 'open until `exp`'
 }
 
@@ -226,7 +233,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       secrets,
       enterprise: true,
       action: async (event, api) => {
-        if (variant !== 'noAction') await runAction(withFieldsOf(variant, event), api)
+        if (variant !== 'noAction') await runAction(selectFields(variant, event), api)
       },
     })
     system = await openWholeSystem(
@@ -249,37 +256,51 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     await app.close()
   })
 
-  const plays = ROWS.flatMap((row) => row.variants.map((variant) => ({ row, variant }))).map(
-    (play) =>
-      [`${play.row.title.replace(' ³', '')}, in the variant ${play.variant}`, play] as const,
+  const testCases = ROWS.flatMap((row) => row.variants.map((variant) => ({ row, variant }))).map(
+    (testCase) =>
+      [
+        // ³ is the mark of a footnote.
+        `${testCase.row.title.replace(' ³', '')}, in the variant ${testCase.variant}`,
+        testCase,
+      ] as const,
   )
-  test.each(plays)('%s', async (_sentence, { row, variant: variantOfPlay }) => {
-    variant = variantOfPlay
-    const [user, ...others] = unusedUsers
+  test.each(testCases)('%s', async (_title, { row, variant: variantOfTest }) => {
+    variant = variantOfTest
+    const [user, ...otherUsers] = unusedUsers
     if (user === undefined) throw new Error('there are too few users')
-    unusedUsers = others
+    unusedUsers = otherUsers
     const a = await logIn(openCookieBrowser(user.userId))
     const b = await logIn(openCookieBrowser(user.userId))
     await system.poll()
     for (const device of [a, b]) {
-      expect(await observe(device)).toEqual({ api: true, live: true, gateway: true, cookie: true })
+      expect(await observeAccess(device)).toEqual({
+        api: true,
+        live: true,
+        gateway: true,
+        cookie: true,
+      })
     }
 
     const device = await flows[row.flow]({ user, a, b })
-    await system.deliver()
-    const before = await observe(device)
+    await system.waitForDelivery()
+    const accessBeforePoll = await observeAccess(device)
     await system.poll()
-    const after = await observe(device)
+    const accessAfterPoll = await observeAccess(device)
     for (const place of Object.keys(PLACES) as Place[]) {
-      const outcome = outcomeOf(row.cells[place], policy)
-      const played = classify(place, isOfEnd(outcome), before[place], after[place])
-      expect(played, PLACES[place]).toBe(outcome)
+      const expected = outcomeOf(row.cells[place], policy)
+      const outcome = classify(
+        place,
+        shouldAccessEnd(expected),
+        accessBeforePoll[place],
+        accessAfterPoll[place],
+      )
+      expect(outcome, PLACES[place]).toBe(expected)
     }
   })
 })
 
 /** Returns the event of the Action with only those fields that it has in the variant at an exchange. */
-function withFieldsOf(variant: Variant, event: object): object {
+function selectFields(variant: Variant, event: object): object {
   const { authentication, refresh_token, ...fields } = event as Record<string, unknown>
   const { protocol } = fields.transaction as { protocol: string }
   if (protocol !== 'oauth2-refresh-token' || variant === 'enterprise') return event

@@ -19,64 +19,64 @@ beforeEach(async () => {
   feed = await openControlledFeed()
 })
 
-/** Waits until the client knows the logout of the user. */
+/** Logs a user out, and waits until the client knows the logout. */
 async function logOut(userId: string): Promise<void> {
   feed.logOut(userId)
   await expect.poll(() => feed.client.checkNow(liveClaims(userId)).outcome, WAIT).toBe('revoked')
 }
 
 describe('docs/live-connections.md', () => {
-  test('the example of ws refuses an invalid token, and handles each message until a logout closes the connection', async () => {
-    const http = createServer()
-    const { url, close } = await openLoopback(http)
+  test('the example with ws refuses an invalid token, and handles each message until a logout closes the connection', async () => {
+    const httpServer = createServer()
+    const { url, close } = await openLoopback(httpServer)
     onTestFinished(close)
-    const received: string[] = []
+    const handledMessages: string[] = []
     await runSnippet(await readExample('docs/live-connections.md', 'Adapters', 'js'), {
       client: feed.client,
-      server: new WebSocketServer({ server: http }),
+      server: new WebSocketServer({ server: httpServer }),
       verify: async ({ url: path }: IncomingMessage) => {
         await setTimeout(20)
         return path === '/valid' ? liveClaims('auth0|1') : null
       },
-      handle: (data: Buffer) => received.push(`${data}`),
+      handle: (data: Buffer) => handledMessages.push(`${data}`),
     })
-    const open = (path: string) => {
+    const connect = (path: string) => {
       const socket = new WebSocket(new URL(path, url.replace('http', 'ws')))
       onTestFinished(() => socket.terminate())
       return socket
     }
-    expect((await once(open('/invalid'), 'close'))[0]).toBe(4401)
-    const socket = open('/valid')
+    expect((await once(connect('/invalid'), 'close'))[0]).toBe(4401)
+    const socket = connect('/valid')
     await once(socket, 'open')
-    // The token is not verified yet.
+    // `verify` takes 20 ms, so the token is not verified yet.
     socket.send('first')
-    await expect.poll(() => received, WAIT).toEqual(['first'])
+    await expect.poll(() => handledMessages, WAIT).toEqual(['first'])
     const closed = once(socket, 'close')
     feed.logOut('auth0|1')
     expect((await closed)[0]).toBe(4401)
   })
 
-  test('the example of other servers refuses a revoked token, and ends a connection at a logout', async () => {
+  test('the example for other servers refuses a revoked token, and ends a connection at a logout', async () => {
     const code = await readExample('docs/live-connections.md', 'Other servers', 'js')
     const connection = Object.assign(new EventEmitter(), { end: vi.fn() })
     const refuse = vi.fn()
-    const open = () =>
+    const runExample = () =>
       runSnippet(code, { client: feed.client, claims: liveClaims('auth0|1'), connection, refuse })
-    await open()
+    await runExample()
     expect(connection.listenerCount('close')).toBe(1)
     await logOut('auth0|1')
     expect(connection.end.mock.calls).toEqual([['revoked']])
-    await open()
+    await runExample()
     expect(refuse.mock.calls).toMatchObject([[{ allowed: false, outcome: 'revoked' }]])
     expect(connection.listenerCount('close')).toBe(1)
   })
 
-  test('the example of sessions ends those that a logout revokes', async () => {
-    const toSession = (sub: string) => ({ claims: liveClaims(sub), end: vi.fn() })
-    const [ended, other] = [toSession('auth0|1'), toSession('auth0|2')]
+  test('the example for sessions ends the sessions that a logout revokes', async () => {
+    const createSession = (sub: string) => ({ claims: liveClaims(sub), end: vi.fn() })
+    const [endedSession, otherSession] = [createSession('auth0|1'), createSession('auth0|2')]
     const sessions = {
-      of: (userId: string) => (userId === 'auth0|1' ? [ended] : [other]),
-      all: () => [ended, other],
+      of: (userId: string) => (userId === 'auth0|1' ? [endedSession] : [otherSession]),
+      all: () => [endedSession, otherSession],
     }
     const code = await readExample(
       'docs/live-connections.md',
@@ -85,7 +85,9 @@ describe('docs/live-connections.md', () => {
     )
     await runSnippet(code, { client: feed.client, sessions })
     await logOut('auth0|1')
-    expect([ended.end, other.end].map(({ mock }) => mock.calls.length)).toEqual([1, 0])
+    expect([endedSession.end, otherSession.end].map(({ mock }) => mock.calls.length)).toEqual([
+      1, 0,
+    ])
   })
 })
 
@@ -94,17 +96,18 @@ test.each([
   ['sends the refusal of a revoked token', true, [401]],
 ])(
   'the example of docs/resource-servers.md for any framework %s',
-  async (_what, isRevoked, sent) => {
+  async (_what, isRevoked, sentStatuses) => {
     const code = await readExample('docs/resource-servers.md', 'Any other framework', 'js')
     const claims = liveClaims('auth0|1')
     const send = vi.fn()
-    await runSnippet(code.replace('const refusal', 'await opened(client)\nconst refusal'), {
+    // Before its check, the example waits until the client knows the logout.
+    await runSnippet(code.replace('const refusal', 'await onClient(client)\nconst refusal'), {
       url: feed.url,
       apiKey: KEY,
       claims,
       request: { headers: { authorization: 'Bearer x' } },
       send,
-      async opened(client: LastLogoutClient) {
+      async onClient(client: LastLogoutClient) {
         onTestFinished(() => client.close())
         await client.ready()
         if (isRevoked) feed.logOut('auth0|1')
@@ -112,15 +115,15 @@ test.each([
         await expect.poll(() => client.checkNow(claims).outcome, WAIT).toBe(outcome)
       },
     })
-    expect(send.mock.calls.map(([status]) => status)).toEqual(sent)
+    expect(send.mock.calls.map(([status]) => status)).toEqual(sentStatuses)
   },
 )
 
 test('the example of src/client/README.md protects an Express app', async () => {
   const code = await readExample('src/client/README.md', 'last-logout-client', 'js')
   const app = express()
-  await runSnippet(`${code}\nopened(client)`, {
-    opened: (client: LastLogoutClient) => onTestFinished(() => client.close()),
+  await runSnippet(`${code}\nonClient(client)`, {
+    onClient: (client: LastLogoutClient) => onTestFinished(() => client.close()),
     url: feed.url,
     apiKey: KEY,
     app,

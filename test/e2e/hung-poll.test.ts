@@ -64,16 +64,16 @@ describe.concurrent('a poll that hangs', { timeout: 90_000 }, () => {
       stallTimeoutMs: STALL_MS,
     })
     onTestFinished(() => worker.close())
-    const polls = () => worker.lines('debug').filter(({ outcome }) => outcome === 'caught_up')
+    const polls = () => worker.logLines('debug').filter(({ outcome }) => outcome === 'caught_up')
     await expect.poll(polls, WAIT).not.toEqual([])
     next.hangs = true
     const startedAt = performance.now()
     auth0.tenant.write(buildEntry('slo', { userId: 'auth0|2', sessionId: 'S2' }))
-    const recoveries = () => worker.lines('info').filter(({ msg }) => msg === 'job recovered')
+    const recoveries = () => worker.logLines('info').filter(({ msg }) => msg === 'job recovered')
     await expect.poll(recoveries, WAIT).toHaveLength(1)
     const recoveredMs = performance.now() - startedAt
     expect((await readRows(database)).users).toHaveLength(2)
-    expect(worker.lines('error')).toMatchObject([
+    expect(worker.logLines('error')).toMatchObject([
       { msg: 'job failed', job: 'poll', err: { code, message: expect.stringMatching(message) } },
     ])
     await annotate(

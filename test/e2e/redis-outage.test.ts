@@ -22,7 +22,7 @@ const MAX_RESPONSE_MS = 3_000
 /** The password of the connections of the tests. While Redis requires no password, it accepts every password. */
 const PASSWORD = 'another'
 
-const redisProbe = await startRedis({ own: true })
+const redisProbe = await startRedis({ forceNew: true })
 const title = 'skip' in redisProbe ? `the service (skipped: ${redisProbe.skip})` : 'the service'
 if (!('skip' in redisProbe)) await redisProbe.stop()
 
@@ -77,7 +77,7 @@ async function openSystem(
   { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
   { args = [], isStopped = false }: { args?: string[]; isStopped?: boolean } = {},
 ): Promise<TestSystem> {
-  const redis = await startRedis({ own: true, args })
+  const redis = await startRedis({ forceNew: true, args })
   if ('skip' in redis) throw new Error(redis.skip)
   onTestFinished(() => redis.stop())
   if (isStopped) await redis.stop()

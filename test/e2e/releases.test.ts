@@ -126,7 +126,7 @@ describe.each([
   test.each(actions)('%s denies exchanges of logged-out sessions only', async (_action, code) => {
     const run = loadActionWithLog(code)
     const exchange = async (user_id: string, session_id: string) => {
-      const { denied, lines } = await run({
+      const { denied, logLines } = await run({
         user: { user_id },
         transaction: { protocol: 'oauth2-refresh-token' },
         refresh_token: { session_id, created_at: new Date(NOW - MINUTE_MS).toISOString() },
@@ -137,7 +137,7 @@ describe.each([
           LAST_LOGOUT_TIMEOUT_MS: '5000',
         },
       })
-      expect(lines).toEqual([])
+      expect(logLines).toEqual([])
       return denied
     }
     for (const userId of USERS) {

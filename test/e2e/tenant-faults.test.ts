@@ -278,8 +278,8 @@ async function runWithFault(
   logOut(auth0, usersDuring)
 
   const jobsWith = (level: 'error' | 'info' | 'debug', message: string) =>
-    worker.lines(level).flatMap(({ msg, job }) => (msg === message ? [job] : []))
-  await expect.poll(() => worker.lines('error'), WAIT).not.toEqual([])
+    worker.logLines(level).flatMap(({ msg, job }) => (msg === message ? [job] : []))
+  await expect.poll(() => worker.logLines('error'), WAIT).not.toEqual([])
   const loggedMs = performance.now() - startedAt
   expect(loggedMs).toBeGreaterThanOrEqual(minRetryMs)
   expect(faultyResponses).toBeLessThanOrEqual(maxAttempts)
@@ -298,9 +298,9 @@ async function runWithFault(
 
   await worker.close()
   const logged = { msg: 'job failed', err: { code, message: expect.stringMatching(message) } }
-  expect(worker.lines('error')).toMatchObject(failedJobs.map(() => logged))
-  expect(worker.lines('warn')).toEqual([])
-  const allLines = JSON.stringify(worker.lines())
+  expect(worker.logLines('error')).toMatchObject(failedJobs.map(() => logged))
+  expect(worker.logLines('warn')).toEqual([])
+  const allLines = JSON.stringify(worker.logLines())
   expect(sentTokens.size).toBeGreaterThan(0)
   for (const token of sentTokens) expect(allLines).not.toContain(token)
   expect(allLines).not.toContain(auth0.simulator.credentials.clientSecret)

@@ -182,7 +182,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     })
 
     test('a refreshed token is refused because of its session even if the refresh token rotates', async () => {
-      const auth0 = openAuth0({ exchangeFields: ENTERPRISE, rotates: true })
+      const auth0 = openAuth0({ exchangeFields: ENTERPRISE, rotatesRefreshTokens: true })
       const browser = auth0.openBrowser(userId)
       const first = await browser.logIn()
       await passTime()

@@ -19,7 +19,7 @@ const COUNT_MS = 2_000
 /** Time to live of the lease, in milliseconds. */
 const LEASE_TTL_MS = 30_000
 
-const redis = await startRedis({ own: true })
+const redis = await startRedis({ forceNew: true })
 afterAll(() => ('skip' in redis ? undefined : redis.stop()))
 
 let databases = 0
@@ -141,7 +141,10 @@ describe.concurrent.each(queues)('with the schedule in $queue', ({ queueEnv, ski
         await sleep(POLL_INTERVAL_MS / 3)
       }
       await expect.poll(() => readRows(database), WAIT).toEqual(readExpectedRows(system))
-      const lines = workers.flatMap((worker) => [...worker.lines('error'), ...worker.lines('warn')])
+      const lines = workers.flatMap((worker) => [
+        ...worker.logLines('error'),
+        ...worker.logLines('warn'),
+      ])
       expect(lines).toEqual([])
       await annotate(`${requests} requests in ${COUNT_MS / 1000} s`)
     },

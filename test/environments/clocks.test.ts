@@ -4,7 +4,7 @@ import { fold } from '../../src/rules/fold.js'
 import { finishCommand } from '../_support/cli.js'
 import { openClient } from '../_support/client.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { fakeClock } from '../_support/faketime.js'
+import { fakeClockEnv } from '../_support/faketime.js'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
@@ -39,7 +39,7 @@ describe('a command on a machine whose clock is a day ahead', MACHINE_AHEAD, () 
     finishCommand(args, {
       AUTH0_DOMAIN: 'tenant.example',
       DATABASE_URL: database.url,
-      ...fakeClock(DAY_SECONDS),
+      ...fakeClockEnv(DAY_SECONDS),
     })
 
   test('floor raise now uses the clock of the database, and prints that', async () => {

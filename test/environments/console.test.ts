@@ -27,7 +27,7 @@ const errors: string[] = []
 beforeAll(async () => {
   const foundBrowser = findBrowser()
   if ('skip' in foundBrowser) throw new Error(foundBrowser.skip)
-  const startedRedis = await startRedis({ own: true })
+  const startedRedis = await startRedis({ forceNew: true })
   if ('skip' in startedRedis) throw new Error(startedRedis.skip)
   redis = startedRedis
   database = await createTestDatabase()

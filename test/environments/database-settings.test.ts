@@ -7,7 +7,7 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import { openClient } from '../_support/client.js'
 import { parseExposition } from '../_support/exposition.js'
 import { loadActionWithLog } from '../_support/run-action.js'
-import { KEY, SCRAPER } from '../_support/served-api.js'
+import { KEY, METRICS_KEY } from '../_support/served-api.js'
 import { WAIT } from '../_support/wait.js'
 import { readValue } from '../metrics/running.js'
 import { worksIn } from './compatibility.js'
@@ -249,7 +249,7 @@ for (const [name, { settings, open }] of SERVERS) {
       expect(doctor).toMatch(/^ok +freshness/m)
       expect(doctor).toMatch(new RegExp(`^ok +gaps .*${toDateTime(gap.to)}`, 'm'))
 
-      const headers = { authorization: `Bearer ${SCRAPER}` }
+      const headers = { authorization: `Bearer ${METRICS_KEY}` }
       const scrape = await fetch(`${system.url}/metrics`, { headers })
       const families = parseExposition(await scrape.text())
       const value = (name: string) => readValue(families, `last_logout_${name}`)

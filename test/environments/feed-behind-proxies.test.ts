@@ -3,7 +3,7 @@ import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { type FeedSubscription, subscribeToFeed } from '../_support/events.js'
-import { event, freshness, openScriptedFeed } from '../_support/scripted-feed.js'
+import { eventText, freshnessData, openScriptedFeed } from '../_support/scripted-feed.js'
 import { serveApi } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
@@ -76,7 +76,7 @@ test('a client behind Caddy becomes ready if the first chunk of the feed is long
   const change = { kind: 'user', user_id: 'x'.repeat(600), at, all_sessions_at: at, type: 'slo' }
   const scriptedFeed = await openScriptedFeed((response) =>
     response.write(
-      event('change', change, 'f.1') + event('freshness', freshness(Date.now()), 'f.1'),
+      eventText('change', change, 'f.1') + eventText('freshness', freshnessData(Date.now()), 'f.1'),
     ),
   )
   const caddy = await startProxy(CADDY, scriptedFeed.url)

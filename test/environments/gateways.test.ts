@@ -9,7 +9,7 @@ import { listenOnLoopback } from '../_support/api.js'
 import {
   type GatewayApi,
   gatewayKeys,
-  loggedOut,
+  loggedOutSnapshot,
   openGatewayApi,
   snapshotWith,
   staleSnapshot,
@@ -191,7 +191,7 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
   test('responds with 401 as soon as the token is revoked', async () => {
     expect((await send()).status).toBe(200)
     receivedRequests = []
-    api.snapshot = loggedOut()
+    api.snapshot = loggedOutSnapshot()
     const response = await send()
     expect(response.status).toBe(401)
     expect(response.headers.get('www-authenticate')).toMatch(/^Bearer .*error="invalid_token"/)

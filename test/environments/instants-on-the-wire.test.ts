@@ -8,7 +8,7 @@ import { applyMigrations, assertMigrated } from '../../src/store/migrations.js'
 import { openClient } from '../_support/client.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openPostgresWire, type PostgresWire } from '../_support/postgres-wire.js'
-import { SCRAPER } from '../_support/served-api.js'
+import { METRICS_KEY } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { openSystem } from './system.js'
 
@@ -124,7 +124,7 @@ test('the driver transfers no instant as a date or time in the service, the feed
     for (const [path, body] of requests) {
       expect({ path, ...(await system.request(path, body)) }).toMatchObject({ path, status: 200 })
     }
-    const headers = { authorization: `Bearer ${SCRAPER}` }
+    const headers = { authorization: `Bearer ${METRICS_KEY}` }
     expect((await fetch(`${system.url}/metrics`, { headers })).status).toBe(200)
     await system.run('status')
     await system.run('logout', 'auth0|1', '--at', at)

@@ -129,7 +129,7 @@ test('four APIs behind one port and three workers lose no logout when the primar
 }, async (context) => {
   const { annotate, expect, onTestFinished } = context
   const cluster = await startRedisCluster({
-    replicas: true,
+    hasReplicas: true,
     args: ['--cluster-node-timeout', `${NODE_TIMEOUT_MS}`],
   })
   onTestFinished(() => cluster.stop())

@@ -13,7 +13,7 @@ import { findPostgresVersion, POSTGRES_VERSIONS } from './postgres-versions.js'
 describe.each(POSTGRES_VERSIONS)('on PostgreSQL %d', (major) => {
   let postgres: TestPostgres
   beforeAll(async () => {
-    postgres = await startPostgres({}, { binaries: findPostgresVersion(major), empty: true })
+    postgres = await startPostgres({}, { binaries: findPostgresVersion(major), isEmpty: true })
   })
   afterAll(() => postgres?.remove())
 
@@ -73,7 +73,7 @@ test.each(['migrate', 'api', 'worker', 'status'])(
   '%s refuses PostgreSQL 13',
   isRefusedIn('PostgreSQL', 'PostgreSQL 13 and older', 'exit code 2: use PostgreSQL 14 or later'),
   async (command) => {
-    const postgres = await startPostgres({}, { binaries: findPostgresVersion(13), empty: true })
+    const postgres = await startPostgres({}, { binaries: findPostgresVersion(13), isEmpty: true })
     onTestFinished(() => postgres.remove())
     const testTenant = await openTenant()
     onTestFinished(testTenant.close)

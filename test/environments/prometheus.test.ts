@@ -10,8 +10,8 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import { type RunningCommand, runCommand } from '../_support/cli.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { readExample } from '../_support/documents.js'
-import { freePort } from '../_support/port.js'
-import { KEY, SCRAPER } from '../_support/served-api.js'
+import { findUnusedPort } from '../_support/port.js'
+import { KEY, METRICS_KEY } from '../_support/served-api.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { listQueries } from './dashboard.js'
@@ -38,11 +38,15 @@ beforeAll(async () => {
     createTestDatabase(),
     openTenant(),
   ])
-  const [PORT, WORKER_PORT, port] = await Promise.all([freePort(), freePort(), freePort()])
+  const [PORT, WORKER_PORT, port] = await Promise.all([
+    findUnusedPort(),
+    findUnusedPort(),
+    findUnusedPort(),
+  ])
   const env = {
     ...tenantEnv(testTenant.simulator),
     DATABASE_URL: database.url,
-    API_KEYS: `caller:${KEY},prometheus:${SCRAPER}:metrics`,
+    API_KEYS: `caller:${KEY},prometheus:${METRICS_KEY}:metrics`,
     POLL_INTERVAL: '500ms',
     PORT,
     WORKER_PORT,
@@ -77,7 +81,7 @@ async function writeConfig(): Promise<string> {
   const { scrape_configs } = parse(await readExample('docs/metrics.md', 'Scrape', 'yaml'))
   const [scrape] = scrape_configs
   const key = join(directory, 'key')
-  await writeFile(key, SCRAPER)
+  await writeFile(key, METRICS_KEY)
   expect(scrape.authorization.credentials_file).toMatch(/^\/etc\/prometheus\//)
   scrape.authorization.credentials_file = key
   scrape.static_configs = [{ targets }]
@@ -169,7 +173,7 @@ test.each([
   ['worker', 1],
 ])('promtool reports no problem with the metrics of the %s', async (_part, index) => {
   const response = await fetch(`http://${targets[index]}/metrics`, {
-    headers: { authorization: `Bearer ${SCRAPER}` },
+    headers: { authorization: `Bearer ${METRICS_KEY}` },
   })
   const complaints = await checkMetrics(await response.text())
   expect(complaints.filter((line) => !NAMES_OF_PROM_CLIENT.test(line))).toEqual([])

@@ -74,7 +74,7 @@ for (const program of PROXIES) {
         return outcome
       }
       const refresh = async (user_id: string, session_id: string) => {
-        const { denied, lines } = await runAction({
+        const { denied, logLines } = await runAction({
           user: { user_id },
           transaction: { protocol: 'oauth2-refresh-token' },
           refresh_token: { session_id, created_at: new Date(LOGOUT_AT - MINUTE_MS).toISOString() },
@@ -85,7 +85,7 @@ for (const program of PROXIES) {
             LAST_LOGOUT_TIMEOUT_MS: '5000',
           },
         })
-        expect(lines).toEqual([])
+        expect(logLines).toEqual([])
         return denied
       }
 

@@ -4,7 +4,7 @@ import { chmod, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { vi } from 'vitest'
-import { freePort } from '../_support/port.js'
+import { findUnusedPort } from '../_support/port.js'
 
 /** The directory, the port and the target of a running proxy. */
 interface ProxyPlace {
@@ -176,7 +176,7 @@ export async function startProxy(program: ProxyProgram, targetUrl: string): Prom
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-proxy-'))
   // A proxy that root starts reads the directory as another user.
   await chmod(dir, 0o755)
-  const place = { dir, port: await freePort(), target: new URL(targetUrl).host }
+  const place = { dir, port: await findUnusedPort(), target: new URL(targetUrl).host }
   await writeFile(join(dir, 'config'), program.config(place))
   // The output is a file, because Apache cannot open /dev/stderr if it is a pipe of Node.js.
   const output = await open(join(dir, 'output'), 'w')

@@ -161,7 +161,7 @@ describe('a cluster with replicas', { concurrent: true }, () => {
     async ([_name, chooseHosts], context) => {
       const { annotate, expect } = context
       const args = ['--cluster-node-timeout', `${NODE_TIMEOUT_MS}`]
-      const cluster = await openCluster(context, { replicas: true, args })
+      const cluster = await openCluster(context, { hasReplicas: true, args })
       const primary = await cluster.primaryOf(toKeyPrefix(DOMAIN))
       const { job, lines } = await startOn(
         context,
@@ -233,7 +233,7 @@ describe('with TLS,', async () => {
   test('a worker accepts a server with a trusted certificate', async (context) => {
     const { expect, onTestFinished } = context
     const tls = await createTls('DNS:localhost')
-    const server = await startRedis({ own: true, tls })
+    const server = await startRedis({ forceNew: true, tls })
     if ('skip' in server) throw new Error(server.skip)
     onTestFinished(() => server.stop())
     const { worker, readUsers } = await startWorker(context, server.url, tls.file)

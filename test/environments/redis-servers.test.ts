@@ -30,7 +30,7 @@ forbidConsole()
 
 let redis: TestRedis
 beforeAll(async () => {
-  const server = await startRedis({ own: true })
+  const server = await startRedis({ forceNew: true })
   if ('skip' in server) throw new Error(server.skip)
   redis = server
 })
@@ -124,9 +124,12 @@ describe('a worker refuses', () => {
     async (context) => {
       const dir = await mkdtemp(join(tmpdir(), 'last-logout-sentinel-'))
       context.onTestFinished(() => rm(dir, { recursive: true }))
-      const file = join(dir, 'sentinel.conf')
-      await writeFile(file, `sentinel monitor primary 127.0.0.1 ${new URL(redis.url).port} 1\n`)
-      const sentinel = await startRedis({ own: true, file, args: ['--sentinel'] })
+      const configFile = join(dir, 'sentinel.conf')
+      await writeFile(
+        configFile,
+        `sentinel monitor primary 127.0.0.1 ${new URL(redis.url).port} 1\n`,
+      )
+      const sentinel = await startRedis({ forceNew: true, configFile, args: ['--sentinel'] })
       if ('skip' in sentinel) throw new Error(sentinel.skip)
       context.onTestFinished(() => sentinel.stop())
       await expectRefusal(

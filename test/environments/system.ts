@@ -6,7 +6,7 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import type { Simulator } from '../../src/simulator/server.js'
 import type { Tenant } from '../../src/simulator/tenant.js'
 import { finishCommandLine } from '../_support/command-line.js'
-import { KEY, SCRAPER } from '../_support/served-api.js'
+import { KEY, METRICS_KEY } from '../_support/served-api.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 
 const DAY_MS = 86_400_000
@@ -88,7 +88,7 @@ function toEnv(simulator: Simulator, databaseEnv: Record<string, string>): Recor
   return {
     ...tenantEnv(simulator),
     ...databaseEnv,
-    API_KEYS: `test:${KEY}:read+check+feed+logout,scraper:${SCRAPER}:metrics`,
+    API_KEYS: `test:${KEY}:read+check+feed+logout,scraper:${METRICS_KEY}:metrics`,
     PORT: '0',
     POLL_INTERVAL: '200ms',
     MAX_REFRESH_AGE: `${MAX_REFRESH_AGE_MS / DAY_MS}d`,

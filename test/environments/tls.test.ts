@@ -226,7 +226,7 @@ test(
 describe('Redis with TLS', () => {
   let redis: TestRedis
   beforeAll(async () => {
-    const server = await startRedis({ own: true })
+    const server = await startRedis({ forceNew: true })
     if ('skip' in server) throw new Error(server.skip)
     redis = server
   })

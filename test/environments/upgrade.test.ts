@@ -39,7 +39,7 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
   let service010: RunningRelease
   beforeAll(async () => {
     testTenant = await openTenant()
-    postgres = await startPostgres({}, { binaries: findPostgresVersion(major), empty: true })
+    postgres = await startPostgres({}, { binaries: findPostgresVersion(major), isEmpty: true })
     await release010.applyMigrations(postgres.url)
     await migrateQueue(postgres.url)
     await fill(postgres)
@@ -170,7 +170,7 @@ describe('a transaction that holds a table', () => {
   let postgres: TestPostgres
   let blocker: pg.Client
   beforeAll(async () => {
-    postgres = await startPostgres({}, { empty: true })
+    postgres = await startPostgres({}, { isEmpty: true })
     await release010.applyMigrations(postgres.url)
     blocker = new pg.Client({ connectionString: postgres.url })
     await blocker.connect()

@@ -38,14 +38,14 @@ const SUBSCRIPTION_COUNT = Math.ceil(REQUEST_COUNT / 20)
 /** Number of concurrent requests. */
 const CONCURRENCY = 20
 
-/** Share of the requests that are corrupted. Each corrupted request uses a socket of its own. */
-const SOCKET_SHARE = 0.05
+/** The share of the requests that are corrupted. They are sent over sockets, because most are not valid HTTP. */
+const CORRUPTED_SHARE = 0.05
 
-/** Maximum duration of a request, in milliseconds. A request waits for the other ones of its batch. */
+/** Maximum duration of a request, in milliseconds. The requests of a batch run at the same time. */
 const MAX_RESPONSE_MS = 10_000
 
-/** Maximum growth of the heap during nine tenths of the requests. */
-const MAX_GROWTH_BYTES = 8 * 1024 * 1024
+/** Maximum growth of the heap during the last nine tenths of the requests. */
+const MAX_HEAP_GROWTH_BYTES = 8 * 1024 * 1024
 
 /** Each of these routes must respond with 200 or 204 to at least one request. */
 const ROUTES = [
@@ -88,7 +88,7 @@ const credentials: FuzzedCredentials = {
   token: 't'.repeat(32),
   tokensOfUsers: [],
 }
-const types = new Set(['slo', 'universal_logout_succeeded'])
+const LOGOUT_TYPES = new Set(['slo', 'universal_logout_succeeded'])
 
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
@@ -118,7 +118,7 @@ beforeAll(async () => {
     readConsoleState: async () => CONSOLE_STATE,
     logStream: {
       token: credentials.token,
-      receive: (body, signal) => receive({ store, types }, body, signal),
+      receive: (body, signal) => receive({ store, types: LOGOUT_TYPES }, body, signal),
     },
   })
   url = new URL(await listenOnLoopback(app))
@@ -131,9 +131,12 @@ afterAll(async () => {
   await tenantTokens.close()
 })
 
-/** Signs tokens of each kind. No request logs out the user of the first one. */
+/**
+ * Signs valid tokens, an ID token, an expired token, a token for another API, tokens with unusual claims, and tokens
+ * with a foreign signature. No request logs out the user of the first token, which stays valid.
+ */
 async function signTokens({ signAccessToken, signIdToken }: TenantTokens): Promise<string[]> {
-  const stranger = await createTokenSigner('stranger')
+  const foreignSigner = await createTokenSigner('stranger')
   const claims = { iss: TOKEN_ISSUER, sub: 'auth0|1', aud: API_AUDIENCE, iat: nowSeconds() }
   return Promise.all([
     signAccessToken({ sub: 'auth0|never-logged-out' }),
@@ -144,23 +147,25 @@ async function signTokens({ signAccessToken, signIdToken }: TenantTokens): Promi
     signAccessToken({ sub: 'x'.repeat(900) }),
     signAccessToken({ sub: 'auth0|ü\ud800', scope: 7, azp: {} }),
     signIdToken({ sid: undefined }),
-    stranger.sign({ ...claims, exp: nowSeconds() + 3_600 }),
-    stranger.sign({ ...claims, exp: nowSeconds() + 3_600 }, { kid: 'one' }),
+    foreignSigner.sign({ ...claims, exp: nowSeconds() + 3_600 }),
+    foreignSigner.sign({ ...claims, exp: nowSeconds() + 3_600 }, { kid: 'one' }),
   ])
 }
 
 /** Number of responses by status. */
 const statusCounts = new Map<number, number>()
-const count = (status: number) => statusCounts.set(status, (statusCounts.get(status) ?? 0) + 1)
+const countStatus = (status: number) =>
+  statusCounts.set(status, (statusCounts.get(status) ?? 0) + 1)
 
 test(`${REQUEST_COUNT} requests with a valid key cause no internal error and no memory leak`, async () => {
-  await send(REQUEST_COUNT / 10, SEED)
-  const heapBytesBefore = heapUsed()
-  await send((REQUEST_COUNT * 9) / 10, SEED + 1)
-  const heapBytesAfter = heapUsed()
+  // The heap still grows during the first requests, so its growth is measured after them.
+  await sendRequests(REQUEST_COUNT / 10, SEED)
+  const heapBytesBefore = measureHeapBytes()
+  await sendRequests((REQUEST_COUNT * 9) / 10, SEED + 1)
+  const heapBytesAfter = measureHeapBytes()
   process.stdout.write(`${formatReport(heapBytesBefore, heapBytesAfter)}\n`)
-  expect(heapBytesAfter - heapBytesBefore).toBeLessThan(MAX_GROWTH_BYTES)
-  // Every kind of response occurred, so requests reached the routes.
+  expect(heapBytesAfter - heapBytesBefore).toBeLessThan(MAX_HEAP_GROWTH_BYTES)
+  // Every kind of response must occur. Otherwise, the requests do not reach the routes.
   expect([...statusCounts.keys()]).toEqual(
     expect.arrayContaining([200, 204, 303, 400, 401, 404, 410, 415, 503]),
   )
@@ -174,14 +179,14 @@ test(`${REQUEST_COUNT} requests with a valid key cause no internal error and no 
   expect(response.json().last_logout * 1_000).toBeLessThanOrEqual(Date.now())
 }, 3_600_000)
 
-test(`${SUBSCRIPTION_COUNT} subscriptions get a stream or are rejected, and none remains`, async () => {
+test(`${SUBSCRIPTION_COUNT} subscriptions get a stream or an error, and no subscriber remains`, async () => {
   const statuses = new Set<number>()
   const batch = fc.array(fuzzedSubscriptions(credentials), { minLength: 5, maxLength: 5 })
   await fc.assert(
     fc.asyncProperty(batch, async (batchOfRequests) => {
       for (const status of await Promise.all(batchOfRequests.map(subscribe))) statuses.add(status)
-      expect(warnings()).toBe('')
-      app.lines.length = 0
+      expect(unexpectedWarnings()).toBe('')
+      app.logLines.length = 0
     }),
     { seed: SEED, numRuns: Math.ceil(SUBSCRIPTION_COUNT / 5), endOnFailure: true },
   )
@@ -207,13 +212,14 @@ async function subscribe(request: FuzzedRequest): Promise<number> {
   return Number(status)
 }
 
-async function send(requests: number, seed: number): Promise<void> {
+/** Sends random requests in batches, and checks each response and the log. */
+async function sendRequests(count: number, seed: number): Promise<void> {
   const batch = fc.array(fuzzedRequests(credentials), {
     minLength: CONCURRENCY,
     maxLength: CONCURRENCY,
   })
-  const numRuns = Math.ceil(requests / CONCURRENCY)
-  const corruptedCount = Math.max(1, CONCURRENCY * SOCKET_SHARE)
+  const numRuns = Math.ceil(count / CONCURRENCY)
+  const corruptedCount = Math.max(1, CONCURRENCY * CORRUPTED_SHARE)
   await fc.assert(
     fc.asyncProperty(batch, fc.nat(), async (batchOfRequests, position) => {
       const corruptedExchanges = batchOfRequests.slice(0, corruptedCount).map((request) => {
@@ -225,9 +231,9 @@ async function send(requests: number, seed: number): Promise<void> {
       })
       await Promise.all([...corruptedExchanges, ...intactExchanges])
       // No request may cause a warning. The lines are deleted, because they would count as a memory leak.
-      expect(warnings()).toBe('')
-      expect(rules.findSecret(app.lines.join('\n'))).toBe(undefined)
-      app.lines.length = 0
+      expect(unexpectedWarnings()).toBe('')
+      expect(rules.findSecret(app.logLines.join('\n'))).toBe(undefined)
+      app.logLines.length = 0
     }),
     { seed, numRuns, endOnFailure: REQUEST_COUNT > 10_000 },
   )
@@ -239,6 +245,7 @@ async function readSuccessfulRoutes(): Promise<(string | undefined)[]> {
   return [...text.matchAll(/_count\{.*route="([^"]+)",status="20[04]"/g)].map(([, route]) => route)
 }
 
+/** Sends a request without a socket, and checks the response. */
 async function inject({ payload, ...request }: FuzzedRequest): Promise<void> {
   const startedAt = performance.now()
   const response = await app.inject({
@@ -247,7 +254,7 @@ async function inject({ payload, ...request }: FuzzedRequest): Promise<void> {
     ...(payload !== undefined && { payload }),
   })
   expect(performance.now() - startedAt, request.url).toBeLessThan(MAX_RESPONSE_MS)
-  count(response.statusCode)
+  countStatus(response.statusCode)
   if (isQueueFull(response.body)) return
   const { statusCode, headers, body } = response
   rules.check(request, { statusCode, text: `${JSON.stringify(headers)}\n${body}` })
@@ -267,13 +274,13 @@ function isQueueFull(response: string): boolean {
   return response.includes('other batches are being stored')
 }
 
-/** Replaces one byte. */
+/** Replaces one byte. Both its place and its new value depend on the random number `position`. */
 function corrupt(bytes: Buffer, position: number): Buffer {
   bytes[position % bytes.length] = (position >> 8) & 0xff
   return bytes
 }
 
-/** Sends bytes, and waits until the connection is closed. */
+/** Sends bytes over a socket, waits until the connection is closed, and checks the response. */
 async function exchange(bytes: Buffer): Promise<void> {
   const socket = connect(Number(url.port), url.hostname)
   const chunks: Buffer[] = []
@@ -286,12 +293,13 @@ async function exchange(bytes: Buffer): Promise<void> {
   const response = Buffer.concat(chunks).toString('latin1')
   const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(response) ?? []
   if (status === undefined || isQueueFull(response)) return
-  count(Number(status))
+  countStatus(Number(status))
   // The bytes may be corrupted, so the request is that which the server has read.
   const [, method = '', path = ''] = /^(\S+) (\S+)/.exec(bytes.toString('latin1')) ?? []
   rules.check({ method, url: path }, { statusCode: Number(status), text: response })
 }
 
+/** Formats a request as the bytes of HTTP/1.1. */
 function toBytes({ method, url, headers, payload = '' }: FuzzedRequest): Buffer {
   const body = Buffer.from(payload)
   const lines = Object.entries({
@@ -303,18 +311,19 @@ function toBytes({ method, url, headers, payload = '' }: FuzzedRequest): Buffer 
   return Buffer.concat([Buffer.from(`${method} ${url} HTTP/1.1\r\n${lines.join('')}\r\n`), body])
 }
 
-/** Warnings that a request can cause: a replaced byte can change a key, and `/logout` reports that it stored nothing. */
+/** Warnings that requests may cause: a replaced byte can change a key, and `/logout` warns if it stores no logout. */
 const EXPECTED_WARNINGS =
   /too many wrong keys|too many invalid logout hints|logout redirected without a report/
 
-/** Returns the log lines at `warn` and above, without those that a request can cause. */
-function warnings(): string {
+/** Returns the log lines at the level `warn` (40) and above, without the expected warnings. */
+function unexpectedWarnings(): string {
   const isWarning = (line: string) =>
     JSON.parse(line).level >= 40 && !EXPECTED_WARNINGS.test(JSON.parse(line).msg)
-  return app.lines.filter(isWarning).join('\n')
+  return app.logLines.filter(isWarning).join('\n')
 }
 
-function heapUsed(): number {
+/** Returns the bytes of the heap that are in use after garbage collection. */
+function measureHeapBytes(): number {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
   collect()
@@ -325,7 +334,7 @@ function heapUsed(): number {
 function formatReport(heapBytesBefore: number, heapBytesAfter: number): string {
   const statuses = [...statusCounts]
     .sort(([a], [b]) => a - b)
-    .map(([status, n]) => `${status}: ${n}`)
+    .map(([status, count]) => `${status}: ${count}`)
   const toMb = (bytes: number) => `${(bytes / 1024 / 1024).toFixed(1)} MB`
   return `responses ${statuses.join(', ')}; heap after a tenth ${toMb(heapBytesBefore)}, at the end ${toMb(heapBytesAfter)}`
 }

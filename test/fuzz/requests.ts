@@ -23,13 +23,13 @@ export interface FuzzedRequest {
   payload: string | Buffer | undefined
 }
 
-/** Credentials of the requests. */
+/** The valid credentials of the requests. */
 export interface FuzzedCredentials {
   /** A key with every role. */
   key: string
   /** The token of the log stream. */
   token: string
-  /** Tokens of users: valid, expired, of another issuer, of another kind. */
+  /** Access tokens and ID tokens. Some are valid; others have expired, are from another issuer, or are malformed. */
   tokensOfUsers: string[]
 }
 
@@ -124,14 +124,14 @@ const routes = [
 /** Generates subscriptions to the change feed. */
 export function fuzzedSubscriptions({ key }: FuzzedCredentials): fc.Arbitrary<FuzzedRequest> {
   const lastEventId = fc.option(fc.oneof(cursor, raw))
-  return fc.record({ url: changesUrl, lastEventId, extraHeaders }).map((drawn) => ({
+  return fc.record({ url: changesUrl, lastEventId, extraHeaders }).map((generated) => ({
     method: 'GET',
-    url: drawn.url,
+    url: generated.url,
     payload: undefined,
     headers: {
-      ...drawn.extraHeaders,
+      ...generated.extraHeaders,
       accept: 'text/event-stream',
-      ...(drawn.lastEventId !== null && { 'last-event-id': drawn.lastEventId }),
+      ...(generated.lastEventId !== null && { 'last-event-id': generated.lastEventId }),
       authorization: `Bearer ${key}`,
     },
   }))
@@ -140,18 +140,18 @@ export function fuzzedSubscriptions({ key }: FuzzedCredentials): fc.Arbitrary<Fu
 /** Generates requests to every route. */
 export function fuzzedRequests(credentials: FuzzedCredentials): fc.Arbitrary<FuzzedRequest> {
   const { key, token } = credentials
-  const ofRoute = (route: (typeof routes)[number]) =>
+  const requestsTo = (route: (typeof routes)[number]) =>
     fc
       .record({ url: route.url, method, payload: route.body, contentType, extraHeaders })
-      .map(({ url, payload, contentType: type, ...drawn }): FuzzedRequest => {
-        const method = drawn.method ?? route.method
+      .map(({ url, payload, contentType: type, ...generated }): FuzzedRequest => {
+        const method = generated.method ?? route.method
         const isStream = method === 'POST' && url === '/v1/log-stream'
         const headers = {
-          ...drawn.extraHeaders,
+          ...generated.extraHeaders,
           ...(payload !== undefined && { 'content-type': type }),
           authorization: isStream ? token : `Bearer ${key}`,
         }
         return { method, url, payload, headers }
       })
-  return fc.oneof(...routes.map(ofRoute), ...tokenRequests(credentials))
+  return fc.oneof(...routes.map(requestsTo), ...tokenRequests(credentials))
 }

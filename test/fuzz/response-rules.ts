@@ -1,13 +1,13 @@
 import { expect } from 'vitest'
 import type { FuzzedCredentials } from './requests.js'
 
-/** A response, and the headers and the body of it as a text. */
 interface Response {
   statusCode: number
+  /** The headers and the body. */
   text: string
 }
 
-/** What every response must satisfy. */
+/** Rules that every response must satisfy. */
 export interface ResponseRules {
   /** Checks the status of a response, and that it contains no key and no token of a user. */
   check(request: { method: string; url: string }, response: Response): void
@@ -15,29 +15,30 @@ export interface ResponseRules {
   findSecret(text: string): string | undefined
 }
 
-/** Statuses that every path can have: invalid URLs, headers and bodies, paths and methods that do not exist, wrong keys. */
-const STATUSES_OF_ALL = ['400', '401', '404', '405', '413', '414', '415', '417', '429', '431']
+/** Statuses that every path can have, for example for an invalid body, a method that does not exist, or a wrong key. */
+const COMMON_STATUSES = ['400', '401', '404', '405', '413', '414', '415', '417', '429', '431']
 
 /** Statuses of the files of `/docs` and `/console`, which the OpenAPI document does not list. */
-const STATUSES_OF_FILES = ['200', '206', '302', '304', '416']
+const FILE_STATUSES = ['200', '206', '302', '304', '416']
 
 /** Creates the rules from the OpenAPI document of the API. */
 export function createResponseRules(
   { paths = {} }: { paths?: object },
   { key, token, tokensOfUsers }: FuzzedCredentials,
 ): ResponseRules {
-  const documented = Object.entries(paths as Record<string, Record<string, Documented>>).map(
-    ([template, methods]) => ({
-      pattern: new RegExp(`^${template.replaceAll(/\{\w+\}/g, '[^/]*')}/?$`),
-      methods,
-    }),
-  )
+  const documentedPaths = Object.entries(
+    paths as Record<string, Record<string, DocumentedOperation>>,
+  ).map(([template, methods]) => ({
+    // A parameter such as `{user_id}` matches one segment of the path.
+    pattern: new RegExp(`^${template.replaceAll(/\{\w+\}/g, '[^/]*')}/?$`),
+    methods,
+  }))
   const findStatuses = (method: string, path: string): string[] => {
     if (path.startsWith('/v1/forward-auth')) return statusesOf('get', '/v1/forward-auth')
     return statusesOf(method === 'HEAD' ? 'get' : method.toLowerCase(), path)
   }
   const statusesOf = (method: string, path: string) => {
-    const methods = documented.find(({ pattern }) => pattern.test(path))?.methods
+    const methods = documentedPaths.find(({ pattern }) => pattern.test(path))?.methods
     return Object.keys(methods?.[method]?.responses ?? {})
   }
   const secrets = [key, token, ...tokensOfUsers]
@@ -48,18 +49,18 @@ export function createResponseRules(
       const [path = ''] = url.split('?')
       const isFile = /^\/(docs|console|openapi\.json)/.test(path)
       expect(
-        [...STATUSES_OF_ALL, ...(isFile ? STATUSES_OF_FILES : []), ...findStatuses(method, path)],
+        [...COMMON_STATUSES, ...(isFile ? FILE_STATUSES : []), ...findStatuses(method, path)],
         `${method} ${url}\n${text}`,
       ).toContain(`${statusCode}`)
-      // The key of a token can be newer than the known keys. Nothing else may be unavailable.
+      // A forged token can name a key that is not known yet. No other cause of a 503 may occur, and no 500.
       if (statusCode >= 500) expect(text).toContain('the keys are unavailable')
-      // `/logout` passes on its parameters, so that Auth0 checks them.
+      // `/logout` redirects to Auth0 with its parameters, which can contain a token.
       if (statusCode !== 303) expect(findSecret(text), `${method} ${url}`).toBe(undefined)
     },
   }
 }
 
 /** An operation of the OpenAPI document. */
-interface Documented {
+interface DocumentedOperation {
   responses?: object
 }

@@ -5,10 +5,10 @@ import { anyString, corrupted, extraHeaders, parameters, raw, segment } from './
 
 const FORM = 'application/x-www-form-urlencoded'
 
-/** The methods that a request can have. `CONNECT` has no path. */
-const METHODS_OF_REQUESTS = METHODS.filter((method) => method !== 'CONNECT')
+/** The methods of requests with a path. `CONNECT` has no path. */
+const METHODS_WITH_PATH = METHODS.filter((method) => method !== 'CONNECT')
 
-/** Generates requests with tokens of users: those of gateways, and those of `/logout`. */
+/** Generates requests with tokens of users: requests of gateways, and requests to `/logout`. */
 export function tokenRequests(credentials: FuzzedCredentials): fc.Arbitrary<FuzzedRequest>[] {
   const token = fc.oneof(
     { weight: 4, arbitrary: fc.constantFrom(...credentials.tokensOfUsers) },
@@ -16,17 +16,17 @@ export function tokenRequests(credentials: FuzzedCredentials): fc.Arbitrary<Fuzz
     { weight: 1, arbitrary: anyString },
   )
   return [
-    forwardAuth(credentials, token),
-    introspection(credentials, token),
-    logout(token),
-    misplaced(credentials, token),
+    forwardAuthRequests(credentials, token),
+    introspectionRequests(credentials, token),
+    logoutRequests(token),
+    misplacedTokenRequests(credentials, token),
   ]
 }
 
-/** Characters that a client can send in a header. */
-const toHeader = (text: string) => text.replace(/[^\x21-\x7e]/g, '')
+/** Removes the characters that a client cannot send in a header. */
+const toHeaderValue = (text: string) => text.replace(/[^\x21-\x7e]/g, '')
 
-function forwardAuth({ key }: FuzzedCredentials, token: fc.Arbitrary<string>) {
+function forwardAuthRequests({ key }: FuzzedCredentials, token: fc.Arbitrary<string>) {
   const path = fc.array(segment, { maxLength: 4 }).map((parts) => ['', ...parts].join('/'))
   const scheme = fc.oneof(
     { weight: 8, arbitrary: fc.constant('Bearer ') },
@@ -35,7 +35,7 @@ function forwardAuth({ key }: FuzzedCredentials, token: fc.Arbitrary<string>) {
   const successStatus = fc.option(fc.oneof(fc.constant('200'), raw))
   return fc
     .record({
-      method: fc.constantFrom(...METHODS_OF_REQUESTS),
+      method: fc.constantFrom(...METHODS_WITH_PATH),
       path: fc.tuple(path, parameters(['x'])).map((parts) => parts.join('')),
       scheme,
       token,
@@ -43,32 +43,32 @@ function forwardAuth({ key }: FuzzedCredentials, token: fc.Arbitrary<string>) {
       extraHeaders,
       payload: fc.option(raw, { nil: undefined }),
     })
-    .map(({ method, path, payload, ...drawn }): FuzzedRequest => {
+    .map(({ method, path, payload, ...generated }): FuzzedRequest => {
       const headers = {
-        ...drawn.extraHeaders,
+        ...generated.extraHeaders,
         'x-last-logout-key': key,
-        authorization: drawn.scheme + toHeader(drawn.token),
-        ...(drawn.successStatus !== null && {
-          'x-last-logout-success-status': drawn.successStatus,
+        authorization: generated.scheme + toHeaderValue(generated.token),
+        ...(generated.successStatus !== null && {
+          'x-last-logout-success-status': generated.successStatus,
         }),
       }
       return { method, url: `/v1/forward-auth${path}`, payload, headers }
     })
 }
 
-/** Generates forms: some of the parameters, once or twice, sometimes corrupted. */
-function form(tokenName: string, token: fc.Arbitrary<string>, others: string[]) {
+/** Generates forms with a token and some other parameters, which can be repeated. Some forms are corrupted. */
+function form(tokenName: string, token: fc.Arbitrary<string>, otherNames: string[]) {
   const field = fc.oneof(
     { weight: 3, arbitrary: fc.tuple(fc.constant(tokenName), token) },
-    { weight: 1, arbitrary: fc.tuple(fc.constantFrom(...others), anyString) },
+    { weight: 1, arbitrary: fc.tuple(fc.constantFrom(...otherNames), anyString) },
   )
   const intact = fc
     .tuple(fc.tuple(fc.constant(tokenName), token), fc.array(field, { maxLength: 3 }))
-    .map(([first, rest]) => `${new URLSearchParams([first, ...rest])}`)
+    .map(([tokenField, otherFields]) => `${new URLSearchParams([tokenField, ...otherFields])}`)
   return fc.oneof({ weight: 4, arbitrary: intact }, { weight: 1, arbitrary: corrupted(intact) })
 }
 
-function introspection({ key }: FuzzedCredentials, token: fc.Arbitrary<string>) {
+function introspectionRequests({ key }: FuzzedCredentials, token: fc.Arbitrary<string>) {
   const type = fc.oneof(
     { weight: 6, arbitrary: fc.constant(FORM) },
     fc.constantFrom('application/json', ''),
@@ -83,7 +83,7 @@ function introspection({ key }: FuzzedCredentials, token: fc.Arbitrary<string>) 
 }
 
 /** Generates requests whose body is a token, where the API expects claims or ids. */
-function misplaced({ key }: FuzzedCredentials, token: fc.Arbitrary<string>) {
+function misplacedTokenRequests({ key }: FuzzedCredentials, token: fc.Arbitrary<string>) {
   const body = fc.oneof(
     token,
     token.map((text) => JSON.stringify(text)),
@@ -93,13 +93,13 @@ function misplaced({ key }: FuzzedCredentials, token: fc.Arbitrary<string>) {
   const paths = ['/v1/check', '/console/data/explain', '/v1/logouts', '/v1/introspect']
   return fc
     .record({ url: fc.constantFrom(...paths), payload: body })
-    .map((drawn): FuzzedRequest => {
+    .map((generated): FuzzedRequest => {
       const headers = { 'content-type': 'application/json', authorization: `Bearer ${key}` }
-      return { method: 'POST', ...drawn, headers }
+      return { method: 'POST', ...generated, headers }
     })
 }
 
-function logout(token: fc.Arbitrary<string>) {
+function logoutRequests(token: fc.Arbitrary<string>) {
   const fields = form('id_token_hint', token, [
     'client_id',
     'post_logout_redirect_uri',
@@ -110,16 +110,16 @@ function logout(token: fc.Arbitrary<string>) {
   ])
   return fc
     .record({ method: fc.constantFrom('GET', 'POST', 'HEAD'), fields, query: fc.option(fields) })
-    .chain((drawn) => fc.record({ drawn: fc.constant(drawn), extraHeaders }))
-    .map(({ drawn: { method, fields, query }, extraHeaders }): FuzzedRequest => {
+    .chain((generated) => fc.record({ generated: fc.constant(generated), extraHeaders }))
+    .map(({ generated: { method, fields, query }, extraHeaders }): FuzzedRequest => {
       if (method === 'POST') {
-        const url = `/logout${query === null ? '' : `?${toHeader(query)}`}`
+        const url = `/logout${query === null ? '' : `?${toHeaderValue(query)}`}`
         const headers = { ...extraHeaders, 'content-type': FORM }
         return { method, url, payload: fields, headers }
       }
       return {
         method,
-        url: `/logout?${toHeader(fields)}`,
+        url: `/logout?${toHeaderValue(fields)}`,
         payload: undefined,
         headers: extraHeaders,
       }

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 
-/** The beginning of the test. */
+/** When the test began. */
 const NOW = Date.now()
 
 /** Strings that have a special meaning for parsers, proxies or databases. */
@@ -41,6 +41,7 @@ const specialString = fc.constantFrom(
   '-1',
   '1e999',
   '9'.repeat(40),
+  // The maximum length of an id is 800 characters, which are at most 9,600 characters if percent-encoded.
   'x'.repeat(801),
   'x'.repeat(9_601),
   '%F0%9F%98%80',
@@ -52,13 +53,14 @@ const specialString = fc.constantFrom(
   'S1',
   '…@clients',
 )
-/** Strings, many of them with a special meaning. */
+/** Strings. Many of them have a special meaning. */
 export const anyString = fc.oneof(specialString, fc.string(), fc.string({ unit: 'binary' }))
-const escaped = anyString.map((value) => encodeURIComponent(value.toWellFormed()))
-/** Strings with only those characters that a client can send unencoded. */
+/** Percent-encoded strings. */
+const encoded = anyString.map((value) => encodeURIComponent(value.toWellFormed()))
+/** Strings of characters that a client can send without encoding. */
 export const raw = anyString.map((value) => value.replace(/[^\x21-\x7e]/g, '').replace(/[?#]/g, ''))
-/** Segments of a path or of a query, most of them escaped. */
-export const segment = fc.oneof({ weight: 3, arbitrary: escaped }, { weight: 1, arbitrary: raw })
+/** Segments of a path or of a query, most of them encoded. */
+export const segment = fc.oneof({ weight: 3, arbitrary: encoded }, { weight: 1, arbitrary: raw })
 
 /** Instants, some of them invalid. */
 export const instant = fc.oneof(
@@ -81,7 +83,7 @@ export const value: fc.Arbitrary<unknown> = fc.oneof(
   fc.jsonValue({ maxDepth: 3 }),
 )
 
-/** Queries with some of the given parameters, or with others. */
+/** Queries with some of the given parameters, with other parameters, or with none. */
 export const parameters = (names: string[]) =>
   fc
     .array(fc.tuple(fc.oneof(fc.constantFrom(...names), segment), fc.oneof(segment, instant)), {
@@ -97,7 +99,7 @@ export const cursor = fc.oneof(
   fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString('base64url')),
 )
 
-/** Values of the claims with the time of the login. Most are valid: the API rejects every request with an invalid one. */
+/** Values of the claims with the time of the login. Most are valid, because the API rejects every invalid one. */
 const loginTime = fc.oneof(
   { weight: 4, arbitrary: fc.integer({ min: 1_000_000_000, max: 2_000_000_000 }) },
   number,
@@ -121,6 +123,7 @@ export const claims = fc.oneof(
   fc.dictionary(anyString, value),
 )
 
+/** Log entries. Most have some invalid fields. */
 const entry = fc
   .record(
     {
@@ -136,6 +139,7 @@ const entry = fc
     { requiredKeys: [] },
   )
   .map((fields): unknown => ({ ...buildEntry('slo'), ...fields }))
+/** An item of the body of a log stream: an entry, or an object that contains one, or any value. */
 const streamItem: fc.Arbitrary<unknown> = fc.oneof(
   entry,
   entry.map((data) => ({ log_id: (data as { log_id?: unknown }).log_id, data })),
@@ -143,7 +147,7 @@ const streamItem: fc.Arbitrary<unknown> = fc.oneof(
   value,
 )
 
-/** JSON, sometimes truncated, repeated, or with other text in it. */
+/** JSON. Some of it is truncated, repeated, replaced by other text, or has text inserted. */
 export const corrupted = (json: fc.Arbitrary<string>) =>
   fc.oneof(
     { weight: 5, arbitrary: json },
@@ -159,7 +163,7 @@ export const corrupted = (json: fc.Arbitrary<string>) =>
     fc.nat({ max: 20_000 }).map((depth) => '['.repeat(depth)),
     fc.nat({ max: 20_000 }).map((depth) => '{"a":'.repeat(depth)),
   )
-/** Bodies of JSON, sometimes corrupted. */
+/** Bodies of JSON. Some are corrupted. */
 export const json = (arbitrary: fc.Arbitrary<unknown>) =>
   corrupted(arbitrary.map((value) => JSON.stringify(value) ?? ''))
 
@@ -171,7 +175,7 @@ export const streamBody = fc.oneof(
     .chain((lines) => fc.constantFrom('\n', '\r\n', '').map((end) => lines.join(end))),
 )
 
-/** Media types of JSON, or others. */
+/** Media types. Most are `application/json`. */
 export const contentType = fc.oneof(
   { weight: 6, arbitrary: fc.constant('application/json') },
   fc.constantFrom('application/x-ndjson', 'text/plain', 'application/json; charset=utf-16', ''),
@@ -187,7 +191,7 @@ export const extraHeaders = fc.dictionary(
   raw.filter((value) => !value.includes('event-stream')),
   { maxKeys: 3 },
 )
-/** A method instead of that of the route; null: that of the route. */
+/** A method that replaces the method of the route; `null`: the method is not replaced. */
 export const method = fc.oneof(
   { weight: 9, arbitrary: fc.constant(null) },
   fc.constantFrom('GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'QUERY'),

@@ -7,7 +7,10 @@ import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 
+/** 2026-11-23T10:00:00.123Z. */
 const LOGOUT_AT = 1_795_428_000_123
+/** The age of the data: `as_of` is the instant up to which the log has been read. */
+const LAG_MS = 840
 const NOW = LOGOUT_AT + 300_000
 const sessionLogout = {
   logId: CHECKPOINT,
@@ -21,14 +24,14 @@ let database: TestDatabase
 /** The clock of the database. */
 let now = NOW
 let store: LastLogoutStore & { close(): Promise<void> }
-let app: FastifyInstance & { lines: string[] }
+let app: FastifyInstance & { logLines: string[] }
 beforeAll(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database, { now: () => now })
   const allSessionsLogout = { ...sessionLogout, userId: 'auth0|all', sessionId: null }
   await store.storeBatch({ ...fold([sessionLogout, allSessionsLogout]), unattributable: [] })
   await store.setFirstCheckpoint(CHECKPOINT, null)
-  await store.storeCaughtUp(CHECKPOINT, NOW - 840)
+  await store.storeCaughtUp(CHECKPOINT, NOW - LAG_MS)
 })
 afterAll(async () => {
   await store.close()
@@ -42,7 +45,7 @@ afterEach(() => app.close())
 
 const get = (url: string, headers: Record<string, string> = bearer(keys.reader)) =>
   app.inject({ url, headers })
-const check = (claims: unknown, headers: Record<string, string> = bearer(keys.checker)) =>
+const postCheck = (claims: unknown, headers: Record<string, string> = bearer(keys.checker)) =>
   app.inject({ method: 'POST', url: '/v1/check', headers, payload: { claims } as object })
 
 describe('GET /v1/users/{user_id}/last-logout', () => {
@@ -50,7 +53,7 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
     floor_at: null,
     policy: 'session',
     as_of: '2026-11-23T10:04:59.283Z',
-    lag_ms: 840,
+    lag_ms: LAG_MS,
     complete: true,
   }
 
@@ -157,14 +160,14 @@ describe('POST /v1/check', () => {
       iat: LOGOUT_AT / 1000 + 60,
       [`${namespace}authenticated_at`]: iatBeforeLogout,
     }
-    const postCheck = (payload: object) =>
+    const postPayload = (payload: object) =>
       app.inject({ method: 'POST', url: '/v1/check', headers: bearer(keys.checker), payload })
-    expect((await postCheck({ claims, namespace })).json()).toMatchObject({ revoked: true })
-    expect((await postCheck({ claims })).json()).toMatchObject({ reason: 'login_after_logout' })
+    expect((await postPayload({ claims, namespace })).json()).toMatchObject({ revoked: true })
+    expect((await postPayload({ claims })).json()).toMatchObject({ reason: 'login_after_logout' })
   })
 
-  test('the API revokes a token that was issued before the logout of its session', async () => {
-    const response = await check({
+  test('the API returns revoked for a token that was issued before the logout of its session', async () => {
+    const response = await postCheck({
       sub: 'auth0|123',
       iat: Math.floor(iatBeforeLogout),
       [sessionClaim]: 'S1',
@@ -195,7 +198,7 @@ describe('POST /v1/check', () => {
       'user_logout',
     ],
   ])('the API judges a token %s', async (_case, claims, revoked, reason) => {
-    const response = await check({ sub: 'auth0|123', ...claims })
+    const response = await postCheck({ sub: 'auth0|123', ...claims })
     expect(response.json()).toMatchObject({ revoked, reason })
   })
 
@@ -205,22 +208,22 @@ describe('POST /v1/check', () => {
       iat: iatBeforeLogout,
       'https://last-logout/authenticated_at': 'secret',
     }
-    const { message } = (await check(claims)).json()
+    const { message } = (await postCheck(claims)).json()
     expect(message).toContain(
       'body/claims/https://last-logout/authenticated_at must be a NumericDate',
     )
     expect(message).not.toContain('secret')
   })
 
-  test('the API revokes a token without a login claim if and only if its user has logged out', async () => {
-    const checkUser = async (sub: string) => (await check({ sub })).json()
+  test('the API returns revoked for a token without a login claim only if its user has logged out', async () => {
+    const checkUser = async (sub: string) => (await postCheck({ sub })).json()
     expect(await checkUser('auth0|123')).toMatchObject({ revoked: true, reason: 'login_unknown' })
     expect(await checkUser('auth0|none')).toMatchObject({ revoked: false, reason: 'no_logout' })
   })
 
   test('the API reads a login claim that a gateway has converted to a string', async () => {
     const claims = { sub: 'auth0|123', iat: String(Math.floor(LOGOUT_AT / 1000) + 1) }
-    expect((await check(claims)).json()).toMatchObject({ reason: 'login_after_logout' })
+    expect((await postCheck(claims)).json()).toMatchObject({ reason: 'login_after_logout' })
   })
 
   test('the API applies the configured policy', async () => {
@@ -236,30 +239,30 @@ describe('POST /v1/check', () => {
   })
 
   test.each([
-    ['no claims', undefined],
+    ['a body without claims', undefined],
     ['claims that are an encoded token', 'eyJ'],
     ['claims in an array', []],
-    ['no subject', {}],
+    ['claims without a subject', {}],
     ['a numeric subject', { sub: 5 }],
     ['a subject that cannot be stored', { sub: 'a\0b' }],
-    ['iat in milliseconds', { sub: 'auth0|123', iat: LOGOUT_AT }],
+    ['an iat in milliseconds', { sub: 'auth0|123', iat: LOGOUT_AT }],
     [
       'an unreadable auth_time beside a readable iat',
       { sub: 'auth0|123', iat: iatBeforeLogout, auth_time: 'x' },
     ],
     [
-      'an unreadable iat in an ended session',
+      'an unreadable iat of a token whose session has ended',
       { sub: 'auth0|123', [sessionClaim]: 'S1', iat: null },
     ],
   ])('the API rejects %s with 400', async (_case, claims) => {
-    const response = await check(claims)
+    const response = await postCheck(claims)
     expect(response.statusCode).toBe(400)
     expect(response.json()).toMatchObject({ statusCode: 400, error: 'Bad Request' })
   })
 
   test.each([
     ['a body that is not JSON', 'application/json', '{', 400],
-    ['no body', 'application/json', '', 400],
+    ['an empty body', 'application/json', '', 400],
     ['another content type', 'text/plain', 'x', 415],
     ['a body of a megabyte', 'application/json', `"${'x'.repeat(1e6)}"`, 413],
   ])('the API rejects %s', async (_case, type, payload, statusCode) => {
@@ -278,7 +281,7 @@ describe('authentication', () => {
   const url = '/v1/users/x/last-logout'
 
   test.each([
-    ['no key', {}],
+    ['a request without a key', {}],
     ['an unknown key', { authorization: `Bearer ${'x'.repeat(32)}` }],
     ['half a key', { authorization: `Bearer ${keys.reader.key.slice(0, 16)}` }],
     ['another scheme', { authorization: keys.reader.key }],
@@ -303,7 +306,7 @@ describe('authentication', () => {
       error: 'Forbidden',
       message: expect.stringContaining('read'),
     })
-    expect((await check({ sub: 'x' }, bearer(keys.logout))).statusCode).toBe(403)
+    expect((await postCheck({ sub: 'x' }, bearer(keys.logout))).statusCode).toBe(403)
   })
 
   test('the API accepts the scheme in any case', async () => {
@@ -338,9 +341,9 @@ describe('authentication', () => {
     const responseWithoutKey = await get('/docs', {})
     expect(responseWithoutKey.headers['www-authenticate']).toMatch(/^Basic /)
     const credentials = Buffer.from(`me:${keys.reader.key}`).toString('base64')
-    const page = await get('/docs/', { authorization: `Basic ${credentials}` })
-    expect(page.statusCode).toBe(200)
-    expect(page.body).toContain('swagger')
+    const pageResponse = await get('/docs/', { authorization: `Basic ${credentials}` })
+    expect(pageResponse.statusCode).toBe(200)
+    expect(pageResponse.body).toContain('swagger')
   })
 })
 
@@ -365,8 +368,9 @@ test('/openapi.json describes all routes', async () => {
 describe('while the database is unavailable', () => {
   test('the API responds with 503 and logs no user id, and /health/live responds with 200', async () => {
     const url = new URL(database.url)
+    // No server listens on port 1.
     url.port = '1'
-    const unavailableStore = await openStoreUnclaimed(url.href)
+    const unavailableStore = await openStoreWithoutConnecting(url.href)
     const appWithoutDatabase = await openApi(unavailableStore)
     const response = await appWithoutDatabase.inject({
       url: '/v1/users/auth0%7Cperson/last-logout',
@@ -385,13 +389,13 @@ describe('while the database is unavailable', () => {
     expect((await appWithoutDatabase.inject('/health/ready')).statusCode).toBe(503)
     expect((await appWithoutDatabase.inject('/health/fresh')).statusCode).toBe(503)
     expect((await appWithoutDatabase.inject('/health/live')).statusCode).toBe(200)
-    const errorLines = appWithoutDatabase.lines
+    const errorLines = appWithoutDatabase.logLines
       .map((line) => JSON.parse(line))
       .filter(({ err }) => err)
     // The store logs the outage, so a failed request is logged at the level debug.
     expect(errorLines).toMatchObject([{ level: 20, msg: 'request failed' }])
-    expect(appWithoutDatabase.lines.join()).not.toContain('person')
-    expect(appWithoutDatabase.lines.join()).not.toContain(keys.reader.key)
+    expect(appWithoutDatabase.logLines.join()).not.toContain('person')
+    expect(appWithoutDatabase.logLines.join()).not.toContain(keys.reader.key)
     await Promise.all([appWithoutDatabase.close(), unavailableStore.close()])
   })
 })
@@ -409,9 +413,9 @@ test('the API responds to an internal error with 500 and the request id, and onl
   })
   expect(response.statusCode).toBe(500)
   const [, id] = /^internal error: .* request id (req-\w+)$/.exec(response.json().message) ?? []
-  expect(failingApp.lines.map((line) => JSON.parse(line))).toMatchObject([{ reqId: id }])
+  expect(failingApp.logLines.map((line) => JSON.parse(line))).toMatchObject([{ reqId: id }])
   expect(response.body).not.toContain('secret detail')
-  expect(failingApp.lines.join()).toContain('secret detail')
+  expect(failingApp.logLines.join()).toContain('secret detail')
   await failingApp.close()
 })
 
@@ -425,7 +429,7 @@ test('the API responds with 400 to data that is not HTTP', async () => {
 })
 
 /** Opens a store without connecting to the database. */
-async function openStoreUnclaimed(url: string) {
+async function openStoreWithoutConnecting(url: string) {
   const { pino } = await import('pino')
   const { createDatabase } = await import('../../src/store/database.js')
   const { createLastLogoutStore } = await import('../../src/store/last-logout-store.js')

@@ -61,7 +61,8 @@ async function serveWithShortHeartbeat() {
   return { url: await listenOnLoopback(app), close }
 }
 
-const get = async (query = '') => {
+/** Requests a page of the change feed. */
+const getPage = async (query = '') => {
   const response = await fetch(`${api.url}/v1/changes${query}`, { headers: { authorization } })
   const body = (await response.json()) as { changes: { user_id?: string }[]; cursor: string }
   return { status: response.status, body }
@@ -69,7 +70,7 @@ const get = async (query = '') => {
 /** Waits for the first freshness event. The feed sends this event after all rows. */
 const waitForLoad = (feed: FeedSubscription) =>
   expect.poll(() => feed.dataOf('freshness').length).toBeGreaterThan(0)
-const usersOf = (feed: FeedSubscription) => feed.dataOf('change').map(({ user_id }) => user_id)
+const userIdsOf = (feed: FeedSubscription) => feed.dataOf('change').map(({ user_id }) => user_id)
 
 describe('GET /v1/changes', () => {
   test('the API returns users, sessions and the floor in commit order', async () => {
@@ -78,7 +79,7 @@ describe('GET /v1/changes', () => {
     await store.storeCaughtUp(CHECKPOINT, NOON + 5)
     await store.raiseFloor(NOON + 9)
 
-    const { status, body } = await get()
+    const { status, body } = await getPage()
 
     const at = '2026-11-23T12:00:00.000Z'
     expect(status).toBe(200)
@@ -94,23 +95,29 @@ describe('GET /v1/changes', () => {
       policy: 'session',
       more: false,
     })
-    expect(await get(`?after=${body.cursor}`)).toMatchObject({ body: { changes: [], more: false } })
+    expect(await getPage(`?after=${body.cursor}`)).toMatchObject({
+      body: { changes: [], more: false },
+    })
   })
 
-  test('the API returns `as_of` only with the last of several pages', async () => {
+  test('the API returns `as_of`, up to which the log has been read, only with the last of several pages', async () => {
     await logOut(1, 2, 3)
     await store.storeCaughtUp(CHECKPOINT, NOON + 5)
-    const first = await get('?limit=2')
-    expect(first.body).toMatchObject({ more: true, as_of: null, lag_ms: null })
-    const second = await get(`?limit=2&after=${first.body.cursor}`)
-    expect(second.body).toMatchObject({ more: false, as_of: '2026-11-23T12:00:00.005Z' })
-    const changesOfBoth = [...first.body.changes, ...second.body.changes]
-    expect(changesOfBoth.map(({ user_id }) => user_id)).toEqual(['auth0|1', 'auth0|2', 'auth0|3'])
+    const firstPage = await getPage('?limit=2')
+    expect(firstPage.body).toMatchObject({ more: true, as_of: null, lag_ms: null })
+    const secondPage = await getPage(`?limit=2&after=${firstPage.body.cursor}`)
+    expect(secondPage.body).toMatchObject({ more: false, as_of: '2026-11-23T12:00:00.005Z' })
+    const changesOfBothPages = [...firstPage.body.changes, ...secondPage.body.changes]
+    expect(changesOfBothPages.map(({ user_id }) => user_id)).toEqual([
+      'auth0|1',
+      'auth0|2',
+      'auth0|3',
+    ])
   })
 
   test('the API returns a row that has changed twice only at its new position', async () => {
     await logOut(1, 2)
-    const { body } = await get('?limit=1')
+    const { body } = await getPage('?limit=1')
     const laterLogout = {
       logId: 'M',
       type: 'slo',
@@ -119,7 +126,7 @@ describe('GET /v1/changes', () => {
       sessionId: null,
     }
     await store.storeBatch({ ...fold([laterLogout]), unattributable: [] })
-    const secondPage = await get(`?after=${body.cursor}`)
+    const secondPage = await getPage(`?after=${body.cursor}`)
     expect(secondPage.body.changes.map(({ user_id }) => user_id)).toEqual(['auth0|2', 'auth0|1'])
   })
 
@@ -129,7 +136,7 @@ describe('GET /v1/changes', () => {
     const { now } = await store.readProgress()
     await expect.poll(async () => (await store.readProgress()).now).toBeGreaterThan(now)
     await logOut(2)
-    const { body } = await get(`?since=${new Date(now + 1).toISOString()}`)
+    const { body } = await getPage(`?since=${new Date(now + 1).toISOString()}`)
     expect(body.changes).toMatchObject([
       { kind: 'floor', at: new Date(NOON - 9).toISOString() },
       { user_id: 'auth0|2' },
@@ -138,9 +145,9 @@ describe('GET /v1/changes', () => {
 
   test.each([
     ['malformed', 'x'],
-    ['of another feed', '0123456789ab.1'],
-  ])('the API rejects a cursor with 410 and advice if the cursor is %s', async (_case, cursor) => {
-    const { status, body } = await get(`?after=${cursor}`)
+    ['from another feed', '0123456789ab.1'],
+  ])('the API responds with 410 and advice to a cursor that is %s', async (_case, cursor) => {
+    const { status, body } = await getPage(`?after=${cursor}`)
     expect(status).toBe(410)
     expect(body).toMatchObject({
       error: 'Gone',
@@ -148,26 +155,27 @@ describe('GET /v1/changes', () => {
     })
   })
 
-  test('the API rejects a cursor that is ahead of a restored database with 410', async () => {
+  test('the API responds with 410 to a cursor that is ahead of a restored database', async () => {
     await logOut(1, 2)
-    const { body } = await get()
+    const { body } = await getPage()
+    // `seq` is the position of the last change in the feed.
     await database.query('UPDATE tenant SET seq = seq - 1')
-    expect((await get(`?after=${body.cursor}`)).status).toBe(410)
+    expect((await getPage(`?after=${body.cursor}`)).status).toBe(410)
   })
 
-  test('an API with a copy of a database rejects the cursors of the original database with 410', async () => {
+  test('an API with a copy of a database responds with 410 to the cursors of the original database', async () => {
     await logOut(1)
-    const { body } = await get()
+    const { body } = await getPage()
     await api.close()
     await store.close()
     const copy = await createTestDatabase(database)
     api = await serveApi(copy)
-    expect((await get(`?after=${body.cursor}`)).status).toBe(410)
+    expect((await getPage(`?after=${body.cursor}`)).status).toBe(410)
     await api.close()
     await copy.drop()
   })
 
-  test('the API rejects an invalid instant or limit with 400', async () => {
+  test('the API responds with 400 to an invalid instant or limit', async () => {
     const queries = [
       'since=yesterday',
       'since=2026-11-23T12:00:00',
@@ -176,14 +184,14 @@ describe('GET /v1/changes', () => {
       'limit=x',
     ]
     for (const query of queries) {
-      expect([query, (await get(`?${query}`)).status]).toEqual([query, 400])
+      expect([query, (await getPage(`?${query}`)).status]).toEqual([query, 400])
     }
   })
 
-  test('the API rejects a key without the role', async () => {
+  test('the API rejects a key without the role feed', async () => {
     await api.close()
     api = await serveApi(database, { API_KEYS: `test:${KEY}:read` })
-    expect((await get()).status).toBe(403)
+    expect((await getPage()).status).toBe(403)
   })
 })
 
@@ -192,11 +200,11 @@ describe('the event stream', () => {
     await logOut(1)
     const feed = await subscribeToFeed(api.url)
     await waitForLoad(feed)
-    expect(usersOf(feed)).toEqual(['auth0|1'])
+    expect(userIdsOf(feed)).toEqual(['auth0|1'])
 
     const startedAt = performance.now()
     await logOut(2)
-    await expect.poll(() => usersOf(feed), { interval: 5 }).toEqual(['auth0|1', 'auth0|2'])
+    await expect.poll(() => userIdsOf(feed), { interval: 5 }).toEqual(['auth0|1', 'auth0|2'])
     // Without a notification, the change would arrive only with the next heartbeat, up to four seconds later.
     expect(performance.now() - startedAt).toBeLessThan(2_000)
     await feed.close()
@@ -205,8 +213,9 @@ describe('the event stream', () => {
   test('the stream sends a logout that is stored after the load, even if it happened long before', async () => {
     const feed = await subscribeToFeed(api.url, `?since=${new Date(NOON).toISOString()}`)
     await waitForLoad(feed)
-    await logOut(-70 * 86_400_000)
-    await expect.poll(() => usersOf(feed)).toEqual(['auth0|-6048000000'])
+    const seventyDaysMs = 70 * 86_400_000
+    await logOut(-seventyDaysMs)
+    await expect.poll(() => userIdsOf(feed)).toEqual([`auth0|${-seventyDaysMs}`])
     await feed.close()
   })
 
@@ -228,6 +237,7 @@ describe('the event stream', () => {
       await store.storeCaughtUp(CHECKPOINT, NOON + n)
     }
     await expect.poll(() => feed.dataOf('freshness').at(-1)?.as_of).toBe('2026-11-23T12:00:00.040Z')
+    // The logout n happened n ms after noon, and was stored before `as_of` moved to this instant.
     let newestChangeMs = 0
     for (const { name, data } of feed.events) {
       const { at, as_of } = JSON.parse(data || '{}')
@@ -235,7 +245,7 @@ describe('the event stream', () => {
       if (name === 'freshness' && as_of)
         expect(Date.parse(as_of)).toBeLessThanOrEqual(newestChangeMs)
     }
-    expect(usersOf(feed)).toHaveLength(40)
+    expect(userIdsOf(feed)).toHaveLength(40)
     await feed.close()
   })
 
@@ -258,13 +268,13 @@ describe('the event stream', () => {
 
   test('the stream resumes after a cursor in `after` or in Last-Event-ID', async () => {
     await logOut(1)
-    const { body } = await get()
+    const { body } = await getPage()
     await logOut(2)
-    const byQuery = await subscribeToFeed(api.url, `?after=${body.cursor}`)
-    const byHeader = await subscribeToFeed(api.url, '', { 'last-event-id': body.cursor })
-    for (const feed of [byQuery, byHeader]) {
+    const feedByQuery = await subscribeToFeed(api.url, `?after=${body.cursor}`)
+    const feedByHeader = await subscribeToFeed(api.url, '', { 'last-event-id': body.cursor })
+    for (const feed of [feedByQuery, feedByHeader]) {
       await waitForLoad(feed)
-      expect(usersOf(feed)).toEqual(['auth0|2'])
+      expect(userIdsOf(feed)).toEqual(['auth0|2'])
       expect(feed.events.filter(({ name }) => name === 'change').at(-1)?.id).toBe(
         feed.dataOf('freshness').at(-1)?.cursor,
       )
@@ -274,14 +284,14 @@ describe('the event stream', () => {
 
   test('the stream prefers Last-Event-ID to `after`, because a reconnecting browser sends both', async () => {
     await logOut(1)
-    const olderPage = await get()
+    const olderPage = await getPage()
     await logOut(2)
-    const { body } = await get()
+    const { body } = await getPage()
     await logOut(3)
     const headers = { 'last-event-id': body.cursor }
     const feed = await subscribeToFeed(api.url, `?after=${olderPage.body.cursor}`, headers)
     await waitForLoad(feed)
-    expect(usersOf(feed)).toEqual(['auth0|3'])
+    expect(userIdsOf(feed)).toEqual(['auth0|3'])
     await feed.close()
   })
 
@@ -305,7 +315,7 @@ describe('the event stream', () => {
     const feeds = [await subscribeToFeed(api.url), await subscribeToFeed(otherApi.url)]
     await logOut(1, 2, 3)
     for (const feed of feeds) {
-      await expect.poll(() => usersOf(feed)).toEqual(['auth0|1', 'auth0|2', 'auth0|3'])
+      await expect.poll(() => userIdsOf(feed)).toEqual(['auth0|1', 'auth0|2', 'auth0|3'])
       await feed.close()
     }
     await otherApi.close()
@@ -320,7 +330,7 @@ describe('the event stream', () => {
     )
     expect(terminatedConnections).toHaveLength(1)
     await logOut(1)
-    await expect.poll(() => usersOf(feed), { timeout: 3_000 }).toEqual(['auth0|1'])
+    await expect.poll(() => userIdsOf(feed), { timeout: 3_000 }).toEqual(['auth0|1'])
     await feed.close()
   })
 
@@ -331,7 +341,7 @@ describe('the event stream', () => {
     const feed = await subscribeToFeed(shortHeartbeatServer.url, '', bearer(keys.subscriber))
     await waitForLoad(feed)
     await logOut(1)
-    await expect.poll(() => usersOf(feed), { timeout: 6_000 }).toEqual(['auth0|1'])
+    await expect.poll(() => userIdsOf(feed), { timeout: 6_000 }).toEqual(['auth0|1'])
     await feed.close()
     await shortHeartbeatServer.close()
   })

@@ -46,6 +46,7 @@ afterEach(async () => {
   await database.drop()
 })
 
+/** Stores the logouts, the floor and the progress of service.json, and forgets its users. */
 async function storeAll({ forget_key, logouts, floor_at, forget, as_of }: ServiceVector['stored']) {
   await database.query('UPDATE tenant SET forget_key = $1::uuid', [forget_key])
   for (const { user_id: userId, session_id: sessionId, at } of logouts) {
@@ -62,8 +63,8 @@ const get = async (query = '') => {
   return { status: response.statusCode, body: response.json() }
 }
 
-/** Reads the stream until it contains `count` freshness events. */
-async function readStream(query: string, count = 1): Promise<string> {
+/** Reads the stream until it contains `freshnessCount` freshness events. */
+async function readStream(query: string, freshnessCount = 1): Promise<string> {
   const url = await listenOnLoopback(app)
   const abort = new AbortController()
   const response = await fetch(`${url}/v1/changes${query}`, {
@@ -74,7 +75,7 @@ async function readStream(query: string, count = 1): Promise<string> {
   const decoder = new TextDecoder()
   for await (const chunk of response.body ?? []) {
     text += decoder.decode(chunk, { stream: true })
-    if (text.split('event: freshness').length > count && text.endsWith('\n\n')) break
+    if (text.split('event: freshness').length > freshnessCount && text.endsWith('\n\n')) break
   }
   abort.abort()
   return text
@@ -85,12 +86,12 @@ test('a page of the change feed equals the page of service.json', async () => {
   expect({ ...body, cursor: '<cursor>' }).toEqual(vector.page)
 })
 
-test('the first of several pages has no freshness, and the second page contains the other changes', async () => {
+test('the first of two pages has no `as_of` and no `lag_ms`, and the second page contains the other changes', async () => {
   const { limit, ...expected } = vector.first_page
-  const { body: first } = await get(`?limit=${limit}`)
-  expect(first).toMatchObject(expected)
-  const { body: nextPage } = await get(`?after=${first.cursor}`)
-  expect([...first.changes, ...nextPage.changes]).toEqual(vector.page.changes)
+  const { body: firstPage } = await get(`?limit=${limit}`)
+  expect(firstPage).toMatchObject(expected)
+  const { body: nextPage } = await get(`?after=${firstPage.cursor}`)
+  expect([...firstPage.changes, ...nextPage.changes]).toEqual(vector.page.changes)
 })
 
 test('the stream equals the stream of service.json, byte for byte', async () => {

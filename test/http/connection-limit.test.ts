@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { connectionsWithin, readMaxOpenFiles } from '../../src/http/connection-limit.js'
 
+/** The first line of /proc/self/limits. */
 const HEADER_LINE =
   'Limit                     Soft Limit           Hard Limit           Units     \n'
 
@@ -12,6 +13,7 @@ test.each([
   expect(readMaxOpenFiles(HEADER_LINE + line)).toBe(expected)
 })
 
+// 128 open files, but at most half of all, are reserved for everything except connections.
 test.each([
   [Infinity, Infinity],
   [20_000, 19_872],
@@ -19,7 +21,7 @@ test.each([
   [256, 128],
   [64, 32],
 ])(
-  'connectionsWithin allows, for %d open files, %d connections',
+  'if %d files may be open, connectionsWithin allows %d connections',
   (maxOpenFiles, maxConnections) => {
     expect(connectionsWithin(maxOpenFiles)).toBe(maxConnections)
   },

@@ -7,18 +7,19 @@ import { CONSOLE_STATE, CONSOLE_NOW as NOW } from '../_support/console-state.js'
 const operator: ApiKey = { name: 'operator', key: 'o'.repeat(32), roles: ['read', 'metrics'] }
 const scraper: ApiKey = { name: 'scraper', key: 's'.repeat(32), roles: ['metrics'] }
 
-const iso = (at: number) => new Date(at).toISOString()
+const toDateTime = (at: number) => new Date(at).toISOString()
 
 const logout = { at: NOW, logId: '900', type: 'slo' }
+const LAG_MS = 840
 const snapshot = {
   user: { ...logout, allSessionsAt: null },
   session: { ...logout, ended: true },
   floorAt: null,
   asOf: NOW,
-  now: NOW + 840,
+  now: NOW + LAG_MS,
   complete: true,
 }
-const page = { changes: [], cursor: 'c', asOf: NOW, now: NOW, more: false }
+const feedPage = { changes: [], cursor: 'c', asOf: NOW, now: NOW, more: false }
 
 let app: Awaited<ReturnType<typeof openApi>>
 let url: string
@@ -30,7 +31,7 @@ beforeAll(async () => {
     readProgress: async () => {
       throw new Error('not called')
     },
-    readChanges: async () => page,
+    readChanges: async () => feedPage,
     storeReported: async () => null,
     readConsoleState: () => readConsoleState(),
   })
@@ -41,6 +42,7 @@ afterAll(() => app.close())
 const getData = (key: ApiKey | null) =>
   app.inject({ url: '/console/data', headers: key === null ? {} : bearer(key) })
 
+/** Requests the explanation of the verdict about a token with these claims. */
 const explain = (claims: object, key: ApiKey = operator) =>
   app.inject({
     method: 'POST',
@@ -49,8 +51,8 @@ const explain = (claims: object, key: ApiKey = operator) =>
     payload: { claims },
   })
 
-describe('the page', () => {
-  test('requires no key, and forbids inline scripts and content of other hosts', async () => {
+describe('the page of the console', () => {
+  test('the page requires no key, and forbids inline scripts and content of other hosts', async () => {
     const response = await app.inject('/console')
     expect(response.statusCode).toBe(200)
     expect(response.headers['content-type']).toBe('text/html; charset=utf-8')
@@ -58,12 +60,13 @@ describe('the page', () => {
       "default-src 'none';base-uri 'none';form-action 'none';frame-ancestors 'none';script-src 'self';style-src 'self';img-src 'self';connect-src 'self';require-trusted-types-for 'script'",
     )
     expect(response.headers['x-frame-options']).toBe('DENY')
+    // Links to other hosts, inline styles, inline scripts, and event handlers in attributes.
     expect(response.body).not.toMatch(
       /(?:href|src)="(?:\w+:|\/)|<style|style=|<script(?![^>]* src=)| on\w+=/,
     )
   })
 
-  test('links only to files that exist and have the correct type', async () => {
+  test('the page links only to files that exist and have the correct type', async () => {
     const { body } = await app.inject('/console')
     const links = [...body.matchAll(/(?:href|src)="([^"]+)"/g)].map(([, link = '']) => link)
     expect(links.length).toBeGreaterThan(3)
@@ -81,18 +84,18 @@ describe('the page', () => {
     expect([...paths]).toContain('/console/uplot.js')
   })
 
-  test('is public with its files, but all other paths below it require a key', async () => {
+  test('the page and its files are public, but all other paths below /console require a key', async () => {
     expect((await app.inject('/console/')).headers.location).toBe('../console')
     for (const path of ['/console/data', '/console/package.json', '/console/../package.json']) {
       expect((await app.inject(path)).statusCode).toBe(401)
     }
   })
 
-  test('does not exist in an API without `readConsoleState`', async () => {
+  test('the page does not exist in an API without `readConsoleState`', async () => {
     const apiWithoutConsole = await openApi({
       readKnownLogouts: async () => snapshot,
       readProgress: () => Promise.reject(new Error('not called')),
-      readChanges: async () => page,
+      readChanges: async () => feedPage,
       storeReported: async () => null,
     })
     const headers = bearer(keys.reader)
@@ -102,14 +105,14 @@ describe('the page', () => {
   })
 })
 
-describe('the data', () => {
-  test('requires a key with the role metrics', async () => {
+describe('the data of the console', () => {
+  test('the data requires a key with the role metrics', async () => {
     expect((await getData(null)).statusCode).toBe(401)
     expect((await getData(keys.reader)).json().message).toContain('the role metrics')
     expect((await getData(scraper)).statusCode).toBe(200)
   })
 
-  test('contains the state, the version, the policy and the number of subscribers', async () => {
+  test('the data contains the state, the version, the policy and the number of subscribers', async () => {
     const expectedData = {
       ...CONSOLE_STATE,
       version: '0.0.0',
@@ -126,7 +129,7 @@ describe('the data', () => {
     await expect.poll(async () => (await getData(operator)).json().subscribers).toBe(0)
   })
 
-  test('is unavailable with 503 while the database is unavailable', async () => {
+  test('the API responds with 503 to a request for the data while the database is unavailable', async () => {
     readConsoleState = () => Promise.reject(new LastLogoutError('DATABASE_UNAVAILABLE', 'down'))
     expect((await getData(operator)).statusCode).toBe(503)
     readConsoleState = async () => CONSOLE_STATE
@@ -134,7 +137,7 @@ describe('the data', () => {
 })
 
 describe('the explanation of a verdict', () => {
-  test('contains the reason and the facts that led to the verdict', async () => {
+  test('the explanation contains the reason and the facts that led to the verdict', async () => {
     const claims = { sub: 'auth0|1', sid: 'S1', iat: NOW / 1000 - 60, exp: NOW / 1000 + 60 }
     const response = await explain(claims)
     expect(response.json()).toEqual({
@@ -142,28 +145,28 @@ describe('the explanation of a verdict', () => {
       subject: 'auth0|1',
       session_id: 'S1',
       session_id_claim: 'sid',
-      login_at: iso(NOW - 60_000),
+      login_at: toDateTime(NOW - 60_000),
       login_at_claim: 'iat',
-      expires_at: iso(NOW + 60_000),
+      expires_at: toDateTime(NOW + 60_000),
       expired: false,
       policy: 'session',
       logouts: {
-        session: { at: iso(NOW), log_id: '900', type: 'slo', ended: true },
+        session: { at: toDateTime(NOW), log_id: '900', type: 'slo', ended: true },
         all_sessions: null,
-        user: { at: iso(NOW), log_id: '900', type: 'slo' },
+        user: { at: toDateTime(NOW), log_id: '900', type: 'slo' },
         floor: null,
       },
       decided_by: 'session',
       verdict: 'revoked',
       revoked: true,
       reason: 'session_ended',
-      as_of: iso(NOW),
-      lag_ms: 840,
+      as_of: toDateTime(NOW),
+      lag_ms: LAG_MS,
       complete: true,
     })
   })
 
-  test('requires a key with the role read, and a usable sub', async () => {
+  test('the explanation requires a key with the role read, and claims with a usable sub', async () => {
     expect((await explain({ sub: 'auth0|1' }, scraper)).statusCode).toBe(403)
     const response = await explain({ iat: 1 })
     expect(response.statusCode).toBe(400)

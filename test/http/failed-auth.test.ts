@@ -7,6 +7,7 @@ import { serveApi } from '../_support/served-api.js'
 const failIfCalled = async () => {
   throw new Error('not called')
 }
+/** Opens an API that knows no logout. */
 const openAppWith = (deps: Partial<AppDeps> = {}) =>
   openApi({
     readKnownLogouts: async () => ({
@@ -27,12 +28,14 @@ type Api = Awaited<ReturnType<typeof openAppWith>>
 const wrongKey = bearer({ ...keys.reader, key: 'w'.repeat(32) })
 const url = '/v1/users/x/last-logout'
 
+/** Sends a request from an address, by default with a wrong key. */
 const request = (
   app: Api,
   headers: Record<string, string> = wrongKey,
   remoteAddress = '192.0.2.1',
 ) => app.inject({ url, headers, remoteAddress })
 
+/** Sends as many wrong keys as the API accepts from one address within a minute. */
 const sendTwentyWrongKeys = async (app: Api, headers = wrongKey, remoteAddress = '192.0.2.1') => {
   for (let n = 0; n < 20; n++) {
     expect((await request(app, headers, remoteAddress)).statusCode).toBe(401)
@@ -81,10 +84,10 @@ describe('wrong keys', () => {
   })
 
   test.each([
-    ['with another scheme', { authorization: `Digest ${'w'.repeat(32)}` }],
+    ['with the scheme Digest', { authorization: `Digest ${'w'.repeat(32)}` }],
     ['as a password', { authorization: `Basic ${btoa(`x:${'w'.repeat(32)}`)}` }],
-    ['as an empty header', { authorization: '' }],
-  ])('wrong keys count when they are sent %s', async (_case, headers) => {
+    ['in an empty header', { authorization: '' }],
+  ])('the API counts wrong keys that are sent %s', async (_case, headers) => {
     const app = await openAppWith()
     await sendTwentyWrongKeys(app, headers)
     expect((await request(app, headers)).statusCode).toBe(429)
@@ -92,17 +95,17 @@ describe('wrong keys', () => {
   })
 
   test.each(['/nothing', '/v1/log-stream', '/docs/', '/openapi.json'])(
-    'wrong keys count at %s',
+    'the API counts wrong keys in requests to %s',
     async (path) => {
       const app = await openAppWith({ logStream: { token: 't'.repeat(32), receive: failIfCalled } })
-      const post = () =>
+      const send = () =>
         app.inject({
           method: path === '/v1/log-stream' ? 'POST' : 'GET',
           url: path,
           headers: wrongKey,
         })
-      for (let n = 0; n < 20; n++) expect((await post()).statusCode).toBe(401)
-      expect((await post()).statusCode).toBe(429)
+      for (let n = 0; n < 20; n++) expect((await send()).statusCode).toBe(401)
+      expect((await send()).statusCode).toBe(429)
       await app.close()
     },
   )
@@ -120,6 +123,7 @@ describe('wrong keys', () => {
   test('wrong keys from many addresses use bounded memory', async () => {
     const app = await openAppWith()
     await sendTwentyWrongKeys(app, wrongKey, '198.51.100.1')
+    // The API counts at most 10,000 addresses.
     for (let n = 0; n < 10_000; n++) {
       await request(app, wrongKey, `10.${n >> 16}.${(n >> 8) & 255}.${n & 255}`)
     }
@@ -132,20 +136,21 @@ describe('wrong keys', () => {
     const app = await openAppWith()
     await sendTwentyWrongKeys(app)
     const isWarning = (line: string) => line.includes('too many wrong keys')
-    expect(app.lines.filter(isWarning)).toEqual([])
+    expect(app.logLines.filter(isWarning)).toEqual([])
     await Promise.all(Array.from({ length: 10 }, () => request(app)))
     await sendTwentyWrongKeys(app, wrongKey, '192.0.2.2')
     await request(app, wrongKey, '192.0.2.2')
-    const warnings = app.lines.filter(isWarning)
+    const warnings = app.logLines.filter(isWarning)
     expect(warnings).toHaveLength(1)
     expect(JSON.parse(warnings[0] ?? '')).toMatchObject({ level: 40, address: '192.0.2.1' })
-    expect(app.lines.join()).not.toContain('wwww')
+    expect(app.logLines.join()).not.toContain('wwww')
     await app.close()
   })
 })
 
 describe('behind proxies', () => {
-  const headersForwardedFrom = (from: string) => ({ ...wrongKey, 'x-forwarded-for': from })
+  /** Returns the headers of a request that a proxy forwards from an address. */
+  const headersForwardedFrom = (address: string) => ({ ...wrongKey, 'x-forwarded-for': address })
 
   test('X-Forwarded-For is ignored by default', async () => {
     const app = await openAppWith()
@@ -185,17 +190,17 @@ describe('behind proxies', () => {
   test('`last-logout api` trusts the proxies in TRUST_PROXY', async () => {
     const database = await createTestDatabase()
     const api = await serveApi(database, { TRUST_PROXY: 'loopback' })
-    const status = async (from: string) =>
-      (await fetch(api.url, { headers: headersForwardedFrom(from) })).status
-    for (let n = 0; n < 20; n++) expect(await status('203.0.113.1')).toBe(401)
-    expect(await status('203.0.113.1')).toBe(429)
-    expect(await status('203.0.113.2')).toBe(401)
+    const statusFor = async (address: string) =>
+      (await fetch(api.url, { headers: headersForwardedFrom(address) })).status
+    for (let n = 0; n < 20; n++) expect(await statusFor('203.0.113.1')).toBe(401)
+    expect(await statusFor('203.0.113.1')).toBe(429)
+    expect(await statusFor('203.0.113.2')).toBe(401)
     await api.close()
     await database.drop()
   })
 
   test.each(['', 'nonsense', '203.0.113.1:8080', ',,,', 'x'.repeat(10_000)])(
-    'a wrong key is rejected even if the forwarded address is %j',
+    'the API rejects a wrong key with 401 even if X-Forwarded-For is %j',
     async (value) => {
       const app = await openAppWith({ trustProxy: ['192.0.2.1'] })
       expect((await request(app, headersForwardedFrom(value))).statusCode).toBe(401)

@@ -3,7 +3,7 @@ import { createPageFormatter } from '../../src/http/event-stream.js'
 import { createFeed, FEED_LIMITS } from '../../src/http/feed.js'
 import type { ChangesPage, ChangesQuery } from '../../src/rules/change-feed.js'
 
-const page = (cursor: string): ChangesPage => ({
+const createPage = (cursor: string): ChangesPage => ({
   changes: [],
   cursor,
   asOf: 1,
@@ -20,38 +20,42 @@ test('by default, the heartbeat interval is 4 s, the limit is 2,000 subscribers,
 })
 
 test('subscribers with the same cursor share a query, but a failed query is not cached', async () => {
-  let wake = () => {}
+  let notify = () => {}
   const queries: ChangesQuery[] = []
   let isUnavailable = false
   const feed = createFeed({
     readChanges: async (query) => {
       queries.push(query)
       if (isUnavailable) throw new Error('the database is unavailable')
-      return page('f.1')
+      return createPage('f.1')
     },
     subscribe: (onNotification) => {
-      wake = onNotification
+      notify = onNotification
       return () => {}
     },
   })
-  const first = feed.stream({ after: null, since: null })
-  await first.next()
-  const subscribers = [1, 2].map(() => feed.stream({ after: null, since: null }))
-  const readNextPages = () => Promise.allSettled(subscribers.map((pages) => pages.next()))
+  const firstSubscriber = feed.stream({ after: null, since: null })
+  await firstSubscriber.next()
+  const otherSubscribers = [1, 2].map(() => feed.stream({ after: null, since: null }))
+  const readNextPages = () => Promise.allSettled(otherSubscribers.map((pages) => pages.next()))
   await readNextPages()
+  // The first reading of each subscriber needs its own query.
   expect(queries).toHaveLength(3)
 
-  const pagesAfterWake = readNextPages()
-  wake()
-  expect(await pagesAfterWake).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled' }])
+  const pagesAfterNotification = readNextPages()
+  notify()
+  expect(await pagesAfterNotification).toMatchObject([
+    { status: 'fulfilled' },
+    { status: 'fulfilled' },
+  ])
   expect(queries).toHaveLength(4)
 
   isUnavailable = true
   const pagesDuringOutage = readNextPages()
-  wake()
+  notify()
   expect(await pagesDuringOutage).toMatchObject([{ status: 'rejected' }, { status: 'rejected' }])
   isUnavailable = false
-  expect(await first.next()).toMatchObject({ value: { cursor: 'f.1' } })
+  expect(await firstSubscriber.next()).toMatchObject({ value: { cursor: 'f.1' } })
   feed.close()
 })
 
@@ -59,9 +63,9 @@ test('the first notification causes a query at once, and all notifications in th
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
   onTestFinished(() => void vi.useRealTimers())
   let notify = () => {}
-  let queries = 0
+  let queryCount = 0
   const feed = createFeed({
-    readChanges: async () => page(`f.${++queries}`),
+    readChanges: async () => createPage(`f.${++queryCount}`),
     subscribe: (onNotification) => {
       notify = onNotification
       return () => {}
@@ -69,27 +73,27 @@ test('the first notification causes a query at once, and all notifications in th
   })
   const pages = feed.stream({ after: null, since: null })
   await pages.next()
-  const first = pages.next()
+  const secondPage = pages.next()
   notify()
-  expect(await first).toMatchObject({ value: { cursor: 'f.2' } })
-  const second = pages.next()
+  expect(await secondPage).toMatchObject({ value: { cursor: 'f.2' } })
+  const thirdPage = pages.next()
   notify()
   notify()
   await vi.advanceTimersByTimeAsync(24)
-  expect(queries).toBe(2)
+  expect(queryCount).toBe(2)
   await vi.advanceTimersByTimeAsync(1)
-  expect(await second).toMatchObject({ value: { cursor: 'f.3' } })
-  const third = pages.next()
+  expect(await thirdPage).toMatchObject({ value: { cursor: 'f.3' } })
+  const fourthPage = pages.next()
   await vi.advanceTimersByTimeAsync(25)
-  expect(queries).toBe(3)
+  expect(queryCount).toBe(3)
   notify()
-  expect(await third).toMatchObject({ value: { cursor: 'f.4' } })
+  expect(await fourthPage).toMatchObject({ value: { cursor: 'f.4' } })
   feed.close()
 })
 
 test('a page for several subscribers is formatted once', () => {
   const format = createPageFormatter('session')
-  const sharedPage = page('f.1')
+  const sharedPage = createPage('f.1')
   expect(format(sharedPage)).toBe(format(sharedPage))
-  expect(format(page('f.2')).toString()).toMatch(/^event: freshness\nid: f\.2\ndata: \{/)
+  expect(format(createPage('f.2')).toString()).toMatch(/^event: freshness\nid: f\.2\ndata: \{/)
 })

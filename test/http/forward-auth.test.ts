@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { bearer, listenOnLoopback } from '../_support/api.js'
 import {
   gatewayKeys,
-  loggedOut,
+  loggedOutSnapshot,
   openGatewayApi,
   staleSnapshot,
   useGatewayApi,
@@ -31,11 +31,12 @@ const forwardAuth = (
     headers: { ...headers, ...(authorization !== undefined && { authorization }) },
     ...(request as object),
   })
+/** Sends a request with a valid token of these claims. */
 const forwardAuthWith = async (claims: object) =>
   forwardAuth(`Bearer ${await tokens.signAccessToken(claims as never)}`)
 
 describe('/v1/forward-auth', () => {
-  test('responds with 204 and the identity of the user, percent-encoded', async () => {
+  test('the API responds with 204 and the identity of the user, percent-encoded', async () => {
     const response = await forwardAuthWith({
       sub: 'samlp|corp|Jürgen, "x"',
       scope: 'read:a write:b',
@@ -50,7 +51,7 @@ describe('/v1/forward-auth', () => {
     })
   })
 
-  test('sends all identity headers, even if their claims are missing', async () => {
+  test('the API sends all identity headers, even if their claims are missing', async () => {
     const response = await forwardAuthWith({ azp: undefined, permissions: [], scope: undefined })
     expect(response.headers).toMatchObject({
       'x-last-logout-client': '',
@@ -58,8 +59,8 @@ describe('/v1/forward-auth', () => {
     })
   })
 
-  test('responds with 401 to a revoked token, even if the data is stale', async () => {
-    for (const snapshot of [loggedOut(), staleSnapshot(Date.now())]) {
+  test('the API responds with 401 to a revoked token, even if the data is stale', async () => {
+    for (const snapshot of [loggedOutSnapshot(), staleSnapshot(Date.now())]) {
       api.snapshot = snapshot
       const response = await forwardAuth(`Bearer ${token}`)
       expect(response.statusCode).toBe(401)
@@ -72,7 +73,7 @@ describe('/v1/forward-auth', () => {
     }
   })
 
-  test('responds with 401 to two Authorization headers', async () => {
+  test('the API responds with 401 to two Authorization headers', async () => {
     const socket = connect(Number(url.port), '127.0.0.1')
     const tokenLine = `Authorization: Bearer ${token}\r\n`
     const keyLine = `X-Last-Logout-Key: ${gatewayKeys.forwardAuth.key}\r\n`
@@ -82,13 +83,13 @@ describe('/v1/forward-auth', () => {
     expect(String(chunk)).toMatch(/^HTTP\/1\.1 401 /)
   })
 
-  test('responds with 204 to a machine token while the database is unavailable', async () => {
+  test('the API responds with 204 to a machine token while the database is unavailable', async () => {
     api.snapshot = new Error('the database is unavailable')
     const response = await forwardAuthWith({ sub: 'SinglePageApp0000000000000000001@clients' })
     expect(response.statusCode).toBe(204)
   })
 
-  test('responds with 401, but without an error code, to a request without a token', async () => {
+  test('the API responds with 401, but without an error code, to a request without a token', async () => {
     for (const authorization of [undefined, '', 'Basic eDp5', 'Bearer ', 'Bearer a b']) {
       const response = await forwardAuth(authorization)
       expect(response.statusCode).toBe(401)
@@ -96,21 +97,21 @@ describe('/v1/forward-auth', () => {
     }
   })
 
-  test('responds with 401 to an invalid token', async () => {
+  test('the API responds with 401 to an invalid token', async () => {
     const response = await forwardAuth('Bearer x')
     expect(response.statusCode).toBe(401)
     expect(response.headers['www-authenticate']).toMatch(/^Bearer error="invalid_token", /)
     expect((await forwardAuth(`Bearer ${await tokens.signIdToken()}`)).statusCode).toBe(401)
   })
 
-  test('responds with 401 to a token that is bound to a key', async () => {
+  test('the API responds with 401 to a token that is bound to a DPoP key', async () => {
     expect((await forwardAuthWith({ cnf: { jkt: 'x' } })).statusCode).toBe(401)
     const response = await forwardAuth(`DPoP ${token}`)
     expect(response.statusCode).toBe(401)
     expect(response.headers['www-authenticate']).toMatch('bound to a key')
   })
 
-  test('responds with 503 and Retry-After if it is unknown whether the token is revoked', async () => {
+  test('the API responds with 503 and Retry-After if it is unknown whether the token is revoked', async () => {
     api.snapshot = staleSnapshot()
     const response = await forwardAuth(`Bearer ${token}`)
     expect(response.statusCode).toBe(503)
@@ -118,7 +119,7 @@ describe('/v1/forward-auth', () => {
   })
 
   test.each(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'PROPFIND', 'PURGE'])(
-    'accepts the method %s and an appended path',
+    'the API accepts the method %s and an appended path',
     async (method) => {
       const paths = ['', '/', '/orders/5?x=%2F', '//a/../b', '/v1/forward-auth', '/a%20b']
       for (const path of paths) {
@@ -131,7 +132,7 @@ describe('/v1/forward-auth', () => {
   )
 
   test.each(['application/json', 'text/plain', 'multipart/form-data', 'nonsense', ''])(
-    'ignores a body of the type %j',
+    'the API ignores a body of the type %j',
     async (type) => {
       const headers = { ...keyHeader, 'content-type': type }
       const request = { method: 'POST', payload: '{' }
@@ -139,44 +140,44 @@ describe('/v1/forward-auth', () => {
     },
   )
 
-  test('responds with 200 instead of 204 if the gateway requires this', async () => {
+  test('the API responds with 200 instead of 204 if the gateway requests this', async () => {
     const headers = { ...keyHeader, 'x-last-logout-success-status': '200' }
     const response = await forwardAuth(`Bearer ${token}`, headers)
     expect(response.statusCode).toBe(200)
     expect(response.headers).toMatchObject({ 'x-last-logout-user': 'auth0%7C123' })
-    api.snapshot = loggedOut()
+    api.snapshot = loggedOutSnapshot()
     expect((await forwardAuth(`Bearer ${token}`, headers)).statusCode).toBe(401)
   })
 
-  test('closes the connection after a request with a Content-Length above 0', async () => {
+  test('the API closes the connection after a request with a Content-Length above 0', async () => {
     /** Sends the headers of a request, but no body. Returns the response. */
-    const send = async (...lines: string[]) => {
+    const sendHeaders = async (...lines: string[]) => {
       const socket = connect(Number(url.port), url.hostname).setEncoding('latin1')
       const keyLine = `x-last-logout-key: ${gatewayKeys.forwardAuth.key}`
-      const head = [...lines, 'host: x', keyLine, `authorization: Bearer ${token}`]
-      socket.write(`${head.join('\r\n')}\r\n\r\n`)
+      const headerLines = [...lines, 'host: x', keyLine, `authorization: Bearer ${token}`]
+      socket.write(`${headerLines.join('\r\n')}\r\n\r\n`)
       const [text] = await once(socket, 'data')
       socket.destroy()
       return String(text)
     }
     for (const method of ['GET', 'POST']) {
       const request = `${method} /v1/forward-auth HTTP/1.1`
-      const response = await send(request, 'content-length: 9', 'content-type: text/plain')
+      const response = await sendHeaders(request, 'content-length: 9', 'content-type: text/plain')
       expect(response).toMatch(/^HTTP\/1\.1 204 /)
       expect(response).toMatch(/^connection: close\r$/im)
-      expect(await send(request, 'content-length: 0')).not.toMatch(/^connection: close\r$/im)
+      expect(await sendHeaders(request, 'content-length: 0')).not.toMatch(/^connection: close\r$/im)
     }
   })
 })
 
 describe('the key of a gateway', () => {
-  test('is accepted only in X-Last-Logout-Key', async () => {
+  test('the API accepts the key of a gateway only in X-Last-Logout-Key', async () => {
     expect((await forwardAuth(gatewayKeys.forwardAuth.key, {})).statusCode).toBe(403)
     const { authorization } = bearer(gatewayKeys.forwardAuth)
     expect((await forwardAuth(authorization, {})).statusCode).toBe(403)
   })
 
-  test('is rejected with 403, never with 401, if it is unknown or lacks the role forward-auth', async () => {
+  test('the API responds with 403, never with 401, to a key that is unknown or lacks the role forward-auth', async () => {
     const statusOf = async (key: string) =>
       (await forwardAuth(`Bearer ${token}`, { 'x-last-logout-key': key })).statusCode
     expect(await statusOf('x'.repeat(32))).toBe(403)
@@ -186,7 +187,7 @@ describe('the key of a gateway', () => {
     expect(responseWithoutKey.json().message).toMatch('X-Last-Logout-Key')
   })
 
-  test('is throttled after twenty wrong keys, but wrong tokens of users do not count', async () => {
+  test('the API responds with 429 after twenty wrong keys, but wrong tokens of users do not count', async () => {
     for (let n = 0; n < 50; n++) expect((await forwardAuth('Bearer wrong')).statusCode).toBe(401)
     for (let n = 0; n < 50; n++)
       expect((await forwardAuth('Bearer wrong', {})).statusCode).toBe(403)
@@ -226,7 +227,7 @@ test('no log line contains a token or a key', async () => {
   await forwardAuth('Bearer wrong', { 'x-last-logout-key': 'w'.repeat(32) })
   api.snapshot = new Error('a bug')
   await forwardAuth(`Bearer ${token}`)
-  const lines = api.app.lines.join('')
+  const lines = api.app.logLines.join('')
   expect(lines).toContain('request failed')
   expect(lines).not.toContain(token)
   expect(lines).not.toContain(gatewayKeys.forwardAuth.key)

@@ -1,7 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { gatewayKeys, loggedOut, staleSnapshot, useGatewayApi } from '../_support/gateway-api.js'
+import {
+  gatewayKeys,
+  loggedOutSnapshot,
+  staleSnapshot,
+  useGatewayApi,
+} from '../_support/gateway-api.js'
 
 /** The request of a gateway, as its documentation and source describe it. The tests do not run this gateway. */
 interface GatewayRequest {
@@ -37,7 +42,7 @@ const REQUESTS: GatewayRequest[] = [
       const requestHeaders: Record<string, string> = {
         ...SPOOFED_HEADERS,
         authorization: `Bearer ${token}`,
-        ...lowerCase(middlewares['last-logout-key'].headers.customRequestHeaders),
+        ...lowerCaseNames(middlewares['last-logout-key'].headers.customRequestHeaders),
       }
       const names = authRequestHeaders.map((name: string) => name.toLowerCase())
       const sentHeaders = Object.entries(requestHeaders).filter(([name]) => names.includes(name))
@@ -145,13 +150,13 @@ const REQUESTS: GatewayRequest[] = [
   },
 ]
 
-const lowerCase = (headers: Record<string, string>) =>
+const lowerCaseNames = (headers: Record<string, string>) =>
   Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
 
 const { tokens, api } = useGatewayApi()
 
 test.each(REQUESTS)(
-  'the API responds to $gateway with the status that it expects',
+  'the API responds to $gateway with the status that this gateway expects',
   async (request) => {
     const { build, acceptedStatus, refusedStatus } = request
     const send = async (token: string) => api.app.inject((await build(token)) as object)
@@ -170,7 +175,7 @@ test.each(REQUESTS)(
     expect(responseToUnknown.statusCode).toBe(503)
     expect(responseToUnknown.headers).toHaveProperty('retry-after')
 
-    api.snapshot = loggedOut()
+    api.snapshot = loggedOutSnapshot()
     for (const refusal of [await send(token), await send('malformed')]) {
       expect(refusal.statusCode).toBe(refusedStatus)
       if (refusedStatus === 401) {
@@ -182,15 +187,16 @@ test.each(REQUESTS)(
   },
 )
 
-// For the gateways that run in tests, `test/environments/gateways.test.ts` tests this with requests.
+// For the gateways that run in tests, `test/environments/gateways.test.ts` tests the same with requests.
 test.each([
+  // The prefix stands before the name of each header. The code of Kong adds `X-Last-Logout-` itself.
   ['traefik.yaml', 'x-last-logout-'],
   ['envoy.yaml', 'x-last-logout-'],
   ['kong.yaml', '"'],
 ])('%s replaces or removes the identity headers that a user has sent', async (file, prefix) => {
-  const text = (await readConfiguration(file)).toLowerCase()
+  const configuration = (await readConfiguration(file)).toLowerCase()
   for (const name of ['user', 'client', 'scope', 'key', 'success-status']) {
-    expect(text).toContain(prefix + name)
+    expect(configuration).toContain(prefix + name)
   }
 })
 

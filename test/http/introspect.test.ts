@@ -3,7 +3,7 @@ import { LastLogoutError } from '../../src/errors.js'
 import { bearer } from '../_support/api.js'
 import {
   gatewayKeys,
-  loggedOut,
+  loggedOutSnapshot,
   openGatewayApi,
   snapshotWith,
   staleSnapshot,
@@ -33,7 +33,7 @@ const expectInactive = async (token: string) => {
 }
 
 describe('POST /v1/introspect', () => {
-  test('returns the claims of an active token, with a short exp', async () => {
+  test('the API returns the claims of an active token, with an exp in at most ten seconds', async () => {
     const token = await tokens.signAccessToken({
       'https://app.example/tier': 'gold',
       permissions: ['read:orders'],
@@ -60,31 +60,31 @@ describe('POST /v1/introspect', () => {
     expect(body.exp).toBeLessThanOrEqual(nowSeconds() + 10)
   })
 
-  test('returns the exp of the token if the token expires earlier than the limit', async () => {
+  test('the API returns the exp of the token if the token expires earlier than the limit', async () => {
     const exp = nowSeconds() + 5
     const response = await introspect(await tokens.signAccessToken({ exp }))
     expect(response.json()).toMatchObject({ active: true, exp })
   })
 
-  test('returns the claim cnf of a token that is bound to a key', async () => {
+  test('the API returns the claim cnf of a token that is bound to a DPoP key', async () => {
     const cnf = { jkt: 'thumbprint' }
     const response = await introspect(await tokens.signAccessToken({ cnf }))
     expect(response.json()).toMatchObject({ active: true, token_type: 'DPoP', cnf })
   })
 
-  test('returns active false for a revoked token, even if the token has a claim active', async () => {
-    api.snapshot = loggedOut()
+  test('the API returns active false for a revoked token, even if the token has a claim active', async () => {
+    api.snapshot = loggedOutSnapshot()
     await expectInactive(await tokens.signAccessToken({ active: true }))
   })
 
-  test('returns only active false for a revoked token, even if the data is stale', async () => {
-    api.snapshot = loggedOut()
+  test('the API returns only active false for a revoked token, even if the data is stale', async () => {
+    api.snapshot = loggedOutSnapshot()
     await expectInactive(await tokens.signAccessToken())
     api.snapshot = staleSnapshot(Date.now())
     await expectInactive(await tokens.signAccessToken())
   })
 
-  test('returns active false for an invalid token, and reads no logouts', async () => {
+  test('the API returns active false for an invalid token, and reads no logouts', async () => {
     await expectInactive('x')
     await expectInactive(await tokens.signAccessToken({ exp: nowSeconds() - 1 }))
     await expectInactive(await tokens.signIdToken())
@@ -92,7 +92,7 @@ describe('POST /v1/introspect', () => {
     expect(api.reads).toEqual([])
   })
 
-  test('reads the logouts of the session that the token names', async () => {
+  test('the API reads the logouts of the session that the token names', async () => {
     await introspect(await tokens.signAccessToken({ 'https://last-logout/session_id': 'S1' }))
     await introspect(await tokens.signAccessToken())
     expect(api.reads).toEqual([
@@ -101,7 +101,7 @@ describe('POST /v1/introspect', () => {
     ])
   })
 
-  test('accepts only tokens for the audience of the key', async () => {
+  test('the API accepts only tokens for the audience of the key', async () => {
     const tokenForApi = await tokens.signAccessToken()
     const tokenForOtherApi = await tokens.signAccessToken({ aud: 'https://other' })
     const isActive = async (token: string) =>
@@ -110,7 +110,7 @@ describe('POST /v1/introspect', () => {
     expect(await isActive(tokenForOtherApi)).toBe(true)
   })
 
-  test('returns active true for a machine token, even if the floor is later than its iat', async () => {
+  test('the API returns active true for a machine token, even if the floor, which ends the tokens of all users, is later than its iat', async () => {
     api.snapshot = { ...staleSnapshot(), floorAt: Date.now() }
     const response = await introspect(await tokens.signAccessToken({ sub: 'worker@clients' }))
     expect(response.json()).toMatchObject({ active: true })
@@ -120,7 +120,7 @@ describe('POST /v1/introspect', () => {
     ['the data is stale', () => staleSnapshot()],
     ['the log has never been read to its end', () => ({ ...snapshotWith(), asOf: null })],
     ['the database is unavailable', () => new LastLogoutError('DATABASE_UNAVAILABLE', 'gone')],
-  ])('responds with 503 and Retry-After if %s', async (_case, snapshot) => {
+  ])('the API responds with 503 and Retry-After if %s', async (_case, snapshot) => {
     api.snapshot = snapshot()
     const response = await introspect(await tokens.signAccessToken())
     expect(response.statusCode).toBe(503)
@@ -128,27 +128,27 @@ describe('POST /v1/introspect', () => {
     expect(response.json()).toMatchObject({ statusCode: 503, message: expect.any(String) })
   })
 
-  test('responds with 503 if the login of the token cannot be read', async () => {
+  test('the API responds with 503 if the login of the token cannot be read', async () => {
     const token = await tokens.signAccessToken({
       'https://last-logout/authenticated_at': 'yesterday',
     })
     expect((await introspect(token)).statusCode).toBe(503)
   })
 
-  test('responds with 503 if the key of the token may be newer than the key set', async () => {
+  test('the API responds with 503 if the signing key of the token may be newer than the known key set', async () => {
     await introspect(await tokens.signAccessToken())
     const response = await introspect(await tokens.signAccessToken({}, { kid: 'newer' }))
     expect(response.statusCode).toBe(503)
     expect(Number(response.headers['retry-after'])).toBeLessThanOrEqual(30)
   })
 
-  test('accepts the key as the password of Basic authentication', async () => {
+  test('the API accepts the key as the password of Basic authentication', async () => {
     const authorization = `Basic ${btoa(`client:${gatewayKeys.introspect.key}`)}`
     const response = await introspect(await tokens.signAccessToken(), { authorization })
     expect(response.json()).toMatchObject({ active: true })
   })
 
-  test('requires a key with the role introspect', async () => {
+  test('the API requires a key with the role introspect', async () => {
     const token = await tokens.signAccessToken()
     expect((await introspect(token, {})).statusCode).toBe(401)
     const { reader, forwardAuth } = gatewayKeys
@@ -163,11 +163,11 @@ describe('POST /v1/introspect', () => {
     ['no token', ''],
     ['an empty token', 'token='],
     ['two tokens', 'token=a&token=b'],
-  ])('responds with 400 to a form with %s', async (_case, payload) => {
+  ])('the API responds with 400 to a form with %s', async (_case, payload) => {
     expect((await post(payload)).statusCode).toBe(400)
   })
 
-  test('responds with 415 to JSON', async () => {
+  test('the API responds with 415 to JSON', async () => {
     const response = await post('{"token":"x"}', {
       ...bearer(gatewayKeys.introspect),
       'content-type': 'application/json',

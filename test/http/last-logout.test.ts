@@ -8,7 +8,7 @@ import { ODD_IDS } from '../_support/odd-ids.js'
 import { openTestStore } from '../_support/store.js'
 
 const LOGOUT_AT = 1_795_428_000_123
-const AT = '2026-11-23T10:00:00.123Z'
+const LOGOUT_AT_TEXT = '2026-11-23T10:00:00.123Z'
 
 let database: TestDatabase
 let store: Awaited<ReturnType<typeof openTestStore>>
@@ -41,20 +41,20 @@ describe('GET /v1/last-logout', () => {
       const ids = { userId, sessionId: `session of ${userId}` }
       expect((await get(`/${lastLogoutPath(ids, 'query')}`)).json()).toMatchObject({
         user_id: userId,
-        last_logout_at: AT,
-        session: { session_id: ids.sessionId, logout_at: AT, ended: true },
+        last_logout_at: LOGOUT_AT_TEXT,
+        session: { session_id: ids.sessionId, logout_at: LOGOUT_AT_TEXT, ended: true },
       })
     },
   )
 
-  // `..` is excluded, because a URL cannot contain it as a segment.
+  // The id `..` is excluded, because a URL cannot contain it as a segment of the path.
   test.each(ODD_IDS.filter((id) => id !== '..'))(
     'GET /v1/users/{user_id}/last-logout returns the same response for the user %s',
     async (userId) => {
       const ids = { userId, sessionId: `session of ${userId}` }
-      const byQuery = await get(`/${lastLogoutPath(ids, 'query')}`)
-      const byPath = await get(`/${lastLogoutPath(ids, 'path')}`)
-      expect(byPath.json()).toEqual(byQuery.json())
+      const responseByQuery = await get(`/${lastLogoutPath(ids, 'query')}`)
+      const responseByPath = await get(`/${lastLogoutPath(ids, 'path')}`)
+      expect(responseByPath.json()).toEqual(responseByQuery.json())
     },
   )
 
@@ -64,6 +64,7 @@ describe('GET /v1/last-logout', () => {
   })
 
   test('the API accepts ids of 800 percent-encoded characters', async () => {
+    // In percent-encoding, this character needs nine characters, the most of any character.
     const id = '\ufffd'.repeat(800)
     const response = await get(`/${lastLogoutPath({ userId: id, sessionId: id }, 'query')}`)
     expect(response.json()).toMatchObject({ user_id: id, session: { session_id: id } })

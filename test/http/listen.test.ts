@@ -9,7 +9,7 @@ const failIfCalled = async () => {
 }
 
 /** Opens an API that allows two connections. The API is closed after the test. */
-async function open() {
+async function openApp() {
   const app = await openApi({
     readKnownLogouts: failIfCalled,
     readProgress: failIfCalled,
@@ -22,7 +22,7 @@ async function open() {
 }
 
 test('an API that listens on localhost is reachable at both 127.0.0.1 and ::1', async () => {
-  const app = await open()
+  const app = await openApp()
   const url = new URL(await listen(app, { host: 'localhost', port: 0, variable: 'PORT' }))
   for (const host of ['127.0.0.1', 'localhost', '[::1]']) {
     url.hostname = host
@@ -34,7 +34,7 @@ test('an API that listens on localhost is reachable at both 127.0.0.1 and ::1', 
 })
 
 test('both addresses of localhost share one limit of connections', async () => {
-  const app = await open()
+  const app = await openApp()
   const { port } = new URL(await listen(app, { host: 'localhost', port: 0, variable: 'PORT' }))
   const connectTo = (host: string) => {
     const socket = connect(Number(port), host)
@@ -42,19 +42,20 @@ test('both addresses of localhost share one limit of connections', async () => {
     socket.on('error', () => {})
     return socket
   }
+  // Two connections are allowed. The API closes the third and the fourth.
   for (const host of ['127.0.0.1', '::1']) await once(connectTo(host), 'connect')
   for (const host of ['127.0.0.1', '::1']) await once(connectTo(host), 'close')
-  expect(app.lines.join()).toContain('connection limit reached')
+  expect(app.logLines.join()).toContain('connection limit reached')
 })
 
-test('listen rejects a port that is in use with CANNOT_LISTEN', async () => {
-  const first = await open()
-  await listen(first, { host: '127.0.0.1', port: 0, variable: 'PORT' })
-  const { port } = first.server.address() as AddressInfo
-  const second = await open()
-  await expect(listen(second, { host: '127.0.0.1', port, variable: 'PORT' })).rejects.toMatchObject(
-    { code: 'CANNOT_LISTEN', message: expect.stringContaining('EADDRINUSE') },
-  )
-  // This error must not be logged as a failure to accept a connection.
-  expect(second.lines.join()).not.toContain('connection not accepted')
+test('listen rejects with CANNOT_LISTEN if the port is in use', async () => {
+  const firstApp = await openApp()
+  await listen(firstApp, { host: '127.0.0.1', port: 0, variable: 'PORT' })
+  const { port } = firstApp.server.address() as AddressInfo
+  const secondApp = await openApp()
+  await expect(
+    listen(secondApp, { host: '127.0.0.1', port, variable: 'PORT' }),
+  ).rejects.toMatchObject({ code: 'CANNOT_LISTEN', message: expect.stringContaining('EADDRINUSE') })
+  // The API must not log this error as a connection that it failed to accept.
+  expect(secondApp.logLines.join()).not.toContain('connection not accepted')
 })

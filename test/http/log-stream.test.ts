@@ -25,9 +25,11 @@ afterAll(async () => {
   await database.drop()
 })
 
-const types = new Set(['slo'])
+const LOGOUT_TYPES = new Set(['slo'])
+/** Opens an API with a log stream. By default, its receiver stores the entries. */
 const openStreamApi = (
-  receiver: LogStream['receive'] = (body, signal) => receive({ store, types }, body, signal),
+  receiver: LogStream['receive'] = (body, signal) =>
+    receive({ store, types: LOGOUT_TYPES }, body, signal),
 ): ReturnType<typeof openApi> =>
   openApi({ ...store, logStream: { token: TOKEN, receive: receiver } })
 beforeEach(async () => {
@@ -38,6 +40,7 @@ afterEach(async () => {
   await database.query('TRUNCATE last_logout, session_logout, unattributable')
 })
 
+/** Posts a batch: the body of one delivery of the log stream. */
 const send = async (
   payload: string,
   headers: Record<string, string> = { authorization: TOKEN, 'content-type': 'application/json' },
@@ -45,7 +48,7 @@ const send = async (
 ) => api.inject({ method: 'POST', url: URL_PATH, headers, payload })
 
 /** Returns a line of the log stream: a logout of a user. */
-const line = (userId: string) => {
+const createLine = (userId: string) => {
   const entry = { ...buildEntry('slo', { userId }), log_id: syntheticLogId(Date.now() - 1_000) }
   return JSON.stringify({ log_id: entry.log_id, data: entry })
 }
@@ -53,7 +56,7 @@ const readUsers = () => readUserIds(database)
 
 describe('POST /v1/log-stream', () => {
   test('the API responds with 204 when the entries are stored', async () => {
-    const response = await send(`${line('auth0|1')}\n${line('auth0|2')}`)
+    const response = await send(`${createLine('auth0|1')}\n${createLine('auth0|2')}`)
     expect(response.statusCode).toBe(204)
     expect(response.body).toBe('')
     expect(await readUsers()).toEqual(['auth0|1', 'auth0|2'])
@@ -66,7 +69,7 @@ describe('POST /v1/log-stream', () => {
       isStored = true
       return 'stored'
     })
-    expect((await send(line('auth0|1'), undefined, slowApi)).statusCode).toBe(204)
+    expect((await send(createLine('auth0|1'), undefined, slowApi)).statusCode).toBe(204)
     expect(isStored).toBe(true)
     await slowApi.close()
   })
@@ -79,12 +82,12 @@ describe('POST /v1/log-stream', () => {
     ['none', undefined],
   ])('the API reads JSON lines of the content type %s', async (_case, type) => {
     const headers = { authorization: TOKEN, ...(type && { 'content-type': type }) }
-    const response = await send(`${line('auth0|1')}\n${line('auth0|2')}\n`, headers)
+    const response = await send(`${createLine('auth0|1')}\n${createLine('auth0|2')}\n`, headers)
     expect(response.statusCode).toBe(204)
     expect(await readUsers()).toEqual(['auth0|1', 'auth0|2'])
   })
 
-  test('the API stores malformed lines as unattributable, and responds with 204', async () => {
+  test('the API counts a malformed line as unattributable, because it may be a logout, and responds with 204', async () => {
     expect((await send('nonsense')).statusCode).toBe(204)
     expect((await send('')).statusCode).toBe(204)
     await expect(store.count()).resolves.toMatchObject({ unattributable: { malformed: 1 } })
@@ -94,28 +97,29 @@ describe('POST /v1/log-stream', () => {
     const unavailableApi = await openStreamApi(() =>
       Promise.reject(new LastLogoutError('DATABASE_UNAVAILABLE', 'unavailable')),
     )
-    const response = await send(line('auth0|person'), undefined, unavailableApi)
+    const response = await send(createLine('auth0|person'), undefined, unavailableApi)
     expect(response.statusCode).toBe(503)
     expect(response.headers['retry-after']).toBe('1')
-    expect(unavailableApi.lines.join()).not.toContain('person')
+    expect(unavailableApi.logLines.join()).not.toContain('person')
     await unavailableApi.close()
   })
 
   test('the API accepts ten megabytes, and rejects more with 413 and a warning', async () => {
-    const filler = ' '.repeat(10 * 1024 * 1024 - line('auth0|1').length)
-    expect((await send(line('auth0|1') + filler)).statusCode).toBe(204)
+    // Spaces fill the body up to exactly ten megabytes.
+    const filler = ' '.repeat(10 * 1024 * 1024 - createLine('auth0|1').length)
+    expect((await send(createLine('auth0|1') + filler)).statusCode).toBe(204)
     expect(await readUsers()).toEqual(['auth0|1'])
-    expect(app.lines.join()).not.toContain('too large')
-    const response = await send(`${line('auth0|2')}${filler} `)
+    expect(app.logLines.join()).not.toContain('too large')
+    const response = await send(`${createLine('auth0|2')}${filler} `)
     expect(response.statusCode).toBe(413)
     expect(response.json()).toMatchObject({ statusCode: 413, error: 'Payload Too Large' })
-    expect(app.lines.join()).toContain('log stream batch too large')
+    expect(app.logLines.join()).toContain('log stream batch too large')
     expect(await readUsers()).toEqual(['auth0|1'])
   })
 
   test('the API rejects more than ten thousand entries with 413 and a warning', async () => {
     expect((await send('x\n'.repeat(10_001))).statusCode).toBe(413)
-    expect(app.lines.join()).toContain('log stream batch too large')
+    expect(app.logLines.join()).toContain('log stream batch too large')
     expect(await database.query('SELECT id FROM unattributable')).toEqual([])
   })
 
@@ -123,12 +127,13 @@ describe('POST /v1/log-stream', () => {
     'the API accepts Content-Encoding: %s',
     async (encoding) => {
       const headers = { authorization: TOKEN, 'content-encoding': encoding }
-      expect((await send(line('auth0|1'), headers)).statusCode).toBe(204)
+      expect((await send(createLine('auth0|1'), headers)).statusCode).toBe(204)
     },
   )
 
   test('the API rejects a compressed body with 415', async () => {
     const headers = { authorization: TOKEN, 'content-encoding': 'gzip' }
+    // The first bytes of gzip.
     const response = await send('\u001f\u008b', headers)
     expect(response.statusCode).toBe(415)
     expect(response.json().message).toContain('compressed')
@@ -137,10 +142,10 @@ describe('POST /v1/log-stream', () => {
 })
 
 describe('concurrent batches', () => {
-  const warnings = (lines: string[]) => lines.filter((text) => JSON.parse(text).level >= 40)
+  const selectWarnings = (lines: string[]) => lines.filter((text) => JSON.parse(text).level >= 40)
 
   /** Opens the API with a receiver that runs until `finish` is called. Records the batches that are running. */
-  async function openSlow() {
+  async function openSlowApi() {
     const batches = { running: [] as string[], maxRunning: 0 }
     let finish = () => {}
     const whenFinished = new Promise<void>((resolve) => {
@@ -159,11 +164,11 @@ describe('concurrent batches', () => {
   }
 
   test('the API stores batches one after the other, and rejects a sixth batch with 503', async () => {
-    const { slowApi, batches, finish } = await openSlow()
+    const { slowApi, batches, finish } = await openSlowApi()
     const fiveBatches = ['1', '2', '3', '4', '5'].map((body) => send(body, undefined, slowApi))
-    const sixth = await send('6', undefined, slowApi)
-    expect(sixth.statusCode).toBe(503)
-    expect(sixth.headers['retry-after']).toBe('1')
+    const sixthResponse = await send('6', undefined, slowApi)
+    expect(sixthResponse.statusCode).toBe(503)
+    expect(sixthResponse.headers['retry-after']).toBe('1')
     await expect.poll(() => batches.running).toEqual(['1'])
     finish()
     expect((await Promise.all(fiveBatches)).map(({ statusCode }) => statusCode)).toEqual(
@@ -171,36 +176,37 @@ describe('concurrent batches', () => {
     )
     expect(batches.maxRunning).toBe(1)
     expect((await send('7', undefined, slowApi)).statusCode).toBe(204)
-    expect(warnings(slowApi.lines)).toEqual([])
+    expect(selectWarnings(slowApi.logLines)).toEqual([])
     await slowApi.close()
   })
 
   test('a batch is aborted when its client disconnects, and the next batch is received', async () => {
-    const { slowApi, batches, finish } = await openSlow()
+    const { slowApi, batches, finish } = await openSlowApi()
     const url = (await listenOnLoopback(slowApi)) + URL_PATH
+    // More batches than may be in progress or wait: an aborted batch must not occupy a place.
     for (let count = 0; count < 7; count++) {
       const client = new AbortController()
       const headers = { authorization: TOKEN }
-      const sending = fetch(url, { method: 'POST', headers, body: 'x', signal: client.signal })
+      const response = fetch(url, { method: 'POST', headers, body: 'x', signal: client.signal })
       await expect.poll(() => batches.running).toHaveLength(1)
       client.abort()
-      await expect(sending).rejects.toThrow()
+      await expect(response).rejects.toThrow()
       await expect.poll(() => batches.running).toEqual([])
     }
     finish()
     expect((await send('x', undefined, slowApi)).statusCode).toBe(204)
-    expect(warnings(slowApi.lines)).toEqual([])
+    expect(selectWarnings(slowApi.logLines)).toEqual([])
     await slowApi.close()
   })
 
   test('batches are aborted with 503 when the service stops, so that Auth0 retries', async () => {
-    const { slowApi, batches } = await openSlow()
+    const { slowApi, batches } = await openSlowApi()
     const twoBatches = [send('1', undefined, slowApi), send('2', undefined, slowApi)]
     await expect.poll(() => batches.running).toEqual(['1'])
     await slowApi.close()
     for (const response of await Promise.all(twoBatches)) expect(response.statusCode).toBe(503)
     expect(batches.running).toEqual([])
-    expect(warnings(slowApi.lines)).toEqual([])
+    expect(selectWarnings(slowApi.logLines)).toEqual([])
   })
 })
 
@@ -209,11 +215,11 @@ describe('the token of the log stream', () => {
     ['alone', TOKEN],
     ['as a bearer token', `Bearer ${TOKEN}`],
     ['as a bearer token in lower case', `bearer ${TOKEN}`],
-  ])('the API accepts the token %s (pitfall 32)', async (_case, authorization) => {
-    expect((await send(line('auth0|1'), { authorization })).statusCode).toBe(204)
+  ])('the API accepts the token that is sent %s (pitfall 32)', async (_case, authorization) => {
+    expect((await send(createLine('auth0|1'), { authorization })).statusCode).toBe(204)
   })
 
-  test('the API accepts a token that itself begins with Bearer', async () => {
+  test('the API accepts a token that begins with the word Bearer', async () => {
     const token = `Bearer ${TOKEN}`
     const otherApi = await openApi({
       ...store,
@@ -225,7 +231,7 @@ describe('the token of the log stream', () => {
   })
 
   test.each([
-    ['nothing', {}, 401],
+    ['no Authorization header', {}, 401],
     ['another token', { authorization: `${TOKEN.slice(0, -1)}x` }, 401],
     ['a prefix of the token', { authorization: TOKEN.slice(0, -1) }, 401],
     ['the token with a suffix', { authorization: `${TOKEN}x` }, 401],
@@ -235,7 +241,7 @@ describe('the token of the log stream', () => {
   ])(
     'the API rejects a request with %s, and stores nothing (pitfall 32)',
     async (_case, headers, statusCode) => {
-      const response = await send(line('auth0|1'), headers)
+      const response = await send(createLine('auth0|1'), headers)
       expect(response.statusCode).toBe(statusCode)
       expect(response.json()).toMatchObject({ statusCode, message: expect.any(String) })
       expect(await readUsers()).toEqual([])
@@ -254,16 +260,16 @@ describe('the token of the log stream', () => {
 
   test('the API does not log the token', async () => {
     const failingApp = await openStreamApi(() => Promise.reject(new Error('internal detail')))
-    expect((await send(line('auth0|person'), undefined, failingApp)).statusCode).toBe(500)
-    expect(failingApp.lines.join()).toContain('internal detail')
-    expect(failingApp.lines.join()).not.toContain(TOKEN)
-    expect(failingApp.lines.join()).not.toContain('person')
+    expect((await send(createLine('auth0|person'), undefined, failingApp)).statusCode).toBe(500)
+    expect(failingApp.logLines.join()).toContain('internal detail')
+    expect(failingApp.logLines.join()).not.toContain(TOKEN)
+    expect(failingApp.logLines.join()).not.toContain('person')
     await failingApp.close()
   })
 })
 
 describe('without LOG_STREAM_TOKEN', () => {
-  test('the path of the log stream does not exist, but a caller without a key gets the same response as with it', async () => {
+  test('the path of the log stream does not exist, but a caller without a valid key gets the same response as if it existed', async () => {
     const appWithoutStream = await openApi(store)
     expect((await send('', bearer(keys.logout), appWithoutStream)).statusCode).toBe(404)
     for (const headers of [
@@ -272,12 +278,12 @@ describe('without LOG_STREAM_TOKEN', () => {
       bearer({ ...keys.reader, key: 'x' }),
     ]) {
       const responses = [await send('', headers, appWithoutStream), await send('', headers)]
-      const [without, withStream] = responses.map((response) => ({
+      const [responseWithoutStream, responseWithStream] = responses.map((response) => ({
         status: response.statusCode,
         body: response.body,
         challenge: response.headers['www-authenticate'],
       }))
-      expect(without).toEqual(withStream)
+      expect(responseWithoutStream).toEqual(responseWithStream)
     }
     await appWithoutStream.close()
   })
@@ -295,12 +301,16 @@ describe('without LOG_STREAM_TOKEN', () => {
 test('`last-logout api` serves the log stream if LOG_STREAM_TOKEN is set, with the configured event types', async () => {
   const freshDatabase = await createTestDatabase()
   const api = await serveApi(freshDatabase, { LOG_STREAM_TOKEN: TOKEN, EVENT_TYPES: 'scp' })
-  const scp = { ...buildEntry('scp', { userId: 'auth0|pw' }), log_id: syntheticLogId(Date.now()) }
+  // `scp` is the change of a password. By default, it does not count as a logout.
+  const passwordChange = {
+    ...buildEntry('scp', { userId: 'auth0|pw' }),
+    log_id: syntheticLogId(Date.now()),
+  }
   const post = (authorization: string) =>
     fetch(`${api.url}${URL_PATH}`, {
       method: 'POST',
       headers: { authorization },
-      body: JSON.stringify(scp),
+      body: JSON.stringify(passwordChange),
     })
   expect((await post(KEY)).status).toBe(401)
   expect((await post(TOKEN)).status).toBe(204)

@@ -21,7 +21,7 @@ let database: TestDatabase
 let store: Awaited<ReturnType<typeof openTestStore>>
 /** The clock of the database. */
 let now = Date.parse('2026-11-23T10:00:00.123Z')
-let app: FastifyInstance & { lines: string[] }
+let app: FastifyInstance & { logLines: string[] }
 beforeAll(async () => {
   tokens = await openTenantTokens()
   database = await createTestDatabase()
@@ -36,6 +36,7 @@ afterAll(async () => {
 })
 /** Every test has its own user and session. */
 let user = ''
+const sessionId = () => `session of ${user}`
 beforeEach(() => {
   user = `auth0|${Math.random()}`
   now += 1_000
@@ -60,10 +61,10 @@ const openOtherApi = async (deps: Partial<AppDeps>) => {
   return api
 }
 
-/** Signs an ID token of the user and the session of the test. */
+/** Signs a hint: an ID token of the user and the session of the test, which an app sends as `id_token_hint`. */
 const signHint = (claims: object = {}) =>
-  tokens.signIdToken({ sub: user, sid: `of ${user}`, ...claims })
-const parametersWith = (hint: string) => ({
+  tokens.signIdToken({ sub: user, sid: sessionId(), ...claims })
+const createParameters = (hint: string) => ({
   id_token_hint: hint,
   client_id: CLIENT_ID,
   post_logout_redirect_uri: 'https://app.example/?a=b&c=ä',
@@ -78,7 +79,7 @@ const post = (body: string, headers: Record<string, string> = FORM) =>
 
 /** Reads the stored logouts of the user and the session of the test. */
 const readStored = async () => {
-  const { user: userLogout, session } = await store.readKnownLogouts(user, `of ${user}`)
+  const { user: userLogout, session } = await store.readKnownLogouts(user, sessionId())
   return { user: userLogout, session }
 }
 const NO_LOGOUT = { user: null, session: null }
@@ -93,7 +94,7 @@ const expectRedirect = (
   const location = String(headers.location)
   expect(location.startsWith(`${logoutUrl}?`)).toBe(true)
   expect([...new URL(location).searchParams]).toEqual([...new URLSearchParams(parameters)])
-  // An application that logs out in a window of its own keeps its reference to the window.
+  // Without this header, an app that opens /logout in another window can still close that window.
   expect(headers).not.toHaveProperty('cross-origin-opener-policy')
   expect(headers).toMatchObject({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' })
 }
@@ -102,8 +103,8 @@ describe.each(['GET', 'POST'])('%s /logout', (method) => {
   const send = (parameters: Record<string, string>) =>
     method === 'GET' ? get(parameters) : post(`${new URLSearchParams(parameters)}`)
 
-  test('stores the logout of the session in the hint, and redirects with the same parameters', async () => {
-    const parameters = parametersWith(await signHint())
+  test('/logout stores the logout of the session in the hint, and redirects with the same parameters', async () => {
+    const parameters = createParameters(await signHint())
     expectRedirect(await send(parameters), parameters)
     const type = 'reported_logout'
     expect(await readStored()).toEqual({
@@ -112,15 +113,15 @@ describe.each(['GET', 'POST'])('%s /logout', (method) => {
     })
   })
 
-  test('accepts an expired hint', async () => {
+  test('/logout accepts an expired hint', async () => {
     const parameters = { id_token_hint: await signHint({ exp: nowSeconds() - 3_600 }) }
     expectRedirect(await send(parameters), parameters)
     expect(await readStored()).toMatchObject({ session: { at: now } })
   })
 
   test.each<[string, () => Promise<Record<string, string>>]>([
-    ['no hint', async () => ({ client_id: CLIENT_ID })],
-    ['no parameters', async () => ({})],
+    ['a request without a hint', async () => ({ client_id: CLIENT_ID })],
+    ['a request without parameters', async () => ({})],
     ['a hint that is not a token', async () => ({ id_token_hint: 'x' })],
     [
       'an access token',
@@ -143,15 +144,15 @@ describe.each(['GET', 'POST'])('%s /logout', (method) => {
       'a hint of another client',
       async () => ({ id_token_hint: await signHint(), client_id: 'another' }),
     ],
-  ])('stores nothing for %s, but redirects', async (_case, createParameters) => {
-    const parameters = await createParameters()
+  ])('/logout stores nothing for %s, but redirects', async (_case, createInvalidParameters) => {
+    const parameters = await createInvalidParameters()
     expectRedirect(await send(parameters), parameters)
     expect(await readStored()).toEqual(NO_LOGOUT)
   })
 })
 
 describe('/logout', () => {
-  test('stores nothing if there are two hints, and redirects with both', async () => {
+  test('/logout stores nothing if there are two hints, and redirects with both', async () => {
     const hint = await signHint()
     const parameters = new URLSearchParams([
       ['id_token_hint', hint],
@@ -166,14 +167,14 @@ describe('/logout', () => {
     'x=%0d%0aset-cookie:%20a=b',
     '//evil.example',
     'a&b&&=c',
-  ])('redirects to the tenant with the parameters %s', async (query) => {
+  ])('/logout redirects to the tenant with the parameters %s', async (query) => {
     const response = await app.inject({ url: `/logout?${query}` })
     expect(response.statusCode).toBe(303)
     expect(new URL(String(response.headers.location)).origin).toBe(TOKEN_ISSUER)
     expect(response.headers).not.toHaveProperty('set-cookie')
   })
 
-  test('accepts parameters in both a form and the query', async () => {
+  test('/logout accepts parameters in both a form and the query', async () => {
     const response = await app.inject({
       method: 'POST',
       url: '/logout?federated=',
@@ -186,31 +187,33 @@ describe('/logout', () => {
   })
 
   test.each(['application/json', 'text/plain', 'multipart/form-data'])(
-    'redirects for the content type %s',
+    '/logout redirects a request of the content type %s',
     async (type) => {
       expect((await post('{', { 'content-type': type })).statusCode).toBe(303)
     },
   )
 
-  test('stores nothing for HEAD', async () => {
+  test('/logout stores nothing for a HEAD request', async () => {
     const url = `/logout?id_token_hint=${await signHint()}`
     const headers = bearer(keys.reader)
     expect((await app.inject({ method: 'HEAD', url, headers })).statusCode).toBe(404)
     expect(await readStored()).toEqual(NO_LOGOUT)
   })
 
-  test('redirects to the domain of the issuer of the hint', async () => {
-    const custom = await openTenantTokens('https://login.example.com')
+  test('/logout redirects to the domain of the issuer of the hint', async () => {
+    const customDomainTokens = await openTenantTokens('https://login.example.com')
     const api = await openOtherApi({
-      verifier: custom.verifier,
+      verifier: customDomainTokens.verifier,
       logoutIssuers: [TOKEN_ISSUER, 'https://login.example.com'],
     })
-    const parameters = { id_token_hint: await custom.signIdToken({ sub: user, sid: `of ${user}` }) }
+    const parameters = {
+      id_token_hint: await customDomainTokens.signIdToken({ sub: user, sid: sessionId() }),
+    }
     const send = (query: Record<string, string>) =>
       api.inject({ url: `/logout?${new URLSearchParams(query)}` })
     expectRedirect(await send(parameters), parameters, 'https://login.example.com/oidc/logout')
     expectRedirect(await send({ state: 'x' }), { state: 'x' })
-    await custom.close()
+    await customDomainTokens.close()
   })
 
   test.each<[string, Partial<AppDeps>]>([
@@ -241,25 +244,26 @@ describe('/logout', () => {
       'it is unknown whether the hint is valid',
       { verifier: { verifyIdTokenHint: async () => ({ outcome: 'unknown' }) } as never },
     ],
-  ])('redirects in bounded time if %s, and logs this once', async (_case, deps) => {
+  ])('/logout redirects within its timeout if %s, and logs this once', async (_case, deps) => {
     const api = await openOtherApi({ ...deps, logoutTimeoutMs: 20 })
     const parameters = { id_token_hint: await signHint() }
     for (let n = 0; n < 3; n++) {
       const url = `/logout?${new URLSearchParams(parameters)}`
       expectRedirect(await api.inject({ url }), parameters)
     }
-    const warnings = api.lines.filter((line) => line.includes('logout redirected without'))
+    const warnings = api.logLines.filter((line) => line.includes('logout redirected without'))
     expect(warnings).toHaveLength(1)
-    expect(api.lines.join('')).not.toContain(parameters.id_token_hint)
+    expect(api.logLines.join('')).not.toContain(parameters.id_token_hint)
   })
 })
 
 describe('the limits of /logout', () => {
   test('many invalid hints from one address are logged once, and a valid hint is still accepted', async () => {
+    // More than twenty a minute are too many.
     for (let n = 0; n < 25; n++) {
       expect((await get({ id_token_hint: 'x' }, '192.0.2.7')).statusCode).toBe(303)
     }
-    const warnings = app.lines.filter((line) => line.includes('too many invalid logout hints'))
+    const warnings = app.logLines.filter((line) => line.includes('too many invalid logout hints'))
     expect(warnings).toHaveLength(1)
     expect(warnings[0]).toContain('192.0.2.7')
     await get({ id_token_hint: await signHint() }, '192.0.2.7')
@@ -275,18 +279,18 @@ describe('the limits of /logout', () => {
   })
 
   test('a repeated hint is stored at most twenty times a minute', async () => {
-    let reports = 0
+    let reportCount = 0
     const api = await openOtherApi({
       async storeReported() {
-        reports++
+        reportCount++
         return now
       },
     })
     const url = `/logout?id_token_hint=${await signHint()}`
     for (let n = 0; n < 30; n++) expect((await api.inject({ url })).statusCode).toBe(303)
-    expect(reports).toBe(20)
+    expect(reportCount).toBe(20)
     await api.inject({ url: `/logout?id_token_hint=${await signHint({ sid: 'another' })}` })
-    expect(reports).toBe(21)
+    expect(reportCount).toBe(21)
   })
 })
 

@@ -14,6 +14,8 @@ const NO_LOGOUT: LogoutSnapshot = {
   complete: false,
 }
 
+// A client that pipelines sends further requests before it has received the response to the first one.
+
 /** The users whose last logout was requested, in the order of the requests. */
 let requestedUsers: string[] = []
 /** Each function sends the response to one request. */
@@ -39,16 +41,18 @@ beforeAll(async () => {
   url = new URL(await listenOnLoopback(app))
 })
 beforeEach(() => {
-  app.lines.length = 0
+  app.logLines.length = 0
   requestedUsers = []
   pendingResponses = []
 })
 afterAll(() => app.close())
 
-const get = (path: string, key = keys.reader) =>
+const formatRequest = (path: string, key = keys.reader) =>
   `GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: ${bearer(key).authorization}\r\n\r\n`
-const getUser = (n: number) => get(`/v1/users/${n}/last-logout`)
-const getUsers = (count: number) => Array.from({ length: count }, (_, n) => getUser(n)).join('')
+/** Formats a request for the last logout of the user n. */
+const formatUserRequest = (n: number) => formatRequest(`/v1/users/${n}/last-logout`)
+const formatUserRequests = (count: number) =>
+  Array.from({ length: count }, (_, n) => formatUserRequest(n)).join('')
 
 async function openConnection() {
   const socket = connect(Number(url.port), url.hostname)
@@ -59,46 +63,47 @@ async function openConnection() {
     text += chunk
   })
   await once(socket, 'connect')
-  return { socket, received: () => text }
+  return { socket, receivedText: () => text }
 }
 
 const waitForClose = (socket: Socket) => (socket.closed ? null : once(socket, 'close'))
 
 test('the server processes pipelined requests one after the other, and responds in their order', async () => {
-  const { socket, received } = await openConnection()
-  socket.write(getUsers(3))
+  const { socket, receivedText } = await openConnection()
+  socket.write(formatUserRequests(3))
   for (const expectedUsers of [['0'], ['0', '1'], ['0', '1', '2']]) {
     await expect.poll(() => requestedUsers).toEqual(expectedUsers)
     pendingResponses.at(-1)?.()
   }
-  const users = () => [...received().matchAll(/"user_id":"(\d)"/g)].map(([, user]) => user)
-  await expect.poll(users).toEqual(['0', '1', '2'])
+  const usersInResponses = () =>
+    [...receivedText().matchAll(/"user_id":"(\d)"/g)].map(([, user]) => user)
+  await expect.poll(usersInResponses).toEqual(['0', '1', '2'])
   // After these responses, the server processes the next request of the connection.
-  socket.write(getUser(7))
+  socket.write(formatUserRequest(7))
   await expect.poll(() => requestedUsers).toEqual(['0', '1', '2', '7'])
   socket.destroy()
 })
 
-test('the server processes other connections at the same time', async () => {
+test('the server processes the requests of different connections at the same time', async () => {
   const connections = await Promise.all([openConnection(), openConnection()])
-  for (const [n, { socket }] of connections.entries()) socket.write(getUser(n))
+  for (const [n, { socket }] of connections.entries()) socket.write(formatUserRequest(n))
   await expect.poll(() => requestedUsers.toSorted()).toEqual(['0', '1'])
   for (const { socket } of connections) socket.destroy()
 })
 
 test('the server closes a connection with too many waiting requests, and logs this once', async () => {
   const allowedConnection = await openConnection()
-  allowedConnection.socket.write(getUsers(MAX_WAITING_REQUESTS + 1))
+  allowedConnection.socket.write(formatUserRequests(MAX_WAITING_REQUESTS + 1))
   await expect.poll(() => requestedUsers).toEqual(['0'])
-  expect(app.lines).toEqual([])
+  expect(app.logLines).toEqual([])
 
   for (let n = 0; n < 2; n++) {
-    const { socket, received } = await openConnection()
-    socket.write(getUsers(MAX_WAITING_REQUESTS + 2))
+    const { socket, receivedText } = await openConnection()
+    socket.write(formatUserRequests(MAX_WAITING_REQUESTS + 2))
     await waitForClose(socket)
-    expect(received()).toBe('')
+    expect(receivedText()).toBe('')
   }
-  const lines = app.lines.map((line) => JSON.parse(line))
+  const lines = app.logLines.map((line) => JSON.parse(line))
   expect(lines).toEqual([
     expect.objectContaining({
       msg: 'connection closed: too many pipelined requests',
@@ -112,35 +117,36 @@ test('the server closes a connection with too many waiting requests, and logs th
 })
 
 test('the server drops the waiting requests of a connection when the client disconnects', async () => {
-  const accepted = once(app.server, 'connection')
+  const whenAccepted = once(app.server, 'connection')
   const { socket } = await openConnection()
-  const [connection] = await accepted
-  socket.write(getUsers(3))
+  const [serverSocket] = await whenAccepted
+  socket.write(formatUserRequests(3))
   await expect.poll(() => requestedUsers).toEqual(['0'])
   socket.destroy()
-  await waitForClose(connection)
+  await waitForClose(serverSocket)
   pendingResponses[0]?.()
   const otherConnection = await openConnection()
-  otherConnection.socket.write(getUser(9))
+  otherConnection.socket.write(formatUserRequest(9))
   await expect.poll(() => requestedUsers).toEqual(['0', '9'])
   otherConnection.socket.destroy()
 })
 
 test('a closed connection with a waiting stream request is not counted as a subscriber', async () => {
-  const subscribe = get('/v1/changes', keys.subscriber).replace(
+  const subscribeRequest = formatRequest('/v1/changes', keys.subscriber).replace(
     '\r\n\r\n',
     '\r\nAccept: text/event-stream\r\n\r\n',
   )
-  const first = await openConnection()
-  first.socket.write(getUser(0) + subscribe)
+  const firstConnection = await openConnection()
+  firstConnection.socket.write(formatUserRequest(0) + subscribeRequest)
   await expect.poll(() => requestedUsers).toEqual(['0'])
-  first.socket.destroy()
+  firstConnection.socket.destroy()
   const subscribeAgain = async () => {
-    const { socket, received } = await openConnection()
-    socket.write(subscribe)
-    await expect.poll(received).not.toBe('')
+    const { socket, receivedText } = await openConnection()
+    socket.write(subscribeRequest)
+    await expect.poll(receivedText).not.toBe('')
     socket.destroy()
-    return received().slice(9, 12)
+    // The status in `HTTP/1.1 200`.
+    return receivedText().slice(9, 12)
   }
   await expect.poll(subscribeAgain).toBe('200')
 })
@@ -148,5 +154,5 @@ test('a closed connection with a waiting stream request is not counted as a subs
 test('an error while accepting a connection is logged, and does not end the process', async () => {
   const error = Object.assign(new Error('accept EMFILE'), { code: 'EMFILE', syscall: 'accept' })
   app.server.emit('error', error)
-  expect(app.lines.map((line) => JSON.parse(line).msg)).toEqual(['connection not accepted'])
+  expect(app.logLines.map((line) => JSON.parse(line).msg)).toEqual(['connection not accepted'])
 })

@@ -24,21 +24,25 @@ afterAll(async () => {
 
 const post = (url: string, payload: object, key: ApiKey) =>
   app.inject({ method: 'POST', url, headers: bearer(key), payload })
+/** Checks a token. Returns the verdict. */
 const check = async (claims: object) => {
   const url = '/v1/check'
   const payload = { claims }
   return (await app.inject({ method: 'POST', url, headers: bearer(keys.checker), payload })).json()
 }
 
+/** Reports a logout of a user. */
 type Send = (userId: string, payload: object, key: ApiKey) => ReturnType<typeof post>
-const byBody: Send = (user_id, payload, key) => post('/v1/logouts', { user_id, ...payload }, key)
-const byPath: Send = (userId, payload, key) =>
+const reportByBody: Send = (user_id, payload, key) =>
+  post('/v1/logouts', { user_id, ...payload }, key)
+const reportByPath: Send = (userId, payload, key) =>
   post(`/v1/users/${encodeURIComponent(userId)}/logout`, payload, key)
 
 describe.each([
-  ['POST /v1/logouts', 'body', byBody],
-  ['POST /v1/users/{user_id}/logout', 'path', byPath],
+  ['POST /v1/logouts', 'body', reportByBody],
+  ['POST /v1/users/{user_id}/logout', 'path', reportByPath],
 ])('%s', (_route, form, send) => {
+  // The ids of users begin with `form`, so that the users of both routes differ.
   const report = (userId: string, payload: object, key = keys.logout) => send(userId, payload, key)
 
   test('a report without a session revokes the tokens of all sessions, and returns the new state', async () => {
@@ -63,29 +67,32 @@ describe.each([
       all_sessions_at: null,
       session: { session_id: 'S1', logout_at: toDateTime(NOW - 1_000), ended: false },
     })
-    const token = (session: string, secondsAgo: number) => ({
+    const claimsOf = (session: string, secondsAgo: number) => ({
       sub: `${form}|one`,
       iat: NOW / 1000 - secondsAgo,
       'https://last-logout/session_id': session,
     })
-    expect(await check(token('S1', 2))).toMatchObject({ revoked: true, reason: 'session_logout' })
-    expect(await check(token('S1', 0.5))).toMatchObject({ revoked: false })
-    expect(await check(token('S2', 2))).toMatchObject({ revoked: false })
+    expect(await check(claimsOf('S1', 2))).toMatchObject({
+      revoked: true,
+      reason: 'session_logout',
+    })
+    expect(await check(claimsOf('S1', 0.5))).toMatchObject({ revoked: false })
+    expect(await check(claimsOf('S2', 2))).toMatchObject({ revoked: false })
   })
 
   test('a repeated report with the same `at` changes neither the rows nor the change feed', async () => {
     const payload = { at: toDateTime(NOW - 5_000), session_id: 'S3' }
-    const first = await report(`${form}|twice`, payload)
+    const firstResponse = await report(`${form}|twice`, payload)
     const rows = await readRows(database)
     const feedBefore = await store.readChanges({ after: null, since: null, limit: 100 })
-    const second = await report(`${form}|twice`, payload)
-    expect(second.json()).toEqual(first.json())
+    const secondResponse = await report(`${form}|twice`, payload)
+    expect(secondResponse.json()).toEqual(firstResponse.json())
     expect(await readRows(database)).toEqual(rows)
     const feedAfter = await store.readChanges({ after: null, since: null, limit: 100 })
     expect(feedAfter?.changes).toEqual(feedBefore?.changes)
   })
 
-  test('a report never moves a logout back', async () => {
+  test('a report never moves a last logout back to an earlier instant', async () => {
     await report(`${form}|forward`, { at: toDateTime(NOW - 1_000), session_id: 'S4' })
     const response = await report(`${form}|forward`, {
       at: toDateTime(NOW - 9_000),
@@ -162,7 +169,7 @@ describe('POST /v1/logouts', () => {
 })
 
 test('POST /v1/users/{user_id}/logout requires an instant', async () => {
-  const response = await byPath('auth0|none', {}, keys.logout)
+  const response = await reportByPath('auth0|none', {}, keys.logout)
   expect(response.statusCode).toBe(400)
   expect(response.json().message).toMatch(/at/)
 })

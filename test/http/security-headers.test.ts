@@ -4,7 +4,7 @@ import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 import { findBrowser, openBrowser } from '../_support/browser.js'
 
 const snapshot = { user: null, session: null, floorAt: null, asOf: null, now: 0, complete: false }
-const page = { changes: [], cursor: 'c', asOf: null, now: 0, more: false }
+const changesPage = { changes: [], cursor: 'c', asOf: null, now: 0, more: false }
 const failIfCalled = async () => {
   throw new Error('not called')
 }
@@ -16,7 +16,7 @@ beforeAll(async () => {
   app = await openApi({
     readKnownLogouts: async () => snapshot,
     readProgress: failIfCalled,
-    readChanges: async () => page,
+    readChanges: async () => changesPage,
     storeReported: async (logout) => {
       storedLogouts.push(logout)
       return 0
@@ -41,7 +41,7 @@ describe('every response', () => {
     ['health', '/health/live', {}, 200],
     ['the OpenAPI document', '/openapi.json', bearer(keys.reader), 200],
   ])(
-    'the headers of every response forbid caching, framing and scripts: %s',
+    'the headers of every response forbid caching, framing and scripts, also for %s',
     async (_case, path, headers, status) => {
       const abort = new AbortController()
       const response = await fetch(`${url}${path}`, { headers, signal: abort.signal })

@@ -23,21 +23,21 @@ const SHORT_LIMITS: HttpLimits = {
 let app: Awaited<ReturnType<typeof openApi>>
 let url: URL
 beforeAll(async () => {
-  app = await openLongApi(SHORT_LIMITS)
+  app = await openApiWithLongFeed(SHORT_LIMITS)
   url = new URL(await listenOnLoopback(app))
 })
 afterAll(() => app.close())
 
 /** Opens the API with a change feed whose page is long. */
-async function openLongApi(limits?: HttpLimits) {
-  const user = (n: number) => ({
+async function openApiWithLongFeed(limits?: HttpLimits) {
+  const createChange = (n: number) => ({
     kind: 'user' as const,
     userId: `auth0|${n}${ID_SUFFIX}`,
     at: 0,
     allSessionsAt: null,
     type: 'slo',
   })
-  const changes = Array.from({ length: CHANGE_COUNT }, (_, n) => user(n))
+  const changes = Array.from({ length: CHANGE_COUNT }, (_, n) => createChange(n))
   return openApi({
     ...(limits && { limits }),
     readKnownLogouts: async () => ({
@@ -56,7 +56,7 @@ async function openLongApi(limits?: HttpLimits) {
   })
 }
 
-const open = async (target = url): Promise<Socket> => {
+const openConnection = async (target = url): Promise<Socket> => {
   const socket = connect(Number(target.port), target.hostname)
   // If the server resets the connection, the socket emits an error.
   socket.on('error', () => {})
@@ -73,7 +73,7 @@ const readToEnd = async (socket: Socket) => {
   })
   // `once` of node:events would reject if the server resets the connection because the client sent more.
   if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve))
-  return { text, ms: performance.now() - startedAt }
+  return { text, durationMs: performance.now() - startedAt }
 }
 
 /** Sends `text` every 200 ms until the connection is closed. */
@@ -82,54 +82,66 @@ const sendRepeatedly = (socket: Socket, text: string) => {
   socket.once('close', () => clearInterval(timer))
 }
 
-const head = (lines: string[]) => `${lines.join('\r\n')}\r\n`
+/** Formats lines of a request. An empty last line ends the headers. */
+const formatLines = (lines: string[]) => `${lines.join('\r\n')}\r\n`
 const authorization = (key: typeof keys.reader) => `Authorization: ${bearer(key).authorization}`
 
 describe.concurrent('slow clients', () => {
   test.concurrent('the server disconnects a client that sends nothing', async () => {
-    const { ms } = await readToEnd(await open())
-    expect(ms).toBeGreaterThan(800)
-    expect(ms).toBeLessThan(5_000)
+    const { durationMs } = await readToEnd(await openConnection())
+    expect(durationMs).toBeGreaterThan(800)
+    expect(durationMs).toBeLessThan(5_000)
   })
 
   test.concurrent('the server disconnects a client that sends headers slowly', async () => {
-    const socket = await open()
-    socket.write(head(['GET /health/live HTTP/1.1', 'Host: x']))
+    const socket = await openConnection()
+    socket.write(formatLines(['GET /health/live HTTP/1.1', 'Host: x']))
     sendRepeatedly(socket, 'X-A: b\r\n')
-    const { text, ms } = await readToEnd(socket)
+    const { text, durationMs } = await readToEnd(socket)
     expect(text).toMatch(/^HTTP\/1\.1 408 /)
-    expect(ms).toBeLessThan(5_000)
+    expect(durationMs).toBeLessThan(5_000)
   })
 
   test.concurrent('the server disconnects a client that sends a body slowly', async () => {
-    const socket = await open()
+    const socket = await openConnection()
     const lines = ['POST /v1/check HTTP/1.1', 'Host: x', authorization(keys.checker)]
-    socket.write(head([...lines, 'Content-Type: application/json', 'Content-Length: 9999', '']))
+    socket.write(
+      formatLines([...lines, 'Content-Type: application/json', 'Content-Length: 9999', '']),
+    )
     sendRepeatedly(socket, ' ')
-    const { text, ms } = await readToEnd(socket)
+    const { text, durationMs } = await readToEnd(socket)
     expect(text).toMatch(/^HTTP\/1\.1 408 /)
-    expect(ms).toBeLessThan(5_000)
+    expect(durationMs).toBeLessThan(5_000)
   })
 
-  test.concurrent('the server disconnects a client that sends a body slowly without a key', async () => {
-    const socket = await open()
-    socket.write(head(['POST /v1/check HTTP/1.1', 'Host: x', 'Transfer-Encoding: chunked', '']))
+  test.concurrent('the server disconnects a client that sends no key, and a body slowly', async () => {
+    const socket = await openConnection()
+    socket.write(
+      formatLines(['POST /v1/check HTTP/1.1', 'Host: x', 'Transfer-Encoding: chunked', '']),
+    )
     sendRepeatedly(socket, '1\r\n \r\n')
-    const { text, ms } = await readToEnd(socket)
+    const { text, durationMs } = await readToEnd(socket)
     expect(text).toMatch(/^HTTP\/1\.1 401 /)
-    expect(ms).toBeLessThan(5_000)
+    expect(durationMs).toBeLessThan(5_000)
   })
 
   test.concurrent('the server disconnects a client that does not read a long response', async ({
     onTestFinished,
   }) => {
-    const apiWithShortTimeout = await openLongApi({ ...HTTP_LIMITS, connectionTimeout: 1_000 })
+    const apiWithShortTimeout = await openApiWithLongFeed({
+      ...HTTP_LIMITS,
+      connectionTimeout: 1_000,
+    })
     onTestFinished(() => apiWithShortTimeout.close())
-    const accepted = once(apiWithShortTimeout.server, 'connection')
-    const socket = (await open(new URL(await listenOnLoopback(apiWithShortTimeout)))).pause()
-    socket.write(head(['GET /v1/changes HTTP/1.1', 'Host: x', authorization(keys.subscriber), '']))
+    const whenAccepted = once(apiWithShortTimeout.server, 'connection')
+    const socket = (
+      await openConnection(new URL(await listenOnLoopback(apiWithShortTimeout)))
+    ).pause()
+    socket.write(
+      formatLines(['GET /v1/changes HTTP/1.1', 'Host: x', authorization(keys.subscriber), '']),
+    )
     // Node.js closes the connection if the client reads nothing for twice the timeout.
-    const [serverSocket] = await accepted
+    const [serverSocket] = await whenAccepted
     await once(serverSocket, 'close')
     const { text } = await readToEnd(socket.resume())
     expect(text).toMatch(/^HTTP\/1\.1 200 /)
@@ -137,9 +149,9 @@ describe.concurrent('slow clients', () => {
   })
 
   test.concurrent('slow clients do not delay other clients', async () => {
-    const sockets = await Promise.all(Array.from({ length: 200 }, () => open()))
+    const sockets = await Promise.all(Array.from({ length: 200 }, () => openConnection()))
     for (const socket of sockets) {
-      socket.write(head(['GET /health/live HTTP/1.1', 'Host: x']))
+      socket.write(formatLines(['GET /health/live HTTP/1.1', 'Host: x']))
       sendRepeatedly(socket, 'X-A: b\r\n')
     }
     const startedAt = performance.now()
@@ -153,7 +165,7 @@ describe.concurrent('slow clients', () => {
 })
 
 test('by default, a request times out after 10 s, and an idle connection after 30 s', async () => {
-  const { server, close } = await openLongApi()
+  const { server, close } = await openApiWithLongFeed()
   expect(server).toMatchObject({
     headersTimeout: 10_000,
     requestTimeout: 10_000,
@@ -167,14 +179,17 @@ test('by default, a request times out after 10 s, and an idle connection after 3
 
 describe('size limits', () => {
   test('the server rejects headers of more than 24 KB with 431', async () => {
-    const socket = await open()
-    socket.write(head(['GET /health/live HTTP/1.1', 'Host: x', `X: ${'x'.repeat(24 * 1024)}`, '']))
+    const socket = await openConnection()
+    socket.write(
+      formatLines(['GET /health/live HTTP/1.1', 'Host: x', `X: ${'x'.repeat(24 * 1024)}`, '']),
+    )
     const { text } = await readToEnd(socket)
     expect(text).toMatch(/^HTTP\/1\.1 431 /)
     expect(text).toContain('"statusCode":431')
   })
 
   test('the server accepts ids of the maximum length', async () => {
+    // U+FFFD in percent-encoding.
     const id = '%EF%BF%BD'.repeat(800)
     const path = `/v1/users/${id}/last-logout?session_id=${id}`
     const response = await fetch(new URL(path, url), { headers: bearer(keys.reader) })
@@ -182,18 +197,21 @@ describe('size limits', () => {
   })
 
   test('the server rejects a body with a large Content-Length before it receives the body', async () => {
-    const socket = await open()
+    const socket = await openConnection()
     const lines = ['POST /v1/check HTTP/1.1', 'Host: x', authorization(keys.checker)]
     const type = 'Content-Type: application/json'
-    socket.write(head([...lines, type, 'Content-Length: 999999999', 'Connection: close', '']))
+    socket.write(
+      formatLines([...lines, type, 'Content-Length: 999999999', 'Connection: close', '']),
+    )
     expect((await readToEnd(socket)).text).toMatch(/^HTTP\/1\.1 413 /)
   })
 
   test('the server rejects a body without a Content-Length when it exceeds the limit', async () => {
-    const socket = await open()
+    const socket = await openConnection()
     const lines = ['POST /v1/check HTTP/1.1', 'Host: x', authorization(keys.checker)]
     const type = 'Content-Type: application/json'
-    socket.write(head([...lines, type, 'Transfer-Encoding: chunked', '']))
+    socket.write(formatLines([...lines, type, 'Transfer-Encoding: chunked', '']))
+    // A chunk of 16 KiB (4000 in hexadecimal) in chunked encoding. Seventeen chunks exceed the limit of 256 KiB.
     const chunk = `4000\r\n${' '.repeat(0x4000)}\r\n`
     for (let n = 0; n < 17; n++) socket.write(chunk)
     const reading = readToEnd(socket)

@@ -11,8 +11,9 @@ import { openTestStore } from '../_support/store.js'
 
 /** Number of changes. Together, they are larger than the buffers of a connection, because the ids are long. */
 const CHANGE_COUNT = 50_000
+/** The stream reads pages of 1,000 changes. */
 const PAGE_COUNT = CHANGE_COUNT / 1_000
-const PREFIX = `auth0|${'x'.repeat(700)}`
+const USER_ID_PREFIX = `auth0|${'x'.repeat(700)}`
 
 /** Another subscriber can load all changes within this time. */
 const WRITE_TIMEOUT_MS = 4_000
@@ -26,9 +27,10 @@ beforeAll(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database)
   await database.query(
-    `INSERT INTO last_logout SELECT '${PREFIX}' || n, now(), now(), '', 'slo', n
+    `INSERT INTO last_logout SELECT '${USER_ID_PREFIX}' || n, now(), now(), '', 'slo', n
      FROM generate_series(1, ${CHANGE_COUNT}) AS n`,
   )
+  // `seq` is the position of the last change in the feed.
   await database.query(`UPDATE tenant SET seq = ${CHANGE_COUNT}`)
   const readChanges: typeof store.readChanges = (query) => {
     pagesRead++
@@ -45,10 +47,10 @@ afterAll(async () => {
 })
 
 test('a subscriber that reads nothing is disconnected without delaying others, and can resume', async () => {
-  const accepted = once(api.server, 'connection')
+  const whenAccepted = once(api.server, 'connection')
   const stalledSocket = await openStalledConnection(url)
-  const [connection] = await accepted
-  const whenDisconnected = once(connection, 'close')
+  const [serverSocket] = await whenAccepted
+  const whenDisconnected = once(serverSocket, 'close')
   await waitForIdle()
   // The API does not read more pages from the database than fit into the buffers of the connection.
   expect(pagesRead).toBeGreaterThan(0)
@@ -62,17 +64,21 @@ test('a subscriber that reads nothing is disconnected without delaying others, a
   await otherSubscriber.close()
 
   await whenDisconnected
-  const firstPart = parse(await readToEnd(stalledSocket))
+  const firstPart = parseFeed(await readToEnd(stalledSocket))
   expect(firstPart.users.length).toBeLessThan(CHANGE_COUNT)
 
-  const resumed = await subscribeToFeed(url, `?after=${firstPart.cursor}`, bearer(keys.subscriber))
-  await expect.poll(() => resumed.dataOf('freshness').length, { timeout: 20_000 }).toBe(1)
+  const resumedFeed = await subscribeToFeed(
+    url,
+    `?after=${firstPart.cursor}`,
+    bearer(keys.subscriber),
+  )
+  await expect.poll(() => resumedFeed.dataOf('freshness').length, { timeout: 20_000 }).toBe(1)
   const receivedUsers = new Set([
     ...firstPart.users,
-    ...resumed.dataOf('change').map(({ user_id }) => user_id),
+    ...resumedFeed.dataOf('change').map(({ user_id }) => user_id),
   ])
   expect(receivedUsers.size).toBe(CHANGE_COUNT)
-  await resumed.close()
+  await resumedFeed.close()
 }, 90_000)
 
 /** Subscribes to the feed, and reads nothing. */
@@ -82,6 +88,7 @@ async function openStalledConnection(url: string): Promise<Socket> {
   // If the server resets the connection, the socket emits an error.
   socket.on('error', () => {})
   socket.write(
+    // With HTTP/1.0, the response has no chunked encoding.
     `GET /v1/changes HTTP/1.0\r\nHost: ${hostname}\r\nAuthorization: Bearer ${keys.subscriber.key}\r\nAccept: text/event-stream\r\n\r\n`,
   )
   return socket.pause()
@@ -89,8 +96,8 @@ async function openStalledConnection(url: string): Promise<Socket> {
 
 /** Waits until the API has read no page for half a second. */
 async function waitForIdle(): Promise<void> {
-  for (let pagesBefore = 0; pagesRead !== pagesBefore || pagesBefore === 0; ) {
-    pagesBefore = pagesRead
+  for (let previouslyRead = 0; pagesRead !== previouslyRead || previouslyRead === 0; ) {
+    previouslyRead = pagesRead
     await sleep(500)
   }
 }
@@ -107,7 +114,7 @@ async function readToEnd(socket: Socket) {
 }
 
 /** Parses the response with an event stream. Returns the users of the changes, and the last cursor. */
-function parse(text: string) {
+function parseFeed(text: string) {
   const users: unknown[] = []
   let cursor = ''
   const read = createEventReader(({ name, data, id }) => {

@@ -24,17 +24,18 @@ beforeEach(async () => {
 })
 afterEach(() => app.close())
 
-const request = `GET /v1/changes HTTP/1.1\r\nHost: x\r\nAuthorization: ${bearer(keys.subscriber).authorization}\r\nAccept: text/event-stream\r\n\r\n`
+const SUBSCRIBE_REQUEST = `GET /v1/changes HTTP/1.1\r\nHost: x\r\nAuthorization: ${bearer(keys.subscriber).authorization}\r\nAccept: text/event-stream\r\n\r\n`
 
 /** Subscribes to the feed. Resolves when the response begins. */
 async function subscribe(): Promise<{ socket: Socket; response: string }> {
   const socket = connect(Number(url.port), url.hostname)
   socket.on('error', () => {})
-  socket.write(request)
+  socket.write(SUBSCRIBE_REQUEST)
   const [chunk] = await once(socket, 'data')
   return { socket: socket.resume(), response: String(chunk) }
 }
 
+/** Opens this number of subscriptions, a hundred at a time. */
 async function subscribeMany(count: number): Promise<Socket[]> {
   const sockets: Socket[] = []
   while (sockets.length < count) {
@@ -54,13 +55,16 @@ test('the API rejects subscribers beyond the limit until another subscriber disc
   rejectedSubscription.socket.destroy()
 
   // A subscriber beyond the limit can still request a page.
-  const page = await fetch(new URL('/v1/changes', url), { headers: bearer(keys.subscriber) })
-  expect(page.status).toBe(200)
+  const pageResponse = await fetch(new URL('/v1/changes', url), {
+    headers: bearer(keys.subscriber),
+  })
+  expect(pageResponse.status).toBe(200)
 
   sockets.pop()?.destroy()
   const resubscribe = async () => {
     const { socket, response } = await subscribe()
     sockets.push(socket)
+    // The status in `HTTP/1.1 200`.
     return response.slice(9, 12)
   }
   await expect.poll(resubscribe, { timeout: 10_000 }).toBe('200')
@@ -73,7 +77,7 @@ test('the API does not count subscribers that have disconnected', async () => {
       Array.from({ length: 100 }, async () => {
         const socket = connect(Number(url.port), url.hostname)
         socket.on('error', () => {})
-        socket.end(request)
+        socket.end(SUBSCRIBE_REQUEST)
         socket.destroySoon()
         await once(socket, 'close')
       }),

@@ -18,8 +18,9 @@ import { validate } from 'dockerfile-utils'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { freePort } from '../_support/port.js'
-import { KEY, SCRAPER } from '../_support/served-api.js'
+import { readExample } from '../_support/documents.js'
+import { findUnusedPort } from '../_support/port.js'
+import { KEY, METRICS_KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
 import { type Container, runContainer, startContainer, TRUST } from './container.js'
@@ -31,6 +32,22 @@ const run = promisify(execFile)
 const BUILD_TIMEOUT_MS = 200_000
 
 const text = await readFile('Dockerfile', 'utf8')
+
+/** The command of the document that builds the image. Its last argument is the directory that `COPY` copies from. */
+const buildCommand = await readExample('docs/operations.md', 'Docker', 'sh')
+const context = buildCommand.trim().split(' ').at(-1) ?? ''
+
+test('the command in docs/operations.md builds the Dockerfile, and tags the image that the examples name', async () => {
+  expect(buildCommand).toBe(`docker build --tag last-logout ${context}\n`)
+  expect(await readFile(join(context, 'Dockerfile'), 'utf8')).toBe(text)
+  const examples = ['deploy/docker-compose.yml', 'deploy/kubernetes/api.yaml']
+  for (const example of examples) {
+    const [, image] =
+      /^ *image: (?:\$\{LAST_LOGOUT_IMAGE:-)?([\w-]+)\}?$/m.exec(await readFile(example, 'utf8')) ??
+      []
+    expect(image, example).toBe('last-logout')
+  }
+})
 
 describe('the Dockerfile', () => {
   const instructions = DockerfileParser.parse(text).getInstructions()
@@ -72,16 +89,16 @@ test('.dockerignore leaves out secrets, data, and what the build does not need',
 })
 
 test('.dockerignore leaves out secrets in every directory', async () => {
-  const context = await mkdtemp(join(tmpdir(), 'last-logout-context-'))
+  const directory = await mkdtemp(join(tmpdir(), 'last-logout-context-'))
   try {
-    await copyFile('.dockerignore', join(context, '.dockerignore'))
+    await copyFile('.dockerignore', join(directory, '.dockerignore'))
     for (const name of ['src/main.ts', '.env', 'src/.env', 'deploy/secrets/api_keys', 'data/PG']) {
-      await mkdir(dirname(join(context, name)), { recursive: true })
-      await writeFile(join(context, name), '')
+      await mkdir(dirname(join(directory, name)), { recursive: true })
+      await writeFile(join(directory, name), '')
     }
-    expect(await listContext(context)).toEqual(['src/main.ts'])
+    expect(await listContext(directory)).toEqual(['src/main.ts'])
   } finally {
-    await rm(context, { recursive: true })
+    await rm(directory, { recursive: true })
   }
 })
 
@@ -97,7 +114,7 @@ describe('the image, built and run without an engine', () => {
     await chmod(directory, 0o755)
     ;[image, database, t] = await Promise.all([
       buildImage(text, {
-        context: '.',
+        context,
         directory,
         node: await findNode(directory),
         buildEnv: await readNpmSettings(),
@@ -119,7 +136,7 @@ describe('the image, built and run without an engine', () => {
     const secrets = {
       AUTH0_CLIENT_SECRET,
       DATABASE_URL: database.url,
-      API_KEYS: `caller:${KEY}:read,prometheus:${SCRAPER}:metrics`,
+      API_KEYS: `caller:${KEY}:read,prometheus:${METRICS_KEY}:metrics`,
     }
     for (const [name, value] of Object.entries(secrets)) {
       await writeFile(join(image.root.path, 'run/secrets', name), `${value}\n`, { mode: 0o444 })
@@ -163,7 +180,7 @@ describe('the image, built and run without an engine', () => {
   })
 
   test('the image starts, reads the log and stops as PID 1, with a read-only file system', async () => {
-    const PORT = await freePort()
+    const PORT = await findUnusedPort()
     const container = await startContainer(image.root, command(image.cmd, { PORT }))
     await expect.poll(container.output, WAIT).toContain('"polling"')
     const { output } = await container.exec([
@@ -195,7 +212,7 @@ describe('the image, built and run without an engine', () => {
   })
 
   test.each(['api', 'worker'])('%s passes the health check of the image', async (part) => {
-    const PORT = await freePort()
+    const PORT = await findUnusedPort()
     const container = await startContainer(image.root, command([part], { PORT, WORKER_PORT: PORT }))
     await expect.poll(container.output, WAIT).toContain('"url"')
     expect(await container.exec(image.healthcheck)).toEqual({

@@ -14,7 +14,7 @@ import {
   waitForStarts,
 } from './fixture.js'
 
-const redisProbe = await startRedis({ own: true })
+const redisProbe = await startRedis({ forceNew: true })
 const skip = 'skip' in redisProbe
 if (!skip) await redisProbe.stop()
 forbidConsole()
@@ -23,7 +23,7 @@ async function startOwnRedis(
   { onTestFinished }: Context,
   options: TestRedisOptions = {},
 ): Promise<TestRedis> {
-  const server = await startRedis({ ...options, own: true })
+  const server = await startRedis({ ...options, forceNew: true })
   if ('skip' in server) throw new Error(server.skip)
   onTestFinished(() => server.stop())
   return server

@@ -4,7 +4,7 @@ import { parse } from 'yaml'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import type { Family } from '../_support/exposition.js'
-import { SCRAPER } from '../_support/served-api.js'
+import { METRICS_KEY } from '../_support/served-api.js'
 import { ALERT_CASES } from '../environments/alert-cases.js'
 import { listQueries } from '../environments/dashboard.js'
 import { CALLER, type MeasuredService, openMeasuredService, readValue, scrape } from './running.js'
@@ -59,7 +59,7 @@ async function causeTraffic({ testTenant, service }: MeasuredService, url: strin
     fetch(url + path, { headers: { authorization: `Bearer ${key}` } })
   await get(`/v1/users/${encodeURIComponent(USER)}/last-logout?session_id=${SESSION}`, CALLER)
   await get('/v1/changes', 'an-unknown-key-of-more-than-32-characters')
-  await get('/v1/changes', SCRAPER)
+  await get('/v1/changes', METRICS_KEY)
 }
 
 /** Returns the names of the labels of a metric. Omits `le`, the label of a histogram's buckets. */
@@ -74,7 +74,14 @@ const ownFamilies = () =>
 describe('the metrics of a running service', () => {
   test('the metrics contain no user, session, key, secret or token', () => {
     const { credentials } = measured.testTenant.simulator
-    const secrets = [USER, SESSION, CALLER, SCRAPER, credentials.clientId, credentials.clientSecret]
+    const secrets = [
+      USER,
+      SESSION,
+      CALLER,
+      METRICS_KEY,
+      credentials.clientId,
+      credentials.clientSecret,
+    ]
     for (const secret of [...secrets, encodeURIComponent(USER), 'identifiable', 'eyJ', 'Bearer']) {
       expect(scrapedText).not.toContain(secret)
     }

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import { subscribeToFeed } from '../_support/events.js'
-import { SCRAPER } from '../_support/served-api.js'
+import { METRICS_KEY } from '../_support/served-api.js'
 import { CALLER, type MeasuredService, openMeasuredService, readValue, scrape } from './running.js'
 
 const POLLING = { timeout: 20_000, interval: 100 }
@@ -242,7 +242,7 @@ describe('callers', () => {
   test('rejected callers are counted by reason', async () => {
     await get('/v1/changes', '')
     await get('/v1/changes', 'Bearer another-key-of-more-than-32-characters')
-    await get('/v1/changes', `Bearer ${SCRAPER}`)
+    await get('/v1/changes', `Bearer ${METRICS_KEY}`)
     await get('/no-such-path', '')
     const { families } = await scrape(url)
     const count = (reason: string) =>
@@ -274,7 +274,7 @@ describe('callers', () => {
   test('a caller without the role metrics cannot read the metrics', async () => {
     expect((await get('/metrics', '')).status).toBe(401)
     expect((await get('/metrics')).status).toBe(403)
-    const response = await get('/metrics', `Bearer ${SCRAPER}`)
+    const response = await get('/metrics', `Bearer ${METRICS_KEY}`)
     expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
     const { paths } = (await (await get('/openapi.json')).json()) as {
       paths: Record<string, { get: { responses: { 200: { content: object } } } }>

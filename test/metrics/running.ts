@@ -3,7 +3,7 @@ import { loadConfig } from '../../src/config/config.js'
 import { createService, type Service } from '../../src/service/service.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { type Family, parseExposition } from '../_support/exposition.js'
-import { SCRAPER } from '../_support/served-api.js'
+import { METRICS_KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 /** A key with every role except `metrics`. */
@@ -32,7 +32,7 @@ export async function openMeasuredService(
     {
       ...tenantEnv(testTenant.simulator),
       DATABASE_URL: database.url,
-      API_KEYS: `caller:${CALLER}:read+check+feed+logout,prometheus:${SCRAPER}:metrics`,
+      API_KEYS: `caller:${CALLER}:read+check+feed+logout,prometheus:${METRICS_KEY}:metrics`,
       PORT: '0',
       POLL_INTERVAL: '200ms',
       ...env,
@@ -59,7 +59,7 @@ export async function scrape(
   url: string,
 ): Promise<{ text: string; families: Map<string, Family> }> {
   const response = await fetch(`${url}/metrics`, {
-    headers: { authorization: `Bearer ${SCRAPER}` },
+    headers: { authorization: `Bearer ${METRICS_KEY}` },
   })
   if (response.status !== 200) throw new Error(`the scrape failed with status ${response.status}`)
   const text = await response.text()

@@ -8,7 +8,7 @@ import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findBrowser, openBrowser } from '../_support/browser.js'
 import { readExample } from '../_support/documents.js'
-import { freePort } from '../_support/port.js'
+import { findUnusedPort } from '../_support/port.js'
 
 const DOCUMENT = 'docs/getting-started.md'
 const found = findBrowser()
@@ -84,7 +84,7 @@ describe.skipIf(skip !== '')(`the steps of ${DOCUMENT}${skip}`, () => {
     await mkdir(api)
     await runStep('4 Create your API', api)
     await writeFile(join(api, 'orders.mjs'), await readExample(DOCUMENT, '4 Create your API', 'js'))
-    const port = await freePort()
+    const port = await findUnusedPort()
     const start = (await readExample(DOCUMENT, '5 Start your API', 'sh'))
       .replace(/^export .*$/m, `export ${variables}`)
       .replace('PORT=4000', `PORT=${port}`)

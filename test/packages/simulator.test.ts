@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { symlink, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import { beforeAll, describe, expect, inject, test } from 'vitest'
 import { finishCommand, runCommand } from '../_support/cli.js'
@@ -63,9 +63,47 @@ export const expect = (value) => ({
   )
 })
 
+/** Runs a module in the directory of the packages. Returns what it prints. */
+async function runModule(name: string, code: string): Promise<string> {
+  await writeFile(join(dir, name), code)
+  return (await run(process.execPath, [name], { cwd: dir })).stdout
+}
+
+test('the example for other test runners starts a simulator, and closes it', async () => {
+  const example = await readExample(README, 'With a test runner', 'js', 1)
+  const request = "console.log((await fetch(simulator.url + '/api/v2/logs')).status)"
+  expect(example).toContain('// …')
+  expect(await runModule('other-runner.mjs', example.replace('// …', request))).toBe('401\n')
+})
+
+test('the example that runs an Action prints its log, and returns the result in its last line', async () => {
+  await writeFile(
+    join(dir, 'my-action.js'),
+    `exports.onExecutePostLogin = async (event, api) => {
+      console.log(event.user.user_id)
+      api.accessToken.setCustomClaim('user', event.user.user_id)
+    }`,
+  )
+  const example = await readExample(README, 'Run an Action', 'js')
+  const result = /^\/\/ run: (.*)$/m.exec(example)?.[1]
+  expect(result).toBe('{ accessToken: { … }, idToken: { … }, denied: null }')
+  const printed = await runModule('run-action.mjs', `${example}\nconsole.log(JSON.stringify(run))`)
+  const lines = printed.trim().split('\n')
+  expect(lines[0]).toContain('auth0|1')
+  expect(JSON.parse(lines.at(-1) ?? '')).toEqual({
+    accessToken: { user: 'auth0|1' },
+    idToken: {},
+    denied: null,
+  })
+})
+
 describe('the command', () => {
   test('the command writes an entry and causes a fault after the requests of the README', async () => {
-    const command = runCommand(['--port', '0', '--interval', '0'], {}, { script })
+    const [name, ...args] = (await readExample(README, 'As a command', 'sh')).trim().split(' ')
+    expect(name).toBe(basename(script))
+    // A free port instead of 4010, and no simulated users.
+    args.push('--port', '0', '--interval', '0')
+    const command = runCommand(args, {}, { script })
     await expect.poll(command.stdout, WAIT).toContain('AUTH0_CLIENT_SECRET')
     const env = Object.fromEntries(
       [...command.stdout().matchAll(/^(AUTH0_\w+)=(.*)$/gm)].map(([, name = '', value]) => [
@@ -74,7 +112,6 @@ describe('the command', () => {
       ]),
     )
     const url = `${env.AUTH0_BASE_URL}`
-    // The first example starts the command.
     const example = await readExample(README, 'As a command', 'sh', 1)
     const requests = example.replaceAll('http://127.0.0.1:4010', url)
     const { stdout } = await run('/bin/sh', ['-ec', requests])

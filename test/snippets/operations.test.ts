@@ -47,7 +47,7 @@ describe('Docker', () => {
     await mkdir(join(cwd, 'deploy/secrets'))
     const calls = await runShell(await readExample(DOCUMENT, 'Docker', 'sh', 2), {
       cwd: join(cwd, 'deploy/secrets'),
-      recorded: ['docker'],
+      recordedPrograms: ['docker'],
     })
     expect(await readFile(join(cwd, 'deploy/.env'), 'utf8')).toMatch(
       /^AUTH0_DOMAIN=\S+\nAUTH0_CLIENT_ID=\S+\n$/,
@@ -70,7 +70,10 @@ describe('systemd', () => {
     await mkdir(join(cwd, 'etc/systemd/system'), { recursive: true })
     await runShell(await readFor(1), { cwd })
     expect((await stat(join(cwd, 'etc/last-logout'))).mode & 0o777).toBe(0o700)
-    const calls = await runShell(await readFor(2), { cwd, recorded: ['systemctl', 'journalctl'] })
+    const calls = await runShell(await readFor(2), {
+      cwd,
+      recordedPrograms: ['systemctl', 'journalctl'],
+    })
     const units = await readdir(join(cwd, 'etc/systemd/system'))
     const named = calls.flatMap((call) => call.match(/last-logout[\w-]+/g) ?? [])
     expect(named).toHaveLength(3)
@@ -92,8 +95,11 @@ describe('systemd', () => {
 })
 
 test('the commands for Kubernetes name files, a job and deployments of deploy/kubernetes', async () => {
-  const recorded = ['kubectl']
-  const calls = await runShell(await readExample(DOCUMENT, 'Kubernetes', 'sh'), { cwd, recorded })
+  const recordedPrograms = ['kubectl']
+  const calls = await runShell(await readExample(DOCUMENT, 'Kubernetes', 'sh'), {
+    cwd,
+    recordedPrograms,
+  })
   const files = calls.flatMap((call) =>
     [...call.matchAll(/-f (\S+)/g)].map(([, file = '']) => file),
   )

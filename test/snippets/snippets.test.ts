@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { access, readdir, readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { type CodeBlock, listCodeBlocks } from '../_support/documents.js'
 import { PROOFS } from './snippets.js'
@@ -65,4 +65,18 @@ test.each(
     return index === -1
   })
   expect(unknown).toEqual([])
+})
+
+test.each(
+  proven.flatMap(({ name, proof, block }) =>
+    'runsTests' in proof && block ? [[name, block] as const] : [],
+  ),
+)('%s: the scripts of npm and the paths exist', async (_name, { code }) => {
+  const commands = code.replaceAll(/#.*/g, '')
+  const { scripts } = JSON.parse(await readFile('package.json', 'utf8'))
+  const called = [...commands.matchAll(/npm (?:run )?([\w:]+)/g)].map(([, script = '']) => script)
+  expect(called.length).toBeGreaterThan(0)
+  expect(called.filter((script) => script !== 'ci' && !(script in scripts))).toEqual([])
+  const paths = commands.match(/(?<=\s|^)[.\w-]+\/[\w./-]+/g) ?? []
+  await Promise.all(paths.map((path) => access(path)))
 })

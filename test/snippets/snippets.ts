@@ -9,24 +9,27 @@ export type Proof =
   | { settings: true }
   /** The lines of the block, except for imports, are lines of this file in the same order. A test runs the file. */
   | { linesOf: string }
+  /** The block runs tests, so no test runs it. `test/snippets/snippets.test.ts` checks its scripts and its paths. */
+  | { runsTests: true }
   /** Nothing runs the block, for this reason. */
   | { notRun: string }
 
 /** A block: its document, its heading and its language; the index if there are several of them. */
 type BlockName = `${string}.md > ${string} > ${string}`
 
+const RUNS_TESTS = { runsTests: true } as const
 const DIAGRAM = { notRun: 'a diagram' }
-const OUTPUT = { notRun: 'output, which contains times and ids' }
+const DEPLOY_CLI = { test: 'test/consumers/deploy-cli.test.ts' }
 const GETTING_STARTED = { test: 'test/packages/getting-started.test.ts' }
+const BACKUP = { test: 'test/environments/backup.test.ts' }
 const OPERATIONS = { test: 'test/snippets/operations.test.ts' }
 const SNIPPETS = { test: 'test/consumers/snippets.test.ts' }
 const SETTINGS = { settings: true } as const
 const LOGOUT_ENDPOINT = { test: 'test/consumers/logout-endpoint.test.ts' }
 const exampleOf = (file: string) => ({ linesOf: `examples/${file}` })
 const IN_GETTING_STARTED = { linesOf: 'docs/getting-started.md' }
-const PART_OF_GETTING_STARTED = {
-  notRun: 'a part of a command of docs/getting-started.md, which a test runs',
-}
+const INSTALLATION = { test: 'test/packages/installation.test.ts' }
+const SIMULATOR = { test: 'test/packages/simulator.test.ts' }
 
 /**
  * How each block of the documents is kept correct. Blocks that contain only commands of the program are not listed:
@@ -35,14 +38,15 @@ const PART_OF_GETTING_STARTED = {
 export const PROOFS: Record<BlockName, Proof> = {
   'README.md > last-logout > ': DIAGRAM,
   'README.md > Install > sh': IN_GETTING_STARTED,
-  'README.md > Reject logged-out tokens > sh': PART_OF_GETTING_STARTED,
+  'README.md > Reject logged-out tokens > sh': INSTALLATION,
   'README.md > Reject logged-out tokens > js': exampleOf('express/app.mjs'),
-  'README.md > Developing > sh': { notRun: 'runs all tests' },
+  'README.md > Developing > sh': RUNS_TESTS,
   'docs/api.md > Requests > sh': { test: 'test/consumers/curl.test.ts' },
   'docs/api.md > Read a last logout > json': { test: 'test/consumers/curl.test.ts' },
   'docs/api.md > Check a token > json': { test: 'test/consumers/curl.test.ts' },
-  'docs/cli.md > explain > ': OUTPUT,
-  'docs/cli.md > forget > ': OUTPUT,
+  // Output: the test compares it, except for instants and log ids.
+  'docs/cli.md > explain > ': { test: 'test/commands/explain.test.ts' },
+  'docs/cli.md > forget > ': { test: 'test/commands/forget.test.ts' },
   'docs/configuration.md > Redis > ': { test: 'test/environments/redis-servers.test.ts' },
   'docs/console.md > The key > sh': { test: 'test/commands/init.test.ts' },
   'docs/cookie-sessions.md > @auth0/nextjs-auth0 > ts': exampleOf('nextjs-auth0/proxy.ts'),
@@ -54,17 +58,18 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/database.md > Two database users > sql': { test: 'test/environments/privileges.test.ts' },
   'docs/database.md > Two database users > sh': SETTINGS,
   'docs/database.md > TLS > sh': SETTINGS,
-  'docs/feed.md > Request > ': { notRun: 'the form of a request: see conformance/' },
-  'docs/feed.md > Age > ': { notRun: 'a formula: see conformance/' },
+  'docs/feed.md > Request > ': { test: 'test/client/feed-connection.test.ts' },
+  'docs/feed.md > Age > ': { test: 'test/client/delivery-delay.test.ts' },
   'docs/first-real-tenant.md > 1. The probe > json': {
     test: 'test/commands/doctor-output.test.ts',
   },
-  'docs/first-real-tenant.md > Send it back > sh': { notRun: 'replaces a placeholder by hand' },
+  'docs/first-real-tenant.md > Send it back > sh': {
+    test: 'test/commands/doctor-output.test.ts',
+  },
   'docs/gateways.md > Set it up > sh': SETTINGS,
   'docs/gateways.md > Introspection > sh': { test: 'test/consumers/curl.test.ts' },
-  'docs/getting-started.md > 1 Build the packages > sh': {
-    notRun: 'installs dependencies: the set-up of the test builds the packages',
-  },
+  // The set-up of the test runs the second command. The test compares the block with it.
+  'docs/getting-started.md > 1 Build the packages > sh': INSTALLATION,
   'docs/getting-started.md > 2 Install last-logout > sh': GETTING_STARTED,
   'docs/getting-started.md > 4 Create your API > sh': GETTING_STARTED,
   'docs/getting-started.md > 4 Create your API > js': GETTING_STARTED,
@@ -75,38 +80,31 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/live-connections.md > Adapters > js': SNIPPETS,
   'docs/live-connections.md > Other servers > js': SNIPPETS,
   'docs/live-connections.md > Caches and sessions of your own > js': SNIPPETS,
-  'docs/login-action.md > With Terraform or the Deploy CLI > hcl': {
-    notRun: 'Terraform and its provider are not on npm or in Debian',
-  },
-  'docs/login-action.md > With Terraform or the Deploy CLI > yaml': {
-    test: 'test/consumers/deploy-cli.test.ts',
-  },
-  'docs/login-action.md > With Terraform or the Deploy CLI > sh': {
-    notRun: 'the test runs the same program with these arguments',
-  },
+  // Terraform does not run: a parser of HCL reads the block, and the test compares the values with the deployed Action.
+  'docs/login-action.md > With Terraform or the Deploy CLI > hcl': DEPLOY_CLI,
+  'docs/login-action.md > With Terraform or the Deploy CLI > yaml': DEPLOY_CLI,
+  'docs/login-action.md > With Terraform or the Deploy CLI > sh': DEPLOY_CLI,
   'docs/logout-endpoint.md > Logout endpoint > ': DIAGRAM,
   'docs/logout-endpoint.md > auth0-spa-js > js': LOGOUT_ENDPOINT,
   'docs/logout-endpoint.md > express-openid-connect > js': LOGOUT_ENDPOINT,
   'docs/logout-endpoint.md > @auth0/nextjs-auth0 > js': LOGOUT_ENDPOINT,
   'docs/metrics.md > Scrape > yaml': { test: 'test/environments/prometheus.test.ts' },
-  'docs/operations.md > Docker > sh': { notRun: 'needs Docker: see test/image' },
+  // Docker does not run: the test compares the command with how it builds the image.
+  'docs/operations.md > Docker > sh': { test: 'test/image/image.test.ts' },
   'docs/operations.md > Docker > sh 1': OPERATIONS,
   'docs/operations.md > Docker > sh 2': OPERATIONS,
-  'docs/operations.md > systemd > sh': {
-    notRun: 'installs a package in /usr/local: see test/packages',
-  },
+  'docs/operations.md > systemd > sh': INSTALLATION,
   'docs/operations.md > systemd > sh 1': OPERATIONS,
   'docs/operations.md > systemd > sh 2': OPERATIONS,
   'docs/operations.md > systemd > sh 3': OPERATIONS,
   'docs/operations.md > Kubernetes > sh': OPERATIONS,
-  'docs/operations.md > Back up and restore > sh': {
-    notRun: 'needs pg_dump of the version of the server',
-  },
+  'docs/operations.md > Back up and restore > sh': BACKUP,
+  'docs/operations.md > Back up and restore > sh 1': BACKUP,
   'docs/privacy.md > Answer a request for access > sql': {
-    notRun: 'see test/privacy.test.ts for the columns',
+    test: 'test/store/request-for-access.test.ts',
   },
-  'docs/reliability.md > Reliability > sh': { notRun: 'runs tests' },
-  'docs/resource-servers.md > Install the client > sh': PART_OF_GETTING_STARTED,
+  'docs/reliability.md > Reliability > sh': RUNS_TESTS,
+  'docs/resource-servers.md > Install the client > sh': INSTALLATION,
   'docs/resource-servers.md > Express > js': exampleOf('express/app.mjs'),
   'docs/resource-servers.md > Fastify > js': exampleOf('fastify/app.mjs'),
   'docs/resource-servers.md > Koa > js': exampleOf('koa/app.mjs'),
@@ -116,23 +114,20 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/resource-servers.md > Lambda authorizer > js': exampleOf(
     'lambda-authorizer/authorizer.mjs',
   ),
-  'docs/resource-servers.md > Lambda authorizer > yaml': { notRun: 'needs API Gateway' },
+  // API Gateway does not run: the test compares the values with `toRefusal`.
+  'docs/resource-servers.md > Lambda authorizer > yaml': { test: 'test/client/lambda.test.ts' },
   'docs/resource-servers.md > tRPC > ts': exampleOf('trpc/app.ts'),
   'docs/resource-servers.md > Request and Response > js': exampleOf('request-response/app.mjs'),
   'docs/resource-servers.md > Any other framework > js': SNIPPETS,
   'docs/resource-servers.md > Other languages > sh': { test: 'test/consumers/curl.test.ts' },
   'docs/resource-servers.md > Other languages > java': {
-    notRun: 'needs Spring: see examples/java',
+    test: 'test/consumers/spring-filter.test.ts',
   },
-  'docs/upgrades.md > Test > sh': { notRun: 'runs tests' },
+  'docs/upgrades.md > Test > sh': RUNS_TESTS,
   'src/client/README.md > last-logout-client > js': SNIPPETS,
-  'src/simulator/README.md > With a test runner > js': { test: 'test/packages/simulator.test.ts' },
-  'src/simulator/README.md > With a test runner > js 1': {
-    notRun: 'a fragment: the test runs the example before it',
-  },
-  'src/simulator/README.md > Run an Action > js': { notRun: 'a fragment: see test/simulator' },
-  'src/simulator/README.md > As a command > sh': {
-    notRun: 'the test runs the same command with options',
-  },
-  'src/simulator/README.md > As a command > sh 1': { test: 'test/packages/simulator.test.ts' },
+  'src/simulator/README.md > With a test runner > js': SIMULATOR,
+  'src/simulator/README.md > With a test runner > js 1': SIMULATOR,
+  'src/simulator/README.md > Run an Action > js': SIMULATOR,
+  'src/simulator/README.md > As a command > sh': SIMULATOR,
+  'src/simulator/README.md > As a command > sh 1': SIMULATOR,
 }

@@ -3,7 +3,7 @@ import type { LastLogoutStore } from '../../src/ports.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { poll } from '../../src/sync/poll.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { POLL_OPTIONS, TYPES } from '../_support/poll.js'
+import { LOGOUT_TYPES, POLL_OPTIONS } from '../_support/poll.js'
 import { openPostgresWire, type PostgresWire } from '../_support/postgres-wire.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
@@ -32,7 +32,7 @@ const logOut = (userId: string) => auth0.tenant.write(buildEntry('slo', { userId
 async function runPoll() {
   auth0.simulator.requests.clear()
   const statementsBefore = wire.statements().length
-  const deps = { source: auth0.source, store, types: TYPES }
+  const deps = { source: auth0.source, store, types: LOGOUT_TYPES }
   await poll(deps, POLL_OPTIONS, new AbortController().signal)
   const statements = wire.statements().slice(statementsBefore)
   return {

@@ -4,7 +4,7 @@ import type { LogSource } from '../../src/ports.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { reconcile } from '../../src/sync/poll.js'
 import { createMemoryStore } from '../_support/memory-store.js'
-import { POLL_OPTIONS, TYPES } from '../_support/poll.js'
+import { LOGOUT_TYPES, POLL_OPTIONS } from '../_support/poll.js'
 
 const NOW = Date.now()
 
@@ -34,7 +34,7 @@ async function runReconcile(
   const readTo = NOW - 60_000
   const store = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
   const options = { ...POLL_OPTIONS, pollIntervalMs }
-  await reconcile({ source, store, types: TYPES }, options, new AbortController().signal)
+  await reconcile({ source, store, types: LOGOUT_TYPES }, options, new AbortController().signal)
   return requests
 }
 

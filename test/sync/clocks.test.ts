@@ -3,7 +3,7 @@ import type { LastLogoutStore } from '../../src/ports.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { reconcile } from '../../src/sync/poll.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { POLL_OPTIONS, TYPES } from '../_support/poll.js'
+import { LOGOUT_TYPES, POLL_OPTIONS } from '../_support/poll.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
@@ -28,7 +28,7 @@ afterEach(async () => {
 
 const { signal } = new AbortController()
 const runReconcile = () =>
-  reconcile({ source: auth0.source, store, types: TYPES }, POLL_OPTIONS, signal)
+  reconcile({ source: auth0.source, store, types: LOGOUT_TYPES }, POLL_OPTIONS, signal)
 const logOut = (userId: string) =>
   auth0.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
 const isKnown = async (userId: string) => (await store.readKnownLogouts(userId, null)).user !== null

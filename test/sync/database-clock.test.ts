@@ -5,7 +5,7 @@ import type { SimulatorOptions } from '../../src/simulator/server.js'
 import { poll } from '../../src/sync/poll.js'
 import { type Clock, createClock } from '../_support/clock.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { DAY, HOUR, MINUTE, POLL_OPTIONS, SECOND, TYPES } from '../_support/poll.js'
+import { DAY, HOUR, LOGOUT_TYPES, MINUTE, POLL_OPTIONS, SECOND } from '../_support/poll.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
@@ -31,7 +31,8 @@ const openTestTenant = async (simulator: Partial<SimulatorOptions> = {}) => {
   auth0 = await openTenant(tenantOptions, { expiresInSeconds: 365 * 86_400, ...simulator })
 }
 const { signal } = new AbortController()
-const runPoll = () => poll({ source: auth0.source, store, types: TYPES }, POLL_OPTIONS, signal)
+const runPoll = () =>
+  poll({ source: auth0.source, store, types: LOGOUT_TYPES }, POLL_OPTIONS, signal)
 const logOut = (userId: string) =>
   auth0.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
 const readInstant = async (userId: string) => (await store.readKnownLogouts(userId, null)).user?.at

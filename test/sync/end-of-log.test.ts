@@ -5,7 +5,7 @@ import { syntheticLogId } from '../../src/rules/log-id.js'
 import { catchUp } from '../../src/sync/catch-up.js'
 import { createProgressGuard } from '../../src/sync/progress-guard.js'
 import { createMemoryStore } from '../_support/memory-store.js'
-import { TYPES } from '../_support/poll.js'
+import { LOGOUT_TYPES } from '../_support/poll.js'
 
 const NOW = Date.UTC(2026, 10, 23, 12)
 const { signal } = new AbortController()
@@ -73,7 +73,7 @@ function openCatchUp({ source }: SimulatedLog) {
     readAsOf: async () => (await store.readProgress()).asOf ?? Number.NaN,
     run: () =>
       createProgressGuard().run(store.readProgress, signal, (startLoop) =>
-        catchUp({ source, store, types: TYPES, startLoop }, signal),
+        catchUp({ source, store, types: LOGOUT_TYPES, startLoop }, signal),
       ),
   }
 }
@@ -99,7 +99,7 @@ test('a catch-up stores pages together if they arrive while a page is being stor
     },
   }
   await createProgressGuard().run(store.readProgress, signal, (startLoop) =>
-    catchUp({ source: log.source, store, types: TYPES, startLoop }, signal),
+    catchUp({ source: log.source, store, types: LOGOUT_TYPES, startLoop }, signal),
   )
   expect(log.unreadStoredAts()).toEqual([])
   expect(log.requestCount()).toBeGreaterThanOrEqual(20)

@@ -9,7 +9,7 @@ import type { Finding } from '../../src/sync/catch-up.js'
 import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { type Clock, createClock } from '../_support/clock.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { DAY, HOUR, MINUTE, POLL_OPTIONS, SECOND, TYPES } from '../_support/poll.js'
+import { DAY, HOUR, LOGOUT_TYPES, MINUTE, POLL_OPTIONS, SECOND } from '../_support/poll.js'
 import { openTestStore, readRows, readUserIds } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
@@ -45,7 +45,7 @@ async function runPoll(options: Partial<PollOptions> & { source?: LogSource } = 
   const findings: Finding[] = []
   const onFinding = (finding: Finding) => void findings.push(finding)
   const { source = auth0.source, ...overrides } = options
-  const deps = { source, store, types: TYPES, onFinding }
+  const deps = { source, store, types: LOGOUT_TYPES, onFinding }
   await poll(deps, { ...POLL_OPTIONS, ...overrides }, new AbortController().signal)
   return findings
 }

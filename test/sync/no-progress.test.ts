@@ -15,7 +15,7 @@ import { poll, reconcile } from '../../src/sync/poll.js'
 import { createProgressGuard, type ProgressLimits } from '../../src/sync/progress-guard.js'
 import { parseExposition } from '../_support/exposition.js'
 import { createMemoryStore } from '../_support/memory-store.js'
-import { DAY, HOUR, MINUTE, POLL_OPTIONS, TYPES } from '../_support/poll.js'
+import { DAY, HOUR, LOGOUT_TYPES, MINUTE, POLL_OPTIONS } from '../_support/poll.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 const PATH = '/api/v2/logs'
@@ -176,7 +176,7 @@ describe('a database that does not keep what is written', () => {
         })
         const store = createFaultyStore(storeFaults, toStoredProgress(startState))
         const source = limitRequests(tenant)
-        const deps = { source, store, types: TYPES, guard }
+        const deps = { source, store, types: LOGOUT_TYPES, guard }
         await expect(task(deps, POLL_OPTIONS, signal)).rejects.toMatchObject({
           code: 'NO_PROGRESS',
         })
@@ -196,7 +196,7 @@ describe('a database that does not keep what is written', () => {
     const workingStore = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
     const store: LastLogoutStore = { ...workingStore, moveCheckpoint: async () => false }
     const guard = createProgressGuard({ limits: LIMITS })
-    const deps = { source: limitRequests(tenant), store, types: TYPES, guard }
+    const deps = { source: limitRequests(tenant), store, types: LOGOUT_TYPES, guard }
     await expect(poll(deps, POLL_OPTIONS, signal)).rejects.toMatchObject({ code: 'NO_PROGRESS' })
   })
 
@@ -215,7 +215,7 @@ describe('a database that does not keep what is written', () => {
       onIdleRound: (_loop, isFirst) => void reports.push(isFirst),
     })
     const run = () =>
-      poll({ source: tenant.source, store, types: TYPES, guard }, POLL_OPTIONS, signal)
+      poll({ source: tenant.source, store, types: LOGOUT_TYPES, guard }, POLL_OPTIONS, signal)
     const takeReports = () => reports.splice(0)
 
     await expect(run()).rejects.toMatchObject({ code: 'NO_PROGRESS' })
@@ -278,7 +278,7 @@ describe('another process that moves the checkpoint', () => {
     let idleRounds = 0
     const guard = createProgressGuard({ limits: LIMITS, onIdleRound: () => void idleRounds++ })
     const store = createContendedStore(times)
-    const deps = { source: limitRequests(tenant, 30), store, types: TYPES, guard }
+    const deps = { source: limitRequests(tenant, 30), store, types: LOGOUT_TYPES, guard }
     const outcome = await poll(deps, POLL_OPTIONS, signal).catch((error) => error)
     expect(idleRounds).toBe(0)
     return outcome

@@ -9,7 +9,7 @@ import type { SimulatedTenantOptions } from '../../src/simulator/tenant.js'
 import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { expectedFromLog } from '../_support/expected-rows.js'
-import { DAY, HOUR, POLL_OPTIONS, TYPES } from '../_support/poll.js'
+import { DAY, HOUR, LOGOUT_TYPES, POLL_OPTIONS } from '../_support/poll.js'
 import { openTestStore, readRows } from '../_support/store.js'
 import { openSource, openTenant, type TestTenant } from '../_support/tenant.js'
 
@@ -38,7 +38,7 @@ async function runPoll(
   const reports: SyncProgress[] = []
   const onProgress = (progress: SyncProgress) => void reports.push(progress)
   const [source, targetStore] = [overrides.source ?? auth0.source, overrides.store ?? store]
-  const deps = { source, store: targetStore, types: TYPES, onProgress }
+  const deps = { source, store: targetStore, types: LOGOUT_TYPES, onProgress }
   const outcome = await poll(deps, options, overrides.signal ?? signal)
   return { outcome, reports }
 }

@@ -8,7 +8,7 @@ import { type PollOptions, poll, reconcile } from '../../src/sync/poll.js'
 import { type Clock, createClock } from '../_support/clock.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { expectedFromLog } from '../_support/expected-rows.js'
-import { DAY, HOUR, MINUTE, POLL_OPTIONS, SECOND, TYPES } from '../_support/poll.js'
+import { DAY, HOUR, LOGOUT_TYPES, MINUTE, POLL_OPTIONS, SECOND } from '../_support/poll.js'
 import { openTestStore, readRows, readUserIds } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
@@ -37,7 +37,7 @@ const runOperation = async (
   const findings: Finding[] = []
   const onFinding = (finding: Finding) => void findings.push(finding)
   const { source = auth0.source, ...options } = overrides
-  const deps = { source, store, types: TYPES, onFinding }
+  const deps = { source, store, types: LOGOUT_TYPES, onFinding }
   await operation(deps, { ...POLL_OPTIONS, ...options }, new AbortController().signal)
   return findings
 }

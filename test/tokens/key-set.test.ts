@@ -47,7 +47,7 @@ describe('a key set', () => {
     const keySet = open()
     await Promise.all([keySet.load(), find(keySet, 'one'), find(keySet, 'one')])
     expect(await find(keySet, 'one')).toMatchObject({ type: 'public' })
-    expect(server.requests).toBe(1)
+    expect(server.requestCount).toBe(1)
   })
 
   test('a key set rejects an unknown key after a fetch for the token', async () => {
@@ -55,7 +55,7 @@ describe('a key set', () => {
     const keySet = open({ cooldownMs: 0 })
     await keySet.load()
     await expect(find(keySet, 'unknown')).rejects.toEqual(noMatchingKey)
-    expect(server.requests).toBe(3)
+    expect(server.requestCount).toBe(3)
   })
 
   test('a key set finds a key that was added after the last fetch', async () => {
@@ -81,7 +81,7 @@ describe('a key set', () => {
     const unknown = Array.from({ length: 200 }, (_, n) => find(keySet, `unknown-${n}`))
     await Promise.allSettled(unknown)
     await expect(find(keySet, 'unknown')).rejects.toEqual(unavailable)
-    expect(server.requests).toBe(1)
+    expect(server.requestCount).toBe(1)
   })
 
   test('a key set finds a key only for the algorithm of the key', async () => {
@@ -132,7 +132,7 @@ describe('during an outage', () => {
     server.response = outage
     const keySet = open({ retryMs: 5_000 })
     for (let n = 0; n < 50; n++) await expect(find(keySet, 'one')).rejects.toEqual(unavailable)
-    expect(server.requests).toBe(1)
+    expect(server.requestCount).toBe(1)
   })
 
   test.each([
@@ -147,6 +147,6 @@ describe('during an outage', () => {
     await keySet.load()
     expect(logMessages).toEqual(['key set unavailable'])
     await expect(find(keySet, 'one')).rejects.toEqual(unavailable)
-    expect(server.requests).toBe(1)
+    expect(server.requestCount).toBe(1)
   })
 })

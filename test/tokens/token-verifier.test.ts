@@ -81,7 +81,7 @@ describe('verifyAccessToken', () => {
   test('takes no key from the header of a token', async () => {
     const { privateKey, publicKey } = await generateKeyPair('RS256', { extractable: true })
     const jwk = await exportJWK(publicKey)
-    const requests = tenantTokens.keySet.requests
+    const requests = tenantTokens.keySet.requestCount
     const token = await new SignJWT({ ...buildForgedClaims() })
       .setProtectedHeader({
         alg: 'RS256',
@@ -92,7 +92,7 @@ describe('verifyAccessToken', () => {
       })
       .sign(privateKey)
     expect(await verify(token)).toEqual(invalid)
-    expect(tenantTokens.keySet.requests).toBe(requests)
+    expect(tenantTokens.keySet.requestCount).toBe(requests)
   })
 
   test('returns unknown for a token whose key may be newer than the key set', async () => {

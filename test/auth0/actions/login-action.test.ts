@@ -12,10 +12,10 @@ import type { Simulator } from '../../../src/simulator/server.js'
 import {
   ACTION_SCOPES,
   addAction,
-  bindOthers,
+  bindOtherActions,
+  listWriteRequests,
   openActionTenant,
   readBindings,
-  readWriteRequests,
 } from '../../_support/actions.js'
 
 import { loadActionWithLog } from '../../_support/run-action.js'
@@ -70,7 +70,7 @@ describe('a first deployment', () => {
   test('a first deployment creates the Action, deploys it and binds it', async () => {
     const { simulator, api } = await openActionTenant()
     expect(stepKindsOf(await deploy({ api }))).toEqual(['create', 'deploy', 'bind'])
-    expect(readWriteRequests(simulator)).toEqual([CREATE, DEPLOY, BIND])
+    expect(listWriteRequests(simulator)).toEqual([CREATE, DEPLOY, BIND])
     expect(simulator.actions.secretsOf(name)).toEqual(secrets)
     expect(findLoginAction(simulator)).toMatchObject({
       runtime: 'node22',
@@ -96,7 +96,7 @@ describe('a first deployment', () => {
   test('a first deployment waits until the draft and its version are built', async () => {
     const { simulator, api } = await openActionTenant({ actionBuildMs: 150 })
     await deploy({ api })
-    expect(readWriteRequests(simulator)).toEqual([CREATE, DEPLOY, BIND])
+    expect(listWriteRequests(simulator)).toEqual([CREATE, DEPLOY, BIND])
     expect(await status(api)).toMatchObject({ deployed: true, position: 1 })
   })
 
@@ -115,7 +115,7 @@ describe('a first deployment', () => {
       simulator.faults.push({ when, times, respond: faults.respondWith(400, { statusCode: 400 }) })
       const error = await deploy({ api }).catch((error) => error)
       expect(error.code).toBe(code)
-      expect(readWriteRequests(simulator)).toEqual(writes)
+      expect(listWriteRequests(simulator)).toEqual(writes)
     },
   )
 })
@@ -126,7 +126,7 @@ describe('a second deployment', () => {
     await deploy({ api })
     simulator.requests.clear()
     expect(await deploy({ api })).toEqual([])
-    expect(readWriteRequests(simulator)).toEqual([])
+    expect(listWriteRequests(simulator)).toEqual([])
   })
 
   test('a second deployment with another secret updates and deploys the Action, and does not bind it again', async () => {
@@ -138,7 +138,7 @@ describe('a second deployment', () => {
       { kind: 'update', changes: ['secrets'], removedSecrets: [] },
       { kind: 'deploy' },
     ])
-    expect(readWriteRequests(simulator)).toEqual([UPDATE, DEPLOY])
+    expect(listWriteRequests(simulator)).toEqual([UPDATE, DEPLOY])
     expect(simulator.actions.secretsOf(name)).toEqual(changed)
     expect(await deploy({ api, secrets: changed })).toEqual([])
   })
@@ -180,7 +180,7 @@ describe('a second deployment', () => {
       code: 'USAGE',
       message: expect.stringContaining('--mode, --timeout-ms'),
     })
-    expect(readWriteRequests(simulator)).toEqual([])
+    expect(listWriteRequests(simulator)).toEqual([])
     const enforced = { ...oldSecrets, LAST_LOGOUT_MODE: 'enforce' }
     expect(stepKindsOf(await deploy({ api, secrets: enforced }))).toEqual(['update', 'deploy'])
     expect(simulator.actions.secretsOf(name)).toEqual(enforced)
@@ -190,14 +190,14 @@ describe('a second deployment', () => {
     const { simulator, api } = await openActionTenant()
     addAction(simulator, name, { code: file })
     expect(stepKindsOf(await deploy({ api }))).toEqual(['update', 'deploy', 'bind'])
-    expect(readWriteRequests(simulator)).toEqual([UPDATE, DEPLOY, BIND])
+    expect(listWriteRequests(simulator)).toEqual([UPDATE, DEPLOY, BIND])
   })
 })
 
 describe('a dry run', () => {
   test('a dry run reports the steps, and sends no request that writes', async () => {
     const { simulator, api } = await openActionTenant()
-    bindOthers(simulator, 2)
+    bindOtherActions(simulator, 2)
     const steps: Step[] = []
     await deploy({ api, dryRun: true }, (step) => steps.push(step))
     expect(steps).toEqual([
@@ -205,7 +205,7 @@ describe('a dry run', () => {
       { kind: 'deploy' },
       { kind: 'bind', others: 2 },
     ])
-    expect(readWriteRequests(simulator)).toEqual([])
+    expect(listWriteRequests(simulator)).toEqual([])
     expect(findLoginAction(simulator)).toBeUndefined()
   })
 })
@@ -215,7 +215,7 @@ describe('the bindings of other Actions', () => {
     'a deployment keeps the order and names of %d other bindings',
     async (count) => {
       const { simulator, api } = await openActionTenant()
-      bindOthers(simulator, count)
+      bindOtherActions(simulator, count)
       const bindingsBefore = readBindings(simulator)
       await deploy({ api })
       const after = readBindings(simulator)
@@ -240,26 +240,26 @@ describe('the bindings of other Actions', () => {
 
   test('a deployment does not replace the bindings if a proxy responds with a page of HTML', async () => {
     const { simulator, api } = await openActionTenant()
-    bindOthers(simulator, 2)
+    bindOtherActions(simulator, 2)
     simulator.faults.push({ path: BINDINGS, times: 99, respond: faults.html(200) })
     await expect(deploy({ api })).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
-    expect(readWriteRequests(simulator)).toEqual([])
+    expect(listWriteRequests(simulator)).toEqual([])
   })
 
   test('a deployment does not replace the bindings if their list has no last page', async () => {
     const { simulator, api } = await openActionTenant()
-    bindOthers(simulator, 2)
+    bindOtherActions(simulator, 2)
     const respond = faults.respondWith(200, { bindings: readBindings(simulator) })
     // Only 60 requests get this page, so that an endless loop of the deployment also ends.
     simulator.faults.push({ path: BINDINGS, times: 60, respond })
     await expect(deploy({ api })).rejects.toMatchObject({ code: 'NO_PROGRESS' })
-    expect(readWriteRequests(simulator)).toEqual([])
+    expect(listWriteRequests(simulator)).toEqual([])
     expect(simulator.faults.pending()).toBe(40)
   })
 
   test('a deployment fails if another program changes the bindings at the same time', async () => {
     const { simulator, api } = await openActionTenant()
-    bindOthers(simulator, 2)
+    bindOtherActions(simulator, 2)
     // After the write, the response simulates that another program has removed the binding of the login Action.
     const respond = faults.respondWith(200, { bindings: readBindings(simulator), total: 2 })
     const isWritten = () =>
@@ -295,7 +295,7 @@ describe('another Action with the same name', () => {
         code: 'OTHER_ACTION',
         message: expect.stringContaining('--name'),
       })
-      expect(readWriteRequests(simulator)).toEqual([])
+      expect(listWriteRequests(simulator)).toEqual([])
     },
   )
 })
@@ -317,7 +317,7 @@ describe('an interrupted deployment', () => {
       await expect(deployment).rejects.toMatchObject({ code: 'ABORTED' })
       simulator.requests.clear()
       await deploy({ api })
-      expect(readWriteRequests(simulator)).toEqual(remainingRequests)
+      expect(listWriteRequests(simulator)).toEqual(remainingRequests)
       expect(await status(api)).toMatchObject({ current: true, deployed: true, position: 1 })
     },
   )
@@ -326,7 +326,7 @@ describe('an interrupted deployment', () => {
     const { simulator, api } = await openActionTenant({ actionBuildMs: 60_000 })
     const stop = new AbortController()
     const deployment = deploy({ api, signal: stop.signal })
-    await expect.poll(() => readWriteRequests(simulator)).toEqual([CREATE])
+    await expect.poll(() => listWriteRequests(simulator)).toEqual([CREATE])
     stop.abort()
     await expect(deployment).rejects.toMatchObject({ code: 'ABORTED' })
   })
@@ -366,7 +366,7 @@ describe('a transient error', () => {
     'a deployment succeeds although the first attempt of every request fails with %s',
     async (_what, respond) => {
       const { simulator, api } = await openActionTenant()
-      bindOthers(simulator, 1)
+      bindOtherActions(simulator, 1)
       const seenRequests = new Set<string>()
       const isFirst = () => {
         const { method, url } = simulator.requests.all().at(-1) ?? {}
@@ -391,7 +391,7 @@ describe('a transient error', () => {
     }
     simulator.faults.push({ path: ACTIONS, when: ({ search }) => search === '', respond })
     await deploy({ api })
-    expect(readWriteRequests(simulator)).toEqual([CREATE, DEPLOY, BIND])
+    expect(listWriteRequests(simulator)).toEqual([CREATE, DEPLOY, BIND])
   })
 })
 
@@ -409,7 +409,7 @@ test('the error for a refused request contains the error code of Auth0, but not 
 describe('readActionStatus', () => {
   test('readActionStatus reports that the Action does not exist', async () => {
     const { simulator, api } = await openActionTenant()
-    bindOthers(simulator, 2)
+    bindOtherActions(simulator, 2)
     expect(await status(api)).toEqual({
       exists: false,
       current: false,
