@@ -9,8 +9,8 @@ const isRedisMissing = 'skip' in redis
 if (!isRedisMissing) afterAll(() => redis.stop())
 
 /**
- * Runs a short round of `npm run campaign` in a new database: workers are killed 6 times, and one in ten entries becomes
- * visible late. The database is dropped after the test.
+ * Runs a short round of `npm run campaign` in a new database: workers are killed 6 times, and one in ten entries
+ * becomes visible late. The database is dropped after the test.
  */
 async function runShortRound({ onTestFinished }: TestContext, redisUrl?: string) {
   const database = await createTestDatabase()

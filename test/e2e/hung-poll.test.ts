@@ -54,8 +54,8 @@ describe.concurrent('a poll that hangs', { timeout: 90_000 }, () => {
     onTestFinished(() => auth0.close())
     const { source, nextPage } = createHangingSource(auth0.source, isAbortable)
     auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
-    // The first reconcile searches the recent log. It would stall while it waits for the lease of the poll that hangs. So
-    // another worker completes this reconcile before.
+    // The first reconcile searches the recent log. It would stall while it waits for the lease of the poll that hangs.
+    // So another worker completes this reconcile before.
     const reconcilingWorker = await startWorker(workerEnv(auth0, database))
     onTestFinished(() => reconcilingWorker.close())
     await expect.poll(() => hasReconciled(reconcilingWorker), WAIT).toBe(true)

@@ -133,7 +133,9 @@ const MATRIX: Record<keyof typeof flows, Row> = {
   machineToken: inEveryVariant('unaffected'),
 }
 
-/** The row titles of the table in docs/login-action.md, also used in test titles. `²` and `³` refer to its footnotes. */
+/**
+ * The row titles of the table in docs/login-action.md, also used in test titles. `²` and `³` refer to its footnotes.
+ */
 const TITLES: Record<keyof typeof flows, string> = {
   tokenBeforePoll: 'access token of A, before the poll',
   tokenOfA: 'access token of A, after the poll',
@@ -354,8 +356,8 @@ function outcomeOf(cell: Cell, policy: Policy, onError: 'allow' | 'deny'): Outco
 }
 
 /**
- * Returns the text of a cell. If the policies have different outcomes, the text contains the outcome under `session` and
- * then the outcome under `user`. The footnote `¹` marks an outcome that depends on `LAST_LOGOUT_ON_ERROR`.
+ * Returns the text of a cell. If the policies have different outcomes, the text contains the outcome under `session`
+ * and then the outcome under `user`. The footnote `¹` marks an outcome that depends on `LAST_LOGOUT_ON_ERROR`.
  */
 function describeCell(cell: Cell): string {
   const describeOutcome = (policy: Policy) => {

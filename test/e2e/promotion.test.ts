@@ -28,8 +28,8 @@ async function startService(proxy: PostgresProxy, { onTestFinished }: TestContex
   const entries: Record<string, unknown>[] = []
   let userCount = 0
   /**
-   * Writes a logout of a new user to the tenant, and waits until the API returns it. Returns the user id, and the time of
-   * the wait in milliseconds.
+   * Writes a logout of a new user to the tenant, and waits until the API returns it. Returns the user id, and the time
+   * of the wait in milliseconds.
    */
   const logOut = async () => {
     const user = `auth0|${++userCount}`

@@ -314,8 +314,8 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       await passTime()
       const { unattributable } = await system.count()
       expect(unattributable.no_subject).toBe((countsBefore.no_subject ?? 0) + 1)
-      // The logout of A names neither user nor session, so it ends no token. The logout of B ends the tokens of B and, if
-      // the policy is `user`, also the tokens of A.
+      // The logout of A names neither user nor session, so it ends no token. The logout of B ends the tokens of B and,
+      // if the policy is `user`, also the tokens of A.
       expect(await areAccepted(onA, onB)).toEqual([policy === 'session', false])
       const claims = { sub: 'auth0|after', iat: clock.now() / 1000 - 120 }
       expect(await system.accepts(claims)).toBe(false)

@@ -83,9 +83,9 @@ const countSessions = async ({ database }: TestSystem): Promise<number> => {
 }
 
 /**
- * Counts the log requests of all workers during {@link COUNTING_MS}. Expects no more than one request per poll interval,
- * with two more at the ends. Repeats the count in two cases: a worker reconciled, which sends other requests, or the
- * machine was so busy that there were fewer requests than half of the poll intervals.
+ * Counts the log requests of all workers during {@link COUNTING_MS}. Expects no more than one request per poll
+ * interval, with two more at the ends. Repeats the count in two cases: a worker reconciled, which sends other requests,
+ * or the machine was so busy that there were fewer requests than half of the poll intervals.
  */
 async function countPolls(
   { auth0 }: TestSystem,
@@ -200,8 +200,8 @@ describe.concurrent('a worker process', () => {
           for (let n = 0; n < sessionCount; n++) {
             system.auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
           }
-          // The tenant does not respond from the fifth page on, so that the worker is killed before it has read the whole
-          // log.
+          // The tenant does not respond from the fifth page on, so that the worker is killed before it has read the
+          // whole log.
           let pageCount = 0
           const isLatePage = ({ searchParams }: URL) => searchParams.has('from') && ++pageCount > 4
           const fault = { path: LOGS, when: isLatePage, times: Infinity, respond: hang() }

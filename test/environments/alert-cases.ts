@@ -2,8 +2,8 @@
 export interface AlertCase {
   alert: string
   /**
-   * The values of each series, one per minute, in the notation of `promtool test rules`: `1+2x3` is 1, 3, 5 and 7; `1x3`
-   * is 1 four times; `_x3` is no value for three minutes.
+   * The values of each series, one per minute, in the notation of `promtool test rules`: `1+2x3` is 1, 3, 5 and 7;
+   * `1x3` is 1 four times; `_x3` is no value for three minutes.
    */
   series: Record<string, string>
   /**
@@ -31,7 +31,8 @@ export const ALERT_CASES: AlertCase[] = [
     series: {
       [`up{${LABELS_A}}`]: '1x10 0x20',
       [`last_logout_database_up{${LABELS_A}}`]: '1x10 stale',
-      // Another tenant has two processes, and Prometheus reaches one of them. So the alert does not fire for this tenant.
+      // Another tenant has two processes, and Prometheus reaches one of them. So the alert does not fire for this
+      // tenant.
       'up{job="last-logout-b",instance="a:8080"}': '1x30',
       'up{job="last-logout-b",instance="b:8080"}': '0x30',
       'last_logout_database_up{job="last-logout-b",instance="a:8080"}': '1x30',
@@ -133,8 +134,8 @@ export const ALERT_CASES: AlertCase[] = [
     fires: { '20m': [], '45m': [`${JOB},part="auth0"`] },
   },
   {
-    // The clock of the test begins at 0. This gap was detected 23 hours and 40 minutes (85,200 s) earlier. The alert fires
-    // until a day after the detection.
+    // The clock of the test begins at 0. This gap was detected 23 hours and 40 minutes (85,200 s) earlier. The alert
+    // fires until a day after the detection.
     alert: 'LastLogoutGap',
     series: {
       [`last_logout_newest_gap_detected_timestamp_seconds{${LABELS_A},reason="retention"}`]:

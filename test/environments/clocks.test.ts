@@ -79,7 +79,8 @@ describe('a database whose clock is wrong', WRONG_DATABASE, () => {
     const [row] = await postgres.query<{ now: number }>(
       'SELECT extract(epoch FROM clock_timestamp())::float8 AS now',
     )
-    // This fails if faketime does not change the clock of PostgreSQL, for example because Debian's faketime is not installed.
+    // This fails if faketime does not change the clock of PostgreSQL, for example because Debian's faketime is not
+    // installed.
     expect(Math.abs((row?.now ?? 0) - Date.now() / 1000 - clockAheadSeconds)).toBeLessThan(60)
     const service = await runService({ DATABASE_URL: postgres.url })
     onTestFinished(() => service.close())
