@@ -6,17 +6,19 @@ import { renderPerformance } from '../../bench/growth/performance-document.js'
 import { renderScaling } from '../../bench/growth/scaling-document.js'
 import type { BenchResults } from '../../bench/results.js'
 
-const read = (requestsPerSecond: number, p99Ms: number) => ({
+/** Returns the result of one load of HTTP requests. */
+const loadResult = (requestsPerSecond: number, p99Ms: number) => ({
   requestsPerSecond,
   p50Ms: p99Ms / 2,
   p99Ms,
   cpuShare: 0.5,
 })
 
-const rows = (users: number, factor: number): BenchResults['rows'][string] => ({
+/** Returns the results with a database of `users` users. `readLatencyFactor` multiplies the latency of reads. */
+const resultsWith = (users: number, readLatencyFactor: number): BenchResults['rows'][string] => ({
   users,
-  reads: [read(4_000, 20 * factor)],
-  reports: [read(500, 200)],
+  reads: [loadResult(4_000, 20 * readLatencyFactor)],
+  reports: [loadResult(500, 200)],
   logoutsPerSecond: [2_000, 2_500, 1_500],
   bytes: { last_logout: 200 * users, last_logout_pkey: 60 * users, session_logout: 300 * users },
   load: users > 1_000 ? null : { seconds: users / 500, bytes: 200 * users },
@@ -35,7 +37,7 @@ const results: BenchResults = {
       },
     ],
   },
-  rows: { 1000: rows(1_000, 1), 100000: rows(100_000, 3) },
+  rows: { 1000: resultsWith(1_000, 1), 100000: resultsWith(100_000, 3) },
   clients: { 1000: { users: 1_000, seconds: 0.1, bytes: 200_000 } },
   subscribers: {
     100: { subscribers: 100, p50Ms: 5, p99Ms: 10, changesPerSecond: [50_000], bytesPerChange: 200 },
@@ -43,10 +45,11 @@ const results: BenchResults = {
   backlogs: {},
 }
 
-const cellsOf = (markdown: string, name: string) =>
+/** Returns the cells of the first table row that begins with `rowName`, without the name of the row. */
+const cellsOf = (markdown: string, rowName: string) =>
   markdown
     .split('\n')
-    .find((line) => line.startsWith(`| ${name}`))
+    .find((line) => line.startsWith(`| ${rowName}`))
     ?.split('|')
     .map((cell) => cell.trim())
     .slice(2, -1)
@@ -54,17 +57,18 @@ const cellsOf = (markdown: string, name: string) =>
 describe('docs/performance.md', () => {
   const { markdown, charts } = renderPerformance(results)
 
-  test('names the machine and the days of the measurements', () => {
+  test('the document names the machine and the days of the measurements', () => {
     expect(markdown).toContain('from 2026-11-27 to 2026-11-28 on 2 cores (Example CPU)')
   })
 
-  test('has a chart and a table for each kind of result, and nothing without results', () => {
+  test('the document has a chart and a table for each kind of result, and omits a kind that has no results', () => {
     expect([...charts.keys()]).toEqual(['reads', 'writes', 'clients', 'subscribers'])
     expect(cellsOf(markdown, '1,000 ')).toEqual(['4,000', '10 ms', '20 ms'])
+    // `results.backlogs` is empty.
     expect(markdown).not.toContain('backlog')
   })
 
-  test('compares the cost at the largest size with the cost at the smallest size', () => {
+  test('the document compares the cost at the largest size with the cost at the smallest size', () => {
     expect(listCosts(results)).toContainEqual({
       name: 'p99 of a read',
       from: '1,000 users',
@@ -76,8 +80,10 @@ describe('docs/performance.md', () => {
 })
 
 describe('docs/scaling.md', () => {
-  test('computes the share of a process, and the number of processes, from the results', async () => {
+  test('the document shows how much of one process, or how many processes, each load needs', async () => {
     const markdown = renderScaling(await readFile('docs/scaling.md', 'utf8'), results)
+    // The columns after the first are for 10, 1,000 and 100,000 logins per second, with 5 log entries per login. The
+    // first column is 40 pages per second of 100 entries each.
     expect(cellsOf(markdown, 'entries read, with 20 ms')).toEqual([
       '4,000/s',
       '50 (1.3 %)',
@@ -91,33 +97,35 @@ describe('docs/scaling.md', () => {
     expect(cellsOf(markdown, 'memory of a client')?.[1]).toBe('276 GB')
   })
 
-  test('cannot be rendered if the comments around the tables are missing', () => {
+  test('the document cannot be rendered if the comments around its tables are missing', () => {
     expect(() => renderScaling('# Scaling\n', results)).toThrow(/add their comments/)
   })
 })
 
 test.each(['light', 'dark'] as const)(
-  'a %s chart has every panel and the name of every series',
-  (scheme) => {
+  'a chart with the theme %s has every panel, and the name of every series',
+  (theme) => {
     const panel = (title: string, names: string[]): Panel => ({
       title,
       xTitle: 'users',
       xScale: 'log',
       yScale: 'value',
-      series: names.map((name, n) => ({
+      series: names.map((name, index) => ({
         name,
+        // Each series has other values, so that the lines differ.
         points: [
-          [10, n + 1],
-          [100, 2 * n + 3],
+          [10, index + 1],
+          [100, 2 * index + 3],
         ],
       })),
     })
     const svg = renderChart(
       [panel('Reads', ['all']), panel('Latency', ['p50', 'p99'])],
-      THEMES[scheme],
+      THEMES[theme],
     )
     for (const text of ['Reads', 'Latency', 'all', 'p50', 'p99', '>100<'])
       expect(svg).toContain(text)
-    expect(svg).toContain(THEMES[scheme].series[1])
+    // The second panel has two series, so it uses the second color of the theme.
+    expect(svg).toContain(THEMES[theme].series[1])
   },
 )

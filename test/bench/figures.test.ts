@@ -11,13 +11,14 @@ test.each([
   [174.6, '175'],
   [1_234_567, '1,234,567'],
 ])(
-  'formats %d with two significant digits, or as an integer if its integer part has more digits',
+  'formatNumber(%d) returns two significant digits, or an integer if the integer part has more than two digits',
   (value, text) => {
     expect(formatNumber(value)).toBe(text)
   },
 )
 
-test('a row of figureRows shows the median and the spread of the ratios, and whether the median misses its bound', () => {
+test('figureRows shows the median and the range of the ratios, and marks a median that misses its bound', () => {
+  // The first row is the head of the table.
   const [, withinBounds, outOfBounds, withoutBounds] = figureRows([
     { name: 'reads', peer: 'bare Fastify', ratios: [0.7, 0.5, 0.6], atLeast: 0.5 },
     { name: 'p99', peer: 'bare Fastify', ratios: [2.5, 3, 2], atMost: 2 },
@@ -31,13 +32,14 @@ test('a row of figureRows shows the median and the spread of the ratios, and whe
 test('formatTable aligns the cells in columns, without spaces at the end of a line', () => {
   expect(
     formatTable([
-      ['a', 'long head', ''],
+      ['a', 'long title', ''],
       ['longer', 'b', 'c'],
     ]),
-  ).toBe('a        long head\nlonger   b           c')
+  ).toBe('a        long title\nlonger   b            c')
 })
 
-test('the given share of the values is less than the quantile', () => {
+test('quantile returns a value that is greater than the given share of the values', () => {
+  // The median is the quantile of the share 0.5.
   expect(median([3, 1, 2])).toBe(2)
   expect(quantile([5, 4, 3, 2, 1, 0, 9, 8, 7, 6], 0.9)).toBe(9)
 })

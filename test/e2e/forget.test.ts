@@ -17,11 +17,13 @@ import { loadActionWithLog } from '../_support/run-action.js'
 import { KEY, serveApi } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
-const SESSION = 'https://last-logout/session_id'
+/** The claim with the session id that the login Action adds to tokens. */
+const SESSION_CLAIM = 'https://last-logout/session_id'
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 const NOW = Date.now()
 const USER = 'auth0|forgotten'
+/** The id of the session on the user's phone. */
 const PHONE = 'phone-of-forgotten'
 const releasedClient = await importReleasedClient()
 
@@ -30,7 +32,7 @@ let auth0: TestTenant
 let env: Record<string, string>
 let service: Service
 let url: string
-/** A client of the current release and a client of release 0.1.0. Both start before the person is forgotten. */
+/** The client `current`, and the client `released` of release 0.1.0. Both start before the person is forgotten. */
 const runningClients: Record<string, { client: LastLogoutClient; errors: unknown[] }> = {}
 
 /** Opens a client, and waits until the client has loaded the logouts. */
@@ -42,21 +44,23 @@ async function startClient({ createLastLogoutClient: create }: typeof releasedCl
   return { client, errors }
 }
 
-const claims = (sessionId: string, sub = USER, at = NOW - MINUTE_MS) => ({
+/** The claims of a token. By default, the token was issued a minute before the logouts. */
+const claims = (sessionId: string, sub = USER, issuedAt = NOW - MINUTE_MS) => ({
   sub,
-  iat: Math.floor(at / 1000),
-  [SESSION]: sessionId,
+  iat: Math.floor(issuedAt / 1000),
+  [SESSION_CLAIM]: sessionId,
 })
 
-/** Checks three tokens: of the session that was logged out, of another session, and of a new login. */
-const outcomesOf = (client: LastLogoutClient) => [
+/** Checks three tokens: one of the session that was logged out, one of another session, and one of a new login. */
+const checkTokens = (client: LastLogoutClient) => [
   client.checkNow(claims(PHONE)).outcome,
   client.checkNow(claims('laptop')).outcome,
   client.checkNow(claims('laptop', USER, NOW + HOUR_MS)).outcome,
 ]
-/** The expected outcomes. The second token is revoked by the logout without a session id. */
-const OUTCOMES = ['revoked', 'revoked', 'accepted']
+/** The expected results of `checkTokens`. The logout without a session id revokes the second token. */
+const EXPECTED_OUTCOMES = ['revoked', 'revoked', 'accepted']
 
+/** Sends a GET request, or with a body a POST request. Returns the body of the response. */
 async function request(path: string, body?: object): Promise<Record<string, unknown>> {
   const headers = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }
   const init = body && { method: 'POST', body: JSON.stringify(body) }
@@ -65,25 +69,26 @@ async function request(path: string, body?: object): Promise<Record<string, unkn
   return response.json() as Promise<Record<string, unknown>>
 }
 
-/** Returns the response about the user, without the fields that change with time. */
-async function readUser() {
+/** Returns the API's response for the ids of the user, without the fields that change with time. */
+async function readLogouts() {
   const { as_of, lag_ms, ...logouts } = await request(
     `/v1/last-logout?user_id=${encodeURIComponent(USER)}&session_id=${PHONE}`,
   )
   return logouts
 }
 
-/** Whether any table contains an id of the user. */
-async function isStored(): Promise<boolean> {
-  const texts = await Promise.all(
+/** Whether any table contains an id of the user. Both ids contain `forgotten`. */
+async function areIdsStored(): Promise<boolean> {
+  const rowsOfTables = await Promise.all(
     ['last_logout', 'session_logout', 'unattributable', 'tenant', 'gap'].map((table) =>
       database.query(`SELECT t::text AS row FROM ${table} AS t`),
     ),
   )
-  return /forgotten/.test(texts.flatMap((rows) => rows.map(({ row }) => row)).join('\n'))
+  return /forgotten/.test(rowsOfTables.flatMap((rows) => rows.map(({ row }) => row)).join('\n'))
 }
 
-const sync = () => service.sync(new AbortController().signal)
+/** Reads the log of the tenant to its end. */
+const readLog = () => service.sync(new AbortController().signal)
 
 let responseBefore: object
 beforeAll(async () => {
@@ -99,15 +104,15 @@ beforeAll(async () => {
   }
   const config = loadConfig(env, ['auth0', 'api', 'database'])
   service = await createService(config, pino({ level: 'silent' }))
-  await sync()
+  await readLog()
   url = await service.startApi()
   runningClients.current = await startClient({ createLastLogoutClient })
   runningClients.released = await startClient(releasedClient)
-  responseBefore = await readUser()
-  expect(await isStored()).toBe(true)
+  responseBefore = await readLogouts()
+  expect(await areIdsStored()).toBe(true)
   const { code, stderr } = await finishCommandLine(['forget', USER], env)
   expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining('forgotten') })
-  expect(await isStored()).toBe(false)
+  expect(await areIdsStored()).toBe(false)
 })
 afterAll(async () => {
   await Promise.all(Object.values(runningClients).map(({ client }) => client.close()))
@@ -124,7 +129,7 @@ describe('after a person was forgotten', () => {
       all_sessions_at: expect.any(String),
       session: { session_id: PHONE, ended: true },
     })
-    expect(await readUser()).toEqual(responseBefore)
+    expect(await readLogouts()).toEqual(responseBefore)
     const path = `/v1/users/${encodeURIComponent(USER)}/last-logout?session_id=${PHONE}`
     expect(await request(path)).toMatchObject(responseBefore)
     const { revoked, reason } = await request('/v1/check', { claims: claims(PHONE) })
@@ -132,22 +137,22 @@ describe('after a person was forgotten', () => {
   })
 
   test.each(['current', 'released'])(
-    'the %s client still refuses the tokens, and receives later changes',
+    'the %s client, which was running, still refuses the tokens, and receives later changes',
     async (release) => {
       const { client, errors } = runningClients[release] ?? expect.fail()
-      const other = `auth0|logged out while ${release} runs`
-      await request('/v1/logouts', { user_id: other })
-      // When the client has this logout, it also has the earlier change of the forgotten person.
-      await expect.poll(() => client.checkNow(claims('S', other)).outcome).toBe('revoked')
-      expect(outcomesOf(client)).toEqual(OUTCOMES)
+      const otherUser = `auth0|logged out while ${release} runs`
+      await request('/v1/logouts', { user_id: otherUser })
+      // A client receives changes in their order. So it already has the earlier change of the forgotten person.
+      await expect.poll(() => client.checkNow(claims('S', otherUser)).outcome).toBe('revoked')
+      expect(checkTokens(client)).toEqual(EXPECTED_OUTCOMES)
       expect(errors).toEqual([])
     },
   )
 
-  test('a client that starts after the person was forgotten refuses the same tokens, without a request', async () => {
+  test('a current client that starts after the person was forgotten refuses the same tokens from memory', async () => {
     const { client, errors } = await startClient({ createLastLogoutClient })
     onTestFinished(client.close)
-    expect(outcomesOf(client)).toEqual(OUTCOMES)
+    expect(checkTokens(client)).toEqual(EXPECTED_OUTCOMES)
     expect(errors).toEqual([])
   })
 
@@ -155,7 +160,7 @@ describe('after a person was forgotten', () => {
     const { client, errors } = await startClient(releasedClient)
     onTestFinished(client.close)
     // The client of 0.1.0 cannot hash ids. docs/privacy.md describes this limitation.
-    expect(outcomesOf(client)).toEqual(['accepted', 'accepted', 'accepted'])
+    expect(checkTokens(client)).toEqual(['accepted', 'accepted', 'accepted'])
     expect(errors).toEqual([])
   })
 
@@ -179,34 +184,38 @@ describe('after a person was forgotten', () => {
   test.each([
     ['the current Action', readActionFile],
     ['the Action of 0.1.0', readReleasedAction],
-  ])('%s still denies exchanges', async (_name, readCode) => {
-    const { denied } = await loadActionWithLog(await readCode())({
-      user: { user_id: USER },
-      transaction: { protocol: 'oauth2-refresh-token' },
-      refresh_token: { session_id: PHONE, created_at: new Date(NOW - MINUTE_MS).toISOString() },
-      secrets: {
-        LAST_LOGOUT_URL: url,
-        LAST_LOGOUT_API_KEY: KEY,
-        LAST_LOGOUT_TIMEOUT_MS: '5000',
-      },
-    })
-    expect(denied).toBe('last_logout: the session was logged out')
-  })
+  ])(
+    '%s still denies the exchange of a refresh token of the forgotten person',
+    async (_name, readCode) => {
+      const { denied } = await loadActionWithLog(await readCode())({
+        user: { user_id: USER },
+        transaction: { protocol: 'oauth2-refresh-token' },
+        refresh_token: { session_id: PHONE, created_at: new Date(NOW - MINUTE_MS).toISOString() },
+        secrets: {
+          LAST_LOGOUT_URL: url,
+          LAST_LOGOUT_API_KEY: KEY,
+          LAST_LOGOUT_TIMEOUT_MS: '5000',
+        },
+      })
+      expect(denied).toBe('last_logout: the session was logged out')
+    },
+  )
 
-  test('an API of 0.1.0 on the same database still sends changes to clients', async () => {
-    const released = await serveApi(database, {}, await importReleasedService())
-    onTestFinished(released.close)
-    const client = createLastLogoutClient({ url: released.url, apiKey: KEY, onUnknown: 'deny' })
+  test('an API of 0.1.0 on the same database still sends later changes to clients', async () => {
+    const releasedApi = await serveApi(database, {}, await importReleasedService())
+    onTestFinished(releasedApi.close)
+    const client = createLastLogoutClient({ url: releasedApi.url, apiKey: KEY, onUnknown: 'deny' })
     onTestFinished(client.close)
     await client.ready()
-    const other = 'auth0|reported beside 0.1.0'
-    await request('/v1/logouts', { user_id: other })
-    await expect.poll(() => client.checkNow(claims('S', other)).outcome).toBe('revoked')
+    const otherUser = 'auth0|reported beside 0.1.0'
+    await request('/v1/logouts', { user_id: otherUser })
+    await expect.poll(() => client.checkNow(claims('S', otherUser)).outcome).toBe('revoked')
   })
 })
 
-describe('when the log is read again', () => {
+describe('when the log with the entries of the forgotten person is read again', () => {
   test.each<[string, () => Promise<unknown>]>([
+    // A sync always reconciles: it searches the recent log again for late entries.
     ['by a reconcile', async () => {}],
     [
       'from an older checkpoint',
@@ -216,7 +225,7 @@ describe('when the log is read again', () => {
         ]),
     ],
     [
-      'by a search after an outage',
+      'after an outage of two hours',
       () =>
         database.query(
           'UPDATE tenant SET checkpoint = $1, as_of = $2, last_poll_at = $2, reconciled_to = $2',
@@ -224,7 +233,7 @@ describe('when the log is read again', () => {
         ),
     ],
     [
-      'by another sweep',
+      'by another sweep, which searches a span of time',
       () =>
         database.query('UPDATE tenant SET sweep_from = $1, sweep_to = $2', [
           new Date(NOW - HOUR_MS),
@@ -232,14 +241,14 @@ describe('when the log is read again', () => {
         ]),
     ],
     ['by a first start', () => database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL')],
-  ])('reading the log again %s does not store the ids', async (_way, prepare) => {
-    await prepare()
-    await sync()
-    expect(await isStored()).toBe(false)
-    expect(await readUser()).toMatchObject(responseBefore)
+  ])('reading the log again %s does not store the ids', async (_way, prepareTenantRow) => {
+    await prepareTenantRow()
+    await readLog()
+    expect(await areIdsStored()).toBe(false)
+    expect(await readLogouts()).toMatchObject(responseBefore)
   })
 
-  test('an entry of the log stream does not store the ids', async () => {
+  test('an entry that Auth0 delivers by the log stream does not store the ids', async () => {
     const { receive } = await import('../../src/sync/receive.js')
     const { openTestStore } = await import('../_support/store.js')
     const store = await openTestStore(database)
@@ -247,6 +256,6 @@ describe('when the log is read again', () => {
     const entry = buildEntry('slo', { userId: USER, sessionId: PHONE })
     const body = JSON.stringify({ ...entry, date: new Date(NOW).toISOString() })
     await receive({ store, types: new Set(['slo']) }, body, new AbortController().signal)
-    expect(await isStored()).toBe(false)
+    expect(await areIdsStored()).toBe(false)
   })
 })

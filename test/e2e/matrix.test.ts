@@ -37,16 +37,16 @@ type Outcome =
   | 'wrongly refused'
 
 /**
- * An outcome that can depend on `LAST_LOGOUT_ON_ERROR`, which decides if the Action does not know the time of the
- * login.
+ * An outcome that can depend on `LAST_LOGOUT_ON_ERROR`. This secret of the Action allows or denies an exchange if the
+ * Action does not know the time of the login.
  */
 type OutcomeByOnError = Outcome | { allow: Outcome; deny: Outcome }
 /** An outcome that can also depend on `POLICY`. */
 type Cell = OutcomeByOnError | { session: OutcomeByOnError; user: OutcomeByOnError }
 
 /**
- * The variants of a tenant. A variant is the set of fields of the Action's event at an exchange; `null`: there is no
- * Action.
+ * The variants of a tenant. They differ in the fields that the event of the login Action has when a refresh token is
+ * exchanged. `null`: the tenant has no Action.
  */
 const EVENT_FIELDS = {
   noAction: null,
@@ -86,8 +86,8 @@ const MATRIX: Record<keyof typeof flows, Row> = {
   },
   // Auth0 does not revoke refresh tokens at a logout.
   refreshOnA: { ...inEveryVariant('closed'), noAction: 'open', noFields: OPEN_UNLESS_DENY },
-  // At the refresh, the service does not know the logout yet. The new token contains the time of its login only if the
-  // event of the exchange contains this time.
+  // At the refresh, the service does not know the logout yet. Later, the service can refuse the new token only if the
+  // token contains the time of its login. The Action adds this time if the event contains it.
   tokenRefreshedBeforePoll: {
     ...inEveryVariant('closed'),
     noAction: 'open until `exp`',
@@ -133,7 +133,9 @@ const MATRIX: Record<keyof typeof flows, Row> = {
   machineToken: inEveryVariant('unaffected'),
 }
 
-/** The row titles of the table in docs/login-action.md, also used in test titles. */
+/**
+ * The row titles of the table in docs/login-action.md, also used in test titles. `²` and `³` refer to its footnotes.
+ */
 const TITLES: Record<keyof typeof flows, string> = {
   tokenBeforePoll: 'access token of A, before the poll',
   tokenOfA: 'access token of A, after the poll',
@@ -199,6 +201,7 @@ const afterOperatorLogout =
 const flows = {
   async tokenBeforePoll(context: FlowContext) {
     context.a.logOut()
+    // The poll at this instant does not find the logout, because Auth0 makes the entry visible only after `LAG_MS`.
     await passTime(context, LAG_MS - 1)
     return isAccepted(context, context.tokensOfA)
   },
@@ -267,6 +270,7 @@ const flows = {
 /** Advances the clock by `ms`, and reads the log. */
 const passTime = ({ time }: FlowContext, ms = MINUTE_MS): Promise<void> => time.pass(ms)
 
+/** Whether Auth0 issued a token, and the resource server accepts it. */
 async function isAccepted(
   { system }: FlowContext,
   result: Awaited<ReturnType<SimulatedAuth0['refresh']>>,
@@ -274,7 +278,7 @@ async function isAccepted(
   return !isDenial(result) && system.accepts(result.claims)
 }
 
-/** Whether a refresh is accepted. Expects the same result of a second refresh. */
+/** Whether the tokens of a refresh are accepted. Expects a second refresh to have the same result. */
 async function isRefreshAccepted(context: FlowContext, tokens: IssuedTokens): Promise<boolean> {
   const first = await isAccepted(context, await context.auth0.refresh(tokens))
   await passTime(context)
@@ -282,19 +286,19 @@ async function isRefreshAccepted(context: FlowContext, tokens: IssuedTokens): Pr
   return first
 }
 
-let code: string
+let actionCode: string
 beforeAll(async () => {
-  code = await readActionFile()
+  actionCode = await readActionFile()
 })
 
 describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   const clock = createClock()
   let system: WholeSystem
-  // The cells can run concurrently, because each cell has its own user.
+  // The tests can run concurrently with one tenant, because each test has a user of its own.
   const time = createSharedTime(clock, () => system.poll())
   let action: RunAction
   beforeAll(async () => {
-    action = loadActionWithLog(code, clock.now)
+    action = loadActionWithLog(actionCode, clock.now)
     system = await openWholeSystem(clock, {
       POLICY: policy,
       EVENT_TYPES: 'oidc_backchannel_logout_succeeded',
@@ -303,7 +307,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   afterAll(() => system.close())
 
   /** Logs in on both browsers. Expects the token and a refresh of each browser to be accepted. */
-  async function open(variant: Variant, onError: string): Promise<FlowContext> {
+  async function openFlow(variant: Variant, onError: string): Promise<FlowContext> {
     const exchangeFields = EVENT_FIELDS[variant]
     const auth0 = simulateAuth0({
       tenant: system.tenant,
@@ -324,36 +328,43 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   }
 
   describe.each(Object.keys(EVENT_FIELDS) as Variant[])('in the variant %s', (variant) => {
-    const cells = Object.entries(MATRIX).flatMap(([name, row]) => {
+    const testCases = Object.entries(MATRIX).flatMap(([name, row]) => {
       const flow = name as keyof typeof flows
-      const title = TITLES[flow].replace(/ [²³]/, '')
-      return (['allow', 'deny'] as const)
-        .filter((onError) => variant !== 'noAction' || onError === 'allow')
-        .map((onError) => {
-          const outcome = outcomeOf(row[variant], policy, onError)
-          const sentence = `${title}: ${outcome} with LAST_LOGOUT_ON_ERROR=${onError}`
-          return [sentence, { flow, onError, outcome }] as const
-        })
+      const titleWithoutFootnote = TITLES[flow].replace(/ [²³]/, '')
+      return (
+        (['allow', 'deny'] as const)
+          // Without the Action, `LAST_LOGOUT_ON_ERROR` has no effect, so one value is enough.
+          .filter((onError) => variant !== 'noAction' || onError === 'allow')
+          .map((onError) => {
+            const outcome = outcomeOf(row[variant], policy, onError)
+            const sentence = `${titleWithoutFootnote}: ${outcome} with LAST_LOGOUT_ON_ERROR=${onError}`
+            return [sentence, { flow, onError, outcome }] as const
+          })
+      )
     })
-    test.concurrent.each(cells)('%s', async (_sentence, { flow, onError, outcome }) => {
-      const accepted = await time.run(async () => flows[flow](await open(variant, onError)))
+    test.concurrent.each(testCases)('%s', async (_sentence, { flow, onError, outcome }) => {
+      const accepted = await time.run(async () => flows[flow](await openFlow(variant, onError)))
       expect(accepted).toBe(outcome !== 'closed' && outcome !== 'wrongly refused')
     })
   })
 })
 
+/** Returns the expected outcome of a cell under a policy and a value of `LAST_LOGOUT_ON_ERROR`. */
 function outcomeOf(cell: Cell, policy: Policy, onError: 'allow' | 'deny'): Outcome {
-  const byOnError = typeof cell === 'object' && 'user' in cell ? cell[policy] : cell
-  return typeof byOnError === 'object' ? byOnError[onError] : byOnError
+  const ofPolicy = typeof cell === 'object' && 'user' in cell ? cell[policy] : cell
+  return typeof ofPolicy === 'object' ? ofPolicy[onError] : ofPolicy
 }
 
-/** Returns the text of a cell. If the policies have different outcomes, the text is `session / user`. */
+/**
+ * Returns the text of a cell. If the policies have different outcomes, the text contains the outcome under `session`
+ * and then the outcome under `user`. The footnote `¹` marks an outcome that depends on `LAST_LOGOUT_ON_ERROR`.
+ */
 function describeCell(cell: Cell): string {
-  const describe = (policy: Policy) => {
+  const describeOutcome = (policy: Policy) => {
     const [allow, deny] = [outcomeOf(cell, policy, 'allow'), outcomeOf(cell, policy, 'deny')]
     return allow === deny ? allow : `${allow} ¹`
   }
-  const [session, user] = [describe('session'), describe('user')]
+  const [session, user] = [describeOutcome('session'), describeOutcome('user')]
   return session === user ? session : `${session} / ${user}`
 }
 

@@ -6,10 +6,10 @@ import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { type RunningService, runService } from '../_support/running-service.js'
 import { WAIT } from '../_support/wait.js'
 
-/** Timeouts that are shorter than the defaults of 5 s and 15 s. */
+/** Timeouts that are shorter than the defaults, which are 5 s and 15 s. */
 const poolTimeouts = { connectTimeoutMs: 500, queryTimeoutMs: 1_500 }
 
-/** Maximum time of a response: the sum of both timeouts, and a margin for a busy machine. */
+/** Maximum response time: both timeouts, and one second for a busy machine. */
 const MAX_RESPONSE_MS = poolTimeouts.connectTimeoutMs + poolTimeouts.queryTimeoutMs + 1_000
 
 const UNAVAILABLE = /^database unavailable$/
@@ -23,17 +23,19 @@ afterAll(() => postgres.remove())
 // A failed test can leave PostgreSQL stopped.
 beforeEach(() => postgres.query('SELECT 1').catch(() => postgres.start()))
 
-async function run(overrides: ServiceOverrides = {}): Promise<RunningService> {
+/** Runs the service until the end of the test. */
+async function startService(overrides: ServiceOverrides = {}): Promise<RunningService> {
   const service = await runService({ DATABASE_URL: postgres.url }, overrides)
   onTestFinished(() => service.close())
   return service
 }
 
-let users = 0
+let userCount = 0
+const newUser = () => `auth0|${++userCount}`
 
-/** Writes a logout of a new user to the tenant. Returns the time until the API returns the logout, in milliseconds. */
+/** Writes a logout of a new user to the tenant. Returns the milliseconds until the API returns the logout. */
 function logOut(service: RunningService): Promise<number> {
-  const user = `auth0|${++users}`
+  const user = newUser()
   service.logout(user)
   return service.waitForLogout(user)
 }
@@ -48,25 +50,26 @@ async function expectLoggedOnce(service: RunningService): Promise<void> {
 
 describe('the service', () => {
   test.for(['fast', 'immediate'] as const)(
-    'the service loses nothing when PostgreSQL is restarted (%s), and logs the outage once (pitfall 28)',
-    async (how, { annotate }) => {
-      const service = await run()
+    'the service loses nothing when PostgreSQL is restarted with the shutdown mode %s, and logs the outage once (pitfall 28)',
+    async (shutdownMode, { annotate }) => {
+      const service = await startService()
       await logOut(service)
       const client = openClient(service.url)
       onTestFinished(() => client.close())
       await client.ready()
 
-      await postgres.stop(how)
+      await postgres.stop(shutdownMode)
       const responses = await Promise.all(Array.from({ length: 50 }, () => service.requestUser()))
       expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([503]))
       expect(Math.max(...responses.map(({ ms }) => ms))).toBeLessThan(2_000)
       expect(await service.requestStatus('/health/ready')).toBe(503)
       expect(await service.requestStatus('/health/live')).toBe(200)
-      const user = `auth0|${++users}`
+      const user = newUser()
       service.logout(user)
 
       await postgres.start()
       await annotate(`logout returned ${await service.waitForLogout(user)} ms after the restart`)
+      // The token was issued a minute before the logout.
       const claims = { sub: user, iat: Date.now() / 1000 - 60 }
       await expect.poll(() => client.checkNow(claims).outcome, WAIT).toBe('revoked')
       await expectLoggedOnce(service)
@@ -74,10 +77,10 @@ describe('the service', () => {
     },
   )
 
-  test('the service responds with 503 in time while PostgreSQL does not respond, and recovers', async ({
+  test('the service responds with 503 within its timeouts while PostgreSQL does not respond, and recovers', async ({
     annotate,
   }) => {
-    const service = await run({ poolTimeouts })
+    const service = await startService({ poolTimeouts })
     await logOut(service)
     await postgres.freeze()
     onTestFinished(() => postgres.thaw())
@@ -96,12 +99,12 @@ describe('the service', () => {
   test('the service responds with 503 while PostgreSQL has no connection left, and recovers', async ({
     annotate,
   }) => {
-    const service = await run()
+    const service = await startService()
     await logOut(service)
-    const release = await takeAllConnections()
-    onTestFinished(release)
+    const releaseConnections = await takeAllConnections()
+    onTestFinished(releaseConnections)
     await expect.poll(async () => (await service.requestUser()).status, WAIT).toBe(503)
-    await release()
+    await releaseConnections()
     await annotate(`logout returned ${await logOut(service)} ms after connections are available`)
     await expectLoggedOnce(service)
   })
@@ -109,14 +112,14 @@ describe('the service', () => {
   test('the service continues to serve reads while PostgreSQL is read-only, and then writes again', async ({
     annotate,
   }) => {
-    const service = await run()
+    const service = await startService()
     await logOut(service)
     await setReadOnly('on')
     onTestFinished(() => setReadOnly('off'))
     await expect.poll(() => service.reportLogout('auth0|x'), WAIT).toBe(503)
     expect((await service.requestUser()).status).toBe(200)
     await expect.poll(() => service.countLines('error', UNAVAILABLE), WAIT).toBe(1)
-    const user = `auth0|${++users}`
+    const user = newUser()
     service.logout(user)
     await setReadOnly('off')
     await annotate(
@@ -129,16 +132,17 @@ describe('the service', () => {
   test('the service continues to serve reads while an idle transaction holds a lock, and writes when the transaction has ended', async ({
     annotate,
   }) => {
-    const service = await run()
+    const service = await startService()
     await logOut(service)
-    const idle = new pg.Client({ connectionString: postgres.url })
-    idle.on('error', () => {})
-    await idle.connect()
-    await idle.query(`SET idle_in_transaction_session_timeout = '2s'; BEGIN`)
-    await idle.query('SELECT FROM tenant FOR UPDATE')
-    const [logoutMs, { status, ms }] = await Promise.all([logOut(service), service.requestUser()])
-    expect(status).toBe(200)
-    expect(ms).toBeLessThan(1_000)
+    const idleClient = new pg.Client({ connectionString: postgres.url })
+    idleClient.on('error', () => {})
+    await idleClient.connect()
+    await idleClient.query(`SET idle_in_transaction_session_timeout = '2s'; BEGIN`)
+    await idleClient.query('SELECT FROM tenant FOR UPDATE')
+    const [logoutMs, read] = await Promise.all([logOut(service), service.requestUser()])
+    expect(read.status).toBe(200)
+    expect(read.ms).toBeLessThan(1_000)
+    // The write of the logout waits until PostgreSQL ends the idle transaction after 2 s.
     expect(logoutMs).toBeGreaterThan(1_500)
     await annotate(
       `logout returned after ${logoutMs} ms, with a transaction that was idle for 2,000 ms`,
@@ -149,7 +153,7 @@ describe('the service', () => {
     annotate,
   }) => {
     await postgres.stop()
-    const service = await run()
+    const service = await startService()
     expect(await service.requestStatus('/health/live')).toBe(200)
     expect(await service.requestStatus('/health/ready')).toBe(503)
     expect((await service.requestUser()).status).toBe(503)
@@ -161,12 +165,13 @@ describe('the service', () => {
 })
 
 /**
- * Takes all connections of the server, including the connections of the service, which can connect again meanwhile.
- * Returns a function that closes the taken connections.
+ * Opens connections until PostgreSQL has none left, and ends the connections of the service. Returns a function that
+ * closes the opened connections.
  */
 async function takeAllConnections(): Promise<() => Promise<void>> {
   const taken: pg.Client[] = []
-  const release = async () => void (await Promise.all(taken.splice(0).map((each) => each.end())))
+  const release = async () =>
+    void (await Promise.all(taken.splice(0).map((client) => client.end())))
   const [{ max = 0 } = {}] = await postgres.query<{ max: number }>(
     `SELECT current_setting('max_connections')::int AS max`,
   )
@@ -177,8 +182,9 @@ async function takeAllConnections(): Promise<() => Promise<void>> {
       await client.connect()
       taken.push(client)
     } catch (error) {
+      // 53300 is `too_many_connections`.
       expect(error).toMatchObject({ code: '53300' })
-      // `pg_stat_activity` does not list a connection that is being opened. A later round ends this connection.
+      // `pg_stat_activity` does not list a connection that is being opened. A later iteration ends this connection.
       await taken[0]?.query(`
         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE backend_type = 'client backend' AND application_name <> 'taken'`)

@@ -7,21 +7,19 @@ import { type RunningService, runService } from '../_support/running-service.js'
 import { readRows } from '../_support/store.js'
 import { WAIT } from '../_support/wait.js'
 
-const FAILING = /^job queue unavailable$/
+const UNAVAILABLE = /^job queue unavailable$/
 const RECOVERED = /^job queue restored$/
 
 /** The number of requests to the API during a fault. */
-const REQUESTS = 300
+const REQUEST_COUNT = 300
 
-/**
- * Maximum time of a response, in milliseconds. The queue waits longer for Redis, so requests must not wait for the
- * queue.
- */
+/** Maximum response time of the API. It is shorter than the timeouts of the queue for Redis. */
 const MAX_RESPONSE_MS = 3_000
 
-/** The password of the connections of the tests. While Redis requires no password, it accepts every password. */
-const PASSWORD = 'another'
+/** The password that {@link send} uses. The service has no password. While Redis requires none, it accepts any. */
+const PASSWORD = 'redis-password'
 
+// Finds out whether this machine has a redis-server.
 const redisProbe = await startRedis({ forceNew: true })
 const title = 'skip' in redisProbe ? `the service (skipped: ${redisProbe.skip})` : 'the service'
 if (!('skip' in redisProbe)) await redisProbe.stop()
@@ -42,14 +40,16 @@ const FAULTS: Record<string, Fault> = {
     end: async (redis) => redis.thaw(),
   },
   'is demoted to a replica': {
+    // No primary listens on port 1.
     begin: (redis) => send(redis, 'REPLICAOF', '127.0.0.1', '1'),
     end: (redis) => send(redis, 'REPLICAOF', 'NO', 'ONE'),
   },
   'is full and evicts nothing': {
+    // The limit is one byte. 0 means no limit.
     begin: (redis) => send(redis, 'CONFIG', 'SET', 'maxmemory', '1'),
     end: (redis) => send(redis, 'CONFIG', 'SET', 'maxmemory', '0'),
   },
-  'requires another password': {
+  'requires a password that the service does not have': {
     async begin(redis) {
       await send(redis, 'CONFIG', 'SET', 'requirepass', PASSWORD)
       await send(redis, 'CLIENT', 'KILL', 'TYPE', 'normal')
@@ -69,18 +69,24 @@ interface TestSystem {
   service: RunningService
   /** Writes a logout of a new user to the tenant. Returns the user id. */
   logOut(): string
-  /** The expected rows. */
-  readExpectedRows(): ReturnType<typeof expectedFromLog>['rows']
+  /** Returns the rows that the database must contain after all logouts. */
+  listExpectedRows(): ReturnType<typeof expectedFromLog>['rows']
 }
 
+/**
+ * Runs a service until the end of the test.
+ *
+ * @param args Arguments of redis-server.
+ * @param isRedisStopped Whether Redis is stopped before the service starts.
+ */
 async function openSystem(
   { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
-  { args = [], isStopped = false }: { args?: string[]; isStopped?: boolean } = {},
+  { args = [], isRedisStopped = false }: { args?: string[]; isRedisStopped?: boolean } = {},
 ): Promise<TestSystem> {
   const redis = await startRedis({ forceNew: true, args })
   if ('skip' in redis) throw new Error(redis.skip)
   onTestFinished(() => redis.stop())
-  if (isStopped) await redis.stop()
+  if (isRedisStopped) await redis.stop()
   const database = await createTestDatabase()
   onTestFinished(() => database.drop())
   const service = await runService({ DATABASE_URL: database.url, REDIS_URL: redis.url })
@@ -95,24 +101,25 @@ async function openSystem(
       entries.push(service.logout(user))
       return user
     },
-    readExpectedRows: () => sortRows(expectedFromLog(entries).rows),
+    listExpectedRows: () => sortRows(expectedFromLog(entries).rows),
   }
 }
 
-/** Sends `requests` requests. Returns the statuses, and quantiles of the response times in milliseconds. */
-async function measureResponses(service: RunningService, requests = REQUESTS) {
-  const times: number[] = []
+/** Sends requests one after the other. Returns the different statuses, and the response times in milliseconds. */
+async function measureResponses(service: RunningService, requestCount = REQUEST_COUNT) {
+  const timesMs: number[] = []
   const statuses = new Set<number>()
-  for (let n = 0; n < requests; n++) {
+  for (let n = 0; n < requestCount; n++) {
     const { status, ms } = await service.requestUser()
     statuses.add(status)
-    times.push(ms)
+    timesMs.push(ms)
   }
-  times.sort((a, b) => a - b)
+  timesMs.sort((a, b) => a - b)
+  /** Returns a quantile, rounded to a tenth of a millisecond. */
   const quantile = (fraction: number) =>
-    Math.round((times[Math.floor(requests * fraction)] ?? 0) * 10) / 10
-  const longest = times.at(-1) ?? Number.POSITIVE_INFINITY
-  return { statuses: [...statuses], median: quantile(0.5), p99: quantile(0.99), longest }
+    Math.round((timesMs[Math.floor(requestCount * fraction)] ?? 0) * 10) / 10
+  const maxMs = timesMs.at(-1) ?? Number.POSITIVE_INFINITY
+  return { statuses: [...statuses], medianMs: quantile(0.5), p99Ms: quantile(0.99), maxMs }
 }
 
 describe.skipIf('skip' in redisProbe)(title, { concurrent: true }, () => {
@@ -121,43 +128,45 @@ describe.skipIf('skip' in redisProbe)(title, { concurrent: true }, () => {
     { timeout: 90_000 },
     async ([, fault], context) => {
       const { annotate, expect } = context
-      const { redis, database, service, logOut, readExpectedRows } = await openSystem(context)
+      const { redis, database, service, logOut, listExpectedRows } = await openSystem(context)
       await service.waitForLogout(logOut())
       const before = await measureResponses(service, 50)
       expect(before.statuses).toEqual([200])
       // On a busy machine, the service can log an outage at its start, because Redis responds slowly.
-      const warnings = () => service.countLines('warn', FAILING)
-      const recoveries = () => service.countLines('info', RECOVERED)
-      await expect.poll(() => warnings() === 0 || recoveries() > 0, WAIT).toBe(true)
-      const earlierRecoveries = recoveries()
-      const earlierWarnings = warnings()
+      const countWarnings = () => service.countLines('warn', UNAVAILABLE)
+      const countRecoveries = () => service.countLines('info', RECOVERED)
+      await expect.poll(() => countWarnings() === 0 || countRecoveries() > 0, WAIT).toBe(true)
+      const earlierRecoveries = countRecoveries()
+      const earlierWarnings = countWarnings()
 
       await fault.begin(redis)
       const during = await measureResponses(service)
       expect(during.statuses).toEqual([200])
-      expect(during.longest).toBeLessThan(MAX_RESPONSE_MS)
-      await annotate(`median ${during.median} ms, p99 ${during.p99} ms of ${REQUESTS} responses`)
-      await annotate(`before that: median ${before.median} ms, p99 ${before.p99} ms`)
-      await expect.poll(warnings, WAIT).toBeGreaterThan(earlierWarnings)
+      expect(during.maxMs).toBeLessThan(MAX_RESPONSE_MS)
+      await annotate(
+        `median ${during.medianMs} ms, p99 ${during.p99Ms} ms of ${REQUEST_COUNT} responses`,
+      )
+      await annotate(`before the fault: median ${before.medianMs} ms, p99 ${before.p99Ms} ms`)
+      await expect.poll(countWarnings, WAIT).toBeGreaterThan(earlierWarnings)
 
       const userDuringFault = logOut()
       await fault.end(redis)
       await annotate(
         `logout returned ${await service.waitForLogout(userDuringFault)} ms after the end of the fault`,
       )
-      await expect.poll(recoveries, WAIT).toBe(earlierRecoveries + 1)
+      await expect.poll(countRecoveries, WAIT).toBe(earlierRecoveries + 1)
       // A fault causes at most two warnings: one for a lost connection or a timeout, and one for an error reply.
-      expect(warnings()).toBeLessThanOrEqual(earlierWarnings + 2)
-      expect(await readRows(database)).toEqual(readExpectedRows())
+      expect(countWarnings()).toBeLessThanOrEqual(earlierWarnings + 2)
+      expect(await readRows(database)).toEqual(listExpectedRows())
     },
   )
 
   test('the service serves requests if Redis is unavailable at the start, and polls when Redis is available (pitfall 17)', async (context) => {
     const { annotate, expect } = context
-    const { redis, service, logOut } = await openSystem(context, { isStopped: true })
+    const { redis, service, logOut } = await openSystem(context, { isRedisStopped: true })
     expect((await service.requestUser()).status).toBe(200)
     const user = logOut()
-    await expect.poll(() => service.countLines('warn', FAILING), WAIT).toBe(1)
+    await expect.poll(() => service.countLines('warn', UNAVAILABLE), WAIT).toBe(1)
     await redis.start()
     await annotate(
       `logout returned ${await service.waitForLogout(user)} ms after Redis is available`,
@@ -167,8 +176,9 @@ describe.skipIf('skip' in redisProbe)(title, { concurrent: true }, () => {
 
   test('the service warns if Redis can evict the schedule, and restores the schedule after an eviction (pitfalls 15, 16)', async (context) => {
     const { annotate, expect } = context
+    // With this policy, Redis deletes the least recently used keys when its memory is full.
     const args = ['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru']
-    const { redis, database, service, logOut, readExpectedRows } = await openSystem(context, {
+    const { redis, database, service, logOut, listExpectedRows } = await openSystem(context, {
       args,
     })
     await service.waitForLogout(logOut())
@@ -178,10 +188,11 @@ describe.skipIf('skip' in redisProbe)(title, { concurrent: true }, () => {
     await annotate(
       `logout returned ${await service.waitForLogout(user)} ms after the schedule was evicted`,
     )
-    expect(await readRows(database)).toEqual(readExpectedRows())
+    expect(await readRows(database)).toEqual(listExpectedRows())
   })
 })
 
+/** Sends a command to Redis over a new connection. */
 async function send(redis: TestRedis, ...[command = '', ...args]: string[]): Promise<unknown> {
   const client = new Redis(redis.url, { retryStrategy: () => null, password: PASSWORD })
   client.on('error', () => {})

@@ -15,10 +15,13 @@ import { loadActionWithLog } from '../_support/run-action.js'
 import { KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
-const SESSION = 'https://last-logout/session_id'
+/** The claim with the session id that the login Action adds to tokens. */
+const SESSION_CLAIM = 'https://last-logout/session_id'
+/** The message with which the login Action denies an exchange. */
 const LOGGED_OUT = 'last_logout: the session was logged out'
 const MINUTE_MS = 60_000
 const NOW = Date.now()
+/** Users whose session on the phone has logged out. Some ids have characters that a URL must encode. */
 const USERS = ['auth0|123', 'samlp|corp|a/b', 'x|ü ł']
 
 const current = { createService, loadConfig }
@@ -39,13 +42,13 @@ beforeAll(async () => {
 })
 afterAll(() => auth0.close())
 
-interface RunningService {
+interface RunningApi {
   url: string
   close(): Promise<void>
 }
 
-/** Starts a service, and reads the log of the tenant to its end. */
-async function start({ url }: TestDatabase, release: typeof current): Promise<RunningService> {
+/** Reads the log of the tenant to its end with a release of the service, and starts its API. */
+async function startApi({ url }: TestDatabase, release: typeof current): Promise<RunningApi> {
   const env = { DATABASE_URL: url, API_KEYS: `test:${KEY}:read+feed+logout`, PORT: '0' }
   const config = release.loadConfig({ ...tenantEnv(auth0.simulator), ...env }, [
     'auth0',
@@ -57,6 +60,7 @@ async function start({ url }: TestDatabase, release: typeof current): Promise<Ru
   return { url: await service.startApi(), close: service.close }
 }
 
+/** Creates a database with the tables of 0.1.0. */
 async function createReleasedDatabase(): Promise<TestDatabase> {
   const database = await createTestDatabase('template0')
   await released.applyMigrations(database.url)
@@ -64,13 +68,14 @@ async function createReleasedDatabase(): Promise<TestDatabase> {
 }
 
 /** The claims of a token. By default, the token was issued a minute before the logouts. */
-const token = (sub: string, sessionId: string, minutes = -1) => ({
+const claimsOf = (sub: string, sessionId: string, minutesAfterLogout = -1) => ({
   sub,
-  iat: Math.floor(NOW / 1000) + minutes * 60,
-  [SESSION]: sessionId,
+  iat: Math.floor(NOW / 1000) + minutesAfterLogout * 60,
+  [SESSION_CLAIM]: sessionId,
 })
 
-async function report({ url }: RunningService, path: string, body: object): Promise<unknown> {
+/** Sends a POST request that reports a logout. Returns the body of the response. */
+async function report({ url }: RunningApi, path: string, body: object): Promise<unknown> {
   const response = await fetch(`${url}${path}`, {
     method: 'POST',
     headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
@@ -86,19 +91,19 @@ describe.each([
   ['the service of 0.1.0, on the current tables', released, createTestDatabase],
 ] as const)('%s', (_name, release, createDatabase) => {
   let database: TestDatabase
-  let service: RunningService
+  let service: RunningApi
   beforeAll(async () => {
     database = await createDatabase()
-    service = await start(database, release)
+    service = await startApi(database, release)
   })
   afterAll(async () => {
     await service.close()
     await database.drop()
   })
 
-  describe.each(clients)('works with %s', (_client, createClient) => {
+  describe.each(clients)('with %s', (_client, createClient) => {
     test.each(['feed', 'request'] as const)(
-      'the client with lookup %s refuses revoked tokens only',
+      'the client with the option lookup=%s refuses the revoked tokens, and accepts the other tokens',
       async (lookup) => {
         const errors: unknown[] = []
         const client = createClient({
@@ -112,9 +117,11 @@ describe.each([
         await client.ready()
         for (const userId of USERS) {
           const outcomes = await Promise.all(
-            [token(userId, 'phone'), token(userId, 'laptop'), token(userId, 'again', 5)].map(
-              async (claims) => (await client.check(claims)).outcome,
-            ),
+            [
+              claimsOf(userId, 'phone'),
+              claimsOf(userId, 'laptop'),
+              claimsOf(userId, 'session of a later login', 5),
+            ].map(async (claims) => (await client.check(claims)).outcome),
           )
           expect([userId, ...outcomes]).toEqual([userId, 'revoked', 'accepted', 'accepted'])
         }
@@ -123,28 +130,31 @@ describe.each([
     )
   })
 
-  test.each(actions)('%s denies exchanges of logged-out sessions only', async (_action, code) => {
-    const run = loadActionWithLog(code)
-    const exchange = async (user_id: string, session_id: string) => {
-      const { denied, logLines } = await run({
-        user: { user_id },
-        transaction: { protocol: 'oauth2-refresh-token' },
-        refresh_token: { session_id, created_at: new Date(NOW - MINUTE_MS).toISOString() },
-        secrets: {
-          LAST_LOGOUT_URL: service.url,
-          LAST_LOGOUT_API_KEY: KEY,
-          LAST_LOGOUT_ON_ERROR: 'deny',
-          LAST_LOGOUT_TIMEOUT_MS: '5000',
-        },
-      })
-      expect(logLines).toEqual([])
-      return denied
-    }
-    for (const userId of USERS) {
-      expect(await exchange(userId, 'phone')).toBe(LOGGED_OUT)
-      expect(await exchange(userId, 'laptop')).toBeNull()
-    }
-  })
+  test.each(actions)(
+    '%s denies exchanges of a session that was logged out, and allows exchanges of another session',
+    async (_action, code) => {
+      const runAction = loadActionWithLog(code)
+      const exchange = async (user_id: string, session_id: string) => {
+        const { denied, logLines } = await runAction({
+          user: { user_id },
+          transaction: { protocol: 'oauth2-refresh-token' },
+          refresh_token: { session_id, created_at: new Date(NOW - MINUTE_MS).toISOString() },
+          secrets: {
+            LAST_LOGOUT_URL: service.url,
+            LAST_LOGOUT_API_KEY: KEY,
+            LAST_LOGOUT_ON_ERROR: 'deny',
+            LAST_LOGOUT_TIMEOUT_MS: '5000',
+          },
+        })
+        expect(logLines).toEqual([])
+        return denied
+      }
+      for (const userId of USERS) {
+        expect(await exchange(userId, 'phone')).toBe(LOGGED_OUT)
+        expect(await exchange(userId, 'laptop')).toBeNull()
+      }
+    },
+  )
 
   test('the service accepts the report of a logout in the format of 0.1.0', async () => {
     const at = new Date(NOW).toISOString()
@@ -157,23 +167,23 @@ describe.each([
   })
 })
 
-test('a client of a 0.1.0 or current service receives logouts that the other service stores in the same database', async () => {
+test('a client of the current service receives logouts that the service of 0.1.0 stores in the same database, and the other way round', async () => {
   const database = await createTestDatabase()
   onTestFinished(database.drop)
-  const newer = await start(database, current)
-  onTestFinished(newer.close)
-  const older = await start(database, released)
-  onTestFinished(older.close)
+  const currentApi = await startApi(database, current)
+  onTestFinished(currentApi.close)
+  const releasedApi = await startApi(database, released)
+  onTestFinished(releasedApi.close)
   const pairs = [
-    [newer, older],
-    [older, newer],
+    [currentApi, releasedApi],
+    [releasedApi, currentApi],
   ] as const
   for (const [index, [writer, reader]] of pairs.entries()) {
     const userId = `auth0|reported ${index}`
     const client = createLastLogoutClient({ url: reader.url, apiKey: KEY, onUnknown: 'deny' })
     onTestFinished(client.close)
     await client.ready()
-    const claims = token(userId, 'S')
+    const claims = claimsOf(userId, 'S')
     expect(client.checkNow(claims).outcome).toBe('accepted')
     const at = new Date(NOW).toISOString()
     await report(writer, `/v1/users/${encodeURIComponent(userId)}/logout`, { at })

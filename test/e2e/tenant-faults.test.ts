@@ -19,9 +19,9 @@ interface Fault {
   message: RegExp
   /** The limits of the worker. Default: {@link LIMITS}. */
   limits?: Auth0Limits
-  /** Minimum time of the retries before the error is logged, in milliseconds. */
-  minRetryMs?: number
-  /** Maximum number of faulty responses before the error is logged. */
+  /** Minimum time from the beginning of the fault until the error is logged, in milliseconds. Default: 0. */
+  minLoggedMs?: number
+  /** Maximum number of faulty responses before the error is logged. Default: no limit. */
   maxAttempts?: number
 }
 
@@ -32,19 +32,19 @@ const LIMITS: Auth0Limits = {
 }
 
 /** Two attempts, each with a timeout that a healthy request does not reach, even on a busy machine. */
-const TIMED_OUT: Auth0Limits = {
+const TWO_ATTEMPTS: Auth0Limits = {
   requestTimeoutMs: 2_000,
   retryLimits: { ...RETRY_LIMITS, retries: 1, backoff: { firstMs: 20, maxMs: 200 } },
 }
 
-/** As in the default limits, the timeout of one attempt is longer than the time for all attempts. */
-const TIMED_OUT_ONCE: Auth0Limits = {
+/** One attempt: its timeout is longer than the time for all attempts, like in the default limits. */
+const ONE_ATTEMPT: Auth0Limits = {
   requestTimeoutMs: 2_000,
   retryLimits: { ...RETRY_LIMITS, maxElapsedMs: 1_000 },
 }
 
 /** Three attempts, with a wait of a second between two attempts. */
-const RATE_LIMITED: Auth0Limits = {
+const THREE_ATTEMPTS: Auth0Limits = {
   ...LIMITS,
   retryLimits: { ...RETRY_LIMITS, retries: 2 },
 }
@@ -59,31 +59,31 @@ const redirectTarget = createServer((request, response) => {
   redirectedRequests.push(request.headers)
   response.end('[]')
 })
-const { url: location, close: closeRedirectTarget } = await openLoopback(redirectTarget)
+const { url: redirectLocation, close: closeRedirectTarget } = await openLoopback(redirectTarget)
 afterAll(closeRedirectTarget)
 
-const json = { 'content-type': 'application/json' }
+const JSON_HEADERS = { 'content-type': 'application/json' }
 const UNAVAILABLE = 'AUTH0_UNAVAILABLE'
 const MALFORMED = 'AUTH0_MALFORMED_PAGE'
-const notAPage = (reason: string) =>
+const malformedPageMessage = (reason: string) =>
   new RegExp(`not a page of logs: ${reason}.*Check AUTH0_DOMAIN.*proxy`)
-const persistentError = (status: number) =>
+const statusMessage = (status: number) =>
   new RegExp(`failed with status ${status}\\. If this persists, check`)
 const TIMEOUT_MESSAGE = /timed out after 2 s\. Check the network/
 
 /** Faults of both log requests and token requests. */
 const FAULTS_OF_ALL_REQUESTS: Fault[] = [
   {
-    name: '500',
+    name: 'status 500',
     respond: faults.respondWith(500, {}),
     code: UNAVAILABLE,
-    message: persistentError(500),
+    message: statusMessage(500),
   },
   {
-    name: '502 with HTML',
+    name: 'status 502 and an HTML body',
     respond: faults.html(502),
     code: UNAVAILABLE,
-    message: persistentError(502),
+    message: statusMessage(502),
   },
   {
     name: 'a connection reset',
@@ -99,7 +99,7 @@ const FAULTS_OF_ALL_REQUESTS: Fault[] = [
   },
   {
     name: 'a redirect to another host',
-    respond: faults.redirect(location),
+    respond: faults.redirect(redirectLocation),
     code: UNAVAILABLE,
     message: /failed with status 302\. Redirects are not followed\. Check AUTH0_DOMAIN/,
   },
@@ -108,14 +108,15 @@ const FAULTS_OF_ALL_REQUESTS: Fault[] = [
     respond: faults.hang(),
     code: UNAVAILABLE,
     message: TIMEOUT_MESSAGE,
-    limits: TIMED_OUT,
+    limits: TWO_ATTEMPTS,
   },
   {
-    name: 'a slow drip',
+    // The body arrives byte by byte, with 100 ms between two bytes.
+    name: 'a body that arrives very slowly',
     respond: faults.slowDrip(100),
     code: UNAVAILABLE,
     message: TIMEOUT_MESSAGE,
-    limits: TIMED_OUT,
+    limits: TWO_ATTEMPTS,
   },
 ]
 
@@ -125,115 +126,117 @@ const FAULTS_OF_LOG_REQUESTS: Fault[] = [
     respond: faults.hang(),
     code: UNAVAILABLE,
     message: TIMEOUT_MESSAGE,
-    limits: TIMED_OUT_ONCE,
-    minRetryMs: 1_900,
+    limits: ONE_ATTEMPT,
+    // A little less than the timeout of 2 s.
+    minLoggedMs: 1_900,
     // The second faulty response can belong to the next poll.
     maxAttempts: 2,
   },
   ...FAULTS_OF_ALL_REQUESTS,
   {
-    name: '401 (pitfall 12)',
+    name: 'status 401 (pitfall 12)',
     respond: faults.invalidToken(),
     code: 'AUTH0_CREDENTIALS',
     message: /Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/,
   },
   {
-    name: '403 (pitfall 12)',
+    name: 'status 403 (pitfall 12)',
     respond: faults.missingScope(),
     code: 'AUTH0_SCOPE',
     message: /lacks read:logs and read:logs_users .* Grant it/,
   },
   {
-    name: '429 with retry-after (pitfall 10)',
-    limits: RATE_LIMITED,
-    minRetryMs: 2_000,
+    name: 'status 429 and retry-after (pitfall 10)',
+    limits: THREE_ATTEMPTS,
+    minLoggedMs: 2_000,
     respond: faults.rateLimited({ 'retry-after': '1' }),
     code: 'AUTH0_RATE_LIMIT',
     message:
       /log request exceeded the rate limit of Auth0 .*retried once Auth0 allows it\. If this persists/,
   },
   {
-    name: '429 without retry-after (pitfall 10)',
-    limits: RATE_LIMITED,
-    minRetryMs: 2_000,
+    name: 'status 429 without retry-after (pitfall 10)',
+    limits: THREE_ATTEMPTS,
+    minLoggedMs: 2_000,
     respond: faults.rateLimited(),
     code: 'AUTH0_RATE_LIMIT',
     message: /lower RATE_SHARE/,
   },
   {
-    name: '200 with HTML',
+    name: 'status 200 and an HTML body',
     respond: faults.html(200),
     code: MALFORMED,
-    message: notAPage('it is not JSON'),
+    message: malformedPageMessage('it is not JSON'),
   },
   {
-    name: '200 with an empty body',
+    name: 'status 200 and an empty body',
     respond: faults.respondWith(200, ''),
     code: MALFORMED,
-    message: notAPage('it is not JSON'),
+    message: malformedPageMessage('it is not JSON'),
   },
   {
     name: 'cut-off JSON',
     respond: faults.cutOffJson(),
     code: MALFORMED,
-    message: notAPage('it is not JSON'),
+    message: malformedPageMessage('it is not JSON'),
   },
   {
     name: 'an endless body',
     respond: faults.endlessBody(),
     code: MALFORMED,
-    message: notAPage('it is larger than 1 MB'),
+    message: malformedPageMessage('it is larger than 1 MB'),
   },
   {
-    name: 'an object',
+    name: 'an object instead of an array',
     respond: faults.respondWith(200, {}),
     code: MALFORMED,
-    message: notAPage('it is not an array'),
+    message: malformedPageMessage('it is not an array'),
   },
   {
-    name: '{"logs":[]}',
+    name: 'the object {"logs":[]}',
     respond: faults.respondWith(200, { logs: [] }),
     code: MALFORMED,
-    message: notAPage('it is not an array'),
+    message: malformedPageMessage('it is not an array'),
   },
   {
-    name: 'null',
-    respond: faults.respondWith(200, 'null', json),
+    name: 'the JSON value null',
+    respond: faults.respondWith(200, 'null', JSON_HEADERS),
     code: MALFORMED,
-    message: notAPage('it is not an array'),
+    message: malformedPageMessage('it is not an array'),
   },
   {
-    name: 'an array of junk',
+    name: 'an array of values that are not entries',
     respond: faults.respondWith(200, [1, 'x', null, {}, [[]]]),
     code: MALFORMED,
-    message: notAPage('its last entry has no log_id'),
+    message: malformedPageMessage('its last entry has no log_id'),
   },
 ]
 
 const FAULTS_OF_TOKEN_REQUESTS: Fault[] = [
   ...FAULTS_OF_ALL_REQUESTS,
   {
-    name: '401 (pitfall 12)',
+    name: 'status 401 (pitfall 12)',
     respond: faults.respondWith(401, { error: 'access_denied' }),
     code: 'AUTH0_CREDENTIALS',
     message: /Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/,
   },
   {
-    name: '429 (pitfall 10)',
-    limits: RATE_LIMITED,
-    minRetryMs: 2_000,
+    name: 'status 429 (pitfall 10)',
+    limits: THREE_ATTEMPTS,
+    minLoggedMs: 2_000,
     respond: faults.rateLimited({ 'retry-after': '1' }),
     code: 'AUTH0_RATE_LIMIT',
     message: /token request exceeded the rate limit of Auth0/,
   },
   {
-    name: '200 with HTML',
+    name: 'status 200 and an HTML body',
     respond: faults.html(200),
     code: UNAVAILABLE,
     message: /without a token \(text\/html\)\. Check AUTH0_DOMAIN/,
   },
 ]
 
+/** Writes a logout of each user to the log of the tenant. */
 const logOut = ({ tenant }: TestTenant, users: string[]) => {
   for (const userId of users) tenant.write(buildEntry('slo', { userId, sessionId: userId }))
 }
@@ -243,7 +246,7 @@ const logOut = ({ tenant }: TestTenant, users: string[]) => {
  * after the first catch-up of the worker.
  */
 async function runWithFault(
-  { code, message, limits = LIMITS, minRetryMs = 0, maxAttempts = Infinity, ...fault }: Fault,
+  { code, message, limits = LIMITS, minLoggedMs = 0, maxAttempts = Infinity, ...fault }: Fault,
   path: string,
   { expect, annotate, onTestFinished }: TestContext,
 ): Promise<void> {
@@ -253,7 +256,7 @@ async function runWithFault(
   onTestFinished(() => auth0.close())
   const sentTokens = recordTokens(auth0)
   const usersBefore = Array.from({ length: 3 }, (_, n) => `auth0|1-before-${n}`)
-  // These logouts do not fit on one page.
+  // A page has at most 100 entries, so these logouts do not fit on one page.
   const usersDuring = Array.from({ length: 120 }, (_, n) => `auth0|2-during-${100 + n}`)
   const usersAfter = ['auth0|3-after']
 
@@ -263,16 +266,17 @@ async function runWithFault(
     return fault.respond(reply)
   }
   logOut(auth0, usersBefore)
-  let startedAt = performance.now()
+  let faultBeganAt = performance.now()
   if (path === TOKEN) auth0.simulator.faults.push({ path, times: Infinity, respond })
-  // The reconcile fails as well. With a short interval, it recovers soon.
+  // The job `reconcile`, which searches the recent log for late entries, fails as well. With a short interval, the job
+  // recovers soon.
   const env = { ...workerEnv(auth0, database), ...(path === TOKEN && { RECONCILE_INTERVAL: '1s' }) }
   const worker = await startWorker(env, { auth0Limits: limits })
   onTestFinished(() => worker.close())
   if (path === LOGS) {
     await expect.poll(() => readUserIds(database), WAIT).toEqual(usersBefore)
     await expect.poll(() => hasReconciled(worker), WAIT).toBe(true)
-    startedAt = performance.now()
+    faultBeganAt = performance.now()
     auth0.simulator.faults.push({ path, times: Infinity, respond })
   }
   logOut(auth0, usersDuring)
@@ -280,8 +284,8 @@ async function runWithFault(
   const jobsWith = (level: 'error' | 'info' | 'debug', message: string) =>
     worker.logLines(level).flatMap(({ msg, job }) => (msg === message ? [job] : []))
   await expect.poll(() => worker.logLines('error'), WAIT).not.toEqual([])
-  const loggedMs = performance.now() - startedAt
-  expect(loggedMs).toBeGreaterThanOrEqual(minRetryMs)
+  const loggedMs = performance.now() - faultBeganAt
+  expect(loggedMs).toBeGreaterThanOrEqual(minLoggedMs)
   expect(faultyResponses).toBeLessThanOrEqual(maxAttempts)
   await expect.poll(() => jobsWith('debug', 'job failed'), WAIT).toContain('poll')
 
@@ -293,19 +297,22 @@ async function runWithFault(
   const recoveredMs = performance.now() - clearedAt
   const failedJobs = jobsWith('error', 'job failed')
   expect(failedJobs).toContain('poll')
+  // Each job logs its error once.
   expect(new Set(failedJobs).size).toBe(failedJobs.length)
   await expect.poll(() => jobsWith('info', 'job recovered').sort(), WAIT).toEqual(failedJobs.sort())
 
   await worker.close()
-  const logged = { msg: 'job failed', err: { code, message: expect.stringMatching(message) } }
-  expect(worker.logLines('error')).toMatchObject(failedJobs.map(() => logged))
+  const expectedLine = { msg: 'job failed', err: { code, message: expect.stringMatching(message) } }
+  expect(worker.logLines('error')).toMatchObject(failedJobs.map(() => expectedLine))
   expect(worker.logLines('warn')).toEqual([])
   const allLines = JSON.stringify(worker.logLines())
   expect(sentTokens.size).toBeGreaterThan(0)
   for (const token of sentTokens) expect(allLines).not.toContain(token)
   expect(allLines).not.toContain(auth0.simulator.credentials.clientSecret)
+  // No log line contains a user id.
   expect(allLines).not.toMatch(/auth0\|/)
   expect(redirectedRequests).toEqual([])
+  // The worker requests a token at its start. If Auth0 rejects the token, the worker soon requests only one more token.
   if (path === LOGS) expect(auth0.simulator.requests.count({ path: TOKEN })).toBeLessThanOrEqual(2)
   await annotate(
     `logged after ${toSeconds(loggedMs)}, recovered ${toSeconds(recoveredMs)} after the end of the fault`,
@@ -316,6 +323,7 @@ async function runWithFault(
 function recordTokens({ simulator }: TestTenant): Set<string> {
   const tokens = new Set<string>()
   const { take } = simulator.faults
+  // The simulator calls `take` for each request, so the replacement sees every request.
   simulator.faults.take = (url) => {
     const respond = take(url)
     return (reply) => {

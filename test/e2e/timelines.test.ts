@@ -14,20 +14,23 @@ import {
 } from '../_support/simulated-auth0.js'
 import { LAG_MS, openWholeSystem, type WholeSystem } from '../_support/whole-system.js'
 
+/** The result of an exchange that the login Action denies because of a logout. */
 const LOGGED_OUT = { denied: 'last_logout: the session was logged out' }
+/** The result of an exchange that the Action denies because it does not know the time of the login. */
 const UNKNOWN = { denied: expect.stringContaining('revocation status') }
+/** The claim with the time of the login that the Action adds to tokens, in seconds since the epoch. */
 const AUTHENTICATED_AT = 'https://last-logout/authenticated_at'
 const SECOND_MS = 1_000
 const MINUTE_MS = 60 * SECOND_MS
 
-/** The fields of the Action's event at an exchange with an Enterprise plan. */
+/** The fields that the event of the login Action has at an exchange, with an Enterprise plan of Auth0. */
 const ENTERPRISE = { methods: true, refreshToken: true }
-/** The only field of the Action's event at an exchange is `event.authentication.methods`. */
+/** The event of the Action has only the field `event.authentication.methods`. */
 const METHODS = { methods: true }
 
-let code: string
+let actionCode: string
 beforeAll(async () => {
-  code = await readActionFile()
+  actionCode = await readActionFile()
 })
 
 describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
@@ -36,12 +39,12 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   let runAction: RunAction
   let userId: string
   beforeAll(async () => {
-    runAction = loadActionWithLog(code, clock.now)
+    runAction = loadActionWithLog(actionCode, clock.now)
     system = await openWholeSystem(clock, { POLICY: policy })
   })
   afterAll(() => system.close())
 
-  /** Simulates Auth0 for a new user. By default, the tenant has the login Action. */
+  /** Simulates Auth0 for a new user, whose id `userId` then contains. By default, the tenant has the login Action. */
   function openAuth0(
     options: Partial<SimulatedAuth0Options> = {},
     secrets: Record<string, string> = {},
@@ -51,7 +54,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     return simulateAuth0({ tenant: system.tenant, runAction, secrets: allSecrets, ...options })
   }
 
-  /** Advances the clock, and reads the log. */
+  /** Advances the clock by `ms`, and reads the log. */
   async function passTime(ms = MINUTE_MS): Promise<void> {
     clock.pass(ms)
     await system.poll()
@@ -74,78 +77,90 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       const browser = auth0.openBrowser(userId)
       await browser.logIn()
       await passTime()
-      const [one, other] = [await browser.authorize(), await browser.authorize('other app')]
+      const [code, codeOfOtherApp] = [
+        await browser.authorize(),
+        await browser.authorize('other app'),
+      ]
       clock.pass(SECOND_MS)
       browser.logOut()
       clock.pass(SECOND_MS)
-      const earlier = auth0.redeem(one)
-      expect(await isAccepted(earlier)).toBe(true)
+      const tokens = auth0.redeem(code)
+      // The service has not read the logout yet.
+      expect(await isAccepted(tokens)).toBe(true)
       await passTime()
-      expect(await areAccepted(earlier, auth0.redeem(other))).toEqual([false, false])
-      expect(await auth0.refresh(earlier)).toEqual(LOGGED_OUT)
+      expect(await areAccepted(tokens, auth0.redeem(codeOfOtherApp))).toEqual([false, false])
+      expect(await auth0.refresh(tokens)).toEqual(LOGGED_OUT)
     })
 
     test('the resource server refuses the tokens of a login page that was opened before the logout', async () => {
       const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
       const browser = auth0.openBrowser(userId)
       await browser.logIn()
-      const finish = browser.beginLogin()
+      const finishLogin = browser.beginLogin()
       await passTime()
       browser.logOut()
       clock.pass(SECOND_MS)
-      const tokens = await finish()
+      const tokens = await finishLogin()
       expect(await isAccepted(tokens)).toBe(true)
       await passTime()
       expect(await isAccepted(tokens)).toBe(false)
       expect(await auth0.refresh(tokens)).toEqual(LOGGED_OUT)
     })
 
-    test('without the Action, the resource server accepts the tokens of such an authorization like tokens of a new login', async () => {
+    test('without the Action, the resource server accepts the tokens of a code that was issued before the logout, like tokens of a new login', async () => {
       const auth0 = openAuth0({ runAction: null })
       const browser = auth0.openBrowser(userId)
       await browser.logIn()
-      const begun = await browser.authorize('other app')
+      const code = await browser.authorize('other app')
       await passTime()
       browser.logOut()
       clock.pass(SECOND_MS)
-      const tokens = auth0.redeem(begun)
+      const tokens = auth0.redeem(code)
       await passTime()
       expect(await isAccepted(tokens)).toBe(true)
     })
   })
 
   describe('the exchange of an access token from before the logout', () => {
-    /** Exchanges a token twice after the logout: before the service knows the logout, and after that. */
-    async function run(auth0: SimulatedAuth0) {
+    /**
+     * Exchanges a token twice after the logout: before the service knows the logout, and when it knows the logout.
+     * Returns whether the token of the first exchange is accepted at the end, and the result of the second exchange.
+     */
+    async function exchangeTwice(auth0: SimulatedAuth0) {
       const browser = auth0.openBrowser(userId)
-      const old = await browser.logIn()
+      const oldTokens = await browser.logIn()
       await passTime()
       browser.logOut()
       clock.pass(2 * SECOND_MS)
-      const earlier = await auth0.exchangeToken(old)
-      expect(await isAccepted(earlier)).toBe(true)
+      const first = await auth0.exchangeToken(oldTokens)
+      expect(await isAccepted(first)).toBe(true)
       await passTime()
-      return { isEarlierAccepted: await isAccepted(earlier), after: await auth0.exchangeToken(old) }
+      return {
+        isFirstAccepted: await isAccepted(first),
+        second: await auth0.exchangeToken(oldTokens),
+      }
     }
 
-    test('an exchange is denied, and the token of an earlier exchange is refused, if the event contains the time of the login', async () => {
-      const { isEarlierAccepted, after } = await run(openAuth0({ exchangeFields: METHODS }))
-      expect(isEarlierAccepted).toBe(false)
-      expect(after).toEqual(LOGGED_OUT)
+    test('if the event contains the time of the login, the Action denies a later exchange, and the token of an earlier exchange is refused', async () => {
+      const { isFirstAccepted, second } = await exchangeTwice(
+        openAuth0({ exchangeFields: METHODS }),
+      )
+      expect(isFirstAccepted).toBe(false)
+      expect(second).toEqual(LOGGED_OUT)
     })
 
-    test('LAST_LOGOUT_ON_ERROR decides about an exchange if the event does not contain the time of the login', async () => {
-      const { isEarlierAccepted, after } = await run(openAuth0())
-      expect(isEarlierAccepted).toBe(true)
-      expect(await isAccepted(after)).toBe(true)
-      const strict = await run(openAuth0({}, { LAST_LOGOUT_ON_ERROR: 'deny' }))
-      expect(strict).toEqual({ isEarlierAccepted: true, after: UNKNOWN })
+    test('if the event does not contain the time of the login, LAST_LOGOUT_ON_ERROR decides whether the Action denies an exchange', async () => {
+      const { isFirstAccepted, second } = await exchangeTwice(openAuth0())
+      expect(isFirstAccepted).toBe(true)
+      expect(await isAccepted(second)).toBe(true)
+      const withDeny = await exchangeTwice(openAuth0({}, { LAST_LOGOUT_ON_ERROR: 'deny' }))
+      expect(withDeny).toEqual({ isFirstAccepted: true, second: UNKNOWN })
     })
 
-    test('an exchange is allowed without the Action', async () => {
-      const { isEarlierAccepted, after } = await run(openAuth0({ runAction: null }))
-      expect(isEarlierAccepted).toBe(true)
-      expect(await isAccepted(after)).toBe(true)
+    test('without the Action, an exchange is allowed', async () => {
+      const { isFirstAccepted, second } = await exchangeTwice(openAuth0({ runAction: null }))
+      expect(isFirstAccepted).toBe(true)
+      expect(await isAccepted(second)).toBe(true)
     })
   })
 
@@ -155,13 +170,14 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       ['methods', METHODS],
       ['the session', { session: true }],
     ])(
-      'a refreshed token of an event with %s is accepted until the poll that reads the logout (pitfall 24)',
+      'if the event contains %s, a refreshed token is accepted until the poll that reads the logout (pitfall 24)',
       async (_name, exchangeFields) => {
         const auth0 = openAuth0({ exchangeFields })
         const browser = auth0.openBrowser(userId)
         const first = await browser.logIn()
         await passTime()
         browser.logOut()
+        // The entry of the logout is visible only after `LAG_MS`.
         await passTime(LAG_MS - 1)
         const refreshed = await auth0.refresh(first)
         expect(await isAccepted(refreshed)).toBe(true)
@@ -195,7 +211,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     })
   })
 
-  test('a logout ends the tokens of all apps of a session, and the next login allows all of them again', async () => {
+  test('a logout ends the tokens of all apps of a session, and the tokens of the next login are accepted', async () => {
     const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
     const browser = auth0.openBrowser(userId)
     const [orders, mail] = [await browser.logIn('orders'), await browser.logInSilently('mail')]
@@ -208,29 +224,30 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     expect(await auth0.refresh(mail, 'mail')).toEqual(LOGGED_OUT)
     await expect(browser.logInSilently('mail')).rejects.toThrow('login_required')
 
-    const again = [await browser.logIn('orders'), await browser.logInSilently('mail')]
-    expect(await areAccepted(...again)).toEqual([true, true])
+    const newTokens = [await browser.logIn('orders'), await browser.logInSilently('mail')]
+    expect(await areAccepted(...newTokens)).toEqual([true, true])
     await passTime()
-    for (const tokens of again) expect(await isAccepted(await auth0.refresh(tokens))).toBe(true)
+    for (const tokens of newTokens) expect(await isAccepted(await auth0.refresh(tokens))).toBe(true)
   })
 
   test('a new login makes no revoked token valid again, on any device (pitfall 26)', async () => {
     const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
     const [a, b] = [auth0.openBrowser(userId), auth0.openBrowser(userId)]
-    const old = [await a.logIn(), await b.logIn()]
+    const oldTokens = [await a.logIn(), await b.logIn()]
     await passTime()
     a.logOut({ session: false })
     await passTime()
-    expect(await areAccepted(...old)).toEqual([false, false])
-    const again = await a.logIn()
+    expect(await areAccepted(...oldTokens)).toEqual([false, false])
+    const newTokens = await a.logIn()
+    // `s` is the log entry of a login.
     system.tenant.write(buildEntry('s', { userId, sessionId: 'of the login' }))
     await passTime()
-    expect(await areAccepted(...old, again)).toEqual([false, false, true])
-    for (const tokens of old) expect(await auth0.refresh(tokens)).toEqual(LOGGED_OUT)
+    expect(await areAccepted(...oldTokens, newTokens)).toEqual([false, false, true])
+    for (const tokens of oldTokens) expect(await auth0.refresh(tokens)).toEqual(LOGGED_OUT)
   })
 
   describe('an entry without a session id', () => {
-    test('an entry without a session id revokes the tokens of all sessions, but silent logins of active Auth0 sessions are accepted', async () => {
+    test('an entry without a session id revokes the tokens of all sessions, but a silent login in an active Auth0 session gets valid tokens', async () => {
       const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
       const [a, b] = [auth0.openBrowser(userId), auth0.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
@@ -250,11 +267,11 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       const browser = auth0.openBrowser(userId)
       await browser.logIn()
       await passTime()
-      const begun = await browser.authorize()
+      const code = await browser.authorize()
       clock.pass(SECOND_MS)
       browser.logOut({ session: false })
       clock.pass(SECOND_MS)
-      const tokens = auth0.redeem(begun)
+      const tokens = auth0.redeem(code)
       await passTime()
       expect(await isAccepted(tokens)).toBe(false)
       expect(await isAccepted(await auth0.refresh(tokens))).toBe(true)
@@ -275,8 +292,9 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     })
 
     test('an slo entry with only a session id does not revoke tokens without a session', async () => {
-      const bare = openAuth0({ runAction: null })
-      const browser = bare.openBrowser(userId)
+      // Without the Action, tokens have no session.
+      const auth0 = openAuth0({ runAction: null })
+      const browser = auth0.openBrowser(userId)
       const tokens = await browser.logIn()
       await passTime()
       browser.logOut({ user: false })
@@ -296,45 +314,48 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       await passTime()
       const { unattributable } = await system.count()
       expect(unattributable.no_subject).toBe((countsBefore.no_subject ?? 0) + 1)
+      // The logout of A names neither user nor session, so it ends no token. The logout of B ends the tokens of B and,
+      // if the policy is `user`, also the tokens of A.
       expect(await areAccepted(onA, onB)).toEqual([policy === 'session', false])
-      const after = { sub: 'auth0|after', iat: clock.now() / 1000 - 120 }
-      expect(await system.accepts(after)).toBe(false)
+      const claims = { sub: 'auth0|after', iat: clock.now() / 1000 - 120 }
+      expect(await system.accepts(claims)).toBe(false)
     })
   })
 
   describe('a second browser of the same user', () => {
     /** Logs in on two browsers, logs out on the first browser, and reads the log. */
-    async function run(auth0: SimulatedAuth0) {
-      const [a, b] = [auth0.openBrowser(userId), auth0.openBrowser(userId)]
-      const [, second] = [await a.logIn(), await b.logIn()]
+    async function logOutOnFirst(auth0: SimulatedAuth0) {
+      const [first, second] = [auth0.openBrowser(userId), auth0.openBrowser(userId)]
+      await first.logIn()
+      const tokensOfSecond = await second.logIn()
       await passTime()
-      a.logOut()
+      first.logOut()
       await passTime()
-      return { b, second }
+      return { second, tokensOfSecond }
     }
 
     test(`with Enterprise fields, the second browser ${policy === 'session' ? 'is unaffected' : 'continues after a silent login'}`, async () => {
       const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
-      const { b, second } = await run(auth0)
-      expect(await isAccepted(second)).toBe(policy === 'session')
-      const refreshed = await auth0.refresh(second)
+      const { second, tokensOfSecond } = await logOutOnFirst(auth0)
+      expect(await isAccepted(tokensOfSecond)).toBe(policy === 'session')
+      const refreshed = await auth0.refresh(tokensOfSecond)
       if (policy === 'session') expect(await isAccepted(refreshed)).toBe(true)
       else expect(refreshed).toEqual(LOGGED_OUT)
 
-      const silent = await b.logInSilently()
+      const silent = await second.logInSilently()
       expect(await isAccepted(silent)).toBe(true)
       await passTime()
-      const first = await auth0.refresh(silent)
-      expect(await areAccepted(silent, first as IssuedTokens)).toEqual([true, true])
+      const refreshedSilent = await auth0.refresh(silent)
+      expect(await areAccepted(silent, refreshedSilent as IssuedTokens)).toEqual([true, true])
     })
 
-    test('with methods alone, the second browser can log in silently, but can refresh only after an interactive login', async () => {
+    test('if the event contains only methods, the second browser can log in silently, but can refresh only after an interactive login', async () => {
       const auth0 = openAuth0({ exchangeFields: METHODS })
-      const { b } = await run(auth0)
-      const silent = await b.logInSilently()
+      const { second } = await logOutOnFirst(auth0)
+      const silent = await second.logInSilently()
       expect(await isAccepted(silent)).toBe(true)
       expect(await auth0.refresh(silent)).toEqual(LOGGED_OUT)
-      const interactive = await b.logIn()
+      const interactive = await second.logIn()
       await passTime()
       expect(await isAccepted(await auth0.refresh(interactive))).toBe(true)
     })
@@ -344,20 +365,21 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     test('the token of the new login stays valid when the logout is known (pitfall 22)', async () => {
       const auth0 = openAuth0({ exchangeFields: ENTERPRISE })
       const browser = auth0.openBrowser(userId)
-      const old = await browser.logIn()
+      const oldTokens = await browser.logIn()
       await passTime()
       browser.logOut()
       clock.pass(1)
-      const again = await browser.logIn()
+      const newTokens = await browser.logIn()
       await passTime()
-      expect(await areAccepted(old, again)).toEqual([false, true])
-      expect(await isAccepted(await auth0.refresh(again))).toBe(true)
+      expect(await areAccepted(oldTokens, newTokens)).toEqual([false, true])
+      expect(await isAccepted(await auth0.refresh(newTokens))).toBe(true)
     })
 
     test('without the Action, the token of a login in the same second as the logout is refused, because iat has whole seconds (pitfall 22)', async () => {
       const auth0 = openAuth0({ runAction: null })
       const browser = auth0.openBrowser(userId)
       await browser.logIn()
+      // Advances the clock to the beginning of a second.
       await passTime(MINUTE_MS - (clock.now() % SECOND_MS))
       clock.pass(500)
       browser.logOut()

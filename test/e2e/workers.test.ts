@@ -14,21 +14,21 @@ import { hasReconciled, startWorker, workerEnv } from '../_support/worker.js'
 const WAIT = { timeout: 60_000, interval: 20 }
 const LOGS = '/api/v2/logs'
 const POLL_INTERVAL_MS = 100
-/** The time for which the requests of the workers are counted. */
-const COUNT_MS = 2_000
-/** Time to live of the lease, in milliseconds. */
+/** The time for which a test counts the requests of the workers. */
+const COUNTING_MS = 2_000
+/** How long a worker holds the lease, which is the exclusive right to poll. */
 const LEASE_TTL_MS = 30_000
 
 const redis = await startRedis({ forceNew: true })
 afterAll(() => ('skip' in redis ? undefined : redis.stop()))
 
-let databases = 0
+let redisDatabaseCount = 0
 const queues = [
   { queue: 'PostgreSQL', queueEnv: () => ({}), skip: false },
   {
     queue: 'skip' in redis ? `Redis (skipped: ${redis.skip})` : 'Redis',
     // Each test has its own Redis database, because an existing schedule would keep its intervals.
-    queueEnv: () => ('skip' in redis ? {} : { REDIS_URL: `${redis.url}/${databases++}` }),
+    queueEnv: () => ('skip' in redis ? {} : { REDIS_URL: `${redis.url}/${redisDatabaseCount++}` }),
     skip: 'skip' in redis,
   },
 ]
@@ -43,7 +43,7 @@ interface TestSystem {
 }
 
 /** Opens a tenant and a database until the test ends. */
-async function open(
+async function openSystem(
   { onTestFinished }: Context,
   variables: Record<string, string>,
   options: Partial<SimulatorOptions> = {},
@@ -55,13 +55,17 @@ async function open(
   return { auth0, database, env: { ...workerEnv(auth0, database), ...variables } }
 }
 
-function run({ onTestFinished }: Context, env: Record<string, string>): RunningCommand {
+/** Runs `last-logout worker` as a process, until the end of the test. */
+function runWorkerProcess(
+  { onTestFinished }: Context,
+  env: Record<string, string>,
+): RunningCommand {
   const command = runCommand(['worker'], env)
   onTestFinished(() => command.kill('SIGKILL'))
   return command
 }
 
-/** Writes `count` logouts. The users and sessions repeat after 700 and 900 logouts. */
+/** Writes `count` logouts of at most 700 users and 900 sessions, so that later logouts change existing rows. */
 function logOut({ auth0 }: TestSystem, count: number): void {
   for (let n = 0; n < count; n++) {
     const userId = `auth0|${10_000 + (n % 700)}`
@@ -69,7 +73,8 @@ function logOut({ auth0 }: TestSystem, count: number): void {
   }
 }
 
-const readExpectedRows = ({ auth0 }: TestSystem) => expectedFromLog(auth0.tenant.entries()).rows
+/** Returns the rows that the database must contain when the log has been read to its end. */
+const listExpectedRows = ({ auth0 }: TestSystem) => expectedFromLog(auth0.tenant.entries()).rows
 const countSessions = async ({ database }: TestSystem): Promise<number> => {
   const [row] = await database.query<{ count: number }>(
     'SELECT count(*)::int AS count FROM session_logout',
@@ -78,8 +83,9 @@ const countSessions = async ({ database }: TestSystem): Promise<number> => {
 }
 
 /**
- * Counts the log requests within a time in which no worker reconciles. Expects no more requests than poll intervals. On
- * a busy machine there can be fewer, so the count is repeated until there are half as many requests as poll intervals.
+ * Counts the log requests of all workers during {@link COUNTING_MS}. Expects no more than one request per poll
+ * interval, with two more at the ends. Repeats the count in two cases: a worker reconciled, which sends other requests,
+ * or the machine was so busy that there were fewer requests than half of the poll intervals.
  */
 async function countPolls(
   { auth0 }: TestSystem,
@@ -88,10 +94,11 @@ async function countPolls(
   const deadline = performance.now() + WAIT.timeout
   for (;;) {
     auth0.simulator.requests.clear()
-    const from = performance.now()
-    await sleep(COUNT_MS)
-    const intervals = (performance.now() - from) / POLL_INTERVAL_MS
+    const countedFrom = performance.now()
+    await sleep(COUNTING_MS)
+    const intervals = (performance.now() - countedFrom) / POLL_INTERVAL_MS
     const requests = auth0.simulator.requests.all().filter(({ url }) => url.startsWith(LOGS))
+    // The requests of a reconcile have the parameter `q`.
     if (requests.some(({ url }) => url.includes('q='))) continue
     expect(requests.length).toBeLessThanOrEqual(intervals + 2)
     if (requests.length > intervals / 2) return requests.length
@@ -119,34 +126,37 @@ async function readLease({
 
 describe.concurrent.each(queues)('with the schedule in $queue', ({ queueEnv, skip }) => {
   test.skipIf(skip).for([1, 2, 5, 10])(
-    '%i workers send as many requests as one worker, and store the expected rows (pitfall 15)',
+    '%i workers together send at most one request per poll interval, and store the expected rows (pitfall 15)',
     // The tests of a queue run one after the other, because many workers at once are slow.
     { timeout: 90_000, concurrent: false },
-    async (count, context) => {
+    async (workerCount, context) => {
       const { annotate, expect, onTestFinished } = context
-      const system = await open(context, { ...queueEnv(), POLL_INTERVAL: `${POLL_INTERVAL_MS}ms` })
+      const system = await openSystem(context, {
+        ...queueEnv(),
+        POLL_INTERVAL: `${POLL_INTERVAL_MS}ms`,
+      })
       const { database } = system
-      const starting = Array.from({ length: count }, () => startWorker(system.env))
+      const starting = Array.from({ length: workerCount }, () => startWorker(system.env))
       const workers = await Promise.all(starting)
       onTestFinished(async () => void (await Promise.all(workers.map((worker) => worker.close()))))
       logOut(system, 250)
-      await expect.poll(() => readRows(database), WAIT).toEqual(readExpectedRows(system))
+      await expect.poll(() => readRows(database), WAIT).toEqual(listExpectedRows(system))
 
-      // If the log has no new entries, a poll sends one request.
+      // While the log has no new entries, a poll sends one request.
       await expect.poll(() => workers.some(hasReconciled), WAIT).toBe(true)
-      const requests = await countPolls(system, context)
+      const requestCount = await countPolls(system, context)
 
       for (let n = 0; n < 10; n++) {
         logOut(system, 30)
         await sleep(POLL_INTERVAL_MS / 3)
       }
-      await expect.poll(() => readRows(database), WAIT).toEqual(readExpectedRows(system))
-      const lines = workers.flatMap((worker) => [
+      await expect.poll(() => readRows(database), WAIT).toEqual(listExpectedRows(system))
+      const problems = workers.flatMap((worker) => [
         ...worker.logLines('error'),
         ...worker.logLines('warn'),
       ])
-      expect(lines).toEqual([])
-      await annotate(`${requests} requests in ${COUNT_MS / 1000} s`)
+      expect(problems).toEqual([])
+      await annotate(`${requestCount} requests in ${COUNTING_MS / 1000} s`)
     },
   )
 })
@@ -154,26 +164,27 @@ describe.concurrent.each(queues)('with the schedule in $queue', ({ queueEnv, ski
 describe.concurrent('a worker process', () => {
   test('a worker process stores the current page completely after SIGTERM, and the next process resumes', async (context) => {
     const { expect } = context
-    const system = await open(context, {}, { latencyMs: 20 })
+    const system = await openSystem(context, {}, { latencyMs: 20 })
     for (let n = 0; n < 3_000; n++) {
       system.auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
     }
-    const first = run(context, system.env)
+    const first = runWorkerProcess(context, system.env)
     await expect.poll(() => countSessions(system), { ...WAIT, interval: 1 }).toBeGreaterThan(0)
     first.kill('SIGTERM')
     const signalledAt = performance.now()
     expect(await first.exited).toBe(0)
     expect(performance.now() - signalledAt).toBeLessThan(5_000)
-    const stored = await countSessions(system)
-    expect(stored % 100).toBe(0)
-    expect(stored).toBeLessThan(3_000)
+    const storedSessions = await countSessions(system)
+    // A page has 100 entries, and each entry has another session.
+    expect(storedSessions % 100).toBe(0)
+    expect(storedSessions).toBeLessThan(3_000)
     const [lease] = await system.database.query('SELECT lease_owner FROM tenant')
     expect(lease).toEqual({ lease_owner: null })
-    const second = run(context, system.env)
+    const second = runWorkerProcess(context, system.env)
     await expect.poll(() => countSessions(system), WAIT).toBe(3_000)
     second.kill('SIGTERM')
     expect(await second.exited).toBe(0)
-    expect(await readRows(system.database)).toEqual(readExpectedRows(system))
+    expect(await readRows(system.database)).toEqual(listExpectedRows(system))
   })
 
   describe.each(queues)(
@@ -184,19 +195,20 @@ describe.concurrent('a worker process', () => {
         'a worker process that is killed while it holds the lease is replaced by another process, without loss (pitfall 15)',
         async (context) => {
           const { annotate, expect } = context
-          const system = await open(context, { ...queueEnv(), LOG_LEVEL: 'debug' })
+          const system = await openSystem(context, { ...queueEnv(), LOG_LEVEL: 'debug' })
           const sessionCount = 1_500
           for (let n = 0; n < sessionCount; n++) {
             system.auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
           }
-          // The tenant does not respond from the fifth page on, so that the worker is killed during its catch-up.
-          let pages = 0
-          const isLatePage = ({ searchParams }: URL) => searchParams.has('from') && ++pages > 4
+          // The tenant does not respond from the fifth page on, so that the worker is killed before it has read the
+          // whole log.
+          let pageCount = 0
+          const isLatePage = ({ searchParams }: URL) => searchParams.has('from') && ++pageCount > 4
           const fault = { path: LOGS, when: isLatePage, times: Infinity, respond: hang() }
           system.auth0.simulator.faults.push(fault)
-          const holder = run(context, system.env)
+          const holder = runWorkerProcess(context, system.env)
           await expect.poll(() => countSessions(system), WAIT).toBeGreaterThan(0)
-          const standby = run(context, system.env)
+          const standby = runWorkerProcess(context, system.env)
           await expect.poll(() => countLeaseHeld(standby), WAIT).toBeGreaterThan(0)
           holder.kill('SIGKILL')
           expect(await holder.exited).toBe(null)
@@ -222,7 +234,7 @@ describe.concurrent('a worker process', () => {
           // The maximum is one interval, and a margin for a busy machine.
           expect(takeoverMs).toBeLessThan(POLL_INTERVAL_MS + 5_000)
           await expect.poll(() => countSessions(system), WAIT).toBe(sessionCount)
-          expect(await readRows(system.database)).toEqual(readExpectedRows(system))
+          expect(await readRows(system.database)).toEqual(listExpectedRows(system))
           standby.kill('SIGTERM')
           expect(await standby.exited).toBe(0)
           await annotate(`taken over ${Math.round(takeoverMs)} ms after the lease expired`)

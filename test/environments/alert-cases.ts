@@ -1,22 +1,27 @@
-/** A test case of an alert: some series, and the times at which the alert fires. */
+/** A test case of an alert: the values of some time series, and the times at which the alert fires. */
 export interface AlertCase {
   alert: string
-  /** Samples of one minute each, in the notation of `promtool test rules`: `1+2x3` is 1, 3, 5 and 7. */
+  /**
+   * The values of each series, one per minute, in the notation of `promtool test rules`: `1+2x3` is 1, 3, 5 and 7;
+   * `1x3` is 1 four times; `_x3` is no value for three minutes.
+   */
   series: Record<string, string>
   /**
-   * For each instant of the test, the labels of the firing alerts, without the severity. Empty: the alert does not
-   * fire.
+   * For each time of the test, such as `10m`, the labels of the firing alerts, without the severity. An empty list: the
+   * alert does not fire.
    */
   fires: Record<string, string[]>
 }
 
 const JOB = 'job="last-logout"'
+/** The labels of two processes. */
 const LABELS_A = `${JOB},instance="a:8080"`
 const LABELS_B = `${JOB},instance="b:8080"`
+/** The labels of an alert that fires once for all processes. */
 const JOB_LABELS = [JOB]
 
 /**
- * Test cases for every alert of docs/alerts.yml. The values before an alert fires are the values next to its threshold.
+ * Test cases for every alert of docs/alerts.yml. The values at which an alert does not fire yet are at its threshold.
  * `test/environments/alerts.test.ts` runs the cases with Prometheus. `test/metrics/documents.test.ts` compares the
  * series with the series that a service exposes.
  */
@@ -26,7 +31,8 @@ export const ALERT_CASES: AlertCase[] = [
     series: {
       [`up{${LABELS_A}}`]: '1x10 0x20',
       [`last_logout_database_up{${LABELS_A}}`]: '1x10 stale',
-      // One of the two processes of another tenant is scraped.
+      // Another tenant has two processes, and Prometheus reaches one of them. So the alert does not fire for this
+      // tenant.
       'up{job="last-logout-b",instance="a:8080"}': '1x30',
       'up{job="last-logout-b",instance="b:8080"}': '0x30',
       'last_logout_database_up{job="last-logout-b",instance="a:8080"}': '1x30',
@@ -34,6 +40,7 @@ export const ALERT_CASES: AlertCase[] = [
     fires: { '10m': [], '15m': [], '16m': JOB_LABELS },
   },
   {
+    // Prometheus has no target of last-logout at all.
     alert: 'LastLogoutNotScraped',
     series: { 'up{job="node",instance="a:9100"}': '1x10' },
     fires: { '4m': [], '6m': [''] },
@@ -114,7 +121,7 @@ export const ALERT_CASES: AlertCase[] = [
   {
     alert: 'LastLogoutEventsLate',
     series: {
-      // At first, all events are stored within a minute. Later, only ten of twelve are.
+      // At first, all events are stored within a minute. Later, only ten of twelve events are.
       [`last_logout_event_lag_seconds_bucket{${LABELS_A},part="auth0",le="60"}`]:
         '0+10x20 210+10x40',
       [`last_logout_event_lag_seconds_bucket{${LABELS_A},part="auth0",le="120"}`]:
@@ -127,7 +134,8 @@ export const ALERT_CASES: AlertCase[] = [
     fires: { '20m': [], '45m': [`${JOB},part="auth0"`] },
   },
   {
-    // The clock of the test begins at 0. This gap was detected 23 hours and 40 minutes earlier.
+    // The clock of the test begins at 0. This gap was detected 23 hours and 40 minutes (85,200 s) earlier. The alert
+    // fires until a day after the detection.
     alert: 'LastLogoutGap',
     series: {
       [`last_logout_newest_gap_detected_timestamp_seconds{${LABELS_A},reason="retention"}`]:
@@ -187,7 +195,7 @@ export const ALERT_CASES: AlertCase[] = [
   {
     alert: 'LastLogoutApiErrors',
     series: {
-      // At first, one in a hundred requests fails. Later, two fail. Health checks do not count.
+      // At first, one in a hundred requests fails. Later, two in a hundred fail. Health checks do not count.
       [`last_logout_http_request_duration_seconds_count{${LABELS_A},method="GET",route="/v1/last-logout",status="200"}`]:
         '0+99x30 2970+98x30',
       [`last_logout_http_request_duration_seconds_count{${LABELS_A},method="GET",route="/v1/last-logout",status="503"}`]:

@@ -7,15 +7,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { ALERT_CASES, type AlertCase } from './alert-cases.js'
 
-const run = promisify(execFile)
-const RULES = 'docs/alerts.yml'
+const execFileAsync = promisify(execFile)
+const RULES_FILE = 'docs/alerts.yml'
 
 interface Rule {
   alert: string
   labels: { severity: string }
 }
 
-const { groups } = parse(await readFile(RULES, 'utf8')) as { groups: { rules: Rule[] }[] }
+const { groups } = parse(await readFile(RULES_FILE, 'utf8')) as { groups: { rules: Rule[] }[] }
 const rules = groups.flatMap((group) => group.rules)
 
 let directory: string
@@ -27,6 +27,7 @@ afterAll(() => rm(directory, { recursive: true }))
 /** Converts a test case to the format of `promtool test rules`. */
 function toPromtool({ alert, series, fires }: AlertCase) {
   const severity = rules.find((rule) => rule.alert === alert)?.labels.severity
+  /** Returns the series `ALERTS`, which Prometheus writes for an alert that fires. */
   const toSample = (labels: string) => ({
     labels: `ALERTS{${[labels, `alertname="${alert}",alertstate="firing",severity="${severity}"`]
       .filter(Boolean)
@@ -45,34 +46,34 @@ function toPromtool({ alert, series, fires }: AlertCase) {
   }
 }
 
-/** Runs test cases with Prometheus' own evaluation of the rules. */
-async function runCases(cases: AlertCase[], file: string): Promise<string> {
-  const path = join(directory, file)
+/** Runs test cases with the evaluation of Prometheus. Returns the output. Throws if a case fails. */
+async function runCases(cases: AlertCase[], fileName: string): Promise<string> {
+  const path = join(directory, fileName)
   const tests = cases.map(toPromtool)
   await writeFile(
     path,
-    stringify({ rule_files: [resolve(RULES)], evaluation_interval: '1m', tests }),
+    stringify({ rule_files: [resolve(RULES_FILE)], evaluation_interval: '1m', tests }),
   )
-  const { stdout } = await run('promtool', ['test', 'rules', path])
+  const { stdout } = await execFileAsync('promtool', ['test', 'rules', path])
   return stdout
 }
 
 test('docs/alerts.yml is valid', async () => {
-  const { stdout } = await run('promtool', ['check', 'rules', RULES])
+  const { stdout } = await execFileAsync('promtool', ['check', 'rules', RULES_FILE])
   expect(stdout).toContain(`SUCCESS: ${rules.length} rules found`)
 })
 
 describe('every alert', () => {
-  test('every alert has a test case in which it fires, and does not fire at first', () => {
+  test('every alert has a test case in which the alert fires, but not at first', () => {
     for (const { alert } of rules) {
-      const fires = ALERT_CASES.filter((alertCase) => alertCase.alert === alert).flatMap(
+      const labelsOverTime = ALERT_CASES.filter((alertCase) => alertCase.alert === alert).flatMap(
         (alertCase) => Object.values(alertCase.fires),
       )
       expect(
-        fires.some((labels) => labels.length > 0),
+        labelsOverTime.some((labels) => labels.length > 0),
         alert,
       ).toBe(true)
-      expect(fires[0], alert).toEqual([])
+      expect(labelsOverTime[0], alert).toEqual([])
     }
     const knownAlerts = new Set(rules.map(({ alert }) => alert))
     expect(ALERT_CASES.filter(({ alert }) => !knownAlerts.has(alert))).toEqual([])
@@ -82,7 +83,7 @@ describe('every alert', () => {
     expect(await runCases(ALERT_CASES, 'cases.yml')).toContain('SUCCESS')
   })
 
-  test('a test case fails if the alert does not fire as the case expects', async () => {
+  test('a test case fails if it expects a label that the alert does not have', async () => {
     const wrongCases = ALERT_CASES.map((alertCase) => {
       const [[time = '', labels = []] = []] = Object.entries(alertCase.fires).filter(
         ([, labels]) => labels.length > 0,

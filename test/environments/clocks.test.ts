@@ -35,26 +35,28 @@ describe('a command on a machine whose clock is a day ahead', MACHINE_AHEAD, () 
     await database.drop()
   })
 
-  const run = (...args: string[]) =>
+  const runADayAhead = (...args: string[]) =>
     finishCommand(args, {
       AUTH0_DOMAIN: 'tenant.example',
       DATABASE_URL: database.url,
       ...fakeClockEnv(DAY_SECONDS),
     })
 
-  test('floor raise now uses the clock of the database, and prints that', async () => {
-    const { code, stdout } = await run('floor', 'raise', 'now')
+  test('`floor raise now` uses the clock of the database, and reports the difference between the clocks', async () => {
+    const { code, stdout } = await runADayAhead('floor', 'raise', 'now')
     expect(code).toBe(0)
     expect(stdout).toMatch(
+      // A day has 86,400 s. The command starts a few seconds later.
       /^The clock of this machine is 864\d\d s ahead of the clock of the database, which shows \S+Z\. The clock of the database applies\.$/m,
     )
     const { floorAt, now } = await store.readProgress()
     expect(floorAt).toBeLessThanOrEqual(now)
+    // The margin of 30 s is for a busy machine.
     expect(floorAt).toBeGreaterThan(now - 30_000)
   })
 
-  test('logout stores the current instant of the clock of the database', async () => {
-    const { code, stdout } = await run('logout', 'auth0|1')
+  test('`logout` stores the current time of the clock of the database', async () => {
+    const { code, stdout } = await runADayAhead('logout', 'auth0|1')
     expect(code).toBe(0)
     expect(stdout).toContain('The clock of the database applies.')
     const { user, now } = await store.readKnownLogouts('auth0|1', null)
@@ -70,13 +72,15 @@ const WRONG_DATABASE = worksIn(
 )
 
 describe('a database whose clock is wrong', WRONG_DATABASE, () => {
-  const start = async (clockAheadSeconds: number) => {
+  /** Runs a service whose database has a clock that is ahead or, with a negative argument, behind. */
+  const startService = async (clockAheadSeconds: number) => {
     const postgres = await startPostgres({}, { clockAheadSeconds })
     onTestFinished(() => postgres.remove())
     const [row] = await postgres.query<{ now: number }>(
       'SELECT extract(epoch FROM clock_timestamp())::float8 AS now',
     )
-    // This fails if faketime does not change the clock, for example because Debian's faketime is not installed.
+    // This fails if faketime does not change the clock of PostgreSQL, for example because Debian's faketime is not
+    // installed.
     expect(Math.abs((row?.now ?? 0) - Date.now() / 1000 - clockAheadSeconds)).toBeLessThan(60)
     const service = await runService({ DATABASE_URL: postgres.url })
     onTestFinished(() => service.close())
@@ -89,8 +93,8 @@ describe('a database whose clock is wrong', WRONG_DATABASE, () => {
     return (await response.json()) as { lag_ms: number | null; last_logout_at: string | null }
   }
 
-  test('a client returns unknown if the clock of the database is two hours behind', async () => {
-    const service = await start(-2 * HOUR_SECONDS)
+  test('if the clock of the database is two hours behind, the data has no lag, and a client returns unknown', async () => {
+    const service = await startService(-2 * HOUR_SECONDS)
     service.logout('auth0|1')
     await service.waitForLogout('auth0|1')
     await expect.poll(() => service.countLines('error', /^job failed$/), WAIT).toBeGreaterThan(0)
@@ -104,12 +108,13 @@ describe('a database whose clock is wrong', WRONG_DATABASE, () => {
     expect(decision).toMatchObject({ allowed: false, outcome: 'unknown', reason: 'stale' })
   }, 60_000)
 
-  test('the lag is two hours if the clock of the database is two hours ahead', async () => {
-    const service = await start(2 * HOUR_SECONDS)
+  test('if the clock of the database is two hours ahead, the lag is two hours, and /health/fresh responds with 503', async () => {
+    const service = await startService(2 * HOUR_SECONDS)
     service.logout('auth0|1')
     await service.waitForLogout('auth0|1')
     await expect
       .poll(async () => (await readUser(service.url, 'auth0|1')).lag_ms, WAIT)
+      // Two hours are 7,200,000 ms. The margin is 10 s.
       .toBeGreaterThan(7_190_000)
     await expect(service.requestStatus('/health/fresh')).resolves.toBe(503)
   }, 60_000)
@@ -122,32 +127,33 @@ const PROMOTED = worksIn(
 )
 
 describe('a replica that is promoted, and whose clock is two hours behind', PROMOTED, () => {
-  const logout = (userId: string) => {
+  /** A batch with one logout of a user, to store. */
+  const logoutOf = (userId: string) => {
     const at = Date.now() - 60_000
     return {
       ...fold([{ logId: userId, type: 'slo', at, userId, sessionId: null }]),
       unattributable: [],
     }
   }
-  const open = async (server: TestPostgres): Promise<Store> => {
+  const openStoreOn = async (server: TestPostgres): Promise<Store> => {
     const store = await openTestStore(server)
     onTestFinished(() => store.close())
     return store
   }
-  const readAll = (store: Store, after: string | null) =>
+  /** Reads the change feed after a cursor; `null`: from its beginning. Returns `null` if the cursor is rejected. */
+  const readFeed = (store: Store, after: string | null) =>
     store.readChanges({ after, since: null, limit: 10 })
   const promote = async (server: TestPostgres) => {
     await server.promote()
-    const isPrimary = async () =>
-      (await server.query<{ on: string }>('SHOW transaction_read_only'))[0]
-    await expect.poll(isPrimary, WAIT).toMatchObject({ transaction_read_only: 'off' })
+    const readSetting = async () => (await server.query('SHOW transaction_read_only'))[0]
+    await expect.poll(readSetting, WAIT).toMatchObject({ transaction_read_only: 'off' })
   }
 
   test('a promoted replica rejects cursors of the old primary and of another promoted replica', async () => {
     const primary = await startPostgres()
     onTestFinished(() => primary.remove())
-    const storeOnPrimary = await open(primary)
-    await storeOnPrimary.storeBatch(logout('auth0|before'))
+    const storeOnPrimary = await openStoreOn(primary)
+    await storeOnPrimary.storeBatch(logoutOf('auth0|before'))
     const replicas = [
       await primary.replicate({ clockAheadSeconds: -2 * HOUR_SECONDS }),
       await primary.replicate({ clockAheadSeconds: -2 * HOUR_SECONDS }),
@@ -155,23 +161,25 @@ describe('a replica that is promoted, and whose clock is two hours behind', PROM
     for (const replica of replicas) onTestFinished(() => replica.remove())
     // The replicas receive only the first logout.
     for (const replica of replicas) await replica.stop()
-    const newStoreOnPrimary = await open(primary)
-    for (const n of [1, 2, 3]) await newStoreOnPrimary.storeBatch(logout(`auth0|lost-${n}`))
-    const cursor = (await readAll(newStoreOnPrimary, null))?.cursor ?? ''
+    const newStoreOnPrimary = await openStoreOn(primary)
+    for (const n of [1, 2, 3]) await newStoreOnPrimary.storeBatch(logoutOf(`auth0|lost-${n}`))
+    const cursor = (await readFeed(newStoreOnPrimary, null))?.cursor ?? ''
     await primary.stop('immediate')
 
     const cursors: string[] = []
     for (const replica of replicas) {
       await replica.start()
       await promote(replica)
-      const store = await open(replica)
-      // The replica has now assigned higher positions than the old primary, so the position in the cursor looks valid.
-      for (let n = 0; n < 9; n++) await store.storeBatch(logout(`auth0|new-${n}`))
-      await expect(readAll(store, cursor)).resolves.toBeNull()
+      const store = await openStoreOn(replica)
+      // A cursor contains a position. The replica assigns higher positions than the old primary did, so the position in
+      // the cursor of the old primary exists on the replica.
+      for (let n = 0; n < 9; n++) await store.storeBatch(logoutOf(`auth0|new-${n}`))
+      await expect(readFeed(store, cursor)).resolves.toBeNull()
       for (const otherCursor of cursors)
-        await expect(readAll(store, otherCursor)).resolves.toBeNull()
-      cursors.push((await readAll(store, null))?.cursor ?? '')
+        await expect(readFeed(store, otherCursor)).resolves.toBeNull()
+      cursors.push((await readFeed(store, null))?.cursor ?? '')
     }
+    // The first part of a cursor is the random id of the feed. Each promoted replica gives its feed another id.
     expect(new Set(cursors.map((cursor) => cursor.split('.')[0])).size).toBe(2)
   }, 60_000)
 })

@@ -27,7 +27,11 @@ interface Api {
   command: RunningCommand
 }
 
-/** Runs `last-logout api` until the end of the test. */
+/**
+ * Runs `last-logout api` until the end of the test.
+ *
+ * @param maxOpenFiles The limit of open files (`ulimit -n`) of the process. Default: the limit of the tests.
+ */
 async function runApi(databaseUrl = database.url, maxOpenFiles?: number): Promise<Api> {
   const env = {
     AUTH0_DOMAIN: DOMAIN,
@@ -45,6 +49,7 @@ async function runApi(databaseUrl = database.url, maxOpenFiles?: number): Promis
   return { url: new URL(String(readUrl())), command }
 }
 
+/** Parses the log lines of a command. Skips a line that is not written completely yet. */
 const logLinesOf = (command: RunningCommand): Record<string, unknown>[] =>
   command
     .stdout()
@@ -64,12 +69,13 @@ async function openUnreadConnection({ hostname, port }: URL): Promise<Socket> {
   return socket
 }
 
+/** Reads how much physical memory a process uses. */
 async function readResidentBytes({ pid }: RunningCommand): Promise<number> {
   const [, kilobytes] = /VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8')) ?? []
   return Number(kilobytes) * 1024
 }
 
-/** Runs `load`. Returns the maximum growth of the resident memory of the process, in bytes. */
+/** Runs `load`. Returns by how many bytes the memory of the process grew at most during this time. */
 async function measureGrowth(command: RunningCommand, load: () => Promise<unknown>) {
   const bytesBefore = await readResidentBytes(command)
   let isRunning = true
@@ -85,9 +91,9 @@ async function measureGrowth(command: RunningCommand, load: () => Promise<unknow
   return peakBytes - bytesBefore
 }
 
-describe('a client that pipelines requests and reads nothing', () => {
+describe('a client that sends requests without waiting for responses, and reads nothing', () => {
   test(
-    'a client without a key is disconnected, and 50,000 requests do not increase the memory of the API',
+    'a client without a key is disconnected, and its 50,000 pipelined requests do not increase the memory of the API',
     worksIn(
       'Machines and clocks',
       'clients that pipeline thousands of requests',
@@ -100,28 +106,29 @@ describe('a client that pipelines requests and reads nothing', () => {
       expect(await statusOf(url, '/health/ready')).toBe(200)
       // While the proxy is frozen, requests of /health/ready wait for the database.
       proxy.freeze()
-      const requests = 'GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(5_000)
-      const flood = async () => {
-        for (let n = 0; n < 10; n++) {
+      const pipelinedRequests = 'GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(5_000)
+      const sendFlood = async () => {
+        for (let connection = 0; connection < 10; connection++) {
           const socket = await openUnreadConnection(url)
           const whenClosed = once(socket, 'close')
-          socket.write(requests)
+          socket.write(pipelinedRequests)
           await Promise.race([whenClosed, sleep(200)])
         }
       }
       // During this first flood, the heap grows to the size of a busy process.
-      await flood()
-      const growthBytes = await measureGrowth(command, flood)
+      await sendFlood()
+      const growthBytes = await measureGrowth(command, sendFlood)
       expect(growthBytes).toBeLessThan(64 * MB)
       expect(await statusOf(url, '/health/live')).toBe(200)
       const warnings = logLinesOf(command).filter(({ msg }) =>
         /too many pipelined/.test(String(msg)),
       )
+      // The API logs one warning for all connections. Level 40 of pino is `warn`.
       expect(warnings).toEqual([expect.objectContaining({ level: 40, address: '127.0.0.1' })])
     },
   )
 
-  test('a client that sends requests slowly is disconnected when the buffers of its connection are full', async () => {
+  test('a client that sends requests slowly, and reads nothing, is disconnected when the buffers of its connection are full', async () => {
     const { url, command } = await runApi()
     const socket = await openUnreadConnection(url)
     let sentRequests = 0
@@ -130,6 +137,7 @@ describe('a client that pipelines requests and reads nothing', () => {
       // A response to this later request shows that the API has processed the requests above.
       await statusOf(url, '/health/live')
     }
+    // The buffers first take the responses to many requests.
     expect(sentRequests).toBeGreaterThan(100)
     expect(socket.destroyed).toBe(true)
     await expect.poll(() => command.output(), WAIT).toContain('too many pipelined requests')
@@ -138,12 +146,14 @@ describe('a client that pipelines requests and reads nothing', () => {
 })
 
 describe.each(PROXIES)('behind $name', (program) => {
-  test('clients of the proxy cannot exceed the limit of pipelined requests', async () => {
+  test('requests of many clients, and pipelined requests of one client, do not exceed the limit of pipelined requests', async () => {
     const { url, command } = await runApi()
     const proxy = await startProxy(program, url.href)
     onTestFinished(proxy.close)
-    const statuses = Array.from({ length: 200 }, () => statusOf(new URL(proxy.url), 'health/ready'))
-    expect(new Set(await Promise.all(statuses))).toEqual(new Set([200]))
+    const responses = Array.from({ length: 200 }, () =>
+      statusOf(new URL(proxy.url), 'health/ready'),
+    )
+    expect(new Set(await Promise.all(responses))).toEqual(new Set([200]))
 
     const socket = await openUnreadConnection(new URL(proxy.url))
     const path = new URL('health/live', proxy.url).pathname
@@ -174,9 +184,11 @@ describe('a limit of open files', () => {
           level: 40,
           maxOpenFiles: 256,
           maxConnections: 128,
+          // The API recommends 10,000 files for connections and 128 other files.
           advice: expect.stringContaining('10128'),
         }),
       ])
+      // More connections than the lowered limit of 128.
       const sockets = await Promise.all(
         Array.from({ length: 200 }, () => openUnreadConnection(url)),
       )
@@ -197,14 +209,14 @@ describe('a limit of open files', () => {
 
   test('the API continues after the limit of open files was reached', async () => {
     const { url, command } = await runApi()
-    const openFiles = (await readdir(`/proc/${command.pid}/fd`)).length
-    const setLimit = async (files: number) => {
-      await promisify(execFile)('prlimit', [`--pid=${command.pid}`, `--nofile=${files}:`])
+    const openFileCount = (await readdir(`/proc/${command.pid}/fd`)).length
+    const setLimit = async (maxOpenFiles: number) => {
+      await promisify(execFile)('prlimit', [`--pid=${command.pid}`, `--nofile=${maxOpenFiles}:`])
     }
-    // With free descriptors, Node.js accepts new connections and closes them. Without free descriptors, new connections
-    // wait.
-    for (const files of [openFiles + 2, 10]) {
-      await setLimit(files)
+    // With the first limit, two file descriptors are free: Node.js accepts new connections and closes them. With the
+    // second limit, none is free: new connections wait.
+    for (const maxOpenFiles of [openFileCount + 2, 10]) {
+      await setLimit(maxOpenFiles)
       const sockets = await Promise.all(
         Array.from({ length: 100 }, () => openUnreadConnection(url)),
       )

@@ -6,19 +6,21 @@ import { KEY } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { WAIT } from '../_support/wait.js'
 
-const REPORTS = 10_000
-/** Number of callers that report logouts at the same time. */
-const CALLERS = 32
+const REPORT_COUNT = 10_000
+/** Number of concurrent callers, which report logouts and then read them. */
+const CALLER_COUNT = 32
 const DOMAIN = 'tenant.example'
 
-interface LastLogout {
+/** The fields of a response that this test reads. */
+interface LastLogoutResponse {
   last_logout_at: string | null
+  /** The log is known to have been read up to this instant. */
   as_of: string | null
 }
 
 let database: TestDatabase
 let store: Awaited<ReturnType<typeof openTestStore>>
-const processes: RunningCommand[] = []
+const apiProcesses: RunningCommand[] = []
 let urls: string[]
 beforeAll(async () => {
   database = await createTestDatabase()
@@ -26,8 +28,8 @@ beforeAll(async () => {
   urls = await Promise.all([startApi(), startApi()])
 })
 afterAll(async () => {
-  for (const { kill } of processes) kill('SIGTERM')
-  await Promise.all(processes.map(({ exited }) => exited))
+  for (const { kill } of apiProcesses) kill('SIGTERM')
+  await Promise.all(apiProcesses.map(({ exited }) => exited))
   await store.close()
   await database.drop()
 })
@@ -40,7 +42,7 @@ async function startApi(): Promise<string> {
     API_KEYS: `test:${KEY}:read+logout`,
     PORT: '0',
   })
-  processes.push(command)
+  apiProcesses.push(command)
   return vi.waitFor(() => {
     const [, url] = /"url":"([^"]+)"/.exec(command.stdout()) ?? []
     if (url === undefined) throw new Error(`the API did not start: ${command.output()}`)
@@ -53,7 +55,7 @@ async function send(url: string, options: Pick<Dispatcher.RequestOptions, 'metho
   const headers = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }
   const { statusCode, body } = await request(url, { headers, ...options })
   if (statusCode !== 200) throw new Error(await body.text())
-  return (await body.json()) as LastLogout
+  return (await body.json()) as LastLogoutResponse
 }
 
 const read = (url: string, userId: string) =>
@@ -62,8 +64,8 @@ const report = (url: string, userId: string) =>
   send(`${url}/v1/logouts`, { method: 'POST', body: JSON.stringify({ user_id: userId }) })
 
 /**
- * Stores pages until `signal` aborts, each with the logout of one user. Reads this user during and after the write.
- * Returns the number of pages.
+ * Stores pages of the log until `signal` aborts. Each page has the logout of one user. Reads this user from both
+ * processes during and after the write. Returns the number of pages.
  */
 async function storePages(signal: AbortSignal): Promise<number> {
   await store.setFirstCheckpoint(CHECKPOINT, null)
@@ -73,17 +75,19 @@ async function storePages(signal: AbortSignal): Promise<number> {
     if (signal.aborted) return n
     const userId = `read-from-log-${n}`
     const at = Date.now() - 1_000
+    // A higher log id for each page.
     const next = `${CHECKPOINT.slice(0, -8)}${String(n + 1).padStart(8, '0')}`
     const user = { userId, at, allSessionsAt: null, logId: next, type: 'slo' }
     const batch = { users: [user], sessions: [], unattributable: [] }
     const storing = store.storePage({ from, next, storedAt: at, batch })
     const reads = await Promise.all(urls.flatMap((url) => [read(url, userId), read(url, userId)]))
     expect(await storing).toBe(true)
+    // A read during the write may return the old row. But if its `as_of` includes the logout, so must the row.
     for (const { as_of, last_logout_at } of reads) {
       if (as_of !== null && Date.parse(as_of) >= at) expect(last_logout_at).not.toBeNull()
     }
-    const afterwards = await Promise.all(urls.map((url) => read(url, userId)))
-    for (const { as_of, last_logout_at } of afterwards) {
+    const readsAfterWrite = await Promise.all(urls.map((url) => read(url, userId)))
+    for (const { as_of, last_logout_at } of readsAfterWrite) {
       expect(Date.parse(as_of ?? '')).toBeGreaterThanOrEqual(at)
       expect(last_logout_at).toBe(new Date(at).toISOString())
     }
@@ -91,19 +95,21 @@ async function storePages(signal: AbortSignal): Promise<number> {
   }
 }
 
-test('two API processes under load return each reported logout immediately, and each logout from before `as_of`', async () => {
+test('two API processes under load return each reported logout immediately, and return each logout of the log that is not after `as_of`', async () => {
   const stop = new AbortController()
   const storing = storePages(stop.signal)
   let nextNumber = 0
   const staleReads: unknown[] = []
-  async function call(): Promise<void> {
-    while (nextNumber < REPORTS) {
+  async function reportAndRead(): Promise<void> {
+    while (nextNumber < REPORT_COUNT) {
       const n = nextNumber++
       // Some users log out more than once, so that their row already exists.
-      const userId = `reported-${n % Math.ceil(REPORTS / 2)}`
-      const [reporting = '', other = ''] = n % 2 === 0 ? urls : urls.toReversed()
-      const reported = await report(reporting, userId)
-      const reads = await Promise.all([read(reporting, userId), read(other, userId)])
+      const userId = `reported-${n % Math.ceil(REPORT_COUNT / 2)}`
+      const [reportingUrl = '', otherUrl = ''] = n % 2 === 0 ? urls : urls.toReversed()
+      const reported = await report(reportingUrl, userId)
+      const reads = await Promise.all([read(reportingUrl, userId), read(otherUrl, userId)])
+      // Another caller can report a later logout of the same user, so a read may return a later time. RFC 3339 times
+      // compare as text.
       for (const { last_logout_at } of reads) {
         const isStale = (last_logout_at ?? '') < (reported.last_logout_at ?? '9')
         if (isStale) staleReads.push({ n, reported: reported.last_logout_at, last_logout_at })
@@ -111,7 +117,7 @@ test('two API processes under load return each reported logout immediately, and 
     }
   }
   try {
-    await Promise.all(Array.from({ length: CALLERS }, call))
+    await Promise.all(Array.from({ length: CALLER_COUNT }, reportAndRead))
   } finally {
     stop.abort()
   }

@@ -8,12 +8,13 @@ import { openProxy } from '../_support/proxy.js'
 import { startRedis, type TestRedis } from '../_support/redis.js'
 import { type RunningService, runService } from '../_support/running-service.js'
 
-const OPERATOR = 'an-operator-of-more-than-32-characters'
-const SCRAPER = 'a-scraper-of-more-than-32-characters'
-const SUBSCRIBER = 'a-subscriber-of-more-than-32-characters'
+/** The keys of three callers. Only the key of the operator has all roles that the console needs. */
+const OPERATOR_KEY = 'an-operator-of-more-than-32-characters'
+const SCRAPER_KEY = 'a-scraper-of-more-than-32-characters'
+const SUBSCRIBER_KEY = 'a-subscriber-of-more-than-32-characters'
 const WAIT = { timeout: 15_000, interval: 20 }
 
-/** A JavaScript expression for the id of the focused element, or its tag name if it has no id. */
+/** A JavaScript expression that returns the id of the focused element or, if it has no id, its tag name. */
 const FOCUSED_ELEMENT = 'document.activeElement.id || document.activeElement.tagName.toLowerCase()'
 
 let database: TestDatabase
@@ -22,7 +23,8 @@ let redis: TestRedis
 let service: RunningService
 let browser: Browser
 let page: Page
-const errors: string[] = []
+/** Exceptions and console errors of the page. */
+const pageErrors: string[] = []
 
 beforeAll(async () => {
   const foundBrowser = findBrowser()
@@ -35,11 +37,13 @@ beforeAll(async () => {
   service = await runService({
     DATABASE_URL: proxy.url,
     REDIS_URL: redis.url,
-    API_KEYS: `operator:${OPERATOR}:read+metrics,scraper:${SCRAPER}:metrics,subscriber:${SUBSCRIBER}:feed`,
+    API_KEYS: `operator:${OPERATOR_KEY}:read+metrics,scraper:${SCRAPER_KEY}:metrics,subscriber:${SUBSCRIBER_KEY}:feed`,
     POLL_INTERVAL: '1s',
   })
   for (const userId of ['auth0|1', 'auth0|2', 'auth0|3']) service.logout(userId)
+  // A logout that names neither a user nor a session is stored as unattributable.
   service.tenant.write(buildEntry('slo', {}, { user_id: null, details: undefined }))
+  // A gap is a span of time whose log entries Auth0 deleted before the service read them.
   await database.query(
     `INSERT INTO gap (from_at, to_at, reason) VALUES
      (now() - interval '60 days', now() - interval '50 days', 'retention')`,
@@ -55,18 +59,18 @@ afterAll(async () => {
 })
 beforeEach(async () => {
   page = await (await browser.newContext()).newPage()
-  page.on('pageerror', (error) => errors.push(error.message))
+  page.on('pageerror', (error) => pageErrors.push(error.message))
   page.on('console', (message) => {
     // The browser logs each response with an error status as an error.
     if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) {
-      errors.push(message.text())
+      pageErrors.push(message.text())
     }
   })
   await page.goto(`${service.url}/console`)
 })
 afterEach(async () => {
   await page.context().close()
-  expect(errors.splice(0)).toEqual([])
+  expect(pageErrors.splice(0)).toEqual([])
 })
 
 /** Enters a key in the form of the console. */
@@ -75,22 +79,27 @@ async function enterKey(key: string): Promise<void> {
   await page.press('#key', 'Enter')
 }
 
-async function openConsole(): Promise<void> {
-  await enterKey(OPERATOR)
+/** Enters the key of the operator, and waits for the data. */
+async function unlockConsole(): Promise<void> {
+  await enterKey(OPERATOR_KEY)
   await expect.poll(() => page.textContent('#health'), WAIT).toBe('Healthy')
 }
 
-const textOf = (selector: string) => () => page.textContent(selector)
+/** Returns a function that reads the text of an element, for `expect.poll`. */
+const textReader = (selector: string) => () => page.textContent(selector)
 
 describe('the console in a browser', () => {
-  test('shows freshness, lag, logouts, gaps and the schedule from Redis, and has no accessibility problem', async () => {
+  test('the console shows freshness, lag, logouts, gaps and the schedule from Redis, and has no accessibility problem', async () => {
     const subscription = await fetch(`${service.url}/v1/changes`, {
-      headers: { authorization: `Bearer ${SUBSCRIBER}`, accept: 'text/event-stream' },
+      headers: { authorization: `Bearer ${SUBSCRIBER_KEY}`, accept: 'text/event-stream' },
     })
     expect(subscription.status).toBe(200)
-    await openConsole()
+    await unlockConsole()
     expect(await page.textContent('#logouts')).toContain('with a last logout')
-    expect(await page.textContent('#logouts')).toMatch(/unattributable(none|1 no_subject)/)
+    expect(await page.textContent('#logouts')).toMatch(
+      // The worker may not have read this entry yet.
+      /unattributable(none|1 no_subject)/,
+    )
     expect(await page.textContent('#freshness')).toMatch(/read up to\s*\d\d:\d\d:\d\d/)
     expect(await page.textContent('#lag-summary')).toMatch(/^The lag is \d+\.\d s now/)
     expect(await page.textContent('#lag-since')).toMatch(/^Recorded since \d\d:\d\d:\d\d, when /)
@@ -100,15 +109,15 @@ describe('the console in a browser', () => {
     )
     expect(await page.textContent('#jobs-note')).toBe('From the queue in Redis.')
     expect(await page.textContent('#jobs')).toMatch(/poll\s*every 1\.0 s, (next|was due) \d\d:/)
-    await expect.poll(textOf('#subscribers'), WAIT).toBe('1')
+    await expect.poll(textReader('#subscribers'), WAIT).toBe('1')
     await subscription.body?.cancel()
-    await expect.poll(textOf('#subscribers'), WAIT).toBe('0')
+    await expect.poll(textReader('#subscribers'), WAIT).toBe('0')
     expect(await findDisplayProblems(page, 'console')).toEqual([])
   }, 60_000)
 
-  test('looks up a user, explains a verdict for claims or a token, and does not send the token', async () => {
+  test('the console looks up a user, explains a verdict for claims or a token, and does not send the token', async () => {
     service.logout('auth0|look-up')
-    await openConsole()
+    await unlockConsole()
     await page.fill('#user-id', 'auth0|look-up')
     await page.fill('#session-id', 'auth0|look-up')
     await expect
@@ -123,32 +132,32 @@ describe('the console in a browser', () => {
     await page.fill('#claims', JSON.stringify(claims))
     await page.click('#claims-form button')
     await expect
-      .poll(textOf('#verdict'), WAIT)
+      .poll(textReader('#verdict'), WAIT)
       .toBe('Revoked: Auth0 has ended the session of the token')
     expect(await page.textContent('#explanation strong')).toContain('(decisive)')
     expect(await findDisplayProblems(page, 'console-lookups')).toEqual([])
 
     const payload = Buffer.from(JSON.stringify({ ...claims, sub: 'auth0|å' })).toString('base64url')
-    const sent: string[] = []
-    page.on('request', (request) => sent.push(`${request.url()} ${request.postData()}`))
+    const sentRequests: string[] = []
+    page.on('request', (request) => sentRequests.push(`${request.url()} ${request.postData()}`))
     await page.fill('#claims', `header.${payload}.signature`)
     await page.click('#claims-form button')
-    await expect.poll(textOf('#explanation'), WAIT).toContain('auth0|å')
-    expect(sent.join()).not.toContain('signature')
+    await expect.poll(textReader('#explanation'), WAIT).toContain('auth0|å')
+    expect(sentRequests.join()).not.toContain('signature')
     await page.fill('#claims', 'no token')
     await page.click('#claims-form button')
-    await expect.poll(textOf('#verdict'), WAIT).toContain('neither JSON nor a token')
+    await expect.poll(textReader('#verdict'), WAIT).toContain('neither JSON nor a token')
   }, 60_000)
 
-  test('rejects a wrong key and a key without the role, and keeps no key after a reload', async () => {
+  test('the console reports a wrong key and a missing role, and keeps no key after a reload', async () => {
     await enterKey('wrong'.padEnd(32, '-'))
-    await expect.poll(textOf('#key-error'), WAIT).toContain('the key is unknown')
+    await expect.poll(textReader('#key-error'), WAIT).toContain('the key is unknown')
     expect(await findDisplayProblems(page, 'console-key')).toEqual([])
-    await enterKey(SCRAPER)
-    await expect.poll(textOf('#health'), WAIT).toBe('Healthy')
+    await enterKey(SCRAPER_KEY)
+    await expect.poll(textReader('#health'), WAIT).toBe('Healthy')
     await page.fill('#user-id', 'auth0|1')
     await page.press('#user-id', 'Enter')
-    await expect.poll(textOf('#user-status'), WAIT).toContain('the key lacks the role read')
+    await expect.poll(textReader('#user-status'), WAIT).toContain('the key lacks the role read')
     expect(await page.inputValue('#key')).toBe('')
     for (const storage of ['localStorage', 'sessionStorage']) {
       expect(await page.evaluate(`JSON.stringify(${storage})`)).toBe('{}')
@@ -158,18 +167,19 @@ describe('the console in a browser', () => {
     await page.click('#lock')
     expect(await page.isVisible('#data')).toBe(false)
     expect(await page.inputValue('#user-id')).toBe('')
-    await openConsole()
+    await unlockConsole()
     await page.reload()
     expect(await page.isVisible('#entry')).toBe(true)
     expect(await page.isVisible('#data')).toBe(false)
   }, 60_000)
 
-  test('can be used with the keyboard alone', async () => {
-    // The field for the key has the focus.
-    await page.keyboard.type(OPERATOR)
+  test('the console can be used with the keyboard alone', async () => {
+    // When the page is opened, the field for the key has the focus.
+    await page.keyboard.type(OPERATOR_KEY)
     await page.keyboard.press('Enter')
-    await expect.poll(textOf('#health'), WAIT).toBe('Healthy')
+    await expect.poll(textReader('#health'), WAIT).toBe('Healthy')
     const focusedElements = new Set<string>()
+    // Twenty presses are enough to reach all elements below.
     for (let presses = 0; presses < 20; presses++) {
       await page.keyboard.press('Tab')
       focusedElements.add(String(await page.evaluate(FOCUSED_ELEMENT)))
@@ -179,21 +189,21 @@ describe('the console in a browser', () => {
     )
   }, 60_000)
 
-  test('reports that the queue cannot be read or that the database is unavailable, and keeps the displayed data', async () => {
-    await openConsole()
+  test('the console reports an outage of Redis or PostgreSQL, and keeps the displayed data', async () => {
+    await unlockConsole()
     await redis.stop()
     await expect
-      .poll(textOf('#jobs-note'), { ...WAIT, timeout: 40_000 })
+      .poll(textReader('#jobs-note'), { ...WAIT, timeout: 40_000 })
       .toMatch(/^The queue in Redis cannot be read \(\w+\)/)
     expect(await page.textContent('#health')).toBe('Needs attention')
     await redis.start()
-    await expect.poll(textOf('#health'), { ...WAIT, timeout: 40_000 }).toBe('Healthy')
+    await expect.poll(textReader('#health'), { ...WAIT, timeout: 40_000 }).toBe('Healthy')
 
     proxy.freeze()
-    await expect.poll(textOf('#health'), { ...WAIT, timeout: 40_000 }).toBe('Unknown')
+    await expect.poll(textReader('#health'), { ...WAIT, timeout: 40_000 }).toBe('Unknown')
     expect(await page.textContent('#problems')).toContain('The database is unavailable')
     expect(await page.textContent('#freshness')).toMatch(/read up to\s*\d/)
     proxy.thaw()
-    await expect.poll(textOf('#health'), { ...WAIT, timeout: 30_000 }).toBe('Healthy')
+    await expect.poll(textReader('#health'), { ...WAIT, timeout: 30_000 }).toBe('Healthy')
   }, 120_000)
 })

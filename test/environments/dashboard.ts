@@ -1,12 +1,15 @@
 import { readFile } from 'node:fs/promises'
 
-/** A query of the dashboard for Grafana. */
+/** A query of a panel of the Grafana dashboard. */
 interface Query {
+  /** The title of the panel. */
   panel: string
+  /** The expression in PromQL. */
   expr: string
   legend: string
 }
 
+/** The fields of a panel in the file of the dashboard that hold its queries. */
 interface Panel {
   title: string
   targets?: { expr: string; legendFormat: string }[]

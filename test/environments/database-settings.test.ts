@@ -17,7 +17,7 @@ import { FLOOR, LOGOUTS, MAX_REFRESH_AGE_MS, openSystem, type System } from './s
 const SECOND_MS = 1_000
 const HOUR_MS = 3_600_000
 
-/** The times of logins, in milliseconds after a logout, and whether the logout revokes their tokens. */
+/** Logins: their times in milliseconds after a logout, and whether the logout revokes their tokens. */
 const LOGINS = [
   [-12 * HOUR_MS, true],
   [-1 * HOUR_MS, true],
@@ -28,11 +28,11 @@ const LOGINS = [
   [12 * HOUR_MS, false],
 ] as const
 
-/** One token for each user and each login. */
+/** One token for each user and each login, and the expected verdict about this token. */
 const TOKENS = Object.values(LOGOUTS).flatMap(({ userId, at }) =>
   LOGINS.map(([msAfterLogout, revoked]) => ({
     claims: { sub: userId, iat: Math.floor((at + msAfterLogout) / SECOND_MS) },
-    verdict: { msAfterLogout, revoked, lastLogoutAt: at },
+    expectedVerdict: { msAfterLogout, revoked, lastLogoutAt: at },
   })),
 )
 
@@ -49,27 +49,31 @@ for (const [name, { settings, open }] of SERVERS) {
       await server?.close()
     })
 
+    /** Whether an RFC 3339 time is between the start of the system and now. */
     const isRecent = (instant: unknown) => {
       const at = typeof instant === 'string' ? Date.parse(instant) : Number.NaN
       // `as_of` is the Date header of a response, which contains only whole seconds.
       return at >= system.startedAt - SECOND_MS && at <= Date.now()
     }
+    /** Expects that the log has been read recently, by `as_of` and by its age `lag_ms`. */
     const expectFresh = (body: Record<string, unknown>) => {
       expect(body.as_of).toSatisfy(isRecent)
       expect(body.lag_ms).toBeGreaterThanOrEqual(0)
       expect(body.lag_ms).toBeLessThan(60 * SECOND_MS)
     }
-    const withFeed = async (run: (client: LastLogoutClient) => Promise<void>) => {
+    /** Runs `use` with a client that follows the change feed and has loaded it. */
+    const withFeedClient = async (use: (client: LastLogoutClient) => Promise<void>) => {
       const client = openClient(system.url, { maxRefreshAgeMs: MAX_REFRESH_AGE_MS })
       try {
         await client.ready()
-        await run(client)
+        await use(client)
       } finally {
         await client.close()
       }
     }
 
-    test('new sessions of PostgreSQL have these settings', async () => {
+    test('new sessions on the server have the settings', async () => {
+      // The variables of the environment contain the URLs of the database.
       for (const url of Object.values(server.env)) {
         const sessionSettings = await withClient(url, async (client) => {
           const { rows } = await client.query(
@@ -81,14 +85,14 @@ for (const [name, { settings, open }] of SERVERS) {
       }
     })
 
-    test('sync succeeds with at most 60 requests for two logouts', () => {
+    test('the first sync of a log with two logouts succeeds, with at most 60 log requests', () => {
       expect(system.failure).toBeNull()
       expect(system.logRequests()).toBeLessThanOrEqual(60)
     })
 
     test.each(Object.entries(LOGOUTS))(
-      'the read API returns the %s logout to the millisecond',
-      async (_, logout) => {
+      'the read API returns the time of the %s logout to the millisecond',
+      async (_season, logout) => {
         const { userId, sessionId, at } = logout
         const query = new URLSearchParams({ user_id: userId, session_id: sessionId ?? 'other' })
         const { body } = await system.request(`/v1/last-logout?${query}`)
@@ -104,9 +108,9 @@ for (const [name, { settings, open }] of SERVERS) {
       },
     )
 
-    test('POST /v1/check revokes the tokens from before the logout, and no others', async () => {
+    test('POST /v1/check reports the tokens from before the logout as revoked, and no others', async () => {
       const verdicts = await Promise.all(
-        TOKENS.map(async ({ claims, verdict: { msAfterLogout } }) => {
+        TOKENS.map(async ({ claims, expectedVerdict: { msAfterLogout } }) => {
           const { body } = await system.request('/v1/check', { claims })
           expect(body.as_of).toSatisfy(isRecent)
           return {
@@ -116,25 +120,27 @@ for (const [name, { settings, open }] of SERVERS) {
           }
         }),
       )
-      expect(verdicts).toEqual(TOKENS.map(({ verdict }) => verdict))
+      expect(verdicts).toEqual(TOKENS.map(({ expectedVerdict }) => expectedVerdict))
     })
 
-    test('a client that reads the feed revokes the tokens from before the logout, and no others', () =>
-      withFeed(async (client) => {
-        const verdicts = TOKENS.map(({ claims, verdict: { msAfterLogout } }) => {
+    test('a client that reads the feed treats the tokens from before the logout as revoked, and no others', () =>
+      withFeedClient(async (client) => {
+        const verdicts = TOKENS.map(({ claims, expectedVerdict: { msAfterLogout } }) => {
           const { revoked, lastLogoutAt, asOf } = client.checkNow(claims)
           expect(toDateTime(asOf)).toSatisfy(isRecent)
           return { msAfterLogout, revoked, lastLogoutAt }
         })
-        expect(verdicts).toEqual(TOKENS.map(({ verdict }) => verdict))
+        expect(verdicts).toEqual(TOKENS.map(({ expectedVerdict }) => expectedVerdict))
       }))
 
-    test('a client that sends a request for each check revokes the tokens from before the logout, and no others', async () => {
+    test('a client that sends a request for each check treats the tokens from before the logout as revoked, and no others', async () => {
       const client = openClient(system.url, { lookup: 'request' })
       const decisions = await Promise.all(TOKENS.map(({ claims }) => client.check(claims)))
       await client.close()
       const verdicts = decisions.map(({ revoked, lastLogoutAt }) => ({ revoked, lastLogoutAt }))
-      expect(verdicts).toEqual(TOKENS.map(({ verdict: { msAfterLogout: _, ...rest } }) => rest))
+      expect(verdicts).toEqual(
+        TOKENS.map(({ expectedVerdict: { revoked, lastLogoutAt } }) => ({ revoked, lastLogoutAt })),
+      )
     })
 
     test('the change feed contains the logouts and a fresh as_of', async () => {
@@ -149,10 +155,10 @@ for (const [name, { settings, open }] of SERVERS) {
       expect((await fetch(`${system.url}/health/fresh`)).status).toBe(200)
     })
 
-    test('the login Action denies an exchange if the login is not after the logout, and no other exchange', async () => {
-      const run = loadActionWithLog(await readActionFile())
-      const refresh = (loginAt: number) =>
-        run({
+    test('the login Action denies exchanges of logins that are not after the logout, and no others', async () => {
+      const runAction = loadActionWithLog(await readActionFile())
+      const exchange = (loginAt: number) =>
+        runAction({
           user: { user_id: LOGOUTS.winter.userId },
           client: { client_id: 'app' },
           request: {},
@@ -162,15 +168,15 @@ for (const [name, { settings, open }] of SERVERS) {
           },
           secrets: { LAST_LOGOUT_URL: system.url, LAST_LOGOUT_API_KEY: KEY },
         })
-      const isDenied: unknown[] = []
+      const areDenied: boolean[] = []
       for (const [msAfterLogout] of LOGINS) {
-        isDenied.push((await refresh(LOGOUTS.winter.at + msAfterLogout)).denied !== null)
+        areDenied.push((await exchange(LOGOUTS.winter.at + msAfterLogout)).denied !== null)
       }
-      expect(isDenied).toEqual(LOGINS.map(([, revoked]) => revoked))
+      expect(areDenied).toEqual(LOGINS.map(([, revoked]) => revoked))
     })
 
     test('the API and the feed return a reported logout at once, with its instant', () =>
-      withFeed(async (client) => {
+      withFeedClient(async (client) => {
         const sub = 'auth0|reported'
         const at = Date.now() - HOUR_MS
         const { body } = await system.request('/v1/logouts', { user_id: sub, at: toDateTime(at) })
@@ -179,33 +185,33 @@ for (const [name, { settings, open }] of SERVERS) {
           all_sessions_at: toDateTime(at),
         })
         expectFresh(body)
-        const token = (msAfterLogout: number) => ({
+        const claimsOf = (msAfterLogout: number) => ({
           sub,
           iat: Math.floor((at + msAfterLogout) / SECOND_MS),
         })
-        await expect.poll(() => client.checkNow(token(-SECOND_MS)).revoked, WAIT).toBe(true)
-        expect(client.checkNow(token(SECOND_MS))).toMatchObject({
+        await expect.poll(() => client.checkNow(claimsOf(-SECOND_MS)).revoked, WAIT).toBe(true)
+        expect(client.checkNow(claimsOf(SECOND_MS))).toMatchObject({
           revoked: false,
           lastLogoutAt: at,
         })
       }))
 
-    test('a worker reads a new logout, and stores its instant', async () => {
+    test('a worker reads a new logout, and stores the time of the logout', async () => {
       await system.service.startWorker()
       const userId = 'auth0|later'
       const at = Date.now()
       system.tenant.write(buildEntry('slo', { userId, sessionId: 'later' }), { dateMs: at })
-      const readAt = async () => {
+      const readLogoutTime = async () => {
         const { body } = await system.request(
           `/v1/last-logout?${new URLSearchParams({ user_id: userId })}`,
         )
         return body.last_logout_at
       }
-      await expect.poll(readAt, WAIT).not.toBeNull()
-      expect(await readAt()).toBe(toDateTime(at))
+      await expect.poll(readLogoutTime, WAIT).not.toBeNull()
+      expect(await readLogoutTime()).toBe(toDateTime(at))
     })
 
-    test('floor raise and logout print and store the instants of their arguments', async () => {
+    test('`floor raise` and `logout` print and store the times in their arguments', async () => {
       const at = Date.now() - HOUR_MS
       const sub = 'auth0|operator'
       expect(await system.run('logout', sub, '--at', `${toDateTime(at)}`)).toContain(
@@ -218,6 +224,7 @@ for (const [name, { settings, open }] of SERVERS) {
         const claims = { sub, iat: loginAt / SECOND_MS }
         return (await system.request('/v1/check', { claims })).body
       }
+      /** Returns the next whole second, because `iat` has whole seconds. */
       const secondAfter = (instant: number) =>
         Math.floor(instant / SECOND_MS) * SECOND_MS + SECOND_MS
       expect(await check(sub, at - SECOND_MS)).toMatchObject({
@@ -225,12 +232,14 @@ for (const [name, { settings, open }] of SERVERS) {
         last_logout_at: toDateTime(at),
       })
       expect(await check(sub, secondAfter(at))).toMatchObject({ revoked: false })
+      // The floor ends the tokens of all users whose login is not after it.
       const floorVerdict = { revoked: true, reason: 'floor', last_logout_at: toDateTime(FLOOR) }
       expect(await check('auth0|unknown', FLOOR - SECOND_MS)).toMatchObject(floorVerdict)
       expect(await check('auth0|unknown', secondAfter(FLOOR))).toMatchObject({ revoked: false })
     })
 
-    test('status, doctor and metrics contain the stored instants', async () => {
+    test('`status`, `doctor` and the metrics contain the stored times', async () => {
+      // A gap is a span of the log that was not read.
       const gap = { from: FLOOR - HOUR_MS, to: FLOOR - SECOND_MS, reason: 'retention' } as const
       await system.service.store.storeGap(gap, false)
 
@@ -252,13 +261,13 @@ for (const [name, { settings, open }] of SERVERS) {
       const headers = { authorization: `Bearer ${METRICS_KEY}` }
       const scrape = await fetch(`${system.url}/metrics`, { headers })
       const families = parseExposition(await scrape.text())
-      const value = (name: string) => readValue(families, `last_logout_${name}`)
+      const metricValue = (name: string) => readValue(families, `last_logout_${name}`)
       for (const name of ['freshness_lag', 'last_poll_age', 'last_reconcile_age']) {
-        expect(value(`${name}_seconds`), name).toBeLessThan(60)
+        expect(metricValue(`${name}_seconds`), name).toBeLessThan(60)
       }
-      expect(value('newest_gap_end_timestamp_seconds')).toBe(gap.to / SECOND_MS)
-      expect(value('newest_gap_duration_seconds')).toBe((gap.to - gap.from) / SECOND_MS)
-      const detectedAt = (value('newest_gap_detected_timestamp_seconds') ?? 0) * SECOND_MS
+      expect(metricValue('newest_gap_end_timestamp_seconds')).toBe(gap.to / SECOND_MS)
+      expect(metricValue('newest_gap_duration_seconds')).toBe((gap.to - gap.from) / SECOND_MS)
+      const detectedAt = (metricValue('newest_gap_detected_timestamp_seconds') ?? 0) * SECOND_MS
       expect(toDateTime(detectedAt)).toSatisfy(isRecent)
     })
   })

@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { runCommand } from '../_support/cli.js'
 import { WAIT } from '../_support/wait.js'
 
-/** Starts the demo with a directory of its own for temporary files. Returns the URL of the API behind nginx. */
+/** Starts the demo with a directory of its own for temporary files. The returned URL is the API behind nginx. */
 async function startDemo() {
   const directory = await mkdtemp(join(tmpdir(), 'last-logout-test-'))
   // If root runs the test, PostgreSQL and the workers of nginx run as other users.
@@ -23,15 +23,16 @@ async function startDemo() {
   return { command, url, directory }
 }
 
-/** Returns the status of a response; `null`: no server listens. */
+/** Returns the status of the response, or `null` if no server listens at the URL. */
 const statusOf = (url: string) =>
   fetch(url).then(
     ({ status }) => status,
     () => null,
   )
 
-test('the demo protects an API by nginx, which stops with it and leaves no file', async () => {
+test('the demo protects an API with nginx, and after SIGTERM nginx has stopped and no file is left', async () => {
   const { command, url, directory } = await startDemo()
+  // nginx refuses a request without a token.
   expect(await statusOf(url)).toBe(401)
   expect(await readdir(directory)).toContainEqual(expect.stringMatching(/-nginx-/))
   command.kill('SIGTERM')
@@ -40,7 +41,7 @@ test('the demo protects an API by nginx, which stops with it and leaves no file'
   expect(await readdir(directory)).toEqual([])
 }, 90_000)
 
-test('nginx stops also if the demo is killed', async () => {
+test('nginx also stops if the demo is killed', async () => {
   const { command, url } = await startDemo()
   expect(await statusOf(url)).toBe(401)
   command.kill('SIGKILL')

@@ -13,6 +13,8 @@ const USER_ID = 'auth0|after the failover'
 /**
  * Replaces the primary that a store reads through PgBouncer. The demoted primary still runs, but the address of the
  * database now leads to the new primary. Only the new primary contains a logout of {@link USER_ID}.
+ *
+ * @param server_lifetime The setting of PgBouncer: the maximum age of its connections to PostgreSQL, in seconds.
  */
 async function failOver({ onTestFinished }: TestContext, server_lifetime: number) {
   const demotedPrimary = await startPostgres()
@@ -38,12 +40,14 @@ async function failOver({ onTestFinished }: TestContext, server_lifetime: number
 }
 
 /**
- * Reads over two connections. The store's second connection gets the same server connection from PgBouncer, where the
- * statement name already exists. The error makes the driver close the store's connection, and PgBouncer may close the
- * server connection. This must happen before the failover. From then on, the store does not prepare statements.
+ * Makes the store stop using prepared statements, before the failover. The store prepares a statement over one
+ * connection, and then over a second one. PgBouncer gives both the same connection to PostgreSQL, where the name of the
+ * statement then exists already. After this error, the store prepares no more statements. PgBouncer may close its
+ * connection because of the error, and during the failover this would hide the stale reads.
  */
 async function makeStoreStopPreparing(read: () => Promise<unknown>): Promise<void> {
   await read()
+  // The store replaces its connection after a second.
   await sleep(1_100)
   await read()
 }
@@ -51,6 +55,7 @@ async function makeStoreStopPreparing(read: () => Promise<unknown>): Promise<voi
 test.concurrent('reads are stale while PgBouncer keeps its connections to a demoted primary', async (context) => {
   const { expect } = context
   const { pooler, findLogout } = await failOver(context, 3_600)
+  // For five seconds, every read misses the logout.
   for (const deadline = performance.now() + 5_000; performance.now() < deadline; await sleep(100)) {
     expect(await findLogout()).toBeNull()
   }
@@ -59,7 +64,7 @@ test.concurrent('reads are stale while PgBouncer keeps its connections to a demo
   await expect.poll(findLogout, { timeout: 5_000 }).not.toBeNull()
 }, 60_000)
 
-test.concurrent('reads are stale only for a short time if server_lifetime is short', {
+test.concurrent('if server_lifetime is 2 s, reads behind PgBouncer are stale only for a short time', {
   ...worksIn(
     'PostgreSQL poolers and replicas',
     'PgBouncer in front of a primary that is demoted',
@@ -69,11 +74,12 @@ test.concurrent('reads are stale only for a short time if server_lifetime is sho
 }, async (context) => {
   const { annotate, expect } = context
   const { findLogout } = await failOver(context, 2)
-  const startedAt = performance.now()
+  const staleFrom = performance.now()
   await expect.poll(findLogout, { timeout: 10_000 }).not.toBeNull()
-  await annotate(`stale for ${Math.round(performance.now() - startedAt)} ms`)
+  await annotate(`stale for ${Math.round(performance.now() - staleFrom)} ms`)
 })
 
+/** Stores a logout of {@link USER_ID} over a direct connection. */
 async function writeLogout(url: string): Promise<void> {
   const store = await openTestStore({ url }, { domain: DOMAIN })
   const at = Date.now() - 60_000

@@ -8,7 +8,7 @@ import { parse, parseAllDocuments } from 'yaml'
 import { SECRETS, variables } from '../../src/config/variables.js'
 import { finishCommandLine } from '../_support/command-line.js'
 
-const run = promisify(execFile)
+const execFileAsync = promisify(execFile)
 
 /** Maximum exposure level that `systemd-analyze security` may report, from 0 to 100. It calls a level below 20 "OK". */
 const MAX_EXPOSURE = 15
@@ -17,7 +17,7 @@ const KNOWN_VARIABLES = new Set<string>([
   ...Object.keys(variables),
   ...SECRETS.map((name) => `${name}_FILE`),
 ])
-/** Settings that docker-compose.yml does not name. */
+/** Examples of settings that docker-compose.yml does not name. */
 const OTHER_SETTINGS = {
   TRUST_PROXY: '10.0.0.0/8',
   EVENT_TYPES: 'scp',
@@ -25,9 +25,9 @@ const OTHER_SETTINGS = {
   LOG_LEVEL: 'warn',
 }
 
-const isUnknown = (name: string) => !KNOWN_VARIABLES.has(name)
+const isUnknownVariable = (name: string) => !KNOWN_VARIABLES.has(name)
 
-/** Expects that the arguments are a command of the program. */
+/** Expects that the arguments are a command of last-logout. */
 async function expectCommand(args: string[]): Promise<void> {
   expect(await finishCommandLine([...args, '--help']), args.join(' ')).toMatchObject({ code: 0 })
 }
@@ -47,7 +47,8 @@ describe('deploy/docker-compose.yml', () => {
     const settings = { AUTH0_DOMAIN: 'tenant.example', AUTH0_CLIENT_ID: 'id', ...OTHER_SETTINGS }
     ;({ services, secrets } = parse(await resolveCompose(settings)))
   })
-  const programServices = () =>
+  /** Lists the services of Compose that run last-logout. */
+  const listProgramServices = () =>
     Object.entries(services).filter(([name]) => !['postgres', 'redis'].includes(name))
 
   test('Compose runs one migrate, two workers, two APIs, PostgreSQL and Redis', async () => {
@@ -60,21 +61,24 @@ describe('deploy/docker-compose.yml', () => {
       'worker-1',
       'worker-2',
     ])
-    for (const [name, { command = [] }] of programServices()) {
+    for (const [name, { command = [] }] of listProgramServices()) {
+      // The service `worker-1` runs the command `worker`.
       expect(command).toEqual([name.replace(/-\d$/, '')])
       await expectCommand(command)
     }
   })
 
   test('Compose sets only variables that exist, and passes secrets only as files', () => {
-    for (const [name, { environment, secrets: used = [] }] of programServices()) {
-      expect(Object.keys(environment).filter(isUnknown), name).toEqual([])
+    for (const [name, { environment, secrets: used = [] }] of listProgramServices()) {
+      expect(Object.keys(environment).filter(isUnknownVariable), name).toEqual([])
       const files = Object.entries(environment).filter(([variable]) => variable.endsWith('_FILE'))
       const sources = used.map((secret) => (typeof secret === 'string' ? secret : secret.source))
       expect(files.map(([, path]) => path).sort(), name).toEqual(
         sources.map((source) => `/run/secrets/${source}`).sort(),
       )
-      for (const [variable] of files) expect(environment).not.toHaveProperty(variable.slice(0, -5))
+      // A secret is not also passed as a variable, without the suffix `_FILE`.
+      for (const [variable] of files)
+        expect(environment).not.toHaveProperty(variable.replace(/_FILE$/, ''))
       // The API is reachable from outside, so it has no access to Auth0.
       expect('AUTH0_CLIENT_SECRET_FILE' in environment, name).toBe(name.startsWith('worker'))
     }
@@ -83,13 +87,13 @@ describe('deploy/docker-compose.yml', () => {
   })
 
   test('Compose passes every setting of deploy/.env to the program', () => {
-    for (const [name, { environment }] of programServices()) {
+    for (const [name, { environment }] of listProgramServices()) {
       expect(environment, name).toMatchObject(OTHER_SETTINGS)
     }
   })
 
   test('Compose gives the program no privileges, and a read-only file system', () => {
-    for (const [name, service] of programServices()) {
+    for (const [name, service] of listProgramServices()) {
       expect(service, name).toMatchObject({ read_only: true, cap_drop: ['ALL'] })
     }
   })
@@ -102,8 +106,10 @@ describe('deploy/docker-compose.yml', () => {
 })
 
 describe('the units of systemd', async () => {
-  const names = (await readdir('deploy/systemd')).filter((name) => /\.(service|timer)$/.test(name))
-  const services = names.filter((name) => name.endsWith('.service'))
+  const unitNames = (await readdir('deploy/systemd')).filter((name) =>
+    /\.(service|timer)$/.test(name),
+  )
+  const services = unitNames.filter((name) => name.endsWith('.service'))
   let directory: string
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'last-logout-units-'))
@@ -120,22 +126,25 @@ describe('the units of systemd', async () => {
   afterAll(() => rm(directory, { recursive: true }))
 
   const analyze = (...args: string[]) =>
-    run('systemd-analyze', ['--no-pager', ...args], {
+    execFileAsync('systemd-analyze', ['--no-pager', ...args], {
       env: { PATH: process.env.PATH, SYSTEMD_UNIT_PATH: `${directory}:` },
     })
 
   test('the units are valid', async () => {
-    const { stdout, stderr } = await analyze('verify', '--man=no', ...names)
+    const { stdout, stderr } = await analyze('verify', '--man=no', ...unitNames)
     expect(stdout + stderr).toBe('')
   })
 
-  test('a unit with an unknown setting is not valid', async () => {
-    await writeFile(join(directory, 'wrong.service'), '[Service]\nExecStart=/bin/true\nRestrt=no\n')
+  test('`systemd-analyze verify` rejects a unit with an unknown setting', async () => {
+    await writeFile(
+      join(directory, 'wrong.service'),
+      '[Service]\nExecStart=/bin/true\nUnknownSetting=no\n',
+    )
     const { stderr } = await analyze('verify', '--man=no', 'wrong.service')
-    expect(stderr).toMatch(/Unknown key (name )?'Restrt'/)
+    expect(stderr).toMatch(/Unknown key (name )?'UnknownSetting'/)
   })
 
-  test.each(services)('%s starts a command, and is hardened', async (name) => {
+  test.each(services)('%s starts the command in its name, and has few privileges', async (name) => {
     const unit = await readFile(join('deploy/systemd', name), 'utf8')
     const [, command = ''] = /^ExecStart=\/usr\/local\/bin\/last-logout (\w+)$/m.exec(unit) ?? []
     expect(name).toBe(`last-logout-${command}.service`)
@@ -144,12 +153,15 @@ describe('the units of systemd', async () => {
     await analyze('security', '--offline=true', threshold, join(directory, name))
   })
 
-  test('the units set only variables that exist, from credentials that they load', async () => {
+  test('the units set only variables that exist, and set each one to a credential that they load', async () => {
     const common = await readFile('deploy/systemd/last-logout-.service.d/common.conf', 'utf8')
     for (const name of services) {
       const text = common + (await readFile(join('deploy/systemd', name), 'utf8'))
+      // `%d` is the directory of the credentials.
       const setVariables = [...text.matchAll(/^Environment=(\w+)=%d\/(\w+)$/gm)]
-      expect(setVariables.map(([, variable = '']) => variable).filter(isUnknown)).toEqual([])
+      expect(setVariables.map(([, variable = '']) => variable).filter(isUnknownVariable)).toEqual(
+        [],
+      )
       const loadedCredentials = [
         ...text.matchAll(/^LoadCredential=(\w+):\/etc\/last-logout\/(\w+)$/gm),
       ]
@@ -158,23 +170,25 @@ describe('the units of systemd', async () => {
       )
       for (const [, id, file] of loadedCredentials) expect(file).toBe(id)
       // The API is reachable from outside, so it has no access to Auth0.
-      const isReader = /-(start|worker|sync)\./.test(name)
-      expect(text.includes('AUTH0_CLIENT_SECRET_FILE'), name).toBe(isReader)
+      const readsLog = /-(start|worker|sync)\./.test(name)
+      expect(text.includes('AUTH0_CLIENT_SECRET_FILE'), name).toBe(readsLog)
     }
   })
 })
 
 test('the crontab runs a command of the program, with variables that exist', async () => {
   const lines = (await readFile('deploy/crontab', 'utf8')).split('\n')
+  // The file ends with a newline, because cron ignores a last line without one.
   expect(lines.pop()).toBe('')
-  const settings = lines.flatMap((line) => /^(\w+)=/.exec(line)?.[1] ?? [])
-  expect(settings.filter((name) => name !== 'PATH').filter(isUnknown)).toEqual([])
-  const [job = '', ...others] = lines.filter((line) => /^[*\d]/.test(line))
-  expect(others).toEqual([])
+  const setVariables = lines.flatMap((line) => /^(\w+)=/.exec(line)?.[1] ?? [])
+  expect(setVariables.filter((name) => name !== 'PATH').filter(isUnknownVariable)).toEqual([])
+  const [job = '', ...otherJobs] = lines.filter((line) => /^[*\d]/.test(line))
+  expect(otherJobs).toEqual([])
+  // A job has five fields of time, the user, and the command.
   const [, user, command = ''] = /^(?:[\d*/,-]+ ){5}([\w-]+) (.*)$/.exec(job) ?? []
   expect(user).toBe('last-logout')
   // The shell only parses the command here. In cron, an unescaped % would end the command.
-  await run('/bin/sh', ['-n', '-c', command])
+  await execFileAsync('/bin/sh', ['-n', '-c', command])
   expect(command).not.toContain('%')
   const [, name = ''] = / last-logout (\w+) /.exec(command) ?? []
   await expectCommand([name])
@@ -209,7 +223,7 @@ describe('the manifests of Kubernetes', async () => {
       return document.toJS()
     }),
   )
-  const find = (kind: string, name = 'last-logout') =>
+  const findManifest = (kind: string, name = 'last-logout') =>
     manifests.find((manifest) => manifest.kind === kind && manifest.metadata.name === name)
   const pods = manifests.flatMap(({ spec }) => spec?.template?.spec ?? [])
 
@@ -218,29 +232,35 @@ describe('the manifests of Kubernetes', async () => {
   })
 
   test.each([
+    // `readinessProbe` is misspelled.
     [{ args: ['api'], name: 'a', readynessProbe: {} }, '\'"readynessProbe"\' does not exist'],
     [{ args: ['api'] }, "Property 'name' is missing"],
     [{ args: 'api', name: 'a' }, "Type 'string' is not assignable to type 'string[]'"],
-  ])('the compiler rejects a container such as %j', async (container, error) => {
-    const pod = { apiVersion: 'v1', kind: 'Pod', spec: { containers: [container] } }
-    expect(await findTypeErrors([pod])).toContain(error)
-  })
+  ])(
+    'the check of the manifests reports an error in the container %j',
+    async (container, error) => {
+      const pod = { apiVersion: 'v1', kind: 'Pod', spec: { containers: [container] } }
+      expect(await findTypeErrors([pod])).toContain(error)
+    },
+  )
 
   test('the manifests run commands of the program with all settings and secrets', async () => {
     expect(pods.flatMap(({ containers }) => containers.flatMap(({ args }) => args)).sort()).toEqual(
       ['api', 'migrate', 'worker'],
     )
     for (const { containers, volumes } of pods) {
-      const [{ args, envFrom, volumeMounts }, ...others] = containers
-      expect(others).toEqual([])
+      const [{ args, envFrom, volumeMounts }, ...otherContainers] = containers
+      expect(otherContainers).toEqual([])
       await expectCommand(args)
       expect(volumeMounts).toMatchObject([{ mountPath: '/run/secrets/last-logout' }])
-      const settings = envFrom.map(({ configMapRef: { name } }) => find('ConfigMap', name)?.data)
+      const settings = envFrom.map(
+        ({ configMapRef: { name } }) => findManifest('ConfigMap', name)?.data,
+      )
       const data: Record<string, string> = Object.assign({}, ...settings)
-      expect(Object.keys(data).filter(isUnknown)).toEqual([])
+      expect(Object.keys(data).filter(isUnknownVariable)).toEqual([])
       const secrets = volumes.flatMap(({ projected }) =>
         projected.sources.flatMap(({ secret: { name } }) =>
-          Object.keys(find('Secret', name)?.stringData ?? {}),
+          Object.keys(findManifest('Secret', name)?.stringData ?? {}),
         ),
       )
       const files = Object.values(data).filter((value) => value.startsWith('/run/secrets/'))
@@ -251,12 +271,12 @@ describe('the manifests of Kubernetes', async () => {
   })
 
   test('the Service selects only the API', () => {
-    const api = find('Deployment', 'last-logout-api')?.spec?.template
-    const worker = find('Deployment', 'last-logout-worker')?.spec?.template
-    const selector = find('Service')?.spec?.selector
-    expect(api?.metadata.labels).toEqual(selector)
-    expect(worker?.metadata.labels).not.toEqual(selector)
-    const [container] = api?.spec.containers ?? []
+    const apiTemplate = findManifest('Deployment', 'last-logout-api')?.spec?.template
+    const workerTemplate = findManifest('Deployment', 'last-logout-worker')?.spec?.template
+    const selector = findManifest('Service')?.spec?.selector
+    expect(apiTemplate?.metadata.labels).toEqual(selector)
+    expect(workerTemplate?.metadata.labels).not.toEqual(selector)
+    const [container] = apiTemplate?.spec.containers ?? []
     expect(container?.ports).toEqual([{ name: 'http', containerPort: 8080 }])
   })
 })
@@ -264,15 +284,15 @@ describe('the manifests of Kubernetes', async () => {
 /** Returns the configuration that Compose resolves with these settings in the file `.env`. */
 async function resolveCompose(settings: Record<string, string>): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'last-logout-compose-'))
-  const deploy = join(directory, 'deploy')
+  const deployDirectory = join(directory, 'deploy')
   try {
-    await mkdir(deploy)
-    await cp('deploy/docker-compose.yml', join(deploy, 'docker-compose.yml'))
+    await mkdir(deployDirectory)
+    await cp('deploy/docker-compose.yml', join(deployDirectory, 'docker-compose.yml'))
     const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`)
-    await writeFile(join(deploy, '.env'), lines.join(''))
-    const { stdout } = await run(
+    await writeFile(join(deployDirectory, '.env'), lines.join(''))
+    const { stdout } = await execFileAsync(
       'docker-compose',
-      ['--file', join(deploy, 'docker-compose.yml'), 'config'],
+      ['--file', join(deployDirectory, 'docker-compose.yml'), 'config'],
       { env: { PATH: process.env.PATH } },
     )
     return stdout
@@ -303,7 +323,7 @@ async function findTypeErrors(manifests: { apiVersion: string; kind: string }[])
     const file = join(directory, 'manifests.ts')
     await writeFile(file, lines.join('\n'))
     const options = ['--noEmit', '--strict', '--module', 'esnext', '--moduleResolution', 'bundler']
-    await run('npx', ['tsc', ...options, '--ignoreConfig', '--types', '', file])
+    await execFileAsync('npx', ['tsc', ...options, '--ignoreConfig', '--types', '', file])
     return ''
   } catch (error) {
     return (error as { stdout: string }).stdout

@@ -11,14 +11,16 @@ import { openTestStore } from '../_support/store.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 import { isRefusedIn, worksIn } from './compatibility.js'
 
-const closers: (() => Promise<unknown>)[] = []
+/** Functions that close what a test has opened. They run after each test, in reverse order. */
+const cleanups: (() => Promise<unknown>)[] = []
 afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
+  for (const cleanUp of cleanups.splice(0).reverse()) await cleanUp()
 })
 
-async function createDatabase(): Promise<TestDatabase> {
+/** Creates a database without tables. */
+async function createEmptyDatabase(): Promise<TestDatabase> {
   const database = await createTestDatabase('template0')
-  closers.push(database.drop)
+  cleanups.push(database.drop)
   return database
 }
 
@@ -35,12 +37,13 @@ async function runSql(url: string, sql: string): Promise<pg.QueryResult> {
 
 /** Creates an empty database with this encoding. Returns its URL. */
 async function createDatabaseWithEncoding(encoding: string): Promise<string> {
-  const server = await createDatabase()
+  // SQL runs over a connection to another database of the same server.
+  const otherDatabase = await createEmptyDatabase()
   const name = `${encoding.toLowerCase()}_${randomBytes(6).toString('hex')}`
   const options = `LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`
-  await server.query(`CREATE DATABASE ${name} ENCODING '${encoding}' ${options}`)
-  closers.push(() => server.query(`DROP DATABASE ${name} WITH (FORCE)`))
-  const url = new URL(server.url)
+  await otherDatabase.query(`CREATE DATABASE ${name} ENCODING '${encoding}' ${options}`)
+  cleanups.push(() => otherDatabase.query(`DROP DATABASE ${name} WITH (FORCE)`))
+  const url = new URL(otherDatabase.url)
   url.pathname = `/${name}`
   return url.href
 }
@@ -65,14 +68,15 @@ describe.each(['LATIN1', 'SQL_ASCII'])('a database with the encoding %s', (encod
       const { rows } = await runSql(url, `SELECT FROM pg_tables WHERE schemaname = 'public'`)
       expect(rows).toEqual([])
 
+      // The printed SQL works: `migrate` accepts the database that it creates.
       const [, sql = '', name = ''] = /(CREATE DATABASE "?(\w+)"? .*;)/.exec(stderr) ?? []
       await runSql(url, sql)
-      closers.push(() => runSql(url, `DROP DATABASE ${name} WITH (FORCE)`))
-      const otherUrl = new URL(url)
-      otherUrl.pathname = `/${name}`
+      cleanups.push(() => runSql(url, `DROP DATABASE ${name} WITH (FORCE)`))
+      const utf8Url = new URL(url)
+      utf8Url.pathname = `/${name}`
       const secondResult = await finishCommandLine(['migrate'], {
         ...env,
-        DATABASE_URL: otherUrl.href,
+        DATABASE_URL: utf8Url.href,
       })
       expect(secondResult).toMatchObject({ code: 0, stderr: '' })
     },
@@ -80,9 +84,9 @@ describe.each(['LATIN1', 'SQL_ASCII'])('a database with the encoding %s', (encod
 
   test('doctor reports the encoding of the database as a failure', async () => {
     const url = await createDatabaseWithEncoding(encoding)
-    const t = await openTenant()
-    closers.push(t.close)
-    const env = { ...tenantEnv(t.simulator), DATABASE_URL: url }
+    const auth0 = await openTenant()
+    cleanups.push(auth0.close)
+    const env = { ...tenantEnv(auth0.simulator), DATABASE_URL: url }
     const { code, stdout } = await finishCommandLine(['doctor', '--json'], env)
     expect(code).toBe(1)
     expect(JSON.parse(stdout).checks).toContainEqual({
@@ -93,19 +97,20 @@ describe.each(['LATIN1', 'SQL_ASCII'])('a database with the encoding %s', (encod
   })
 })
 
-/** Builds a page with one logout of each user. Every second logout has a session. */
-function toPage(from: string, userIds: string[]): PageToStore {
-  const events = userIds.map((userId, n) => ({
-    logId: `${from}-${n}`,
+/** Builds a page with one logout of each user. The first, third, fifth… logout has a session. */
+function buildPage(from: string, userIds: string[]): PageToStore {
+  const events = userIds.map((userId, index) => ({
+    logId: `${from}-${index}`,
     type: 'slo',
     at: 1_000,
     userId,
-    sessionId: n % 2 === 0 ? `${from}-s${n}` : null,
+    sessionId: index % 2 === 0 ? `${from}-s${index}` : null,
   }))
   const batch = { ...fold(events), unattributable: [] }
   return { from, next: `${from}+`, storedAt: 2_000, batch }
 }
 
+/** A row of an entry that may be a logout and cannot be used. */
 interface UnattributableRow {
   id: string
   reason: string
@@ -114,8 +119,11 @@ interface UnattributableRow {
 
 const READ_UNATTRIBUTABLE = 'SELECT id, reason, entry FROM unattributable ORDER BY id'
 
-/** Creates a database with this encoding and all tables. Returns its URL. */
-async function createTables(encoding: string): Promise<string> {
+/**
+ * Creates a database with this encoding and all tables, without `migrate`, which would refuse the encoding. Returns its
+ * URL.
+ */
+async function createDatabaseWithTables(encoding: string): Promise<string> {
   const url = await createDatabaseWithEncoding(encoding)
   const directory = new URL('../../prisma/migrations/', import.meta.url)
   const names = (await readdir(directory, { withFileTypes: true }))
@@ -127,27 +135,32 @@ async function createTables(encoding: string): Promise<string> {
   return url
 }
 
-test('a read of a user id that the encoding cannot represent fails, but concurrent reads succeed', async () => {
-  const store = await openTestStore({ url: await createTables('LATIN1') })
-  closers.push(store.close)
+test('a read of a user id that the encoding cannot represent fails, but concurrent reads of other users succeed', async () => {
+  const store = await openTestStore({ url: await createDatabaseWithTables('LATIN1') })
+  cleanups.push(store.close)
   await store.setFirstCheckpoint('P0', null)
-  await store.storePage(toPage('P0', ['auth0|1']))
+  await store.storePage(buildPage('P0', ['auth0|1']))
   const ids = ['auth0|1', 'auth0|Łukasz', 'auth0|2']
   const results = await Promise.allSettled(ids.map((id) => store.readKnownLogouts(id, null)))
   expect(results).toMatchObject([
     { value: { user: { at: 1_000 } } },
+    // 22P05 is `untranslatable_character`: LATIN1 has no Ł.
     { reason: { code: '22P05' } },
     { value: { user: null } },
   ])
 })
 
-test('an entry whose user id cannot be encoded is recorded in ASCII, and the other entries are stored (pitfall 5)', async () => {
-  const url = await createTables('LATIN1')
+test('an entry whose user id the encoding cannot represent is recorded as ASCII text, and the other entries are stored (pitfall 5)', async () => {
+  const url = await createDatabaseWithTables('LATIN1')
   const store = await openTestStore({ url })
-  closers.push(store.close)
+  cleanups.push(store.close)
   await store.setFirstCheckpoint('P0', null)
   const otherUsers = Array.from({ length: 97 }, (_, n) => `auth0|${n}`)
-  const page = toPage('P0', [...otherUsers.slice(0, 40), 'auth0|Łukasz', ...otherUsers.slice(40)])
+  const page = buildPage('P0', [
+    ...otherUsers.slice(0, 40),
+    'auth0|Łukasz',
+    ...otherUsers.slice(40),
+  ])
   const unattributable = [{ logId: 'L', reason: 'no_subject', entry: '{"name":"Łukasz"}' }]
   await expect(
     store.storePage({ ...page, batch: { ...page.batch, unattributable } }),
@@ -161,6 +174,7 @@ test('an entry whose user id cannot be encoded is recorded in ASCII, and the oth
     'not_storable',
   ])
   const [noSubjectRow, notStorableRow] = rows as UnattributableRow[]
+  // An escape of JSON represents the Ł.
   expect(noSubjectRow?.entry).toBe('{"name":"\\u0141ukasz"}')
   expect(JSON.parse(notStorableRow?.entry ?? '')).toMatchObject({
     userId: 'auth0|Łukasz',
@@ -170,7 +184,7 @@ test('an entry whose user id cannot be encoded is recorded in ASCII, and the oth
 
 describe('when PostgreSQL refuses a row', () => {
   /** Makes the database refuse rows of users whose id begins with `bad`. */
-  const addRefusals = (database: TestDatabase) =>
+  const addRefusal = (database: TestDatabase) =>
     database.query(`
       CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
       BEGIN RAISE EXCEPTION 'no'; END $$;
@@ -180,7 +194,7 @@ describe('when PostgreSQL refuses a row', () => {
 
   async function createMigratedDatabase(): Promise<TestDatabase> {
     const database = await createTestDatabase()
-    closers.push(database.drop)
+    cleanups.push(database.drop)
     return database
   }
 
@@ -193,33 +207,34 @@ describe('when PostgreSQL refuses a row', () => {
     ),
     async () => {
       const database = await createMigratedDatabase()
-      await addRefusals(database)
+      await addRefusal(database)
       const store = await openTestStore(database)
-      closers.push(store.close)
+      cleanups.push(store.close)
       await store.setFirstCheckpoint('P0', null)
       const goodUsers = Array.from({ length: 20 }, (_, n) => `auth0|${n}`)
-      const page = toPage('P0', ['bad|first', ...goodUsers, 'bad|a', 'bad|b', 'bad|last'])
+      const page = buildPage('P0', ['bad|first', ...goodUsers, 'bad|a', 'bad|b', 'bad|last'])
       await expect(store.storePage(page)).resolves.toBe(true)
       const users = await database.query<{ user_id: string; seq: string }>(
         'SELECT user_id, seq FROM last_logout ORDER BY seq',
       )
       expect(users.map(({ user_id }) => user_id)).toEqual(goodUsers)
       const sessions = await database.query<{ seq: string }>('SELECT seq FROM session_logout')
+      // `seq` is the position of a row in the change feed, so it must be unique.
       const positions = [...users, ...sessions].map(({ seq }) => seq)
       expect(new Set(positions).size).toBe(positions.length)
       await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 4 } })
 
-      // Stores the same entries again, like a sweep.
+      // Stores the same entries again, like a search of the log. The refused rows are not recorded again.
       await store.storeBatch(page.batch)
       await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 4 } })
     },
   )
 
-  test('the service continues to read the log, and logs no error', async () => {
+  test('the service continues to read the log after a refused row, and logs no error', async () => {
     const database = await createMigratedDatabase()
-    await addRefusals(database)
+    await addRefusal(database)
     const service = await runService({ DATABASE_URL: database.url })
-    closers.push(service.close)
+    cleanups.push(service.close)
     service.logout('bad|user')
     service.logout('auth0|good')
     await service.waitForLogout('auth0|good')
@@ -229,13 +244,13 @@ describe('when PostgreSQL refuses a row', () => {
     expect(service.countLines('error', /./)).toBe(0)
   })
 
-  test('forget deletes the content of the recorded entry, and a repeated read does not store it again', async () => {
+  test('forget deletes the content of a refused entry, and reading the entry again does not store the content', async () => {
     const database = await createMigratedDatabase()
-    await addRefusals(database)
+    await addRefusal(database)
     const store = await openTestStore(database)
-    closers.push(store.close)
+    cleanups.push(store.close)
     await store.setFirstCheckpoint('P0', null)
-    const page = toPage('P0', ['bad|Łukasz', 'auth0|good'])
+    const page = buildPage('P0', ['bad|Łukasz', 'auth0|good'])
     await store.storePage(page)
     await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 1 } })
     await expect(store.forget('bad|Łukasz')).resolves.toMatchObject({ entries: 1 })
@@ -244,13 +259,13 @@ describe('when PostgreSQL refuses a row', () => {
     expect(entries).toEqual([{ entry: '' }])
   })
 
-  test('the checkpoint does not move while PostgreSQL refuses every row of a page', async () => {
+  test('the checkpoint, from which the next page is read, does not move while PostgreSQL refuses every row of a page', async () => {
     const database = await createMigratedDatabase()
-    await addRefusals(database)
+    await addRefusal(database)
     const store = await openTestStore(database)
-    closers.push(store.close)
+    cleanups.push(store.close)
     await store.setFirstCheckpoint('P0', null)
-    const page = toPage('P0', ['bad|a', 'bad|b'])
+    const page = buildPage('P0', ['bad|a', 'bad|b'])
     await expect(store.storePage(page)).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P0' })
     await database.query(`
@@ -260,11 +275,11 @@ describe('when PostgreSQL refuses a row', () => {
     await expect(store.count()).resolves.toMatchObject({ users: 2, unattributable: {} })
   })
 
-  test('a reported logout fails, and is not recorded as unattributable', async () => {
+  test('the report of a logout whose row is refused fails, and is not recorded as unattributable', async () => {
     const database = await createMigratedDatabase()
-    await addRefusals(database)
+    await addRefusal(database)
     const service = await runService({ DATABASE_URL: database.url })
-    closers.push(service.close)
+    cleanups.push(service.close)
     expect(await service.reportLogout('bad|user')).toBe(500)
     expect(await database.query(READ_UNATTRIBUTABLE)).toEqual([])
   })
@@ -272,10 +287,10 @@ describe('when PostgreSQL refuses a row', () => {
   test('a page cannot be stored if a table is missing, and no row is recorded as unattributable', async () => {
     const database = await createMigratedDatabase()
     const store = await openTestStore(database)
-    closers.push(store.close)
+    cleanups.push(store.close)
     await store.setFirstCheckpoint('P0', null)
     await database.query('DROP TABLE session_logout')
-    await expect(store.storePage(toPage('P0', ['auth0|1']))).rejects.toThrow(/session_logout/)
+    await expect(store.storePage(buildPage('P0', ['auth0|1']))).rejects.toThrow(/session_logout/)
     expect(await database.query(READ_UNATTRIBUTABLE)).toEqual([])
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P0' })
   })

@@ -12,17 +12,18 @@ import { caddyWith, type RunningProxy, startProxy } from './proxy-programs.js'
 
 const CADDY = caddyWith('encode gzip')
 
-/** Caddy compresses responses of more than 512 bytes. The changes of this many users are much longer. */
+/** Caddy compresses responses of more than 512 bytes. The changes of these users are much longer. */
 const USER_COUNT = 50
 
-const loginClaims = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 3_600 })
+/** The claims of a token that was issued an hour ago, before all logouts of these tests. */
+const oldClaims = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 3_600 })
 
-const COMPRESSING = worksIn(
+const COMPATIBILITY = worksIn(
   'Reverse proxies before the API',
   'Caddy with `encode gzip`, change feed',
 )
 
-describe('behind Caddy with `encode gzip`', COMPRESSING, () => {
+describe('behind Caddy with `encode gzip`', COMPATIBILITY, () => {
   let database: TestDatabase
   let store: Awaited<ReturnType<typeof openTestStore>>
   let api: Awaited<ReturnType<typeof serveApi>>
@@ -32,7 +33,7 @@ describe('behind Caddy with `encode gzip`', COMPRESSING, () => {
     store = await openTestStore(database, { domain: DOMAIN })
     await store.setFirstCheckpoint(CHECKPOINT, null)
     await store.storeCaughtUp(CHECKPOINT, Date.now())
-    for (let n = 0; n < USER_COUNT; n++) await report(`auth0|${n}`)
+    for (let n = 0; n < USER_COUNT; n++) await storeLogout(`auth0|${n}`)
     api = await serveApi(database)
     caddy = await startProxy(CADDY, api.url)
   })
@@ -43,35 +44,38 @@ describe('behind Caddy with `encode gzip`', COMPRESSING, () => {
     await database.drop()
   })
 
-  const report = (userId: string) =>
+  const storeLogout = (userId: string) =>
     store.storeReported({ userId, sessionId: null, at: Date.now(), type: 'reported' })
-  const usersOf = (feed: FeedSubscription) => feed.dataOf('change').map(({ user_id }) => user_id)
+  /** Lists the users of the change events that a subscription has received. */
+  const receivedUsers = (feed: FeedSubscription) =>
+    feed.dataOf('change').map(({ user_id }) => user_id)
 
-  test('a client becomes ready and receives a new change', async () => {
+  test('a client loads the logouts, and receives a later logout', async () => {
     const client = openClient(caddy.url)
     try {
       await client.ready()
-      expect(client.checkNow(loginClaims('auth0|0')).outcome).toBe('revoked')
-      await report('auth0|new')
-      await expect.poll(() => client.checkNow(loginClaims('auth0|new')).outcome).toBe('revoked')
+      expect(client.checkNow(oldClaims('auth0|0')).outcome).toBe('revoked')
+      await storeLogout('auth0|new')
+      await expect.poll(() => client.checkNow(oldClaims('auth0|new')).outcome).toBe('revoked')
     } finally {
       await client.close()
     }
   })
 
   test('a subscriber that accepts gzip receives all changes, and later a new change', async () => {
+    // The URL of the proxy ends with a slash.
     const feed = await subscribeToFeed(caddy.url.slice(0, -1), '', { 'accept-encoding': 'gzip' })
     try {
-      await expect.poll(() => usersOf(feed).length).toBeGreaterThanOrEqual(USER_COUNT)
-      await report('auth0|newer')
-      await expect.poll(() => usersOf(feed)).toContain('auth0|newer')
+      await expect.poll(() => receivedUsers(feed).length).toBeGreaterThanOrEqual(USER_COUNT)
+      await storeLogout('auth0|newer')
+      await expect.poll(() => receivedUsers(feed)).toContain('auth0|newer')
     } finally {
       await feed.close()
     }
   })
 })
 
-test('a client behind Caddy becomes ready if the first chunk of the feed is long', async () => {
+test('a client behind Caddy becomes ready if the first chunk of the feed is so long that Caddy compresses it', async () => {
   const at = new Date().toISOString()
   const change = { kind: 'user', user_id: 'x'.repeat(600), at, all_sessions_at: at, type: 'slo' }
   const scriptedFeed = await openScriptedFeed((response) =>

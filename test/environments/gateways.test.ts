@@ -25,9 +25,10 @@ import {
 import { createGateway } from './gateway-programs.js'
 import { type RunningProxy, startProxy } from './proxy-programs.js'
 
-/** A gateway, and the statuses of its responses. */
+/** A gateway, and the statuses of its responses, which differ between the gateways. */
 interface Gateway {
   name: string
+  /** The status if last-logout does not know whether the token is revoked. */
   unknown: number
   /** The status if last-logout is unreachable. */
   unreachable: number
@@ -44,7 +45,7 @@ const GATEWAYS: Gateway[] = [
 ]
 
 const { key } = gatewayKeys.forwardAuth
-/** Headers that a user must not be able to set. */
+/** Headers with which the gateway describes the user to the API. A user must not be able to set them. */
 const SPOOFED = {
   'x-last-logout-user': 'auth0%7Cadmin',
   'x-last-logout-client': 'admin',
@@ -53,14 +54,14 @@ const SPOOFED = {
   'x-last-logout-success-status': '200',
 }
 
-/** Header names that some servers treat as a name in {@link SPOOFED}. */
+/** Header names with underscores. Some servers treat them like the names in {@link SPOOFED}. */
 const ALIASES = [
   'x_last_logout_user',
   'x-last_logout-client',
   'x-last-logout_scope',
   'x_last-logout_user',
 ]
-/** More such names, with other characters. Apache forwards these headers. */
+/** More such names, with other characters. Apache forwards these headers, so it is not tested with them. */
 const OTHER_ALIASES = ['x.last.logout.user', 'x-last-logout!user', 'x~last-logout-user']
 
 /** A request that the API behind the gateway received. */
@@ -95,7 +96,7 @@ afterEach(() => {
   receivedRequests = []
 })
 
-describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expected) => {
+describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gatewayCase) => {
   let api: GatewayApi
   let tlsFront: TlsFront
   let gateway: RunningProxy
@@ -105,15 +106,15 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
     const certificate = await certificates.create('IP:127.0.0.1')
     // Apache reads the certificate as another user.
     await chmod(dirname(certificate.file), 0o755)
-    const url = await listenOnLoopback(api.app)
-    tlsFront = await openTlsFront(url, certificate)
-    const isApache = expected.name === 'Apache'
-    const program = await createGateway(expected.name, {
+    const apiUrl = await listenOnLoopback(api.app)
+    tlsFront = await openTlsFront(apiUrl, certificate)
+    const isApache = gatewayCase.name === 'Apache'
+    const program = await createGateway(gatewayCase.name, {
       upstream: new URL(upstream.url).host,
       key: isApache ? gatewayKeys.introspect.key : key,
       certificateFile: certificate.file,
     })
-    gateway = await startProxy(program, isApache ? tlsFront.url : url)
+    gateway = await startProxy(program, isApache ? tlsFront.url : apiUrl)
     authorization = `Bearer ${await tenantTokens.signAccessToken({ sub: 'samlp|corp|Jürgen' })}`
   })
   afterAll(async () => {
@@ -127,13 +128,14 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
 
   const send = (headers: Record<string, string> = { authorization }, init: RequestInit = {}) =>
     fetch(new URL('orders/5?x=%2F', gateway.url), { headers, ...init })
-  const expectUnknown = (response: Response, status: number) => {
+  /** Expects a refusal with this status, and a 503 to contain retry-after. Expects the API to receive nothing. */
+  const expectRefusal = (response: Response, status: number) => {
     expect(response.status).toBe(status)
     if (status === 503) expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
     expect(receivedRequests).toEqual([])
   }
 
-  test('forwards a request with a valid token, adds the user, and does not forward the key', async () => {
+  test('the gateway forwards a request with a valid token, adds headers about the user, and does not forward its key', async () => {
     const response = await send({ authorization, ...SPOOFED })
     expect(response.status).toBe(200)
     expect(await response.text()).toBe('orders')
@@ -148,18 +150,21 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
     expect(Object.values(headers).join()).not.toContain(key)
   })
 
-  const aliases = [...ALIASES, ...(expected.name === 'Apache' ? [] : OTHER_ALIASES)]
-  test.each(aliases)('the API does not receive the header %s of a user', async (name) => {
-    const url = new URL('orders', gateway.url)
-    const preflight = { origin: 'https://app.example', 'access-control-request-method': 'POST' }
-    await request(url, 'GET', { authorization, [name]: 'auth0%7Cadmin' })
-    await request(url, 'OPTIONS', { ...preflight, [name]: 'auth0%7Cadmin' })
-    for (const { headers } of receivedRequests)
-      expect(Object.values(headers).join()).not.toMatch(/admin/)
-    expect(receivedRequests).toHaveLength(2)
-  })
+  const aliasesToTest = [...ALIASES, ...(gatewayCase.name === 'Apache' ? [] : OTHER_ALIASES)]
+  test.each(aliasesToTest)(
+    'the API does not receive the header %s if a user sends it',
+    async (name) => {
+      const url = new URL('orders', gateway.url)
+      const preflight = { origin: 'https://app.example', 'access-control-request-method': 'POST' }
+      await request(url, 'GET', { authorization, [name]: 'auth0%7Cadmin' })
+      await request(url, 'OPTIONS', { ...preflight, [name]: 'auth0%7Cadmin' })
+      for (const { headers } of receivedRequests)
+        expect(Object.values(headers).join()).not.toMatch(/admin/)
+      expect(receivedRequests).toHaveLength(2)
+    },
+  )
 
-  test('the API does not receive a header of the user for a claim that the token does not have', async () => {
+  test('if the token lacks a claim, the API does not receive the header that a user sends for this claim', async () => {
     const token = await tenantTokens.signAccessToken({
       azp: undefined,
       permissions: [],
@@ -181,14 +186,14 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
         return { authorization: `Bearer ${token}` }
       },
     ],
-  ])('responds with 401 to %s', async (_what, headers) => {
-    const response = await send(await headers())
+  ])('the gateway responds with 401 to %s', async (_credentials, createHeaders) => {
+    const response = await send(await createHeaders())
     expect(response.status).toBe(401)
     expect(response.headers.get('www-authenticate')).toMatch(/^Bearer/)
     expect(receivedRequests).toEqual([])
   })
 
-  test('responds with 401 as soon as the token is revoked', async () => {
+  test('the gateway responds with 401 as soon as the token is revoked', async () => {
     expect((await send()).status).toBe(200)
     receivedRequests = []
     api.snapshot = loggedOutSnapshot()
@@ -198,14 +203,14 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
     expect(receivedRequests).toEqual([])
   })
 
-  test('rejects every request if it is unknown whether the token is revoked', async () => {
+  test('the gateway refuses every request if last-logout does not know whether the token is revoked', async () => {
     api.snapshot = staleSnapshot()
-    expectUnknown(await send(), expected.unknown)
+    expectRefusal(await send(), gatewayCase.unknown)
     api.snapshot = new LastLogoutError('DATABASE_UNAVAILABLE', 'The database is unavailable.')
-    expectUnknown(await send(), expected.unknown)
+    expectRefusal(await send(), gatewayCase.unknown)
   })
 
-  test('forwards bodies over connections that are kept alive', async () => {
+  test('the gateway forwards the bodies of requests over connections that are kept alive', async () => {
     for (let n = 0; n < 20; n++) {
       const response = await send(
         { authorization, 'content-type': 'application/json' },
@@ -219,25 +224,25 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
     )
   })
 
-  test('forwards a CORS preflight without a token, but not the spoofed headers', async () => {
+  test('the gateway forwards a CORS preflight without a token, but without the headers that a user must not set', async () => {
     const preflight = { origin: 'https://app.example', 'access-control-request-method': 'POST' }
-    // `fetch` does not send these headers.
-    const response = await request(new URL('orders', gateway.url), 'OPTIONS', {
+    // `fetch` does not send the headers of a preflight.
+    const status = await request(new URL('orders', gateway.url), 'OPTIONS', {
       ...preflight,
       ...SPOOFED,
     })
-    expect(response).toBe(200)
+    expect(status).toBe(200)
     expect(receivedRequests).toMatchObject([{ method: 'OPTIONS' }])
     expect(Object.values(receivedRequests[0]?.headers ?? {}).join()).not.toMatch(/admin|spoofed/)
   })
 
-  test('checks an OPTIONS request that is not a preflight', async () => {
+  test('the gateway refuses an OPTIONS request without a token that is not a preflight', async () => {
     const status = await request(new URL('orders', gateway.url), 'OPTIONS', {})
-    expect(status).toBe(expected.options)
+    expect(status).toBe(gatewayCase.options)
     expect(receivedRequests).toEqual([])
   })
 
-  test('checks a request that opens a WebSocket', async () => {
+  test('the gateway requires a token to open a WebSocket', async () => {
     const headers = {
       connection: 'Upgrade',
       upgrade: 'websocket',
@@ -249,10 +254,10 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
     expect(await request(url, 'GET', { ...headers, authorization })).toBe(200)
   })
 
-  test('rejects every request while last-logout is unreachable', async () => {
+  test('the gateway refuses every request while last-logout is unreachable', async () => {
     await tlsFront.close()
     await api.app.close()
-    expectUnknown(await send(), expected.unreachable)
+    expectRefusal(await send(), gatewayCase.unreachable)
   })
 })
 

@@ -12,6 +12,7 @@ import { workerEnv } from '../_support/worker.js'
 import { isRefusedIn, worksIn } from './compatibility.js'
 
 const WAIT = { timeout: 30_000, interval: 50 }
+/** The password contains characters that a URL must encode. */
 const PASSWORD = 'p@ss:word-that-no-output-may-show'
 
 /** No DNS server resolves this name (RFC 6761 §6.4), so the tenant is reachable only through a proxy. */
@@ -41,6 +42,7 @@ afterAll(async () => {
   await certificates.remove()
 })
 
+/** Opens an HTTP proxy that can reach the tenant, until the end of the test. */
 async function openProxy(options: Parameters<typeof openConnectProxy>[0] = {}) {
   const proxy = await openConnectProxy({ routes: { [TENANT_HOST]: tenantFront.url }, ...options })
   onTestFinished(() => proxy.close())
@@ -56,10 +58,11 @@ async function runWorker(overrides: Record<string, string>) {
     await command.exited
     await database.drop()
   })
-  const readUsers = async () => (await readRows(database)).users.map(({ userId }) => userId)
-  return { ...command, readUsers }
+  const readUserIds = async () => (await readRows(database)).users.map(({ userId }) => userId)
+  return { ...command, readUserIds }
 }
 
+/** Writes a logout of the user to the log of the tenant. */
 const logOut = (userId: string) =>
   testTenant.tenant.write(buildEntry('slo', { userId, sessionId: `S ${userId}` }))
 
@@ -73,13 +76,14 @@ describe('a worker behind a proxy', () => {
     url.password = encodeURIComponent(PASSWORD)
     logOut('auth0|proxied')
     const worker = await runWorker({ HTTPS_PROXY: url.href })
-    await expect.poll(worker.readUsers, WAIT).toContain('auth0|proxied')
+    await expect.poll(worker.readUserIds, WAIT).toContain('auth0|proxied')
     expect(new Set(proxy.targets)).toEqual(new Set([TENANT_HOST]))
     // The worker reuses connections. It does not open a connection for each request.
     expect(proxy.targets.length).toBeLessThan(5)
     worker.kill('SIGTERM')
     expect(await worker.exited).toBe(0)
     expect(worker.stdout()).toContain(`"proxy":"${proxy.url}"`)
+    // The second alternative is part of the password in Base64, as in the header Proxy-Authorization.
     expect(worker.output()).not.toMatch(/no-output-may-show|bm8tb3V0cHV0/)
   })
 
@@ -91,17 +95,18 @@ describe('a worker behind a proxy', () => {
     const certificate = await certificates.create('IP:127.0.0.1')
     const proxyFront = await openTlsFront(proxy.url, certificate)
     onTestFinished(() => proxyFront.close())
+    // The worker trusts the certificates of the proxy and of the tenant.
     const bundle = await certificates.bundle(certificate, {
       ...certificate,
       file: String(env.NODE_EXTRA_CA_CERTS),
     })
-    logOut('auth0|proxied by TLS')
+    logOut('auth0|proxied with TLS')
     const worker = await runWorker({ https_proxy: proxyFront.url, NODE_EXTRA_CA_CERTS: bundle })
-    await expect.poll(worker.readUsers, WAIT).toContain('auth0|proxied by TLS')
+    await expect.poll(worker.readUserIds, WAIT).toContain('auth0|proxied with TLS')
     expect(new Set(proxy.targets)).toEqual(new Set([TENANT_HOST]))
   })
 
-  test('a worker uses the proxy only for hosts that NO_PROXY does not contain', {
+  test('a worker connects directly to a host in NO_PROXY, and through the proxy to other hosts', {
     ...worksIn('Proxies to Auth0', 'hosts of `NO_PROXY`'),
     timeout: 60_000,
   }, async () => {
@@ -109,19 +114,20 @@ describe('a worker behind a proxy', () => {
     const overrides = { AUTH0_BASE_URL: tenantFront.url, HTTPS_PROXY: proxy.url }
     logOut('auth0|direct')
     const directWorker = await runWorker({ ...overrides, NO_PROXY: 'localhost,127.0.0.1' })
-    await expect.poll(directWorker.readUsers, WAIT).toContain('auth0|direct')
+    await expect.poll(directWorker.readUserIds, WAIT).toContain('auth0|direct')
     directWorker.kill('SIGTERM')
     expect(await directWorker.exited).toBe(0)
     expect(proxy.targets).toEqual([])
 
     logOut('auth0|not direct')
     const proxiedWorker = await runWorker({ ...overrides, NO_PROXY: 'localhost' })
-    await expect.poll(proxiedWorker.readUsers, WAIT).toContain('auth0|not direct')
+    await expect.poll(proxiedWorker.readUserIds, WAIT).toContain('auth0|not direct')
     expect(new Set(proxy.targets)).toEqual(new Set([new URL(tenantFront.url).host]))
   })
 
+  // The proxy closes the connection, or does not respond, or does not forward data after its response 200.
   test.each(['drop', 'silent', 'silent after 200'] as const)(
-    'a worker makes few attempts and exits after SIGTERM if the proxy has the treatment %s',
+    'a worker makes few attempts and exits after SIGTERM if the proxy does not connect it to the tenant (%s)',
     async (treatment) => {
       const proxy = await openProxy({ treatment })
       const worker = await runWorker({ HTTPS_PROXY: proxy.url })
@@ -130,10 +136,10 @@ describe('a worker behind a proxy', () => {
       await sleep(3_000)
       // The worker attempts a request at most five times in four seconds.
       expect(proxy.targets.length - attemptsBefore).toBeLessThan(10)
-      const stoppedAt = performance.now()
+      const signalledAt = performance.now()
       worker.kill('SIGTERM')
       expect(await worker.exited).toBe(0)
-      expect(performance.now() - stoppedAt).toBeLessThan(5_000)
+      expect(performance.now() - signalledAt).toBeLessThan(5_000)
       const attemptsAtExit = proxy.targets.length
       await sleep(200)
       expect(proxy.targets).toHaveLength(attemptsAtExit)
@@ -145,11 +151,12 @@ describe('a worker behind a proxy', () => {
 describe('a command behind a proxy', () => {
   test.each([
     ['doctor', ['doctor'], /ok +token +granted by https:\/\/tenant\.invalid through the proxy/],
+    // For `sync`, the requests that the proxy receives are enough, so any output is accepted.
     ['sync', ['sync'], /./],
     ['action status', ['action', 'status'], /tenant +tenant\.example/],
     ['action deploy', ['action', 'deploy', '--url', 'https://api.example', '--dry-run'], /would/],
   ])(
-    '%s reaches the tenant through a proxy, but not without the proxy',
+    '`%s` reaches the tenant through a proxy, but not without the proxy',
     async (_name, args, expectedOutput) => {
       const proxy = await openProxy()
       const keys = { API_KEYS: `action:${'k'.repeat(32)}:read` }

@@ -13,9 +13,10 @@ import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { openSystem } from './system.js'
 
 const NOW = Date.now()
-const MINUTE = 60_000
+const MINUTE_MS = 60_000
 
 let database: TestDatabase
+/** A proxy between the driver and PostgreSQL. It records each date or time that it finds in their messages. */
 let wire: PostgresWire
 beforeEach(async () => {
   database = await createTestDatabase()
@@ -26,47 +27,54 @@ afterEach(async () => {
   await database.drop()
 })
 
-const batch = (n: number): Batch => ({
+/**
+ * Builds a batch with two logouts and an entry that cannot be used. A higher `number` gives later logouts and other log
+ * ids.
+ */
+const buildBatch = (number: number): Batch => ({
   ...fold([
-    { logId: `L${n}`, type: 'slo', at: NOW + n, userId: 'auth0|1', sessionId: 'S1' },
-    { logId: `M${n}`, type: 'slo', at: NOW + n, userId: 'auth0|2', sessionId: null },
+    { logId: `L${number}`, type: 'slo', at: NOW + number, userId: 'auth0|1', sessionId: 'S1' },
+    { logId: `M${number}`, type: 'slo', at: NOW + number, userId: 'auth0|2', sessionId: null },
   ]),
-  unattributable: [{ logId: `U${n}`, reason: 'no_subject', entry: '{}' }],
+  unattributable: [{ logId: `U${number}`, reason: 'no_subject', entry: '{}' }],
 })
 
-/** One call of each method of the store. The order ensures that each call has rows to read or to change. */
+/** One call of each method of the store. Their order gives each call rows to read or to change. */
 const CALLS: Record<keyof LastLogoutStore, (store: LastLogoutStore) => Promise<unknown>> = {
   claim: (store) => store.claim(),
-  acquireLease: (store) => store.acquireLease('worker', MINUTE),
+  acquireLease: (store) => store.acquireLease('worker', MINUTE_MS),
   releaseLease: (store) => store.releaseLease('worker'),
   setFirstCheckpoint: (store) =>
-    store.setFirstCheckpoint(CHECKPOINT, { from: NOW - MINUTE, to: NOW }),
-  storeSweep: (store) => store.storeSweep(batch(1), { from: NOW - MINUTE / 2, to: NOW }),
+    store.setFirstCheckpoint(CHECKPOINT, { from: NOW - MINUTE_MS, to: NOW }),
+  storeSweep: (store) => store.storeSweep(buildBatch(1), { from: NOW - MINUTE_MS / 2, to: NOW }),
   moveCheckpoint: (store) =>
-    store.moveCheckpoint(CHECKPOINT, 'P1', { from: NOW - MINUTE, to: NOW }),
-  storePage: (store) => store.storePage({ from: 'P1', next: 'P2', storedAt: NOW, batch: batch(2) }),
-  storeBatch: (store) => store.storeBatch(batch(3)),
-  storeReconciled: (store) => store.storeReconciled(batch(4)),
+    store.moveCheckpoint(CHECKPOINT, 'P1', { from: NOW - MINUTE_MS, to: NOW }),
+  storePage: (store) =>
+    store.storePage({ from: 'P1', next: 'P2', storedAt: NOW, batch: buildBatch(2) }),
+  storeBatch: (store) => store.storeBatch(buildBatch(3)),
+  storeReconciled: (store) => store.storeReconciled(buildBatch(4)),
   finishReconcile: (store) => store.finishReconcile(NOW),
   storeCaughtUp: (store) => store.storeCaughtUp('P2', NOW),
   storeReported: (store) =>
     store.storeReported({ userId: 'auth0|3', sessionId: 'S3', at: null, type: 'reported_logout' }),
   storeGap: (store) =>
-    store.storeGap({ from: NOW - MINUTE, to: NOW - 1, reason: 'retention' }, true),
+    store.storeGap({ from: NOW - MINUTE_MS, to: NOW - 1, reason: 'retention' }, true),
   raiseFloor: (store) => store.raiseFloor(NOW),
   readProgress: (store) => store.readProgress(),
   readKnownLogouts: (store) => store.readKnownLogouts('auth0|1', 'S1'),
-  readChanges: (store) => store.readChanges({ after: null, since: NOW - MINUTE, limit: 10 }),
+  readChanges: (store) => store.readChanges({ after: null, since: NOW - MINUTE_MS, limit: 10 }),
   readGaps: (store) => store.readGaps(),
   count: (store) => store.count(),
   forget: (store) => store.forget('auth0|1'),
-  prune: (store) => store.prune(MINUTE),
+  prune: (store) => store.prune(MINUTE_MS),
 }
 
 test('openPostgresWire detects dates and times by their types and by their texts', async () => {
+  // 1184 is the type `timestamptz`. With this array, the driver declares the type of the parameter.
   const declaredTypes = Object.assign([1184], pg.types)
   await withClient(wire.url, async (client) => {
     await client.query('SELECT now() AS a, $1::timestamptz::text AS b', [new Date(NOW)])
+    // Neither value is a date or a time.
     await client.query('SELECT $1::bigint AS c, $2::text AS d', [NOW, '90020261128'])
     await client.query({ text: 'SELECT $1 < now() AS e', values: ['now'], types: declaredTypes })
   })
@@ -87,6 +95,7 @@ test('the driver transfers no instant as a date or time while the migrations are
   await emptyWire.close()
   await emptyDatabase.drop()
   expect(emptyWire.dateTimes()).toEqual([])
+  // The proxy has seen at least two results, so the empty list above is not an accident.
   expect(emptyWire.rowDescriptionCount()).toBeGreaterThanOrEqual(2)
 })
 
@@ -111,7 +120,7 @@ test('the driver transfers no instant as a date or time in the service, the feed
     await client.ready()
     const claims = { sub: 'auth0|1', iat: NOW / 1000 }
     await client.check(claims)
-    const at = new Date(NOW - MINUTE).toISOString()
+    const at = new Date(NOW - MINUTE_MS).toISOString()
     const requests: [path: string, body?: object][] = [
       ['/v1/check', { claims }],
       ['/v1/logouts', { user_id: 'auth0|1' }],
