@@ -358,7 +358,7 @@ describe('an unexpected error', () => {
     await fc.assert(
       fc.asyncProperty(protocol, fields, async (protocol, fields) => {
         const secretOverrides = { LAST_LOGOUT_ON_ERROR: 'deny', LAST_LOGOUT_TIMEOUT_MS: '500' }
-        const { denied } = await run({ ...event(protocol, {}, secretOverrides), ...fields })
+        const { denied } = await run({ ...buildEvent(protocol, {}, secretOverrides), ...fields })
         if (LOGIN_PROTOCOLS.includes(protocol)) expect(denied).toBeNull()
       }),
       { numRuns: 150 },
@@ -374,7 +374,7 @@ describe('an unexpected error', () => {
     async (_what, secretOverrides, expectedDenial) => {
       // The Action throws internally, because it reads a field of `user`.
       const eventWithoutUser = {
-        ...refresh({}, { LAST_LOGOUT_ON_ERROR: 'deny', ...secretOverrides }),
+        ...buildExchange({}, { LAST_LOGOUT_ON_ERROR: 'deny', ...secretOverrides }),
         user: null,
       }
       const { denied } = await run(eventWithoutUser)
