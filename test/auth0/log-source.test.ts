@@ -158,7 +158,7 @@ describe('the token', () => {
     ['a page of HTML', faults.html(200), /\(text\/html\)/],
     ['an error', faults.respondWith(200, { error: 'access_denied' }), /\(error access_denied\)/],
   ])(
-    'if a token response with status 200 contains %s instead of a token, the error says so',
+    'if a token response with status 200 contains %s instead of a token, the error names this content',
     async (_what, respond, reason) => {
       testTenant.simulator.faults.push({ path: '/oauth/token', times: 99, respond })
       const grantedScopes: unknown[] = []

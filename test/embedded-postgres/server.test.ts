@@ -295,7 +295,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
   }) => {
     const dataDir = await createDirectory()
     const child = startInOtherProcess(dataDir)
-    // A start creates the cluster in this temporary directory, and renames the directory when the cluster is complete.
+    // A start creates the cluster in this temporary directory, and moves the complete cluster to its place.
     const draftDir = await vi.waitFor(async () => {
       const [name = ''] = await fs
         .readdir(dataDir)
