@@ -11,15 +11,20 @@ import {
 import { loadActionWithLog } from '../_support/run-action.js'
 
 const MINUTE_MS = 60_000
+/** A user id with characters that a URL must escape. */
 const USER = 'samlp|corp|a/b'
-const QUERY = '/v1/last-logout?user_id=samlp%7Ccorp%7Ca%2Fb&session_id=S1'
-const PATH = '/v1/users/samlp%7Ccorp%7Ca%2Fb/last-logout?session_id=S1'
+/** A lookup sends the ids in the query. Older versions of the service have only the form with the user id in the path. */
+const QUERY_FORM = '/v1/last-logout?user_id=samlp%7Ccorp%7Ca%2Fb&session_id=S1'
+const PATH_FORM = '/v1/users/samlp%7Ccorp%7Ca%2Fb/last-logout?session_id=S1'
 const code = await readActionFile()
 
-const isQuery = (url: string) => url.startsWith('/v1/last-logout')
+const isQueryForm = (url: string) => url.startsWith('/v1/last-logout')
 
-/** Loads the built Action, with a service that sends `reply`. The Action denies an unknown revocation status. */
-async function open(reply: (url: string) => FakeResponse) {
+/**
+ * Opens a service that sends `reply`. Returns functions that load the built Action and run an exchange. The Action denies
+ * an exchange whose revocation status is unknown.
+ */
+async function openService(reply: (url: string) => FakeResponse) {
   const { url, requestedUrls } = await openFakeServer(reply)
   const clock = createClock()
   const load = () => loadActionWithLog(code, clock.now)
@@ -38,17 +43,17 @@ async function open(reply: (url: string) => FakeResponse) {
 }
 
 test('the Action sends the ids in the query', async () => {
-  const { exchange, requests } = await open(() => responseAbout(USER, 'S1'))
+  const { exchange, requests } = await openService(() => responseAbout(USER, 'S1'))
   expect((await exchange()).denied).toBeNull()
-  expect(requests).toEqual([QUERY])
+  expect(requests).toEqual([QUERY_FORM])
 })
 
 test.each([
   ['another user', responseAbout('b', 'S1')],
   ['another session', responseAbout(USER, 'S2')],
   ['no session although a session was requested', responseAbout(USER)],
-])('the Action rejects a response about %s', async (_what, reply) => {
-  const { exchange } = await open(() => reply)
+])('the Action does not use a response about %s', async (_what, reply) => {
+  const { exchange } = await openService(() => reply)
   const { denied, logLines, accessToken } = await exchange()
   expect(denied).toMatch(/^last_logout: /)
   expect(logLines.join()).toMatch(/another user or session/)
@@ -56,41 +61,41 @@ test.each([
   expect(accessToken).not.toHaveProperty(['https://last-logout/last_logout'])
 })
 
-describe('with a service that does not have the query form', () => {
-  const oldService = (url: string) => (isQuery(url) ? OWN_NOT_FOUND : responseAbout(USER, 'S1'))
+describe('an older service without the query form', () => {
+  const oldService = (url: string) => (isQueryForm(url) ? OWN_NOT_FOUND : responseAbout(USER, 'S1'))
 
-  test('the Action sends only the path form for ten minutes after the 404', async () => {
-    const { exchange, requests, clock, load } = await open(oldService)
+  test('after a 404 for the query form, the Action sends only the path form for ten minutes', async () => {
+    const { exchange, requests, clock, load } = await openService(oldService)
     const run = load()
     expect((await exchange(run)).denied).toBeNull()
-    expect(requests.splice(0)).toEqual([QUERY, PATH])
+    expect(requests.splice(0)).toEqual([QUERY_FORM, PATH_FORM])
     clock.pass(10 * MINUTE_MS - 1)
     expect((await exchange(run)).denied).toBeNull()
-    expect(requests.splice(0)).toEqual([PATH])
+    expect(requests.splice(0)).toEqual([PATH_FORM])
     clock.pass(1)
     expect((await exchange(run)).denied).toBeNull()
-    expect(requests).toEqual([QUERY, PATH])
+    expect(requests).toEqual([QUERY_FORM, PATH_FORM])
   })
 
-  test('the Action sends both forms for each exchange if the runtime loads the Action each time', async () => {
-    const { exchange, requests } = await open(oldService)
+  test('the Action sends both forms for each exchange if the runtime loads the Action again for each exchange', async () => {
+    const { exchange, requests } = await openService(oldService)
     expect((await exchange()).denied).toBeNull()
     expect((await exchange()).denied).toBeNull()
-    expect(requests).toEqual([QUERY, PATH, QUERY, PATH])
+    expect(requests).toEqual([QUERY_FORM, PATH_FORM, QUERY_FORM, PATH_FORM])
   })
 
-  test('the Action still sends the query form to another service', async () => {
-    const { exchange, load } = await open(oldService)
-    const newer = await openFakeServer(() => responseAbout(USER, 'S1'))
+  test('after a 404 of one service, the Action still sends the query form to another service', async () => {
+    const { exchange, load } = await openService(oldService)
+    const newerService = await openFakeServer(() => responseAbout(USER, 'S1'))
     const run = load()
     await exchange(run)
-    expect((await exchange(run, USER, newer.url)).denied).toBeNull()
-    expect(newer.requestedUrls).toEqual([QUERY])
+    expect((await exchange(run, USER, newerService.url)).denied).toBeNull()
+    expect(newerService.requestedUrls).toEqual([QUERY_FORM])
   })
 
-  test('the Action rejects a response to the path form about another user', async () => {
-    const { exchange } = await open((url) =>
-      isQuery(url) ? OWN_NOT_FOUND : responseAbout('b', 'S1'),
+  test('the Action does not use a response to the path form about another user', async () => {
+    const { exchange } = await openService((url) =>
+      isQueryForm(url) ? OWN_NOT_FOUND : responseAbout('b', 'S1'),
     )
     expect((await exchange()).denied).toMatch(/^last_logout: /)
   })
@@ -99,16 +104,16 @@ describe('with a service that does not have the query form', () => {
 test.each(FOREIGN_NOT_FOUND)(
   'the Action does not send the path form after a 404 that does not come from last-logout: %d %s',
   async (...reply) => {
-    const { exchange, requests } = await open(() => reply)
+    const { exchange, requests } = await openService(() => reply)
     const { denied, logLines } = await exchange()
     expect(denied).toMatch(/^last_logout: /)
     expect(logLines.join()).toMatch(/404/)
-    expect(requests).toEqual([QUERY])
+    expect(requests).toEqual([QUERY_FORM])
   },
 )
 
-/** Code that deletes the methods that Node 18 does not have. Node 18 is one of the runtimes of Actions. */
-const NEWER_THAN_NODE_18 = `
+/** Code that deletes the methods and globals that Node 18 does not have. Actions can run on Node 18. */
+const DELETE_METHODS_NEWER_THAN_NODE_18 = `
   for (const [owner, names] of [
     [String.prototype, 'isWellFormed toWellFormed'],
     [Array, 'fromAsync'],
@@ -127,14 +132,15 @@ const NEWER_THAN_NODE_18 = `
 `
 
 test('on Node 18, the Action sets its claims and denies an exchange after the logout', async () => {
-  const { exchange, clock } = await open(() => {
+  const { exchange, clock } = await openService(() => {
+    // A minute after the refresh token was created.
     const at = new Date(clock.now() + MINUTE_MS).toISOString()
     const [status, body] = responseAbout(USER, 'S1')
     const session = { session_id: 'S1', logout_at: at, ended: true }
     return [status, JSON.stringify({ ...JSON.parse(body), last_logout_at: at, session })]
   })
   const { denied, logLines, accessToken } = await exchange(
-    loadActionWithLog(NEWER_THAN_NODE_18 + code, clock.now),
+    loadActionWithLog(DELETE_METHODS_NEWER_THAN_NODE_18 + code, clock.now),
   )
   expect(logLines).toEqual([])
   expect(denied).toBe('last_logout: the session was logged out')
@@ -143,8 +149,8 @@ test('on Node 18, the Action sets its claims and denies an exchange after the lo
   )
 })
 
-test('the Action does not accept a response about the user "null" for an event without a user id', async () => {
-  const { exchange, load } = await open(() => responseAbout('null', 'S1'))
+test('the Action does not use a response about the user "null" if the event has no user id', async () => {
+  const { exchange, load } = await openService(() => responseAbout('null', 'S1'))
   const { denied } = await exchange(load(), null as unknown as string)
   expect(denied).toMatch(/^last_logout: /)
 })

@@ -2,9 +2,9 @@ import { expect, test } from 'vitest'
 import { unlessAborted } from '../../src/async/abort.js'
 import { LastLogoutError } from '../../src/errors.js'
 
-const never = new Promise<never>(() => {})
+const neverSettled = new Promise<never>(() => {})
 
-test('unlessAborted resolves and rejects with the result of the promise', async () => {
+test('without an abort, unlessAborted resolves or rejects as the promise does', async () => {
   const { signal } = new AbortController()
   expect(await unlessAborted(Promise.resolve(1), signal)).toBe(1)
   await expect(unlessAborted(Promise.reject(new Error('x')), signal)).rejects.toThrow('x')
@@ -12,13 +12,15 @@ test('unlessAborted resolves and rejects with the result of the promise', async 
 
 test('unlessAborted rejects when the signal aborts or has already aborted, even if the promise never settles', async () => {
   const controller = new AbortController()
-  const result = unlessAborted(never, controller.signal)
+  const result = unlessAborted(neverSettled, controller.signal)
   controller.abort()
   await expect(result).rejects.toMatchObject({ code: 'ABORTED' })
-  await expect(unlessAborted(never, controller.signal)).rejects.toMatchObject({ code: 'ABORTED' })
+  await expect(unlessAborted(neverSettled, controller.signal)).rejects.toMatchObject({
+    code: 'ABORTED',
+  })
 })
 
 test('unlessAborted rejects with the reason of the abort if this reason is a LastLogoutError', async () => {
   const error = new LastLogoutError('AUTH0_UNAVAILABLE', 'timed out')
-  await expect(unlessAborted(never, AbortSignal.abort(error))).rejects.toBe(error)
+  await expect(unlessAborted(neverSettled, AbortSignal.abort(error))).rejects.toBe(error)
 })

@@ -8,6 +8,7 @@ interface StartedBatch {
   reject(error: Error): void
 }
 
+/** The error of a batch that fails because of one of its inputs. */
 const inputError = new Error('refused')
 
 /** Creates a function that doubles numbers in batches. `started` contains all batches that have started. */
@@ -27,7 +28,7 @@ function createDoubler(options: Partial<BatchOptions<number, number>> = {}) {
   return { started, double }
 }
 
-const batchesOf = (started: StartedBatch[]) => started.map(({ inputs }) => inputs)
+const inputsOf = (started: StartedBatch[]) => started.map(({ inputs }) => inputs)
 
 /** Waits until this many batches have started. */
 const waitForBatches = (started: StartedBatch[], count: number) =>
@@ -40,7 +41,7 @@ test('the calls of one turn of the event loop are one batch, and each call gets 
   await waitForBatches(started, 1)
   started[0]?.resolve()
   expect(await results).toEqual([2, 4, 6])
-  expect(batchesOf(started)).toEqual([[1, 2, 3]])
+  expect(inputsOf(started)).toEqual([[1, 2, 3]])
 })
 
 test('calls wait while the maximum number of batches is in progress, and form larger batches', async () => {
@@ -53,18 +54,19 @@ test('calls wait while the maximum number of batches is in progress, and form la
     results.push(double(n))
     await new Promise(setImmediate)
   }
-  expect(batchesOf(started)).toEqual([[1], [2]])
+  // Two batches may be in progress. The calls that wait form batches of at most three calls.
+  expect(inputsOf(started)).toEqual([[1], [2]])
   started[1]?.resolve()
   await waitForBatches(started, 3)
   started[0]?.resolve()
   await waitForBatches(started, 4)
-  expect(batchesOf(started)).toEqual([[1], [2], [3, 4, 5], [6]])
+  expect(inputsOf(started)).toEqual([[1], [2], [3, 4, 5], [6]])
   started[2]?.resolve()
   started[3]?.resolve()
   expect(await Promise.all(results)).toEqual([2, 4, 6, 8, 10, 12])
 })
 
-test('with `headStartMs`, later calls wait for the end of the batch in progress', async () => {
+test('until `headStartMs` after the start of a batch, later calls wait for the end of the batch', async () => {
   const { started, double } = createDoubler({ headStartMs: 60_000 })
   const first = double(1)
   await waitForBatches(started, 1)
@@ -72,16 +74,16 @@ test('with `headStartMs`, later calls wait for the end of the batch in progress'
   await new Promise(setImmediate)
   others.push(double(3))
   await new Promise(setImmediate)
-  expect(batchesOf(started)).toEqual([[1]])
+  expect(inputsOf(started)).toEqual([[1]])
   started[0]?.resolve()
   expect(await first).toBe(2)
   await waitForBatches(started, 2)
-  expect(batchesOf(started)).toEqual([[1], [2, 3]])
+  expect(inputsOf(started)).toEqual([[1], [2, 3]])
   started[1]?.resolve()
   expect(await Promise.all(others)).toEqual([4, 6])
 })
 
-test('a batch that does not end within `headStartMs` delays no other batch any longer', async () => {
+test('a batch that has not ended after `headStartMs` no longer delays later calls', async () => {
   const { started, double } = createDoubler({ headStartMs: 5 })
   const unfinished = double(1)
   await waitForBatches(started, 1)
@@ -103,7 +105,7 @@ test('a batch of `readySize` calls starts at once while one batch is in progress
     readySize: 2,
   })
   const results = [1, 2, 3, 4, 5].map((n) => double(n))
-  expect(batchesOf(started)).toEqual([
+  expect(inputsOf(started)).toEqual([
     [1, 2],
     [3, 4],
   ])
@@ -148,15 +150,16 @@ test('an input that makes its batch fail rejects only its own call', async () =>
     { status: 'rejected', reason: inputError },
     { status: 'fulfilled', value: 6 },
   ])
+  // After an error because of an input, each input is tried alone.
   expect(attempts).toEqual([[1, 2, 3], [1], [2], [3]])
 })
 
-test('a batch that cannot start in time rejects its calls, and later calls succeed', async () => {
+test('calls whose batch cannot start within `maxWaitMs` are rejected, and later calls succeed', async () => {
   const { started, double } = createDoubler({ maxConcurrent: 1, maxWaitMs: 20 })
   const first = double(1)
   await waitForBatches(started, 1)
-  const expired = [double(2), double(3)]
-  expect(await Promise.allSettled(expired)).toMatchObject([
+  const waiting = [double(2), double(3)]
+  expect(await Promise.allSettled(waiting)).toMatchObject([
     { reason: { message: 'no batch could start within 20 ms' } },
     { reason: { message: 'no batch could start within 20 ms' } },
   ])
@@ -166,5 +169,5 @@ test('a batch that cannot start in time rejects its calls, and later calls succe
   await waitForBatches(started, 2)
   started[1]?.resolve()
   expect(await last).toBe(8)
-  expect(batchesOf(started)).toEqual([[1], [4]])
+  expect(inputsOf(started)).toEqual([[1], [4]])
 })

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { createFailureTracker } from '../../src/async/failure-tracker.js'
 
-function start(kindOf?: (error: unknown) => unknown) {
+/** Creates a failure tracker that records the calls of its callbacks. Without `kindOf`, all errors are of one kind. */
+function createRecordedTracker(kindOf?: (error: unknown) => unknown) {
   const calls: unknown[] = []
   const tracker = createFailureTracker({
     onFailure: (error, isFirst) => calls.push([error, isFirst ? 'first' : 'again']),
@@ -13,17 +14,18 @@ function start(kindOf?: (error: unknown) => unknown) {
 
 describe('a failure tracker', () => {
   test('a failure tracker marks the first failure, reports the recovery, and marks the first failure after that', () => {
-    const { tracker, calls } = start()
+    const { tracker, calls } = createRecordedTracker()
     for (const error of ['a', 'b']) tracker.recordFailure(error)
     expect(tracker.isFailing()).toBe(true)
     tracker.recordSuccess()
     expect(tracker.isFailing()).toBe(false)
     tracker.recordFailure('c')
+    // The number is the duration of the failure, which the recovery reports.
     expect(calls).toEqual([['a', 'first'], ['b', 'again'], expect.any(Number), ['c', 'first']])
   })
 
-  test('a failure tracker marks only the first failure of each kind, even if kinds alternate', () => {
-    const { tracker, calls } = start((error) => error)
+  test('a failure tracker marks the first failure of each kind, even if failures of two kinds alternate', () => {
+    const { tracker, calls } = createRecordedTracker((error) => error)
     for (const error of ['a', 'b', 'a', 'b']) tracker.recordFailure(error)
     expect(calls).toEqual([
       ['a', 'first'],
@@ -33,8 +35,8 @@ describe('a failure tracker', () => {
     ])
   })
 
-  test('a failure tracker reports no recovery without a failure', () => {
-    const { tracker, calls } = start()
+  test('a failure tracker reports no recovery if nothing has failed', () => {
+    const { tracker, calls } = createRecordedTracker()
     tracker.recordSuccess()
     expect(calls).toEqual([])
   })

@@ -3,7 +3,7 @@ import { throttle } from '../../src/async/throttle.js'
 
 afterEach(() => void vi.useRealTimers())
 
-test('throttle runs the first call and the first call after the interval, and ignores all other calls', () => {
+test('throttle runs the first call, ignores all calls within the interval, and runs the next call after it', () => {
   vi.useFakeTimers({ toFake: ['performance'] })
   const run = vi.fn()
   const throttled = throttle(1_000, run)

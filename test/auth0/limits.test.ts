@@ -9,7 +9,7 @@ const PATH = 'logs?per_page=1'
 
 /**
  * Opens a tenant whose Logs API responds with a fault to the first request. Returns a Management API with the default
- * limits.
+ * limits, and a promise that resolves when the tenant has received the request.
  */
 async function openApi(respond: faults.FaultHandler) {
   const testTenant = await openTenant()
@@ -36,13 +36,13 @@ afterEach(() => {
 test('a request without a response times out after 30 s', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   const { api, requestReceived } = await openApi(faults.hang())
-  const ended = vi.fn()
-  const request = api.get(PATH, signal).finally(ended)
+  const onSettled = vi.fn()
+  const request = api.get(PATH, signal).finally(onSettled)
   request.catch(() => {})
   await requestReceived
   vi.advanceTimersByTime(29_999)
   await nextTurn()
-  expect(ended).not.toHaveBeenCalled()
+  expect(onSettled).not.toHaveBeenCalled()
   vi.advanceTimersByTime(1)
   await expect(request).rejects.toMatchObject({
     code: 'AUTH0_UNAVAILABLE',
@@ -59,21 +59,21 @@ test('a request whose response does not end is aborted at 64 MB', async () => {
 })
 
 test('a timeout and an abort end a request even if fetch ignores its signal', async () => {
-  const attempts = vi.fn(() => new Promise<never>(() => {}))
-  vi.stubGlobal('fetch', attempts)
+  const fetchWithoutResponse = vi.fn(() => new Promise<never>(() => {}))
+  vi.stubGlobal('fetch', fetchWithoutResponse)
   const options = {
     domain: DOMAIN,
     baseUrl: 'https://tenant.invalid',
     clientId: '',
     clientSecret: '',
   }
-  const quickApi = createManagementApi({ ...options, requestTimeoutMs: 50 })
-  await expect(quickApi.get(PATH, signal)).rejects.toThrow('timed out after 0.05 s')
-  expect(attempts).toHaveBeenCalledTimes(1)
+  const apiWithShortTimeout = createManagementApi({ ...options, requestTimeoutMs: 50 })
+  await expect(apiWithShortTimeout.get(PATH, signal)).rejects.toThrow('timed out after 0.05 s')
+  expect(fetchWithoutResponse).toHaveBeenCalledTimes(1)
 
   const stop = new AbortController()
   const request = createManagementApi(options).get(PATH, stop.signal)
-  await expect.poll(() => attempts.mock.calls.length).toBe(2)
+  await expect.poll(() => fetchWithoutResponse.mock.calls.length).toBe(2)
   stop.abort()
   await expect(request).rejects.toMatchObject({ code: 'ABORTED' })
 })

@@ -11,6 +11,7 @@ import { DOMAIN, openSource, openTenant, type TestTenant } from '../_support/ten
 const LOGS = '/api/v2/logs'
 const { signal } = new AbortController()
 const startMs = Date.now() - 60_000
+/** The checkpoint before all entries of these tests. */
 const startPosition = syntheticLogId(startMs - 1000)
 
 let testTenant: TestTenant
@@ -51,6 +52,7 @@ describe('a page', () => {
 
   test('the next page is requested with the complete id of the last entry, which has 56 digits (pitfall 11)', async () => {
     const position = syntheticLogId(startMs)
+    // The ids differ in the last digit only, which a JavaScript number cannot represent.
     const [first = '', second] = ['1', '2'].map((digit) => position.slice(0, -1) + digit)
     testTenant.tenant.writeStored([first, second].map((log_id) => ({ log_id, type: 's' })))
     const page = await testTenant.source.readPage(first, signal)
@@ -66,10 +68,10 @@ describe('a page', () => {
   })
 
   test('a page contains the time of its request by Auth0’s clock', async () => {
-    const aheadMs = 3_600_000
-    const otherTenant = await openTenant({ now: () => Date.now() + aheadMs })
+    const clockAheadMs = 3_600_000
+    const otherTenant = await openTenant({ now: () => Date.now() + clockAheadMs })
     const page = await otherTenant.source.readPage(startPosition, signal)
-    const elapsedMs = Date.now() + aheadMs - page.requestedAt
+    const elapsedMs = Date.now() + clockAheadMs - page.requestedAt
     // The header `Date` is rounded down to whole seconds, so `requestedAt` can be early, but never late.
     expect(elapsedMs).toBeGreaterThanOrEqual(0)
     expect(elapsedMs).toBeLessThan(3_000)
@@ -78,7 +80,7 @@ describe('a page', () => {
 })
 
 describe('a search', () => {
-  test('a search finds entries of the given types from the beginning of a span until before its end', async () => {
+  test('a search finds the entries of the given types in a span, which includes its beginning but not its end', async () => {
     const ids = writeEntries(10)
     writeEntries(3, 's')
     const span = { from: startMs + 2, to: startMs + 5 }
@@ -90,11 +92,11 @@ describe('a search', () => {
   test('a search has pages of a hundred entries', async () => {
     writeEntries(230)
     const span = { from: startMs, to: startMs + 1000 }
-    const sizes = [0, 1, 2].map(async (page) => {
+    const pageSizes = [0, 1, 2].map(async (page) => {
       const search = { types: ['slo'], span, prefix: '900', page }
       return (await testTenant.source.search(search, signal)).entries.length
     })
-    expect(await Promise.all(sizes)).toEqual([100, 100, 30])
+    expect(await Promise.all(pageSizes)).toEqual([100, 100, 30])
   })
 
   test('readNewest finds the newest entry', async () => {
@@ -117,7 +119,7 @@ describe('the token', () => {
     expect(testTenant.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('the token is renewed when a scope is missing, because the scope may have been granted later', async () => {
+  test('the token is renewed when it lacks a scope, because the scope may have been granted since then', async () => {
     testTenant.simulator.faults.push({ path: LOGS, respond: faults.missingScope() })
     await testTenant.source.readPage(startPosition, signal)
     expect(testTenant.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
@@ -129,6 +131,7 @@ describe('the token', () => {
       const refused = testTenant.source.readPage(startPosition, signal)
       await expect(refused).rejects.toMatchObject({ code: 'AUTH0_CREDENTIALS' })
     }
+    // The first token and one renewal.
     expect(testTenant.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
@@ -155,16 +158,14 @@ describe('the token', () => {
     ['a page of HTML', faults.html(200), /\(text\/html\)/],
     ['an error', faults.respondWith(200, { error: 'access_denied' }), /\(error access_denied\)/],
   ])(
-    'the error for a token response with status 200 and %s instead of a token names this content',
+    'if a token response with status 200 contains %s instead of a token, the error names this content',
     async (_what, respond, reason) => {
       testTenant.simulator.faults.push({ path: '/oauth/token', times: 99, respond })
       const grantedScopes: unknown[] = []
       const api = createManagementApi({
-        ...{
-          domain: DOMAIN,
-          baseUrl: testTenant.simulator.url,
-          ...testTenant.simulator.credentials,
-        },
+        domain: DOMAIN,
+        baseUrl: testTenant.simulator.url,
+        ...testTenant.simulator.credentials,
         onGrant: (scopes) => grantedScopes.push(scopes),
       })
       await expect(api.get('logs', signal)).rejects.toMatchObject({
@@ -246,8 +247,9 @@ describe('a permanent error', () => {
 })
 
 describe('a page whose last entry has no log id', () => {
+  // A log id that is a number has lost most of its digits.
   test.each([[null], [{ type: 's' }], ['nonsense'], [{ type: 's', log_id: 9.0020261123e55 }]])(
-    'reading continues from the Link header after a page that ends in %j (pitfall 11)',
+    'reading continues from the Link header if the last entry of a page is %j (pitfall 11)',
     async (lastEntry) => {
       const [id = ''] = writeEntries(1)
       const next = syntheticLogId(startMs + 500)
@@ -268,7 +270,7 @@ describe('a page whose last entry has no log id', () => {
 
 describe('a page from which reading cannot continue', () => {
   test.each([
-    ['without a Link and with a last entry without a log id', [{ type: 's' }]],
+    ['whose last entry has no log id, and that has no Link header', [{ type: 's' }]],
     ['that ends at the checkpoint', [{ log_id: startPosition }]],
     ['that ends before the checkpoint', [{ log_id: `800${startPosition.slice(3)}` }]],
   ])('readPage rejects a page %s', async (_what, entries) => {
@@ -314,18 +316,18 @@ describe('an abort', () => {
 })
 
 test('no error quotes a response, because a response can be long and contain entries', async () => {
-  const text = `<html>${'secret detail '.repeat(20_000)}`
+  const body = `<html>${'secret detail '.repeat(20_000)}`
   testTenant.simulator.faults.push({
     path: '/oauth/token',
     times: 99,
-    respond: faults.respondWith(500, text),
+    respond: faults.respondWith(500, body),
   })
   const tokenError = await testTenant.source.readPage(startPosition, signal).catch((error) => error)
   testTenant.simulator.faults.clear()
   testTenant.simulator.faults.push({
     path: LOGS,
     times: 99,
-    respond: faults.respondWith(200, text),
+    respond: faults.respondWith(200, body),
   })
   const pageError = await testTenant.source.readPage(startPosition, signal).catch((error) => error)
   expect([tokenError.code, pageError.code]).toEqual(['AUTH0_UNAVAILABLE', 'AUTH0_MALFORMED_PAGE'])
@@ -333,8 +335,8 @@ test('no error quotes a response, because a response can be long and contain ent
 })
 
 test('the error for a tenant that cannot be reached names the variable to check', async () => {
-  const unreachable = openSource(testTenant.simulator, { baseUrl: 'http://127.0.0.1:1' })
-  await expect(unreachable.readPage(startPosition, signal)).rejects.toMatchObject({
+  const unreachableSource = openSource(testTenant.simulator, { baseUrl: 'http://127.0.0.1:1' })
+  await expect(unreachableSource.readPage(startPosition, signal)).rejects.toMatchObject({
     code: 'AUTH0_UNAVAILABLE',
     message: expect.stringContaining('AUTH0_DOMAIN'),
   })

@@ -18,13 +18,16 @@ function openApi(proxyUrl: string, requestTimeoutMs = 10_000) {
   return createManagementApi({ ...auth0, baseUrl, ...credentials, requestTimeoutMs })
 }
 
+/** Opens a proxy that is closed when the test ends. */
 async function openProxy(...options: Parameters<typeof openConnectProxy>) {
   const proxy = await openConnectProxy(...options)
   onTestFinished(() => proxy.close())
   return proxy
 }
 
+/** Returns the URL with these credentials, which have the form `user:password`. */
 const withCredentials = (url: string, credentials: string) => {
+  // Only the first colon separates: a password may contain colons.
   const [user = '', password = ''] = credentials.split(/:(.*)/s)
   return Object.assign(new URL(url), {
     username: encodeURIComponent(user),
@@ -39,8 +42,8 @@ test.each([
   [{ credentials: `me:${PASSWORD}` }, 'me:wrong', /refused the credentials \(407\)/],
   [{ treatment: 'drop' }, `me:${PASSWORD}`, /closed the connection \(UND_ERR_SOCKET\)/],
 ] as const)(
-  'the error message names the proxy for a proxy with %j and the credentials %j',
-  async (options, credentials, message) => {
+  'the error names the proxy, but no password: a proxy with the options %j, a URL with the credentials "%s"',
+  async (options, credentials, expectedMessage) => {
     const proxy = await openProxy(options)
     const api = openApi(withCredentials(proxy.url, credentials))
     const error = await api.get(PATH, signal).catch((error: unknown) => error)
@@ -48,13 +51,13 @@ test.each([
       code: 'AUTH0_UNAVAILABLE',
       message: expect.stringContaining(`The proxy ${proxy.url} of HTTPS_PROXY`),
     })
-    expect(error).toMatchObject({ message: expect.stringMatching(message) })
+    expect(error).toMatchObject({ message: expect.stringMatching(expectedMessage) })
     expect(JSON.stringify([error, String(error)])).not.toContain('no-message-may-show')
     expect(proxy.targets).toEqual(['tenant.invalid:443'])
   },
 )
 
-test('the error for a proxy that does not listen contains ECONNREFUSED', async () => {
+test('the error for an unreachable proxy contains ECONNREFUSED', async () => {
   const url = `http://127.0.0.1:${await findUnusedPort()}`
   await expect(openApi(url).get(PATH, signal)).rejects.toMatchObject({
     code: 'AUTH0_UNAVAILABLE',
@@ -77,11 +80,12 @@ test.each(['silent', 'silent after 200'] as const)(
 )
 
 test.each(['drop', 'silent', 'silent after 200'] as const)(
-  'an abort ends a request immediately if the proxy has the treatment %s, and no request follows',
+  'an abort ends a request immediately, and no request follows: treatment "%s" of the proxy',
   async (treatment) => {
     const proxy = await openProxy({ treatment })
     const stop = new AbortController()
     const request = openApi(proxy.url).get(PATH, stop.signal)
+    // If the proxy drops the connection, the request has failed before the abort.
     const failed = expect(request).rejects.toMatchObject({
       code: treatment === 'drop' ? 'AUTH0_UNAVAILABLE' : 'ABORTED',
     })
@@ -89,6 +93,7 @@ test.each(['drop', 'silent', 'silent after 200'] as const)(
     stop.abort()
     await failed
     await expect.poll(proxy.connectionCount).toBe(0)
+    // Within this time, another request would arrive.
     await sleep(100)
     expect(proxy.targets).toHaveLength(1)
   },

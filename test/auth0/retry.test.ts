@@ -5,7 +5,7 @@ import { LastLogoutError } from '../../src/errors.js'
 const { signal } = new AbortController()
 
 /** The default limits, but with a short backoff. */
-const QUICK = { ...RETRY_LIMITS, backoff: { firstMs: 1, maxMs: 4 } }
+const QUICK_LIMITS = { ...RETRY_LIMITS, backoff: { firstMs: 1, maxMs: 4 } }
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
 afterEach(() => void vi.useRealTimers())
@@ -18,23 +18,24 @@ async function countAttempts(durationMs: number): Promise<number> {
     vi.advanceTimersByTime(durationMs)
     throw new LastLogoutError('AUTH0_UNAVAILABLE', 'unavailable')
   }
-  await expect(retry(run, signal, QUICK)).rejects.toMatchObject({
+  await expect(retry(run, signal, QUICK_LIMITS)).rejects.toMatchObject({
     code: 'AUTH0_UNAVAILABLE',
   })
   return attempts
 }
 
 describe('a request that fails', () => {
+  // No further attempt starts later than 20 s after the first.
   test.each([
     ['five times, if each attempt is short', 10, 5],
     ['fewer times, if each attempt is long', 8_000, 3],
     ['once, if the attempt takes as long as the timeout of a request', 30_000, 1],
-  ])('a request that fails is sent %s', async (_what, durationMs, attempts) => {
+  ])('a request that fails is sent %s', async (_count, durationMs, attempts) => {
     expect(await countAttempts(durationMs)).toBe(attempts)
   })
 })
 
-test('the default backoff is 250 ms before the second attempt, and doubles before each further attempt', async () => {
+test('by default, a request is retried at most four times within 20 s, the first time after 250 ms', async () => {
   expect(RETRY_LIMITS).toEqual({
     retries: 4,
     maxElapsedMs: 20_000,
@@ -46,6 +47,6 @@ test('the default backoff is 250 ms before the second attempt, and doubles befor
     if (attemptedAt.length < 2) throw new LastLogoutError('AUTH0_UNAVAILABLE', 'unavailable')
   }, signal)
   const [first = 0, second = 0] = attemptedAt
-  // A timer can fire up to a millisecond early.
+  // A timer may fire a little early.
   expect(second - first).toBeGreaterThan(248)
 })

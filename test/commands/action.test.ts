@@ -14,7 +14,7 @@ import { DOMAIN } from '../_support/tenant.js'
 const OLD_KEY = 'the-old-key-of-the-action-0123456789'
 const KEY = 'the-new-key-of-the-action-0123456789'
 const SERVICE_URL = 'https://last-logout.example'
-const DEPLOY = ['action', 'deploy', '--url', SERVICE_URL]
+const DEPLOY_ARGS = ['action', 'deploy', '--url', SERVICE_URL]
 const NAME = 'last-logout'
 
 let simulator: Simulator
@@ -24,7 +24,10 @@ beforeEach(async () => {
   env = environmentFor(simulator)
 })
 
-/** Returns environment variables for commands that use this tenant, but no database. */
+/**
+ * Returns environment variables for commands that use this tenant, but no database. The caller `action` has an old and a
+ * new key, as while a key is replaced.
+ */
 function environmentFor({ url, credentials }: Simulator): Record<string, string> {
   return {
     AUTH0_DOMAIN: DOMAIN,
@@ -44,9 +47,9 @@ describe('action print', () => {
 })
 
 describe('action deploy', () => {
-  test('action deploy prints each step without secrets, and no steps if nothing changes', async () => {
+  test('action deploy prints each step without the values of secrets, and "no changes" if nothing changes', async () => {
     bindOtherActions(simulator, 2)
-    const first = await finishCommandLine(DEPLOY, env)
+    const first = await finishCommandLine(DEPLOY_ARGS, env)
     expect(first).toEqual({
       code: 0,
       stderr: '',
@@ -57,7 +60,7 @@ describe('action deploy', () => {
         'done: last-logout is deployed and bound\n',
     })
     simulator.requests.clear()
-    const second = await finishCommandLine(DEPLOY, env)
+    const second = await finishCommandLine(DEPLOY_ARGS, env)
     expect(second).toEqual({
       code: 0,
       stderr: '',
@@ -71,10 +74,10 @@ describe('action deploy', () => {
     ])
   })
 
-  test('action deploy passes its options and the last of two keys to the Action', async () => {
+  test('action deploy stores its options and the last of the two keys as secrets of the Action', async () => {
     const flags = ['--mode', 'observe', '--on-error', 'deny', '--timeout-ms', '2500']
     const moreFlags = ['--namespace', 'https://acme.example/', '--policy', 'user', '--name', 'ours']
-    const { code, stdout } = await finishCommandLine([...DEPLOY, ...flags, ...moreFlags], env)
+    const { code, stdout } = await finishCommandLine([...DEPLOY_ARGS, ...flags, ...moreFlags], env)
     expect(code).toBe(0)
     expect(simulator.actions.secretsOf('ours')).toEqual({
       LAST_LOGOUT_URL: SERVICE_URL,
@@ -89,12 +92,12 @@ describe('action deploy', () => {
   })
 
   test('action deploy --dry-run prints the changes, and sends no request that writes', async () => {
-    await finishCommandLine(DEPLOY, env)
+    await finishCommandLine(DEPLOY_ARGS, env)
     simulator.actions.update(simulator.actions.list()[0]?.id ?? '', {
       secrets: [{ name: 'BY_HAND', value: 'x' }],
     })
     simulator.requests.clear()
-    const { code, stdout } = await finishCommandLine([...DEPLOY, '--dry-run'], env)
+    const { code, stdout } = await finishCommandLine([...DEPLOY_ARGS, '--dry-run'], env)
     expect({ code, stdout }).toEqual({
       code: 0,
       stdout:
@@ -126,7 +129,7 @@ describe('action deploy', () => {
   ])(
     'action deploy rejects %s %s with exit code 2, before it sends a request to Auth0',
     async (flag, value) => {
-      const { code, stderr } = await finishCommandLine([...DEPLOY, flag, value], env)
+      const { code, stderr } = await finishCommandLine([...DEPLOY_ARGS, flag, value], env)
       expect(code).toBe(2)
       expect(stderr).toMatch(new RegExp(`^  - ${flag} must be`, 'm'))
       expect(stderr).not.toContain('hunter2')
@@ -140,10 +143,13 @@ describe('action deploy', () => {
     ['is empty', '', /API_KEYS=…,action:KEY:read/],
   ])(
     'action deploy exits with 2 and suggests a key if API_KEYS %s',
-    async (_case, keys, expected) => {
-      const { code, stderr } = await finishCommandLine(DEPLOY, { ...env, API_KEYS: keys })
+    async (_case, apiKeys, expectedError) => {
+      const { code, stderr } = await finishCommandLine(DEPLOY_ARGS, {
+        ...env,
+        API_KEYS: apiKeys,
+      })
       expect(code).toBe(2)
-      expect(stderr).toMatch(expected)
+      expect(stderr).toMatch(expectedError)
       expect(stderr).not.toContain(KEY)
     },
   )
@@ -154,18 +160,24 @@ describe('action deploy', () => {
     expect(stderr).toContain('--url')
   })
 
-  test('action deploy exits with 1 and names the missing scope', async () => {
-    const unscoped = await openActionTenant({ scopes: ['read:actions'] })
-    const { code, stderr } = await finishCommandLine(DEPLOY, environmentFor(unscoped.simulator))
+  test('action deploy exits with 1 if scopes are missing, and names them', async () => {
+    const tenantWithoutScopes = await openActionTenant({ scopes: ['read:actions'] })
+    const { code, stderr } = await finishCommandLine(
+      DEPLOY_ARGS,
+      environmentFor(tenantWithoutScopes.simulator),
+    )
     expect(code).toBe(1)
     expect(stderr).toMatch(/lacks create:actions .*Dashboard/)
+    // A line of a stack begins like this.
     expect(stderr).not.toMatch(/ {4}at /)
   })
 
-  test('action deploy exits with 1 when it is interrupted, because the Action is not deployed', async () => {
-    const slow = await openActionTenant({ actionBuildMs: 60_000 })
-    const command = startCommandLine(DEPLOY, environmentFor(slow.simulator))
-    await expect.poll(() => listWriteRequests(slow.simulator), { timeout: 10_000 }).toHaveLength(1)
+  test('action deploy exits with 1 if it is interrupted before the Action is deployed', async () => {
+    const slowTenant = await openActionTenant({ actionBuildMs: 60_000 })
+    const command = startCommandLine(DEPLOY_ARGS, environmentFor(slowTenant.simulator))
+    await expect
+      .poll(() => listWriteRequests(slowTenant.simulator), { timeout: 10_000 })
+      .toHaveLength(1)
     command.stop()
     expect(await command.ended).toBe(1)
     expect(command.stderr()).toMatch(/interrupted before it had finished: run it again/)
@@ -185,7 +197,7 @@ describe('action status', () => {
 
   test('action status exits with 0 if the Action is deployed, and needs no API key', async () => {
     bindOtherActions(simulator, 1)
-    await finishCommandLine(DEPLOY, env)
+    await finishCommandLine(DEPLOY_ARGS, env)
     const { API_KEYS: _, ...envWithoutKeys } = env
     expect(await finishCommandLine(['action', 'status'], envWithoutKeys)).toEqual({
       code: 0,
@@ -200,8 +212,8 @@ describe('action status', () => {
     })
   })
 
-  test('action status exits with 1 if the code was modified and the Action is not bound', async () => {
-    await finishCommandLine(DEPLOY, env)
+  test('action status exits with 1 and shows why if the code was modified and the Action is not bound', async () => {
+    await finishCommandLine(DEPLOY_ARGS, env)
     simulator.actions.update(simulator.actions.list()[0]?.id ?? '', { code: '// changed' })
     simulator.bindings.replace({ bindings: [] })
     const { code, stdout } = await finishCommandLine(['action', 'status'], env)

@@ -11,6 +11,7 @@ import { KEY } from '../_support/served-api.js'
 import { readRows } from '../_support/store.js'
 import { DOMAIN, openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
+/** The names of all commands. */
 const commands = [
   ...['init', 'uninstall', 'demo', 'start', 'worker', 'api', 'sync', 'status', 'doctor'],
   ...['action', 'explain', 'logout', 'floor', 'migrate'],
@@ -35,7 +36,8 @@ afterEach(async () => {
   await database.drop()
 })
 
-const logout = (userId: string, sessionId = 'S1') =>
+/** Writes a logout of one second ago to the log of the tenant. */
+const writeLogout = (userId: string, sessionId = 'S1') =>
   auth0.tenant.write(buildEntry('slo', { userId, sessionId }), { dateMs: Date.now() - 1_000 })
 
 describe('--help', () => {
@@ -74,11 +76,12 @@ describe('an invalid configuration', () => {
       for (const problem of ['AUTH0_DOMAIN', 'PORT', 'API_KEYS', 'DATABASE_URL']) {
         expect(stderr).toContain(`  - ${problem} `)
       }
+      // Four spaces and `at` begin a line of a stack.
       expect(stderr).not.toMatch(/ {4}at |the-client-secret|short-key/)
     },
   )
 
-  test('sync exits with 2 if the database holds another tenant', async () => {
+  test('sync exits with 2 if the database holds the data of another tenant', async () => {
     await finishCommandLine(['sync'], env)
     const { code, stderr } = await finishCommandLine(['sync'], {
       ...env,
@@ -91,7 +94,7 @@ describe('an invalid configuration', () => {
 
 describe('sync', () => {
   test('sync reads the log to its end, logs its progress as JSON lines, and exits with 0', async () => {
-    logout('auth0|1')
+    writeLogout('auth0|1')
     const { code, stdout, stderr } = await finishCommand(['sync'], env)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     const lines = stdout
@@ -115,15 +118,15 @@ describe('sync', () => {
     expect(stdout + stderr).not.toMatch(/a-wrong-secret| {4}at /)
   })
 
-  test('sync exits with 1 and names the missing scopes', async () => {
-    const unscoped = await openTenant({}, { scopes: [] })
+  test('sync exits with 1 and names the required scopes if they are missing', async () => {
+    const tenantWithoutScopes = await openTenant({}, { scopes: [] })
     const { code, stderr } = await finishCommandLine(['sync'], {
       ...env,
-      AUTH0_BASE_URL: unscoped.simulator.url,
+      AUTH0_BASE_URL: tenantWithoutScopes.simulator.url,
     })
     expect(code).toBe(1)
     expect(stderr).toMatch(/read:logs and read:logs_users/)
-    await unscoped.close()
+    await tenantWithoutScopes.close()
   })
 
   test('sync exits with 1 and names the variable if the database is unreachable', async () => {
@@ -138,9 +141,9 @@ describe('sync', () => {
 
   test('sync exits with 1 and suggests migrate if the database has no tables', async () => {
     const empty = await createTestDatabase('template0')
-    const before = await finishCommandLine(['sync'], { ...env, DATABASE_URL: empty.url })
-    expect(before.code).toBe(1)
-    expect(before.stderr).toContain('last-logout migrate')
+    const withoutTables = await finishCommandLine(['sync'], { ...env, DATABASE_URL: empty.url })
+    expect(withoutTables.code).toBe(1)
+    expect(withoutTables.stderr).toContain('last-logout migrate')
     const migrated = await finishCommandLine(['migrate'], { ...env, DATABASE_URL: empty.url })
     expect(migrated).toMatchObject({ code: 0, stdout: expect.stringContaining('up to date') })
     expect((await finishCommandLine(['sync'], { ...env, DATABASE_URL: empty.url })).code).toBe(0)
@@ -150,7 +153,8 @@ describe('sync', () => {
 
 describe('status', () => {
   test('status prints counts, checkpoint and freshness', async () => {
-    logout('auth0|1')
+    writeLogout('auth0|1')
+    // A logout without a user and a session is unattributable.
     auth0.tenant.write(buildEntry('slo', {}, { user_id: null, details: {} }))
     await finishCommandLine(['sync'], env)
     const { code, stdout } = await finishCommandLine(['status', '--json'], env)
@@ -176,10 +180,11 @@ describe('status', () => {
     expect(text.stdout).toMatch(/^unattributable +1 no_subject$/m)
   })
 
-  test('status lists the gaps', async () => {
+  test('status lists the gaps: the times whose entries Auth0 deleted before they were read', async () => {
     auth0.tenant.write(buildEntry('s', { userId: 'auth0|1' }), {
       dateMs: Date.now() - 2 * 86_400_000,
     })
+    // Before the oldest entry, entries may have been deleted: this gap has the reason `cold_start`.
     const synced = await finishCommandLine(['sync'], env)
     expect(synced.stdout).toMatch(
       /"level":30.*"reason":"cold_start".*Nothing has to be done.*floor raise.*"gap detected"/,
@@ -203,7 +208,7 @@ describe('status', () => {
 
 describe('start', () => {
   test('start polls and serves until SIGTERM, then exits with 0', async () => {
-    logout('auth0|1')
+    writeLogout('auth0|1')
     const command = runCommand(['start'], env)
     const url = await expect
       .poll(() => /"url":"([^"]+)"/.exec(command.stdout())?.[1], { timeout: 20_000 })
@@ -215,7 +220,7 @@ describe('start', () => {
       return ((await response.json()) as { last_logout_at: string | null }).last_logout_at
     }
     await expect.poll(() => readLastLogout('auth0|1'), { timeout: 10_000 }).toBeTruthy()
-    logout('auth0|2')
+    writeLogout('auth0|2')
     await expect.poll(() => readLastLogout('auth0|2'), { timeout: 10_000 }).toBeTruthy()
     command.kill('SIGTERM')
     expect(await command.exited).toBe(0)
@@ -235,7 +240,7 @@ describe('with DATA_DIR', () => {
   afterEach(() => rm(dataDir, { recursive: true, force: true }))
 
   test('sync runs an embedded PostgreSQL in DATA_DIR, creates the tables, and keeps the data', async () => {
-    logout('auth0|1')
+    writeLogout('auth0|1')
     expect((await finishCommandLine(['sync'], env)).code).toBe(0)
     const { stdout } = await finishCommandLine(['status', '--json'], env)
     expect(JSON.parse(stdout)).toMatchObject({ users: 1 })
@@ -259,7 +264,7 @@ describe('an operator error', () => {
 })
 
 test('sync exits with 0 after SIGTERM, and reports that it was stopped', async () => {
-  for (let n = 0; n < 500; n++) logout(`auth0|${n}`, `S${n}`)
+  for (let n = 0; n < 500; n++) writeLogout(`auth0|${n}`, `S${n}`)
   auth0.simulator.faults.push({ path: '/api/v2/logs', times: 99, respond: faults.delay(60_000) })
   const command = runCommand(['sync'], env)
   await expect
@@ -272,15 +277,16 @@ test('sync exits with 0 after SIGTERM, and reports that it was stopped', async (
 
 test('sync reads .env in the current directory, but variables of the environment take precedence', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'last-logout-env-'))
-  const lines = Object.entries(env).map(([name, value]) => `${name}=${value}`)
-  await writeFile(join(directory, '.env'), lines.join('\n'))
-  const fromFile = await finishCommand(['sync'], {}, { cwd: directory })
-  expect(fromFile.code).toBe(0)
-  const overridden = await finishCommand(
+  const envLines = Object.entries(env).map(([name, value]) => `${name}=${value}`)
+  await writeFile(join(directory, '.env'), envLines.join('\n'))
+  const withFileOnly = await finishCommand(['sync'], {}, { cwd: directory })
+  expect(withFileOnly.code).toBe(0)
+  const withOtherDomain = await finishCommand(
     ['sync'],
     { AUTH0_DOMAIN: 'other.example' },
     { cwd: directory },
   )
-  expect(overridden.code).toBe(2)
+  // The database holds the data of the domain in .env.
+  expect(withOtherDomain.code).toBe(2)
   await rm(directory, { recursive: true })
 })

@@ -8,7 +8,7 @@ test('demo runs without configuration, prints a curl command that works, and del
     .poll(() => command.stdout(), { timeout: 30_000 })
     .toContain('Press Ctrl-C to stop the demo.')
 
-  // Sends the request of the curl command.
+  // Send the request of the printed curl command.
   const [, authorization = '', url = ''] =
     /curl -s -H 'Authorization: (.*)' '(http\S+)'/.exec(command.stdout()) ?? []
   const response = await fetch(url, { headers: { authorization } })
@@ -25,15 +25,20 @@ test('demo runs without configuration, prints a curl command that works, and del
   const [, dataDir = ''] = /database .* in (\S+),/.exec(command.stdout()) ?? []
   expect(existsSync(dataDir)).toBe(true)
 
-  // Runs the printed command, which explains a verdict.
+  // Run the printed command, which explains the verdict on a token from standard input.
   const [, AUTH0_DOMAIN = '', DATA_DIR = ''] =
     /AUTH0_DOMAIN=(\S+) DATA_DIR=(\S+) .* explain -\n/.exec(command.stdout()) ?? []
+  // The command does not verify the signature. The last part of this token is `signature` in base64url.
   const claims = { sub: 'auth0|demo-user-1', iat: 1, exp: 4_000_000_000 }
   const [header, payload] = [{ alg: 'RS256' }, claims].map((part) => {
     return Buffer.from(JSON.stringify(part)).toString('base64url')
   })
-  const input = `${header}.${payload}.c2lnbmF0dXJl`
-  const explained = await finishCommand(['explain', '-'], { AUTH0_DOMAIN, DATA_DIR }, { input })
+  const token = `${header}.${payload}.c2lnbmF0dXJl`
+  const explained = await finishCommand(
+    ['explain', '-'],
+    { AUTH0_DOMAIN, DATA_DIR },
+    { input: token },
+  )
   expect(explained).toMatchObject({ code: 0, stderr: '' })
   expect(explained.stdout).toMatch(/^subject +auth0\|demo-user-1\n(.*\n)*verdict/)
 

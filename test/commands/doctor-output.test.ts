@@ -71,6 +71,7 @@ const listProbes = (json: string) =>
 function expectNothingPersonal(output: string): void {
   expect(output).not.toContain(MARK)
   expect(output).not.toContain(IP)
+  // User ids, email addresses, log ids and the beginning of a JWT.
   expect(output).not.toMatch(/auth0\||google-oauth2|@|90\d{30}|eyJ/)
   const { password } = new URL(database.url)
   if (password !== '') expect(output).not.toContain(password)
@@ -106,7 +107,7 @@ test.each<[string, () => void]>([
     },
   ],
   [
-    'there is no database in DATA_DIR',
+    'DATA_DIR contains no database',
     () => {
       env.DATABASE_URL = ''
       env.DATA_DIR = `/home/${MARK}/data`
@@ -119,7 +120,7 @@ test.each<[string, () => void]>([
   expectNothingPersonal(output)
 })
 
-test('docs/first-real-tenant.md shows the checks of this version', async () => {
+test('the example in docs/first-real-tenant.md contains the checks that doctor --probe prints', async () => {
   expect((await finishCommandLine(['sync'], env)).code).toBe(0)
   const example = await readExample('docs/first-real-tenant.md', '1. The probe', 'json')
   expectNothingPersonal(example)
@@ -130,12 +131,13 @@ test('the command in docs/first-real-tenant.md removes the domain from the outpu
   const cwd = await mkdtemp(join(tmpdir(), 'probe-'))
   onTestFinished(() => rm(cwd, { recursive: true }))
   const output = await runDoctor()
-  const domain = 'acme.eu.auth0.com'
-  const probe = output.replaceAll(DOMAIN, domain)
-  expect(probe).not.toBe(output)
-  await writeFile(join(cwd, 'probe.json'), probe)
+  const realDomain = 'acme.eu.auth0.com'
+  const outputWithDomain = output.replaceAll(DOMAIN, realDomain)
+  expect(outputWithDomain).not.toBe(output)
+  await writeFile(join(cwd, 'probe.json'), outputWithDomain)
   const example = await readExample('docs/first-real-tenant.md', 'Send it back', 'sh')
-  const command = example.replace('<your domain>', domain)
+  const command = example.replace('<your domain>', realDomain)
   const { stdout } = await promisify(execFile)('/bin/sh', ['-ec', command], { cwd })
+  // The command replaces the domain by `tenant.example`, which is the domain of the simulated tenant.
   expect(stdout).toBe(output)
 })

@@ -14,6 +14,8 @@ import { startRedis } from '../_support/redis.js'
 import { KEY } from '../_support/served-api.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
+/** 50 minutes: less than the hour of entries that `writeHistory` writes. */
+const SHORT_RETENTION_MS = 3_000_000
 const SECRET = 'a-secret-of-the-worker'
 
 let database: TestDatabase
@@ -59,7 +61,7 @@ async function runDoctor(...options: string[]) {
   return { code, stderr, checks: new Map(checks.map((check) => [check.name, check])) }
 }
 
-const statuses = (checks: Map<string, Check>) =>
+const statusesByName = (checks: Map<string, Check>) =>
   Object.fromEntries([...checks.values()].map(({ name, status }) => [name, status]))
 
 /** Writes one hour of log entries. */
@@ -77,6 +79,7 @@ async function catchUp() {
   auth0.simulator.requests.clear()
 }
 
+/** All scopes that last-logout can use. `create:actions` and `update:actions` are needed only for a deployment. */
 const ALL_SCOPES = [
   'read:logs',
   'read:logs_users',
@@ -86,7 +89,7 @@ const ALL_SCOPES = [
 ]
 
 describe('doctor', () => {
-  test('doctor passes every check with at most eight requests, and changes nothing', async () => {
+  test('doctor fails no check, sends at most eight requests, and changes nothing', async () => {
     await replaceTenant({}, { scopes: ALL_SCOPES })
     await catchUp()
     const deployed = await finishCommandLine(
@@ -95,10 +98,11 @@ describe('doctor', () => {
     )
     expect(deployed.code).toBe(0)
     auth0.simulator.requests.clear()
-    const before = await database.query('SELECT xmin::text, tenant::text FROM tenant')
+    // Every write changes `xmin`, the transaction that wrote the row.
+    const rowsBefore = await database.query('SELECT xmin::text, tenant::text FROM tenant')
     const { code, checks, stderr } = await runDoctor()
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(statuses(checks)).toEqual({
+    expect(statusesByName(checks)).toEqual({
       configuration: 'ok',
       database: 'ok',
       migrations: 'ok',
@@ -123,7 +127,7 @@ describe('doctor', () => {
     expect(checks.get('scopes')?.message).toContain('create:actions, update:actions')
     expect(auth0.simulator.requests.count({})).toBeLessThanOrEqual(8)
     expect(auth0.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
-    expect(await database.query('SELECT xmin::text, tenant::text FROM tenant')).toEqual(before)
+    expect(await database.query('SELECT xmin::text, tenant::text FROM tenant')).toEqual(rowsBefore)
   })
 
   test('doctor prints one line for each check, and the advice below it', async () => {
@@ -138,7 +142,7 @@ describe('doctor', () => {
   })
 
   test('doctor --probe checks undocumented behaviour of Auth0', async () => {
-    await replaceTenant({ retentionMs: 3_000_000 }, { expiredCheckpoint: 404 })
+    await replaceTenant({ retentionMs: SHORT_RETENTION_MS }, { expiredCheckpoint: 404 })
     await catchUp()
     const { code, checks } = await runDoctor('--probe')
     expect(code).toBe(0)
@@ -154,7 +158,7 @@ describe('doctor', () => {
     expect(auth0.simulator.requests.count({})).toBeLessThanOrEqual(14)
   })
 
-  test('doctor stops at a signal while Auth0 does not respond', async () => {
+  test('doctor stops after a signal while it waits for Auth0', async () => {
     auth0.simulator.faults.push({ path: '/api/v2/logs', respond: faults.delay(60_000) })
     const command = startCommandLine(['doctor'], env)
     await expect
@@ -165,7 +169,7 @@ describe('doctor', () => {
     expect(command.stderr()).toMatch(/interrupted before it had finished: run it again/)
   })
 
-  test('doctor stops at a signal while the database does not respond', async () => {
+  test('doctor stops after a signal while it waits for the database', async () => {
     const unresponsive = await openProxy(database.url, READY_FOR_QUERY)
     onTestFinished(() => unresponsive.close())
     const command = runCommand(['doctor'], { ...env, DATABASE_DIRECT_URL: unresponsive.url })
@@ -190,7 +194,7 @@ describe('a failed check', () => {
       message: expect.stringMatching(message),
       ...(advice && { advice: expect.stringMatching(advice) }),
     })
-    return statuses(checks)
+    return statusesByName(checks)
   }
 
   test('doctor fails with advice if PostgreSQL is unreachable, but still runs the other checks', async () => {
@@ -233,9 +237,10 @@ describe('a failed check', () => {
     await expectFailure('migrations', /serves the tenant tenant\.example/, /AUTH0_DOMAIN/)
   })
 
-  test('doctor fails with advice if no worker polls, or unread entries are deleted (pitfall 6)', async () => {
-    await replaceTenant({ retentionMs: 3_000_000 })
+  test('doctor fails with advice if no worker polls, and if Auth0 deletes entries before they are read (pitfall 6)', async () => {
+    await replaceTenant({ retentionMs: SHORT_RETENTION_MS })
     await catchUp()
+    // The log was read up to `as_of`.
     await database.query("UPDATE tenant SET as_of = now() - interval '2 h'")
     await database.query('UPDATE tenant SET last_poll_at = as_of')
     const allStatuses = await expectFailure('worker', /no worker polls/, /last-logout start/)
@@ -273,12 +278,12 @@ describe('a failed check', () => {
 
   test('doctor fails with advice if the database user lacks write privileges', async () => {
     await catchUp()
-    const reader = `reader_${randomBytes(6).toString('hex')}`
-    await database.query(`CREATE ROLE ${reader} LOGIN PASSWORD 'a-password'`)
-    await database.query(`GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${reader}`)
-    await database.query(`GRANT INSERT ON unattributable, tenant TO ${reader}`)
+    const readerRole = `reader_${randomBytes(6).toString('hex')}`
+    await database.query(`CREATE ROLE ${readerRole} LOGIN PASSWORD 'a-password'`)
+    await database.query(`GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${readerRole}`)
+    await database.query(`GRANT INSERT ON unattributable, tenant TO ${readerRole}`)
     const url = new URL(database.url)
-    Object.assign(url, { username: reader, password: 'a-password' })
+    Object.assign(url, { username: readerRole, password: 'a-password' })
     env.DATABASE_URL = url.href
     const allStatuses = await expectFailure(
       'privileges',
@@ -286,8 +291,8 @@ describe('a failed check', () => {
       /GRANT UPDATE ON "public".tenant TO "reader_\w+"; GRANT DELETE ON "public".unattributable TO/,
     )
     expect(allStatuses).toMatchObject({ database: 'ok', worker: 'ok' })
-    await database.query(`DROP OWNED BY ${reader}`)
-    await database.query(`DROP ROLE ${reader}`)
+    await database.query(`DROP OWNED BY ${readerRole}`)
+    await database.query(`DROP ROLE ${readerRole}`)
   })
 
   test('doctor fails with advice if the tenant is unreachable', async () => {
@@ -336,7 +341,7 @@ describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip
   if (skip) return
   afterAll(() => redis.stop())
 
-  test('doctor warns if maxmemory-policy allows the eviction of the schedule (pitfall 16)', async () => {
+  test('doctor warns if maxmemory-policy allows Redis to evict the schedule (pitfall 16)', async () => {
     env.REDIS_URL = redis.url
     const { code, checks } = await runDoctor()
     expect(code).toBe(0)
@@ -353,7 +358,7 @@ describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip
 })
 
 test.skipIf(skip)(
-  'doctor fails if REDIS_URL names a replica, because a replica refuses writes',
+  'doctor fails with advice if REDIS_URL is the address of a replica, because a replica refuses writes',
   async () => {
     const replica = await startRedis({ forceNew: true, args: ['--replicaof', '127.0.0.1', '1'] })
     if ('skip' in replica) throw new Error(replica.skip)
@@ -370,14 +375,15 @@ test.skipIf(skip)(
 )
 
 describe('with DATA_DIR', () => {
-  let parent: string
+  let parentDir: string
   beforeEach(async () => {
-    parent = await mkdtemp(join(tmpdir(), 'last-logout-doctor-'))
-    await chmod(parent, 0o711)
+    parentDir = await mkdtemp(join(tmpdir(), 'last-logout-doctor-'))
+    // The user of the PostgreSQL server must reach the data.
+    await chmod(parentDir, 0o711)
     const { DATABASE_URL: _, ...envWithoutUrl } = env
-    env = { ...envWithoutUrl, DATA_DIR: join(parent, 'data'), PORT: '0', POLL_INTERVAL: '200ms' }
+    env = { ...envWithoutUrl, DATA_DIR: join(parentDir, 'data'), PORT: '0', POLL_INTERVAL: '200ms' }
   })
-  afterEach(() => rm(parent, { recursive: true, force: true }))
+  afterEach(() => rm(parentDir, { recursive: true, force: true }))
 
   test('doctor creates no database in DATA_DIR', async () => {
     const { code, checks } = await runDoctor()
@@ -386,7 +392,7 @@ describe('with DATA_DIR', () => {
       status: 'warning',
       message: expect.stringContaining('there is no database in'),
     })
-    expect(await readdir(parent)).toEqual([])
+    expect(await readdir(parentDir)).toEqual([])
   })
 
   test('doctor checks the database in DATA_DIR while the service runs, and after the service has stopped', async () => {
@@ -399,7 +405,7 @@ describe('with DATA_DIR', () => {
     const stopped = await runDoctor()
     for (const { code, checks } of [running, stopped]) {
       expect(code).toBe(0)
-      const { database, migrations, queue } = statuses(checks)
+      const { database, migrations, queue } = statusesByName(checks)
       expect({ database, migrations, queue }).toEqual({
         database: 'ok',
         migrations: 'ok',
@@ -410,8 +416,9 @@ describe('with DATA_DIR', () => {
 
   test('doctor starts no server in DATA_DIR if an unreachable server may already run there', async () => {
     expect((await finishCommandLine(['migrate'], env)).code).toBe(0)
-    const lockFile = join(parent, 'data', 'postgres', 'postmaster.pid')
-    const lock = `${process.pid}\n${parent}/data/postgres\n1795428000\n1\n\n127.0.0.1\n`
+    const lockFile = join(parentDir, 'data', 'postgres', 'postmaster.pid')
+    // The lock contains the id of this process, which runs, and port 1, on which no server listens.
+    const lock = `${process.pid}\n${parentDir}/data/postgres\n1795428000\n1\n\n127.0.0.1\n`
     await writeFile(lockFile, lock)
     const { code, checks } = await runDoctor()
     expect(code).toBe(1)

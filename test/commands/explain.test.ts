@@ -6,6 +6,7 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { readExample } from '../_support/documents.js'
 import { openTestStore } from '../_support/store.js'
 
+// Seconds since the epoch, as in JWTs.
 const NOW = Math.floor(Date.now() / 1000)
 const LOGIN = NOW - 600
 const LOG_ID = `900${'1'.repeat(53)}`
@@ -25,10 +26,12 @@ afterEach(async () => {
 })
 
 const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
-const jwt = (claims: object) =>
+/** Encodes a JWT with these claims. `explain` does not verify the signature, which is `signature` in base64url. */
+const encodeJwt = (claims: object) =>
   `${encode({ alg: 'RS256', kid: 'K' })}.${encode(claims)}.c2lnbmF0dXJl`
-const token = (claims: object = {}) =>
-  jwt({
+/** Builds a token of the session `S1` of the user `auth0|1`, with a login of ten minutes ago. */
+const buildToken = (claims: object = {}) =>
+  encodeJwt({
     sub: 'auth0|1',
     iat: NOW - 60,
     exp: NOW + 3_600,
@@ -38,9 +41,9 @@ const token = (claims: object = {}) =>
     ...claims,
   })
 
-/** Stores a logout as a worker does. If `sessionId` is `null`, the logout applies to all sessions. */
-async function storeLogout(seconds: number, sessionId: string | null) {
-  const origin = { at: seconds * 1000, logId: LOG_ID, type: 'slo' }
+/** Stores a logout of the user `auth0|1` as a worker does. If `sessionId` is `null`, the logout applies to all sessions. */
+async function storeLogout(atSeconds: number, sessionId: string | null) {
+  const origin = { at: atSeconds * 1000, logId: LOG_ID, type: 'slo' }
   const allSessionsAt = sessionId === null ? origin.at : null
   const sessions =
     sessionId === null ? [] : [{ sessionId, userId: 'auth0|1', ended: false, ...origin }]
@@ -48,9 +51,10 @@ async function storeLogout(seconds: number, sessionId: string | null) {
   await store.storeBatch({ users, sessions, unattributable: [] })
 }
 
-async function runExplain(text: string, ...options: string[]) {
+/** Runs `explain --json` with this token, and returns its output. */
+async function runExplain(jwtText: string, ...options: string[]) {
   const { code, stdout, stderr } = await finishCommandLine(
-    ['explain', text, '--json', ...options],
+    ['explain', jwtText, '--json', ...options],
     env,
   )
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -60,7 +64,7 @@ async function runExplain(text: string, ...options: string[]) {
 describe('explain', () => {
   test('explain prints the claims, the rule, the times and the log id that decide', async () => {
     await storeLogout(NOW - 300, 'S1')
-    expect(await runExplain(token())).toEqual({
+    expect(await runExplain(buildToken())).toEqual({
       signature_verified: false,
       subject: 'auth0|1',
       session_id: 'S1',
@@ -88,7 +92,7 @@ describe('explain', () => {
 
   test('explain names the logout that decides about a token that is not revoked', async () => {
     await storeLogout(LOGIN - 5, null)
-    expect(await runExplain(token())).toMatchObject({
+    expect(await runExplain(buildToken())).toMatchObject({
       decided_by: 'all_sessions',
       revoked: false,
       reason: 'login_after_logout',
@@ -96,10 +100,10 @@ describe('explain', () => {
     })
   })
 
-  test('explain marks the decisive logout, and states that the signature is not verified', async () => {
+  test('explain marks the logout that decides, and prints that the signature is not verified, and no part of the token', async () => {
     await storeLogout(NOW - 300, null)
     await storeLogout(NOW - 200, 'S2')
-    const jwtText = token()
+    const jwtText = buildToken()
     const { stdout } = await finishCommandLine(['explain', jwtText], env)
     expect(stdout).toMatch(
       new RegExp(`^all sessions +${iso(NOW - 300)}, log entry not stored  <- decisive$`, 'm'),
@@ -138,17 +142,23 @@ describe('explain', () => {
     ],
     ['of a machine', 'NULL', { sub: 'app@clients' }, 'not_revoked', /^not revoked$/],
     ['of a user who has logged out', 'NULL', { sub: 'auth0|2' }, 'revoked', /^revoked$/],
-  ])('explain prints the verdict on a token %s', async (_case, asOf, claims, verdict, expected) => {
-    await store.storeReported({
-      ...{ userId: 'auth0|2', sessionId: null },
-      ...{ at: NOW * 1000, type: 'operator_logout' },
-    })
-    await database.query(`UPDATE tenant SET as_of = ${asOf}`)
-    const jwtText = token(claims)
-    expect(await runExplain(jwtText)).toMatchObject({ verdict, revoked: verdict === 'revoked' })
-    const { stdout } = await finishCommandLine(['explain', jwtText], env)
-    expect(/^verdict +(.*)$/m.exec(stdout)?.[1]).toMatch(expected)
-  })
+  ])(
+    'explain prints the verdict on a token %s',
+    async (_case, asOfSql, claims, verdict, expectedLine) => {
+      await store.storeReported({
+        userId: 'auth0|2',
+        sessionId: null,
+        at: NOW * 1000,
+        type: 'operator_logout',
+      })
+      // The log was read up to `as_of`. Data that is older than five minutes is stale.
+      await database.query(`UPDATE tenant SET as_of = ${asOfSql}`)
+      const jwtText = buildToken(claims)
+      expect(await runExplain(jwtText)).toMatchObject({ verdict, revoked: verdict === 'revoked' })
+      const { stdout } = await finishCommandLine(['explain', jwtText], env)
+      expect(/^verdict +(.*)$/m.exec(stdout)?.[1]).toMatch(expectedLine)
+    },
+  )
 
   test('explain prints what docs/cli.md shows, except for instants and log ids', async () => {
     await store.setFirstCheckpoint(LOG_ID, null)
@@ -159,7 +169,7 @@ describe('explain', () => {
       sessions: [{ sessionId: 'S1', ended: true, ...logout }],
       unattributable: [],
     })
-    const { stdout } = await finishCommandLine(['explain', token({ sub: 'auth0|123' })], env)
+    const { stdout } = await finishCommandLine(['explain', buildToken({ sub: 'auth0|123' })], env)
     const withoutValues = (text: string) =>
       text
         .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'INSTANT')
@@ -172,7 +182,11 @@ describe('explain', () => {
   test('explain prints that the verdict on a token with an invalid claim is unknown', async () => {
     await store.setFirstCheckpoint(LOG_ID, null)
     await store.storeCaughtUp(LOG_ID, Date.now())
-    const jwtText = token({ 'https://last-logout/authenticated_at': 'soon', sid: 'S1', iat: NOW })
+    const jwtText = buildToken({
+      'https://last-logout/authenticated_at': 'soon',
+      sid: 'S1',
+      iat: NOW,
+    })
     expect(await runExplain(jwtText)).toMatchObject({
       login_at: null,
       login_at_claim: 'https://last-logout/authenticated_at',
@@ -188,18 +202,18 @@ describe('explain', () => {
   })
 
   test('explain prints that the policy comes from the environment of the command', async () => {
-    const { stdout } = await finishCommandLine(['explain', token()], env)
+    const { stdout } = await finishCommandLine(['explain', buildToken()], env)
     expect(stdout).toMatch(/^policy +session \(from this environment\): logouts of this session/m)
   })
 
   test('explain reads an authorization header with line breaks from standard input', async () => {
-    const input = `Authorization: Bearer ${token().replace('.', '.\n')}\n`
+    const input = `Authorization: Bearer ${buildToken().replace('.', '.\n')}\n`
     const { code, stdout } = await finishCommand(['explain', '-', '--json'], env, { input })
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toMatchObject({ subject: 'auth0|1', reason: 'no_logout' })
   })
 
-  test('explain exits with 1 when it is interrupted before it has read the token', async () => {
+  test('explain exits with 1 if it is interrupted before it has read the token', async () => {
     const readInput = () => Promise.reject(abortedError())
     const context = { readInput, stop: AbortSignal.abort() }
     const { code, stdout, stderr } = await finishCommandLine(['explain', '-'], env, { context })
@@ -212,7 +226,8 @@ describe('explain', () => {
   test('explain uses the namespace of --namespace and the policy of POLICY', async () => {
     await storeLogout(NOW - 300, 'S2')
     env.POLICY = 'user'
-    const jwtText = token({ 'https://api.example/session_id': 'S9' })
+    const jwtText = buildToken({ 'https://api.example/session_id': 'S9' })
+    // The login claim of the token has another namespace. Therefore `iat` counts, which is after the logout.
     expect(await runExplain(jwtText, '--namespace', 'https://api.example/')).toMatchObject({
       session_id: 'S9',
       login_at_claim: 'iat',
@@ -223,31 +238,37 @@ describe('explain', () => {
   })
 
   test('explain reports that a token has expired, and escapes control characters', async () => {
+    // The control characters in `sub` clear a terminal.
     const { stdout } = await finishCommandLine(
-      ['explain', token({ exp: NOW - 1, sub: 'auth0|\u001b[2J' })],
+      ['explain', buildToken({ exp: NOW - 1, sub: 'auth0|\u001b[2J' })],
       env,
     )
     expect(stdout).toMatch(/^expires .*: expired/m)
     expect(stdout).toMatch(/^subject +auth0\|\\u\{1b\}\[2J$/m)
   })
 
-  const part = encode({ sub: 'auth0|secret' })
+  const tokenPart = encode({ sub: 'auth0|secret' })
   test.each([
     ['empty', '', /is empty.*Paste the access token/],
     ['prose', 'what? no!', /not a JWT.*Paste the access token/],
     ['an opaque token', 'h5bKq0f9Wl2v', /opaque token.*audience/],
-    ['an encrypted token', `${part}.${part}.${part}.${part}.${part}`, /encrypted token \(JWE\)/],
+    [
+      'an encrypted token',
+      `${tokenPart}.${tokenPart}.${tokenPart}.${tokenPart}.${tokenPart}`,
+      /encrypted token \(JWE\)/,
+    ],
     ['a token whose parts are no JSON', 'aaaa.bbbb.cccc', /header or payload is no JSON/],
-    ['a token of two parts', `${part}.${part}`, /not have three parts/],
-    ['a token without a subject', jwt({ iat: 1 }), /no usable sub/],
+    ['a token of two parts', `${tokenPart}.${tokenPart}`, /not have three parts/],
+    ['a token without a subject', encodeJwt({ iat: 1 }), /no usable sub/],
     ['a text of 70,000 characters', 'a'.repeat(70_000), /longer than/],
   ])(
     'explain exits with 2 if the input is %s, and prints what to do, but no part of the input',
-    async (_case, input, expected) => {
+    async (_case, input, expectedError) => {
       const { code, stdout, stderr } = await finishCommandLine(['explain', '-'], env, { input })
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-      expect(stderr).toMatch(expected)
+      expect(stderr).toMatch(expectedError)
       if (input !== '') expect(stderr).not.toContain(input)
+      // Four spaces and `at` begin a line of a stack.
       expect(stderr).not.toMatch(/ {4}at /)
     },
   )

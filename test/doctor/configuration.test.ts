@@ -11,7 +11,7 @@ describe('checkConfiguration', () => {
     [{ RATE_SHARE: '0.9' }, 'warning', /RATE_SHARE \(0\.9\)/],
     [{ API_KEYS: '' }, 'warning', /API_KEYS is empty/],
   ])(
-    'the check of the configuration has the right status with %j',
+    'with the variables %j, checkConfiguration returns the status %s, and names the reason',
     (variables, status, message) => {
       const checks = checkConfiguration(loadConfig({ ...env, ...variables }, []))
       expect(checks).toMatchObject([{ status, message: expect.stringMatching(message) }])

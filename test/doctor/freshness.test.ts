@@ -5,6 +5,7 @@ import type { TenantState } from '../../src/store/inspect.js'
 const NOW = 1_795_428_000_000
 const DAY_MS = 86_400_000
 
+/** The state after a worker has read the log to its end, two seconds ago. */
 const POLLED: TenantState = {
   domain: 'tenant.example',
   checkpoint: '900',
@@ -18,8 +19,10 @@ const POLLED: TenantState = {
   now: NOW,
 }
 
+/** The state with two gaps: times whose entries Auth0 deleted before they were read. The later gap ends now. */
 const GAP: TenantState = { ...POLLED, gaps: 2, gapTo: NOW, gapReason: 'retention' }
 
+/** A gap can concern tokens for 31 days: a refresh token lives for 30 days, and its last access token for one day. */
 const LIMITS = {
   maxLagMs: 60_000,
   pollIntervalMs: 5_000,
@@ -33,7 +36,7 @@ describe('freshness', () => {
   test.each<[string, TenantState | null, string[]]>([
     ['a worker polls and the data is fresh', POLLED, ['ok', 'ok', 'ok']],
     [
-      'the instants are slightly ahead of the clock',
+      'the instants of the worker are slightly ahead of the clock',
       { ...POLLED, lastPollAt: NOW + 5, asOf: NOW + 5 },
       ['ok', 'ok', 'ok'],
     ],
@@ -48,9 +51,10 @@ describe('freshness', () => {
       ['failure', 'failure', 'ok'],
     ],
     ['a worker polls and is behind', { ...POLLED, asOf: NOW - 60_001 }, ['ok', 'failure', 'ok']],
+    // A sweep searches the log of the time before the first start.
     ['a sweep runs', { ...POLLED, asOf: null, sweepFrom: NOW - 1e9 }, ['ok', 'warning', 'ok']],
     [
-      'the instant is far ahead of the clock',
+      '`asOf` is far ahead of the clock',
       { ...POLLED, asOf: NOW + 60_001 },
       ['ok', 'failure', 'ok'],
     ],
@@ -71,10 +75,10 @@ describe('freshness', () => {
     ],
   ])(
     'the checks of worker, freshness and gaps have the right statuses if %s',
-    (_what, tenant, statuses) => {
+    (_what, tenant, expectedStatuses) => {
       const checks = checkFreshness(tenant, LIMITS)
       expect(checks.map(({ name }) => name)).toEqual(['worker', 'freshness', 'gaps'])
-      expect(checks.map(({ status }) => status)).toEqual(statuses)
+      expect(checks.map(({ status }) => status)).toEqual(expectedStatuses)
       for (const { status, advice } of checks) {
         expect(advice === undefined).toBe(status === 'ok' || status === 'skipped')
       }
@@ -83,29 +87,29 @@ describe('freshness', () => {
 })
 
 test('the advice explains how to set MAX_LAG if cron runs the polls', () => {
-  const longAgo = { ...POLLED, asOf: NOW - 900_000, lastPollAt: NOW - 900_000 }
-  const checks = checkFreshness(longAgo, LIMITS)
+  const polledLongAgo = { ...POLLED, asOf: NOW - 900_000, lastPollAt: NOW - 900_000 }
+  const checks = checkFreshness(polledLongAgo, LIMITS)
   const advice = expect.stringMatching(/with cron, .*: set MAX_LAG above it/)
   expect(checks.slice(0, 2)).toMatchObject([{ advice }, { advice }])
 })
 
 describe('an open gap', () => {
-  const readGaps = (state: Partial<TenantState>) =>
+  const checkGaps = (state: Partial<TenantState>) =>
     checkFreshness({ ...GAP, ...state }, LIMITS).find(({ name }) => name === 'gaps')
 
-  test('the check of an open gap states its end, the command that closes it, and the effect of this command', () => {
-    const { message, advice } = readGaps({}) ?? {}
+  test('the check of an open gap states until when it can concern tokens, the command that closes it, and the effect of this command', () => {
+    const { message, advice } = checkGaps({}) ?? {}
     expect(message).toContain(`can concern tokens until ${iso(NOW + 31 * DAY_MS)}`)
     expect(advice).toContain(`\`last-logout floor raise ${iso(NOW)}\``)
     expect(advice).toContain(`only access tokens that expire by ${iso(NOW + DAY_MS)} anyway`)
   })
 
   test('the check reports a gap of the first start as expected, with the same details as another gap', () => {
-    const { message } = readGaps({ gapReason: 'cold_start' }) ?? {}
+    const { message } = checkGaps({ gapReason: 'cold_start' }) ?? {}
     expect(message).toMatch(/open: .*until 20.*Nothing has to be done.*floor raise .* anyway; with/)
   })
 
   test('the check reports a gap before the floor as closed', () => {
-    expect(readGaps({ floorAt: NOW })?.message).toMatch(/; closed: the floor rejects/)
+    expect(checkGaps({ floorAt: NOW })?.message).toMatch(/; closed: the floor rejects/)
   })
 })

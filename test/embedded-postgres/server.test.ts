@@ -14,6 +14,7 @@ import {
 } from '../../src/embedded-postgres/server.js'
 import { WAIT } from '../_support/wait.js'
 
+/** The directory of this repository. */
 const root = resolve(import.meta.dirname, '../..')
 const isRoot = process.geteuid?.() === 0
 const FLOCK = '/usr/bin/flock'
@@ -21,9 +22,18 @@ const FLOCK = '/usr/bin/flock'
 interface Fixtures {
   /** Creates a directory with mode 0700, as mkdtemp does. */
   createDirectory(): Promise<string>
+  /** Starts a server that is closed when the test ends. */
   start(dataDir: string): Promise<EmbeddedPostgres>
-  /** Starts a process that starts PostgreSQL, prints the URL of the server, and then runs the code `then`. */
-  startInOtherProcess(dataDir: string, then?: string, project?: string, env?: object): ChildProcess
+  /**
+   * Starts a process that starts PostgreSQL, prints the URL of the server, and then runs the code `codeAfterStart`. The
+   * process uses the sources in `project`.
+   */
+  startInOtherProcess(
+    dataDir: string,
+    codeAfterStart?: string,
+    project?: string,
+    env?: object,
+  ): ChildProcess
 }
 
 const test = base.extend<Fixtures>({
@@ -42,12 +52,12 @@ const test = base.extend<Fixtures>({
     })
   },
   startInOtherProcess: async ({ onTestFinished }, use) => {
-    await use((dataDir, then = '', project = root, env = {}) => {
+    await use((dataDir, codeAfterStart = '', project = root, env = {}) => {
       const script = `
         import { createEmbeddedPostgres } from '${pathToFileURL(project)}/src/embedded-postgres/server.ts'
         const postgres = await createEmbeddedPostgres({ dataDir: '${dataDir}', durable: false })
         console.log(postgres.url)
-        ${then}`
+        ${codeAfterStart}`
       const args = ['--import', 'tsx', '--input-type=module', '--eval', script]
       const child = spawn(process.execPath, args, {
         cwd: root,
@@ -60,6 +70,7 @@ const test = base.extend<Fixtures>({
   },
 })
 
+/** Waits for the URL of the server, which is the first line that the process prints. */
 async function readUrl(child: ChildProcess): Promise<string> {
   if (!child.stdout) throw new TypeError('the child has no stdout')
   const [url] = await once(createInterface(child.stdout), 'line')
@@ -221,20 +232,21 @@ describe.concurrent('createEmbeddedPostgres', () => {
       onTestFinished,
     }) => {
       const dataDir = await createDirectory()
-      const lock = (...command: string[]) =>
+      /** Runs a command while it holds the lock. Exits with 1 if another process holds the lock. */
+      const runWithLock = (...command: string[]) =>
         spawn(FLOCK, ['-n', join(dataDir, 'postgres', 'PG_VERSION'), ...command])
-      const isFree = async () => (await once(lock('true'), 'exit'))[0] === 0
+      const isLockFree = async () => (await once(runWithLock('true'), 'exit'))[0] === 0
       const child = startInOtherProcess(dataDir, 'setInterval(() => {}, 1000)')
       await readUrl(child)
-      expect(await isFree()).toBe(false)
+      expect(await isLockFree()).toBe(false)
       child.kill('SIGKILL')
-      await vi.waitFor(async () => expect(await isFree()).toBe(true), WAIT)
+      await vi.waitFor(async () => expect(await isLockFree()).toBe(true), WAIT)
 
-      // `isFree` is not polled here, because each call holds the lock for a moment.
-      const lockHolder = lock('sh', '-c', 'echo held; exec cat')
+      // `isLockFree` is not polled here, because each call holds the lock for a moment.
+      const lockHolder = runWithLock('sh', '-c', 'echo held; exec cat')
       onTestFinished(() => void lockHolder.kill())
       await once(lockHolder.stdout, 'data')
-      expect(await isFree()).toBe(false)
+      expect(await isLockFree()).toBe(false)
       await expect(start(dataDir)).rejects.toMatchObject({ code: 'DATA_DIR_IN_USE' })
       const restarted = start(dataDir)
       lockHolder.stdin.end()
@@ -271,6 +283,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
 
     const second = await start(dataDir)
     expect(await query(second.url, 'SELECT 1')).toEqual([1])
+    // PostgreSQL refused to start before the stale lock file was removed.
     expect(await fs.readFile(join(dataDir, 'postgres.log'), 'utf8')).toContain('F0001 FATAL')
     expect(isAlive(unrelatedProcess.pid ?? 0)).toBe(true)
   })
@@ -282,7 +295,8 @@ describe.concurrent('createEmbeddedPostgres', () => {
   }) => {
     const dataDir = await createDirectory()
     const child = startInOtherProcess(dataDir)
-    const draft = await vi.waitFor(async () => {
+    // A start creates the cluster in this temporary directory, and moves the complete cluster to its place.
+    const draftDir = await vi.waitFor(async () => {
       const [name = ''] = await fs
         .readdir(dataDir)
         .then((names) => names.filter((name) => /initdb/.test(name)))
@@ -291,15 +305,16 @@ describe.concurrent('createEmbeddedPostgres', () => {
     }, WAIT)
     child.kill('SIGKILL')
     await vi.waitFor(
-      async () => expect(await fs.readdir(join(draft, 'postgres'))).toEqual([]),
+      async () => expect(await fs.readdir(join(draftDir, 'postgres'))).toEqual([]),
       WAIT,
     )
     expect(await exists(join(dataDir, 'postgres'))).toBe(false)
-    await fs.utimes(draft, new Date(0), new Date(0))
+    // A start removes only old temporary directories, because a recent one may belong to a concurrent start.
+    await fs.utimes(draftDir, new Date(0), new Date(0))
 
     const { url } = await start(dataDir)
     expect(await query(url, 'SELECT 1')).toEqual([1])
-    expect(await exists(draft)).toBe(false)
+    expect(await exists(draftDir)).toBe(false)
   })
 
   test('a start rejects the data of another major version of PostgreSQL', async ({

@@ -28,6 +28,7 @@ const UPDATE = `PATCH ${ACTIONS}/:id`
 const DEPLOY = `POST ${ACTIONS}/:id/deploy`
 const BIND = `PATCH ${BINDINGS}`
 
+/** The name of the login Action. */
 const name = 'last-logout'
 const secrets = {
   LAST_LOGOUT_URL: 'https://last-logout.example',
@@ -35,9 +36,9 @@ const secrets = {
 }
 const { signal } = new AbortController()
 
-let file: string
+let builtCode: string
 beforeAll(async () => {
-  file = await readActionFile()
+  builtCode = await readActionFile()
 })
 
 interface DeployArguments {
@@ -55,7 +56,7 @@ const deploy = ({ api, ...options }: DeployArguments, onStep: (step: Step) => vo
   )
 
 const stepKindsOf = (steps: Step[]) => steps.map(({ kind }) => kind)
-const status = (api: ManagementApi) => readActionStatus({ api, name }, signal)
+const readStatus = (api: ManagementApi) => readActionStatus({ api, name }, signal)
 const findLoginAction = ({ actions }: Simulator) =>
   actions.list().find((action) => action.name === name)
 
@@ -75,7 +76,7 @@ describe('a first deployment', () => {
     expect(findLoginAction(simulator)).toMatchObject({
       runtime: 'node22',
       supported_triggers: [{ id: 'post-login', version: 'v3' }],
-      code: addDigestLine(file, secrets),
+      code: addDigestLine(builtCode, secrets),
     })
     expect(readBindings(simulator)).toMatchObject([{ display_name: name, action: { name } }])
   })
@@ -93,11 +94,11 @@ describe('a first deployment', () => {
     expect(run.accessToken).toMatchObject({ 'https://last-logout/session_id': 'S1' })
   })
 
-  test('a first deployment waits until the draft and its version are built', async () => {
+  test('a first deployment waits for the two builds of Auth0: of the created Action, and of the deployed version', async () => {
     const { simulator, api } = await openActionTenant({ actionBuildMs: 150 })
     await deploy({ api })
     expect(listWriteRequests(simulator)).toEqual([CREATE, DEPLOY, BIND])
-    expect(await status(api)).toMatchObject({ deployed: true, position: 1 })
+    expect(await readStatus(api)).toMatchObject({ deployed: true, position: 1 })
   })
 
   test('a deployment polls the state of the build every second', () => {
@@ -108,14 +109,14 @@ describe('a first deployment', () => {
     ['once because the draft is not built yet', 1, [CREATE, DEPLOY, DEPLOY, BIND], undefined],
     ['at every attempt', 99, [CREATE, ...Array(5).fill(DEPLOY)], 'AUTH0_REFUSED'],
   ])(
-    'a deployment is attempted at most five times if Auth0 refuses it %s',
-    async (_why, times, writes, code) => {
+    'if Auth0 refuses a deployment %s, the deployment is attempted at most five times',
+    async (_when, times, expectedRequests, expectedCode) => {
       const { simulator, api } = await openActionTenant()
       const when = ({ pathname }: URL) => pathname.endsWith('/deploy')
       simulator.faults.push({ when, times, respond: faults.respondWith(400, { statusCode: 400 }) })
       const error = await deploy({ api }).catch((error) => error)
-      expect(error.code).toBe(code)
-      expect(listWriteRequests(simulator)).toEqual(writes)
+      expect(error.code).toBe(expectedCode)
+      expect(listWriteRequests(simulator)).toEqual(expectedRequests)
     },
   )
 })
@@ -147,10 +148,10 @@ describe('a second deployment', () => {
     const { simulator, api } = await openActionTenant()
     const supported_triggers = [{ id: 'post-login', version: 'v2' }]
     addOlderVersion(simulator, { runtime: 'node18', supported_triggers })
-    expect(await status(api)).toMatchObject({ exists: true, current: false, deployed: true })
+    expect(await readStatus(api)).toMatchObject({ exists: true, current: false, deployed: true })
     const steps = await deploy({ api })
     expect(steps[0]).toMatchObject({ changes: ['code', 'runtime', 'trigger version'] })
-    expect(await status(api)).toMatchObject({ current: true, deployed: true })
+    expect(await readStatus(api)).toMatchObject({ current: true, deployed: true })
   })
 
   test('a second deployment removes secrets that were added by hand, and reports their names', async () => {
@@ -167,7 +168,7 @@ describe('a second deployment', () => {
     expect(simulator.actions.secretsOf(name)).toEqual(secrets)
   })
 
-  test('a second deployment fails if an optional setting would be lost', async () => {
+  test('a second deployment fails if it does not repeat the optional secrets, because they would be lost', async () => {
     const { simulator, api } = await openActionTenant()
     const oldSecrets = {
       ...secrets,
@@ -181,14 +182,15 @@ describe('a second deployment', () => {
       message: expect.stringContaining('--mode, --timeout-ms'),
     })
     expect(listWriteRequests(simulator)).toEqual([])
-    const enforced = { ...oldSecrets, LAST_LOGOUT_MODE: 'enforce' }
-    expect(stepKindsOf(await deploy({ api, secrets: enforced }))).toEqual(['update', 'deploy'])
-    expect(simulator.actions.secretsOf(name)).toEqual(enforced)
+    // With all optional secrets, the deployment may change their values.
+    const allSecrets = { ...oldSecrets, LAST_LOGOUT_MODE: 'enforce' }
+    expect(stepKindsOf(await deploy({ api, secrets: allSecrets }))).toEqual(['update', 'deploy'])
+    expect(simulator.actions.secretsOf(name)).toEqual(allSecrets)
   })
 
-  test('a deployment updates an Action that another tool deployed from the printed file', async () => {
+  test('a deployment updates an Action that another tool created from the output of `action print`', async () => {
     const { simulator, api } = await openActionTenant()
-    addAction(simulator, name, { code: file })
+    addAction(simulator, name, { code: builtCode })
     expect(stepKindsOf(await deploy({ api }))).toEqual(['update', 'deploy', 'bind'])
     expect(listWriteRequests(simulator)).toEqual([UPDATE, DEPLOY, BIND])
   })
@@ -211,6 +213,7 @@ describe('a dry run', () => {
 })
 
 describe('the bindings of other Actions', () => {
+  // Auth0 returns the bindings in pages. 120 bindings need more than one page.
   test.each([3, 120])(
     'a deployment keeps the order and names of %d other bindings',
     async (count) => {
@@ -218,11 +221,11 @@ describe('the bindings of other Actions', () => {
       bindOtherActions(simulator, count)
       const bindingsBefore = readBindings(simulator)
       await deploy({ api })
-      const after = readBindings(simulator)
-      expect(after).toHaveLength(count + 1)
-      expect(after.slice(0, -1)).toEqual(bindingsBefore)
-      expect(after.at(-1)?.action.name).toBe(name)
-      expect(await status(api)).toMatchObject({ position: count + 1, bindings: count + 1 })
+      const bindingsAfter = readBindings(simulator)
+      expect(bindingsAfter).toHaveLength(count + 1)
+      expect(bindingsAfter.slice(0, -1)).toEqual(bindingsBefore)
+      expect(bindingsAfter.at(-1)?.action.name).toBe(name)
+      expect(await readStatus(api)).toMatchObject({ position: count + 1, bindings: count + 1 })
     },
   )
 
@@ -230,12 +233,14 @@ describe('the bindings of other Actions', () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
     const [loginBinding] = readBindings(simulator)
-    const ref = (value = '') => ({ ref: { type: 'action_id', value } })
-    const other = addAction(simulator, 'other')
-    simulator.bindings.replace({ bindings: [ref(loginBinding?.action.id), ref(other)] })
+    const bindingOf = (value = '') => ({ ref: { type: 'action_id', value } })
+    const otherId = addAction(simulator, 'other')
+    simulator.bindings.replace({
+      bindings: [bindingOf(loginBinding?.action.id), bindingOf(otherId)],
+    })
     await deploy({ api, secrets: { ...secrets, LAST_LOGOUT_MODE: 'observe' } })
     expect(readBindings(simulator).map(({ action }) => action.name)).toEqual([name, 'other'])
-    expect(await status(api)).toMatchObject({ position: 1, bindings: 2 })
+    expect(await readStatus(api)).toMatchObject({ position: 1, bindings: 2 })
   })
 
   test('a deployment does not replace the bindings if a proxy responds with a page of HTML', async () => {
@@ -254,6 +259,7 @@ describe('the bindings of other Actions', () => {
     simulator.faults.push({ path: BINDINGS, times: 60, respond })
     await expect(deploy({ api })).rejects.toMatchObject({ code: 'NO_PROGRESS' })
     expect(listWriteRequests(simulator)).toEqual([])
+    // The deployment stopped after 20 of the 60 pages.
     expect(simulator.faults.pending()).toBe(40)
   })
 
@@ -262,11 +268,11 @@ describe('the bindings of other Actions', () => {
     bindOtherActions(simulator, 2)
     // After the write, the response simulates that another program has removed the binding of the login Action.
     const respond = faults.respondWith(200, { bindings: readBindings(simulator), total: 2 })
-    const isWritten = () =>
+    const isBindingWritten = () =>
       simulator.requests.all().some(({ url, method }) => url === BINDINGS && method === 'PATCH')
     simulator.faults.push({
       path: BINDINGS,
-      when: ({ search }) => search !== '' && isWritten(),
+      when: ({ search }) => search !== '' && isBindingWritten(),
       respond,
     })
     await expect(deploy({ api })).rejects.toMatchObject({
@@ -305,12 +311,14 @@ describe('an interrupted deployment', () => {
     ['after it created the Action', `${ACTIONS}/`, [DEPLOY, BIND]],
     ['after it deployed the Action', BINDINGS, [BIND]],
   ])(
-    'a deployment that is interrupted %s is completed by the next deployment',
-    async (_when, path, remainingRequests) => {
+    'the next deployment completes a deployment that was interrupted %s',
+    async (_when, nextPath, remainingRequests) => {
       const { simulator, api } = await openActionTenant()
       const stop = new AbortController()
-      const isReached = ({ pathname, search }: URL) => pathname.startsWith(path) && search === ''
-      simulator.faults.push({ when: isReached, respond: faults.delay(60_000) })
+      // The next request of the deployment gets no response until the abort.
+      const isNextRequest = ({ pathname, search }: URL) =>
+        pathname.startsWith(nextPath) && search === ''
+      simulator.faults.push({ when: isNextRequest, respond: faults.delay(60_000) })
       const deployment = deploy({ api, signal: stop.signal })
       await expect.poll(() => simulator.faults.pending()).toBe(0)
       stop.abort()
@@ -318,11 +326,11 @@ describe('an interrupted deployment', () => {
       simulator.requests.clear()
       await deploy({ api })
       expect(listWriteRequests(simulator)).toEqual(remainingRequests)
-      expect(await status(api)).toMatchObject({ current: true, deployed: true, position: 1 })
+      expect(await readStatus(api)).toMatchObject({ current: true, deployed: true, position: 1 })
     },
   )
 
-  test('an abort ends a deployment that waits for the build', async () => {
+  test('an abort ends a deployment that waits for the build of the Action', async () => {
     const { simulator, api } = await openActionTenant({ actionBuildMs: 60_000 })
     const stop = new AbortController()
     const deployment = deploy({ api, signal: stop.signal })
@@ -340,7 +348,7 @@ test('a deployment fails if the build fails, and the next deployment starts anot
     message: expect.stringContaining('could not build'),
   })
   expect((await deploy({ api }))[0]).toMatchObject({ changes: ['new build after a failed one'] })
-  expect(await status(api)).toMatchObject({ deployed: true, position: 1 })
+  expect(await readStatus(api)).toMatchObject({ deployed: true, position: 1 })
 })
 
 describe('a missing scope', () => {
@@ -351,6 +359,7 @@ describe('a missing scope', () => {
       const { api } = await openActionTenant({ scopes })
       const error = await deploy({ api }).catch((error) => error)
       expect(error).toMatchObject({ code: 'AUTH0_SCOPE', status: 403 })
+      // The expression finds all scopes in the message.
       expect(error.message.match(/\w+:\w+/g)).toEqual([missing])
       expect(error.message).toContain('Dashboard')
     },
@@ -368,17 +377,18 @@ describe('a transient error', () => {
       const { simulator, api } = await openActionTenant()
       bindOtherActions(simulator, 1)
       const seenRequests = new Set<string>()
-      const isFirst = () => {
+      const isFirstAttempt = () => {
         const { method, url } = simulator.requests.all().at(-1) ?? {}
+        // Adding a request increases the size if no earlier request had the same method and URL.
         return seenRequests.size < seenRequests.add(`${method} ${url}`).size
       }
-      simulator.faults.push({ times: 99, when: isFirst, respond })
+      simulator.faults.push({ times: 99, when: isFirstAttempt, respond })
       await deploy({ api })
       simulator.faults.clear()
       expect(seenRequests.size).toBeGreaterThanOrEqual(6)
       expect(simulator.actions.list().filter((action) => action.name === name)).toHaveLength(1)
       expect(readBindings(simulator)).toHaveLength(2)
-      expect(await status(api)).toMatchObject({ deployed: true, position: 2 })
+      expect(await readStatus(api)).toMatchObject({ deployed: true, position: 2 })
     },
     60_000,
   )
@@ -386,6 +396,7 @@ describe('a transient error', () => {
   test('if the response to the creation of the Action was lost, a deployment does not create the Action again', async () => {
     const { simulator, api } = await openActionTenant()
     const respond = (reply: Parameters<ReturnType<typeof faults.html>>[0]) => {
+      // Auth0 has created the Action before the connection is lost.
       addOlderVersion(simulator)
       return faults.connectionReset()(reply)
     }
@@ -410,7 +421,7 @@ describe('readActionStatus', () => {
   test('readActionStatus reports that the Action does not exist', async () => {
     const { simulator, api } = await openActionTenant()
     bindOtherActions(simulator, 2)
-    expect(await status(api)).toEqual({
+    expect(await readStatus(api)).toEqual({
       exists: false,
       current: false,
       deployed: false,
@@ -424,7 +435,7 @@ describe('readActionStatus', () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
     simulator.requests.clear()
-    expect(await status(api)).toMatchObject({ secretNames: Object.keys(secrets) })
+    expect(await readStatus(api)).toMatchObject({ secretNames: Object.keys(secrets) })
     expect(new Set(simulator.requests.all().map(({ method }) => method))).toEqual(new Set(['GET']))
   })
 })

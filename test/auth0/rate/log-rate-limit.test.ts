@@ -19,8 +19,9 @@ async function open(
   return testTenant
 }
 
+// In these tests, our share is the fraction of Auth0's rate limit that last-logout may use: `rateShare`.
 describe.concurrent('the rate limit of Auth0', () => {
-  test('the next request after a 429 is sent when retry-after has passed', async (context) => {
+  test('the next page request after a 429 is sent when retry-after has passed', async (context) => {
     const testTenant = await open(context)
     const respond = faults.rateLimited({ 'retry-after': '1' })
     testTenant.simulator.faults.push({ path: LOGS, respond })
@@ -38,6 +39,7 @@ describe.concurrent('the rate limit of Auth0', () => {
       for (;;) await source.readPage(startPosition, stop.signal)
     })()
     reading.catch(() => {})
+    // Five requests are our share of the burst of ten. The refill is too slow for another request in this test.
     await context.expect.poll(() => testTenant.simulator.requests.count({ path: LOGS })).toBe(5)
     stop.abort()
     await expect(reading).rejects.toMatchObject({ code: 'ABORTED' })
@@ -58,24 +60,26 @@ describe.concurrent('the rate limit of Auth0', () => {
       while (performance.now() - startedAt < 5_000) await source.readPage(startPosition, signal)
       const seconds = (performance.now() - startedAt) / 1000
       expect(requests.every(({ status }) => status === 200)).toBe(true)
+      // Our share is half of 20 requests. The other half remains for other callers.
       const minRemaining = Math.min(...requests.map(({ rateLimit }) => rateLimit?.remaining ?? 0))
       expect(minRemaining).toBeGreaterThanOrEqual(10)
       expect(requests.some(({ waitedMs }) => waitedMs > 100)).toBe(true)
       if ('perSecond' in rateLimit) {
-        // The first three requests use three of the ten tokens in our share. Each of the last requests waits for one
-        // token.
+        // The first three requests use three of the ten tokens of our share. The last requests each wait for one token.
         const used = requests.map(({ budgetUsed }) => budgetUsed ?? 0)
         expect(used[2]).toBeCloseTo(0.3, 1)
         expect(Math.max(...used)).toBeGreaterThan(0.95)
         expect(Math.max(...used)).toBeLessThanOrEqual(1)
       }
+      // The bucket is full at the start and gains 10 per second. The requests touch at most two windows more than the
+      // whole windows.
       const supplied = 'perSecond' in rateLimit ? 20 + 10 * seconds : 20 * (seconds / 2 + 2)
       expect(requests.length).toBeLessThanOrEqual(supplied / 2)
       expect(requests.length).toBeGreaterThan(supplied / 4)
     },
   )
 
-  test('the next request after a 429 is sent after at least a second, even if retry-after is 0 (pitfalls 2, 10)', async (context) => {
+  test('the next page request after a 429 is sent after at least a second, even if retry-after is 0 (pitfalls 2, 10)', async (context) => {
     const testTenant = await open(context)
     let refusedAt = 0
     const refuse = faults.rateLimited({ 'retry-after': '0' })
@@ -136,6 +140,7 @@ describe.concurrent('the rate limit of Auth0', () => {
     })
     const startedAt = performance.now()
     await testTenant.source.readPage(startPosition, signal)
+    // The backoff is 250 ms after the first 429, and 500 ms after the second.
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(750)
     expect(testTenant.simulator.requests.count({ path: '/oauth/token' })).toBe(3)
   })

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createPause } from '../../../src/auth0/rate/pause.js'
 
-test('a second pause does not shorten the first pause', () => {
+test('a second, shorter pause does not end the first pause earlier', () => {
   const pause = createPause()
   pause.begin(30_000)
   const endsAt = pause.endsAt()

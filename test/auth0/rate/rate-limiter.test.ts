@@ -5,15 +5,16 @@ import { documentedRefillPerMinute } from '../../../src/auth0/rate/documented-li
 import { createRateLimiter } from '../../../src/auth0/rate/rate-limiter.js'
 import { type SimulatedRateLimit, simulateRateLimit } from '../../../src/simulator/rate-limit.js'
 
+/** The start of each simulation by Auth0's clock, in milliseconds since the epoch. */
 const EPOCH = 1_763_000_000_000
 
 /** A simulated rate limit, and the traffic that uses it. */
 interface Simulation {
   limit: SimulatedRateLimit
-  /** Our share of the limit. */
+  /** Our share: the fraction of the limit that our limiter may use. */
   share: number
-  /** Average number of requests of other callers per second. */
-  others?: number
+  /** Average number of requests per second of callers that use the same limit. */
+  othersPerSecond?: number
   /** Maximum duration of a request, in milliseconds. */
   latencyMs?: number
   minutes?: number
@@ -30,10 +31,10 @@ interface SentRequest {
 }
 
 /** Simulates a client that sends requests as fast as our limiter allows. The time is simulated too. */
-function run({
+function simulate({
   limit,
   share,
-  others = 0,
+  othersPerSecond = 0,
   latencyMs = 2,
   minutes = 10,
   seed = 1,
@@ -44,15 +45,17 @@ function run({
   const countRequest = simulateRateLimit(limit, () => serverNow)
   const limiter = createRateLimiter(share)
   const sent: SentRequest[] = []
-  let otherAt = others > 0 ? random() * (2000 / others) : Number.POSITIVE_INFINITY
+  // The random intervals between the requests of others are on average half of their maximum.
+  const maxOtherIntervalMs = 2000 / othersPerSecond
+  let otherAt = othersPerSecond > 0 ? random() * maxOtherIntervalMs : Number.POSITIVE_INFINITY
   for (let now = 0; now < minutes * 60_000; ) {
-    // A timer never fires early, but it often fires late.
+    // The simulated timer fires up to a millisecond late.
     const readyAt = limiter.readyAt()
     if (readyAt > now) now = readyAt + random()
     limiter.recordSent(now)
     const latency = latencyMs * (0.5 + random() / 2)
     const at = now + latency * random()
-    for (; otherAt < at; otherAt += random() * (2000 / others)) {
+    for (; otherAt < at; otherAt += random() * maxOtherIntervalMs) {
       serverNow = startedAt + otherAt
       countRequest()
     }
@@ -65,11 +68,13 @@ function run({
     const response = { limit: size, remaining, resetAt, dateMs, sentAt, receivedAt }
     if (allowed) limiter.recordResponse(response)
     else limiter.recordEndWithoutLimit()
+    // After a refusal, the client waits a second.
     now = receivedAt + (allowed ? 0 : 1000)
   }
   return sent
 }
 
+/** Creates a generator of pseudorandom numbers from 0 to 1, so that each simulation can be repeated. */
 function createRandom(seed: number): () => number {
   let state = seed
   return () => {
@@ -89,6 +94,7 @@ const DOCUMENTED = [
   [10, 100 / 60],
   [50, 16],
 ] as const
+/** Buckets that Auth0 does not document, in the same form. */
 const OTHER_BUCKETS = [
   [5, 0.2],
   [20, 5],
@@ -106,6 +112,7 @@ const WINDOWS = [
 const requestsAllowed = (share: number, burst: number, perSecond: number, at: number) =>
   Math.max(1, share * burst) + (share * perSecond * at) / 1000
 
+/** Combines each limit with each share. `rate` is the second number of the limit. */
 function withShares<T extends readonly [number, number]>(limits: readonly T[]) {
   return limits.flatMap(([burst, rate]) => SHARES.map((share) => ({ burst, rate, share })))
 }
@@ -118,10 +125,12 @@ function expectWithinShare(
   simulation: Simulation & { limit: { burst: number; perSecond: number } },
 ) {
   const { share, limit } = simulation
-  const sent = run(simulation)
+  const sent = simulate(simulation)
   const allowedAt = (at: number) => requestsAllowed(share, limit.burst, limit.perSecond, at)
+  // The tolerance of 1e-6 is for rounding errors.
   const excessRequests = sent.filter(({ at }, index) => index + 1 > allowedAt(at) + 1e-6)
   expect(excessRequests).toEqual([])
+  // `remaining` does not contain the token of the request itself.
   expect(Math.min(...sent.map(({ remaining }) => remaining + 1))).toBeGreaterThan(
     reserveOf(simulation),
   )
@@ -131,28 +140,40 @@ function expectWithinShare(
 
 describe('under a token bucket (pitfall 13)', () => {
   test.each(withShares(DOCUMENTED))(
-    'the limiter uses exactly our share if the rate is documented: size $burst, $rate per second, share $share',
+    'the limiter uses our share almost completely if the refill is documented: size $burst, $rate per second, share $share',
     ({ burst, rate, share }) => {
-      const used = expectWithinShare({ limit: { burst, perSecond: rate }, share, minutes: 30 })
-      expect(used).toBeGreaterThanOrEqual(0.98)
+      const usedFraction = expectWithinShare({
+        limit: { burst, perSecond: rate },
+        share,
+        minutes: 30,
+      })
+      expect(usedFraction).toBeGreaterThanOrEqual(0.98)
     },
   )
 
   test.each(withShares(OTHER_BUCKETS))(
-    'the limiter stays within our share if no rate is documented: size $burst, $rate per second, share $share',
+    'the limiter stays within our share if the refill is not documented: size $burst, $rate per second, share $share',
     ({ burst, rate, share }) => {
-      const used = expectWithinShare({ limit: { burst, perSecond: rate }, share, minutes: 30 })
+      const usedFraction = expectWithinShare({
+        limit: { burst, perSecond: rate },
+        share,
+        minutes: 30,
+      })
       // The headers contain whole seconds. The limiter sends a request only if every instant of that second would allow
       // it.
-      expect(used).toBeGreaterThanOrEqual(rate >= 20 || share < 0.5 ? 0.2 : 0.7)
+      expect(usedFraction).toBeGreaterThanOrEqual(rate >= 20 || share < 0.5 ? 0.2 : 0.7)
     },
   )
 
   test.each(SHARES)(
-    'the limiter uses the documented rate if the bucket is refilled faster: share %f',
+    'the limiter uses at least the documented refill if the bucket is refilled faster: share %f',
     (share) => {
-      const used = expectWithinShare({ limit: { burst: 10, perSecond: 2 }, share, minutes: 30 })
-      expect(used).toBeGreaterThanOrEqual(0.8)
+      const usedFraction = expectWithinShare({
+        limit: { burst: 10, perSecond: 2 },
+        share,
+        minutes: 30,
+      })
+      expect(usedFraction).toBeGreaterThanOrEqual(0.8)
     },
   )
 
@@ -162,19 +183,19 @@ describe('under a token bucket (pitfall 13)', () => {
       perSecond: fc.double({ min: 0.1, max: 40, noNaN: true }),
       share: fc.double({ min: 0.05, max: 1, noNaN: true }),
       latencyMs: fc.double({ min: 0.1, max: 400, noNaN: true }),
-      others: fc.constantFrom(0, 0.5, 3),
+      othersPerSecond: fc.constantFrom(0, 0.5, 3),
       seed: fc.nat(),
     })
     fc.assert(
       fc.property(simulation, ({ burst, share, ...traffic }) => {
         const perSecond = Math.max(traffic.perSecond, (documentedRefillPerMinute(burst) ?? 0) / 60)
-        const sent = run({ minutes: 1, ...traffic, limit: { burst, perSecond }, share })
+        const sent = simulate({ minutes: 1, ...traffic, limit: { burst, perSecond }, share })
           // A refused request takes no token.
           .filter(({ allowed }) => allowed)
-        const isWithin = ({ at }: SentRequest, index: number) =>
+        const isWithinShare = ({ at }: SentRequest, index: number) =>
           index + 1 <= requestsAllowed(share, burst, perSecond, at) + 1e-6
         // After a minute, the limiter sends a request even if the headers do not allow it.
-        return sent.every((request, index) => isWithin(request, index) || request.at >= 60_000)
+        return sent.every((request, index) => isWithinShare(request, index) || request.at >= 60_000)
       }),
       { numRuns: 150 },
     )
@@ -182,7 +203,7 @@ describe('under a token bucket (pitfall 13)', () => {
 })
 
 describe('under a bucket that is refilled more slowly than documented (pitfalls 2, 13)', () => {
-  test('no request is refused, and the limiter takes at most one token of the reserve', () => {
+  test('no request is refused, and the limiter takes at most one of the tokens that it leaves to other callers', () => {
     const simulation = fc.record({
       burst: fc.constantFrom(2, 10, 50),
       slowness: fc.double({ min: 1.01, max: 40, noNaN: true }),
@@ -193,11 +214,11 @@ describe('under a bucket that is refilled more slowly than documented (pitfalls 
     fc.assert(
       fc.property(simulation, ({ burst, slowness, ...traffic }) => {
         const perSecond = (documentedRefillPerMinute(burst) ?? 0) / 60 / slowness
-        const slowed = { limit: { burst, perSecond }, minutes: 5, ...traffic }
-        const sent = run(slowed)
+        const slowSimulation = { limit: { burst, perSecond }, minutes: 5, ...traffic }
+        const sent = simulate(slowSimulation)
         const minRemaining = Math.min(...sent.map(({ remaining }) => remaining))
         expect(sent.every(({ allowed }) => allowed)).toBe(true)
-        expect(minRemaining + 1).toBeGreaterThan(reserveOf(slowed) - 1)
+        expect(minRemaining + 1).toBeGreaterThan(reserveOf(slowSimulation) - 1)
       }),
       { numRuns: 150 },
     )
@@ -215,10 +236,10 @@ describe('under a bucket that is refilled more slowly than documented (pitfalls 
       for (const burst of sizes) {
         for (const share of SHARES) {
           const perSecond = (documentedRefillPerMinute(burst) ?? 0) / 60 / slowness
-          const sent = run({ limit: { burst, perSecond }, share, minutes: 60 })
-          const supplied = requestsAllowed(share, burst, perSecond, sent.at(-1)?.at ?? 0)
-          expect(sent.length).toBeLessThanOrEqual(supplied + 2)
-          expect(sent.length).toBeGreaterThan(0.6 * supplied)
+          const sent = simulate({ limit: { burst, perSecond }, share, minutes: 60 })
+          const allowedCount = requestsAllowed(share, burst, perSecond, sent.at(-1)?.at ?? 0)
+          expect(sent.length).toBeLessThanOrEqual(allowedCount + 2)
+          expect(sent.length).toBeGreaterThan(0.6 * allowedCount)
         }
       }
     },
@@ -227,9 +248,9 @@ describe('under a bucket that is refilled more slowly than documented (pitfalls 
 
 describe('under a fixed window (pitfall 13)', () => {
   test.each(withShares(WINDOWS))(
-    'the limiter uses exactly our share: $burst per $rate s, share $share',
+    'the limiter stays within our share of each window: $burst requests per $rate s, share $share',
     ({ burst, rate, share }) => {
-      const sent = run({ limit: { burst, windowSeconds: rate }, share, minutes: 30 })
+      const sent = simulate({ limit: { burst, windowSeconds: rate }, share, minutes: 30 })
       /** The number of our requests in each window. The key is the end of the window. */
       const requestsByWindow = new Map<number, number>()
       for (const { resetSeconds } of sent) {
@@ -252,14 +273,15 @@ test.each([
   ['a token bucket without a documented rate', { burst: 20, perSecond: 1 }],
   ['a fixed window', { burst: 20, windowSeconds: 10 }],
 ])(
-  'the limiter sends fewer requests while other callers use up %s, but at least one per minute (pitfall 13)',
+  'the limiter sends fewer requests while other callers use %s, but at least one request per minute (pitfall 13)',
   (_what, limit) => {
     const share = 0.5
-    const alone = run({ limit, share })
-    const crowded = run({ limit, share, others: 4 })
+    const alone = simulate({ limit, share })
+    const crowded = simulate({ limit, share, othersPerSecond: 4 })
     expect(crowded.length).toBeLessThan(alone.length)
-    const gaps = crowded.map(({ at }, index) => at - (crowded[index - 1]?.at ?? 0))
-    expect(Math.max(...gaps)).toBeLessThanOrEqual(61_100)
+    const intervalsMs = crowded.map(({ at }, index) => at - (crowded[index - 1]?.at ?? 0))
+    // A minute, and a second of waiting after a refusal.
+    expect(Math.max(...intervalsMs)).toBeLessThanOrEqual(61_100)
   },
 )
 
@@ -269,6 +291,7 @@ test('a request takes its token when it is sent, so that requests in flight are 
   limiter.recordSent(0)
   limiter.recordResponse({ ...response, remaining: 7, sentAt: 0, receivedAt: 5 })
   expect(limiter.readyAt()).toBeLessThanOrEqual(5)
+  // Our share is five of ten tokens: seven remain, so two may be sent. Their responses are not recorded.
   limiter.recordSent(6)
   expect(limiter.readyAt()).toBeLessThanOrEqual(6)
   limiter.recordSent(7)
@@ -276,7 +299,8 @@ test('a request takes its token when it is sent, so that requests in flight are 
 })
 
 describe('a changed limit', () => {
-  const open = (share: number) => {
+  /** Creates a limiter, and a function that records a request and its response one millisecond later. */
+  const createLimiter = (share: number) => {
     const limiter = createRateLimiter(share)
     const send = (now: number, limit: number, remaining: number, resetAt: number) => {
       limiter.recordSent(now)
@@ -290,7 +314,7 @@ describe('a changed limit', () => {
   test.each([[10], [20]])(
     'the limiter detects that a bucket of size %d is refilled more slowly',
     (size) => {
-      const { limiter, send } = open(0.5)
+      const { limiter, send } = createLimiter(0.5)
       // The bucket is refilled with 10 tokens per second, then with one token in 20 seconds.
       for (let n = 0; n < 20; n++) send(n * 1000 + 850, size, size - 1, (n + 1) * 1000)
       for (let n = 0; n < 4; n++) send(20_000 + n, size, size - 1 - n, 40_000 + n * 20_000)
@@ -299,7 +323,7 @@ describe('a changed limit', () => {
   )
 
   test('the limiter detects a bucket of another size', () => {
-    const { limiter, send } = open(0.5)
+    const { limiter, send } = createLimiter(0.5)
     for (let n = 0; n < 5; n++) send(n, 50, 49 - n, 1000)
     expect(limiter.readyAt()).toBeLessThan(10)
     send(10, 10, 9, 1000)
@@ -307,7 +331,7 @@ describe('a changed limit', () => {
   })
 })
 
-test('a request waits at most a minute, whatever the headers contain', () => {
+test('a request waits at most a minute, whatever the headers of the responses contain', () => {
   const number = fc.oneof(fc.integer({ min: 0, max: 200 }), fc.maxSafeNat())
   const response = fc.record({
     limit: fc.oneof(
