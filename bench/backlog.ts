@@ -1,6 +1,6 @@
 /**
- * Measures the memory of the built `last-logout worker` while it reads a backlog: the entries that the tenant has stored
- * in six hours without a worker.
+ * Measures the memory of the built `last-logout worker` while it reads a backlog: the entries that the tenant has
+ * stored in six hours without a worker.
  *
  *   npm run bench:backlog [-- entries]
  */

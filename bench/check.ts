@@ -172,7 +172,10 @@ async function measureHold(run: () => Promise<void>): Promise<{ ms: number; hold
   return { ms, holdMs: delay.max / 1e6 }
 }
 
-/** Measures verifications and checks alternately. Returns for each round the time of a check divided by that of a verification. */
+/**
+ * Measures verifications and checks alternately. Returns for each round the time of a check divided by that of a
+ * verification.
+ */
 async function measureChecks(): Promise<number[]> {
   const { privateKey, publicKey } = await generateKeyPair('RS256')
   const token = await new SignJWT(claimsOf(1)).setProtectedHeader({ alg: 'RS256' }).sign(privateKey)

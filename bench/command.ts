@@ -12,8 +12,8 @@ import { storeResult } from './results.js'
 import { runBenchmark } from './run-benchmark.js'
 
 /**
- * The arguments of a benchmark in a full run and in a short run. The head comment of the benchmark's file explains them.
- * `null`: a short run omits the benchmark.
+ * The arguments of a benchmark in a full run and in a short run. The head comment of the benchmark's file explains
+ * them. `null`: a short run omits the benchmark.
  */
 interface Arguments {
   full: string[]

@@ -1,7 +1,7 @@
 /**
  * Reports logouts to the API, and measures the time from the response until the last client refuses the user's tokens.
- * Repeats this for several numbers of clients. The clients run in other processes. Prints the ratio of this time to the time of one echo
- * over the loopback.
+ * Repeats this for several numbers of clients. The clients run in other processes. Prints the ratio of this time to the
+ * time of one echo over the loopback.
  *
  *   npm run bench:feed [-- reports clients,…]
  */

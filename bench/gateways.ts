@@ -1,7 +1,7 @@
 /**
- * Compares the endpoints `introspect` and `forward-auth` of `last-logout api` with a bare Fastify server, which verifies
- * the same tokens, but reads no logouts. Both run alternately under the same load. Then measures the time from a request
- * to `/logout` until the last client refuses the tokens of the user.
+ * Compares the endpoints `introspect` and `forward-auth` of `last-logout api` with a bare Fastify server, which
+ * verifies the same tokens, but reads no logouts. Both run alternately under the same load. Then measures the time from
+ * a request to `/logout` until the last client refuses the tokens of the user.
  *
  *   npm run bench:gateways [-- users rounds seconds logouts clients]
  */

@@ -7,7 +7,9 @@ import { type BenchDatabase, openBenchDatabaseIn } from '../open-bench-database.
 /** The directory of the grown database, to which the parts of `npm run bench:growth` add users. */
 const DATA_DIR = join(tmpdir(), 'last-logout-bench-growth')
 
-/** Number of users that one transaction stores. After an interruption, the next run keeps the committed transactions. */
+/**
+ * Number of users that one transaction stores. After an interruption, the next run keeps the committed transactions.
+ */
 const USERS_PER_TRANSACTION = 500_000
 
 /** Makes the grown database hold exactly `users` users. */
