@@ -7,7 +7,7 @@ import { holdsLease } from './write-log.js'
 
 /**
  * The state of a worker when it was killed. `starting`: it had not logged `polling`. `closing`: it had received
- * SIGTERM. Of the other workers, one has the lease: the exclusive right to poll.
+ * SIGTERM. Of the other workers, at most one has the lease: the exclusive right to poll.
  */
 type Stage = 'starting' | 'withoutLease' | 'withLease' | 'closing'
 

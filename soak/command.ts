@@ -1,6 +1,6 @@
 /**
- * Measures the memory, the connections and the freshness of `last-logout start` over time. Freshness is the time until
- * subscribers receive a logout. Per second, the tenant writes 50 entries, and the load sends 500 reads. The tenant
+ * Measures the memory, the connections and the freshness of `last-logout start` over time. Freshness means here how
+ * soon subscribers receive a logout. Per second, the tenant writes 50 entries, and the load sends 500 reads. The tenant
  * allows 100 requests per minute, and responds after 200 ms. The service, the tenant and the load run in separate
  * processes. Needs /proc of Linux. `--share` is the value of `RATE_SHARE`.
  *
