@@ -1,6 +1,6 @@
 /**
- * Measures the memory of the built `last-logout worker` while it reads a backlog: the entries that the tenant stored
- * while no worker ran, for six hours.
+ * Measures the memory of the built `last-logout worker` while it reads a backlog: the entries that the tenant has
+ * stored in six hours without a worker.
  *
  *   npm run bench:backlog [-- entries]
  */
@@ -20,12 +20,18 @@ import { applyMigrations } from '../src/store/migrations.js'
 import { BENCH_DOMAIN } from './start-api.js'
 
 const SAMPLE_INTERVAL_MS = 1_000
-/** After this time, the measurement ends with the entries that were read until then. */
+/** After this time, the measurement ends, even if the worker has not read all entries. */
 const MAX_DURATION_MS = 85_000
-/** Number of samples that are ignored, because the worker still loads and compiles its code. */
+/** The first samples do not count, because the worker still loads and compiles its code. */
 const WARM_UP_SAMPLES = 5
-/** The backlog consists of the entries of this time before now. */
+/** The time between the first and the last entry of the backlog. */
 const BACKLOG_MS = 6 * 3_600_000
+/** The age of the last entry of the backlog. */
+const LAST_ENTRY_AGE_MS = 60_000
+/** The measurement ends when the worker has read this share of the backlog. */
+const MIN_READ_SHARE = 0.9999
+/** Maximum difference between the highest and the lowest memory of the worker. */
+const MAX_RANGE_MIB = 64
 
 /** The result of {@link measureBacklog}. */
 export interface BacklogMeasurement {
@@ -38,7 +44,7 @@ export interface BacklogMeasurement {
 
 /** Starts a worker that reads a backlog of `entries` entries, and samples the memory of the worker. */
 export async function measureBacklog(entries: number): Promise<BacklogMeasurement> {
-  const endMs = Date.now() - 60_000
+  const endMs = Date.now() - LAST_ENTRY_AGE_MS
   const startMs = endMs - BACKLOG_MS
   const args = [BENCH_DOMAIN, ...[entries, startMs, endMs].map(String)]
   const tenant = fork(new URL('./backlog-process.ts', import.meta.url), args)
@@ -50,7 +56,11 @@ export async function measureBacklog(entries: number): Promise<BacklogMeasuremen
     const worker = startWorker(postgres.url, url, credentials)
     const exited = once(worker, 'exit')
     try {
-      const measurement = await sample(worker.pid ?? 0, postgres.url, { entries, startMs, endMs })
+      const measurement = await sampleMemory(worker.pid ?? 0, postgres.url, {
+        entries,
+        startMs,
+        endMs,
+      })
       worker.kill()
       await exited
       return measurement
@@ -64,7 +74,7 @@ export async function measureBacklog(entries: number): Promise<BacklogMeasuremen
   }
 }
 
-/** Creates the tables, and the tenant row of a worker that last read the log at `startMs`. */
+/** Creates the tables. Inserts the tenant row that a worker leaves if it has read the log up to `startMs`. */
 async function prepareDatabase(databaseUrl: string, startMs: number): Promise<void> {
   await applyMigrations(databaseUrl)
   await migrateQueue(databaseUrl)
@@ -105,7 +115,7 @@ interface Backlog {
 }
 
 /** Samples the memory until the backlog has been read, or until {@link MAX_DURATION_MS}. */
-async function sample(
+async function sampleMemory(
   pid: number,
   databaseUrl: string,
   { entries, startMs, endMs }: Backlog,
@@ -119,29 +129,29 @@ async function sample(
       const { rows } = await client.query<{ read_to: number }>(
         'SELECT extract(epoch FROM as_of)::float8 * 1000 AS read_to FROM tenant',
       )
-      const fraction = Math.min(1, ((rows[0]?.read_to ?? startMs) - startMs) / (endMs - startMs))
+      const readShare = Math.min(1, ((rows[0]?.read_to ?? startMs) - startMs) / (endMs - startMs))
       const elapsedMs = performance.now() - startedAt
-      if (fraction < 0.9999 && elapsedMs < MAX_DURATION_MS) continue
-      return { entries: Math.round(fraction * entries), seconds: elapsedMs / 1_000, rssMiB }
+      if (readShare < MIN_READ_SHARE && elapsedMs < MAX_DURATION_MS) continue
+      return { entries: Math.round(readShare * entries), seconds: elapsedMs / 1_000, rssMiB }
     }
   })
 }
 
-function toReport({ entries, seconds, rssMiB }: BacklogMeasurement): string {
+function formatReport({ entries, seconds, rssMiB }: BacklogMeasurement): string {
   const steady = rssMiB.slice(WARM_UP_SAMPLES)
-  const tenths = Array.from({ length: 10 }, (_, n) => {
+  const maxima = Array.from({ length: 10 }, (_, n) => {
     const part = steady.slice((n * steady.length) / 10, ((n + 1) * steady.length) / 10)
     return Math.max(...part).toFixed(0)
   })
   const range = Math.max(...steady) - Math.min(...steady)
   return [
     `${entries} entries in ${seconds.toFixed(0)} s (${(entries / seconds).toFixed(0)}/s)`,
-    `resident memory, the maximum of each tenth: ${tenths.join(' ')} MiB`,
-    `range after the first ${WARM_UP_SAMPLES} s: ${range.toFixed(0)} MiB (limit 64 MiB)`,
+    `resident memory, the maximum of each tenth: ${maxima.join(' ')} MiB`,
+    `range after the first ${WARM_UP_SAMPLES} s: ${range.toFixed(0)} MiB (limit ${MAX_RANGE_MIB} MiB)`,
   ].join('\n')
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [entries = '1000000'] = process.argv.slice(2)
-  console.log(toReport(await measureBacklog(Number(entries))))
+  console.log(formatReport(await measureBacklog(Number(entries))))
 }

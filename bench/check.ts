@@ -1,12 +1,12 @@
 /**
  * Measures the client:
  *
- * - the time of a check, as a share of the time that `jose` takes to verify the RS256 signature of the token
+ * - the time of a check of a token, as a share of the time that `jose` takes to verify the RS256 signature of the token
  * - the time of a load, as a ratio to the time of parsing the same bytes
  * - the hold of the event loop: the longest time for which the load blocks it
  * - the memory of each user and session
  *
- * Also compares the table of the client with a `Map`.
+ * Also compares the table in which the client keeps its rows with a `Map`.
  *
  *   npm run bench:check [-- users rounds]
  */
@@ -25,21 +25,24 @@ import { sessionIdOf, userIdOf } from './subjects.js'
 const builtPackage = '../dist/client-package/esm/client/index.js'
 const { createLastLogoutClient }: typeof Client = await import(builtPackage)
 
+/** Number of checks in a round. */
 const CHECKS = 100_000
 /**
- * Number of checks per measurement. The claims are built just before. A small number keeps them in the processor's
- * cache, as when a JWT library has just parsed the claims.
+ * Number of checks per measurement. The claims are built just before. If there are few, they are still in the
+ * processor's cache, as when a JWT library has just parsed the claims.
  */
-const CHECKS_PER_TURN = 200
+const CHECKS_PER_MEASUREMENT = 200
+/** Number of verifications of a signature in a round. */
 const VERIFICATIONS = 2_000
+/** Number of rows to find in a store. */
 const FINDS = 200_000
-/** Number of rows that are inserted between two measurements of the time. */
-const ROWS_PER_TURN = 500
+/** Number of rows that are inserted per measurement. */
+const ROWS_PER_MEASUREMENT = 500
 const MAX_CHECK_SHARE = 0.005
 const MAX_LOAD_MS = 3_000
 /** Maximum time for which the load may block the event loop. */
 const MAX_HOLD_MS = 50
-/** Maximum memory of a user or a session. */
+/** Maximum memory that the client takes for a user or a session. */
 const MAX_SUBJECT_BYTES = 130
 const [users = '1000000', rounds = '5'] = process.argv.slice(2)
 const userCount = Number(users)
@@ -81,15 +84,15 @@ for (const [name, open] of [
   ['Map', openMapStore],
 ] as const) {
   const costs = await measureStore(open)
-  const { fillMs, maxTurnMs, bytes, findNs } = costs
+  const { fillMs, maxHoldMs, bytes, findNs } = costs
   stores[name] = costs
   console.log(
-    `${name.padEnd(21)} ${seconds(fillMs).padStart(8)} ${maxTurnMs.toFixed(0).padStart(11)} ms ` +
+    `${name.padEnd(21)} ${seconds(fillMs).padStart(8)} ${maxHoldMs.toFixed(0).padStart(11)} ms ` +
       `${bytes.toFixed(0).padStart(11)} bytes ${findNs.toFixed(0).padStart(9)} ns`,
   )
 }
 
-const ratioOfTables = (cost: keyof StoreCosts) => [
+const tableToMapRatio = (cost: keyof StoreCosts) => [
   (stores.table?.[cost] ?? Number.NaN) / (stores.Map?.[cost] ?? Number.NaN),
 ]
 reportFigures([
@@ -112,9 +115,9 @@ reportFigures([
     ratios: [bytesPerSubject / MAX_SUBJECT_BYTES],
     atMost: 1,
   },
-  { name: "client's table: fill", peer: 'a Map', ratios: ratioOfTables('fillMs') },
-  { name: "client's table: memory", peer: 'a Map', ratios: ratioOfTables('bytes') },
-  { name: "client's table: find", peer: 'a Map', ratios: ratioOfTables('findNs') },
+  { name: "client's table: fill", peer: 'a Map', ratios: tableToMapRatio('fillMs') },
+  { name: "client's table: memory", peer: 'a Map', ratios: tableToMapRatio('bytes') },
+  { name: "client's table: find", peer: 'a Map', ratios: tableToMapRatio('findNs') },
 ])
 
 if (
@@ -130,8 +133,8 @@ if (
 interface StoreCosts {
   /** Time of all inserts. */
   fillMs: number
-  /** Longest time of {@link ROWS_PER_TURN} inserts. */
-  maxTurnMs: number
+  /** Longest time of {@link ROWS_PER_MEASUREMENT} inserts, for which they block the event loop. */
+  maxHoldMs: number
   /** Memory of a row. */
   bytes: number
   /** Time of one find. */
@@ -163,13 +166,16 @@ async function measureHold(run: () => Promise<void>): Promise<{ ms: number; hold
   const startedAt = performance.now()
   await run()
   const ms = performance.now() - startedAt
-  // The monitor measures a blocked event loop in its next turn.
+  // The monitor records a blocked event loop only after the block has ended.
   await new Promise((resolve) => setTimeout(resolve, 5))
   delay.disable()
   return { ms, holdMs: delay.max / 1e6 }
 }
 
-/** Measures verifications and checks alternately. Returns the ratio of a check to a verification for each round. */
+/**
+ * Measures verifications and checks alternately. Returns for each round the time of a check divided by that of a
+ * verification.
+ */
 async function measureChecks(): Promise<number[]> {
   const { privateKey, publicKey } = await generateKeyPair('RS256')
   const token = await new SignJWT(claimsOf(1)).setProtectedHeader({ alg: 'RS256' }).sign(privateKey)
@@ -180,11 +186,13 @@ async function measureChecks(): Promise<number[]> {
       for (let n = 0; n < VERIFICATIONS; n++) await jwtVerify(token, publicKey)
     })
     let checkUs = 0
-    for (let turn = 0; turn < CHECKS / CHECKS_PER_TURN; turn++) {
-      const claims = freshClaims(CHECKS_PER_TURN)
+    for (let n = 0; n < CHECKS / CHECKS_PER_MEASUREMENT; n++) {
+      const claims = freshClaims(CHECKS_PER_MEASUREMENT)
+      // Divides by the checks of the whole round, so that the sum of all measurements is the mean time of a check.
       checkUs += await measureMicroseconds(CHECKS, async () => {
         for (const tokenClaims of claims)
-          if (client.checkNow(tokenClaims).outcome === 'unknown') throw new Error()
+          if (client.checkNow(tokenClaims).outcome === 'unknown')
+            throw new Error('after the load, a check returned unknown')
       })
     }
     shares.push(checkUs / verifyUs)
@@ -195,25 +203,25 @@ async function measureChecks(): Promise<number[]> {
   return shares
 }
 
-/** Fills a store with a row for each user, and finds random rows. Half of the ids have no row. */
+/** Fills a store with a row for each user, and finds rows by random ids. About half of these ids have no row. */
 async function measureStore(open: () => RowStore): Promise<StoreCosts> {
   const before = measureMemory()
   const store = open()
   const at = Date.now()
   let fillMs = 0
-  let maxTurnMs = 0
-  for (let first = 0; first < userCount; first += ROWS_PER_TURN) {
-    // As in the feed, an id is a part of a parsed text.
-    const ids = freshIds(Array.from({ length: ROWS_PER_TURN }, (_, i) => first + i))
+  let maxHoldMs = 0
+  for (let first = 0; first < userCount; first += ROWS_PER_MEASUREMENT) {
+    // In the client too, ids come from parsed JSON.
+    const ids = freshIds(Array.from({ length: ROWS_PER_MEASUREMENT }, (_, i) => first + i))
     const startedAt = performance.now()
     for (const id of ids) store.merge(id, at, Number.NEGATIVE_INFINITY, 1)
-    const turnMs = performance.now() - startedAt
-    fillMs += turnMs
-    maxTurnMs = Math.max(maxTurnMs, turnMs)
+    const insertMs = performance.now() - startedAt
+    fillMs += insertMs
+    maxHoldMs = Math.max(maxHoldMs, insertMs)
   }
   const bytes = (measureMemory() - before) / userCount
   const findUs = await measureFinds(store)
-  return { fillMs, maxTurnMs, bytes, findNs: findUs * 1000 }
+  return { fillMs, maxHoldMs, bytes, findNs: findUs * 1000 }
 }
 
 async function measureFinds(store: RowStore): Promise<number> {
@@ -224,18 +232,19 @@ async function measureFinds(store: RowStore): Promise<number> {
   const us = await measureMicroseconds(FINDS, async () => {
     for (const id of ids) if (store.find(id) !== -1) foundRows++
   })
+  // About half of the ids have a row.
   if (foundRows < FINDS / 3) throw new Error(`only ${foundRows} rows were found`)
   return us
 }
 
-/** Returns new strings that V8 has not hashed. */
+/** Returns the ids of users as new strings, for which V8 has not yet computed a hash. */
 function freshIds(numbers: number[]): string[] {
   return JSON.parse(JSON.stringify(numbers.map(userIdOf)))
 }
 
 /**
- * Returns claims as a JWT library returns them: as new objects, with strings that V8 has not hashed. Half of the users
- * are in the client's cache.
+ * Returns claims as a JWT library returns them: as new objects, with strings for which V8 has not yet computed a hash.
+ * About half of the users are in the client's cache.
  */
 function freshClaims(count: number): Client.Claims[] {
   return Array.from({ length: count }, () => {

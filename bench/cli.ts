@@ -1,6 +1,6 @@
 /**
  * Measures the CPU time of each command, and its ratio to the CPU time of an empty Node process. Each round runs every
- * command once, so that other load of the machine affects all commands.
+ * command once, so that other load of the machine affects all commands equally.
  *
  *   npm run bench:cli [-- rounds]
  */
@@ -16,7 +16,9 @@ import { reportFigures } from './figures.js'
 import { median } from './median.js'
 
 const MAIN = new URL('../dist/main.js', import.meta.url).pathname
+/** The module that reports the CPU times of its process on file descriptor 3. */
 const PROBE = new URL('./cpu-probe.mjs', import.meta.url).pathname
+/** A token without a valid signature. Its header is `{}`. */
 const TOKEN = `e30.${Buffer.from('{"sub":"auth0|1","iat":1}').toString('base64url')}.c2ln`
 const EMPTY_PROCESS = 'node -e 0'
 const [rounds = '5'] = process.argv.slice(2)
@@ -33,8 +35,8 @@ interface CpuTimes {
 interface Command {
   /** The command-line arguments of `node`. */
   args: string[]
-  /** The command receives SIGTERM after it has printed this text. Without a text, the command ends by itself. */
-  until?: string
+  /** The command receives SIGTERM when it has printed this text. Undefined if the command ends by itself. */
+  stopAfter?: string
 }
 
 const program = (...args: string[]): Command => ({ args: [MAIN, ...args] })
@@ -49,9 +51,9 @@ const commands = new Map<string, Command>([
   ['action print', program('action', 'print')],
   ['sync', program('sync')],
   ['doctor', program('doctor')],
-  ['api', { ...program('api'), until: '"serving"' }],
-  ['worker', { ...program('worker'), until: '"polling"' }],
-  ['start', { ...program('start'), until: '"polling"' }],
+  ['api', { ...program('api'), stopAfter: '"serving"' }],
+  ['worker', { ...program('worker'), stopAfter: '"polling"' }],
+  ['start', { ...program('start'), stopAfter: '"polling"' }],
 ])
 
 const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-bench-'))
@@ -69,6 +71,7 @@ const env = {
   PORT: '0',
 }
 try {
+  // Creates the tables, which the other commands need.
   await measure(program('migrate'))
   const results = new Map([...commands.keys()].map((name): [string, CpuTimes[]] => [name, []]))
   for (let round = 0; round < Number(rounds); round++) {
@@ -90,7 +93,7 @@ try {
   await rm(dataDir, { recursive: true })
 }
 
-async function measure({ args, until }: Command): Promise<CpuTimes> {
+async function measure({ args, stopAfter }: Command): Promise<CpuTimes> {
   const child = spawn(process.execPath, ['--import', PROBE, ...args], {
     env,
     cwd: tmpdir(),
@@ -99,7 +102,7 @@ async function measure({ args, until }: Command): Promise<CpuTimes> {
   let output = ''
   child.stdout?.on('data', (text) => {
     output += text
-    if (until !== undefined && output.includes(until)) child.kill('SIGTERM')
+    if (stopAfter !== undefined && output.includes(stopAfter)) child.kill('SIGTERM')
   })
   let probeOutput = ''
   child.stdio[3]?.on('data', (text) => {
@@ -118,7 +121,7 @@ async function measure({ args, until }: Command): Promise<CpuTimes> {
 
 function printResults(results: Map<string, CpuTimes[]>): void {
   const emptyProcessMs = median((results.get(EMPTY_PROCESS) ?? []).map(({ exitMs }) => exitMs))
-  const cell = (ms: number | undefined) =>
+  const formatCell = (ms: number | undefined) =>
     ms === undefined ? '' : `${ms.toFixed(0)} ms, ${(ms / emptyProcessMs).toFixed(1)}`
   console.log(`CPU time, and its ratio to ${EMPTY_PROCESS}; median of ${rounds} rounds\n`)
   console.log(`${''.padEnd(14)} ${'first query'.padEnd(14)} end`)
@@ -126,6 +129,6 @@ function printResults(results: Map<string, CpuTimes[]>): void {
     const queryTimesMs = runs.flatMap(({ firstQueryMs }) => firstQueryMs ?? [])
     const firstQueryMs = queryTimesMs.length === 0 ? undefined : median(queryTimesMs)
     const exitMs = median(runs.map((run) => run.exitMs))
-    console.log(`${name.padEnd(14)} ${cell(firstQueryMs).padEnd(14)} ${cell(exitMs)}`)
+    console.log(`${name.padEnd(14)} ${formatCell(firstQueryMs).padEnd(14)} ${formatCell(exitMs)}`)
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Runs the benchmarks one after another. Each measured value is compared with a peer or a limit of the same run. Prints
- * the ratios with their spread, and stores them for docs/performance.md. Takes at most ten minutes, or 90 seconds with
+ * Runs the benchmarks one after another. Each measured value is divided by a limit, or by the value of a peer: other
+ * code that does comparable work in the same run. Prints the ratios with their spread, and stores them for
+ * docs/performance.md. Takes at most ten minutes, or 90 seconds with
  * `--short`.
  *
  *   npm run bench [-- --short] [-- names]
@@ -10,7 +11,10 @@ import { type Figure, figureRows, formatTable } from './figures.js'
 import { storeResult } from './results.js'
 import { runBenchmark } from './run-benchmark.js'
 
-/** The arguments of a benchmark in a full run and in a short run. `null`: a short run omits the benchmark. */
+/**
+ * The arguments of a benchmark in a full run and in a short run. The head comment of the benchmark's file explains
+ * them. `null`: a short run omits the benchmark.
+ */
 interface Arguments {
   full: string[]
   short: string[] | null
@@ -34,10 +38,10 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { short: { type: 'boolean', default: false } },
 })
-const unknown = positionals.find((name) => !BENCHMARKS.has(name))
-if (unknown !== undefined) {
+const unknownName = positionals.find((name) => !BENCHMARKS.has(name))
+if (unknownName !== undefined) {
   throw new Error(
-    `there is no benchmark ${unknown}: use one of ${[...BENCHMARKS.keys()].join(', ')}`,
+    `there is no benchmark ${unknownName}: use one of ${[...BENCHMARKS.keys()].join(', ')}`,
   )
 }
 

@@ -1,8 +1,8 @@
 /**
  * Runs clients of the change feed, and an echo server, in a process of their own. Sends {@link ClientsReady} to the
- * parent process when all clients have loaded the feed. For each user id from the parent process, sends `watching`, and
- * later the time at which the last client refused a token of this user. The arguments are the URL of the API and the
- * number of clients.
+ * parent process when all clients have loaded the feed. The parent process sends the id of a user whom it will log out.
+ * This process responds with `watching`, and later with the time at which the last client refused a token of this user,
+ * in milliseconds since the epoch. The arguments are the URL of the API and the number of clients.
  */
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
@@ -31,10 +31,10 @@ process.on('message', async (userId: string) => {
   const accepts = (client: LastLogoutClient) => client.checkNow(claims).outcome !== 'revoked'
   if (!clients.every(accepts)) throw new Error('a client refuses a token before the logout')
   process.send?.('watching')
-  let accepting = clients
-  while (accepting.length > 0) {
+  let acceptingClients = clients
+  while (acceptingClients.length > 0) {
     await sleep(CHECK_INTERVAL_MS)
-    accepting = accepting.filter(accepts)
+    acceptingClients = acceptingClients.filter(accepts)
   }
   process.send?.(performance.timeOrigin + performance.now())
 })

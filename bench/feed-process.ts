@@ -11,12 +11,13 @@ import { sessionIdOf, userIdOf } from './subjects.js'
 const userCount = Number(process.argv[2])
 /** Number of users whose events are written together. */
 const USERS_PER_CHUNK = 1_000
-const AGE_MS = 3_600_000
+/** The age of the first user's logout. Each next user has logged out 1 ms later. */
+const FIRST_LOGOUT_AGE_MS = 3_600_000
 
-function formatChunk(first: number): Buffer {
+function formatChunk(firstUser: number): Buffer {
   let text = ''
-  for (let i = first; i < Math.min(first + USERS_PER_CHUNK, userCount); i++) {
-    const at = new Date(Date.now() - AGE_MS + i).toISOString()
+  for (let i = firstUser; i < Math.min(firstUser + USERS_PER_CHUNK, userCount); i++) {
+    const at = new Date(Date.now() - FIRST_LOGOUT_AGE_MS + i).toISOString()
     const user = { kind: 'user', user_id: userIdOf(i), at, all_sessions_at: null, type: 'slo' }
     const session = {
       kind: 'session',
@@ -33,7 +34,8 @@ function formatChunk(first: number): Buffer {
 }
 
 const chunks: Buffer[] = []
-for (let first = 0; first < userCount; first += USERS_PER_CHUNK) chunks.push(formatChunk(first))
+for (let firstUser = 0; firstUser < userCount; firstUser += USERS_PER_CHUNK)
+  chunks.push(formatChunk(firstUser))
 
 function* events() {
   yield* chunks

@@ -1,7 +1,7 @@
 /**
- * Measures the time from the response to a reported logout until the last client refuses the tokens of the user, for
- * several numbers of clients. The clients run in other processes. Prints the ratio of this time to the time of one echo
- * over the loopback.
+ * Reports logouts to the API, and measures the time from the response until the last client refuses the user's tokens.
+ * Repeats this for several numbers of clients. The clients run in other processes. Prints the ratio of this time to the
+ * time of one echo over the loopback.
  *
  *   npm run bench:feed [-- reports clients,…]
  */
@@ -16,6 +16,7 @@ import { quantile } from './quantile.js'
 import { BENCH_KEY, startApi } from './start-api.js'
 
 const CLIENTS_PER_PROCESS = 250
+/** Pause before each report. */
 const PAUSE_MS = 60
 const [reports = '100', clientCounts = '1,100,1000'] = process.argv.slice(2)
 
@@ -26,8 +27,8 @@ console.log(
   'clients   until the last client refuses: p50      p99   echo: p50     p99   ratio of p99',
 )
 const figures: Figure[] = []
-for (const count of clientCounts.split(',').map(Number)) {
-  const processes = await openClients(count)
+for (const clientCount of clientCounts.split(',').map(Number)) {
+  const processes = await openClients(clientCount)
   const [first] = processes
   if (first === undefined) throw new Error('there are no clients')
   const echo = connect(first.echoPort, '127.0.0.1').setNoDelay()
@@ -35,21 +36,21 @@ for (const count of clientCounts.split(',').map(Number)) {
   const children = processes.map(({ child }) => child)
   const delaysMs: number[] = []
   const echoesMs: number[] = []
-  // The first report opens connections, and does not count.
-  await report(`auth0|${count}-first`, children)
+  // The first report opens connections. Its time is not measured.
+  await reportLogout(`auth0|${clientCount}-first`, children)
   for (let n = 0; n < Number(reports); n++) {
     await sleep(PAUSE_MS)
     echoesMs.push(await measureEcho(echo))
-    delaysMs.push(await report(`auth0|${count}-${n}`, children))
+    delaysMs.push(await reportLogout(`auth0|${clientCount}-${n}`, children))
   }
   const [delay50, delay99] = [quantile(delaysMs, 0.5), quantile(delaysMs, 0.99)]
   const [echo50, echo99] = [quantile(echoesMs, 0.5), quantile(echoesMs, 0.99)]
   console.log(
-    `${String(count).padStart(7)}   ${delay50.toFixed(1).padStart(35)} ${delay99.toFixed(1).padStart(8)}   ` +
+    `${String(clientCount).padStart(7)}   ${delay50.toFixed(1).padStart(35)} ${delay99.toFixed(1).padStart(8)}   ` +
       `${echo50.toFixed(2).padStart(9)} ${echo99.toFixed(2).padStart(7)}   ${(delay99 / echo99).toFixed(0)}`,
   )
   figures.push({
-    name: `report to refusal by ${count} clients`,
+    name: `report to refusal by ${clientCount} clients`,
     peer: 'a write and its echo',
     ratios: delaysMs.map((delayMs) => delayMs / echo50),
     values: { p50Ms: delay50, p99Ms: delay99 },
@@ -74,9 +75,10 @@ async function openClients(count: number): Promise<{ child: ChildProcess; echoPo
 }
 
 /**
- * Reports a logout of a user. Returns the time from the response until the last client refuses the user's token, in ms.
+ * Reports a logout of a user. Returns the time from the response until the last client refuses the user's token, in
+ * milliseconds. Returns 0 if all clients refuse it before the response.
  */
-async function report(userId: string, children: ChildProcess[]): Promise<number> {
+async function reportLogout(userId: string, children: ChildProcess[]): Promise<number> {
   const watching = children.map((child) => once(child, 'message'))
   for (const child of children) child.send(userId)
   await Promise.all(watching)
@@ -90,6 +92,7 @@ async function report(userId: string, children: ChildProcess[]): Promise<number>
   if (response.status !== 200) throw new Error(`the report failed with ${response.status}`)
   await response.arrayBuffer()
   const refusedAtMs = (await Promise.all(refused)).map(([atMs]) => atMs)
+  // A client can refuse the token before the response arrives here.
   return Math.max(0, Math.max(...refusedAtMs) - respondedAtMs)
 }
 

@@ -4,7 +4,7 @@ import { median } from './median.js'
 export interface Figure {
   /** The measured value. */
   name: string
-  /** The peer or the limit. */
+  /** What the value is divided by: the peer, such as other code that does comparable work, or the limit. */
   peer: string
   /** The ratios of all rounds. */
   ratios: number[]
@@ -24,7 +24,7 @@ export function reportFigures(figures: Figure[]): void {
   process.send?.(figures)
 }
 
-/** Returns the rows of a table of figures, with a head. */
+/** Returns the rows of a table of figures. The first row is the header. */
 export function figureRows(figures: Figure[]): string[][] {
   return [
     ['measured', 'compared with', 'ratio: median (min to max)', 'required'],
@@ -54,9 +54,9 @@ export function formatTable(rows: string[][]): string {
 
 /** Formats numbers as their median, minimum and maximum. */
 export function formatSpread(values: number[]): string {
-  const middle = formatNumber(median(values))
-  if (values.length === 1) return middle
-  return `${middle} (${formatNumber(Math.min(...values))} to ${formatNumber(Math.max(...values))})`
+  const formattedMedian = formatNumber(median(values))
+  if (values.length === 1) return formattedMedian
+  return `${formattedMedian} (${formatNumber(Math.min(...values))} to ${formatNumber(Math.max(...values))})`
 }
 
 /** Formats a number with two or more significant digits, and without an exponent. */
@@ -70,10 +70,10 @@ export function formatNumber(value: number): string {
 }
 
 function formatRequirement(
-  value: number,
+  medianRatio: number,
   { atLeast, atMost }: Pick<Figure, 'atLeast' | 'atMost'>,
 ): string {
-  if (atLeast !== undefined) return `at least ${atLeast}${value < atLeast ? ': missed' : ''}`
-  if (atMost !== undefined) return `at most ${atMost}${value > atMost ? ': missed' : ''}`
+  if (atLeast !== undefined) return `at least ${atLeast}${medianRatio < atLeast ? ': missed' : ''}`
+  if (atMost !== undefined) return `at most ${atMost}${medianRatio > atMost ? ': missed' : ''}`
   return ''
 }

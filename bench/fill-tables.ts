@@ -3,11 +3,12 @@ import type { Database } from '../src/store/database.js'
 const TRANSACTION_TIMEOUT_MS = 300_000
 
 /**
- * Stores a logout of each user and of each session, with the ids of `subjects.ts`. Records that the log has been read
- * to its end. The tables have no statistics, as after a bulk load. The rows are the newest in the change feed.
+ * Stores a logout of each user and of each session. Computes the same ids as `subjects.ts`. Sets `as_of` to now, as if
+ * the log had been read to its end. Afterwards, the tables have no statistics, as after a bulk load. `seq` is the
+ * position of a row in the change feed: each user takes two, after all existing rows.
  *
- * @param users The users with numbers from `first` to `users - 1` are stored.
- * @param first Default: 0.
+ * @param users Stores the users with numbers from `first` to `users - 1`.
+ * @param first Number of the first user to store. Default: 0.
  */
 export async function fillTables({ prisma }: Database, users: number, first = 0): Promise<void> {
   await prisma.$transaction(

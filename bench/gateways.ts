@@ -1,7 +1,7 @@
 /**
- * Compares introspection and forward-auth of `last-logout api` with a bare Fastify that verifies the same tokens, but
- * reads no logouts. Both run alternately under the same load. Then measures the time from a request to `/logout` until
- * the last client refuses the tokens of the user.
+ * Compares the endpoints `introspect` and `forward-auth` of `last-logout api` with a bare Fastify server, which
+ * verifies the same tokens, but reads no logouts. Both run alternately under the same load. Then measures the time from
+ * a request to `/logout` until the last client refuses the tokens of the user.
  *
  *   npm run bench:gateways [-- users rounds seconds logouts clients]
  */
@@ -20,6 +20,7 @@ import { sessionIdOf, userIdOf } from './subjects.js'
 
 const CONNECTIONS = 64
 const TOKENS = 500
+/** Pause before each logout. */
 const PAUSE_MS = 30
 const ISSUER = `https://${BENCH_DOMAIN}/`
 const AUDIENCE = 'https://orders.example.com'
@@ -64,7 +65,8 @@ for (const endpoint of ENDPOINTS) {
     rounds: Number(rounds),
     load: {
       endpoint: 'check',
-      requests: tokens.map(endpoint === 'introspect' ? introspection : forwardAuth),
+      requests: tokens.map(endpoint === 'introspect' ? introspectRequest : forwardAuthRequest),
+      // The prepared requests replace those about random users.
       users: 0,
       connections: CONNECTIONS,
       durationMs: Number(seconds) * 1000,
@@ -85,7 +87,7 @@ await bench.close()
 keySet.close()
 reportFigures(figures)
 
-/** Signs the token of a user who has logged in again after a logout. */
+/** Signs the token of a user who has logged in again after the stored logout, with a session that has no logout. */
 function signAccessToken(n: number): Promise<string> {
   const nowSeconds = Math.ceil(Date.now() / 1000)
   return sign({
@@ -105,51 +107,58 @@ function sign(claims: JWTPayload): Promise<string> {
   return new SignJWT({ iss: ISSUER, ...claims }).setProtectedHeader(header).sign(privateKey)
 }
 
-function introspection(token: string): string {
+function introspectRequest(token: string): string {
   const body = `token=${token}`
-  const head = `POST /v1/introspect HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer ${BENCH_KEY}\r\n`
+  const headers = `POST /v1/introspect HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer ${BENCH_KEY}\r\n`
   const type = 'content-type: application/x-www-form-urlencoded\r\n'
-  return `${head}${type}content-length: ${body.length}\r\n\r\n${body}`
+  return `${headers}${type}content-length: ${body.length}\r\n\r\n${body}`
 }
 
-function forwardAuth(token: string): string {
-  const head = `GET /v1/forward-auth HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer ${token}\r\n`
-  return `${head}x-last-logout-key: ${BENCH_KEY}\r\n\r\n`
+function forwardAuthRequest(token: string): string {
+  const headers = `GET /v1/forward-auth HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer ${token}\r\n`
+  return `${headers}x-last-logout-key: ${BENCH_KEY}\r\n\r\n`
 }
 
 /**
- * Logs users out by `/logout`, one after another. Prints how long each takes until the last client refuses the token.
+ * Logs users out by `/logout`, one after another. Prints the times until the redirect, and until the last client
+ * refuses the user's token.
  */
 async function measureLogouts(): Promise<void> {
   const child = fork(new URL('./feed-clients.ts', import.meta.url), [api.url, clients])
   await once(child, 'message')
-  // The first logout opens connections.
+  // The first logout opens connections. Its time is not measured.
   await logOut('auth0|first', child)
-  const refusalsMs: number[] = []
-  const redirectsMs: number[] = []
+  const refusalTimesMs: number[] = []
+  const redirectTimesMs: number[] = []
   for (let n = 0; n < Number(logouts); n++) {
     await sleep(PAUSE_MS)
     const { refusalMs, redirectMs } = await logOut(`auth0|logout-${n}`, child)
-    refusalsMs.push(refusalMs)
-    redirectsMs.push(redirectMs)
+    refusalTimesMs.push(refusalMs)
+    redirectTimesMs.push(redirectMs)
   }
   child.kill()
   const format = (values: number[]) =>
     `p50 ${quantile(values, 0.5).toFixed(1)} ms, p99 ${quantile(values, 0.99).toFixed(1)} ms, max ${Math.max(...values).toFixed(1)} ms`
   console.log(`${logouts} requests of /logout, ${clients} clients`)
-  console.log(`until the redirect:             ${format(redirectsMs)}`)
-  console.log(`until the last client refuses:  ${format(refusalsMs)}`)
+  console.log(`until the redirect:             ${format(redirectTimesMs)}`)
+  console.log(`until the last client refuses:  ${format(refusalTimesMs)}`)
 }
 
 /** Logs a user out. Returns the times until the redirect, and until the last client refuses the user's token. */
 async function logOut(sub: string, child: ChildProcess) {
   const iat = Math.floor(Date.now() / 1000) - 60
-  const hint = await sign({ aud: CLIENT_ID, sub, sid: `session of ${sub}`, iat, exp: iat + 3_600 })
+  const idToken = await sign({
+    aud: CLIENT_ID,
+    sub,
+    sid: `session of ${sub}`,
+    iat,
+    exp: iat + 3_600,
+  })
   child.send(sub)
   await once(child, 'message')
   const refused = once(child, 'message') as Promise<[number]>
   const startedAtMs = performance.timeOrigin + performance.now()
-  const response = await fetch(`${api.url}/logout?id_token_hint=${hint}`, { redirect: 'manual' })
+  const response = await fetch(`${api.url}/logout?id_token_hint=${idToken}`, { redirect: 'manual' })
   const redirectMs = performance.timeOrigin + performance.now() - startedAtMs
   if (response.status !== 303) throw new Error(`the logout failed with ${response.status}`)
   const [refusedAtMs] = await refused

@@ -1,6 +1,7 @@
 /**
- * A peer of `peers.ts`: an OpenID provider with an introspection endpoint (RFC 7662), which keeps its tokens in memory.
- * Sends an {@link IntrospectionServer} to the parent process. Runs until the parent process ends it.
+ * Runs a server with which `peers.ts` compares last-logout: an OpenID provider with an introspection endpoint (RFC
+ * 7662), which keeps its tokens in memory. Sends an {@link IntrospectionServer} to the parent process. Runs until the
+ * parent process ends it.
  */
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'
@@ -14,7 +15,7 @@ export interface IntrospectionServer {
   url: string
   /** The value of the header `authorization`. */
   authorization: string
-  /** An active access token. */
+  /** An access token for which the endpoint responds `"active": true`. */
   token: string
 }
 

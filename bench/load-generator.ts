@@ -26,7 +26,7 @@ interface Comparison {
   /** The name of the comparison, such as an endpoint. */
   name: string
   apiUrl: string
-  /** URL of a bare Fastify. */
+  /** URL of a bare Fastify server: one without last-logout. */
   peerUrl: string
   rounds: number
   load: Omit<Load, 'url'>
@@ -40,19 +40,23 @@ interface Ratios {
   p99: number[]
 }
 
-/** Prints the head of the table of {@link compareServers}. */
+/** Prints the header of the table to which {@link compareServers} adds rows. */
 export function printComparisonHead(): void {
   console.log(
     'endpoint       server         requests/s      p50      p99   CPU share of the load generator',
   )
 }
 
-/** Sends requests to both servers alternately, so that other load of the machine affects both. Prints each result. */
+/**
+ * Sends requests to both servers alternately, so that other load of the machine affects both equally. Prints each
+ * result.
+ */
 export async function compareServers(
   generator: LoadGenerator,
   { name, apiUrl, peerUrl, rounds, load }: Comparison,
 ): Promise<Ratios> {
   const ratios: Ratios = { rate: [], p99: [] }
+  // Warms both servers up.
   for (const url of [peerUrl, apiUrl]) await generator.run({ ...load, url })
   for (let round = 0; round < rounds; round++) {
     const peer = await generator.run({ ...load, url: peerUrl })

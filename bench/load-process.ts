@@ -1,7 +1,8 @@
 /**
  * Sends requests over a number of connections in its own process. Each connection sends a request when it has received
- * the previous response. Plain sockets, and requests that are written as text without an HTTP client, make the load
- * generator cheaper than the measured servers. Runs one load for each message of the parent process, and sends back a {@link LoadResult}.
+ * the previous response. To need less CPU time than the measured servers, it writes requests as text to plain sockets,
+ * without an HTTP client. Runs one {@link Load} for each message of the parent process, and sends back a {@link
+ * LoadResult}.
  */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
@@ -12,7 +13,7 @@ import { sessionIdOf, userIdOf } from './subjects.js'
 export interface Load {
   url: string
   endpoint: 'last-logout' | 'check' | 'logouts'
-  /** Texts of prepared requests. If given, randomly chosen texts are sent instead of requests to `endpoint`. */
+  /** Prepared requests, as text. If given, random ones are sent instead of requests to `endpoint`. */
   requests?: string[]
   /** The number of users. Each request is about a random user. */
   users: number
@@ -25,7 +26,7 @@ export interface LoadResult {
   requestsPerSecond: number
   p50Ms: number
   p99Ms: number
-  /** CPU time of the load generator, as a share of the duration. At 1, it would limit the result. */
+  /** CPU time of the load generator, as a share of the duration. At 1, the load generator would limit the result. */
   cpuShare: number
 }
 
@@ -34,11 +35,11 @@ function buildRequest({ endpoint, users, requests = [] }: Load): string {
   const prepared = requests[Math.floor(Math.random() * requests.length)]
   if (prepared !== undefined) return prepared
   const n = Math.floor(Math.random() * users)
-  const head = `HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer ${BENCH_KEY}\r\n`
+  const headers = `HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer ${BENCH_KEY}\r\n`
   if (endpoint === 'last-logout') {
-    return `GET /v1/last-logout?user_id=${encodeURIComponent(userIdOf(n))} ${head}\r\n`
+    return `GET /v1/last-logout?user_id=${encodeURIComponent(userIdOf(n))} ${headers}\r\n`
   }
-  if (endpoint === 'logouts') return buildPost('/v1/logouts', head, { user_id: userIdOf(n) })
+  if (endpoint === 'logouts') return buildPost('/v1/logouts', headers, { user_id: userIdOf(n) })
   const iat = Math.floor(Date.now() / 1000)
   const claims = {
     'https://last-logout/authenticated_at': iat,
@@ -49,12 +50,12 @@ function buildRequest({ endpoint, users, requests = [] }: Load): string {
     iat,
     exp: iat + 86_400,
   }
-  return buildPost('/v1/check', head, { claims })
+  return buildPost('/v1/check', headers, { claims })
 }
 
-function buildPost(path: string, head: string, content: object): string {
+function buildPost(path: string, headers: string, content: object): string {
   const body = JSON.stringify(content)
-  return `POST ${path} ${head}content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+  return `POST ${path} ${headers}content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
 }
 
 /** Sends requests over one connection until `endMs`, one after the other. Adds their latencies to `latenciesMs`. */
@@ -66,6 +67,7 @@ async function sendRequests(socket: Socket, load: Load, endMs: number, latencies
     socket.write(buildRequest(load))
   }
   const onResponse = (text: string) => {
+    // Statuses 200 to 209 are successes.
     if (!text.startsWith('HTTP/1.1 20')) {
       socket.destroy(new Error(text))
       return
@@ -77,10 +79,10 @@ async function sendRequests(socket: Socket, load: Load, endMs: number, latencies
   }
   socket.setEncoding('latin1').on('data', (chunk: string) => {
     received += chunk
-    const headEnd = received.indexOf('\r\n\r\n')
-    if (headEnd === -1) return
+    const headersEnd = received.indexOf('\r\n\r\n')
+    if (headersEnd === -1) return
     const [, length = '0'] = /content-length: (\d+)/i.exec(received) ?? []
-    if (received.length < headEnd + 4 + Number(length)) return
+    if (received.length < headersEnd + 4 + Number(length)) return
     const text = received
     received = ''
     onResponse(text)
@@ -89,7 +91,7 @@ async function sendRequests(socket: Socket, load: Load, endMs: number, latencies
   await once(socket, 'close')
 }
 
-async function run(load: Load): Promise<LoadResult> {
+async function runLoad(load: Load): Promise<LoadResult> {
   const { hostname, port } = new URL(load.url)
   const sockets = Array.from({ length: load.connections }, () => connect(Number(port), hostname))
   await Promise.all(sockets.map((socket) => once(socket, 'connect')))
@@ -110,5 +112,5 @@ async function run(load: Load): Promise<LoadResult> {
 }
 
 process.on('message', async (load: Load) => {
-  process.send?.(await run(load))
+  process.send?.(await runLoad(load))
 })

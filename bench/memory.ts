@@ -1,7 +1,7 @@
 /**
- * Measures the resident memory of `last-logout start` when it is idle, and of `last-logout api` under full load. Prints
- * the ratio of each to the memory of a Node.js process that has loaded the same libraries and does nothing. Needs
- * Linux.
+ * Measures the resident memory of `last-logout start` while it is idle, and of `last-logout api` under full load.
+ * Prints the ratio of each to the memory of a Node.js process that has loaded the same libraries and does nothing.
+ * Needs Linux.
  *
  *   npm run bench:memory [-- script loadSeconds]
  */
@@ -19,8 +19,8 @@ import { type ApiProcess, startApi } from './start-api.js'
 
 const USERS = 100_000
 const CONNECTIONS = 64
-/** Number of parts of the load. Each part sends requests to one of two endpoints, alternately. */
-const PARTS = 6
+/** The load has this number of parts. They send requests to two endpoints alternately. */
+const LOAD_PARTS = 6
 const IDLE_MS = 20_000
 
 /** The packages that `start` loads with an external database, and without a proxy. */
@@ -62,40 +62,40 @@ try {
 }
 
 async function measure(databaseUrl: string): Promise<void> {
-  const libraries = forkUntilClosed('./memory-peer.mjs', LIBRARIES)
-  const node = forkUntilClosed('./memory-peer.mjs', [])
-  await Promise.all([once(libraries, 'message'), once(node, 'message')])
+  const librariesProcess = forkForBenchmark('./memory-peer.mjs', LIBRARIES)
+  const nodeProcess = forkForBenchmark('./memory-peer.mjs', [])
+  await Promise.all([once(librariesProcess, 'message'), once(nodeProcess, 'message')])
   const service = await startService(databaseUrl)
   const api = await startApi(databaseUrl, { script })
   closers.push(api.close)
   await sleep(IDLE_MS)
-  const { nowMiB: peerMiB } = await readMemory(libraries.pid)
+  const { nowMiB: peerMiB } = await readMemory(librariesProcess.pid)
   const figures: Figure[] = []
-  const print = (what: string, mib: number) => {
-    console.log(`${what.padEnd(40)} ${mib.toFixed(0).padStart(7)}`)
+  const addFigure = (name: string, mib: number) => {
+    console.log(`${name.padEnd(40)} ${mib.toFixed(0).padStart(7)}`)
     const peer = 'Node.js with the libraries'
-    figures.push({ name: `memory: ${what}`, peer, ratios: [mib / peerMiB], values: { MiB: mib } })
+    figures.push({ name: `memory: ${name}`, peer, ratios: [mib / peerMiB], values: { MiB: mib } })
   }
   console.log(`${script}, Node.js ${process.version}\n`)
   console.log(`${''.padEnd(44)} MiB`)
-  print('Node.js', (await readMemory(node.pid)).nowMiB)
-  print('Node.js with the libraries', peerMiB)
-  print(`start, idle for ${IDLE_MS / 1000} s`, (await readMemory(service.pid)).nowMiB)
-  print(`api, idle for ${IDLE_MS / 1000} s`, (await readMemory(api.pid)).nowMiB)
+  addFigure('Node.js', (await readMemory(nodeProcess.pid)).nowMiB)
+  addFigure('Node.js with the libraries', peerMiB)
+  addFigure(`start, idle for ${IDLE_MS / 1000} s`, (await readMemory(service.pid)).nowMiB)
+  addFigure(`api, idle for ${IDLE_MS / 1000} s`, (await readMemory(api.pid)).nowMiB)
 
   const rate = await runLoad(api.url)
   const { nowMiB, maxMiB } = await readMemory(api.pid)
-  print(`api, after ${loadSeconds} s of full load`, nowMiB)
-  print('api, maximum', maxMiB)
+  addFigure(`api, after ${loadSeconds} s of full load`, nowMiB)
+  addFigure('api, maximum', maxMiB)
   const idleSeconds = IDLE_MS / 1000 + Number(loadSeconds)
-  print(`start, idle for ${idleSeconds} s`, (await readMemory(service.pid)).nowMiB)
+  addFigure(`start, idle for ${idleSeconds} s`, (await readMemory(service.pid)).nowMiB)
   console.log(`\n${rate.toFixed(0)} requests/s over ${CONNECTIONS} connections`)
   reportFigures(figures)
 }
 
-/** Starts `start` with a simulated tenant. */
+/** Starts `last-logout start` with a simulated tenant. */
 async function startService(databaseUrl: string): Promise<ApiProcess> {
-  const tenant = forkUntilClosed('./tenant-process.ts', ['1000', '0'])
+  const tenant = forkForBenchmark('./tenant-process.ts', ['1000', '0'])
   const [{ urls, credentials }] = (await once(tenant, 'message')) as [TenantMessage]
   const service = await startApi(databaseUrl, {
     command: 'start',
@@ -115,13 +115,13 @@ async function runLoad(url: string): Promise<number> {
   const generator = openLoadGenerator()
   closers.push(async () => generator.close())
   const rates: number[] = []
-  for (let part = 0; part < PARTS; part++) {
+  for (let part = 0; part < LOAD_PARTS; part++) {
     const { requestsPerSecond } = await generator.run({
       url,
       endpoint: part % 2 === 0 ? 'last-logout' : 'check',
       users: USERS,
       connections: CONNECTIONS,
-      durationMs: (Number(loadSeconds) * 1000) / PARTS,
+      durationMs: (Number(loadSeconds) * 1000) / LOAD_PARTS,
     })
     rates.push(requestsPerSecond)
   }
@@ -129,7 +129,7 @@ async function runLoad(url: string): Promise<number> {
 }
 
 /** Runs a file of this directory in its own process. The process ends with the benchmark. */
-function forkUntilClosed(file: string, args: string[]): ChildProcess {
+function forkForBenchmark(file: string, args: string[]): ChildProcess {
   // The peers run without the TypeScript loader of this process, which takes memory.
   const options = file.endsWith('.mjs') ? { execArgv: [] } : {}
   const child = fork(new URL(file, import.meta.url), args, options)
@@ -137,7 +137,7 @@ function forkUntilClosed(file: string, args: string[]): ChildProcess {
   return child
 }
 
-/** Reads the resident memory of a process, and its maximum, in MiB. */
+/** Reads the resident memory of a process, and the maximum since its start. */
 async function readMemory(pid: number | undefined): Promise<{ nowMiB: number; maxMiB: number }> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
   const readMiB = (name: string) =>

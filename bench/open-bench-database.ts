@@ -11,7 +11,7 @@ import { applyMigrations } from '../src/store/migrations.js'
 import { fillTables } from './fill-tables.js'
 import { BENCH_DOMAIN } from './start-api.js'
 
-/** A PostgreSQL server of a benchmark, with a database that the tenant of the benchmarks has claimed. */
+/** A PostgreSQL server of a benchmark. Its database belongs to the tenant {@link BENCH_DOMAIN}. */
 export interface BenchDatabase {
   url: string
   database: Database
@@ -20,7 +20,7 @@ export interface BenchDatabase {
 }
 
 /**
- * Starts PostgreSQL in a temporary directory, and stores logouts of `users` users.
+ * Starts PostgreSQL in a temporary directory, and stores a logout of each of `users` users.
  *
  * @param sharedBuffers PostgreSQL's setting `shared_buffers`. Default: PostgreSQL's default, 128 MB.
  */
@@ -41,7 +41,7 @@ export async function openBenchDatabase(
   }
 }
 
-/** Changes a setting that PostgreSQL reads when it starts. */
+/** Creates the data directory, and sets `shared_buffers` for the next start of PostgreSQL. */
 async function setSharedBuffers(dataDir: string, value: string): Promise<void> {
   const postgres = await createEmbeddedPostgres({ dataDir })
   const client = new Client({ connectionString: postgres.url })
@@ -51,7 +51,7 @@ async function setSharedBuffers(dataDir: string, value: string): Promise<void> {
   await postgres.close()
 }
 
-/** Starts PostgreSQL. After `close`, the data stays in `dataDir`. */
+/** Starts PostgreSQL, which stores its data in `dataDir`. The data remains there after `close`. */
 export async function openBenchDatabaseIn(dataDir: string): Promise<BenchDatabase> {
   const postgres = await createEmbeddedPostgres({ dataDir })
   await applyMigrations(postgres.url)

@@ -12,10 +12,10 @@ import { openBenchDatabase } from './open-bench-database.js'
 import { BENCH_KEY, startApi } from './start-api.js'
 import { userIdOf } from './subjects.js'
 
-/** A way to check whether a token was revoked, or to verify a token. */
+/** An operation that the benchmark measures: it checks whether a token was revoked, or verifies a token. */
 export interface Peer {
   name: string
-  /** Whether `check` returns its result, and not a promise. */
+  /** Whether `check` is done when it returns. Otherwise, it returns a promise. */
   isSynchronous: boolean
   check(): unknown
 }
@@ -27,12 +27,13 @@ export const CHECK_BY_CLIENT = 'check by the client'
 export const CHECK_BY_API = 'POST /v1/check'
 
 /** Name of the verification of a token. */
-export const SIGNATURE = 'RS256 jwtVerify of jose'
+export const VERIFICATION_BY_JOSE = 'RS256 jwtVerify of jose'
 
 const USERS = 10_000
 const POOL_SIZE = 10
 const MAX_CONNECTIONS = 64
 const userIds = Array.from({ length: USERS }, (_, n) => userIdOf(n))
+/** The tokens are issued after every stored logout, so no check finds them revoked. */
 const iat = Math.floor(Date.now() / 1000) + 60
 
 // As in `check.ts`, the built package is measured.
@@ -52,7 +53,7 @@ export async function openPeers(): Promise<{ peers: Peer[]; close(): Promise<voi
     const peers = [
       await openClient(api.url, closers),
       openApi(api.url, agent),
-      await openSignature(),
+      await openVerification(),
       await openRedis(closers),
       openPostgres(bench.url, closers),
       await openIntrospection(agent, closers),
@@ -97,12 +98,12 @@ function openApi(url: string, dispatcher: Agent): Peer {
   }
 }
 
-async function openSignature(): Promise<Peer> {
+async function openVerification(): Promise<Peer> {
   const { privateKey, publicKey } = await generateKeyPair('RS256')
   const claims = { sub: randomUser(), iat, exp: iat + 86_400, scope: 'openid profile read:orders' }
   const token = await new SignJWT(claims).setProtectedHeader({ alg: 'RS256' }).sign(privateKey)
   return {
-    name: SIGNATURE,
+    name: VERIFICATION_BY_JOSE,
     isSynchronous: false,
     check: () => jwtVerify(token, publicKey),
   }

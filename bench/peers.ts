@@ -8,11 +8,19 @@
  */
 import { reportFigures } from './figures.js'
 import { median } from './median.js'
-import { CHECK_BY_API, CHECK_BY_CLIENT, openPeers, type Peer, SIGNATURE } from './open-peers.js'
+import {
+  CHECK_BY_API,
+  CHECK_BY_CLIENT,
+  openPeers,
+  type Peer,
+  VERIFICATION_BY_JOSE,
+} from './open-peers.js'
 
+/** Number of checks that are pending at the same time. */
 const CONCURRENCY = 64
 /**
- * Number of checks by the client that are measured together: a single check takes less time than the clock resolves.
+ * Number of checks by the client that are measured together. A single check takes less time than the resolution of the
+ * clock.
  */
 const CHECKS_PER_MEASUREMENT = 1_000
 const [rounds = '5', seconds = '1'] = process.argv.slice(2)
@@ -21,13 +29,14 @@ const [rounds = '5', seconds = '1'] = process.argv.slice(2)
 interface Measurement {
   /** Time of a check while no other check is pending, in microseconds. */
   microseconds: number
-  /** Checks per second while {@link CONCURRENCY} checks are pending. */
+  /** Checks per second while {@link CONCURRENCY} checks are pending. For synchronous checks: one after another. */
   perSecond: number
 }
 
 const { peers, close } = await openPeers()
 const results = new Map(peers.map(({ name }) => [name, [] as Measurement[]]))
 try {
+  // Opens connections, and lets V8 compile the code.
   for (const peer of peers) await measure(peer, 100)
   for (let round = 0; round < Number(rounds); round++) {
     for (const peer of peers)
@@ -47,21 +56,25 @@ for (const [name, measurements] of results) {
   )
 }
 
-const others = [...results].filter(([name]) => name !== CHECK_BY_CLIENT && name !== CHECK_BY_API)
+const otherPeers = [...results].filter(
+  ([name]) => name !== CHECK_BY_CLIENT && name !== CHECK_BY_API,
+)
 const byClient = results.get(CHECK_BY_CLIENT) ?? []
 const byApi = results.get(CHECK_BY_API) ?? []
 reportFigures([
-  ...others.map(([name, measurements]) => ({
+  ...otherPeers.map(([name, measurements]) => ({
     name: `${CHECK_BY_CLIENT}: time`,
     peer: name,
-    ratios: byClient.map((each, round) => each.microseconds / at(measurements, round).microseconds),
+    ratios: byClient.map(
+      (each, round) => each.microseconds / roundOf(measurements, round).microseconds,
+    ),
   })),
-  ...others
-    .filter(([name]) => name !== SIGNATURE)
+  ...otherPeers
+    .filter(([name]) => name !== VERIFICATION_BY_JOSE)
     .map(([name, measurements]) => ({
       name: `${CHECK_BY_API}: throughput`,
       peer: name,
-      ratios: byApi.map((each, round) => each.perSecond / at(measurements, round).perSecond),
+      ratios: byApi.map((each, round) => each.perSecond / roundOf(measurements, round).perSecond),
     })),
 ])
 
@@ -69,18 +82,18 @@ reportFigures([
  * Measures a peer. Runs one check at a time for half of `durationMs`, and many checks in parallel for the other half.
  */
 async function measure({ check, isSynchronous }: Peer, durationMs: number): Promise<Measurement> {
-  const perMeasurement = isSynchronous ? CHECKS_PER_MEASUREMENT : 1
+  const checksPerMeasurement = isSynchronous ? CHECKS_PER_MEASUREMENT : 1
   const timesMs: number[] = []
-  const middleMs = performance.now() + durationMs / 2
-  while (performance.now() < middleMs) {
+  const halfTimeMs = performance.now() + durationMs / 2
+  while (performance.now() < halfTimeMs) {
     const startMs = performance.now()
-    for (let n = 0; n < perMeasurement; n++) {
+    for (let n = 0; n < checksPerMeasurement; n++) {
       const pending = check()
       if (!isSynchronous) await pending
     }
     timesMs.push(performance.now() - startMs)
   }
-  const microseconds = (median(timesMs) * 1000) / perMeasurement
+  const microseconds = (median(timesMs) * 1000) / checksPerMeasurement
   if (isSynchronous) return { microseconds, perSecond: 1_000_000 / microseconds }
 
   const startMs = performance.now()
@@ -93,7 +106,7 @@ async function measure({ check, isSynchronous }: Peer, durationMs: number): Prom
   return { microseconds, perSecond: (checks * 1000) / (performance.now() - startMs) }
 }
 
-function at(measurements: Measurement[], round: number): Measurement {
+function roundOf(measurements: Measurement[], round: number): Measurement {
   const measurement = measurements[round]
   if (measurement === undefined) throw new Error(`there is no round ${round}`)
   return measurement

@@ -1,6 +1,7 @@
 /**
- * Compares the number of requests that the log source sends with the number that its share of Auth0's rate limit
- * allows. Measures several kinds of rate limits at the same time: token buckets and fixed windows.
+ * The log source is the part of the worker that reads Auth0's log. Compares the number of requests that it sends with
+ * the number that its share of Auth0's rate limit allows. Measures several rate limits at the same time: token buckets
+ * and fixed windows.
  *
  *   npm run bench:rate [-- seconds]
  */
@@ -13,7 +14,8 @@ import { createTenant } from '../src/simulator/tenant.js'
 import { type Figure, reportFigures } from './figures.js'
 
 const DOMAIN = 'bench.example'
-const SHARE = 0.5
+/** The share of the rate limit that the log source may use. */
+const RATE_SHARE = 0.5
 const [seconds = '50'] = process.argv.slice(2)
 
 const limits: SimulatedRateLimit[] = [
@@ -24,7 +26,7 @@ const limits: SimulatedRateLimit[] = [
   { burst: 100, windowSeconds: 10 },
 ]
 
-console.log(`share ${SHARE}, ${seconds} s\n`)
+console.log(`share ${RATE_SHARE}, ${seconds} s\n`)
 console.log('limit                        sent   allowed   ratio       429')
 const results = await Promise.all(limits.map(measure))
 console.log(results.map(({ line }) => line).join('\n'))
@@ -44,7 +46,7 @@ async function measure(rateLimit: SimulatedRateLimit): Promise<{ line: string; f
   let rateLimitedRequests = 0
   const source = createLogSource({
     api,
-    rateShare: SHARE,
+    rateShare: RATE_SHARE,
     observe: ({ status, durationMs }) => {
       lastReceivedAtMs = Date.now()
       if (sentRequests === 0) firstSentAtMs = lastReceivedAtMs - durationMs
@@ -54,9 +56,10 @@ async function measure(rateLimit: SimulatedRateLimit): Promise<{ line: string; f
   })
   const checkpoint = syntheticLogId(Date.now() - 60_000)
   const signal = AbortSignal.timeout(Number(seconds) * 1000)
-  while (!signal.aborted) await source.readPage(checkpoint, signal).catch(rethrowUnless(signal))
+  while (!signal.aborted)
+    await source.readPage(checkpoint, signal).catch(rethrowUnlessAborted(signal))
   await simulator.close()
-  const allowedRequests = requestsAllowedBy(rateLimit, firstSentAtMs, Date.now()) * SHARE
+  const allowedRequests = requestsAllowedBy(rateLimit, firstSentAtMs, Date.now()) * RATE_SHARE
   const cells = [
     sentRequests,
     allowedRequests.toFixed(1),
@@ -67,14 +70,14 @@ async function measure(rateLimit: SimulatedRateLimit): Promise<{ line: string; f
     line: `${formatLimit(rateLimit)}${cells.map((cell) => String(cell).padStart(9)).join('')}`,
     figure: {
       name: 'requests to Auth0',
-      peer: `${SHARE} of ${formatLimit(rateLimit).trim()}`,
+      peer: `${RATE_SHARE} of ${formatLimit(rateLimit).trim()}`,
       ratios: [sentRequests / allowedRequests],
       atMost: 1,
     },
   }
 }
 
-function rethrowUnless(signal: AbortSignal) {
+function rethrowUnlessAborted(signal: AbortSignal) {
   return (error: unknown) => {
     if (!signal.aborted) throw error
   }

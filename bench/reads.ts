@@ -1,6 +1,7 @@
 /**
- * Compares the reads of `last-logout api` with a bare Fastify that checks the same key and sends the same response
- * without a database. Both run alternately under the same load, so that other load of the machine affects both.
+ * Compares the reads of `last-logout api` with a bare Fastify server, which checks the same key and sends the same
+ * response without a database. Both run alternately under the same load, so that other load of the machine affects both
+ * equally.
  *
  *   npm run bench:reads [-- users rounds seconds sharedBuffers]
  */
@@ -15,17 +16,17 @@ import { sessionIdOf, userIdOf } from './subjects.js'
 
 const CONNECTIONS = 64
 /**
- * PostgreSQL's setting `shared_buffers`: a value that holds the tables of 1,000,000 users. PostgreSQL's documentation
- * recommends a quarter of the memory. The default, 128 MB, is the value for a small machine.
+ * The default of PostgreSQL's setting `shared_buffers` in this benchmark. The tables of 1,000,000 users fit in this
+ * memory. PostgreSQL's documentation recommends a quarter of the machine's memory. PostgreSQL's own default is 128 MB.
  */
-const SHARED_BUFFERS = '1GB'
+const DEFAULT_SHARED_BUFFERS = '1GB'
 const ENDPOINTS = ['last-logout', 'check'] as const
-const [users = '1000000', rounds = '5', seconds = '5', sharedBuffers = SHARED_BUFFERS] =
+const [users = '1000000', rounds = '5', seconds = '5', sharedBuffers = DEFAULT_SHARED_BUFFERS] =
   process.argv.slice(2)
 
 const startedAt = performance.now()
 const bench = await openBenchDatabase(Number(users), sharedBuffers)
-await settle(bench)
+await vacuum(bench)
 console.log(
   `${users} users and sessions stored in ${((performance.now() - startedAt) / 1000).toFixed(0)} s; shared_buffers ${sharedBuffers}; ` +
     `${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s\n`,
@@ -66,13 +67,13 @@ peerProcess.kill()
 await api.close()
 await bench.close()
 
-/** Completes the work that a bulk load leaves to the first reads, to autovacuum and to the next checkpoint. */
-async function settle({ database: { prisma } }: BenchDatabase): Promise<void> {
+/** Does the work after a bulk load now. Otherwise, autovacuum and a checkpoint would do it during the measurement. */
+async function vacuum({ database: { prisma } }: BenchDatabase): Promise<void> {
   await prisma.$executeRaw`VACUUM last_logout, session_logout`
   await prisma.$executeRaw`CHECKPOINT`
 }
 
-/** Reads a response of the API, as JSON. */
+/** Reads the response of an endpoint, as JSON text. */
 async function readResponse(endpoint: Load['endpoint']): Promise<string> {
   const iat = Math.floor(Date.now() / 1000)
   const claims = { sub: userIdOf(1), iat, 'https://last-logout/session_id': sessionIdOf(1) }

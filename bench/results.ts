@@ -7,7 +7,7 @@ import type { RowsResult } from './growth/rows.js'
 import type { SubscribersResult } from './growth/subscribers.js'
 import { describeMachine, type Machine } from './machine.js'
 
-const FILE = 'dist/bench-results.json'
+const RESULTS_FILE = 'dist/bench-results.json'
 
 /** The stored results of `npm run bench` and `npm run bench:growth`, from which the documents are written. */
 export interface BenchResults {
@@ -20,18 +20,18 @@ export interface BenchResults {
   rows: Record<string, RowsResult>
   /** The costs of a client, by the number of users that it has loaded. */
   clients: Record<string, ClientResult>
-  /** The results by the number of subscribers. */
+  /** The measurements of the change feed, by the number of subscribers. */
   subscribers: Record<string, SubscribersResult>
-  /** The results by the number of entries. */
+  /** The measurements of a worker that reads a backlog, by the number of entries. */
   backlogs: Record<string, BacklogMeasurement>
 }
 
-/** The results by kind. */
+/** The kinds of results. */
 type Results = Omit<BenchResults, 'machine' | 'days'>
 
 /** Reads the stored results. Before the first measurement, all kinds of results are empty. */
 export async function readResults(): Promise<BenchResults> {
-  const text = await readFile(FILE, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const text = await readFile(RESULTS_FILE, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error
     return '{}'
   })
@@ -53,6 +53,6 @@ export async function storeResult<Kind extends keyof Results>(
     days: { ...results.days, [`${kind}-${name}`]: day },
     [kind]: { ...results[kind], [name]: result },
   }
-  await mkdir(dirname(FILE), { recursive: true })
-  await writeFile(FILE, `${JSON.stringify(updated, null, 2)}\n`)
+  await mkdir(dirname(RESULTS_FILE), { recursive: true })
+  await writeFile(RESULTS_FILE, `${JSON.stringify(updated, null, 2)}\n`)
 }

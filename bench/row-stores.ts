@@ -1,18 +1,21 @@
 import type * as Fingerprints from '../src/client/fingerprint.js'
 import type * as Tables from '../src/client/table.js'
 
-/** A store of rows. Each row has an id and two numbers. */
+/** A store of rows, as in the client's cache. Each row has an id and two numbers, and the number of the load that
+ * has inserted it. */
 export interface RowStore {
-  /** Inserts a row. If the row exists, each of its two numbers becomes the greater of the old and the new number. */
+  /** Inserts a row. If the row exists, `first` and `second` keep the greater of their old and new values. */
   merge(id: string, first: number, second: number, loadNumber: number): void
-  /** Returns the sum of the numbers of a row, or -1 if there is no row. */
+  /** Returns the sum of `first` and `second`, or -1 if there is no row. The sum makes the store read both numbers. */
   find(id: string): number
 }
 
 // As in the benchmark of a check, the built package is measured.
-const built = '../dist/client-package/esm/client'
-const { createKey, fingerprint }: typeof Fingerprints = await import(`${built}/fingerprint.js`)
-const { createTable }: typeof Tables = await import(`${built}/table.js`)
+const builtClient = '../dist/client-package/esm/client'
+const { createKey, fingerprint }: typeof Fingerprints = await import(
+  `${builtClient}/fingerprint.js`
+)
+const { createTable }: typeof Tables = await import(`${builtClient}/table.js`)
 
 /** Opens a store that uses the table of the client. */
 export function openTableStore(): RowStore {

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { Figure } from './figures.js'
 
 /**
- * Runs a benchmark of this directory in its own process, and returns the figures that the benchmark reports.
+ * Runs a benchmark of this directory in its own process, and returns the figures that it sends by `reportFigures`.
  *
  * @param name Name of the file, without its extension.
  * @throws `Error` if the benchmark ends without figures.

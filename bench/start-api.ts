@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 
-/** The API key of the benchmarks. It has every role. */
+/** The API key of the benchmarks. */
 export const BENCH_KEY = 'bench'.padEnd(32, '-')
 
-/** The tenant of the benchmarks. */
+/** The domain of the tenant of the benchmarks. */
 export const BENCH_DOMAIN = 'bench.example'
 
 /** A process of the built program that serves the API. */
@@ -19,11 +19,11 @@ export interface ApiProcess {
 export interface StartOptions {
   /** Default: `api`. */
   command?: 'api' | 'start'
-  /** Options of Node.js. */
+  /** Command-line options of Node.js. Default: none. */
   nodeOptions?: string[]
   /** The path of the program. Default: `dist/main.js`. */
   script?: string
-  /** Further environment variables. */
+  /** Further environment variables of the program. */
   env?: Record<string, string>
 }
 
@@ -47,17 +47,18 @@ export async function startApi(
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const exited = once(api, 'exit')
-  const lastMessage = command === 'api' ? 'serving' : 'polling'
+  const startedMessage = command === 'api' ? 'serving' : 'polling'
   let url: string | undefined
   let isStarted = false
   for await (const line of createInterface(api.stdout)) {
     const entry = JSON.parse(line) as { msg: string; url?: string }
     url ??= entry.url
-    isStarted = entry.msg === lastMessage
+    isStarted = entry.msg === startedMessage
     if (isStarted) break
   }
   if (!isStarted || url === undefined || api.pid === undefined)
     throw new Error(`${command} did not start: see the lines above`)
+  // Discards further output, so that the pipe does not fill up.
   api.stdout.resume()
   return {
     pid: api.pid,

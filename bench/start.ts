@@ -1,6 +1,6 @@
 /**
- * Compares builds of the program by their start: the time until `start` responds to `/health/live`. The database is
- * migrated before. The builds run alternately, so that other load of the machine affects all builds.
+ * Compares builds of the program by the time from their start until `start` responds to `/health/live`. The tables
+ * exist already. The builds run alternately, so that other load of the machine affects all builds equally.
  *
  *   npm run bench:start -- dist/main.js dist/bundle/last-logout.mjs
  */
@@ -20,7 +20,7 @@ import { reportFigures } from './figures.js'
 import { median } from './median.js'
 
 const ROUNDS = 11
-const POLL_MS = 2
+const LIVE_CHECK_INTERVAL_MS = 2
 
 const scripts = process.argv.slice(2).map((path) => resolve(path))
 if (scripts.length === 0) throw new Error('usage: npm run bench:start -- SCRIPT…')
@@ -31,13 +31,13 @@ const tenant = createTenant({ domain: 'bench.example', lagMs: () => 0 })
 const simulator = await createSimulator({ tenant })
 await applyMigrations(postgres.url)
 await migrateQueue(postgres.url)
-const times = new Map(scripts.map((script) => [script, [] as number[]]))
+const startTimesMs = new Map(scripts.map((script) => [script, [] as number[]]))
 try {
   for (let round = 0; round <= ROUNDS; round++) {
     for (const script of scripts) {
       const ms = await measureStart(script)
-      // The first round fills the caches of the file system.
-      if (round > 0) times.get(script)?.push(ms)
+      // Round 0 fills the caches of the file system. Its times do not count.
+      if (round > 0) startTimesMs.get(script)?.push(ms)
     }
   }
 } finally {
@@ -46,22 +46,22 @@ try {
   await rm(dataDir, { recursive: true })
 }
 
-const [[firstScript, firstMs] = ['', []], ...others] = times
-for (const [script, all] of times) {
-  const range = `${Math.min(...all).toFixed(0)} to ${Math.max(...all).toFixed(0)}`
-  console.log(`${median(all).toFixed(0).padStart(6)} ms  (${range})  ${script}`)
+const [[firstScript, firstTimesMs] = ['', []], ...otherScripts] = startTimesMs
+for (const [script, timesMs] of startTimesMs) {
+  const range = `${Math.min(...timesMs).toFixed(0)} to ${Math.max(...timesMs).toFixed(0)}`
+  console.log(`${median(timesMs).toFixed(0).padStart(6)} ms  (${range})  ${script}`)
 }
 reportFigures(
-  others.map(([script, ms]) => ({
+  otherScripts.map(([script, timesMs]) => ({
     name: `start of ${relative('.', script)}`,
     peer: relative('.', firstScript),
-    ratios: ms.map((each, round) => each / (firstMs[round] ?? Number.NaN)),
+    ratios: timesMs.map((each, round) => each / (firstTimesMs[round] ?? Number.NaN)),
   })),
 )
 
 /** Starts the program, and returns the time until it responds, in milliseconds. */
 async function measureStart(script: string): Promise<number> {
-  const port = await findPort()
+  const port = await findFreePort()
   const startedAt = performance.now()
   const child = spawn(process.execPath, [script, 'start'], {
     cwd: dataDir,
@@ -77,7 +77,7 @@ async function measureStart(script: string): Promise<number> {
   const exited = once(child, 'exit')
   while (!(await isLive(port))) {
     if (child.exitCode !== null) throw new Error(`${script} exited with ${child.exitCode}`)
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+    await new Promise((resolve) => setTimeout(resolve, LIVE_CHECK_INTERVAL_MS))
   }
   const ms = performance.now() - startedAt
   child.kill('SIGTERM')
@@ -91,7 +91,7 @@ async function isLive(port: number): Promise<boolean> {
   return response?.status === 200
 }
 
-async function findPort(): Promise<number> {
+async function findFreePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()

@@ -3,16 +3,20 @@ import { createSimulator } from '../src/simulator/server.js'
 import { createTenant } from '../src/simulator/tenant.js'
 
 /**
- * Simulates a tenant in its own process, with one URL for each latency. Sends the URLs to the parent process. Runs
- * until the parent process ends it. The arguments are the number of entries and the latencies in milliseconds.
+ * Simulates a tenant in its own process. The log has a given number of entries. For each given latency, a server with
+ * its own URL responds after this time. Sends the URLs, the credentials, and the storage times of the log to the parent
+ * process. Runs until the parent process ends it. The arguments are the number of entries and the latencies in
+ * milliseconds.
  */
-const [entries = '0', ...latencies] = process.argv.slice(2)
+const [entryCount = '0', ...latencies] = process.argv.slice(2)
+/** The time between the first and the last entry of the log. */
+const LOG_SPAN_MS = 3_000_000
 const endMs = Date.now()
-const startMs = endMs - 3_000_000
+const startMs = endMs - LOG_SPAN_MS
 const tenant = createTenant({ domain: 'bench.example' })
 tenant.writeStored(
   generateHistory({
-    entries: Number(entries),
+    entries: Number(entryCount),
     startMs,
     endMs,
     users: 10_000,

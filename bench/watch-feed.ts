@@ -1,6 +1,6 @@
 /**
- * Serves a change feed in its own process, and sends the port to the parent process. Forwards each text from the parent
- * process to all subscribers.
+ * Serves a change feed in its own process, and sends the port to the parent process. The feed begins with one freshness
+ * event, after which a client is ready. Forwards each text from the parent process to all subscribers.
  */
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'

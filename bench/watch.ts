@@ -1,7 +1,8 @@
 /**
- * Measures the cost of watched connections, which the client ends when their tokens are revoked. The cost is the active
- * time of the event loop per change of the feed. Compares the cost with that of a poll, which calls `checkNow` for each
- * connection. Also measures how the floor, which revokes the tokens of all users, ends all connections in batches.
+ * A resource server can watch an open connection: if its token is revoked, the client calls `onRevoked`, which ends the
+ * connection. Measures the cost of watched connections: the active time of the event loop per change of the feed.
+ * Compares the cost with that of a poll, which calls `checkNow` for each connection. Then raises the floor, which
+ * revokes the tokens of all users, and measures the batches in which the client ends all connections.
  *
  *   npm run bench:watch [-- connections changes]
  */
@@ -13,9 +14,11 @@ import type * as Client from '../src/client/index.js'
 import { reportFigures } from './figures.js'
 import { sessionIdOf, userIdOf } from './subjects.js'
 
+// As in `check.ts`, the built package is measured.
 const builtPackage = '../dist/client-package/esm/client/index.js'
 const { createLastLogoutClient }: typeof Client = await import(builtPackage)
 
+/** Maximum active time of the event loop per change. */
 const MAX_CHANGE_MS = 5
 const [connections = '20000', changes = '500'] = process.argv.slice(2)
 const connectionCount = Number(connections)
@@ -38,44 +41,49 @@ const claimsOf = (n: number) => ({
   exp: iat + 86_400,
 })
 
-// The ids of connections begin at 0. The ids of other users are negative.
+// Connection `n` has the token of user `n`. A negative number is a user without a connection.
 console.log(`${changeCount} changes, one at a time\n`)
 console.log('watched   change of             event loop per change   longest hold')
-await printChanges(0, 'another user', (n) => userLogout(-1 - n))
-/** For each connection that has ended, the value of `turn` at that moment. */
-let ended: number[] = []
-/** Increases with the turns of the event loop: a timer increments it every millisecond. */
+await measureChanges(0, 'another user', (n) => userLogout(-1 - n))
+/** For each connection that has ended, the value of `turn` when it ended. */
+let turnsOfEnds: number[] = []
+/**
+ * A timer increments this number every millisecond, so connections with the same number ended in one turn of the event
+ * loop.
+ */
 let turn = 0
 for (let n = 0; n < connectionCount; n++) {
-  client.watch(claimsOf(n), { onRevoked: () => ended.push(turn) })
+  client.watch(claimsOf(n), { onRevoked: () => turnsOfEnds.push(turn) })
 }
 await sleep(2_000)
+// Users with numbers below -100,000 have no logout from the first measurement.
 const costs = [
-  await printChanges(connectionCount, 'another user', (n) => userLogout(-100_000 - n)),
-  await printChanges(connectionCount, 'a watched user', userLogout),
-  await printChanges(connectionCount, 'a watched session', (n) => sessionLogout(changeCount + n)),
+  await measureChanges(connectionCount, 'another user', (n) => userLogout(-100_000 - n)),
+  await measureChanges(connectionCount, 'a watched user', userLogout),
+  await measureChanges(connectionCount, 'a watched session', (n) => sessionLogout(changeCount + n)),
 ]
+// Each change of a watched user or session has ended one connection.
 const endedBefore = 2 * changeCount
-if (ended.length !== endedBefore)
-  throw new Error(`${ended.length} of ${endedBefore} connections ended`)
+if (turnsOfEnds.length !== endedBefore)
+  throw new Error(`${turnsOfEnds.length} of ${endedBefore} connections ended`)
 
 const startedAt = performance.now()
 for (let n = 0; n < connectionCount; n++) client.checkNow(claimsOf(n))
 const pollMs = performance.now() - startedAt
 console.log(`\na poll of ${connectionCount} connections by checkNow: ${pollMs.toFixed(0)} ms`)
 
-ended = []
+turnsOfEnds = []
 const remaining = connectionCount - endedBefore
-const turns = setInterval(() => turn++, 1)
+const turnTimer = setInterval(() => turn++, 1)
 const { ms, holdMs } = await measure(async () => {
-  feed.send(event({ kind: 'floor', at: new Date().toISOString() }))
-  while (ended.length < remaining) await sleep(5)
+  feed.send(formatEvent({ kind: 'floor', at: new Date().toISOString() }))
+  while (turnsOfEnds.length < remaining) await sleep(5)
 })
-clearInterval(turns)
-const batches = countBatches(ended)
-const largest = Math.max(...batches.values())
+clearInterval(turnTimer)
+const batches = countBatches(turnsOfEnds)
+const largestBatch = Math.max(...batches.values())
 console.log(
-  `the floor ends ${remaining} connections in ${(ms / 1000).toFixed(1)} s, ${batches.size} batches of at most ${largest}; ` +
+  `the floor ends ${remaining} connections in ${(ms / 1000).toFixed(1)} s, ${batches.size} batches of at most ${largestBatch}; ` +
     `longest hold of the event loop: ${holdMs.toFixed(0)} ms`,
 )
 if (Math.max(...costs) > MAX_CHANGE_MS) process.exitCode = 1
@@ -90,7 +98,7 @@ reportFigures([
 /**
  * Sends changes one at a time. Prints and returns the active time of the event loop per change, in milliseconds.
  */
-async function printChanges(
+async function measureChanges(
   watched: number,
   subject: string,
   changeOf: (n: number) => object,
@@ -103,7 +111,7 @@ async function printChanges(
           resolve()
         })
       })
-      feed.send(event(changeOf(n)))
+      feed.send(formatEvent(changeOf(n)))
       await received
     }
   })
@@ -147,13 +155,13 @@ function sessionLogout(n: number): object {
   }
 }
 
-function event(change: object): string {
+function formatEvent(change: object): string {
   return `event: change\ndata: ${JSON.stringify(change)}\n\n`
 }
 
 /** Returns the number of connections that ended in each turn. */
 function countBatches(turnsOfEnds: number[]): Map<number, number> {
   const batches = new Map<number, number>()
-  for (const each of turnsOfEnds) batches.set(each, (batches.get(each) ?? 0) + 1)
+  for (const endTurn of turnsOfEnds) batches.set(endTurn, (batches.get(endTurn) ?? 0) + 1)
   return batches
 }

@@ -1,7 +1,7 @@
 /**
- * Kills workers at random times, while a simulated tenant writes entries and some requests to the tenant fail. Then
- * compares every row with the expected row. `--seed` determines the entries and the run time of each worker. The clock
- * determines which entries are written before which kill.
+ * Kills workers at random times. Meanwhile, a simulated tenant writes entries, and some requests to the tenant fail.
+ * Then compares every row with the expected row. `--seed` determines the entries and the run time of each worker, but
+ * not how many entries are written before a kill. `--late` is the share of the logouts that become visible late.
  *
  *   npm run campaign [-- --kills 200 --seed 1 --workers 3 --late 0.02]
  */
@@ -33,28 +33,28 @@ const [kills, seed, workers, lateShare] = [
   readNumber('late', 0),
 ]
 
-const stopping = new AbortController()
+const interruption = new AbortController()
 // At Ctrl-C, both the terminal and npm send a signal. The second signal must not interrupt the cleanup.
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stopping.abort())
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => interruption.abort())
 
 const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-campaign-'))
 try {
-  process.exitCode = (await campaign()) ? 0 : 1
+  process.exitCode = (await runCampaign()) ? 0 : 1
 } catch (error) {
   process.exitCode = 1
-  if (!stopping.signal.aborted) throw error
+  if (!interruption.signal.aborted) throw error
   print('stopped')
 } finally {
   await rm(dataDir, { recursive: true, force: true })
 }
 
-async function campaign(): Promise<boolean> {
+async function runCampaign(): Promise<boolean> {
   const postgres = await createEmbeddedPostgres({ dataDir, durable: false })
   const redis = await startRedis({ forceNew: true })
   try {
     if ('skip' in redis) throw new Error(redis.skip)
     const killsOfFirstRound = Math.ceil(kills / 2)
-    const sharedOptions = { workers, lateShare, signal: stopping.signal }
+    const sharedOptions = { workers, lateShare, signal: interruption.signal }
     print(`seed ${seed}: ${kills} kills with ${workers} concurrent workers, in two rounds`)
     const onPostgres = await runRound({
       ...sharedOptions,

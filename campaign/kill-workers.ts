@@ -7,7 +7,7 @@ import { holdsLease } from './write-log.js'
 
 /**
  * The state of a worker when it was killed. `starting`: it had not logged `polling`. `closing`: it had received
- * SIGTERM.
+ * SIGTERM. Of the other workers, at most one has the lease: the exclusive right to poll.
  */
 type Stage = 'starting' | 'withoutLease' | 'withLease' | 'closing'
 
@@ -34,15 +34,15 @@ export interface KillOptions {
 
 /** The signals that a worker receives, and the time until the next worker starts. */
 interface WorkerPlan {
-  /** The message that the worker must log before the first signal. `start`: no message is necessary. */
-  until: 'start' | 'polling' | 'log read'
+  /** The message that the worker logs before it receives the first signal. `start`: no message is necessary. */
+  signalAfter: 'start' | 'polling' | 'log read'
   /** Time from this message, or from the start, to the first signal. */
-  signalAfterMs: number
+  signalDelayMs: number
   /** Time from SIGTERM to SIGKILL. `null`: the worker receives only SIGKILL. */
   gracePeriodMs: number | null
   /** Time from the exit of this worker to the start of the next worker. */
   pauseMs: number
-  /** Whether the campaign expires the lease after the kill. Otherwise, the other workers wait until it expires. */
+  /** Whether the lease is made to expire at once after the kill. Otherwise, the other workers wait until it expires. */
   expiresLease: boolean
 }
 
@@ -58,13 +58,14 @@ export async function killWorkers(options: KillOptions): Promise<KillReport> {
   const random = seededRandom(options.seed)
   const kills = { starting: 0, withoutLease: 0, withLease: 0, closing: 0 }
   const report: KillReport = { starts: 0, kills, gracefulExits: 0, problems: [] }
-  let remaining = options.kills
+  let remainingKills = options.kills
 
   async function runNextWorker(): Promise<void> {
-    remaining -= 1
+    // Counts the kill in advance, so that concurrent slots do not start too many workers.
+    remainingKills -= 1
     const plan = nextPlan(random)
     const outcome = await runWorker(plan, `worker-${++report.starts}`, options)
-    if (outcome === 'graceful exit') remaining += 1
+    if (outcome === 'graceful exit') remainingKills += 1
     if (outcome === 'graceful exit') report.gracefulExits += 1
     else if (typeof outcome === 'object') report.problems.push(outcome.problem)
     else kills[outcome] += 1
@@ -72,12 +73,12 @@ export async function killWorkers(options: KillOptions): Promise<KillReport> {
     await sleep(plan.pauseMs, undefined, { signal })
   }
 
-  /** Runs one worker after another. */
+  /** A slot runs one worker after another. All slots run concurrently. */
   async function runSlot(): Promise<void> {
     try {
-      while (remaining > 0 && report.problems.length === 0) await runNextWorker()
+      while (remainingKills > 0 && report.problems.length === 0) await runNextWorker()
     } catch (error) {
-      remaining = 0
+      remainingKills = 0
       throw error
     }
   }
@@ -89,12 +90,17 @@ export async function killWorkers(options: KillOptions): Promise<KillReport> {
 }
 
 function nextPlan(random: Random): WorkerPlan {
-  const until = pick<WorkerPlan['until']>(random, ['start', 'polling', 'polling', 'log read'])
-  // A worker handles SIGTERM only after it has started. Before, SIGTERM would end the worker with an error.
-  const receivesSigterm = until !== 'start' && random() < 0.2
+  const signalAfter = pick<WorkerPlan['signalAfter']>(random, [
+    'start',
+    'polling',
+    'polling',
+    'log read',
+  ])
+  // A worker handles SIGTERM only after it has started. Until then, SIGTERM would end the worker with an error.
+  const receivesSigterm = signalAfter !== 'start' && random() < 0.2
   return {
-    until,
-    signalAfterMs: random() * 3_000,
+    signalAfter,
+    signalDelayMs: random() * 3_000,
     gracePeriodMs: receivesSigterm ? random() * 100 : null,
     pauseMs: random() * 500,
     expiresLease: random() < 0.75,
@@ -109,19 +115,21 @@ async function runWorker(
   const url = new URL(database.url)
   url.searchParams.set('application_name', name)
   const worker = runCommand(['worker'], { ...env, DATABASE_URL: url.href })
-  const wait = (ms: number) => Promise.race([sleep(ms, undefined, { signal }), worker.exited])
+  const waitWhileRunning = (ms: number) =>
+    Promise.race([sleep(ms, undefined, { signal }), worker.exited])
   try {
-    if (plan.until !== 'start') await waitForLog(plan.until, worker, wait)
-    await wait(plan.signalAfterMs)
+    if (plan.signalAfter !== 'start') await waitForLog(plan.signalAfter, worker, waitWhileRunning)
+    await waitWhileRunning(plan.signalDelayMs)
     if (plan.gracePeriodMs !== null) {
       worker.kill('SIGTERM')
-      await wait(plan.gracePeriodMs)
+      await waitWhileRunning(plan.gracePeriodMs)
     }
   } finally {
     worker.kill('SIGKILL')
   }
   const code = await worker.exited
-  if (code === null) return stageOf(plan, name, worker, database)
+  // An exit code is `null` if a signal ended the process.
+  if (code === null) return findStage(plan, name, worker, database)
   if (code === 0 && plan.gracePeriodMs !== null) return 'graceful exit'
   return { problem: `${name} exited unexpectedly with ${code}: ${worker.output().slice(-2_000)}` }
 }
@@ -129,21 +137,22 @@ async function runWorker(
 async function waitForLog(
   message: string,
   worker: RunningCommand,
-  wait: (ms: number) => Promise<unknown>,
+  waitWhileRunning: (ms: number) => Promise<unknown>,
 ): Promise<void> {
   const deadline = performance.now() + LOG_TIMEOUT_MS
   let hasExited = false
   void worker.exited.then(() => {
     hasExited = true
   })
-  while (!hasLogged(worker, message) && !hasExited && performance.now() < deadline) await wait(20)
+  while (!hasLogged(worker, message) && !hasExited && performance.now() < deadline)
+    await waitWhileRunning(20)
 }
 
 function hasLogged(worker: RunningCommand, message: string): boolean {
   return worker.stdout().includes(`"msg":"${message}"`)
 }
 
-async function stageOf(
+async function findStage(
   plan: WorkerPlan,
   name: string,
   worker: RunningCommand,

@@ -12,7 +12,7 @@ import { findProblems, type RoundOutcome } from './verdict.js'
 import { logWrites } from './write-log.js'
 import { startWriting, type Written } from './writer.js'
 
-/** The options of a round. A round has one tenant, one database and one queue. */
+/** The options of a round: a part of the campaign with its own tenant, database and queue. */
 export interface RoundOptions {
   /** A new, migrated database for this round. */
   databaseUrl: string
@@ -40,15 +40,17 @@ export interface RoundReport extends RoundOutcome {
 
 const DOMAIN = 'campaign.example'
 const USER_COUNT = 300
+/** The history: the entries that the log contains before the round. */
 const HISTORY_ENTRIES = 1_500
 const HISTORY_MS = 2 * 86_400_000
 
-/** Latency of each response of the tenant, in milliseconds. With this latency, some kills interrupt a request. */
+/** Latency of each response of the tenant, in milliseconds. Because of it, some kills interrupt a request. */
 const LATENCY_MS = 15
 
 /**
- * Environment variables of the workers and of the final `sync`. `RECONCILE_WINDOW` is at least twice as long as the
- * longest delay of an entry, so that a reconcile finds every late entry.
+ * Environment variables of the workers and of the final `sync`. A reconcile searches the recent log again for entries
+ * that became visible late. `RECONCILE_WINDOW` is at least twice as long as the longest delay of an entry, so that a
+ * reconcile finds every late entry.
  */
 const WORKER_ENV = {
   POLL_INTERVAL: '100ms',
@@ -73,6 +75,7 @@ export async function runRound(options: RoundOptions): Promise<RoundReport> {
       simulator,
       env,
     })
+    // Entries become visible at their storage time. `sync` must find all of them.
     await sleep(written.storedAtMs + 1_000 - Date.now(), undefined, options)
     await expireLease(database)
     const sync = await finishCommand(['sync'], { ...env, DATABASE_URL: databaseUrl })
@@ -87,17 +90,18 @@ export async function runRound(options: RoundOptions): Promise<RoundReport> {
   }
 }
 
+/** Starts a simulated tenant whose log contains the history. */
 async function openTenant(seed: number): Promise<Simulator> {
   const tenant = createTenant({ domain: DOMAIN })
   const endMs = tenant.now() - 1_000
-  const log = {
+  const content = {
     entries: HISTORY_ENTRIES,
     logoutShare: 0.3,
     duplicateShare: 0.05,
     users: USER_COUNT,
   }
   const span = { startMs: endMs - HISTORY_MS, endMs }
-  tenant.writeStored(generateHistory({ ...log, ...span, domain: DOMAIN, seed }))
+  tenant.writeStored(generateHistory({ ...content, ...span, domain: DOMAIN, seed }))
   return createSimulator({ tenant, latencyMs: LATENCY_MS })
 }
 

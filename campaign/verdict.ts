@@ -10,7 +10,9 @@ import type { Written } from './writer.js'
 
 type Queryable = Pick<TestDatabase, 'query'>
 
-/** The numbers of rows at the end of a round, and all problems, such as rows that differ from the expected rows. */
+/**
+ * Counts of rows and writes at the end of a round, and all problems, such as a row that differs from the expected row.
+ */
 export interface RoundOutcome {
   users: number
   sessions: number
@@ -24,14 +26,17 @@ export interface RoundOutcome {
   problems: string[]
 }
 
-/** The events of a round. */
+/** The results of the parts of a round: the kills, the written entries, and the final `sync`. */
 interface RoundEvents {
   workerReport: KillReport
   written: Written
   sync: Awaited<ReturnType<typeof finishCommand>>
 }
 
-/** Compares the rows of the database with the expected rows, and checks all writes. */
+/**
+ * Compares the rows of the database with the rows that the log requires. Also checks that no write deleted a row or
+ * decreased a value.
+ */
 export async function findProblems(
   database: Queryable,
   tenant: Tenant,
@@ -40,9 +45,11 @@ export async function findProblems(
   const expected = expectedFromLog(tenant.entries())
   const rows = sortRows(await readRows(database))
   const { writes, pages, wrongWrites } = await readWrites(database)
-  const idRows = await database.query<{ id: string }>('SELECT id FROM unattributable')
-  const unattributable = idRows.map(({ id }) => id).sort()
+  const unattributableRows = await database.query<{ id: string }>('SELECT id FROM unattributable')
+  // An unattributable entry may be a logout, but names no user and no session, or is malformed.
+  const unattributable = unattributableRows.map(({ id }) => id).sort()
   const reconciled = await readReconciled(database)
+  // `as_of`: the worker has read the log up to this instant.
   const state = await readState(database)
   const isFresh = (state.as_of?.getTime() ?? 0) >= written.storedAtMs
   return {
@@ -78,6 +85,7 @@ export async function findProblems(
   }
 }
 
+/** Lets {@link compare} compare ids. */
 const asRow = (id: string) => ({ id })
 
 async function readState(database: Queryable) {
@@ -94,7 +102,7 @@ async function readState(database: Queryable) {
   return state
 }
 
-/** Describes every row that is missing, unexpected or different. */
+/** Describes every row that is missing, unexpected or different. `name` returns a unique name for a row. */
 function compare<Row extends object>(actual: Row[], expected: Row[], name: (row: Row) => string) {
   const actualByName = new Map(actual.map((row) => [name(row), row]))
   const expectedNames = new Set(expected.map(name))
@@ -103,6 +111,8 @@ function compare<Row extends object>(actual: Row[], expected: Row[], name: (row:
     if (isDeepStrictEqual(actualRow, row)) return []
     return `${name(row)} is ${JSON.stringify(actualRow) ?? 'missing'}, not ${JSON.stringify(row)}`
   })
-  const unexpectedNames = [...actualByName.keys()].filter((key) => !expectedNames.has(key))
-  return [...differences, ...unexpectedNames.map((key) => `${key} is unexpected`)]
+  const unexpectedNames = [...actualByName.keys()].filter(
+    (actualName) => !expectedNames.has(actualName),
+  )
+  return [...differences, ...unexpectedNames.map((actualName) => `${actualName} is unexpected`)]
 }

@@ -4,7 +4,10 @@ type Queryable = Pick<TestDatabase, 'query'>
 
 const TABLES = ['last_logout', 'session_logout', 'tenant']
 
-/** Creates a table `write_log` of all committed writes to `TABLES`. Its column `writer` is the `application_name`. */
+/**
+ * Makes PostgreSQL record all committed writes to `TABLES` in a new table `write_log`. Its column `writer` contains the
+ * `application_name` of the connection, such as `worker-1`.
+ */
 export async function logWrites(database: Queryable): Promise<void> {
   await database.query(`
     CREATE TABLE write_log (
@@ -27,8 +30,8 @@ export async function logWrites(database: Queryable): Promise<void> {
 }
 
 /**
- * Reads the number of writes and of pages that workers stored, and describes each wrong write: a write that deleted a
- * row or decreased a value.
+ * Counts the writes, and the pages that workers stored: each page increases the checkpoint. Describes each wrong write:
+ * a write that deleted a row, or that decreased a value that must not decrease.
  */
 export async function readWrites(database: Queryable) {
   const [totals] = await database.query<{ writes: number; pages: number }>(`
@@ -53,7 +56,10 @@ export async function readWrites(database: Queryable) {
   return { writes, pages, wrongWrites: wrongWrites.map(({ description }) => description) }
 }
 
-/** Reads the log ids of the entries that no poll read, and that a reconcile stored. */
+/**
+ * Reads the log ids of the entries that no poll read, and that a reconcile stored. The transaction that stores such an
+ * entry also increases `tenant.reconciled`.
+ */
 export async function readReconciled(database: Queryable): Promise<string[]> {
   const rows = await database.query<{ log_id: string }>(`
     SELECT DISTINCT after->>'log_id' AS log_id FROM write_log
@@ -64,12 +70,15 @@ export async function readReconciled(database: Queryable): Promise<string[]> {
   return rows.map(({ log_id }) => log_id)
 }
 
-/** Whether the worker with this `application_name` holds the lease. */
-export async function holdsLease(database: Queryable, writer: string): Promise<boolean> {
+/**
+ * Whether the worker with this `application_name` holds the lease: whether one of its writes set the current
+ * `lease_owner`.
+ */
+export async function holdsLease(database: Queryable, workerName: string): Promise<boolean> {
   const rows = await database.query(
     `SELECT FROM tenant JOIN write_log ON after->>'lease_owner' = lease_owner
      WHERE writer = $1 AND lease_until > now() LIMIT 1`,
-    [writer],
+    [workerName],
   )
   return rows.length > 0
 }

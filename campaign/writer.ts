@@ -8,11 +8,14 @@ export interface Written {
   /** The number of entries, including duplicates. */
   entries: number
   duplicates: number
-  /** The log ids of late entries. A poll can have read past the storage time of a late entry before it is visible. */
+  /** The log ids of late entries. Before a late entry is visible, a poll can have read past its storage time. */
   lateLogIds: Set<string>
-  /** The number of unattributable entries, including duplicates. */
+  /**
+   * The number of unattributable entries, including duplicates. Such an entry may be a logout, but it is malformed, or
+   * names no user and no session.
+   */
   unattributable: number
-  /** The latest storage time of an entry. */
+  /** The storage time of the latest entry. */
   storedAtMs: number
 }
 
@@ -30,6 +33,7 @@ export interface WriterOptions {
   lateShare: number
 }
 
+/** Time between two ticks. Each tick writes entries. */
 const TICK_MS = 50
 const ENTRIES_PER_TICK = 2
 /** Probability that a tick writes a burst, which fills several pages. */
@@ -43,7 +47,7 @@ const MAX_LATE_DELAY_MS = 30_000
 
 /**
  * Maximum number of unattributable entries. The store keeps at most 1,000 unattributable entries for each reason and
- * day. It counts a further entry at every read, so the expected count would be unknown.
+ * day. It only counts further entries, again at every read, so the expected count would be unknown.
  */
 const MAX_UNATTRIBUTABLE = 900
 
@@ -62,7 +66,7 @@ export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
   const lateLogIds = new Set<string>()
   const written = { entries: 0, duplicates: 0, lateLogIds, unattributable: 0, storedAtMs: 0 }
 
-  function writeOne(): void {
+  function writeEntry(): void {
     const { entry, kind } = nextEntry(random, people, written.unattributable)
     // Only these entries can be late: a reconcile searches by type, and would not find late entries of other types.
     const isLate =
@@ -72,27 +76,28 @@ export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
     // The storage time of an entry that is not late is after `now`, because a poll can already have read up to `now`.
     const storedAtMs =
       dateMs + 1 + Math.floor(random() * (isLate ? MIN_LATE_DELAY_MS : MAX_STORAGE_DELAY_MS))
-    const times = [storedAtMs]
+    const storageTimesMs = [storedAtMs]
     if (random() < DUPLICATE_SHARE)
-      times.push(storedAtMs + Math.floor(random() * MAX_STORAGE_DELAY_MS))
-    for (const storedAtMs of times) {
-      const { logId } = tenant.write(entry, { dateMs, storedAtMs })
-      if (storedAtMs <= now) lateLogIds.add(logId)
-      written.storedAtMs = Math.max(written.storedAtMs, storedAtMs)
+      storageTimesMs.push(storedAtMs + Math.floor(random() * MAX_STORAGE_DELAY_MS))
+    for (const timeMs of storageTimesMs) {
+      const { logId } = tenant.write(entry, { dateMs, storedAtMs: timeMs })
+      if (timeMs <= now) lateLogIds.add(logId)
+      written.storedAtMs = Math.max(written.storedAtMs, timeMs)
     }
-    written.entries += times.length
-    written.duplicates += times.length - 1
+    written.entries += storageTimesMs.length
+    written.duplicates += storageTimesMs.length - 1
     if (kind === 'no user or session' || kind === 'malformed')
-      written.unattributable += times.length
+      written.unattributable += storageTimesMs.length
   }
 
   const timer = setInterval(() => {
     const count = random() < BURST_SHARE ? ENTRIES_PER_BURST : ENTRIES_PER_TICK
-    for (let n = 0; n < count; n++) writeOne()
+    for (let n = 0; n < count; n++) writeEntry()
   }, TICK_MS)
   return { written, close: () => clearInterval(timer) }
 }
 
+/** An entry to write. */
 interface NextEntry {
   entry: LogEntry
   kind: 'logout' | 'no user or session' | 'malformed' | 'other'
@@ -106,6 +111,7 @@ function nextEntry(random: Random, people: Person[], unattributable: number): Ne
   })
   const withoutUser = { user_id: pick(random, [null, '', undefined]) }
   const logout = (entry: LogEntry): NextEntry => ({ entry, kind: 'logout' })
+  // Each kind of entry has a range of this number. The size of the range is the probability of the kind.
   const draw = random()
   if (draw < 0.4) {
     const type = pick(random, OTHER_TYPES)

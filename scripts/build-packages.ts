@@ -5,6 +5,7 @@ import { buildSimulator } from './packages/build-simulator.js'
 import { readSbom } from './packages/bundled-packages.js'
 import { packPackages } from './packages/pack.js'
 
+/** The builds by the argument of this script. */
 const BUILDS: Record<string, () => Promise<void>> = {
   client: async () => buildClient(await readSbom()),
   service: async () => buildService(await readSbom()),
@@ -14,8 +15,8 @@ const BUILDS: Record<string, () => Promise<void>> = {
 }
 
 const { positionals } = parseArgs({ allowPositionals: true })
-const [name = ''] = positionals
-const build = BUILDS[name]
+const [buildName = ''] = positionals
+const build = BUILDS[buildName]
 if (build === undefined)
   throw new Error(`usage: build-packages.ts ${Object.keys(BUILDS).join('|')}`)
 await build()

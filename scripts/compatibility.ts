@@ -9,7 +9,7 @@ const compatibilitySchema: z.ZodType<Compatibility> = z.object({
   note: z.string(),
 })
 
-/** The part of Vitest's JSON report that this script reads. */
+/** The part of Vitest's JSON report that this file reads. Tests that add a row to the table set `compatibility`. */
 const reportSchema = z.object({
   testResults: z.array(
     z.object({
@@ -26,6 +26,7 @@ const reportSchema = z.object({
   ),
 })
 
+/** A row of the table. */
 interface Row extends Compatibility {
   environment: string
   /** The file of the test that shows the outcome. */
@@ -35,7 +36,7 @@ interface Row extends Compatibility {
 /**
  * Returns the text of docs/compatibility.md, from the JSON report of a run of `test/environments`.
  *
- * @throws `Error` if a test with a row of the table did not pass.
+ * @throws `Error` if a test that adds a row to the table did not pass.
  */
 export function renderCompatibility(json: string): string {
   const rows = readRows(json)
@@ -54,17 +55,19 @@ front of a real server changes its responses to those of the named server. Only 
 
 function readRows(json: string): Row[] {
   const rows = new Map<string, Row>()
-  for (const { name, assertionResults } of reportSchema.parse(JSON.parse(json)).testResults) {
+  for (const { name: testFile, assertionResults } of reportSchema.parse(JSON.parse(json))
+    .testResults) {
     for (const { status, title, fullName, meta } of assertionResults) {
       if (meta.compatibility === undefined) continue
       if (status !== 'passed') throw new Error(`${fullName}: ${status}, run the tests again`)
       const { environment } = meta.compatibility
-      const file = relative(process.cwd(), name)
+      const file = relative(process.cwd(), testFile)
       const row = { ...meta.compatibility, environment: environment ?? title, file }
+      // A later test of the same environment replaces the row.
       rows.set(`${row.area}: ${row.environment}`, row)
     }
   }
-  return [...rows.values()].sort((a, b) => compare(a.environment, b.environment))
+  return [...rows.values()].sort((a, b) => compareNames(a.environment, b.environment))
 }
 
 function renderSection(area: Area, rows: Row[]): string {
@@ -77,4 +80,5 @@ function renderSection(area: Area, rows: Row[]): string {
   return `## ${area}\n\n| environment | last-logout | shown by |\n|---|---|---|\n${lines.join('\n')}\n`
 }
 
-const compare = new Intl.Collator('en', { numeric: true }).compare
+/** Sorts names by the alphabet, and the numbers in them by their value. */
+const compareNames = new Intl.Collator('en', { numeric: true }).compare

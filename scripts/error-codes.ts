@@ -4,7 +4,7 @@ import type { ErrorCode } from '../src/errors.js'
 interface ErrorDescription {
   /** When the error occurs. */
   when: string
-  /** What the reader can do. */
+  /** What the operator can do. */
   todo: string
 }
 

@@ -1,9 +1,10 @@
-import { findExcess, INSTALLATIONS, measureInstall, renderSizes } from './packages/size.js'
+import { INSTALLATIONS, listExceededBounds, measureInstall, renderSizes } from './packages/size.js'
 
+/** Measures the installation of each package. Fails if it exceeds its upper bounds. */
 const sizes = []
 for (const installation of INSTALLATIONS) sizes.push(await measureInstall(installation))
 process.stdout.write(renderSizes(sizes))
 
-const excess = sizes.flatMap(findExcess)
-for (const line of excess) process.stderr.write(`${line}\n`)
-if (excess.length > 0) process.exitCode = 1
+const exceededBounds = sizes.flatMap(listExceededBounds)
+for (const line of exceededBounds) process.stderr.write(`${line}\n`)
+if (exceededBounds.length > 0) process.exitCode = 1

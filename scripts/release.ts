@@ -4,13 +4,13 @@ import { join } from 'node:path'
 import { parseArgs, promisify } from 'node:util'
 import { tarballPath } from './packages/install.js'
 import { PACKAGES, type PackageKind, REPOSITORY_URL, ROOT_MANIFEST } from './packages/manifest.js'
-import { CHECKSUMS, packPackages, TARBALLS_DIR } from './packages/pack.js'
+import { CHECKSUMS_FILE, packPackages, TARBALLS_DIR } from './packages/pack.js'
 import { listReleaseProblems, readNotes } from './packages/release.js'
 
 const USAGE = 'usage: npm run release -- --dry-run | --publish\n'
 const EXIT_USAGE = 2
 
-const run = promisify(execFile)
+const runCommand = promisify(execFile)
 const print = (text: string) => void process.stdout.write(text)
 
 const { values } = parseArgs({
@@ -27,7 +27,9 @@ if (values['dry-run'] === values.publish) {
 }
 
 /**
- * Packs all packages with their checksums, bills of materials and notes. Then publishes them, or lists the problems.
+ * Packs all packages. Writes their checksums, bills of materials and release notes. Then publishes the packages. A dry
+ * run lists the problems that prevent a release instead. A run with `--publish` stops before the packing if there are
+ * problems.
  */
 async function release(isPublishing: boolean): Promise<void> {
   const { version } = ROOT_MANIFEST
@@ -36,14 +38,14 @@ async function release(isPublishing: boolean): Promise<void> {
     version,
     repositoryUrl: REPOSITORY_URL,
     changelog,
-    tags: await listLines(['tag', '--points-at', 'HEAD']),
-    changedFiles: await listLines(['status', '--porcelain']),
+    tags: await listGitLines(['tag', '--points-at', 'HEAD']),
+    changedFiles: await listGitLines(['status', '--porcelain']),
   })
-  if (isPublishing && problems.length > 0) return fail(problems)
+  if (isPublishing && problems.length > 0) return reportProblems(problems)
   const notes = readNotes(changelog, version) ?? readNotes(changelog, 'Unreleased') ?? ''
   await packPackages()
   await writeFile(join(TARBALLS_DIR, 'NOTES.md'), `${notes}\n`)
-  print(`version ${version}\n\n${await readFile(join(TARBALLS_DIR, CHECKSUMS), 'utf8')}`)
+  print(`version ${version}\n\n${await readFile(join(TARBALLS_DIR, CHECKSUMS_FILE), 'utf8')}`)
   print(`\nnotes (${notes.split('\n').length} lines): ${TARBALLS_DIR}/NOTES.md\n`)
   if (!isPublishing) {
     print(
@@ -52,17 +54,18 @@ async function release(isPublishing: boolean): Promise<void> {
     return
   }
   for (const kind of Object.keys(PACKAGES) as PackageKind[]) {
-    await run('npm', ['publish', tarballPath(kind), '--provenance', '--access', 'public'])
+    await runCommand('npm', ['publish', tarballPath(kind), '--provenance', '--access', 'public'])
     print(`published ${PACKAGES[kind]} ${version}\n`)
   }
 }
 
-function fail(problems: string[]): void {
+function reportProblems(problems: string[]): void {
   for (const problem of problems) process.stderr.write(`${problem}\n`)
   process.exitCode = 1
 }
 
-async function listLines(args: string[]): Promise<string[]> {
-  const { stdout } = await run('git', args)
+/** Runs git, and returns the lines of its output. */
+async function listGitLines(args: string[]): Promise<string[]> {
+  const { stdout } = await runCommand('git', args)
   return stdout.split('\n').filter((line) => line !== '')
 }

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { FRAMEWORKS_DOCUMENT, renderFrameworks } from './frameworks.js'
 
+// With `--check`, only checks whether the table is up to date.
 const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } })
 const document = await readFile(FRAMEWORKS_DOCUMENT, 'utf8')
 const rendered = await renderFrameworks(document)

@@ -1,12 +1,13 @@
 /**
- * Measures memory, connections and freshness of `last-logout start` over time. Per second, the tenant writes 50
- * entries, and the load sends 500 reads. The tenant allows 100 requests per minute, and responds after 200 ms. The
- * service, the tenant and the load run in separate processes. Needs /proc of Linux.
+ * Measures the memory, the connections and the freshness of `last-logout start` over time. Freshness means here how
+ * soon subscribers receive a logout. Per second, the tenant writes 50 entries, and the load sends 500 reads. The tenant
+ * allows 100 requests per minute, and responds after 200 ms. The service, the tenant and the load run in separate
+ * processes. Needs /proc of Linux. `--share` is the value of `RATE_SHARE`.
  *
  *   npm run soak [-- --minutes 10 --share 0.5]
  *
- * A poll sends three requests, so the polls send 36 requests per minute. The default share allows 50 requests per
- * minute. The searches of a reconcile use the remaining 14 requests.
+ * A poll sends three requests every five seconds: 36 requests per minute. The default share allows 50 requests per
+ * minute. The remaining 14 are for a reconcile, which searches the recent log again for late entries.
  */
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -24,8 +25,10 @@ const SUBSCRIBER_COUNT = 2
 const USER_COUNT = 1_000
 const POLL_INTERVAL_MS = 5_000
 const SAMPLE_INTERVAL_MS = 5_000
+/** The run prints a line after this number of samples. */
 const SAMPLES_PER_LINE = 6
 const WARM_UP_MS = 30_000
+/** Maximum time of the first sweep: at its first start, a worker searches the log of the past for logouts. */
 const SWEEP_TIMEOUT_MS = 120_000
 const API_KEY = 'soak-key-of-at-least-32-characters'
 
@@ -38,14 +41,14 @@ const { values } = parseArgs({
 const minutes = Number(values.minutes)
 if (!(minutes >= 1)) throw new TypeError('--minutes must be at least 1')
 
-const stopping = new AbortController()
+const interruption = new AbortController()
 // At Ctrl-C, both the terminal and npm send a signal. The second signal must not interrupt the cleanup.
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stopping.abort())
-const { signal } = stopping
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => interruption.abort())
+const { signal } = interruption
 const closers = createClosers()
-const processHandlers = { closers, onUnexpectedExit: (error: Error) => stopping.abort(error) }
+const processHandlers = { closers, onUnexpectedExit: (error: Error) => interruption.abort(error) }
 try {
-  await soak()
+  await runSoak()
 } catch (error) {
   process.exitCode = 1
   // After SIGINT or SIGTERM, `signal.reason` is a DOMException. After an unexpected exit, it is the error of the
@@ -57,7 +60,7 @@ try {
   await closers.close()
 }
 
-async function soak(): Promise<void> {
+async function runSoak(): Promise<void> {
   const database = await openPostgres(closers)
   const tenant = startProcess('tenant.ts', [ENTRIES_PER_SECOND, USER_COUNT], processHandlers)
   const { url, credentials } = await nextMessage(tenant, 'serving', signal)
@@ -77,7 +80,7 @@ async function soak(): Promise<void> {
   const load = startProcess('load.ts', loadArguments, processHandlers)
   await once(load, 'message', { signal })
   let isMeasuring = false
-  // Without a listener, the messages before the measurement would be buffered.
+  // Without a listener, the messages from before the measurement would be buffered, and delivered later.
   tenant.on('message', (message: TenantMessage) => {
     if (isMeasuring && message.kind === 'logout' && load.connected) load.send(message.logout)
   })
@@ -85,15 +88,18 @@ async function soak(): Promise<void> {
   // The first sweep has used up the share of the rate limit, so the next polls are delayed.
   console.log(`warming up for ${WARM_UP_MS / 1_000} s`)
   await sleep(WARM_UP_MS, undefined, { signal })
+  // Resets the measurements of the load.
   await requestLoadReport(load)
   isMeasuring = true
   await measure({ database, tenant, load, pid: service.pid })
 }
 
+/** The running parts of a soak. */
 interface MeasuredProcesses {
   database: SoakDatabase
   tenant: ChildProcess
   load: ChildProcess
+  /** The process id of the service. */
   pid: number
 }
 
@@ -131,7 +137,7 @@ async function measure({ database, tenant, load, pid }: MeasuredProcesses): Prom
       totals.maxDelaySinceStorageMs,
       report.maxDelaySinceStorageMs,
     )
-    console.log(toLine(samples, report, previous, current))
+    console.log(formatLine(samples, report, previous, current))
     previous = current
   }
   console.log()
@@ -141,7 +147,7 @@ async function measure({ database, tenant, load, pid }: MeasuredProcesses): Prom
   }
 }
 
-function toLine(
+function formatLine(
   samples: Sample[],
   report: LoadReport,
   previous: TenantReport,
@@ -167,7 +173,7 @@ function toLine(
 
 async function waitForFirstSweep(database: SoakDatabase): Promise<void> {
   const deadline = performance.now() + SWEEP_TIMEOUT_MS
-  while (!(await database.hasSwept())) {
+  while (!(await database.isFirstSweepComplete())) {
     if (performance.now() > deadline)
       throw new Error(`the first sweep did not complete within ${SWEEP_TIMEOUT_MS} ms`)
     await sleep(500, undefined, { signal })

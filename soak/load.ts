@@ -4,7 +4,9 @@ import { createLastLogoutClient, type LastLogoutClient } from '../src/client/ind
 import { buildPeople } from '../src/simulator/people.js'
 import type { LoadReport, Logout } from './messages.js'
 
+/** Interval in which the reads that are due are sent. */
 const READ_TICK_MS = 10
+/** Interval in which the load checks what the subscribers have received. */
 const MEASURE_TICK_MS = 50
 
 /** Maximum number of reads in flight: the reads of two seconds at 500 reads per second. */
@@ -22,16 +24,18 @@ await Promise.all(clients.map((client) => client.ready()))
 let latenciesMs: number[] = []
 let failedReads = 0
 let readsInFlight = 0
+/** The delays of the logouts that every subscriber has received. */
 let delays: { sinceStorageMs: number; sinceLogoutMs: number }[] = []
+/** Maximum age of `as_of`: the instant up to which the service has read the log. */
 let maxAgeMs = 0
 /** Logouts that at least one subscriber has not received. */
 let pendingLogouts: Logout[] = []
 
 /**
- * Sends a read. The latency begins at `dueAt`, when the read should be sent. If the service stalls, reads are sent
+ * Sends a read. The latency begins at `dueAtMs`, when the read should be sent. If the service stalls, reads are sent
  * late, and the latency must include this delay.
  */
-async function read(index: number, dueAt: number): Promise<void> {
+async function sendRead(index: number, dueAtMs: number): Promise<void> {
   if (readsInFlight >= MAX_IN_FLIGHT) {
     failedReads += 1
     return
@@ -39,7 +43,7 @@ async function read(index: number, dueAt: number): Promise<void> {
   readsInFlight += 1
   const status = await (index % 2 === 0 ? readLastLogout(index) : check(index)).catch(() => 0)
   readsInFlight -= 1
-  if (status === 200) latenciesMs.push(performance.now() - dueAt)
+  if (status === 200) latenciesMs.push(performance.now() - dueAtMs)
   else failedReads += 1
 }
 
@@ -56,6 +60,7 @@ function userOf(n: number): string {
   return people[n % people.length]?.subject.userId ?? ''
 }
 
+/** Sends a request, and returns the status of the response. */
 function send(method: string, path: string, body?: string): Promise<number> {
   const headers = {
     authorization: `Bearer ${apiKey}`,
@@ -77,26 +82,29 @@ function send(method: string, path: string, body?: string): Promise<number> {
   })
 }
 
+/** Whether a client refuses a token from an hour before the logout. */
 function hasReceived(client: LastLogoutClient, { userId, sessionId, dateMs }: Logout): boolean {
   const iat = Math.floor(dateMs / 1_000) - 3_600
   return client.checkNow({ sub: userId, sid: sessionId, iat }).outcome === 'revoked'
 }
 
+/** Records the delay of each logout that every subscriber has received by now, and the age of the data. */
 function measureFeedDelay(): void {
-  const now = Date.now()
+  const nowMs = Date.now()
   pendingLogouts = pendingLogouts.filter((logout) => {
     if (!clients.every((client) => hasReceived(client, logout))) return true
-    delays.push({ sinceStorageMs: now - logout.storedAtMs, sinceLogoutMs: now - logout.dateMs })
+    delays.push({ sinceStorageMs: nowMs - logout.storedAtMs, sinceLogoutMs: nowMs - logout.dateMs })
     return false
   })
   for (const client of clients) {
-    const { asOf } = client.checkNow({ sub: 'auth0|unknown', iat: Math.floor(now / 1_000) })
-    maxAgeMs = Math.max(maxAgeMs, asOf === null ? now : now - asOf)
+    const { asOf } = client.checkNow({ sub: 'auth0|unknown', iat: Math.floor(nowMs / 1_000) })
+    maxAgeMs = Math.max(maxAgeMs, asOf === null ? nowMs : nowMs - asOf)
   }
 }
 
+/** Returns the measurements since the last report, and begins new ones. */
 function takeReport(): LoadReport {
-  const now = Date.now()
+  const nowMs = Date.now()
   const sortedMs = latenciesMs.sort((a, b) => a - b)
   const percentile = (fraction: number) =>
     sortedMs[Math.floor(sortedMs.length * fraction)] ?? Number.NaN
@@ -109,7 +117,7 @@ function takeReport(): LoadReport {
     receivedLogouts: delays.length,
     maxDelaySinceStorageMs: max([
       ...delays.map(({ sinceStorageMs }) => sinceStorageMs),
-      ...pendingLogouts.map(({ storedAtMs }) => now - storedAtMs),
+      ...pendingLogouts.map(({ storedAtMs }) => nowMs - storedAtMs),
     ]),
     maxDelaySinceLogoutMs: max(delays.map(({ sinceLogoutMs }) => sinceLogoutMs)),
     maxAgeMs,
@@ -126,7 +134,7 @@ let sentCount = 0
 setInterval(() => {
   const dueCount = ((performance.now() - startedAt) * Number(readsPerSecond)) / 1_000
   for (; sentCount < dueCount; sentCount++)
-    void read(sentCount, startedAt + (sentCount * 1_000) / Number(readsPerSecond))
+    void sendRead(sentCount, startedAt + (sentCount * 1_000) / Number(readsPerSecond))
 }, READ_TICK_MS)
 setInterval(measureFeedDelay, MEASURE_TICK_MS)
 

@@ -1,12 +1,14 @@
-/** A logout in the tenant. The entry is visible from `storedAtMs` on. */
+/** A logout in the tenant's log. All times are in milliseconds since the epoch. */
 export interface Logout {
   userId: string
   sessionId: string
+  /** When the user logged out. */
   dateMs: number
+  /** When the entry becomes visible in the log. */
   storedAtMs: number
 }
 
-/** A message of the process of the tenant. */
+/** A message from the process that simulates the tenant. */
 export type TenantMessage =
   | { kind: 'serving'; url: string; credentials: { clientId: string; clientSecret: string } }
   | { kind: 'logout'; logout: Logout }
@@ -28,17 +30,18 @@ export interface LoadReport {
   successfulReads: number
   /** Number of reads that failed, or that were not sent because too many reads were in flight. */
   failedReads: number
+  /** Percentiles of the latency of successful reads. */
   p50Ms: number
   p99Ms: number
   /** Number of logouts that every subscriber has received. */
   receivedLogouts: number
   /**
-   * Maximum time from the storage of a logout until every subscriber had received the logout. For a logout that a
-   * subscriber has not received, the time until the report counts.
+   * Maximum time from the storage of a logout until every subscriber had received the logout. If a subscriber has not
+   * received a logout, its time until the report counts.
    */
   maxDelaySinceStorageMs: number
   /** Maximum time from a logout until every subscriber had received the logout. */
   maxDelaySinceLogoutMs: number
-  /** Maximum age of `as_of` in a subscriber. */
+  /** Maximum age of `as_of` in a subscriber: the time since the instant up to which the log was read. */
   maxAgeMs: number
 }

@@ -10,10 +10,10 @@ import { applyMigrations } from '../src/store/migrations.js'
 /** The PostgreSQL server of a soak. */
 export interface SoakDatabase {
   url: string
-  /** Counts the connections to the server, except the connection of this object. */
+  /** Counts the connections to the server, without the one that counts. */
   countConnections(): Promise<number>
-  /** Whether the first sweep is complete. */
-  hasSwept(): Promise<boolean>
+  /** Whether the first sweep is complete: the search of the log of the past for logouts. */
+  isFirstSweepComplete(): Promise<boolean>
 }
 
 /**
@@ -39,7 +39,7 @@ export async function openPostgres(closers: Closers): Promise<SoakDatabase> {
         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)
       return row?.n ?? 0
     },
-    async hasSwept() {
+    async isFirstSweepComplete() {
       const sql = 'SELECT FROM tenant WHERE checkpoint IS NOT NULL AND sweep_to IS NULL'
       return (await queryOne(sql)) !== undefined
     },

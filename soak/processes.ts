@@ -5,9 +5,9 @@ import { createInterface } from 'node:readline'
 import type { Closers } from '../src/async/closers.js'
 import type { TenantMessage } from './messages.js'
 
-/** Handles the end of the processes of a soak. */
+/** How the processes of a soak end. */
 export interface ProcessHandlers {
-  /** Receives a function for each process that ends the process. */
+  /** Receives one function for each process. The function ends the process. */
   closers: Closers
   /** Called if a process exits before `closers` are called. */
   onUnexpectedExit(error: Error): void
@@ -19,8 +19,8 @@ interface ServiceProcess {
   pid: number
 }
 
-/** The level `warn` of pino. */
-const WARN = 40
+/** The number of the level `warn` in a log line of pino. */
+const WARN_LEVEL = 40
 
 /** Runs the built `last-logout start`. Prints the warnings and errors that the service logs. */
 export async function startService(
@@ -35,7 +35,7 @@ export async function startService(
   let isEnding = false
   closers.push(() => {
     isEnding = true
-    return end(child, 'SIGTERM')
+    return endProcess(child, 'SIGTERM')
   })
   const lines = createInterface({ input: child.stdout })
   const url = await new Promise<string>((resolve, reject) => {
@@ -46,7 +46,7 @@ export async function startService(
     })
     lines.on('line', (line) => {
       const { level, msg, url } = JSON.parse(line)
-      if (level >= WARN) console.log(line)
+      if (level >= WARN_LEVEL) console.log(line)
       if (msg === 'serving') resolve(url)
     })
   })
@@ -64,7 +64,7 @@ export function startProcess(
   let isEnding = false
   closers.push(() => {
     isEnding = true
-    return end(child, 'SIGKILL')
+    return endProcess(child, 'SIGKILL')
   })
   child.once('exit', (code, signalName) => {
     if (!isEnding) onUnexpectedExit(new Error(`${file} exited with ${code ?? signalName}`))
@@ -79,15 +79,15 @@ export function nextMessage<Kind extends TenantMessage['kind']>(
   signal: AbortSignal,
 ): Promise<Extract<TenantMessage, { kind: Kind }>> {
   return new Promise((resolve, reject) => {
-    const read = (message: TenantMessage) => {
+    const onMessage = (message: TenantMessage) => {
       if (message.kind !== kind) return
-      child.off('message', read)
-      signal.removeEventListener('abort', stop)
+      child.off('message', onMessage)
+      signal.removeEventListener('abort', onAbort)
       resolve(message as Extract<TenantMessage, { kind: Kind }>)
     }
-    const stop = () => reject(signal.reason)
-    child.on('message', read)
-    signal.addEventListener('abort', stop)
+    const onAbort = () => reject(signal.reason)
+    child.on('message', onMessage)
+    signal.addEventListener('abort', onAbort)
   })
 }
 
@@ -96,7 +96,7 @@ export async function readProcess(pid: number): Promise<{ rssMb: number; sockets
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
   const [, kb = ''] = /^VmRSS:\s+(\d+) kB/m.exec(status) ?? []
   const files = await readdir(`/proc/${pid}/fd`)
-  // A descriptor can be closed meanwhile. Reading its target then fails.
+  // If a file is closed after `readdir`, `readlink` fails.
   const targets = files.map((file) => readlink(`/proc/${pid}/fd/${file}`).catch(() => ''))
   const openTargets = await Promise.all(targets)
   return {
@@ -105,7 +105,7 @@ export async function readProcess(pid: number): Promise<{ rssMb: number; sockets
   }
 }
 
-async function end(child: ChildProcess, signalName: NodeJS.Signals): Promise<void> {
+async function endProcess(child: ChildProcess, signalName: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const exited = once(child, 'exit')
   child.kill(signalName)

@@ -9,11 +9,13 @@ import { createSimulator } from '../src/simulator/server.js'
 import { createTenant } from '../src/simulator/tenant.js'
 import type { TenantMessage } from './messages.js'
 
+/** Interval in which the entries that are due are written. */
 const TICK_MS = 100
+/** Share of logouts among the entries. */
 const LOGOUT_SHARE = 0.1
 const MAX_STORAGE_DELAY_MS = 6_000
 
-/** Latency of each response, in milliseconds. The loopback interface has almost no latency of its own. */
+/** Latency of each response, in milliseconds, as over the Internet. The loopback interface adds almost none. */
 const LATENCY_MS = 200
 const OTHER_TYPES = ['s', 'seacft', 'sertft', 'sertft', 'ssa', 'seccft']
 
@@ -28,7 +30,7 @@ const simulator = await createSimulator({
   latencyMs: LATENCY_MS,
 })
 
-function write(): void {
+function writeEntry(): void {
   const person = pick(random, people)
   const isLogout = random() < LOGOUT_SHARE
   const type = isLogout ? 'slo' : pick(random, OTHER_TYPES)
@@ -50,13 +52,14 @@ const startedAt = performance.now()
 let writtenEntries = 0
 setInterval(() => {
   const dueEntries = ((performance.now() - startedAt) * entriesPerSecond) / 1_000
-  for (; writtenEntries < dueEntries; writtenEntries++) write()
+  for (; writtenEntries < dueEntries; writtenEntries++) writeEntry()
 }, TICK_MS)
 
+// The only message of the parent process requests a report.
 process.on('message', () => {
-  const all = simulator.requests.all()
-  const rateLimited = all.filter(({ status }) => status === 429).length
-  send({ kind: 'report', report: { writtenEntries, requests: all.length, rateLimited } })
+  const requests = simulator.requests.all()
+  const rateLimited = requests.filter(({ status }) => status === 429).length
+  send({ kind: 'report', report: { writtenEntries, requests: requests.length, rateLimited } })
 })
 process.on('disconnect', () => process.exit())
 send({ kind: 'serving', url: simulator.url, credentials: simulator.credentials })

@@ -27,13 +27,18 @@ export interface SoakVerdict {
 
 /**
  * Maximum growth of the memory in the second half of a run, as a fraction of the mean. Garbage collection causes
- * smaller changes. In a run of ten minutes, a leak of this size would double the memory in 50 minutes.
+ * smaller changes. If a run of ten minutes has a leak of this size, the memory doubles in 50 minutes.
  */
 const MAX_MEMORY_GROWTH = 0.1
+/** Maximum increase of the number of connections or sockets from the third quarter of a run to the last. */
 const MAX_ADDED_CONNECTIONS = 2
+/** Minimum share of the reads that succeed. */
 const MIN_SUCCESS_SHARE = 0.999
 
-/** Maximum duration of a poll, in milliseconds. Only the next poll may read an entry that is stored during a poll. */
+/**
+ * Maximum duration of a poll, in milliseconds. A poll can miss an entry that is stored meanwhile. Then the next poll
+ * reads it.
+ */
 const MAX_POLL_MS = 2_000
 
 /**
@@ -49,22 +54,22 @@ export function judgeSoak(
     secondHalf.slice(0, secondHalf.length / 2),
     secondHalf.slice(secondHalf.length / 2),
   ]
-  const growth =
+  const memoryGrowth =
     riseOf(secondHalf.map(({ atMs, rssMb }) => [atMs, rssMb])) / mean(secondHalf.map(rss))
-  const added = (key: 'connections' | 'sockets') =>
+  const growthOf = (key: 'connections' | 'sockets') =>
     median(lastQuarter.map((sample) => sample[key])) -
     median(thirdQuarter.map((sample) => sample[key]))
   const successShare = totals.successfulReads / (totals.successfulReads + totals.failedReads)
   const maxDelayMs = pollIntervalMs + MAX_POLL_MS
   return [
     toVerdict(
-      growth <= MAX_MEMORY_GROWTH,
-      `memory: rises in the second half by ${percent(growth)} (limit ${percent(MAX_MEMORY_GROWTH)})`,
+      memoryGrowth <= MAX_MEMORY_GROWTH,
+      `memory: rises in the second half by ${percent(memoryGrowth)} (limit ${percent(MAX_MEMORY_GROWTH)})`,
     ),
     ...(['connections', 'sockets'] as const).map((key) =>
       toVerdict(
-        added(key) <= MAX_ADDED_CONNECTIONS,
-        `${key}: the median of the last quarter is ${added(key)} above that of the third quarter (limit ${MAX_ADDED_CONNECTIONS})`,
+        growthOf(key) <= MAX_ADDED_CONNECTIONS,
+        `${key}: the median of the last quarter is ${growthOf(key)} above that of the third quarter (limit ${MAX_ADDED_CONNECTIONS})`,
       ),
     ),
     toVerdict(
@@ -82,7 +87,7 @@ function toVerdict(kept: boolean, text: string): SoakVerdict {
   return { kept, text }
 }
 
-/** Returns how much the least-squares line rises from the first point to the last point. */
+/** Fits a line to the points by least squares. Returns how much it rises from the first point to the last. */
 function riseOf(points: [x: number, y: number][]): number {
   const [meanX, meanY] = [mean(points.map(([x]) => x)), mean(points.map(([, y]) => y))]
   const sum = (term: (dx: number, dy: number) => number) =>

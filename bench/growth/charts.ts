@@ -5,7 +5,7 @@ import { SVGRenderer } from 'echarts/renderers'
 
 use([LineChart, GridComponent, TitleComponent, SVGRenderer])
 
-/** A line of a {@link Panel}. */
+/** A curve of a {@link Panel}. */
 interface Series {
   name: string
   points: [x: number, y: number][]
@@ -24,7 +24,9 @@ export interface Panel {
 /** Colours of a chart. The background is transparent. */
 interface Theme {
   text: string
+  /** The colour of axes and grid lines. */
   line: string
+  /** The colours of the curves of a panel, in their order. */
   series: string[]
 }
 
@@ -36,7 +38,7 @@ export const THEMES: Record<'light' | 'dark', Theme> = {
 
 const PANEL_WIDTH = 430
 const HEIGHT = 300
-/** Space around the area of a panel. The names of the series are at the right. */
+/** Space around the plot of a panel. The names of the curves stand at the right. */
 const MARGIN = { left: 58, right: 92, top: 48, bottom: 46 }
 
 /** Renders panels side by side as SVG. */
@@ -89,9 +91,11 @@ export function renderChart(panels: Panel[], { text, line, series: colours }: Th
         xAxisIndex: panel,
         yAxisIndex: panel,
         color: colours[index],
+        // Circles would hide a curve of many points.
         symbol: points.length > 20 ? 'none' : 'circle',
         symbolSize: 7,
         lineStyle: { width: 2 },
+        // `{a}` is the name of the curve.
         endLabel: { show: true, formatter: '{a}', color: colours[index], fontSize: 12 },
         labelLayout: { moveOverlap: 'shiftY' },
       })),

@@ -8,6 +8,7 @@ import { BENCH_KEY } from '../start-api.js'
 import { userIdOf } from '../subjects.js'
 import type { ClientLoad } from './clients.js'
 
+// As in `../check.ts`, the built package is measured, without a TypeScript loader.
 const builtPackage = '../../dist/client-package/esm/client/index.js'
 const { createLastLogoutClient }: typeof Client = await import(builtPackage)
 const [url = '', users = ''] = process.argv.slice(2)

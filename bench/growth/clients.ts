@@ -14,7 +14,7 @@ export interface ClientResult extends ClientLoad {
   users: number
 }
 
-/** Measures the load of a client from a feed of prepared events, so that the work of a server is not measured. */
+/** Measures how a client loads prepared events, so that the time does not include the work of an API. */
 export async function measureClient(users: number): Promise<ClientResult> {
   const feed = fork(new URL('../feed-process.ts', import.meta.url), [String(users)])
   try {
@@ -25,7 +25,7 @@ export async function measureClient(users: number): Promise<ClientResult> {
   }
 }
 
-/** Loads a client in its own process. */
+/** Starts a client in its own process, and measures how it loads the change feed at `url`. */
 export async function loadClient(url: string, users: number): Promise<ClientLoad> {
   const child = fork(new URL('./client-process.ts', import.meta.url), [url, String(users)], {
     execArgv: [...process.execArgv, '--expose-gc'],
@@ -48,8 +48,8 @@ export async function loadClient(url: string, users: number): Promise<ClientLoad
  * @throws `Error` if the process exits before it sends a message.
  */
 export async function readMessage<Message>(child: ChildProcess): Promise<Message> {
-  const stop = new AbortController()
-  const { signal } = stop
+  const finished = new AbortController()
+  const { signal } = finished
   const exited = once(child, 'exit', { signal }).then(([status]) => {
     throw new Error(
       `${child.spawnargs.slice(1).join(' ')} exited with ${status}: see its output above`,
@@ -59,7 +59,8 @@ export async function readMessage<Message>(child: ChildProcess): Promise<Message
     const [message] = await Promise.race([once(child, 'message', { signal }), exited])
     return message
   } finally {
+    // The abort ends both waits, so `exited` rejects without a handler.
     exited.catch(() => undefined)
-    stop.abort()
+    finished.abort()
   }
 }

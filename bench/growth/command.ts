@@ -7,7 +7,7 @@
  *   npm run bench:growth -- PART…             runs these parts, such as rows-10000 or subscribers-1000
  *   npm run bench:growth -- --list            lists the parts
  *
- * A part takes at most 100 seconds. The parts `fill-…` take longer: after an interruption, they continue.
+ * A part takes at most 100 seconds. The parts `fill-…` take longer. If one is interrupted, its next run continues.
  */
 import { parseArgs } from 'node:util'
 import { measureBacklog } from '../backlog.js'
@@ -61,10 +61,10 @@ if (values.list) console.log([...parts.keys()].join('\n'))
 else await runParts(positionals.length > 0 ? positionals : [...parts.keys()])
 
 async function runParts(names: string[]): Promise<void> {
-  const unknown = names.find((name) => !parts.has(name))
-  if (unknown !== undefined) {
+  const unknownName = names.find((name) => !parts.has(name))
+  if (unknownName !== undefined) {
     throw new Error(
-      `there is no part ${unknown}: \`npm run bench:growth -- --list\` lists the parts`,
+      `there is no part ${unknownName}: \`npm run bench:growth -- --list\` lists the parts`,
     )
   }
   for (const name of names) {

@@ -16,30 +16,32 @@ export interface CostGrowth {
 
 /** Lists the costs that were measured for at least two sizes. */
 export function listCosts({ rows, clients, subscribers }: BenchResults): CostGrowth[] {
-  const users = (each: { users: number }) => `${formatNumber(each.users)} users`
-  const total = (bytes: Record<string, number>) => Object.values(bytes).reduce((a, b) => a + b, 0)
-  const rate = (values: { requestsPerSecond: number }[]) =>
+  const describeUsers = (each: { users: number }) => `${formatNumber(each.users)} users`
+  const sumBytes = (bytes: Record<string, number>) =>
+    Object.values(bytes).reduce((a, b) => a + b, 0)
+  const medianRate = (values: { requestsPerSecond: number }[]) =>
     median(values.map((each) => each.requestsPerSecond))
   const rowCost = (name: string, cost: (each: BenchResults['rows'][string]) => number) =>
-    compare(name, Object.values(rows), users, cost)
+    compareExtremes(name, Object.values(rows), describeUsers, cost)
   const clientCost = (name: string, cost: (each: BenchResults['clients'][string]) => number) =>
-    compare(name, Object.values(clients), users, cost)
+    compareExtremes(name, Object.values(clients), describeUsers, cost)
   const subscriberCost = (
     name: string,
     cost: (each: BenchResults['subscribers'][string]) => number,
   ) =>
-    compare(
+    compareExtremes(
       name,
       Object.values(subscribers),
       (each) => `${formatNumber(each.subscribers)} subscribers`,
       cost,
     )
   return [
-    rowCost('time of a read', ({ reads }) => 1 / rate(reads)),
+    // The inverse of a rate is the time of one request.
+    rowCost('time of a read', ({ reads }) => 1 / medianRate(reads)),
     rowCost('p99 of a read', ({ reads }) => median(reads.map(({ p99Ms }) => p99Ms))),
     rowCost('time to store a logout', (each) => 1 / median(each.logoutsPerSecond)),
-    rowCost('time of a reported logout', ({ reports }) => 1 / rate(reports)),
-    rowCost('bytes of a user and a session', (each) => total(each.bytes) / each.users),
+    rowCost('time of a reported logout', ({ reports }) => 1 / medianRate(reports)),
+    rowCost('bytes of a user and a session', (each) => sumBytes(each.bytes) / each.users),
     clientCost('time to load a user and a session', (each) => each.seconds / each.users),
     clientCost("a client's memory of a user and a session", (each) => each.bytes / each.users),
     subscriberCost(
@@ -53,7 +55,7 @@ export function listCosts({ rows, clients, subscribers }: BenchResults): CostGro
   ].flat()
 }
 
-function compare<Result>(
+function compareExtremes<Result>(
   name: string,
   results: Result[],
   describe: (result: Result) => string,

@@ -4,19 +4,21 @@ import { join } from 'node:path'
 import { fillTables } from '../fill-tables.js'
 import { type BenchDatabase, openBenchDatabaseIn } from '../open-bench-database.js'
 
-/** The directory of the database. Parts of `npm run bench:growth` add users to this database. */
+/** The directory of the grown database, to which the parts of `npm run bench:growth` add users. */
 const DATA_DIR = join(tmpdir(), 'last-logout-bench-growth')
 
-/** Number of users that one transaction stores. After an interruption, filling continues from the last transaction. */
+/**
+ * Number of users that one transaction stores. After an interruption, the next run keeps the committed transactions.
+ */
 const USERS_PER_TRANSACTION = 500_000
 
-/** Stores users in the database until it has `users` users. */
+/** Makes the grown database hold exactly `users` users. */
 export async function growDatabase(users: number): Promise<void> {
   const bench = await openGrownDatabase(users)
   await bench.close()
 }
 
-/** Opens the database, and stores users until it has `users` users. */
+/** Opens the grown database, and makes it hold exactly `users` users. */
 export async function openGrownDatabase(users: number): Promise<BenchDatabase> {
   const bench = await openBenchDatabaseIn(DATA_DIR)
   try {
@@ -28,7 +30,7 @@ export async function openGrownDatabase(users: number): Promise<BenchDatabase> {
   }
 }
 
-/** Deletes the database, which must be closed. */
+/** Deletes the grown database, which must be closed. */
 export async function deleteGrownDatabase(): Promise<void> {
   await rm(DATA_DIR, { recursive: true, force: true })
 }
@@ -40,7 +42,7 @@ async function growTables({ database }: BenchDatabase, users: number): Promise<v
     SELECT count(*)::int AS count FROM last_logout`
   if (count > users) await prisma.$executeRaw`TRUNCATE last_logout, session_logout`
   const stored = count > users ? 0 : count
-  // An earlier part has written to the tables, and so left dead rows.
+  // The writes of an earlier part have left dead rows.
   if (stored > 0 && stored < users) {
     await prisma.$executeRaw`VACUUM (FULL) last_logout, session_logout`
   }
@@ -48,7 +50,7 @@ async function growTables({ database }: BenchDatabase, users: number): Promise<v
     await fillTables(database, Math.min(users, first + USERS_PER_TRANSACTION), first)
   }
   if (stored === users) return
-  // Tables of an installation that has run for some time have statistics and vacuumed pages.
+  // The tables of a real installation have statistics and vacuumed pages.
   await prisma.$executeRaw`VACUUM (ANALYZE) last_logout, session_logout`
   const seconds = Math.round((performance.now() - startedMs) / 1000)
   console.log(`stored ${users - stored} users and sessions in ${seconds} s`)

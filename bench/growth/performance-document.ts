@@ -33,8 +33,8 @@ export function renderPerformance(results: BenchResults): RenderedDocument {
 function renderMachine({ machine, days }: BenchResults): string {
   const sorted = Object.values(days).sort()
   const [first, last] = [sorted[0], sorted.at(-1)]
-  const when = first === last ? `on ${last}` : `from ${first} to ${last}`
-  return `Measured ${when} on ${machine.cores} cores (${machine.cpu}) with ${machine.memoryGiB} GiB of memory, Node.js ${machine.node} and PostgreSQL ${machine.postgres} with its default settings, except that \`shared_buffers\` is 1 GB for the ratios of \`last-logout\` and \`check\`. The load generators, the clients and the servers share these cores. On another machine the times differ. The ratios and the shapes of the curves differ less.
+  const period = first === last ? `on ${last}` : `from ${first} to ${last}`
+  return `Measured ${period} on ${machine.cores} cores (${machine.cpu}) with ${machine.memoryGiB} GiB of memory, Node.js ${machine.node} and PostgreSQL ${machine.postgres} with its default settings, except that \`shared_buffers\` is 1 GB for the ratios of \`last-logout\` and \`check\`. The load generators, the clients and the servers share these cores. On another machine the times differ. The ratios and the shapes of the curves differ less.
 `
 }
 

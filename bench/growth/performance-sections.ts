@@ -15,7 +15,7 @@ export interface Section {
 
 const MIB = 2 ** 20
 
-/** Returns the sections for which there are results. */
+/** Returns the sections for which there are results: their tables have more than the header row. */
 export function listSections(results: BenchResults): Section[] {
   return [
     readsSection(results),
@@ -47,10 +47,10 @@ function readsSection({ rows }: BenchResults): Section {
       ]),
     ],
     panels: [
-      byUsers('Reads per second', 'value', [
+      panelByUsers('Reads per second', 'value', [
         { name: 'reads', points: measured.map(({ users, rates }) => [users, median(rates)]) },
       ]),
-      byUsers('Latency of a read, ms', 'value', [
+      panelByUsers('Latency of a read, ms', 'value', [
         { name: 'p50', points: measured.map(({ users, p50Ms }) => [users, p50Ms]) },
         { name: 'p99', points: measured.map(({ users, p99Ms }) => [users, p99Ms]) },
       ]),
@@ -89,7 +89,7 @@ function writesSection({ rows }: BenchResults): Section {
       ]),
     ],
     panels: [
-      byUsers('Logouts per second', 'value', [
+      panelByUsers('Logouts per second', 'value', [
         {
           name: 'in batches',
           points: measured.map((each) => [each.users, median(each.logoutsPerSecond)]),
@@ -99,7 +99,7 @@ function writesSection({ rows }: BenchResults): Section {
           points: measured.map((each) => [each.users, median(each.reportsPerSecond)]),
         },
       ]),
-      byUsers('Size, MiB', 'log', [
+      panelByUsers('Size, MiB', 'log', [
         { name: 'tables', points: measured.map(({ users, tableMiB }) => [users, tableMiB]) },
         { name: 'indexes', points: measured.map(({ users, indexMiB }) => [users, indexMiB]) },
       ]),
@@ -136,11 +136,11 @@ function clientsSection({ clients, rows }: BenchResults): Section {
       }),
     ],
     panels: [
-      byUsers('Load, s', 'log', [
+      panelByUsers('Load, s', 'log', [
         { name: 'client', points: measured.map(({ users, seconds }) => [users, seconds]) },
         { name: 'from an API', points: fromApi.map(({ users, seconds }) => [users, seconds]) },
       ]),
-      byUsers('Memory, MiB', 'log', [
+      panelByUsers('Memory, MiB', 'log', [
         { name: 'client', points: measured.map(({ users, bytes }) => [users, bytes / MIB]) },
       ]),
     ],
@@ -218,14 +218,15 @@ function backlogSection({ backlogs }: BenchResults): Section {
   }
 }
 
-function byUsers(title: string, yScale: Panel['yScale'], series: Panel['series']): Panel {
+function panelByUsers(title: string, yScale: Panel['yScale'], series: Panel['series']): Panel {
   return { title, yScale, series, xTitle: 'users, and as many sessions', xScale: 'log' }
 }
 
+/** Whether this is the name of a table, and not of an index. */
 function isTable(name: string): boolean {
   return name === 'last_logout' || name === 'session_logout'
 }
 
-function sumOf(bytes: Record<string, number>, includes: (name: string) => boolean): number {
-  return Object.entries(bytes).reduce((sum, [name, each]) => sum + (includes(name) ? each : 0), 0)
+function sumOf(bytes: Record<string, number>, isIncluded: (name: string) => boolean): number {
+  return Object.entries(bytes).reduce((sum, [name, each]) => sum + (isIncluded(name) ? each : 0), 0)
 }

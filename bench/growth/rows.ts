@@ -24,6 +24,7 @@ export interface RowsResult {
 const CONNECTIONS = 64
 const ROUNDS = 3
 const ROUND_MS = 3_000
+/** With more users, a client does not load the feed from the API, because it would take too long. */
 const MAX_LOADED_USERS = 1_000_000
 
 /** Number of logouts in a batch, as in a page of Auth0's log that contains only logouts. */
@@ -34,7 +35,7 @@ export async function measureRows(users: number): Promise<RowsResult> {
   const bench = await openGrownDatabase(users)
   const api = await startApi(bench.url)
   const generator = openLoadGenerator()
-  const load = (endpoint: Load['endpoint']) =>
+  const runLoad = (endpoint: Load['endpoint']) =>
     generator.run({
       url: api.url,
       endpoint,
@@ -45,10 +46,11 @@ export async function measureRows(users: number): Promise<RowsResult> {
   try {
     const bytes = await readSizes(bench)
     const clientLoad = users > MAX_LOADED_USERS ? null : await loadClient(api.url, users)
-    await load('last-logout')
-    const reads = await repeat(() => load('last-logout'))
-    const logoutsPerSecond = await repeat(() => measureWrites(bench, users))
-    const reports = await repeat(() => load('logouts'))
+    // Warms the API and the database up.
+    await runLoad('last-logout')
+    const reads = await measureRounds(() => runLoad('last-logout'))
+    const logoutsPerSecond = await measureRounds(() => measureWrites(bench, users))
+    const reports = await measureRounds(() => runLoad('logouts'))
     return { users, reads, reports, logoutsPerSecond, bytes, load: clientLoad }
   } finally {
     generator.close()
@@ -67,7 +69,7 @@ export function describeRows({ users, reads, reports, logoutsPerSecond }: RowsRe
   )
 }
 
-async function repeat<Result>(measure: () => Promise<Result>): Promise<Result[]> {
+async function measureRounds<Result>(measure: () => Promise<Result>): Promise<Result[]> {
   const results: Result[] = []
   while (results.length < ROUNDS) results.push(await measure())
   return results
@@ -103,6 +105,7 @@ function randomLogouts(users: number) {
   }
 }
 
+/** Reads the sizes of both tables and their indexes, in bytes. */
 async function readSizes({ database }: BenchDatabase): Promise<Record<string, number>> {
   const relations = await database.prisma.$queryRaw<{ name: string; bytes: number }[]>`
     SELECT c.relname::text AS name, pg_relation_size(c.oid)::float8 AS bytes

@@ -10,24 +10,27 @@ const END = '<!-- End of the generated tables. -->\n'
 /** The loads for which docs/scaling.md lists the required capacity. */
 const LOGINS_PER_SECOND = [10, 1_000, 100_000]
 
-/** The assumptions that docs/scaling.md lists. */
+/** These values are the assumptions that docs/scaling.md lists. */
 const ENTRIES_PER_LOGIN = 5
 const READS_PER_LOGIN = 2
 const ROWS_PER_LOGOUT = 2
 const RESOURCE_SERVERS = 100
+/** Number of entries in a full page of Auth0's log. */
+const ENTRIES_PER_PAGE = 100
 const DAY_SECONDS = 86_400
 const RETAIN_DAYS = 60
-/** The sum of `MAX_TOKEN_AGE` and `MAX_REFRESH_AGE`, in days: a client keeps the logouts of this time. */
+/** A client keeps logouts for the sum of `MAX_TOKEN_AGE` and `MAX_REFRESH_AGE`, here in days. */
 const CLIENT_DAYS = 31
+/** Each client loads all its rows again after this time. */
 const RELOAD_SECONDS = 3_600
 
-/** A resource with a limited rate per process. */
+/** An operation that one process can do at a limited rate. */
 interface Capacity {
   name: string
   /** The measured rate of one process. */
   perSecond: number
-  /** Returns the rate that a load needs, per second. */
-  need(loginsPerSecond: number): number
+  /** Returns the rate per second that this number of logins needs. */
+  requiredRate(loginsPerSecond: number): number
 }
 
 /**
@@ -45,10 +48,10 @@ export function renderScaling(document: string, results: BenchResults): string {
 }
 
 function renderRates(results: BenchResults): string {
-  const rows = listCapacities(results).map(({ name, perSecond, need }) => [
+  const rows = listCapacities(results).map(({ name, perSecond, requiredRate }) => [
     name,
     `${formatNumber(perSecond)}/s`,
-    ...LOGINS_PER_SECOND.map((logins) => formatNeed(need(logins), perSecond)),
+    ...LOGINS_PER_SECOND.map((logins) => formatRequirement(requiredRate(logins), perSecond)),
   ])
   return renderTable([['per second', 'one process, measured', ...renderLoads()], ...rows])
 }
@@ -57,14 +60,14 @@ function listCapacities({ figures, rows, subscribers }: BenchResults): Capacity[
   const largest = Object.values(rows).at(-1)
   const largestLoaded = Object.values(rows).findLast(({ load }) => load !== null)
   const delivery = subscribers[RESOURCE_SERVERS]
-  const rate = (loads: { requestsPerSecond: number }[]) =>
+  const medianRate = (loads: { requestsPerSecond: number }[]) =>
     median(loads.map(({ requestsPerSecond }) => requestsPerSecond))
   const capacities: Capacity[] = []
   for (const { values } of figures['catch-up'] ?? []) {
     capacities.push({
       name: `entries read, with ${values?.latencyMs} ms to Auth0`,
-      perSecond: (values?.pagesPerSecond ?? Number.NaN) * 100,
-      need: (logins) => ENTRIES_PER_LOGIN * logins,
+      perSecond: (values?.pagesPerSecond ?? Number.NaN) * ENTRIES_PER_PAGE,
+      requiredRate: (logins) => ENTRIES_PER_LOGIN * logins,
     })
   }
   if (largest) {
@@ -72,17 +75,17 @@ function listCapacities({ figures, rows, subscribers }: BenchResults): Capacity[
       {
         name: 'logouts stored by the worker',
         perSecond: median(largest.logoutsPerSecond),
-        need: (logins) => logins,
+        requiredRate: (logins) => logins,
       },
       {
         name: 'logouts reported by applications',
-        perSecond: rate(largest.reports),
-        need: (logins) => logins,
+        perSecond: medianRate(largest.reports),
+        requiredRate: (logins) => logins,
       },
       {
         name: 'reads by the login Action',
-        perSecond: rate(largest.reads),
-        need: (logins) => READS_PER_LOGIN * logins,
+        perSecond: medianRate(largest.reads),
+        requiredRate: (logins) => READS_PER_LOGIN * logins,
       },
     )
   }
@@ -90,14 +93,14 @@ function listCapacities({ figures, rows, subscribers }: BenchResults): Capacity[
     capacities.push({
       name: `changes delivered to ${RESOURCE_SERVERS} clients`,
       perSecond: median(delivery.changesPerSecond),
-      need: (logins) => ROWS_PER_LOGOUT * logins * RESOURCE_SERVERS,
+      requiredRate: (logins) => ROWS_PER_LOGOUT * logins * RESOURCE_SERVERS,
     })
   }
   if (largestLoaded?.load) {
     capacities.push({
       name: `rows loaded by ${RESOURCE_SERVERS} clients, once an hour`,
       perSecond: (ROWS_PER_LOGOUT * largestLoaded.users) / largestLoaded.load.seconds,
-      need: (logins) => (RESOURCE_SERVERS * countClientRows(logins)) / RELOAD_SECONDS,
+      requiredRate: (logins) => (RESOURCE_SERVERS * countClientRows(logins)) / RELOAD_SECONDS,
     })
   }
   return capacities
@@ -113,16 +116,18 @@ function renderSizes({ rows, clients }: BenchResults): string {
       0,
     ) / largest.users
   const bytesPerRow = client.bytes / (ROWS_PER_LOGOUT * client.users)
-  const sessions = (logins: number) => logins * DAY_SECONDS * RETAIN_DAYS
+  const countSessionRows = (logins: number) => logins * DAY_SECONDS * RETAIN_DAYS
   const row = (name: string, format: (loginsPerSecond: number) => string) => [
     name,
     ...LOGINS_PER_SECOND.map(format),
   ]
   return renderTable([
     ['size', ...renderLoads()],
-    row(`session rows after ${RETAIN_DAYS} days`, (logins) => formatNumber(sessions(logins))),
+    row(`session rows after ${RETAIN_DAYS} days`, (logins) =>
+      formatNumber(countSessionRows(logins)),
+    ),
     row(`their tables and indexes, ${formatNumber(sessionBytes)} bytes a row`, (logins) =>
-      formatBytes(sessions(logins) * sessionBytes),
+      formatBytes(countSessionRows(logins) * sessionBytes),
     ),
     row('rows that a client keeps', (logins) => formatNumber(countClientRows(logins))),
     row(`memory of a client, ${formatNumber(bytesPerRow)} bytes a row`, (logins) =>
@@ -142,11 +147,14 @@ function renderLoads(): string[] {
   return LOGINS_PER_SECOND.map((logins) => `${formatNumber(logins)} logins/s`)
 }
 
-/** Formats the required rate, and the number of processes that reach it. Highlights more than one process. */
-function formatNeed(need: number, perSecond: number): string {
-  const processes = need / perSecond
-  if (processes <= 1) return `${formatNumber(need)} (${formatNumber(processes * 100)} %)`
-  return `${formatNumber(need)} (**× ${formatNumber(processes)}**)`
+/**
+ * Formats the required rate, followed by the load of one process in percent. If one process is too slow, the number of
+ * processes follows in bold.
+ */
+function formatRequirement(required: number, perSecond: number): string {
+  const processes = required / perSecond
+  if (processes <= 1) return `${formatNumber(required)} (${formatNumber(processes * 100)} %)`
+  return `${formatNumber(required)} (**× ${formatNumber(processes)}**)`
 }
 
 function formatBytes(bytes: number): string {

@@ -14,20 +14,24 @@ export interface SubscribersResult {
   p99Ms: number
   /** Changes delivered per second, counted once for each subscriber. */
   changesPerSecond: number[]
-  /** Bytes of a change on the wire. */
+  /** Size of a change in the stream. */
   bytesPerChange: number
 }
 
+/** Number of reported logouts, as an argument of `feed.ts`. */
 const REPORTS = '20'
 const ROUNDS = 5
 
 /**
- * Number of users whose logouts are stored in one transaction, with one session each. These changes fill one page of
- * the feed.
+ * Number of users whose logouts are stored in one transaction, with one session each. These are two changes per user,
+ * which fill one page of the feed.
  */
-const LOGOUTS = 500
+const LOGOUTS_PER_ROUND = 500
 
-/** Measures the delay of one logout, and the throughput of many logouts in one transaction. */
+/**
+ * Measures how long one reported logout takes to reach all clients, and how many changes per second reach subscribers
+ * if many logouts are stored in one transaction.
+ */
 export async function measureSubscriberLoad(subscribers: number): Promise<SubscribersResult> {
   const [figure] = await runBenchmark('feed', [REPORTS, String(subscribers)])
   const { p50Ms = Number.NaN, p99Ms = Number.NaN } = figure?.values ?? {}
@@ -45,11 +49,11 @@ async function measureThroughput(subscribers: number) {
     await readMessage<MarkerReceived>(child)
     const changesPerSecond: number[] = []
     let bytesPerChange = 0
-    // The first round opens connections and is not counted.
+    // Round 0 opens connections. Its time does not count.
     for (let round = 0; round <= ROUNDS; round++) {
       const { seconds, bytes } = await deliver(bench, child, round)
-      if (round > 0) changesPerSecond.push((2 * LOGOUTS * subscribers) / seconds)
-      bytesPerChange = bytes / (2 * LOGOUTS)
+      if (round > 0) changesPerSecond.push((2 * LOGOUTS_PER_ROUND * subscribers) / seconds)
+      bytesPerChange = bytes / (2 * LOGOUTS_PER_ROUND)
     }
     return { changesPerSecond, bytesPerChange }
   } finally {
@@ -64,7 +68,8 @@ async function measureThroughput(subscribers: number) {
  * has received the last logout.
  */
 async function deliver({ store }: BenchDatabase, child: ChildProcess, round: number) {
-  const numbers = Array.from({ length: LOGOUTS }, (_, n) => round * LOGOUTS + n)
+  const numbers = Array.from({ length: LOGOUTS_PER_ROUND }, (_, n) => round * LOGOUTS_PER_ROUND + n)
+  // The child searches the feed for the id of the last session, which is stored last.
   const watching = readMessage<string>(child)
   child.send(sessionIdOf(numbers.at(-1) ?? 0))
   await watching

@@ -7,11 +7,12 @@ import { describePackage } from './bundled-packages.js'
 import { createManifest, type Manifest, packageDirectory, ROOT_MANIFEST } from './manifest.js'
 
 /**
- * The packages that are not bundled. Instrumentations such as OpenTelemetry can patch only packages that are loaded.
+ * The packages that are not bundled. Instrumentation, such as OpenTelemetry, can patch a package only if Node.js loads
+ * it from `node_modules`.
  */
-const DEPENDENCIES = ['pg']
+const EXTERNAL_PACKAGES = ['pg']
 
-/** The documents in the package, to which the help, the messages and other documents refer. */
+/** The documents in the package. The help, the messages and other documents refer to them. */
 const DOCUMENTS = [
   '.env.example',
   'ARCHITECTURE.md',
@@ -26,7 +27,8 @@ const DOCUMENTS = [
   'src/simulator/README.md',
 ]
 
-const FIELDS = {
+/** Fields of the manifest of the service. */
+const MANIFEST_FIELDS = {
   description: ROOT_MANIFEST.description,
   keywords: ['auth0', 'jwt', 'logout', 'revocation', 'session', 'backchannel-logout', 'security'],
   type: 'module',
@@ -37,21 +39,24 @@ const FIELDS = {
 /** Builds the package of the service. Its only dependencies are the PostgreSQL driver and the embedded PostgreSQL. */
 export async function buildService(sbom: string): Promise<void> {
   const directory = packageDirectory('service')
-  await bundle(directory, DEPENDENCIES, sbom)
+  await bundle(directory, EXTERNAL_PACKAGES, sbom)
   for (const path of DOCUMENTS) await cp(path, join(directory, path), { recursive: true })
 }
 
-/** Builds `dist/bundle`, which runs without any package beside it, as in an image. SQL cannot be instrumented in it. */
+/** Builds `dist/bundle`, which needs no other packages, for container images. Instrumentation cannot see its SQL. */
 export async function buildBundle(sbom: string): Promise<void> {
   await bundle('dist/bundle', [], sbom)
 }
 
-async function bundle(directory: string, external: string[], sbom: string): Promise<void> {
-  // The banner of the Action contains the version, which npm passes to its scripts.
+async function bundle(directory: string, externalPackages: string[], sbom: string): Promise<void> {
+  // `npm run` passes the version to the script, which writes it into the banner of the login Action.
   await promisify(execFile)('npm', ['run', '--silent', 'build:action'])
-  const contained = await bundleProgram(directory, external)
-  const manifest = createManifest('service', { ...FIELDS, ...dependenciesOf(external) })
-  await describePackage(directory, manifest, contained, sbom)
+  const bundledPackages = await bundleProgram(directory, externalPackages)
+  const manifest = createManifest('service', {
+    ...MANIFEST_FIELDS,
+    ...dependenciesOf(externalPackages),
+  })
+  await describePackage(directory, manifest, bundledPackages, sbom)
 }
 
 function dependenciesOf(names: string[]): Pick<Manifest, 'dependencies' | 'optionalDependencies'> {

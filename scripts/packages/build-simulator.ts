@@ -9,7 +9,7 @@ import { createManifest, packageDirectory, readManifest } from './manifest.js'
 
 const SOURCE = 'src/simulator'
 
-/** The entries of the package, which users import. */
+/** The modules that users of the package import. */
 const ENTRIES = ['index', 'vitest', 'node-test']
 
 /** Builds the package of the simulated tenant. The package has no dependencies, because it contains Fastify. */
@@ -24,21 +24,26 @@ export async function buildSimulator(sbom: string): Promise<void> {
   })
   await chmod(join(directory, 'main.js'), 0o755)
   await writeTypes(directory)
-  const contained = listPackages(Object.keys(metafile.inputs))
+  const bundledPackages = listPackages(Object.keys(metafile.inputs))
   const manifest = createManifest('simulator', readManifest(join(SOURCE, 'package.json')))
-  await describePackage(directory, manifest, contained, sbom)
+  await describePackage(directory, manifest, bundledPackages, sbom)
   await cp(join(SOURCE, 'README.md'), join(directory, 'README.md'))
 }
 
-/** Writes the types that the entries use. The types of other modules would refer to packages that are bundled. */
+/**
+ * Writes the type declarations that the entries import, directly or indirectly. The declarations of other modules would
+ * import packages that users have not installed.
+ */
 async function writeTypes(directory: string): Promise<void> {
   await promisify(execFile)('node_modules/.bin/tsc', ['-p', 'tsconfig.simulator.json'])
-  const used = new Set(ENTRIES.map((name) => `${name}.d.ts`))
-  for (const file of used) {
+  const usedFiles = new Set(ENTRIES.map((name) => `${name}.d.ts`))
+  // The loop also visits the files that it adds.
+  for (const file of usedFiles) {
     const text = await readFile(join(directory, file), 'utf8')
-    for (const [, name] of text.matchAll(/from '\.\/([\w-]+)\.js'/g)) used.add(`${name}.d.ts`)
-    for (const [, name] of text.matchAll(/import\("\.\/([\w-]+)\.js"\)/g)) used.add(`${name}.d.ts`)
+    for (const [, name] of text.matchAll(/from '\.\/([\w-]+)\.js'/g)) usedFiles.add(`${name}.d.ts`)
+    for (const [, name] of text.matchAll(/import\("\.\/([\w-]+)\.js"\)/g))
+      usedFiles.add(`${name}.d.ts`)
   }
-  const written = (await readdir(directory)).filter((name) => name.endsWith('.d.ts'))
-  for (const name of written) if (!used.has(name)) await rm(join(directory, name))
+  const writtenFiles = (await readdir(directory)).filter((name) => name.endsWith('.d.ts'))
+  for (const name of writtenFiles) if (!usedFiles.has(name)) await rm(join(directory, name))
 }

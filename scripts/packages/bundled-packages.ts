@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { type Manifest, readManifest } from './manifest.js'
 
+/** Matches the names of files that contain a license or a notice. */
 const LICENSE_FILE = /^(licen[cs]e|copying|notice)/i
 
 /** A package that is bundled into another package. */
@@ -26,20 +27,21 @@ interface Sbom {
  * Writes the manifest and the license of a package. Also writes the licenses and the bill of materials of the packages
  * that are bundled into it.
  *
- * @param contained The directories of the bundled packages.
+ * @param directory The directory of the package.
+ * @param bundledDirectories The directories of the bundled packages.
  * @param sbom The result of {@link readSbom}.
  */
 export async function describePackage(
   directory: string,
   manifest: Manifest,
-  contained: string[],
+  bundledDirectories: string[],
   sbom: string,
 ): Promise<void> {
   const write = (name: string, text: string) => writeFile(join(directory, name), `${text}\n`)
   await write('package.json', JSON.stringify(manifest, null, 2))
-  await write('sbom.cdx.json', createSbom(sbom, manifest, contained))
-  if (contained.length > 0)
-    await write('THIRD-PARTY-LICENSES.txt', await collectLicenses(contained))
+  await write('sbom.cdx.json', createSbom(sbom, manifest, bundledDirectories))
+  if (bundledDirectories.length > 0)
+    await write('THIRD-PARTY-LICENSES.txt', await collectLicenses(bundledDirectories))
   await cp('LICENSE', join(directory, 'LICENSE'))
 }
 
@@ -51,14 +53,15 @@ async function collectLicenses(directories: string[]): Promise<string> {
 }
 
 /**
- * Creates the software bill of materials of a package (CycloneDX). It lists the bundled packages, but not the
- * dependencies, because npm lists the dependencies of an installation. The text depends only on the commit.
+ * Creates the software bill of materials of a package (CycloneDX). It lists the bundled packages. It omits the other
+ * dependencies, because npm lists them for each installation. It omits the serial number and the time stamp too, so
+ * that builds of the same commit have the same text.
  */
-function createSbom(all: string, manifest: Manifest, directories: string[]): string {
-  const { serialNumber, ...sbom } = JSON.parse(all) as Sbom
+function createSbom(fullSbom: string, manifest: Manifest, directories: string[]): string {
+  const { serialNumber, ...sbom } = JSON.parse(fullSbom) as Sbom
   const { timestamp, ...metadata } = sbom.metadata
   const packageRef = `${manifest.name}@${manifest.version}`
-  const contained = new Set(directories.map(readPackage).map(refOf))
+  const bundledRefs = new Set(directories.map(readPackage).map(refOf))
   const component = {
     'bom-ref': packageRef,
     type: 'library',
@@ -68,21 +71,25 @@ function createSbom(all: string, manifest: Manifest, directories: string[]): str
     licenses: [{ license: { id: manifest.license } }],
   }
   const dependencies = sbom.dependencies
-    .filter(({ ref }) => contained.has(ref))
-    .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((to) => contained.has(to)) }))
+    .filter(({ ref }) => bundledRefs.has(ref))
+    .map(({ ref, dependsOn }) => ({
+      ref,
+      dependsOn: dependsOn.filter((to) => bundledRefs.has(to)),
+    }))
   const components = sbom.components
-    .filter((part) => contained.has(part['bom-ref']))
+    .filter((part) => bundledRefs.has(part['bom-ref']))
     .map((part) => ({ ...part, scope: 'required' }))
-  const missing = [...contained].filter(
+  const missingRefs = [...bundledRefs].filter(
     (ref) => !components.some((part) => part['bom-ref'] === ref),
   )
-  if (missing.length > 0) throw new Error(`npm's bill of materials lacks ${missing.join(', ')}`)
+  if (missingRefs.length > 0)
+    throw new Error(`npm's bill of materials lacks ${missingRefs.join(', ')}`)
   return JSON.stringify(
     {
       ...sbom,
       metadata: { ...metadata, component },
       components,
-      dependencies: [{ ref: packageRef, dependsOn: [...contained] }, ...dependencies],
+      dependencies: [{ ref: packageRef, dependsOn: [...bundledRefs] }, ...dependencies],
     },
     null,
     2,
@@ -101,13 +108,14 @@ function readPackage(directory: string): BundledPackage {
   return { name: String(name), version, license: String(license), directory }
 }
 
+/** Returns the reference of a package in a bill of materials: its `bom-ref`. */
 function refOf({ name, version }: BundledPackage): string {
   return `${name}@${version}`
 }
 
-async function readLicense({ directory, license, ...about }: BundledPackage): Promise<string> {
-  const names = (await readdir(directory)).filter((name) => LICENSE_FILE.test(name)).sort()
-  const texts = await Promise.all(names.map((name) => readFile(join(directory, name), 'utf8')))
-  const title = `${about.name} ${about.version} (${license})`
+async function readLicense({ directory, license, name, version }: BundledPackage): Promise<string> {
+  const fileNames = (await readdir(directory)).filter((file) => LICENSE_FILE.test(file)).sort()
+  const texts = await Promise.all(fileNames.map((file) => readFile(join(directory, file), 'utf8')))
+  const title = `${name} ${version} (${license})`
   return [title, '='.repeat(title.length), ...texts, ''].join('\n')
 }

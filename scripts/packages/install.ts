@@ -6,16 +6,16 @@ import { promisify } from 'node:util'
 import { type PackageKind, tarballName } from './manifest.js'
 import { TARBALLS_DIR } from './pack.js'
 
-/** Returns the path of a packed package. */
+/** Returns the path of the tarball of a package. */
 export function tarballPath(kind: PackageKind): string {
   return resolve(TARBALLS_DIR, tarballName(kind))
 }
 
 /**
- * Installs packed packages into an empty directory, without install scripts, as a user does.
+ * Installs packages from their tarballs into an empty directory, as a user does, but without install scripts.
  *
  * @param options More options of `npm install`.
- * @returns The directory.
+ * @returns The path of the directory.
  */
 export async function installTarballs(
   kinds: PackageKind[],
@@ -29,8 +29,8 @@ export async function installTarballs(
 
 /** Runs `npm install` without install scripts. Prefers the packages in npm's cache. */
 async function npmInstall(directory: string, args: string[]): Promise<void> {
-  const quiet = ['--no-audit', '--no-fund', '--no-update-notifier', '--prefer-offline']
-  await promisify(execFile)('npm', ['install', '--ignore-scripts', ...quiet, ...args], {
+  const commonArgs = ['--no-audit', '--no-fund', '--no-update-notifier', '--prefer-offline']
+  await promisify(execFile)('npm', ['install', '--ignore-scripts', ...commonArgs, ...args], {
     cwd: directory,
   })
 }

@@ -7,13 +7,13 @@ export const PACKAGES = {
   simulator: 'last-logout-simulator',
 } as const
 
-/** One of the packages. */
+/** A key of {@link PACKAGES}. */
 export type PackageKind = keyof typeof PACKAGES
 
 /** Address of the repository, such as `https://github.com/OWNER/last-logout`. Empty until the owner sets it. */
 export const REPOSITORY_URL: string = ''
 
-/** A manifest, as in package.json. */
+/** The content of a package.json. */
 export interface Manifest {
   version: string
   dependencies?: Record<string, string>
@@ -24,7 +24,7 @@ export interface Manifest {
 /** The manifest of this repository. All packages have the same version. */
 export const ROOT_MANIFEST: Manifest = readManifest('package.json')
 
-/** Reads a manifest. */
+/** Reads a package.json. */
 export function readManifest(file: string): Manifest {
   return JSON.parse(readFileSync(file, 'utf8'))
 }
@@ -45,7 +45,7 @@ export function packageDirectory(kind: PackageKind): string {
   return `dist/${kind}-package`
 }
 
-/** Returns the file name of a packed package, as `npm pack` chooses it. */
+/** Returns the file name that `npm pack` gives to the tarball of a package. */
 export function tarballName(kind: PackageKind): string {
   return `${PACKAGES[kind]}-${ROOT_MANIFEST.version}.tgz`
 }

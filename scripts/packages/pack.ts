@@ -13,9 +13,9 @@ import { PACKAGES, type PackageKind, packageDirectory, tarballName } from './man
 export const TARBALLS_DIR = 'dist/packages'
 
 /** The file with the checksums, in the format of `sha256sum`. */
-export const CHECKSUMS = 'SHA256SUMS'
+export const CHECKSUMS_FILE = 'SHA256SUMS'
 
-/** Builds and packs all packages. Writes their software bills of materials and the checksums beside the tarballs. */
+/** Builds all packages, and packs each into a tarball. Writes the bills of materials and the checksums beside them. */
 export async function packPackages(): Promise<void> {
   const sbom = await readSbom()
   await rm(TARBALLS_DIR, { recursive: true, force: true })
@@ -23,19 +23,19 @@ export async function packPackages(): Promise<void> {
   await Promise.all([buildClient(sbom), buildSimulator(sbom), buildService(sbom)])
   for (const kind of Object.keys(PACKAGES) as PackageKind[]) await pack(kind)
   const files = (await readdir(TARBALLS_DIR)).sort()
-  const lines = await Promise.all(files.map(checksumLine))
-  await writeFile(join(TARBALLS_DIR, CHECKSUMS), lines.join(''))
+  const lines = await Promise.all(files.map(formatChecksum))
+  await writeFile(join(TARBALLS_DIR, CHECKSUMS_FILE), lines.join(''))
 }
 
 async function pack(kind: PackageKind): Promise<void> {
-  const to = resolve(TARBALLS_DIR)
-  const args = ['pack', '--silent', '--ignore-scripts', '--pack-destination', to]
+  const targetDir = resolve(TARBALLS_DIR)
+  const args = ['pack', '--silent', '--ignore-scripts', '--pack-destination', targetDir]
   await promisify(execFile)('npm', args, { cwd: packageDirectory(kind) })
   const sbom = join(packageDirectory(kind), 'sbom.cdx.json')
-  await cp(sbom, join(to, tarballName(kind).replace(/\.tgz$/, '.cdx.json')))
+  await cp(sbom, join(targetDir, tarballName(kind).replace(/\.tgz$/, '.cdx.json')))
 }
 
-async function checksumLine(name: string): Promise<string> {
+async function formatChecksum(name: string): Promise<string> {
   const content = await readFile(join(TARBALLS_DIR, name))
   return `${createHash('sha256').update(content).digest('hex')}  ${name}\n`
 }

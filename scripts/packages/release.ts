@@ -1,7 +1,7 @@
 /** The state of the repository before a release. */
 export interface ReleaseState {
   version: string
-  /** Empty until the owner sets it. */
+  /** `REPOSITORY_URL` of manifest.ts. Empty if it is not set. */
   repositoryUrl: string
   /** The text of CHANGELOG.md. */
   changelog: string
@@ -11,14 +11,15 @@ export interface ReleaseState {
   changedFiles: string[]
 }
 
-/** Returns the section of the changelog about a version; `null` if there is none. */
+/** Returns the text of the section of the changelog with this heading, or `null` if there is none. */
 export function readNotes(changelog: string, heading: string): string | null {
   const sections = changelog.split(/^## /m).slice(1)
+  // A heading is a version, which a date can follow.
   const notes = sections.find((section) => section.split(/[\s,(]/)[0] === heading)
   return notes === undefined ? null : notes.slice(notes.indexOf('\n')).trim()
 }
 
-/** Lists the reasons why this commit cannot be published, each with the remedy. */
+/** Lists the problems that prevent the release of this commit, each with its remedy. */
 export function listReleaseProblems(state: ReleaseState): string[] {
   const { version, repositoryUrl, changelog, tags, changedFiles } = state
   const tag = `v${version}`
