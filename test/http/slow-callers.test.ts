@@ -76,9 +76,13 @@ const readToEnd = async (socket: Socket) => {
   return { text, durationMs: performance.now() - startedAt }
 }
 
-/** Sends `text` every 200 ms until the connection is closed. */
+/**
+ * Sends `text` every 200 ms until the connection is closed. Sends after the socket has been read: a write to a closed
+ * connection would discard a response that was not read yet.
+ */
 const sendRepeatedly = (socket: Socket, text: string) => {
-  const timer = setInterval(() => void (socket.writable && socket.write(text)), 200)
+  const send = () => void (socket.writable && socket.write(text))
+  const timer = setInterval(() => setImmediate(send), 200)
   socket.once('close', () => clearInterval(timer))
 }
 

@@ -37,6 +37,7 @@ describe.concurrent('a queue in PostgreSQL', () => {
     const create = () => createJobs({ connection, prefix, jobs: [], log })
     await expect(create()).rejects.toMatchObject({ code: 'DATABASE_NOT_MIGRATED' })
     await migrateQueue(url)
+    // A second migration changes nothing.
     await migrateQueue(url)
     await (await create()).close()
     await query('DELETE FROM bullmq.migration WHERE version > 1')
@@ -46,6 +47,7 @@ describe.concurrent('a queue in PostgreSQL', () => {
   test('jobs start when PostgreSQL becomes available, and no log line contains the password', async (context) => {
     const { expect, onTestFinished } = context
     const { url } = await openDatabase(context)
+    // No server listens on port 1.
     const proxy = await openProxy('postgres://127.0.0.1:1')
     onTestFinished(() => proxy.close())
     const proxyUrl = Object.assign(new URL(url), { host: new URL(proxy.url).host })

@@ -6,7 +6,7 @@ import { createRunner } from '../../src/jobs/runner.js'
 import type { ScheduledJob } from '../../src/jobs/scheduled-job.js'
 import { createTestLog, ONE_HOUR_MS } from './fixture.js'
 
-const NEVER = new Promise<never>(() => {})
+const neverSettles = new Promise<never>(() => {})
 
 /** Creates a runner with one job. */
 function createTestRunner(work: ScheduledJob['run'], stallMs?: number) {
@@ -20,12 +20,21 @@ function createTestRunner(work: ScheduledJob['run'], stallMs?: number) {
   return { run, idle: runner.idle, close: () => closing.abort(), lines, failures }
 }
 
-const unavailable = () => new LastLogoutError('AUTH0_UNAVAILABLE', 'cannot be reached')
-const credentials = () => new LastLogoutError('AUTH0_CREDENTIALS', 'check AUTH0_CLIENT_SECRET')
+const unavailableError = () => new LastLogoutError('AUTH0_UNAVAILABLE', 'cannot be reached')
+const credentialsError = () => new LastLogoutError('AUTH0_CREDENTIALS', 'check AUTH0_CLIENT_SECRET')
 
 describe('a job that fails', () => {
   test('a failing job is logged once for each error code, and its recovery is logged with the duration', async () => {
-    const outcomes = [unavailable, unavailable, credentials, unavailable, null, null, unavailable]
+    // Each run takes the next element: it throws this error, or succeeds if the element is `null`.
+    const outcomes = [
+      unavailableError,
+      unavailableError,
+      credentialsError,
+      unavailableError,
+      null,
+      null,
+      unavailableError,
+    ]
     const { run, lines } = createTestRunner(async () => {
       const error = outcomes.shift()?.()
       if (error) throw error
@@ -43,7 +52,7 @@ describe('a job that fails', () => {
   })
 
   test('a failing job does not count as recovered after a skipped run', async () => {
-    const outcomes = [unavailable, null, unavailable]
+    const outcomes = [unavailableError, null, unavailableError]
     const { run, lines } = createTestRunner(async () => {
       const error = outcomes.shift()?.()
       if (error) throw error
@@ -56,7 +65,7 @@ describe('a job that fails', () => {
 
   test('onFailure is called for each failure, even if the failure is not logged as an error', async () => {
     const { run, failures, lines } = createTestRunner(async () => {
-      throw unavailable()
+      throw unavailableError()
     })
     await run()
     await run()
@@ -126,7 +135,7 @@ describe('a run with progress', () => {
 
 describe('a run while the runner is closed', () => {
   test('idle does not wait for a run that does not end after an abort', async () => {
-    const { run, idle, close, lines } = createTestRunner(() => NEVER, 200)
+    const { run, idle, close, lines } = createTestRunner(() => neverSettles, 200)
     const running = run()
     close()
     await idle()
