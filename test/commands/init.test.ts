@@ -13,7 +13,7 @@ import { readExample } from '../_support/documents.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
 const SECRET = 'a-secret-of-the-worker'
-/** The lines that answer the questions of `init`: the domain, the client id and the client secret. */
+/** The lines that `init` asks for: the domain, the client id and the client secret. */
 const INPUT = `${DOMAIN}\nC\n${SECRET}\n`
 const WAIT = { timeout: 20_000 }
 const CTRL_C = '\x03'

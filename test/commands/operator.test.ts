@@ -124,7 +124,7 @@ describe('floor raise', () => {
 
 /** With DATA_DIR instead of DATABASE_URL, the service runs its own PostgreSQL in this directory. */
 describe('with DATA_DIR', () => {
-  /** A token with the header `{}` and a signature that nobody verifies. */
+  /** A token with the header `{}` and a signature that no command verifies. */
   const token = `e30.${Buffer.from('{"sub":"auth0|1","iat":1}').toString('base64url')}.c2ln`
   const commands: [string, ...string[]][] = [
     ['status'],
