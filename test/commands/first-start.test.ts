@@ -6,21 +6,26 @@ import { expectPasteable, PROGRAM } from '../_support/printed.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 /*
- * Tests what the commands print about the gap of a first start. There is a gap, because the tenant retains its log for
- * a day, which is less than MAX_REFRESH_AGE. After `0.1.0:`, a title states what version 0.1.0 printed.
+ * Tests what the commands print about the gap of a first start. A gap is a span of the log that Auth0 deleted before it
+ * was read. Here, the tenant retains its log for a day, and tokens live longer (MAX_REFRESH_AGE). So deleted logouts can
+ * concern valid tokens. After `0.1.0:`, a title states what version 0.1.0 printed.
  */
 
-const HOUR = 3_600_000
-const DAY = 24 * HOUR
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
 
 let auth0: TestTenant
 let database: TestDatabase
+/** What `sync` printed at the first start. */
 let log: string
 beforeAll(async () => {
-  ;[auth0, database] = await Promise.all([openTenant({ retentionMs: DAY }), createTestDatabase()])
+  ;[auth0, database] = await Promise.all([
+    openTenant({ retentionMs: DAY_MS }),
+    createTestDatabase(),
+  ])
   for (let hours = 30; hours > 0; hours -= 3) {
     const entry = buildEntry('slo', { userId: `auth0|${hours}`, sessionId: `S${hours}` })
-    auth0.tenant.write(entry, { dateMs: Date.now() - hours * HOUR })
+    auth0.tenant.write(entry, { dateMs: Date.now() - hours * HOUR_MS })
   }
   const synced = await run(['sync'])
   expect(synced.code).toBe(0)
@@ -28,6 +33,7 @@ beforeAll(async () => {
 })
 afterAll(() => Promise.all([auth0.close(), database.drop()]))
 
+/** Returns whether no gap concerns a token that may still be valid, for a token that was issued in 1970. */
 const isComplete = async (variables: Record<string, string> = {}) => {
   const token = `e30.${Buffer.from('{"sub":"auth0|1","iat":1}').toString('base64url')}.c2ln`
   return JSON.parse((await run(['explain', token, '--json'], variables)).printed).complete
@@ -37,23 +43,24 @@ const readGap = async () =>
 const addMs = (instant: string, ms: number) => new Date(Date.parse(instant) + ms).toISOString()
 
 test('the log line about the gap is information, not a warning (0.1.0: a warning at level 40)', async () => {
-  const line = JSON.parse(log.split('\n').find((each) => each.includes('gap detected')) ?? '')
+  const line = JSON.parse(log.split('\n').find((text) => text.includes('gap detected')) ?? '')
   const { to } = await readGap()
   expect(line).toMatchObject({ level: 30, reason: 'cold_start', to })
   expect(line.advice).toMatch(/^expected at a first start: .* Nothing has to be done; /)
-  expect(line.advice).toContain(`can concern tokens until ${addMs(to, 31 * DAY)}`)
+  expect(line.advice).toContain(`can concern tokens until ${addMs(to, 31 * DAY_MS)}`)
   expect(line.advice).toContain(`\`npx last-logout floor raise ${to}\``)
+  // The default of MAX_REFRESH_AGE and MAX_TOKEN_AGE together is 31 days.
   // An access token lives for 24 hours, so every access token that the floor revokes expires within a day.
-  expect(line.advice).toContain(`only access tokens that expire by ${addMs(to, DAY)} anyway`)
+  expect(line.advice).toContain(`only access tokens that expire by ${addMs(to, DAY_MS)} anyway`)
   await expectPasteable(log)
 })
 
-test('status shows the open gap, the end of its effect, and the cost of closing it (0.1.0: only its span)', async () => {
+test('status shows the open gap, until when it concerns tokens, and what closing it costs (0.1.0: only its span)', async () => {
   const { printed } = await run(['status'])
   const { to } = await readGap()
   expect(printed).toMatch(/^gaps +1\n {2}not read .*, deleted before the first start\n/m)
   expect(printed).toContain(
-    `open: its logouts are unknown, and can concern tokens until ${addMs(to, 31 * DAY)}`,
+    `open: its logouts are unknown, and can concern tokens until ${addMs(to, 31 * DAY_MS)}`,
   )
   expect(printed).toMatch(
     /^ {4}advice +expected at a first start: .*floor raise .*must log in again/m,
@@ -68,7 +75,7 @@ test('doctor reports the gap without a warning (0.1.0: a warning that never ends
   await expectPasteable(printed)
 })
 
-test('status, doctor and complete show that the gap is over when all concerned tokens have expired (0.1.0: only complete)', async () => {
+test('status, doctor and the field complete show that the gap is over when all concerned tokens have expired (0.1.0: only complete)', async () => {
   // The tokens of a tenant with these lifetimes have expired.
   const shortLifetimes = { MAX_REFRESH_AGE: '1h', MAX_TOKEN_AGE: '1h' }
   expect((await run(['status'], shortLifetimes)).printed).toMatch(
@@ -77,10 +84,12 @@ test('status, doctor and complete show that the gap is over when all concerned t
   expect((await run(['status'], shortLifetimes)).printed).not.toContain('floor raise')
   expect((await run(['doctor'], shortLifetimes)).printed).toMatch(/^ok +gaps +1 .*; over: /m)
   expect(await isComplete(shortLifetimes)).toBe(true)
+  // 22 h and 3 h exceed the retention of 24 h.
   expect(await isComplete({ MAX_REFRESH_AGE: '22h', MAX_TOKEN_AGE: '3h' })).toBe(false)
 })
 
-test('status, doctor and complete show that a gap before the floor is closed (0.1.0: status shows no difference)', async () => {
+// The floor is an instant: every token whose login is not after it is revoked.
+test('status, doctor and the field complete show that a gap before the floor is closed (0.1.0: status shows no difference)', async () => {
   const { to } = await readGap()
   await run(['floor', 'raise', addMs(to, -1)])
   expect((await run(['status'])).printed).toContain('open: ')

@@ -6,7 +6,8 @@ import { readExample } from '../_support/documents.js'
 import { openTestStore, readRows } from '../_support/store.js'
 
 const USER = 'auth0|forgotten'
-const DAY = 86_400_000
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
 const iso = (at: number) => new Date(at).toISOString()
 
 let database: TestDatabase
@@ -19,7 +20,7 @@ afterEach(() => database.drop())
 
 const run = (...args: string[]) => finishCommandLine(args, env)
 
-/** Stores a logout of the user with a session, and an unattributable entry that contains the user id. */
+/** Stores a logout of the user with a session, and an entry that cannot be used (unattributable) and contains the user id. */
 async function logOut(at: number): Promise<void> {
   const store = await openTestStore(database)
   const event = { logId: 'L1', type: 'slo', at, userId: USER, sessionId: 'S1' }
@@ -30,9 +31,10 @@ async function logOut(at: number): Promise<void> {
   await store.close()
 }
 
+/** The command `forget` replaces the ids of a person by keyed hashes. The tokens of the person stay revoked. */
 describe('forget', () => {
   test('forget prints which ids were replaced, which rows remain, and how long these rows are kept', async () => {
-    const at = Date.now() - 2 * DAY
+    const at = Date.now() - 2 * DAY_MS
     await logOut(at)
     const { code, stdout } = await run('forget', USER)
     expect(code).toBe(0)
@@ -40,7 +42,8 @@ describe('forget', () => {
       'the ids in 1 last logout and 1 session logout. Deleted: 1 unattributable entry.',
     )
     expect(stdout).toContain(`a last logout, ${iso(at)}, and 1 session logout. Tokens from`)
-    expect(stdout).toContain(`deletes them after ${iso(at + 31 * DAY)} (MAX_REFRESH_AGE`)
+    // The defaults of MAX_REFRESH_AGE (30 days) and MAX_TOKEN_AGE (1 day) together are 31 days.
+    expect(stdout).toContain(`deletes them after ${iso(at + 31 * DAY_MS)} (MAX_REFRESH_AGE`)
     expect(stdout).toContain('delete the user there first')
     expect(stdout).not.toContain('0.1.0')
     const { users, sessions } = await readRows(database)
@@ -50,7 +53,7 @@ describe('forget', () => {
   })
 
   test('forget prints what docs/cli.md shows, except for the instants', async () => {
-    const at = Date.now() - 2 * DAY
+    const at = Date.now() - 2 * DAY_MS
     const store = await openTestStore(database)
     const events = ['phone', 'laptop'].map((sessionId) => {
       return { logId: sessionId, type: 'slo', at, userId: USER, sessionId }
@@ -58,9 +61,10 @@ describe('forget', () => {
     await store.storeBatch({ ...fold(events), unattributable: [] })
     await store.close()
     const example = await readExample('docs/cli.md', 'forget', '')
+    // The example contains two instants: of the logout, and of the deletion.
     const [shownAt = '', shownUntil = ''] = example.match(/2026-\S+Z/g) ?? []
-    expect(Date.parse(shownUntil) - Date.parse(shownAt)).toBe(31 * DAY)
-    const expected = example.replace(shownAt, iso(at)).replace(shownUntil, iso(at + 31 * DAY))
+    expect(Date.parse(shownUntil) - Date.parse(shownAt)).toBe(31 * DAY_MS)
+    const expected = example.replace(shownAt, iso(at)).replace(shownUntil, iso(at + 31 * DAY_MS))
     expect((await run('forget', USER)).stdout).toContain(expected)
   })
 
@@ -89,29 +93,29 @@ describe('forget', () => {
     await logOut(at)
     Object.assign(env, { MAX_TOKEN_AGE: '1h', MAX_REFRESH_AGE: '7d' })
     const { stdout } = await run('forget', USER)
-    expect(stdout).toContain(iso(at + 7 * DAY + DAY / 24))
+    expect(stdout).toContain(iso(at + 7 * DAY_MS + HOUR_MS))
     expect(stdout).toMatch(/release 0\.1\.0 that starts before/)
-    expect(stdout).toContain(iso(at + DAY / 24))
+    expect(stdout).toContain(iso(at + HOUR_MS))
   })
 
   test('forget prints that the rows are deleted within an hour if no token from before the logout can be valid', async () => {
-    await logOut(Date.now() - 32 * DAY)
+    await logOut(Date.now() - 32 * DAY_MS)
     expect((await run('forget', USER)).stdout).toContain('The worker deletes them within an hour (')
   })
 
   test('a second forget of the same person changes nothing, and prints the same remaining rows', async () => {
-    await logOut(Date.now() - 2 * DAY)
+    await logOut(Date.now() - 2 * DAY_MS)
     const first = await run('forget', USER)
     const before = await readRows(database)
     const second = await run('forget', USER)
     expect(second.code).toBe(0)
     expect(second.stdout).toMatch(/^No id of this person is stored\.$/m)
-    const remains = /^What remains[\s\S]*/m
-    expect(remains.exec(second.stdout)?.[0]).toBe(remains.exec(first.stdout)?.[0])
+    const remainingRows = /^What remains[\s\S]*/m
+    expect(remainingRows.exec(second.stdout)?.[0]).toBe(remainingRows.exec(first.stdout)?.[0])
     expect(await readRows(database)).toEqual(before)
   })
 
-  test('forget of an unknown person prints up to when the log has been read', async () => {
+  test('forget of an unknown person prints the instant up to which the log has been read', async () => {
     const { code, stdout } = await run('forget', USER)
     expect(code).toBe(0)
     expect(stdout).toMatch(
@@ -146,7 +150,7 @@ describe('forget', () => {
     expect(stderr).not.toContain(USER)
   })
 
-  test('forget --help names what to do first', async () => {
+  test('forget --help advises to delete the user in Auth0 first', async () => {
     const { code, stdout } = await run('forget', '--help')
     expect(code).toBe(0)
     expect(stdout).toMatch(/Usage: last-logout forget [\s\S]*Delete the user in Auth0 first/)

@@ -25,20 +25,20 @@ const portOf = (url: string) => new URL(url).port
 describe('healthcheck', () => {
   test('healthcheck runs as a process, prints one line, and exits with 0 if the API responds', async () => {
     const PORT = portOf(api.url)
-    for (const [args, path] of [
+    for (const [args, endpoint] of [
       [['healthcheck'], 'live'],
       [['healthcheck', '--ready'], 'ready'],
     ] as const) {
       expect(await finishCommand([...args], { PORT })).toEqual({
         code: 0,
-        stdout: `http://127.0.0.1:${PORT}/health/${path} returned 200\n`,
+        stdout: `http://127.0.0.1:${PORT}/health/${endpoint} returned 200\n`,
         stderr: '',
       })
     }
   })
 
   test('healthcheck needs no variables except HOST and PORT, and reads no secret', async () => {
-    const env = { PORT: portOf(api.url), HOST: '0.0.0.0', DATABASE_URL: 'nonsense' }
+    const env = { PORT: portOf(api.url), HOST: '0.0.0.0', DATABASE_URL: 'not a URL' }
     expect(await finishCommandLine(['healthcheck'], env)).toMatchObject({ code: 0, stderr: '' })
   })
 
@@ -73,18 +73,18 @@ describe('healthcheck', () => {
     )
   })
 
-  test('healthcheck exits with 1 if another program listens', async () => {
-    const other = await openLoopback(createServer((_request, response) => response.end()))
+  test('healthcheck exits with 1 if another program listens and does not respond with 200', async () => {
+    const otherProgram = await openLoopback(createServer((_request, response) => response.end()))
     const notFound = await openLoopback(
       createServer((_request, response) => response.writeHead(404).end()),
     )
     try {
       const run = ({ port }: { port: number }) =>
         finishCommandLine(['healthcheck'], { PORT: String(port) })
-      expect((await run(other)).code).toBe(0)
+      expect((await run(otherProgram)).code).toBe(0)
       expect((await run(notFound)).stderr).toContain('returned 404: another program listens')
     } finally {
-      await Promise.all([other.close(), notFound.close()])
+      await Promise.all([otherProgram.close(), notFound.close()])
     }
   })
 

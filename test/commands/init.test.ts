@@ -13,8 +13,10 @@ import { readExample } from '../_support/documents.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
 const SECRET = 'a-secret-of-the-worker'
+/** The lines that `init` asks for: the domain, the client id and the client secret. */
 const INPUT = `${DOMAIN}\nC\n${SECRET}\n`
 const WAIT = { timeout: 20_000 }
+const CTRL_C = '\x03'
 
 let auth0: TestTenant
 let database: TestDatabase
@@ -39,7 +41,7 @@ afterEach(async () => {
   await rm(cwd, { recursive: true })
 })
 
-const envFile = () => join(cwd, '.env')
+const envFilePath = () => join(cwd, '.env')
 const logOut = (userId: string) =>
   auth0.tenant.write(buildEntry('slo', { userId, sessionId: 'S1' }))
 const run = (input = INPUT, overrides = {}, flags: string[] = []) =>
@@ -59,14 +61,15 @@ describe('init', () => {
     expect(printed).toMatch(/^ +\d+\.\d s doctor$/m)
     expect(printed).toMatch(/^ +\d+\.\d s a logout is stored$/m)
 
-    expect((await stat(envFile())).mode & 0o777).toBe(0o600)
-    const text = await readFile(envFile(), 'utf8')
+    expect((await stat(envFilePath())).mode & 0o777).toBe(0o600)
+    const text = await readFile(envFilePath(), 'utf8')
     expect(text).toMatch(
       /^AUTH0_DOMAIN=.*\nAUTH0_CLIENT_ID=C\nAUTH0_CLIENT_SECRET=.*\nAPI_KEYS=action:\w{48}:read,orders-api:\w{48}:feed\+read,cli:\w{48}:check\+read,operator:\w{48}:read\+metrics\n$/,
     )
     for (const secret of [SECRET, ...(text.match(/\w{48}/g) ?? [])]) {
       expect(printed).not.toContain(secret)
     }
+    // A command of the document prints the key of the caller `operator`.
     const printKey = await readExample('docs/console.md', 'The key', 'sh')
     const operatorKey = execFileSync('sh', ['-c', printKey], { cwd, encoding: 'utf8' }).trim()
     expect(text).toContain(`,operator:${operatorKey}:read+metrics\n`)
@@ -75,31 +78,31 @@ describe('init', () => {
 
   test('init continues with an existing .env, and does not change it', async () => {
     const text = 'AUTH0_CLIENT_ID=from-the-file\n'
-    await writeFile(envFile(), text)
-    const envOfFile = {
+    await writeFile(envFilePath(), text)
+    const valuesOfEnvFile = {
       AUTH0_DOMAIN: DOMAIN,
       AUTH0_CLIENT_ID: 'C',
       AUTH0_CLIENT_SECRET: SECRET,
       API_KEYS: `test:${'k'.repeat(32)}:read`,
     }
-    const { code, stdout, stderr } = await run('', envOfFile, ['--wait', '1500ms'])
+    const { code, stdout, stderr } = await run('', valuesOfEnvFile, ['--wait', '1500ms'])
     expect(stdout).toContain('.env exists: it is used, and not changed')
     expect(stdout).toContain('Waiting for a logout')
     expect(stderr).toContain('No logout of a user appeared within 1.5 s')
     expect(code).toBe(1)
-    expect(await readFile(envFile(), 'utf8')).toBe(text)
+    expect(await readFile(envFilePath(), 'utf8')).toBe(text)
   })
 
-  test('init continues although the data is stale, because no worker has run since an earlier init', async () => {
+  test('init continues if no worker has run since an earlier init, although doctor reports stale data', async () => {
     expect((await run(INPUT, {}, ['--wait', '10ms'])).code).toBe(1)
-    const envOfFile = {
+    const valuesOfEnvFile = {
       AUTH0_DOMAIN: DOMAIN,
       AUTH0_CLIENT_ID: 'C',
       AUTH0_CLIENT_SECRET: SECRET,
       API_KEYS: `test:${'k'.repeat(32)}:read`,
       MAX_LAG: '100ms',
     }
-    const { stdout } = await run('', envOfFile, ['--wait', '10ms'])
+    const { stdout } = await run('', valuesOfEnvFile, ['--wait', '10ms'])
     expect(stdout).toMatch(
       /^failure +freshness .*[\s\S]*no worker has run[\s\S]*Starting the worker/m,
     )
@@ -115,16 +118,17 @@ describe('init', () => {
     expect(await readdir(cwd)).toEqual(['.env'])
   })
 
-  test('init stops if git would track .env, before it asks for a value', async () => {
+  test('init stops before it asks for a value if git would track .env', async () => {
     execFileSync('git', ['init', '--quiet'], { cwd })
     const { code, stdout, stderr } = await run()
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-    const [, line = ''] = /Run `(printf .*?)` there/.exec(stderr) ?? []
+    const [, remedy = ''] = /Run `(printf .*?)` there/.exec(stderr) ?? []
     expect(await readdir(cwd)).not.toContain('.env')
     // The printed command solves the problem.
-    execFileSync('sh', ['-c', line], { cwd })
-    const next = await run('', {})
-    expect(next.stderr).toContain('AUTH0_DOMAIN is missing. Nothing was written.')
+    execFileSync('sh', ['-c', remedy], { cwd })
+    // The input is empty, so the second run stops at its first question.
+    const secondRun = await run('')
+    expect(secondRun.stderr).toContain('AUTH0_DOMAIN is missing. Nothing was written.')
   })
 
   test.each([
@@ -148,17 +152,17 @@ describe('init', () => {
     expect(await readdir(cwd)).toEqual(['.env'])
   })
 
-  test('init names an unreachable domain and a missing scope', async () => {
-    const noDatabase = { AUTH0_BASE_URL: 'http://127.0.0.1:1', DATABASE_URL: '' }
-    const unreachable = await run(INPUT, noDatabase)
+  test('init reports an unreachable domain and a missing scope', async () => {
+    const unreachableEnv = { AUTH0_BASE_URL: 'http://127.0.0.1:1', DATABASE_URL: '' }
+    const unreachable = await run(INPUT, unreachableEnv)
     expect(unreachable.code).toBe(1)
     expect(unreachable.stdout).toMatch(/^failure +token .*127\.0\.0\.1/m)
-    expect(await readFile(envFile(), 'utf8')).toMatch(/^DATA_DIR=\.\/data$/m)
-    await rm(envFile())
+    expect(await readFile(envFilePath(), 'utf8')).toMatch(/^DATA_DIR=\.\/data$/m)
+    await rm(envFilePath())
     const credentials = { clientId: 'C', clientSecret: SECRET }
-    const other = await openTenant({}, { credentials, scopes: ['read:users'] })
-    onTestFinished(() => other.close())
-    const unscoped = await run(INPUT, { AUTH0_BASE_URL: other.simulator.url })
+    const tenantWithoutScope = await openTenant({}, { credentials, scopes: ['read:users'] })
+    onTestFinished(() => tenantWithoutScope.close())
+    const unscoped = await run(INPUT, { AUTH0_BASE_URL: tenantWithoutScope.simulator.url })
     expect(unscoped.code).toBe(1)
     expect(unscoped.stdout).toMatch(/^failure +scopes +read:logs is missing/m)
   })
@@ -171,21 +175,21 @@ describe('init', () => {
     terminal.type('C\r')
     await expect.poll(terminal.output, WAIT).toContain('Client Secret (not shown): ')
     terminal.type(SECRET)
-    terminal.type('\x03')
+    terminal.type(CTRL_C)
     expect(await terminal.exited).toBe(1)
     expect(terminal.output()).toContain('interrupted before it had finished')
     expect(terminal.output()).not.toContain(SECRET)
     expect(await readdir(cwd)).toEqual([])
   })
 
-  test('init does not show a secret that is pasted into a terminal together with the line before it', async () => {
+  test('init does not show a secret that is pasted into a terminal together with the client id', async () => {
     const terminal = await openTerminal()
     await expect.poll(terminal.output, WAIT).toContain('Domain: ')
     terminal.type(`${DOMAIN}\r`)
     await expect.poll(terminal.output, WAIT).toContain('Client ID: ')
     terminal.type(`C\r${SECRET}`)
     await expect.poll(terminal.output, WAIT).toContain('Client Secret (not shown): ')
-    terminal.type('\x03')
+    terminal.type(CTRL_C)
     expect(await terminal.exited).toBe(1)
     expect(terminal.output()).not.toContain(SECRET)
   })
@@ -195,13 +199,13 @@ describe('init', () => {
     await chmod(cwd, 0o711)
     delete env.DATABASE_URL
     const terminal = await openTerminal()
-    for (const [question, line] of [
+    for (const [question, answer] of [
       ['Domain: ', DOMAIN],
       ['Client ID: ', 'C'],
       ['Client Secret (not shown): ', SECRET],
     ] as const) {
       await expect.poll(terminal.output, WAIT).toContain(question)
-      terminal.type(`${line}\r`)
+      terminal.type(`${answer}\r`)
     }
     await expect.poll(terminal.output, WAIT).toContain('Waiting for a logout')
     logOut('auth0|first')

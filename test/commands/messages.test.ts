@@ -12,15 +12,15 @@ import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
  */
 
 const KEY = 'k'.repeat(48)
-const LOGS = '/api/v2/logs'
-const TOKEN = '/oauth/token'
+const LOGS_PATH = '/api/v2/logs'
+const TOKEN_PATH = '/oauth/token'
 
 let database: TestDatabase
-let empty: TestDatabase
+let emptyDatabase: TestDatabase
 let auth0: TestTenant
 let env: Record<string, string>
 beforeAll(async () => {
-  ;[database, empty, auth0] = await Promise.all([
+  ;[database, emptyDatabase, auth0] = await Promise.all([
     createTestDatabase(),
     createTestDatabase('template0'),
     openTenant(),
@@ -34,7 +34,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await auth0.close()
-  await Promise.all([database.drop(), empty.drop()])
+  await Promise.all([database.drop(), emptyDatabase.drop()])
 })
 
 const context = { programName: PROGRAM }
@@ -46,11 +46,13 @@ async function run(args: string[], variables: Record<string, string> = {}) {
   return { code, printed: stdout + stderr }
 }
 
-interface Row {
+/** A situation, and what the command must print in it. */
+interface ExpectedOutput {
   /** Variables that are added to a valid configuration, or replace a part of it. */
   env?: () => Record<string, string>
   /** A fault of the tenant. */
   fault?: Parameters<TestTenant['simulator']['faults']['push']>[0]
+  /** The exit code. */
   code: number
   /** What version 0.1.0 printed. The test does not use this text. */
   oldOutput: string
@@ -65,7 +67,7 @@ const swapIdAndSecret = () => ({
   AUTH0_CLIENT_SECRET: env.AUTH0_CLIENT_ID ?? '',
 })
 
-const rows: [input: string, situation: string, row: Row][] = [
+const rows: [input: string, situation: string, row: ExpectedOutput][] = [
   [
     'status',
     'an entry of API_KEYS is a key without a name',
@@ -143,8 +145,11 @@ const rows: [input: string, situation: string, row: Row][] = [
     'names of variables are misspelled',
     {
       env: () => ({
-        ...{ AUTH0_CLIENT_ID: '', AUTH0_CLIENTID: 'x', AUTH0_CLIENT_SECRET: '' },
-        ...{ DATABASE_URL: '', DATABASE_URI: 'postgresql://x' },
+        AUTH0_CLIENT_ID: '',
+        AUTH0_CLIENTID: 'x',
+        AUTH0_CLIENT_SECRET: '',
+        DATABASE_URL: '',
+        DATABASE_URI: 'postgresql://x',
       }),
       code: 2,
       oldOutput: 'AUTH0_CLIENT_ID is missing … DATABASE_URL is missing',
@@ -170,7 +175,7 @@ const rows: [input: string, situation: string, row: Row][] = [
   ],
   [
     'logout somebody@example.com',
-    'an e-mail address takes the place of the user id',
+    'the user id is an e-mail address',
     {
       code: 2,
       oldOutput: 'it contains no |, which the shell interprets unless it is quoted',
@@ -210,7 +215,7 @@ const rows: [input: string, situation: string, row: Row][] = [
   ],
   [
     'bogus',
-    'there is no such command',
+    'the command does not exist',
     {
       code: 2,
       oldOutput: '(Did you mean logout?)',
@@ -245,7 +250,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     'doctor',
     'AUTH0_DOMAIN is a custom domain',
     {
-      env: () => ({ AUTH0_DOMAIN: 'login.example.com', DATABASE_URL: empty.url }),
+      env: () => ({ AUTH0_DOMAIN: 'login.example.com', DATABASE_URL: emptyDatabase.url }),
       code: 1,
       oldOutput:
         'refused the client credentials (403). Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET',
@@ -256,7 +261,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     'doctor',
     'the application is not authorized for the Management API',
     {
-      env: () => ({ AUTH0_DOMAIN: 'other.eu.auth0.com', DATABASE_URL: empty.url }),
+      env: () => ({ AUTH0_DOMAIN: 'other.eu.auth0.com', DATABASE_URL: emptyDatabase.url }),
       code: 1,
       oldOutput:
         'refused the client credentials (403). Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET',
@@ -291,9 +296,9 @@ const rows: [input: string, situation: string, row: Row][] = [
   ],
   [
     'doctor',
-    'there is no tenant of that name in that region',
+    'no tenant has this name in this region',
     {
-      fault: { path: TOKEN, respond: faults.html(404) },
+      fault: { path: TOKEN_PATH, respond: faults.html(404) },
       code: 1,
       oldOutput: 'failed with status 404. Check AUTH0_DOMAIN … a captive portal',
       prints: [/404: there is no tenant tenant\.example at this address\. .*its region included/],
@@ -313,9 +318,9 @@ const rows: [input: string, situation: string, row: Row][] = [
   ],
   [
     'doctor',
-    'an edge responds to the token request with 403 and HTML',
+    'a firewall or proxy responds to the token request with 403 and HTML',
     {
-      fault: { path: TOKEN, times: 9, respond: faults.html(403) },
+      fault: { path: TOKEN_PATH, times: 9, respond: faults.html(403) },
       code: 1,
       oldOutput:
         'refused the client credentials (403). Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET',
@@ -325,9 +330,9 @@ const rows: [input: string, situation: string, row: Row][] = [
   ],
   [
     'doctor',
-    'an edge responds to log requests with 403 and HTML',
+    'a firewall or proxy responds to log requests with 403 and HTML',
     {
-      fault: { path: LOGS, times: 9, respond: faults.html(403) },
+      fault: { path: LOGS_PATH, times: 9, respond: faults.html(403) },
       code: 1,
       oldOutput: 'The application lacks read:logs and read:logs_users',
       prints: [/^ok +token/m, /failure +log +.*403 and text\/html, .*allow requests to/],
@@ -338,7 +343,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     'sync',
     'the application lacks the scopes',
     {
-      fault: { path: LOGS, times: 9, respond: faults.missingScope() },
+      fault: { path: LOGS_PATH, times: 9, respond: faults.missingScope() },
       code: 1,
       oldOutput: 'lacks read:logs and read:logs_users … Grant it this scope',
       prints: [/lacks read:logs and read:logs_users at tenant\.example\. Grant .*\(Dashboard > /],
@@ -348,7 +353,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     'status',
     'the tables are missing',
     {
-      env: () => ({ DATABASE_URL: empty.url }),
+      env: () => ({ DATABASE_URL: emptyDatabase.url }),
       code: 1,
       oldOutput: 'run `last-logout migrate` (not the program as it was started)',
       prints: [/not migrated to this version: run `npx last-logout migrate`/],
@@ -389,7 +394,7 @@ const rows: [input: string, situation: string, row: Row][] = [
   ],
   [
     'doctor',
-    'it ends, with warnings',
+    'no check fails, and some checks warn',
     {
       code: 0,
       oldOutput: '(no summary)',
@@ -400,9 +405,9 @@ const rows: [input: string, situation: string, row: Row][] = [
   ],
   [
     'doctor',
-    'it ends, with failures',
+    'some checks fail',
     {
-      env: () => ({ DATABASE_URL: empty.url }),
+      env: () => ({ DATABASE_URL: emptyDatabase.url }),
       code: 1,
       oldOutput: '1 check failed: follow the advice after each failure',
       prints: [
@@ -423,7 +428,7 @@ const rows: [input: string, situation: string, row: Row][] = [
 ]
 
 describe('what a new user sees', () => {
-  test.each(rows)('%s: %s', async (input, _situation, row) => {
+  test.each(rows)('the command "%s" prints what to do if %s', async (input, _situation, row) => {
     if (row.fault !== undefined) auth0.simulator.faults.push(row.fault)
     const { code, printed } = await run(input.split(' '), row.env?.())
     auth0.simulator.faults.clear()
@@ -439,13 +444,13 @@ describe('what a new user sees', () => {
     ['npx last-logout', { npm_command: 'exec', npm_lifecycle_script: "'last-logout'" }],
   ])(
     'the message about an unknown command names the program as it was started: %s',
-    async (name, npm) => {
-      const { stderr } = await finishCommand(['bogus'], npm, { cwd: process.cwd() })
+    async (name, npmVariables) => {
+      const { stderr } = await finishCommand(['bogus'], npmVariables, { cwd: process.cwd() })
       expect(stderr).toContain(`(see \`${name} --help\`)`)
     },
   )
 
-  test('start: Redis is unavailable (0.1.0: "polling", although nothing is polled)', async () => {
+  test('start does not log "polling" while Redis is unavailable, because nothing is polled (0.1.0: it did)', async () => {
     const variables = { REDIS_URL: 'redis://127.0.0.1:1' }
     const command = startCommandLine(['start'], { ...env, ...variables }, { context })
     await expect.poll(command.stdout, { timeout: 20_000 }).toContain('"serving"')

@@ -25,9 +25,10 @@ afterEach(async () => {
   await database.drop()
 })
 
+/** Returns the URL in the log line about serving. */
 const urlIn = (output: string) => /"url":"([^"]+)"/.exec(output)?.[1] ?? ''
 
-test('worker serves health and metrics on WORKER_PORT, and nothing else', async () => {
+test('the command worker serves health and metrics on WORKER_PORT, and nothing else', async () => {
   const worker = startCommandLine(['worker'], {
     ...env,
     WORKER_PORT: '0',
@@ -36,9 +37,9 @@ test('worker serves health and metrics on WORKER_PORT, and nothing else', async 
   await expect.poll(worker.stdout, WAIT).toContain('"serving health and metrics"')
   const url = urlIn(worker.stdout())
   auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { dateMs: Date.now() - 5_000 })
-  const polls = async () =>
+  const countPolls = async () =>
     readValue((await scrape(url)).families, 'last_logout_polls_total', { outcome: 'caught_up' })
-  await expect.poll(polls, WAIT).toBeGreaterThan(1)
+  await expect.poll(countPolls, WAIT).toBeGreaterThan(1)
   const statusOf = async (path: string, headers = {}) =>
     (await fetch(url + path, { headers })).status
   expect(await statusOf('/health/ready')).toBe(200)
@@ -51,7 +52,7 @@ test('worker serves health and metrics on WORKER_PORT, and nothing else', async 
   expect(await worker.ended).toBe(0)
 })
 
-test('worker without WORKER_PORT serves nothing, and needs no API keys', async () => {
+test('the command worker serves nothing without WORKER_PORT, and needs no API keys', async () => {
   const worker = startCommandLine(['worker'], env)
   await expect.poll(worker.stdout, WAIT).toContain('"polling"')
   expect(worker.stdout()).not.toContain('"url"')
@@ -59,7 +60,7 @@ test('worker without WORKER_PORT serves nothing, and needs no API keys', async (
   expect(await worker.ended).toBe(0)
 })
 
-test('worker names WORKER_PORT if the port is in use or invalid', async () => {
+test('the command worker names WORKER_PORT in its message if the port is in use or invalid', async () => {
   const { port } = new URL(auth0.simulator.url)
   const withUsedPort = startCommandLine(['worker'], { ...env, WORKER_PORT: port })
   expect(await withUsedPort.ended).toBe(1)

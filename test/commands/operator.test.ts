@@ -54,7 +54,7 @@ describe('logout', () => {
     expect(stdout).toMatch(/^Tokens of auth0\|1 are revoked .*POLICY is user/)
   })
 
-  test('logout does not move a known later logout back, and prints the time of this later logout', async () => {
+  test('logout with an instant before the stored logout keeps the stored logout, and prints its time', async () => {
     const at = Date.now() - 5_000
     await run('logout', 'auth0|1', '--at', iso(at))
     const { stdout } = await run('logout', 'auth0|1', '--at', iso(at - 1))
@@ -83,6 +83,7 @@ describe('logout', () => {
   })
 })
 
+/** The floor is an instant: the tokens of all users whose login is not after it are revoked. */
 describe('floor raise', () => {
   const readFloor = async () => {
     const store = await openTestStore(database)
@@ -121,7 +122,9 @@ describe('floor raise', () => {
   })
 })
 
+/** With DATA_DIR instead of DATABASE_URL, the service runs its own PostgreSQL in this directory. */
 describe('with DATA_DIR', () => {
+  /** A token with the header `{}` and a signature that no command verifies. */
   const token = `e30.${Buffer.from('{"sub":"auth0|1","iat":1}').toString('base64url')}.c2ln`
   const commands: [string, ...string[]][] = [
     ['status'],
@@ -146,18 +149,19 @@ describe('with DATA_DIR', () => {
     expect(await readdir(parent)).toEqual([])
   })
 
-  test('no command starts a server in DATA_DIR if an unreachable server may already run there', async () => {
+  test('no command starts a server in DATA_DIR if the lock file of a server that cannot be reached is there', async () => {
     expect((await run('migrate')).code).toBe(0)
     const lockFile = join(dataDir, 'postgres', 'postmaster.pid')
-    const lock = `${process.pid}\n${dataDir}/postgres\n1795428000\n1\n\n127.0.0.1\n`
-    await writeFile(lockFile, lock)
+    // The format of PostgreSQL: process id, data directory, start time, port, socket directory, host.
+    const lockText = `${process.pid}\n${dataDir}/postgres\n1795428000\n1\n\n127.0.0.1\n`
+    await writeFile(lockFile, lockText)
     const log = await readFile(join(dataDir, 'postgres.log'), 'utf8')
     for (const args of commands) {
       const { code, stdout, stderr } = await run(...args)
       expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
       expect(stderr).toMatch(/not reachable from here: run this command where the service runs/)
     }
-    expect(await readFile(lockFile, 'utf8')).toBe(lock)
+    expect(await readFile(lockFile, 'utf8')).toBe(lockText)
     expect(await readFile(join(dataDir, 'postgres.log'), 'utf8')).toBe(log)
     await rm(lockFile)
     expect((await run('status')).code).toBe(0)

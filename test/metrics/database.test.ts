@@ -27,9 +27,8 @@ afterEach(async () => {
 })
 
 /**
- * Registers the metrics. Returns a function that scrapes the metrics and returns the value of one metric. To read
- * several metrics of one scrape, call the property `scrape` of this function. `scrape` returns a function that reads
- * any metric.
+ * Registers the metrics. `scrapeMetric` scrapes all metrics and returns the value of one metric. `scrape` scrapes all
+ * metrics and returns a function that reads any metric of this scrape.
  */
 function openMetrics(overrides: Partial<Parameters<typeof createDatabaseMetrics>[1]> = {}) {
   const registry = new Registry()
@@ -39,16 +38,16 @@ function openMetrics(overrides: Partial<Parameters<typeof createDatabaseMetrics>
     const families = parseExposition(await registry.metrics())
     return (name: string) => readValue(families, `last_logout_${name}`)
   }
-  return Object.assign(async (name: string) => (await scrape())(name), { scrape })
+  return { scrape, scrapeMetric: async (name: string) => (await scrape())(name) }
 }
 
 test('the metrics of the database are absent while the database hangs, and are present again afterwards', async () => {
-  const scrapeMetric = openMetrics()
+  const { scrape, scrapeMetric } = openMetrics()
   await store.storeCaughtUp(null, Date.now())
   expect(await scrapeMetric('freshness_lag_seconds')).toBeLessThan(60)
   proxy.freeze()
   const startedAt = performance.now()
-  const readMetric = await scrapeMetric.scrape()
+  const readMetric = await scrape()
   expect(performance.now() - startedAt).toBeLessThan(MAX_SCRAPE_MS)
   expect(readMetric('database_up')).toBe(0)
   for (const name of ['freshness_lag_seconds', 'gaps', 'users', 'reconciled_rows_total']) {
@@ -59,21 +58,21 @@ test('the metrics of the database are absent while the database hangs, and are p
   expect(await scrapeMetric('users')).toBe(0)
 }, 60_000)
 
-test('the timeout of the database in a scrape is three seconds, which is less than the timeout of Prometheus', () => {
+test('a scrape waits three seconds for the database, which is less than the timeout of Prometheus', () => {
   expect(SCRAPE_TIMEOUT_MS).toBe(3_000)
 })
 
 test('database_up is 0 while a query of the database fails', async () => {
-  const scrapeMetric = openMetrics()
-  await database.query('ALTER TABLE tenant RENAME TO gone')
+  const { scrapeMetric } = openMetrics()
+  await database.query('ALTER TABLE tenant RENAME TO renamed')
   expect(await scrapeMetric('database_up')).toBe(0)
-  await database.query('ALTER TABLE gone RENAME TO tenant')
+  await database.query('ALTER TABLE renamed RENAME TO tenant')
   expect(await scrapeMetric('database_up')).toBe(1)
 })
 
-test('concurrent and later scrapes share one query while the database hangs', async () => {
+test('while the database hangs, concurrent and later scrapes wait for the same query', async () => {
   let queries = 0
-  const scrapeMetric = openMetrics({
+  const { scrapeMetric } = openMetrics({
     timeoutMs: 500,
     readProgress: () => {
       queries++
@@ -90,7 +89,7 @@ test('concurrent and later scrapes share one query while the database hangs', as
 
 test('rows are counted at most once a minute', async () => {
   let counts = 0
-  const scrapeMetric = openMetrics({
+  const { scrapeMetric } = openMetrics({
     count: () => {
       counts++
       return store.count()
@@ -98,23 +97,24 @@ test('rows are counted at most once a minute', async () => {
   })
   expect(await Promise.all([scrapeMetric('users'), scrapeMetric('users')])).toEqual([0, 0])
   await store.storeReported({ userId: 'auth0|1', sessionId: null, at: 1_000, type: 'slo' })
+  // The result of the first count is cached, so it does not contain the stored user.
   expect(await scrapeMetric('users')).toBe(0)
   expect(counts).toBe(1)
 })
 
 test('a slow count delays no scrape, and a later scrape contains the result of the count', async () => {
-  let release = () => {}
-  const whenReleased = new Promise<void>((resolve) => {
-    release = resolve
+  let startCount = () => {}
+  const whenCountStarts = new Promise<void>((resolve) => {
+    startCount = resolve
   })
-  const scrapeMetric = openMetrics({
-    count: () => whenReleased.then(() => store.count()),
+  const { scrape, scrapeMetric } = openMetrics({
+    count: () => whenCountStarts.then(() => store.count()),
     timeoutMs: 1_000,
   })
   const startedAt = performance.now()
-  const readMetric = await scrapeMetric.scrape()
+  const readMetric = await scrape()
   expect(performance.now() - startedAt).toBeLessThan(MAX_SCRAPE_MS)
   expect([readMetric('users'), readMetric('database_up')]).toEqual([undefined, 1])
-  release()
+  startCount()
   await expect.poll(() => scrapeMetric('users')).toBe(0)
 })

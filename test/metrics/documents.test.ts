@@ -7,9 +7,15 @@ import type { Family } from '../_support/exposition.js'
 import { METRICS_KEY } from '../_support/served-api.js'
 import { ALERT_CASES } from '../environments/alert-cases.js'
 import { listQueries } from '../environments/dashboard.js'
-import { CALLER, type MeasuredService, openMeasuredService, readValue, scrape } from './running.js'
+import {
+  CALLER_KEY,
+  type MeasuredService,
+  openMeasuredService,
+  readValue,
+  scrape,
+} from './running.js'
 
-interface Rule {
+interface AlertRule {
   alert: string
   expr: string
   labels: Record<string, string>
@@ -22,7 +28,7 @@ const SESSION = 'identifiable-session'
 const DAY_MS = 86_400_000
 
 const { groups } = parse(await readFile('docs/alerts.yml', 'utf8')) as {
-  groups: { rules: Rule[] }[]
+  groups: { rules: AlertRule[] }[]
 }
 const rules = groups.flatMap((group) => group.rules)
 const document = await readFile('docs/metrics.md', 'utf8')
@@ -38,26 +44,29 @@ beforeAll(async () => {
 })
 afterAll(() => measured.close())
 
-/** Causes events and requests, so that every metric has at least one sample. */
+/** Causes events, failures and requests, so that every metric has at least one sample. */
 async function causeTraffic({ testTenant, service }: MeasuredService, url: string): Promise<void> {
   const { store } = service
   const { simulator, tenant } = testTenant
+  // The first poll fails, because Auth0 rejects its credentials once.
   const tokenFault = { path: '/oauth/token', times: 1, respond: faults.respondWith(401, {}) }
   simulator.faults.push(tokenFault)
   await service.startWorker()
-  const isFresh = async () => expect((await store.readProgress()).asOf).not.toBe(null)
-  await vi.waitFor(isFresh, POLLING)
+  // `asOf` is the instant up to which the log has been read.
+  const expectLogRead = async () => expect((await store.readProgress()).asOf).not.toBe(null)
+  await vi.waitFor(expectLogRead, POLLING)
   tenant.write(buildEntry('slo', { userId: USER, sessionId: SESSION }))
   await vi.waitFor(async () => {
     expect((await store.readKnownLogouts(USER, SESSION)).session?.ended).toBe(true)
   }, POLLING)
+  // A gap is a span of the log that Auth0 deleted before it was read.
   const gap = { from: Date.now() - 3 * DAY_MS, to: Date.now() - 2 * DAY_MS }
   await store.storeGap({ ...gap, reason: 'retention' }, false)
   await store.storeGap({ from: gap.from - DAY_MS, to: gap.from, reason: 'cold_start' }, false)
   await store.finishReconcile(Date.now())
   const get = (path: string, key: string) =>
     fetch(url + path, { headers: { authorization: `Bearer ${key}` } })
-  await get(`/v1/users/${encodeURIComponent(USER)}/last-logout?session_id=${SESSION}`, CALLER)
+  await get(`/v1/users/${encodeURIComponent(USER)}/last-logout?session_id=${SESSION}`, CALLER_KEY)
   await get('/v1/changes', 'an-unknown-key-of-more-than-32-characters')
   await get('/v1/changes', METRICS_KEY)
 }
@@ -68,7 +77,8 @@ const labelsOf = ({ samples }: Family) =>
     .filter((label) => label !== 'le')
     .sort()
 
-const ownFamilies = () =>
+/** Returns the metrics that the service itself defines. A family is a metric with all its samples. */
+const serviceFamilies = () =>
   [...families.values()].filter(({ name }) => name.startsWith('last_logout_'))
 
 describe('the metrics of a running service', () => {
@@ -77,7 +87,7 @@ describe('the metrics of a running service', () => {
     const secrets = [
       USER,
       SESSION,
-      CALLER,
+      CALLER_KEY,
       METRICS_KEY,
       credentials.clientId,
       credentials.clientSecret,
@@ -87,22 +97,23 @@ describe('the metrics of a running service', () => {
     }
   })
 
-  test('all other metrics describe the process and Node.js', () => {
+  test('the metrics without the prefix last_logout_ describe the process and Node.js', () => {
     const otherNames = [...families.keys()].filter((name) => !name.startsWith('last_logout_'))
     expect(otherNames).toContain('process_cpu_seconds_total')
     expect(otherNames).toContain('nodejs_eventloop_lag_p99_seconds')
     expect(otherNames.filter((name) => !/^(process|nodejs)_/.test(name))).toEqual([])
   })
 
-  test('names of metrics end with base units, and names of counters with _total', () => {
-    for (const { name, type } of ownFamilies()) {
+  test('metrics use base units, and only the names of counters end with _total', () => {
+    for (const { name, type } of serviceFamilies()) {
       expect(name.endsWith('_total'), name).toBe(type === 'counter')
       expect(name).not.toMatch(/_(ms|milliseconds|minutes|percent)(_|$)/)
       if (type === 'histogram') expect(name).toMatch(/_seconds$/)
     }
   })
 
-  test('docs/metrics.md lists exactly these metrics, and each metric has a value', () => {
+  test('docs/metrics.md lists exactly the metrics of the service, and each metric has a sample', () => {
+    // A row of the table starts with: | `name` | type | `label`, `label` |
     const documentedMetrics = [...document.matchAll(/^\| `(\w+)` \| (\w+) \|([^|]*)\|/gm)].map(
       ([, name = '', type = '', labels = '']) => ({
         name,
@@ -110,14 +121,14 @@ describe('the metrics of a running service', () => {
         labels: [...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label).sort(),
       }),
     )
-    const exposedMetrics = ownFamilies().map((family) => ({
+    const exposedMetrics = serviceFamilies().map((family) => ({
       name: family.name,
       type: family.type,
       labels: labelsOf(family),
     }))
     const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1)
     expect(documentedMetrics.sort(byName)).toEqual(exposedMetrics.sort(byName))
-    expect(ownFamilies().filter(({ samples }) => samples.length === 0)).toEqual([])
+    expect(serviceFamilies().filter(({ samples }) => samples.length === 0)).toEqual([])
   })
 })
 
@@ -125,10 +136,10 @@ describe('every alert', () => {
   test('every alert case uses series that a service exposes', () => {
     const series = ALERT_CASES.flatMap((alertCase) => Object.keys(alertCase.series))
     const problems = series.flatMap((text) => {
-      const [, name = '', list = ''] = /^(\w+)\{(.*)\}$/.exec(text) ?? []
-      // Prometheus itself adds this metric, and these two labels.
+      const [, name = '', labelList = ''] = /^(\w+)\{(.*)\}$/.exec(text) ?? []
+      // Prometheus itself adds the metric `up`, and the labels `job` and `instance`.
       if (name === 'up') return []
-      const labels = [...list.matchAll(/(\w+)="([^"]*)"/g)].filter(
+      const labels = [...labelList.matchAll(/(\w+)="([^"]*)"/g)].filter(
         ([, label = '']) => !['job', 'instance'].includes(label),
       )
       const family = families.get(name) ?? families.get(name.replace(/_(bucket|count)$/, ''))
@@ -137,8 +148,9 @@ describe('every alert', () => {
       return labels.flatMap(([, label = '', value = '']) => {
         const values = samples.map(({ labels }) => labels[label])
         if (values.every((value) => value === undefined)) return [`${text}: no label ${label}`]
-        const isOpen = ['code', 'status', 'route'].includes(label)
-        return isOpen || values.includes(value) ? [] : [`${text}: no such ${label}`]
+        // These labels have values that the traffic of this test does not cause.
+        const allowsAnyValue = ['code', 'status', 'route'].includes(label)
+        return allowsAnyValue || values.includes(value) ? [] : [`${text}: no such ${label}`]
       })
     })
     expect(problems).toEqual([])
@@ -149,16 +161,17 @@ describe('every alert', () => {
       const operators = [
         ...expr.matchAll(/\b(sum|min|max|avg|count|on|ignoring)\b(?: by)? *(\([^)]*\))/g),
       ]
-      for (const [scrapedText, , grouping = ''] of operators) {
-        expect(grouping, `${alert}: ${scrapedText}`).toMatch(/[( ]job[,)]/)
+      for (const [operator, , grouping = ''] of operators) {
+        expect(grouping, `${alert}: ${operator}`).toMatch(/[( ]job[,)]/)
       }
       // `absent()` cannot detect the outage of one of several tenants.
       expect(expr.replace('absent(up{job=~"last-logout.*"})', ''), alert).not.toContain('absent')
+      // An expression without an aggregation compares one metric with 0, and so keeps the label `job`.
       if (!/\bby\b/.test(expr)) expect(expr, alert).toMatch(/^\w+({[^}]*})? == 0$/)
     }
   })
 
-  test('every alert has a severity, a summary, a description and a runbook, and its texts use only labels of its result', () => {
+  test('every alert has a severity, a summary, a description and a runbook, and its texts use only labels that the fired alert has', () => {
     for (const { alert, labels, annotations } of rules) {
       expect(labels.severity, alert).toMatch(/^(critical|warning|info)$/)
       expect(annotations.summary, alert).toMatch(/^\S.{10,}/)
@@ -175,12 +188,14 @@ describe('every alert', () => {
   })
 
   test('every alert names error codes that exist', async () => {
+    // Finds code=~"CODE|CODE" in the expressions.
     const codes = rules.flatMap(({ expr }) =>
-      [...expr.matchAll(/code=~"([^"]+)"/g)].flatMap(([, list = '']) => list.split('|')),
+      [...expr.matchAll(/code=~"([^"]+)"/g)].flatMap(([, codeList = '']) => codeList.split('|')),
     )
     const source = await readFile('src/errors.ts', 'utf8')
     expect(codes).toEqual(['STALLED', 'ABANDONED', 'AUTH0_CREDENTIALS', 'AUTH0_SCOPE'])
     for (const code of codes) expect(source).toContain(`'${code}'`)
+    // `causeTraffic` caused this failure.
     expect(
       readValue(families, 'last_logout_job_failures_total', {
         task: 'poll',
@@ -193,18 +208,18 @@ describe('every alert', () => {
 describe('the dashboard', async () => {
   const queries = await listQueries()
 
-  test('the dashboard shows exactly the metrics of the service', () => {
+  test('the dashboard shows all metrics of the service, and no unknown metric', () => {
     const usedNames = queries.flatMap(({ expr }) =>
       [...expr.matchAll(/last_logout_\w+/g)].map(([name]) => name.replace(/_(bucket|count)$/, '')),
     )
     expect([...new Set(usedNames)].sort()).toEqual(
-      ownFamilies()
+      serviceFamilies()
         .map(({ name }) => name)
         .sort(),
     )
   })
 
-  test('the dashboard shows the selected tenants, and distinguishes them', () => {
+  test('every query of the dashboard selects tenants by job, and every legend names the job or the instance', () => {
     for (const { panel, expr, legend } of queries) {
       const selectors = [...expr.matchAll(/\b(?:last_logout|process|nodejs)_\w+(\{[^}]*\})?/g)]
       for (const [, matchers = ''] of selectors) expect(matchers, panel).toContain('job=~"$job"')

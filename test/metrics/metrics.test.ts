@@ -3,9 +3,16 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import { subscribeToFeed } from '../_support/events.js'
 import { METRICS_KEY } from '../_support/served-api.js'
-import { CALLER, type MeasuredService, openMeasuredService, readValue, scrape } from './running.js'
+import {
+  CALLER_KEY,
+  type MeasuredService,
+  openMeasuredService,
+  readValue,
+  scrape,
+} from './running.js'
 
 const POLLING = { timeout: 20_000, interval: 100 }
+const HOUR_MS = 3_600_000
 
 let measured: MeasuredService
 let url: string
@@ -16,13 +23,14 @@ beforeEach(async () => {
 afterEach(() => measured.close())
 
 const sync = () => measured.service.sync(new AbortController().signal)
-const read = async (name: string, labels: Record<string, string> = {}) =>
+const readMetric = async (name: string, labels: Record<string, string> = {}) =>
   readValue((await scrape(url)).families, name, labels)
-const get = (path: string, authorization = `Bearer ${CALLER}`) =>
+/** Requests a path of the API. An empty `authorization` omits the header. */
+const get = (path: string, authorization = `Bearer ${CALLER_KEY}`) =>
   fetch(url + path, { headers: authorization === '' ? {} : { authorization } })
 
 describe('freshness', () => {
-  test('freshness is reported as an age, and is absent before the first catch-up has ended (pitfalls 6, 31)', async () => {
+  test('freshness is reported as an age, and is absent until the log has been read to its end once (pitfalls 6, 31)', async () => {
     const { families } = await scrape(url)
     expect(readValue(families, 'last_logout_database_up')).toBe(1)
     expect(readValue(families, 'last_logout_freshness_lag_seconds')).toBe(undefined)
@@ -32,9 +40,9 @@ describe('freshness', () => {
       dateMs: Date.now() - 5_000,
     })
     await sync()
-    expect(await read('last_logout_freshness_lag_seconds')).toBeLessThan(10)
-    expect(await read('last_logout_last_poll_age_seconds')).toBeLessThan(10)
-    expect(await read('last_logout_last_reconcile_age_seconds')).toBeLessThan(10)
+    expect(await readMetric('last_logout_freshness_lag_seconds')).toBeLessThan(10)
+    expect(await readMetric('last_logout_last_poll_age_seconds')).toBeLessThan(10)
+    expect(await readMetric('last_logout_last_reconcile_age_seconds')).toBeLessThan(10)
   })
 
   test('the freshness lag grows while no worker polls, even in a process that only serves the API (pitfall 6)', async () => {
@@ -42,26 +50,27 @@ describe('freshness', () => {
     const hourAgo = "now() - interval '1 hour'"
     await measured.database.query(`UPDATE tenant SET as_of = ${hourAgo}, last_poll_at = ${hourAgo}`)
     for (const name of ['freshness_lag', 'last_poll_age']) {
-      expect(await read(`last_logout_${name}_seconds`)).toBeGreaterThan(3_599)
+      expect(await readMetric(`last_logout_${name}_seconds`)).toBeGreaterThan(3_599)
     }
   })
 })
 
+/** The parts of the lag: until Auth0 stored the event, until the request of the poll, and until the commit. */
 describe('the lag of an event', () => {
-  const partOf = async (part: string) => ({
-    count: await read('last_logout_event_lag_seconds_count', { part }),
-    sum: (await read('last_logout_event_lag_seconds_sum', { part })) ?? Number.NaN,
+  const readLag = async (part: string) => ({
+    count: await readMetric('last_logout_event_lag_seconds_count', { part }),
+    sum: (await readMetric('last_logout_event_lag_seconds_sum', { part })) ?? Number.NaN,
   })
 
-  test('the lag is measured in three parts, for events of every catch-up except the first catch-up', async () => {
+  test('the lag is measured in three parts, for all events except those of the first sync', async () => {
     const { tenant } = measured.testTenant
     const dateMs = Date.now() - 10_000
     tenant.write(buildEntry('slo', { userId: 'auth0|before' }), { dateMs })
     await sync()
-    expect((await partOf('auth0')).count).toBe(0)
+    expect((await readLag('auth0')).count).toBe(0)
     tenant.write(buildEntry('slo', { userId: 'auth0|after' }), { dateMs: Date.now() - 6_000 })
     await sync()
-    const [auth0, poll, write] = await Promise.all(['auth0', 'poll', 'write'].map(partOf))
+    const [auth0, poll, write] = await Promise.all(['auth0', 'poll', 'write'].map(readLag))
     expect([auth0, poll, write].map((part) => part?.count)).toEqual([1, 1, 1])
     // The tenant stores an entry 1.5 s after its date. The request follows at least 4.5 s after the storage.
     expect(auth0?.sum).toBeCloseTo(1.5, 1)
@@ -73,16 +82,18 @@ describe('the lag of an event', () => {
 
   test('the lag is measured for events that were late because of an outage, but not for events of a sweep', async () => {
     const { tenant } = measured.testTenant
-    tenant.write(buildEntry('slo', { userId: 'auth0|old' }), { dateMs: Date.now() - 7_200_000 })
+    tenant.write(buildEntry('slo', { userId: 'auth0|old' }), { dateMs: Date.now() - 2 * HOUR_MS })
+    // The first sync is a sweep: it searches the log by time, instead of reading its pages from a checkpoint.
     await sync()
-    expect(await read('last_logout_logout_events_total', { stage: 'sweep' })).toBe(1)
-    expect((await partOf('poll')).count).toBe(0)
-    tenant.write(buildEntry('slo', { userId: 'auth0|late' }), { dateMs: Date.now() - 3_600_000 })
+    expect(await readMetric('last_logout_logout_events_total', { stage: 'sweep' })).toBe(1)
+    expect((await readLag('poll')).count).toBe(0)
+    tenant.write(buildEntry('slo', { userId: 'auth0|late' }), { dateMs: Date.now() - HOUR_MS })
+    // A checkpoint of 2020 simulates an outage: the next sync reads the whole log from there.
     await measured.database.query('UPDATE tenant SET checkpoint = $1', [
       `90020200101000000000${'0'.repeat(36)}`,
     ])
     await sync()
-    expect((await partOf('poll')).sum).toBeGreaterThan(3_500)
+    expect((await readLag('poll')).sum).toBeGreaterThan(3_500)
   })
 })
 
@@ -95,8 +106,8 @@ test('polls are counted by outcome, with their duration', async () => {
   await expect(measured.service.sync(AbortSignal.abort())).rejects.toMatchObject({
     code: 'ABORTED',
   })
-  // The next sync retries until it acquires the lease. All its attempts count as one reconcile.
-  await measured.service.store.acquireLease('another', 1_500)
+  // The next sync retries until the lease of 1.5 s has expired. All its attempts count as one reconcile.
+  await measured.service.store.acquireLease('another worker', 1_500)
   await sync()
   const { families } = await scrape(url)
   const task = 'reconcile'
@@ -115,14 +126,14 @@ test('polls are counted by outcome, with their duration', async () => {
 
 test('a process exposes no metrics of a task that it does not perform', async () => {
   const metricOfApi = 'last_logout_feed_clients'
-  expect(await read(metricOfApi)).toBe(0)
+  expect(await readMetric(metricOfApi)).toBe(0)
   for (const name of [
     'polls_total',
     'job_failures_total',
     'auth0_requests_total',
     'event_lag_seconds_count',
   ]) {
-    expect(await read(`last_logout_${name}`)).toBe(undefined)
+    expect(await readMetric(`last_logout_${name}`)).toBe(undefined)
   }
   const worker = await measured.openSecondService()
   try {
@@ -137,26 +148,26 @@ test('a process exposes no metrics of a task that it does not perform', async ()
   }
 })
 
-test('requests to Auth0 are counted by status, and the metrics contain the remaining budget (pitfall 13)', async () => {
+test('requests to Auth0 are counted by status, and the metrics contain the rate limit and its used share (pitfall 13)', async () => {
   const { faults: faultQueue, requests } = measured.testTenant.simulator
-  expect(await read('last_logout_auth0_rate_limit_requests')).toBe(undefined)
+  expect(await readMetric('last_logout_auth0_rate_limit_requests')).toBe(undefined)
   faultQueue.push({
     path: '/api/v2/logs',
     respond: faults.rateLimited({ 'x-ratelimit-limit': '100', 'retry-after': '1' }),
   })
   faultQueue.push({ path: '/api/v2/logs', respond: faults.connectionReset() })
   await sync()
-  // The used share of the budget is unknown until a response contains the rate limit.
+  // The used share is measured only after a response has contained the rate limit, so a second sync is needed.
   await sync()
   const { families } = await scrape(url)
   const count = (status: string) =>
     readValue(families, 'last_logout_auth0_requests_total', { status })
-  const sentRequests = requests.count({ path: '/api/v2/logs' })
+  const requestCount = requests.count({ path: '/api/v2/logs' })
   expect(count('429')).toBe(1)
   expect(count('error')).toBe(1)
-  expect(count('200')).toBe(sentRequests - 2)
+  expect(count('200')).toBe(requestCount - 2)
   expect(readValue(families, 'last_logout_auth0_wait_seconds_total')).toBeGreaterThan(0.9)
-  expect(readValue(families, 'last_logout_auth0_request_duration_seconds_count')).toBe(sentRequests)
+  expect(readValue(families, 'last_logout_auth0_request_duration_seconds_count')).toBe(requestCount)
   expect(readValue(families, 'last_logout_auth0_rate_limit_requests')).toBe(1000)
   expect(readValue(families, 'last_logout_auth0_rate_remaining_requests')).toBeLessThan(1000)
   expect(readValue(families, 'last_logout_auth0_rate_share_ratio')).toBe(0.5)
@@ -166,6 +177,7 @@ test('requests to Auth0 are counted by status, and the metrics contain the remai
 
 test('the numbers of unattributable entries, gaps and reconciled rows are read from the database', async () => {
   const { store } = measured.service
+  // A logout without a user and a session is unattributable: it cannot be used.
   measured.testTenant.tenant.write(buildEntry('slo', { userId: '' }), {
     dateMs: Date.now() - 5_000,
   })
@@ -185,6 +197,7 @@ test('the numbers of unattributable entries, gaps and reconciled rows are read f
   expect(
     ['retention', 'empty_log', 'cold_start'].map((reason) => value('gaps', { reason })),
   ).toEqual([1, 0, 1])
+  // The durations and instants of the metrics are seconds; those of the stored gaps are milliseconds.
   const newestGap = (name: string, reason: string) =>
     value(`newest_gap_${name}_seconds`, { reason })
   expect(newestGap('duration', 'retention')).toBe(5_000)
@@ -194,20 +207,20 @@ test('the numbers of unattributable entries, gaps and reconciled rows are read f
   expect(newestGap('duration', 'empty_log')).toBe(undefined)
 })
 
-test('the newest gap is the gap that was detected or extended last, even if it is an old gap', async () => {
+test('the newest gap is the gap that was detected or extended last, even if another gap ends later', async () => {
   const { store } = measured.service
   const reason = 'retention'
   const olderGap = { from: 1_000_000, to: 3_000_000, reason } as const
   await store.storeGap({ from: 4_000_000, to: 9_000_000, reason }, false)
   await store.storeGap(olderGap, false)
   await measured.database.query("UPDATE gap SET detected_at = now() - interval '2 days'")
-  const ageOf = async () =>
+  const readNewestGapAge = async () =>
     Date.now() / 1000 -
-    ((await read('last_logout_newest_gap_detected_timestamp_seconds', { reason })) ?? 0)
-  expect(await ageOf()).toBeGreaterThan(86_400)
+    ((await readMetric('last_logout_newest_gap_detected_timestamp_seconds', { reason })) ?? 0)
+  expect(await readNewestGapAge()).toBeGreaterThan(86_400)
   await store.storeGap({ ...olderGap, to: 3_500_000 }, false)
-  expect(await ageOf()).toBeLessThan(60)
-  expect(await read('last_logout_newest_gap_end_timestamp_seconds', { reason })).toBe(3_500)
+  expect(await readNewestGapAge()).toBeLessThan(60)
+  expect(await readMetric('last_logout_newest_gap_end_timestamp_seconds', { reason })).toBe(3_500)
 })
 
 describe('callers', () => {
@@ -215,6 +228,7 @@ describe('callers', () => {
     await get('/v1/users/auth0%7Csome-user/last-logout')
     await get('/v1/users/auth0%7Cother-user/last-logout')
     const familiesBefore = (await scrape(url)).families
+    // Each segment contains characters that must be escaped in the text of the metrics.
     for (let i = 0; i < 300; i++) {
       const segment = `hostile-${i}"\\\n{}`
       await get(`/v1/users/${encodeURIComponent(segment)}/last-logout`)
@@ -227,6 +241,7 @@ describe('callers', () => {
     const { text, families } = await scrape(url)
     const name = 'last_logout_http_request_duration_seconds'
     const route = '/v1/users/:user_id/last-logout'
+    // 2 requests for ordinary users, and 300 for hostile ones.
     expect(readValue(families, `${name}_count`, { route, method: 'GET', status: '200' })).toBe(302)
     expect(text).not.toMatch(/hostile|some-user|other-user|PROPFIND/)
     const routesOf = (scraped: typeof families) =>
@@ -245,6 +260,7 @@ describe('callers', () => {
     await get('/v1/changes', `Bearer ${METRICS_KEY}`)
     await get('/no-such-path', '')
     const { families } = await scrape(url)
+    // An unknown path also requires a key, so that two requests lack one.
     const count = (reason: string) =>
       readValue(families, 'last_logout_failed_authentications_total', { reason })
     expect({ no_key: count('no_key'), unknown_key: count('unknown_key') }).toEqual({
@@ -256,19 +272,20 @@ describe('callers', () => {
 
   test('subscribers of the change feed are counted until they disconnect', async () => {
     await sync()
-    expect(await read('last_logout_feed_clients')).toBe(0)
-    const headers = { authorization: `Bearer ${CALLER}` }
+    expect(await readMetric('last_logout_feed_clients')).toBe(0)
+    const headers = { authorization: `Bearer ${CALLER_KEY}` }
     const [first, second] = await Promise.all([
       subscribeToFeed(url, '', headers),
       subscribeToFeed(url, '', headers),
     ])
-    expect(await read('last_logout_feed_clients')).toBe(2)
+    expect(await readMetric('last_logout_feed_clients')).toBe(2)
     await first.close()
-    await expect.poll(() => read('last_logout_feed_clients'), POLLING).toBe(1)
+    await expect.poll(() => readMetric('last_logout_feed_clients'), POLLING).toBe(1)
     await second.close()
-    await expect.poll(() => read('last_logout_feed_clients'), POLLING).toBe(0)
+    await expect.poll(() => readMetric('last_logout_feed_clients'), POLLING).toBe(0)
+    // The duration of a stream is not measured as the duration of a request.
     const name = 'last_logout_http_request_duration_seconds_count'
-    expect(await read(name, { route: '/v1/changes' })).toBe(undefined)
+    expect(await readMetric(name, { route: '/v1/changes' })).toBe(undefined)
   })
 
   test('a caller without the role metrics cannot read the metrics', async () => {

@@ -7,7 +7,7 @@ import { METRICS_KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 /** A key with every role except `metrics`. */
-export const CALLER = 'a-caller-of-more-than-32-characters'
+export const CALLER_KEY = 'a-caller-of-more-than-32-characters'
 
 /** A service with its database and its tenant. */
 export interface MeasuredService {
@@ -19,7 +19,7 @@ export interface MeasuredService {
   close(): Promise<void>
 }
 
-/** Opens a service whose worker polls every 200 ms. */
+/** Opens a service whose worker polls every 200 ms. Its tenant stores each entry 1.5 s after the date of the entry. */
 export async function openMeasuredService(
   env: Record<string, string> = {},
 ): Promise<MeasuredService> {
@@ -32,7 +32,7 @@ export async function openMeasuredService(
     {
       ...tenantEnv(testTenant.simulator),
       DATABASE_URL: database.url,
-      API_KEYS: `caller:${CALLER}:read+check+feed+logout,prometheus:${METRICS_KEY}:metrics`,
+      API_KEYS: `caller:${CALLER_KEY}:read+check+feed+logout,prometheus:${METRICS_KEY}:metrics`,
       PORT: '0',
       POLL_INTERVAL: '200ms',
       ...env,
@@ -66,17 +66,18 @@ export async function scrape(
   return { text, families: parseExposition(text) }
 }
 
-/** Returns the value of the first sample with these labels; `undefined`: there is no such sample. */
+/** Returns the value of the first sample with this name and these labels, or `undefined` if there is none. */
 export function readValue(
   families: Map<string, Family>,
   name: string,
   labels: Record<string, string> = {},
 ): number | undefined {
-  const [family = ''] = [...families.keys()].filter(
+  // The samples of a histogram have the name of its family and one of these suffixes.
+  const [familyName = ''] = [...families.keys()].filter(
     (family) => name === family || name.replace(/_(bucket|sum|count)$/, '') === family,
   )
   return families
-    .get(family)
+    .get(familyName)
     ?.samples.find(
       (sample) =>
         sample.name === name &&

@@ -3,6 +3,10 @@ import { expect, test } from 'vitest'
 import { createPool } from '../../src/pg/pool.js'
 import { isDriverOutage, unavailableError } from '../../src/pg/unavailable.js'
 
+/** Creates an error that the server sends with this SQLSTATE. */
+const serverError = (code: string) =>
+  Object.assign(new pg.DatabaseError('a message', 9, 'error'), { code })
+
 test.each([
   ['28P01', /refused the connection \(SQLSTATE 28P01\): check the user and the password/],
   ['3D000', /refused the connection .*: check the name of the database/],
@@ -11,8 +15,7 @@ test.each([
   ['53300', /is unavailable .*: all connections are in use/],
   ['57P01', /is unavailable .*: see the PostgreSQL log/],
 ])('the message of unavailableError contains advice for SQLSTATE %s', (code, message) => {
-  const error = Object.assign(new pg.DatabaseError('no', 2, 'error'), { code })
-  expect(unavailableError(error)).toMatchObject({
+  expect(unavailableError(serverError(code))).toMatchObject({
     code: 'DATABASE_UNAVAILABLE',
     message: expect.stringMatching(message),
   })
@@ -37,17 +40,18 @@ test('isDriverOutage returns true for a timeout of the driver and for a query on
   expect(isDriverOutage(new Error('Query read timeout'))).toBe(true)
 })
 
-test('isDriverOutage returns true for failures of TLS and of all addresses of a host', () => {
+test('isDriverOutage returns true if TLS fails, and if the connections to all addresses of a host fail', () => {
   class SystemError extends Error {}
-  const untrusted = Object.assign(new SystemError('no'), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' })
-  expect(isDriverOutage(untrusted)).toBe(true)
+  const tlsError = Object.assign(new SystemError('no'), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' })
+  expect(isDriverOutage(tlsError)).toBe(true)
   expect(isDriverOutage(new AggregateError([], 'connect ECONNREFUSED'))).toBe(true)
 })
 
 test('isDriverOutage returns false for programming errors, and for statements that the server refuses', () => {
-  const refusedStatement = Object.assign(new pg.DatabaseError('no', 2, 'error'), { code: '22P05' })
-  const plainObject = { code: '57P01' }
-  for (const error of [new TypeError('x is undefined'), refusedStatement, plainObject]) {
+  // SQLSTATE 22P05: a character of the statement has no equivalent in the database's encoding.
+  const refusedStatement = serverError('22P05')
+  const objectWithoutClass = { code: '57P01' }
+  for (const error of [new TypeError('x is undefined'), refusedStatement, objectWithoutClass]) {
     expect(isDriverOutage(error)).toBe(false)
   }
 })

@@ -9,6 +9,7 @@ import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 
 const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
 
 let database: TestDatabase
 let store: Awaited<ReturnType<typeof openTestStore>>
@@ -23,7 +24,8 @@ afterEach(async () => {
   await database.drop()
 })
 
-function read(env: Record<string, string> = {}, overrides: Partial<typeof store> = {}) {
+/** Opens a reader with these variables and methods of the store, and reads the state. */
+function readState(env: Record<string, string> = {}, overrides: Partial<typeof store> = {}) {
   const config = loadConfig({ AUTH0_DOMAIN: DOMAIN, DATABASE_URL: database.url, ...env }, [
     'database',
   ])
@@ -37,7 +39,7 @@ function read(env: Record<string, string> = {}, overrides: Partial<typeof store>
 
 test('the state of a new database has no data, no gap and no job', async () => {
   const startedAt = Date.now()
-  const state = await read()
+  const state = await readState()
   expect(state).toMatchObject({
     tenant: DOMAIN,
     checkpoint: null,
@@ -54,14 +56,15 @@ test('the state of a new database has no data, no gap and no job', async () => {
 })
 
 test('the state contains freshness, the meaning of each gap, and how to close an open gap', async () => {
+  // A gap is a span of the log that was not read. It is open while its logouts can concern a valid token.
   const now = Date.now()
   await store.setFirstCheckpoint(CHECKPOINT, null)
   await store.storeCaughtUp(CHECKPOINT, now)
-  const closedGap = { from: now - 90 * 24 * HOUR_MS, to: now - 80 * 24 * HOUR_MS }
+  const expiredGap = { from: now - 90 * DAY_MS, to: now - 80 * DAY_MS }
   const openGap = { from: now - 2 * HOUR_MS, to: now - HOUR_MS }
-  await store.storeGap({ ...closedGap, reason: 'cold_start' }, false)
+  await store.storeGap({ ...expiredGap, reason: 'cold_start' }, false)
   await store.storeGap({ ...openGap, reason: 'retention' }, false)
-  const { as_of, lag_ms, gap_list, gap_advice } = await read()
+  const { as_of, lag_ms, gap_list, gap_advice } = await readState()
   expect(as_of).toBe(new Date(now).toISOString())
   expect(lag_ms).toBeLessThan(60_000)
   expect(gap_list).toMatchObject([
@@ -77,7 +80,7 @@ test('the state contains freshness, the meaning of each gap, and how to close an
 
 test('two requests within a minute share one count of the rows', async () => {
   let countCalls = 0
-  await read(
+  await readState(
     {},
     {
       count: () => {
@@ -90,15 +93,15 @@ test('two requests within a minute share one count of the rows', async () => {
   expect(countCalls).toBe(1)
 })
 
-describe('if the store of the queue is unavailable', () => {
-  test('the state contains the code of the error, and no host or password', async () => {
-    const { schedule } = await read({ REDIS_URL: 'redis://:a-secret@127.0.0.1:1' })
+describe('if Redis or PostgreSQL cannot return the jobs of the queue', () => {
+  test('the state contains the error code of Redis, and no host or password', async () => {
+    const { schedule } = await readState({ REDIS_URL: 'redis://:a-secret@127.0.0.1:1' })
     expect(schedule).toEqual({ store: 'redis', error: 'ECONNREFUSED', jobs: [] })
   })
 
-  test('the state contains the code of the error if the tables of the queue are missing', async () => {
+  test('the state contains DATABASE_NOT_MIGRATED if PostgreSQL has no tables of the queue', async () => {
     await database.query('DROP SCHEMA bullmq CASCADE')
-    expect((await read()).schedule).toEqual({
+    expect((await readState()).schedule).toEqual({
       store: 'postgresql',
       error: 'DATABASE_NOT_MIGRATED',
       jobs: [],
@@ -109,7 +112,7 @@ describe('if the store of the queue is unavailable', () => {
 test('reading the state rejects with DATABASE_UNAVAILABLE while the database is unavailable', async () => {
   const unavailable = Object.assign(new Error('down'), { code: 'DATABASE_UNAVAILABLE' })
   const fail = () => Promise.reject(unavailable)
-  await expect(read({}, { readProgress: fail, readGaps: fail, count: fail })).rejects.toMatchObject(
-    { code: 'DATABASE_UNAVAILABLE' },
-  )
+  await expect(
+    readState({}, { readProgress: fail, readGaps: fail, count: fail }),
+  ).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
 })

@@ -10,59 +10,63 @@ import { readRows, readUserIds } from '../_support/store.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
 
+/** The Redis server, or the reason why the tests with Redis are skipped. */
 const redis = await startRedis()
 const skip = 'skip' in redis
 afterAll(() => ('skip' in redis ? undefined : redis.stop()))
 
 let database: TestDatabase
-let t: TestTenant
-/** The Redis database of the current test. Each test uses another one, because a worker leaves its schedule there. */
-let keyspace = 0
+let testTenant: TestTenant
+/** The number of the Redis database of the current test. A worker leaves its schedule there, so no test shares it. */
+let redisDatabase = 0
 beforeEach(async () => {
-  keyspace += 1
+  redisDatabase += 1
   database = await createTestDatabase()
-  t = await openTenant()
+  testTenant = await openTenant()
 })
 afterEach(async () => {
-  await t.close()
+  await testTenant.close()
   await database.drop()
 })
 
+/** Opens a service with these variables. The service adds its log lines to `logLines`. */
 const openService = (
   overrides: Record<string, string> = {},
-  lines: string[] = [],
+  logLines: string[] = [],
 ): Promise<Service> =>
   createService(
     loadConfig(
       {
-        ...tenantEnv(t.simulator),
+        ...tenantEnv(testTenant.simulator),
         DATABASE_URL: database.url,
         POLL_INTERVAL: '200ms',
         ...overrides,
       },
       ['auth0', 'database'],
     ),
-    pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) }),
+    pino({ level: 'debug' }, { write: (line: string) => void logLines.push(line) }),
   )
 
-const logout = (userId: string) =>
-  void t.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
+/** Writes a logout of the user to the log of the tenant. */
+const logOut = (userId: string) =>
+  void testTenant.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
 const readUsers = () => readUserIds(database)
+const DAY_MS = 86_400_000
 
 describe.each([
   { name: 'the same PostgreSQL', readEnv: () => ({}), skip: false },
   {
     name: skip ? `Redis (skipped: ${redis.skip})` : 'Redis',
-    readEnv: () => (skip ? {} : { REDIS_URL: `${redis.url}/${keyspace}` }),
+    readEnv: () => (skip ? {} : { REDIS_URL: `${redis.url}/${redisDatabase}` }),
     skip,
   },
 ])('a worker with its schedule on $name', ({ readEnv, skip }) => {
   test.skipIf(skip)('a worker polls repeatedly', async () => {
     const service = await openService(readEnv())
     await service.startWorker()
-    logout('auth0|1')
+    logOut('auth0|1')
     await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])
-    logout('auth0|2')
+    logOut('auth0|2')
     await expect.poll(readUsers, WAIT).toEqual(['auth0|1', 'auth0|2'])
     await service.close()
   })
@@ -70,19 +74,19 @@ describe.each([
   test.skipIf(skip)(
     'a worker stores entries that became visible late, and prunes old sessions',
     async () => {
-      const oldInstant = new Date(Date.now() - 61 * 86_400_000)
+      const oldInstant = new Date(Date.now() - 61 * DAY_MS)
       await database.query(
         `INSERT INTO session_logout (session_id, at, ended, log_id, type, seq)
        VALUES ('old', $1, true, '', 'slo', 1)`,
         [oldInstant],
       )
-      logout('auth0|1')
+      logOut('auth0|1')
       const service = await openService({ ...readEnv(), RECONCILE_INTERVAL: '300ms' })
       // A worker prunes nothing before it has read the log to its end.
       await service.store.storeCaughtUp(null, Date.now())
       await service.startWorker()
       await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])
-      t.tenant.write(buildEntry('slo', { userId: 'auth0|late', sessionId: 'late' }), {
+      testTenant.tenant.write(buildEntry('slo', { userId: 'auth0|late', sessionId: 'late' }), {
         dateMs: Date.now() - 120_000,
       })
       await expect.poll(readUsers, WAIT).toEqual(['auth0|1', 'auth0|late'])
@@ -93,7 +97,7 @@ describe.each([
     },
   )
 
-  test.skipIf(skip)('several workers of one tenant store every row', async () => {
+  test.skipIf(skip)('several workers of one tenant store every logout', async () => {
     const services = await Promise.all([
       openService(readEnv()),
       openService(readEnv()),
@@ -101,7 +105,7 @@ describe.each([
     ])
     await Promise.all(services.map((service) => service.startWorker()))
     const users = Array.from({ length: 30 }, (_, n) => `auth0|${100 + n}`)
-    for (const user of users) logout(user)
+    for (const user of users) logOut(user)
     await expect.poll(readUsers, WAIT).toEqual(users)
     await Promise.all(services.map((service) => service.close()))
   })
@@ -109,26 +113,26 @@ describe.each([
   test.skipIf(skip)(
     'a worker continues after failed polls, and logs the cause without the secret',
     async () => {
-      const lines: string[] = []
-      const service = await openService(readEnv(), lines)
-      t.simulator.faults.push({
+      const logLines: string[] = []
+      const service = await openService(readEnv(), logLines)
+      testTenant.simulator.faults.push({
         path: '/oauth/token',
         times: 3,
         respond: faults.respondWith(401, {}),
       })
       await service.startWorker()
-      logout('auth0|1')
+      logOut('auth0|1')
       await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])
       await service.close()
-      expect(lines.join()).toContain('AUTH0_CREDENTIALS')
-      expect(lines.join()).not.toContain(t.simulator.credentials.clientSecret)
+      expect(logLines.join()).toContain('AUTH0_CREDENTIALS')
+      expect(logLines.join()).not.toContain(testTenant.simulator.credentials.clientSecret)
     },
   )
 })
 
-test('a worker that is closed while reading the log stores the current page, and the next worker continues', async () => {
+test('a worker that is closed while it reads the log stores the current page, and the next worker continues', async () => {
   const users = Array.from({ length: 3_000 }, (_, n) => `auth0|${10_000 + n}`)
-  for (const user of users) logout(user)
+  for (const user of users) logOut(user)
   const first = await openService()
   await first.startWorker()
   await expect
@@ -136,6 +140,7 @@ test('a worker that is closed while reading the log stores the current page, and
     .toBeGreaterThan(0)
   await first.close()
   const storedCount = (await readUsers()).length
+  // A page of the log has 100 entries, and no page is stored in part.
   expect(storedCount % 100).toBe(0)
   expect(storedCount).toBeLessThan(users.length)
   const second = await openService()

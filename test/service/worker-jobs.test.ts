@@ -13,32 +13,38 @@ import { openTenant, tenantEnv } from '../_support/tenant.js'
 const { signal } = new AbortController()
 const HOUR_MS = 3_600_000
 
-/** Creates a log source that delays its first page until `arrive` is called. */
-function createLateSource(source: LogSource) {
+/** Delays the first page of a log source until `deliverPage` is called. `whenRequested` resolves when it is requested. */
+function delayFirstPage(source: LogSource) {
   const events = new EventEmitter()
-  const [whenRequested, whenArrived] = [once(events, 'requested'), once(events, 'arrived')]
-  let isFirst = true
-  const lateSource: LogSource = {
+  const [whenRequested, whenDelivered] = [once(events, 'requested'), once(events, 'delivered')]
+  let isFirstPage = true
+  const delayedSource: LogSource = {
     ...source,
     async readPage(from, signal) {
-      if (isFirst) {
-        isFirst = false
+      if (isFirstPage) {
+        isFirstPage = false
         events.emit('requested')
-        await whenArrived
+        await whenDelivered
       }
       return source.readPage(from, signal)
     },
   }
-  return { source: lateSource, whenRequested, arrive: () => void events.emit('arrived') }
+  return {
+    source: delayedSource,
+    whenRequested,
+    deliverPage: () => void events.emit('delivered'),
+  }
 }
 
-test('a reconcile starts as soon as the running poll ends, before its backoff elapses', async () => {
-  const t = await openTenant()
-  onTestFinished(() => t.close())
-  const { source, whenRequested, arrive } = createLateSource(t.source)
+// A reconcile searches the recent log again for late entries. Polls and reconciles exclude each other by a lease.
+test('a reconcile starts as soon as the running poll ends, without waiting for its backoff of one hour', async () => {
+  const testTenant = await openTenant()
+  onTestFinished(() => testTenant.close())
+  const { source, whenRequested, deliverPage } = delayFirstPage(testTenant.source)
+  // The log has been read up to one minute ago.
   const readTo = Date.now() - 60_000
   const store = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
-  const env = { ...tenantEnv(t.simulator), DATABASE_URL: 'postgres://localhost/none' }
+  const env = { ...tenantEnv(testTenant.simulator), DATABASE_URL: 'postgres://localhost/none' }
   const jobs = createWorkerJobs({
     config: loadConfig(env, ['auth0', 'database']),
     log: pino({ level: 'silent' }),
@@ -53,9 +59,9 @@ test('a reconcile starts as soon as the running poll ends, before its backoff el
   const polling = run('poll')
   await whenRequested
   const reconciling = run('reconcile')
-  // This second poll is skipped because of the lease. Until then, the reconcile has also failed to take the lease.
+  // The first poll holds the lease, so this poll is skipped. When it ends, the reconcile has also failed to take the lease.
   await expect(run('poll')).resolves.toBe('skipped')
-  arrive()
+  deliverPage()
   await expect(polling).resolves.toBeUndefined()
   await expect(reconciling).resolves.toBeUndefined()
 })

@@ -19,18 +19,22 @@ afterAll(() => tenantTokens.close())
 const verify = (token: string) => tenantTokens.verifier.verifyAccessToken(token, API_AUDIENCE)
 const verifyHint = (hint: string, clientId: string | null = null) =>
   tenantTokens.verifier.verifyIdTokenHint(hint, clientId)
-const valid = expect.objectContaining({ outcome: 'valid' })
-const invalid = { outcome: 'invalid', reason: expect.stringMatching(/^the /) }
+const anyValidResult = expect.objectContaining({ outcome: 'valid' })
+const anyInvalidResult = { outcome: 'invalid', reason: expect.stringMatching(/^the /) }
 
 describe('verifyAccessToken', () => {
-  test('accepts an access token of both profiles, and returns its claims', async () => {
+  test('accepts access tokens of both profiles (typ JWT and at+jwt), and returns their claims', async () => {
     const verification = await verify(await tenantTokens.signAccessToken())
     expect(verification).toMatchObject({ outcome: 'valid', claims: { sub: 'auth0|123' } })
     expect(await verify(await tenantTokens.signAccessToken({ aud: [API_AUDIENCE, 'x'] }))).toEqual(
-      valid,
+      anyValidResult,
     )
-    expect(await verify(await tenantTokens.signAccessToken({}, { typ: 'at+jwt' }))).toEqual(valid)
-    expect(await verify(await tenantTokens.signAccessToken({ iss: TOKEN_ISSUER }))).toEqual(valid)
+    expect(await verify(await tenantTokens.signAccessToken({}, { typ: 'at+jwt' }))).toEqual(
+      anyValidResult,
+    )
+    expect(await verify(await tenantTokens.signAccessToken({ iss: TOKEN_ISSUER }))).toEqual(
+      anyValidResult,
+    )
   })
 
   test.each([
@@ -38,7 +42,7 @@ describe('verifyAccessToken', () => {
     ['no issuer', { iss: undefined }],
     ['another audience', { aud: 'https://other.example' }],
     ['no audience', { aud: undefined }],
-    ['an audience that contains the required one', { aud: `${API_AUDIENCE}/admin` }],
+    ['an audience that begins with the required audience', { aud: `${API_AUDIENCE}/admin` }],
     ['an exp in the past', { exp: nowSeconds() - 1 }],
     ['no exp', { exp: undefined }],
     ['no iat', { iat: undefined }],
@@ -46,42 +50,49 @@ describe('verifyAccessToken', () => {
     ['an nbf in the future', { nbf: nowSeconds() + 600 }],
     ['the nonce of an ID token', { nonce: 'n' }],
   ])('rejects a token with %s', async (_what, claims) => {
-    expect(await verify(await tenantTokens.signAccessToken(claims as JWTPayload))).toEqual(invalid)
+    expect(await verify(await tenantTokens.signAccessToken(claims as JWTPayload))).toEqual(
+      anyInvalidResult,
+    )
   })
 
-  test('rejects ID tokens, also one whose audience is that of the API', async () => {
-    expect(await verify(await tenantTokens.signIdToken())).toEqual(invalid)
-    expect(await verify(await tenantTokens.signIdToken({ aud: API_AUDIENCE }))).toEqual(invalid)
+  test('rejects ID tokens, even if their audience is the API', async () => {
+    expect(await verify(await tenantTokens.signIdToken())).toEqual(anyInvalidResult)
+    expect(await verify(await tenantTokens.signIdToken({ aud: API_AUDIENCE }))).toEqual(
+      anyInvalidResult,
+    )
   })
 
+  // `e30` is `{}` in base64url.
   test.each(['', 'x', 'a.b.c', '..', 'e30.e30.e30', `${'x'.repeat(100_000)}.y.z`])(
-    'rejects the text %#',
+    'rejects text that is not a token (%#)',
     async (text) => {
-      expect(await verify(text)).toEqual(invalid)
+      expect(await verify(text)).toEqual(anyInvalidResult)
     },
   )
 
   test('rejects a token whose payload was changed', async () => {
-    const [head, , signature] = (await tenantTokens.signAccessToken()).split('.')
+    const [header, , signature] = (await tenantTokens.signAccessToken()).split('.')
     const claims = { iss: TOKEN_ISSUER, aud: API_AUDIENCE, sub: 'auth0|admin', azp: 'c' }
     const payload = Buffer.from(JSON.stringify(claims)).toString('base64url')
-    expect(await verify(`${head}.${payload}.${signature}`)).toEqual(invalid)
+    expect(await verify(`${header}.${payload}.${signature}`)).toEqual(anyInvalidResult)
   })
 
   test('rejects a token without a signature, and a token that is signed with the public key as a secret', async () => {
     const [, payload] = (await tenantTokens.signAccessToken()).split('.')
     const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
-    expect(await verify(`${encode({ alg: 'none', typ: 'JWT' })}.${payload}.`)).toEqual(invalid)
-    const signed = `${encode({ alg: 'HS256', kid: 'one' })}.${payload}`
+    expect(await verify(`${encode({ alg: 'none', typ: 'JWT' })}.${payload}.`)).toEqual(
+      anyInvalidResult,
+    )
+    const signedText = `${encode({ alg: 'HS256', kid: 'one' })}.${payload}`
     const secret = JSON.stringify(tenantTokens.keySet.keys[0])
-    const signature = createHmac('sha256', secret).update(signed).digest('base64url')
-    expect(await verify(`${signed}.${signature}`)).toEqual(invalid)
+    const signature = createHmac('sha256', secret).update(signedText).digest('base64url')
+    expect(await verify(`${signedText}.${signature}`)).toEqual(anyInvalidResult)
   })
 
-  test('takes no key from the header of a token', async () => {
+  test('uses no key that the header of a token contains (jwk) or links to (jku)', async () => {
     const { privateKey, publicKey } = await generateKeyPair('RS256', { extractable: true })
     const jwk = await exportJWK(publicKey)
-    const requests = tenantTokens.keySet.requestCount
+    const requestCountBefore = tenantTokens.keySet.requestCount
     const token = await new SignJWT({ ...buildForgedClaims() })
       .setProtectedHeader({
         alg: 'RS256',
@@ -91,8 +102,8 @@ describe('verifyAccessToken', () => {
         typ: 'JWT',
       })
       .sign(privateKey)
-    expect(await verify(token)).toEqual(invalid)
-    expect(tenantTokens.keySet.requestCount).toBe(requests)
+    expect(await verify(token)).toEqual(anyInvalidResult)
+    expect(tenantTokens.keySet.requestCount).toBe(requestCountBefore)
   })
 
   test('returns unknown for a token whose key may be newer than the key set', async () => {
@@ -105,6 +116,7 @@ describe('verifyAccessToken', () => {
   })
 })
 
+/** Builds claims that would be valid if the tenant had signed them. */
 const buildForgedClaims = () => ({
   iss: `${TOKEN_ISSUER}/`,
   aud: API_AUDIENCE,
@@ -114,17 +126,18 @@ const buildForgedClaims = () => ({
   exp: nowSeconds() + 60,
 })
 
+/** A hint is the ID token that an application sends with a logout. */
 describe('verifyIdTokenHint', () => {
   test('accepts an ID token, even after its expiry', async () => {
-    expect(await verifyHint(await tenantTokens.signIdToken())).toEqual(valid)
+    expect(await verifyHint(await tenantTokens.signIdToken())).toEqual(anyValidResult)
     const expired = await tenantTokens.signIdToken({ exp: nowSeconds() - 3600 })
-    expect(await verifyHint(expired)).toEqual(valid)
+    expect(await verifyHint(expired)).toEqual(anyValidResult)
   })
 
-  test('accepts an ID token of the given client only', async () => {
+  test('accepts an ID token if it was issued to the given client, and rejects it otherwise', async () => {
     const hint = await tenantTokens.signIdToken()
-    expect(await verifyHint(hint, CLIENT_ID)).toEqual(valid)
-    expect(await verifyHint(hint, 'another')).toEqual(invalid)
+    expect(await verifyHint(hint, CLIENT_ID)).toEqual(anyValidResult)
+    expect(await verifyHint(hint, 'another')).toEqual(anyInvalidResult)
   })
 
   test.each([
@@ -134,16 +147,20 @@ describe('verifyIdTokenHint', () => {
     ['no sub', { sub: undefined }],
     ['events, which make it a logout token', { events: {}, nonce: undefined }],
   ])('rejects an ID token with %s', async (_what, claims) => {
-    expect(await verifyHint(await tenantTokens.signIdToken(claims as JWTPayload))).toEqual(invalid)
+    expect(await verifyHint(await tenantTokens.signIdToken(claims as JWTPayload))).toEqual(
+      anyInvalidResult,
+    )
   })
 
   test('rejects access tokens', async () => {
-    expect(await verifyHint(await tenantTokens.signAccessToken())).toEqual(invalid)
+    expect(await verifyHint(await tenantTokens.signAccessToken())).toEqual(anyInvalidResult)
     const tokenOfAnotherApi = await tenantTokens.signAccessToken({
       aud: 'https://other.example',
       scope: undefined,
     })
-    expect(await verifyHint(tokenOfAnotherApi)).toEqual(invalid)
-    expect(await verifyHint(await tenantTokens.signIdToken({}, { typ: 'at+jwt' }))).toEqual(invalid)
+    expect(await verifyHint(tokenOfAnotherApi)).toEqual(anyInvalidResult)
+    expect(await verifyHint(await tenantTokens.signIdToken({}, { typ: 'at+jwt' }))).toEqual(
+      anyInvalidResult,
+    )
   })
 })

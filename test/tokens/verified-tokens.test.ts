@@ -13,17 +13,19 @@ import {
 } from '../_support/tenant-tokens.js'
 import { createTokenSigner } from '../_support/token-signer.js'
 
-const claimsWith = (exp: number): VerifiedClaims => ({
+/** Returns claims with this `exp`, in seconds since the epoch. */
+const claimsExpiringAt = (exp: number): VerifiedClaims => ({
   iss: TOKEN_ISSUER,
   sub: 'auth0|123',
   iat: exp - 60,
   exp,
 })
 
+/** The cache of tokens that were verified. The generation is the number of the fetch of the key set. */
 describe('verified tokens', () => {
-  test('are found only for their audience and the generation of their keys', () => {
+  test('verified tokens are found only for their audience and the generation of their keys', () => {
     const tokens = createVerifiedTokens()
-    const claims = claimsWith(nowSeconds() + 60)
+    const claims = claimsExpiringAt(nowSeconds() + 60)
     tokens.add('token', 'audience', 1, claims)
     expect(tokens.find('token', 'audience', 1)).toBe(claims)
     expect(tokens.find('token', 'another', 1)).toBeUndefined()
@@ -31,15 +33,15 @@ describe('verified tokens', () => {
     expect(tokens.find('token2', 'audience', 1)).toBeUndefined()
   })
 
-  test('are not found after they have expired', () => {
+  test('verified tokens are not found after they have expired', () => {
     const tokens = createVerifiedTokens()
-    tokens.add('token', 'audience', 1, claimsWith(nowSeconds()))
+    tokens.add('token', 'audience', 1, claimsExpiringAt(nowSeconds()))
     expect(tokens.find('token', 'audience', 1)).toBeUndefined()
   })
 
-  test('have a maximum number and a maximum size', () => {
+  test('the cache keeps the last 5,000 tokens, and no token of more than 8,192 characters', () => {
     const tokens = createVerifiedTokens()
-    const claims = claimsWith(nowSeconds() + 60)
+    const claims = claimsExpiringAt(nowSeconds() + 60)
     for (let n = 0; n <= 5_000; n++) tokens.add(`token ${n}`, 'audience', 1, claims)
     expect(tokens.find('token 0', 'audience', 1)).toBeUndefined()
     expect(tokens.find('token 1', 'audience', 1)).toBe(claims)
@@ -56,7 +58,7 @@ describe('a verifier', () => {
   })
   afterAll(() => tenantTokens.close())
 
-  const open = (limits: Partial<typeof KEY_SET_LIMITS>) =>
+  const openVerifier = (limits: Partial<typeof KEY_SET_LIMITS>) =>
     createTokenVerifier({
       issuers: [TOKEN_ISSUER],
       keySet: createKeySet({
@@ -68,11 +70,11 @@ describe('a verifier', () => {
       maxHintAgeMs: 0,
     })
 
-  test('rejects an accepted token as soon as the key set no longer contains its key', async () => {
+  test('a verifier rejects a token that it accepted before, if its key was removed from the key set', async () => {
     const signer = await createTokenSigner('removed')
     tenantTokens.keySet.keys.push(signer.jwk)
-    const verifier = open({ refreshMs: 0, cooldownMs: 0 })
-    const claims = { ...claimsWith(nowSeconds() + 60), aud: API_AUDIENCE, azp: CLIENT_ID }
+    const verifier = openVerifier({ refreshMs: 0, cooldownMs: 0 })
+    const claims = { ...claimsExpiringAt(nowSeconds() + 60), aud: API_AUDIENCE, azp: CLIENT_ID }
     const token = await signer.sign(claims)
     const outcomeOf = async () => (await verifier.verifyAccessToken(token, API_AUDIENCE)).outcome
     for (let n = 0; n < 3; n++) expect(await outcomeOf()).toBe('valid')
@@ -80,9 +82,9 @@ describe('a verifier', () => {
     await expect.poll(outcomeOf).toBe('invalid')
   })
 
-  test('returns unknown for an accepted token when the keys are too old', async () => {
+  test('a verifier returns unknown for a token that it accepted before, if the keys are older than keepMs', async () => {
     const token = await tenantTokens.signAccessToken()
-    const verifier = open({ keepMs: 50, cooldownMs: 60_000 })
+    const verifier = openVerifier({ keepMs: 50, cooldownMs: 60_000 })
     const outcomeOf = async () => (await verifier.verifyAccessToken(token, API_AUDIENCE)).outcome
     expect(await outcomeOf()).toBe('valid')
     await expect.poll(outcomeOf).toBe('unknown')
