@@ -72,7 +72,7 @@ const MIN_ENTRY_BYTES = 1_500
 /** Stands for the log id in a template. */
 const LOG_ID_MARK = '<log-id>'
 /** Stands in a user id or session id for the number of earlier uses of the template, so that each use has other ids. */
-const USE_MARK = '<round>'
+const USE_MARK = '<uses>'
 
 function buildTemplates(domain: string): Template[] {
   const nowMs = Date.now()

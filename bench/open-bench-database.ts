@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Client } from 'pg'
 import { pino } from 'pino'
 import { createEmbeddedPostgres } from '../src/embedded-postgres/server.js'
+import { withClient } from '../src/pg/client.js'
 import type { LastLogoutStore } from '../src/ports.js'
 import { createDatabase, type Database } from '../src/store/database.js'
 import { createLastLogoutStore } from '../src/store/last-logout-store.js'
@@ -26,10 +26,10 @@ export interface BenchDatabase {
  */
 export async function openBenchDatabase(
   users: number,
-  sharedBuffers = '128MB',
+  sharedBuffers?: string,
 ): Promise<BenchDatabase> {
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-bench-'))
-  await setSharedBuffers(dataDir, sharedBuffers)
+  if (sharedBuffers !== undefined) await setSharedBuffers(dataDir, sharedBuffers)
   const bench = await openBenchDatabaseIn(dataDir)
   await fillTables(bench.database, users)
   return {
@@ -44,10 +44,9 @@ export async function openBenchDatabase(
 /** Creates the data directory, and sets `shared_buffers` for the next start of PostgreSQL. */
 async function setSharedBuffers(dataDir: string, value: string): Promise<void> {
   const postgres = await createEmbeddedPostgres({ dataDir })
-  const client = new Client({ connectionString: postgres.url })
-  await client.connect()
-  await client.query(`ALTER SYSTEM SET shared_buffers = ${client.escapeLiteral(value)}`)
-  await client.end()
+  await withClient(postgres.url, (client) =>
+    client.query(`ALTER SYSTEM SET shared_buffers = ${client.escapeLiteral(value)}`),
+  )
   await postgres.close()
 }
 

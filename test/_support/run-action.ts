@@ -24,3 +24,20 @@ export function loadActionWithLog(code: string, now = Date.now): RunAction {
     return { ...run, logLines }
   }
 }
+
+/**
+ * Builds the event of an exchange of a refresh token, with the fields that an Enterprise plan adds.
+ *
+ * @param createdAt The time of the refresh token, in milliseconds since the epoch.
+ */
+export function buildExchangeEvent(
+  { userId, sessionId, createdAt }: { userId: string; sessionId: string; createdAt: number },
+  secrets: Record<string, string>,
+) {
+  return {
+    user: { user_id: userId },
+    transaction: { protocol: 'oauth2-refresh-token' },
+    refresh_token: { session_id: sessionId, created_at: new Date(createdAt).toISOString() },
+    secrets,
+  }
+}

@@ -8,7 +8,7 @@ import {
   openFakeServer,
   responseAbout,
 } from '../_support/fake-server.js'
-import { loadActionWithLog } from '../_support/run-action.js'
+import { buildExchangeEvent, loadActionWithLog } from '../_support/run-action.js'
 
 const MINUTE_MS = 60_000
 /** A user id with characters that a URL must escape. */
@@ -29,16 +29,16 @@ async function openService(reply: (url: string) => FakeResponse) {
   const clock = createClock()
   const load = () => loadActionWithLog(code, clock.now)
   const exchange = (run = load(), userId = USER, baseUrl = url) =>
-    run({
-      user: { user_id: userId },
-      transaction: { protocol: 'oauth2-refresh-token' },
-      refresh_token: { session_id: 'S1', created_at: new Date(clock.now()).toISOString() },
-      secrets: {
-        LAST_LOGOUT_URL: baseUrl,
-        LAST_LOGOUT_API_KEY: 'k'.repeat(32),
-        LAST_LOGOUT_ON_ERROR: 'deny',
-      },
-    })
+    run(
+      buildExchangeEvent(
+        { userId, sessionId: 'S1', createdAt: clock.now() },
+        {
+          LAST_LOGOUT_URL: baseUrl,
+          LAST_LOGOUT_API_KEY: 'k'.repeat(32),
+          LAST_LOGOUT_ON_ERROR: 'deny',
+        },
+      ),
+    )
   return { requests: requestedUrls, clock, load, exchange }
 }
 

@@ -13,7 +13,7 @@ import {
   importReleasedService,
   readReleasedAction,
 } from '../_support/release-0-1-0.js'
-import { loadActionWithLog } from '../_support/run-action.js'
+import { buildExchangeEvent, loadActionWithLog } from '../_support/run-action.js'
 import { KEY, serveApi } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
@@ -187,16 +187,11 @@ describe('after a person was forgotten', () => {
   ])(
     '%s still denies the exchange of a refresh token of the forgotten person',
     async (_name, readCode) => {
-      const { denied } = await loadActionWithLog(await readCode())({
-        user: { user_id: USER },
-        transaction: { protocol: 'oauth2-refresh-token' },
-        refresh_token: { session_id: PHONE, created_at: new Date(NOW - MINUTE_MS).toISOString() },
-        secrets: {
-          LAST_LOGOUT_URL: url,
-          LAST_LOGOUT_API_KEY: KEY,
-          LAST_LOGOUT_TIMEOUT_MS: '5000',
-        },
-      })
+      const event = buildExchangeEvent(
+        { userId: USER, sessionId: PHONE, createdAt: NOW - MINUTE_MS },
+        { LAST_LOGOUT_URL: url, LAST_LOGOUT_API_KEY: KEY, LAST_LOGOUT_TIMEOUT_MS: '5000' },
+      )
+      const { denied } = await loadActionWithLog(await readCode())(event)
       expect(denied).toBe('last_logout: the session was logged out')
     },
   )

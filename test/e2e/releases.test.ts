@@ -11,7 +11,7 @@ import {
   importReleasedService,
   readReleasedAction,
 } from '../_support/release-0-1-0.js'
-import { loadActionWithLog } from '../_support/run-action.js'
+import { buildExchangeEvent, loadActionWithLog } from '../_support/run-action.js'
 import { KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
@@ -134,18 +134,17 @@ describe.each([
     '%s denies exchanges of a session that was logged out, and allows exchanges of another session',
     async (_action, code) => {
       const runAction = loadActionWithLog(code)
-      const exchange = async (user_id: string, session_id: string) => {
-        const { denied, logLines } = await runAction({
-          user: { user_id },
-          transaction: { protocol: 'oauth2-refresh-token' },
-          refresh_token: { session_id, created_at: new Date(NOW - MINUTE_MS).toISOString() },
-          secrets: {
+      const exchange = async (userId: string, sessionId: string) => {
+        const event = buildExchangeEvent(
+          { userId, sessionId, createdAt: NOW - MINUTE_MS },
+          {
             LAST_LOGOUT_URL: service.url,
             LAST_LOGOUT_API_KEY: KEY,
             LAST_LOGOUT_ON_ERROR: 'deny',
             LAST_LOGOUT_TIMEOUT_MS: '5000',
           },
-        })
+        )
+        const { denied, logLines } = await runAction(event)
         expect(logLines).toEqual([])
         return denied
       }

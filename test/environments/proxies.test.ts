@@ -7,7 +7,7 @@ import { openClient } from '../_support/client.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { ODD_IDS } from '../_support/odd-ids.js'
 import { importReleasedService } from '../_support/release-0-1-0.js'
-import { loadActionWithLog, type RunAction } from '../_support/run-action.js'
+import { buildExchangeEvent, loadActionWithLog, type RunAction } from '../_support/run-action.js'
 import { KEY, serveApi } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
@@ -73,18 +73,17 @@ for (const program of PROXIES) {
         expect(errors.splice(0)).toEqual([])
         return outcome
       }
-      const refresh = async (user_id: string, session_id: string) => {
-        const { denied, logLines } = await runAction({
-          user: { user_id },
-          transaction: { protocol: 'oauth2-refresh-token' },
-          refresh_token: { session_id, created_at: new Date(LOGOUT_AT - MINUTE_MS).toISOString() },
-          secrets: {
+      const refresh = async (userId: string, sessionId: string) => {
+        const event = buildExchangeEvent(
+          { userId, sessionId, createdAt: LOGOUT_AT - MINUTE_MS },
+          {
             LAST_LOGOUT_URL: url(),
             LAST_LOGOUT_API_KEY: KEY,
             LAST_LOGOUT_ON_ERROR: 'deny',
             LAST_LOGOUT_TIMEOUT_MS: '5000',
           },
-        })
+        )
+        const { denied, logLines } = await runAction(event)
         expect(logLines).toEqual([])
         return denied
       }

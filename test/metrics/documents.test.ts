@@ -11,6 +11,7 @@ import {
   CALLER_KEY,
   type MeasuredService,
   openMeasuredService,
+  POLLING,
   readValue,
   scrape,
 } from './running.js'
@@ -22,7 +23,6 @@ interface AlertRule {
   annotations: Record<string, string>
 }
 
-const POLLING = { timeout: 20_000, interval: 100 }
 const USER = 'auth0|identifiable-user'
 const SESSION = 'identifiable-session'
 const DAY_MS = 86_400_000

@@ -7,11 +7,11 @@ import {
   CALLER_KEY,
   type MeasuredService,
   openMeasuredService,
+  POLLING,
   readValue,
   scrape,
 } from './running.js'
 
-const POLLING = { timeout: 20_000, interval: 100 }
 const HOUR_MS = 3_600_000
 
 let measured: MeasuredService

@@ -9,6 +9,9 @@ import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 /** A key with every role except `metrics`. */
 export const CALLER_KEY = 'a-caller-of-more-than-32-characters'
 
+/** Options of `vi.waitFor` and `expect.poll`. Each attempt scrapes all metrics, so the interval is not short. */
+export const POLLING = { timeout: 20_000, interval: 100 }
+
 /** A service with its database and its tenant. */
 export interface MeasuredService {
   testTenant: TestTenant
