@@ -4,7 +4,8 @@ import { pino } from 'pino'
 import type { ApiKey } from '../../src/config/api-keys.js'
 import { type AppDeps, buildApp } from '../../src/http/app.js'
 
-const createKey = (name: string, roles: ApiKey['roles']): ApiKey => ({
+/** Creates an API key with these roles. */
+export const buildKey = (name: string, roles: ApiKey['roles']) => ({
   name,
   // An API key has at least 32 characters.
   key: name.padEnd(32, '-'),
@@ -13,10 +14,10 @@ const createKey = (name: string, roles: ApiKey['roles']): ApiKey => ({
 
 /** API keys, each with one role. */
 export const keys = {
-  reader: createKey('reader', ['read']),
-  checker: createKey('checker', ['check']),
-  subscriber: createKey('subscriber', ['feed']),
-  logout: createKey('logout', ['logout']),
+  reader: buildKey('reader', ['read']),
+  checker: buildKey('checker', ['check']),
+  subscriber: buildKey('subscriber', ['feed']),
+  logout: buildKey('logout', ['logout']),
 }
 
 /** Returns the `Authorization` header of a key. */

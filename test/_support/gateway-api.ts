@@ -3,13 +3,11 @@ import { afterAll, beforeAll, beforeEach } from 'vitest'
 import type { ApiKey } from '../../src/config/api-keys.js'
 import type { AppDeps } from '../../src/http/app.js'
 import type { LogoutSnapshot } from '../../src/rules/logout-snapshot.js'
-import { openApi } from './api.js'
+import { buildKey, openApi } from './api.js'
 import { API_AUDIENCE, nowSeconds, openTenantTokens, type TenantTokens } from './tenant-tokens.js'
 
-const createKey = (name: string, roles: ApiKey['roles']): ApiKey => ({
-  name,
-  key: name.padEnd(32, '-'),
-  roles,
+const createGatewayKey = (name: string, roles: ApiKey['roles']): ApiKey => ({
+  ...buildKey(name, roles),
   audience: API_AUDIENCE,
 })
 
@@ -18,13 +16,13 @@ const createKey = (name: string, roles: ApiKey['roles']): ApiKey => ({
  * the request. `reader` is a key without the roles of a gateway.
  */
 export const gatewayKeys = {
-  introspect: createKey('introspect', ['introspect']),
+  introspect: createGatewayKey('introspect', ['introspect']),
   otherApi: {
-    ...createKey('other-api', ['introspect', 'forward-auth']),
+    ...createGatewayKey('other-api', ['introspect', 'forward-auth']),
     audience: 'https://other',
   },
-  forwardAuth: createKey('forward-auth', ['forward-auth']),
-  reader: createKey('reader', ['read']),
+  forwardAuth: createGatewayKey('forward-auth', ['forward-auth']),
+  reader: createGatewayKey('reader', ['read']),
 }
 
 /** The maximum age of the data: if the data is older, a gateway gets 503. */
