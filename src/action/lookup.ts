@@ -74,7 +74,7 @@ async function requestLastLogout(
     rejectedQueryForm = { url, at: Date.now() }
     response = await send(service, subject, 'path')
   }
-  if (response.status !== 200) throw new LookupError(`status ${response.status}`)
+  if (response.status !== 200) throw new LookupError(describeStatus(response.status))
   return readResponse(response.text, subject)
 }
 
@@ -87,6 +87,13 @@ async function send({ url, apiKey, signal }: Service, subject: LoginSubject, for
   })
   const { status } = response
   return { status, text: status === 200 || status === 404 ? await readText(response) : '' }
+}
+
+function describeStatus(status: number): string {
+  if (status === 401) return 'status 401: the service does not accept LAST_LOGOUT_API_KEY'
+  if (status === 403)
+    return 'status 403: the key in LAST_LOGOUT_API_KEY does not have the role read'
+  return `status ${status}`
 }
 
 async function readText(response: Response): Promise<string> {

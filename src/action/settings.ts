@@ -1,4 +1,5 @@
 import { MAX_TIMEOUT_MS, MODES, ON_ERROR, POLICIES } from '../rules/action-settings.js'
+import { canBeSent } from '../rules/api-key.js'
 import type { Policy } from '../rules/judge.js'
 import { type ClaimNames, claimNames } from '../rules/token.js'
 
@@ -30,14 +31,18 @@ export function readSettings(
   }
   const url = secrets.LAST_LOGOUT_URL ?? ''
   if (!URL.canParse(url)) warn('LAST_LOGOUT_URL must be the URL of last-logout')
-  if (!secrets.LAST_LOGOUT_API_KEY) warn('LAST_LOGOUT_API_KEY is missing')
+  const apiKey = secrets.LAST_LOGOUT_API_KEY ?? ''
+  if (apiKey === '') warn('LAST_LOGOUT_API_KEY is missing')
+  else if (!canBeSent(apiKey)) {
+    warn('LAST_LOGOUT_API_KEY contains a space, a line break or a non-ASCII character')
+  }
   const timeoutMs = Number(secrets.LAST_LOGOUT_TIMEOUT_MS || DEFAULT_TIMEOUT_MS)
   const isTimeout = timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS
   if (!isTimeout) warn(`LAST_LOGOUT_TIMEOUT_MS must be from 1 to ${MAX_TIMEOUT_MS}`)
   const policy = choose('LAST_LOGOUT_POLICY', POLICIES)
   return {
     url: URL.canParse(url) ? url.replace(/\/?$/, '/') : null,
-    apiKey: secrets.LAST_LOGOUT_API_KEY ?? '',
+    apiKey,
     timeoutMs: isTimeout ? timeoutMs : DEFAULT_TIMEOUT_MS,
     claims: claimNames(secrets.LAST_LOGOUT_NAMESPACE || undefined),
     policy: policy === 'service' ? null : policy,

@@ -1,3 +1,4 @@
+import { canBeSent } from '../rules/api-key.js'
 import { DEFAULT_MAX_STALENESS_MS } from '../rules/freshness.js'
 import { DAY_MS, HOUR_MS } from '../rules/instant.js'
 import { DEFAULT_NAMESPACE } from '../rules/token.js'
@@ -76,7 +77,7 @@ export function readOptions(options: LastLogoutClientOptions) {
   assert(isPlainUrl(url), 'url must be an absolute URL without a user name and password')
   // For an invalid key, `fetch` would throw an error whose message quotes the key.
   assert(
-    typeof apiKey === 'string' && /^[\x21-\x7e]+$/.test(apiKey),
+    typeof apiKey === 'string' && canBeSent(apiKey),
     'apiKey must be a key of API_KEYS: printable ASCII characters without spaces',
   )
   assert(

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { canBeSent } from '../rules/api-key.js'
 import { fail, MIN_KEY_LENGTH, splitList } from './values.js'
 
 const ROLES = ['read', 'check', 'feed', 'logout', 'metrics', 'introspect', 'forward-auth'] as const
@@ -63,7 +64,7 @@ function readApiKey(text: string, index: number): ApiKey | string {
   if (key.length < MIN_KEY_LENGTH) {
     return `${entry} has a key with fewer than ${MIN_KEY_LENGTH} characters: create one with openssl rand -hex 24`
   }
-  if (!/^[\x21-\x7e]+$/.test(key)) {
+  if (!canBeSent(key)) {
     return `${entry} has a key that cannot be sent in a header: use ASCII without spaces, such as the output of openssl rand -hex 24`
   }
   const roleNames = roles === undefined ? DEFAULT_ROLES : roles.split('+')

@@ -6,7 +6,7 @@ import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openLoopback } from '../_support/loopback.js'
 import { loadActionWithLog, type RunAction } from '../_support/run-action.js'
-import { KEY, serveApi } from '../_support/served-api.js'
+import { KEY, METRICS_KEY, serveApi } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 
@@ -61,7 +61,9 @@ beforeAll(async () => {
   const allSessionsLogout = { ...sessionLogout, logId: 'L2', userId: 'auth0|all', sessionId: null }
   await store.storeBatch({ ...fold([sessionLogout, allSessionsLogout]), unattributable: [] })
   await store.storeCaughtUp(CHECKPOINT, Date.now())
-  api = await serveApi(database)
+  api = await serveApi(database, {
+    API_KEYS: `actions:${KEY}:read,scraper:${METRICS_KEY}:metrics`,
+  })
 })
 afterAll(async () => {
   await api.close()
@@ -321,7 +323,8 @@ describe('an unknown revocation status', () => {
     [{ LAST_LOGOUT_URL: '' }, /LAST_LOGOUT_URL/],
     [{ LAST_LOGOUT_URL: 'last-logout' }, /LAST_LOGOUT_URL/],
     [{ LAST_LOGOUT_API_KEY: '' }, /LAST_LOGOUT_API_KEY/],
-    [{ LAST_LOGOUT_API_KEY: 'secret\nkey' }, /lookup failed/],
+    [{ LAST_LOGOUT_API_KEY: 'secret\nkey' }, /LAST_LOGOUT_API_KEY contains a space, a line break/],
+    [{ LAST_LOGOUT_API_KEY: 'secret key' }, /LAST_LOGOUT_API_KEY contains a space, a line break/],
     [{ LAST_LOGOUT_TIMEOUT_MS: 'soon' }, /LAST_LOGOUT_TIMEOUT_MS/],
     [{ LAST_LOGOUT_MODE: 'monitor' }, /LAST_LOGOUT_MODE/],
     [{ LAST_LOGOUT_POLICY: 'all' }, /LAST_LOGOUT_POLICY/],
@@ -337,6 +340,18 @@ describe('an unknown revocation status', () => {
       expect(accessToken).toHaveProperty([`${NAMESPACE}authenticated_at`])
     },
   )
+
+  test.each([
+    ['401', 'does not accept LAST_LOGOUT_API_KEY', `${KEY}-of-another-service`],
+    ['403', 'LAST_LOGOUT_API_KEY does not have the role read', METRICS_KEY],
+  ])('after a response with status %s, the Action logs why: %s', async (status, reason, key) => {
+    const { logLines } = await run(
+      buildEvent('oidc-basic-profile', {}, { LAST_LOGOUT_API_KEY: key }),
+    )
+    expect(logLines.join()).toContain(`lookup failed: status ${status}: `)
+    expect(logLines.join()).toContain(reason)
+    expect(logLines.join()).not.toContain(key)
+  })
 })
 
 describe('an unexpected error', () => {
