@@ -125,7 +125,7 @@ async function sampleMemory(
   return withClient(databaseUrl, async (client) => {
     for (;;) {
       await sleep(SAMPLE_INTERVAL_MS)
-      rssMiB.push((await readProcess(pid)).rssMb)
+      rssMiB.push((await readProcess(pid)).rssMiB)
       const { rows } = await client.query<{ read_to: number }>(
         'SELECT extract(epoch FROM as_of)::float8 * 1000 AS read_to FROM tenant',
       )

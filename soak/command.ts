@@ -108,7 +108,7 @@ async function measure({ database, tenant, load, pid }: MeasuredProcesses): Prom
     `${ENTRIES_PER_SECOND} entries/s and ${READS_PER_SECOND} reads/s for ${minutes} minutes; a poll every ${POLL_INTERVAL_MS / 1_000} s, 100 requests per minute, with a share of ${values.share}\n`,
   )
   console.log(
-    ' time  memory  conn  sockets  reads/s  failed   p50    p99   delay    age  requests/min  429',
+    ' time   memory  conn  sockets  reads/s  failed   p50    p99   delay    age  requests/min  429',
   )
   const samples: Sample[] = []
   const totals = {
@@ -154,10 +154,10 @@ function formatLine(
   current: TenantReport,
 ): string {
   const seconds = (SAMPLE_INTERVAL_MS * SAMPLES_PER_LINE) / 1_000
-  const { atMs = 0, rssMb = 0, connections = 0, sockets = 0 } = samples.at(-1) ?? {}
+  const { atMs = 0, rssMiB = 0, connections = 0, sockets = 0 } = samples.at(-1) ?? {}
   return [
     `${Math.round(atMs / 1_000)} s`.padStart(5),
-    `${rssMb.toFixed(0)} MB`.padStart(6),
+    `${rssMiB.toFixed(0)} MiB`.padStart(7),
     String(connections).padStart(4),
     String(sockets).padStart(7),
     (report.successfulReads / seconds).toFixed(0).padStart(7),

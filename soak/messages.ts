@@ -40,8 +40,6 @@ export interface LoadReport {
    * received a logout, its time until the report counts.
    */
   maxDelaySinceStorageMs: number
-  /** Maximum time from a logout until every subscriber had received the logout. */
-  maxDelaySinceLogoutMs: number
   /** Maximum age of `as_of` in a subscriber: the time since the instant up to which the log was read. */
   maxAgeMs: number
 }

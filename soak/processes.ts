@@ -92,7 +92,7 @@ export function nextMessage<Kind extends TenantMessage['kind']>(
 }
 
 /** Reads the resident memory and the number of open sockets of a process from /proc. */
-export async function readProcess(pid: number): Promise<{ rssMb: number; sockets: number }> {
+export async function readProcess(pid: number): Promise<{ rssMiB: number; sockets: number }> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
   const [, kb = ''] = /^VmRSS:\s+(\d+) kB/m.exec(status) ?? []
   const files = await readdir(`/proc/${pid}/fd`)
@@ -100,7 +100,7 @@ export async function readProcess(pid: number): Promise<{ rssMb: number; sockets
   const targets = files.map((file) => readlink(`/proc/${pid}/fd/${file}`).catch(() => ''))
   const openTargets = await Promise.all(targets)
   return {
-    rssMb: Number(kb) / 1_024,
+    rssMiB: Number(kb) / 1_024,
     sockets: openTargets.filter((target) => target.startsWith('socket:')).length,
   }
 }

@@ -3,7 +3,7 @@ export interface Sample {
   /** Time since the beginning of the measurement. */
   atMs: number
   /** Resident memory, in megabytes. */
-  rssMb: number
+  rssMiB: number
   /** Number of connections to PostgreSQL. */
   connections: number
   /** Number of open sockets, including the connections to PostgreSQL. */
@@ -55,7 +55,7 @@ export function judgeSoak(
     secondHalf.slice(secondHalf.length / 2),
   ]
   const memoryGrowth =
-    riseOf(secondHalf.map(({ atMs, rssMb }) => [atMs, rssMb])) / mean(secondHalf.map(rss))
+    riseOf(secondHalf.map(({ atMs, rssMiB }) => [atMs, rssMiB])) / mean(secondHalf.map(rss))
   const growthOf = (key: 'connections' | 'sockets') =>
     median(lastQuarter.map((sample) => sample[key])) -
     median(thirdQuarter.map((sample) => sample[key]))
@@ -96,8 +96,8 @@ function riseOf(points: [x: number, y: number][]): number {
   return slope * ((points.at(-1)?.[0] ?? 0) - (points[0]?.[0] ?? 0))
 }
 
-function rss({ rssMb }: Sample): number {
-  return rssMb
+function rss({ rssMiB }: Sample): number {
+  return rssMiB
 }
 
 function mean(values: number[]): number {

@@ -11,8 +11,8 @@ const PASSING_TOTALS = {
 /** Returns the samples of ten minutes, one for every five seconds. The memory varies, as with garbage collection. */
 function samples(overridesAt: (minute: number) => Partial<Sample>): Sample[] {
   return Array.from({ length: 120 }, (_, i) => {
-    const rssMb = 150 + (i % 7) * 3
-    return { atMs: i * 5_000, rssMb, connections: 12, sockets: 40, ...overridesAt(i / 12) }
+    const rssMiB = 150 + (i % 7) * 3
+    return { atMs: i * 5_000, rssMiB, connections: 12, sockets: 40, ...overridesAt(i / 12) }
   })
 }
 
@@ -28,8 +28,10 @@ test('a run keeps every limit if its memory is stable and its data is fresh', ()
 })
 
 test('the memory of a run may grow in the first half, but not in the second half', () => {
-  expect(brokenLimits(samples((minute) => ({ rssMb: 100 + Math.min(minute, 5) * 20 })))).toEqual([])
-  expect(brokenLimits(samples((minute) => ({ rssMb: 150 + minute * 4 })))).toEqual(['memory'])
+  expect(brokenLimits(samples((minute) => ({ rssMiB: 100 + Math.min(minute, 5) * 20 })))).toEqual(
+    [],
+  )
+  expect(brokenLimits(samples((minute) => ({ rssMiB: 150 + minute * 4 })))).toEqual(['memory'])
 })
 
 test.each(['connections', 'sockets'] as const)('a growing number of %s breaks a limit', (key) => {
