@@ -26,8 +26,10 @@ export async function runDemo(
 }
 
 function describe(demo: Demo): string {
-  const { pageUrl, apiUrl, tenantUrl, dataDir, key, policy } = demo
-  const { userId, issuer, audience, nginx } = demo
+  const { pageUrl, apiUrl, tenantUrl, dataDir, key, gatewayKey, policy } = demo
+  const { userId, issuer, audience, nginx, visitorApp } = demo
+  const service = `LAST_LOGOUT_URL=${apiUrl} LAST_LOGOUT_API_KEY=${key}`
+  const application = `CLIENT_ID=${visitorApp.clientId} CLIENT_SECRET=${visitorApp.clientSecret}`
   return `
 last-logout is running with a simulated tenant. Open this page:
 
@@ -58,7 +60,13 @@ Why is a token refused? Copy the token on the page, run this command, paste the 
 
 To protect your own API, run it with
 
-  ISSUER_BASE_URL=${issuer} AUDIENCE=${audience} LAST_LOGOUT_URL=${apiUrl} LAST_LOGOUT_API_KEY=${key}
+  ISSUER_BASE_URL=${issuer} AUDIENCE=${audience} ${service}
+
+To end the cookie sessions of an app, run examples/express-openid-connect with
+
+  PORT=${new URL(visitorApp.url).port} BASE_URL=${visitorApp.url} SECRET=${visitorApp.clientSecret} ISSUER_BASE_URL=${issuer} ${application} ${service}
+
+To protect an API with your own gateway, use the key ${gatewayKey} and tokens that you copy on the page.
 
 Press Ctrl-C to stop the demo.
 

@@ -1,6 +1,7 @@
 import { type RemovalStep, removeLoginAction } from '../auth0/actions/remove-action.js'
 import { createManagementApi } from '../auth0/management-api.js'
 import { type Config, loadConfig } from '../config/config.js'
+import { hasCode } from '../errors.js'
 import type { CommandContext } from './context.js'
 import { rethrowAbortAsUnfinished } from './rethrow-abort-as-unfinished.js'
 
@@ -16,16 +17,24 @@ export async function runUninstall(context: CommandContext, flags: UninstallFlag
   const config = loadConfig(context.env, ['auth0'])
   const { name, yes = false } = flags
   context.print(describeManualSteps(config))
-  const steps = await removeLoginAction(
-    {
-      api: createManagementApi(config.auth0),
-      name,
-      dryRun: !yes,
-      onStep: (step) => context.print(`${yes ? '' : 'would '}${describe(step, name)}\n`),
-    },
-    context.stop,
-  ).catch(rethrowAbortAsUnfinished)
-  context.print(`${conclude(steps, name, yes)}\n`)
+  try {
+    const steps = await removeLoginAction(
+      {
+        api: createManagementApi(config.auth0),
+        name,
+        dryRun: !yes,
+        onStep: (step) => context.print(`${yes ? '' : 'would '}${describe(step, name)}\n`),
+      },
+      context.stop,
+    )
+    context.print(`${conclude(steps, name, yes)}\n`)
+  } catch (error) {
+    // An application that never deployed the Action does not need these scopes.
+    if (yes || !hasCode(error, 'AUTH0_SCOPE')) return rethrowAbortAsUnfinished(error)
+    context.print(
+      `the Action ${name} was not looked up: ${error.message}. If you never deployed it, skip step 2\n`,
+    )
+  }
 }
 
 function describe(step: RemovalStep, name: string): string {
@@ -51,7 +60,7 @@ function describeManualSteps({ auth0, database }: Config): string {
         : 'drop the database that the service used'
   return `To remove last-logout from ${auth0.domain}, in this order:
 
-  1. APIs       remove last-logout-client from each API, and deploy the API
+  1. APIs       remove last-logout-client from each API and web app, and the check from each gateway, and deploy them
   2. Action     this command removes it with --yes: see below
   3. service    stop every worker, API and cron job, and delete their units
   4. database   ${data}

@@ -13,7 +13,7 @@ import { createTraffic } from '../simulator/traffic.js'
 import { configureDemo, createKeys } from './configure.js'
 import { type ApiBehindNginx, NGINX_DIRECTORIES, openApiBehindNginx } from './nginx.js'
 import { openApp } from './open-app.js'
-import { issuerOf, openLogin } from './open-login.js'
+import { issuerOf, type LoginInfo, openLogin } from './open-login.js'
 import { openServer } from './open-server.js'
 import { AUDIENCE } from './provider.js'
 
@@ -52,11 +52,15 @@ export interface Demo {
   dataDir: string
   /** An API key of last-logout. */
   key: string
+  /** The API key of a gateway, for access tokens of {@link audience}. */
+  gatewayKey: string
   policy: string
-  /** Issuer and audience of the tokens of the app. */
+  /** Issuer and audience of the access tokens. */
   issuer: string
   audience: string
   nginx: ApiBehindNginx
+  /** An application that the visitor can run. */
+  visitorApp: LoginInfo['visitorApp']
   /** The first user who can log in on the page. */
   userId: string
   close(): Promise<void>
@@ -114,9 +118,10 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
     startTraffic(tenant, closers)
 
     const { policy } = config
-    const serviceInfo = { apiUrl, tenantUrl: simulator.url, dataDir, key: keys.demo, policy }
+    const serviceInfo = { apiUrl, tenantUrl: simulator.url, dataDir, policy }
+    const keyInfo = { key: keys.demo, gatewayKey: keys.gateway }
     const appInfo = { ...loginInfo, pageUrl: page.url, audience: AUDIENCE, nginx }
-    return { ...serviceInfo, ...appInfo, close: closers.close }
+    return { ...serviceInfo, ...keyInfo, ...appInfo, close: closers.close }
   } catch (error) {
     await closers.close()
     throw error

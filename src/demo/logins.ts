@@ -8,9 +8,16 @@ export interface DemoUser {
   userName: string
 }
 
+/** The application that a user logs in to. */
+export interface DemoApplication {
+  clientId: string
+  clientName: string
+}
+
 /** The login of a grant. A grant is the OpenID provider's record of a login. Each token belongs to a grant. */
 interface Login {
   user: DemoUser
+  application: DemoApplication
   sessionId: string
   /** When the user entered credentials. After a silent login, this is earlier than `grantedAt`. */
   authenticatedAt: Date
@@ -19,9 +26,13 @@ interface Login {
   run: ActionRun
 }
 
+/** The fields of a login that a log entry contains. */
+type WrittenLogin = Pick<Login, 'user' | 'sessionId'> & { application: DemoApplication | undefined }
+
 /** A login, as the OpenID provider reports it. */
 interface NewLogin {
   user: DemoUser
+  application: DemoApplication
   sessionId: string
   /**
    * When the user last entered credentials in this session, in Unix seconds. Distinguishes several logins in one
@@ -44,8 +55,8 @@ export interface Logins {
    * @returns The reason of a denial; `null`: the exchange is allowed.
    */
   refresh(grantId: string): Promise<string | null>
-  /** Records a logout. */
-  logOut(user: DemoUser, sessionId: string): void
+  /** Records a logout. `application`: the application that requested the logout, if the request names it. */
+  logOut(user: DemoUser, sessionId: string, application?: DemoApplication): void
   /**
    * Returns the claims of the tokens of this grant without the standard claims: the claims that the last run of the
    * Action added, and `sid`.
@@ -56,7 +67,6 @@ export interface Logins {
 /** The options of {@link createLogins}. */
 export interface LoginsOptions {
   tenant: Tenant
-  client: { clientId: string; clientName: string }
   action: Action
   /** The secrets of the Action. */
   secrets: Record<string, string>
@@ -66,20 +76,18 @@ export interface LoginsOptions {
 
 /** Creates a record of a tenant's logins. The record is kept in memory. */
 export function createLogins(options: LoginsOptions): Logins {
-  const { tenant, client, action, secrets, enterprise } = options
+  const { tenant, action, secrets, enterprise } = options
   const logins = new Map<string, Login>()
   const authentications = new Map<string, Date>()
 
-  const write = (type: string, { userId, userName }: DemoUser, sessionId: string) =>
-    tenant.write(
-      buildEntry(type, { domain: tenant.domain, userId, userName, sessionId, ...client }),
-    )
+  const write = (type: string, { user, sessionId, application }: WrittenLogin) =>
+    tenant.write(buildEntry(type, { domain: tenant.domain, sessionId, ...user, ...application }))
   const runAction = async (login: Omit<Login, 'run'>, protocol: string, fields: object) => {
     const { api, run } = createActionApi()
     const timestamp = login.authenticatedAt.toISOString()
     const event = {
       user: { user_id: login.user.userId },
-      client: { client_id: client.clientId, name: client.clientName },
+      client: { client_id: login.application.clientId, name: login.application.clientName },
       transaction: { protocol },
       authentication: { methods: [{ name: 'pwd', timestamp }] },
       secrets,
@@ -90,17 +98,17 @@ export function createLogins(options: LoginsOptions): Logins {
   }
 
   return {
-    async logIn(grantId, { user, sessionId, loginTs, isSilent }) {
+    async logIn(grantId, { user, application, sessionId, loginTs, isSilent }) {
       const now = new Date(tenant.now())
       const key = `${sessionId} ${loginTs}`
       // `loginTs` contains whole seconds, but Auth0's timestamp has milliseconds. So the time of the first call for a
       // login is stored and used again.
       const authenticatedAt = authentications.get(key) ?? now
       authentications.set(key, authenticatedAt)
-      const login = { user, sessionId, authenticatedAt, grantedAt: now }
+      const login = { user, application, sessionId, authenticatedAt, grantedAt: now }
       const session = { session: { id: sessionId } }
       logins.set(grantId, { ...login, run: await runAction(login, 'oidc-basic-profile', session) })
-      write(isSilent ? 'ssa' : 's', user, sessionId)
+      write(isSilent ? 'ssa' : 's', login)
     },
     async refresh(grantId) {
       const login = logins.get(grantId)
@@ -111,10 +119,10 @@ export function createLogins(options: LoginsOptions): Logins {
       const run = await runAction(login, 'oauth2-refresh-token', fields)
       if (run.denied !== null) return run.denied
       logins.set(grantId, { ...login, run })
-      write('sertft', login.user, sessionId)
+      write('sertft', login)
       return null
     },
-    logOut: (user, sessionId) => void write('slo', user, sessionId),
+    logOut: (user, sessionId, application) => void write('slo', { user, sessionId, application }),
     claimsOf(grantId = '') {
       const login = logins.get(grantId)
       if (login === undefined) return { accessToken: {}, idToken: {} }

@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto'
+import type { ClientMetadata } from 'oidc-provider'
 import { readActionFile } from '../auth0/actions/code.js'
 import { loadAction } from '../simulator/run-action.js'
 import type { Tenant } from '../simulator/tenant.js'
@@ -5,7 +7,12 @@ import { createLogins, type DemoUser } from './logins.js'
 import type { OpenServer } from './open-server.js'
 import { createProvider } from './provider.js'
 
-const OAUTH_CLIENT = { clientId: 'OrderDeskWebClient00000000000001', clientName: 'Order desk' }
+/** The application of the page: a public client. */
+const PAGE_CLIENT = { client_id: 'OrderDeskWebClient00000000000001', client_name: 'Order desk' }
+/** An application for a program of the visitor: a confidential client (RFC 6749 §2.1). */
+const VISITOR_CLIENT = { client_id: 'YourWebAppClient0000000000000002', client_name: 'Your app' }
+/** URL of this application. */
+const VISITOR_APP_URL = 'http://127.0.0.1:3002'
 
 const FIRST_USER = createUser(1)
 const USERS: readonly DemoUser[] = [FIRST_USER, createUser(2)]
@@ -30,6 +37,8 @@ export interface LoginDeps {
 export interface LoginInfo {
   issuer: string
   clientId: string
+  /** The application for a program of the visitor. The program must run at `url`, with the callback `/callback`. */
+  visitorApp: { url: string; clientId: string; clientSecret: string }
   userId: string
 }
 
@@ -43,12 +52,27 @@ export async function openLogin(deps: LoginDeps): Promise<LoginInfo> {
   const { tenant, login, pageUrl, apiUrl, actionKey, enterprise, onLogLine } = deps
   const secrets = { LAST_LOGOUT_URL: apiUrl, LAST_LOGOUT_API_KEY: actionKey }
   const action = loadAction(await readActionFile(), { now: tenant.now, onLogLine })
-  const logins = createLogins({ tenant, client: OAUTH_CLIENT, action, secrets, enterprise })
-  const { clientId } = OAUTH_CLIENT
+  const logins = createLogins({ tenant, action, secrets, enterprise })
   const issuer = issuerOf(login)
-  const provider = createProvider({ issuer, clientId, appUrl: pageUrl, users: USERS, logins })
+  const clientSecret = randomBytes(24).toString('base64url')
+  const clients: ClientMetadata[] = [
+    {
+      ...PAGE_CLIENT,
+      token_endpoint_auth_method: 'none',
+      redirect_uris: [`${pageUrl}/`],
+      post_logout_redirect_uris: [`${pageUrl}/`, `${pageUrl}/logged-out.html`],
+    },
+    {
+      ...VISITOR_CLIENT,
+      client_secret: clientSecret,
+      redirect_uris: [`${VISITOR_APP_URL}/callback`],
+      post_logout_redirect_uris: [VISITOR_APP_URL],
+    },
+  ]
+  const provider = createProvider({ issuer, clients, users: USERS, logins })
   login.server.on('request', provider.callback())
-  return { issuer, clientId, userId: FIRST_USER.userId }
+  const visitorApp = { url: VISITOR_APP_URL, clientId: VISITOR_CLIENT.client_id, clientSecret }
+  return { issuer, clientId: PAGE_CLIENT.client_id, visitorApp, userId: FIRST_USER.userId }
 }
 
 function createUser(number: number): DemoUser {

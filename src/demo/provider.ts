@@ -1,10 +1,10 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import type { Configuration, KoaContextWithOIDC } from 'oidc-provider'
+import type { Client, ClientMetadata, Configuration, KoaContextWithOIDC } from 'oidc-provider'
 import { createMemoryAdapter } from 'oidc-provider/lib/adapters/memory_adapter.js'
 import { AccessDenied } from 'oidc-provider/lib/helpers/errors.js'
 import { Provider } from 'oidc-provider/lib/provider.js'
 import { loginRoutes, messagePage, signOutPage } from './login-pages.js'
-import type { DemoUser, Logins } from './logins.js'
+import type { DemoApplication, DemoUser, Logins } from './logins.js'
 
 /** The audience of the access tokens. */
 export const AUDIENCE = 'https://orders.example.com'
@@ -29,11 +29,8 @@ const ACTION_CLAIMS = ['authenticated_at', 'session_id', 'last_logout'].map(
 /** The options of {@link createProvider}. */
 export interface ProviderOptions {
   issuer: string
-  clientId: string
-  /** The secret of a confidential client (RFC 6749 §2.1). Default: none, for a public client. */
-  clientSecret?: string
-  /** URL of the demo's app, to which the login and the logout redirect. */
-  appUrl: string
+  /** The applications that users can log in to (RFC 7591 §2). */
+  clients: readonly ClientMetadata[]
   users: readonly DemoUser[]
   logins: Logins
 }
@@ -43,25 +40,18 @@ export interface ProviderOptions {
  * session, but revokes no token. The Action runs at every login and at every exchange of a refresh token.
  */
 export function createProvider(options: ProviderOptions): Provider {
-  const { issuer, clientId, clientSecret, appUrl, users, logins } = options
+  const { issuer, clients, users, logins } = options
   const provider = new Provider(issuer, {
     ...configure(options),
-    clients: [
-      {
-        client_id: clientId,
-        ...(clientSecret === undefined
-          ? { token_endpoint_auth_method: 'none' as const }
-          : { client_secret: clientSecret }),
-        grant_types: ['authorization_code', 'refresh_token'],
-        redirect_uris: [`${appUrl}/`],
-        post_logout_redirect_uris: [`${appUrl}/`, `${appUrl}/logged-out.html`],
-      },
-    ],
+    clients: clients.map((client) => ({
+      grant_types: ['authorization_code', 'refresh_token'],
+      ...client,
+    })),
   })
   provider.use(loginRoutes(provider, users))
-  provider.on('end_session.success', ({ oidc: { session } }: KoaContextWithOIDC) => {
+  provider.on('end_session.success', ({ oidc: { session, client } }: KoaContextWithOIDC) => {
     const user = users.find(({ userId }) => userId === session?.accountId)
-    if (session && user) logins.logOut(user, session.uid)
+    if (session && user) logins.logOut(user, session.uid, client && applicationOf(client))
   })
   return provider
 }
@@ -141,11 +131,16 @@ async function createGrant(
   await grant.save()
   await logins.logIn(grant.jti, {
     user,
+    application: applicationOf(client),
     sessionId: session.uid,
     loginTs: session.loginTs ?? 0,
     isSilent: oidc.result === undefined,
   })
   return grant
+}
+
+function applicationOf({ clientId, clientName = '' }: Client): DemoApplication {
+  return { clientId, clientName }
 }
 
 function grantIdOf(token: object | undefined): string | undefined {

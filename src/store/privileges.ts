@@ -133,7 +133,7 @@ function describeRemedy({ role, database, canCreate, owner }: SchemaState, schem
   const [user, place] = [pg.escapeIdentifier(role), pg.escapeIdentifier(schema)]
   if (canCreate === null) {
     const on = pg.escapeIdentifier(database)
-    return `the schema ${schema} does not exist, and the database user ${role} lacks CREATE on the database; as a superuser or the owner of the database, run: GRANT CREATE ON DATABASE ${on} TO ${user};`
+    return `the schema ${schema} does not exist, and the database user ${role} lacks CREATE on the database; as a superuser or the owner of the database, run: GRANT CREATE ON DATABASE ${on} TO ${user}; or run \`last-logout migrate\` with DATABASE_URL of a user that may create schemas`
   }
   if (owner !== null) {
     return `the tables belong to ${owner}, not to the database user ${role}; run \`last-logout migrate\` with DATABASE_URL of ${owner}`

@@ -44,14 +44,19 @@ export async function openCookieApp(options: CookieAppOptions): Promise<CookieAp
   const [appServer, providerServer] = [await openLoopback(app), await openLoopback(provider)]
   const { url } = appServer
   const issuer = providerServer.url
-  const logins = createLogins({ ...options, client: APP_CLIENT })
+  const logins = createLogins(options)
   provider.on(
     'request',
     createProvider({
       issuer,
-      clientId: APP_CLIENT.clientId,
-      clientSecret: APP_SECRET,
-      appUrl: `${url}/callback`,
+      clients: [
+        {
+          client_id: APP_CLIENT.clientId,
+          client_name: APP_CLIENT.clientName,
+          client_secret: APP_SECRET,
+          redirect_uris: [`${url}/callback`],
+        },
+      ],
       users: options.users,
       logins,
     }).callback(),
@@ -80,7 +85,6 @@ async function createApp(url: string, issuer: string, client: LastLogoutClient, 
     clientSecret: APP_SECRET,
     secret: APP_SECRET,
     session,
-    routes: { callback: '/callback/' },
     authorizationParams: { response_type: 'code', scope: 'openid offline_access' },
   }
   const example = await readExample('docs/cookie-sessions.md', 'express-openid-connect', 'js')

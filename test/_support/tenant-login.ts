@@ -86,11 +86,16 @@ export async function openTenantLogin(): Promise<TenantLogin> {
 
 function createLoginProvider(issuer: string, options: LoginOptions) {
   const { tenant, action, secrets = {}, expiresIn } = options
-  const client = { clientId: APPLICATION.clientId, clientName: 'Order desk' }
-  const logins = createLogins({ tenant, client, secrets, action, enterprise: false })
+  const logins = createLogins({ tenant, secrets, action, enterprise: false })
   const users = [LOGIN_USER]
-  const appUrl = 'http://127.0.0.1'
-  const provider = createProvider({ issuer, ...APPLICATION, appUrl, users, logins })
+  const client = {
+    client_id: APPLICATION.clientId,
+    client_name: 'Order desk',
+    client_secret: APPLICATION.clientSecret,
+    // `register` replaces it.
+    redirect_uris: ['http://127.0.0.1/'],
+  }
+  const provider = createProvider({ issuer, clients: [client], users, logins })
   provider.use(async (ctx, next) => {
     await next()
     const body = ctx.body as { expires_in?: number } | undefined

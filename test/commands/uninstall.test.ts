@@ -100,4 +100,13 @@ describe('uninstall', () => {
     expect(refused.stderr).toContain('read:actions')
     expect(refused.stdout).toContain('To remove last-logout from')
   })
+
+  test('uninstall without --yes succeeds although a scope is missing, and says that the Action was not looked up', async () => {
+    await replaceTenant([])
+    const { code, stdout, stderr } = await finishCommandLine(['uninstall'], env)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(
+      /the Action last-logout was not looked up: .*read:actions.* skip step 2\n$/s,
+    )
+  })
 })

@@ -3,7 +3,7 @@ import { createLogins } from '../../src/demo/logins.js'
 import { createTenant } from '../../src/simulator/tenant.js'
 
 const USER = { userId: 'auth0|demo-user-1', userName: 'demo-user-1@example.com' }
-const CLIENT = { clientId: 'client', clientName: 'Order desk' }
+const APPLICATION = { clientId: 'client', clientName: 'Order desk' }
 
 /** The part of an Action's API that the Action of this test uses. */
 interface ActionApi {
@@ -18,7 +18,6 @@ function openLogins(enterprise: boolean) {
   const state = { denial: '' }
   const logins = createLogins({
     tenant,
-    client: CLIENT,
     secrets: { LAST_LOGOUT_URL: 'http://127.0.0.1:1' },
     enterprise,
     async action(event, api) {
@@ -38,7 +37,13 @@ test.each([
   'the Action gets the refresh token at an exchange on a plan %s Enterprise fields: %s',
   async (_plan, enterprise) => {
     const { logins, events } = openLogins(enterprise)
-    await logins.logIn('grant', { user: USER, sessionId: 'S1', loginTs: 1, isSilent: false })
+    await logins.logIn('grant', {
+      user: USER,
+      application: APPLICATION,
+      sessionId: 'S1',
+      loginTs: 1,
+      isSilent: false,
+    })
     expect(await logins.refresh('grant')).toBe(null)
     const [login, exchange] = events
     expect(login).toMatchObject({
@@ -53,14 +58,32 @@ test.each([
 
 test('a silent login keeps the time at which the user entered credentials', async () => {
   const { logins, events } = openLogins(false)
-  await logins.logIn('one', { user: USER, sessionId: 'S1', loginTs: 1, isSilent: false })
-  await logins.logIn('two', { user: USER, sessionId: 'S1', loginTs: 1, isSilent: true })
+  await logins.logIn('one', {
+    user: USER,
+    application: APPLICATION,
+    sessionId: 'S1',
+    loginTs: 1,
+    isSilent: false,
+  })
+  await logins.logIn('two', {
+    user: USER,
+    application: APPLICATION,
+    sessionId: 'S1',
+    loginTs: 1,
+    isSilent: true,
+  })
   expect(events[1]?.authentication).toEqual(events[0]?.authentication)
 })
 
 test('an exchange is refused if the Action denies it, or if the login is unknown', async () => {
   const { logins, state } = openLogins(true)
-  await logins.logIn('grant', { user: USER, sessionId: 'S1', loginTs: 1, isSilent: false })
+  await logins.logIn('grant', {
+    user: USER,
+    application: APPLICATION,
+    sessionId: 'S1',
+    loginTs: 1,
+    isSilent: false,
+  })
   state.denial = 'last_logout: the session was logged out'
   expect(await logins.refresh('grant')).toBe(state.denial)
   expect(await logins.refresh('other')).toBe('unknown login')
