@@ -15,7 +15,7 @@ const SUBSCRIBER_KEY = 'a-subscriber-of-more-than-32-characters'
 
 /** Options of `expect.poll`, in milliseconds. The console updates its data every five seconds. */
 const WAIT = { timeout: 15_000, interval: 20 }
-/** The same for an outage of Redis or PostgreSQL. The service detects it, and its end, only after timeouts and retries. */
+/** Like `WAIT`, for an outage of Redis or PostgreSQL. Timeouts and retries delay the display of its start and end. */
 const OUTAGE_WAIT = { ...WAIT, timeout: 40_000 }
 
 /** A JavaScript expression that returns the id of the focused element or, if it has no id, its tag name. */
