@@ -30,6 +30,11 @@ import {
 import { createGateway, type GatewayName } from './gateway-programs.js'
 import { type RunningProxy, startProxy } from './proxy-programs.js'
 
+/*
+ * A gateway is a proxy in front of an API. It sends the token of each request to last-logout, and forwards the request
+ * only if the token is valid and not revoked. The same tests run for each gateway, in the order of this file.
+ */
+
 /** A gateway, and the statuses with which it refuses requests, if they differ between the gateways. */
 interface GatewayCase {
   name: GatewayName
@@ -141,6 +146,7 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gate
     api.snapshot = snapshotWith()
   })
 
+  /** Sends a request to the gateway. Default: with a valid token, by GET. */
   const send = (headers: Record<string, string> = { authorization }, init: RequestInit = {}) =>
     fetch(new URL('orders/5?x=%2F', gateway.url), { headers, ...init })
   /** Expects this status, the header retry-after if the status is 503, and that the API has received no request. */

@@ -10,8 +10,8 @@ import { worksIn } from './compatibility.js'
 import { createOwnedDatabase, type OwnedDatabase } from './roles.js'
 
 /*
- * Concurrent transactions can fail because of each other: with a strict isolation level, after a lock timeout, and in a
- * deadlock. These tests check that last-logout repeats them, so that no logout is lost.
+ * Concurrent transactions can fail because of each other: if the default isolation level is strict, after a lock
+ * timeout, and in a deadlock. These tests check that no logout is lost then.
  */
 
 /** The isolation levels at which PostgreSQL can abort a transaction because of a concurrent one. */
@@ -56,10 +56,10 @@ async function createDatabaseWithSettings(
 async function runConcurrently<T>(runs: (() => Promise<T>)[], concurrency: number): Promise<T[]> {
   const results: T[] = []
   const queue = [...runs]
-  const runNext = async () => {
+  const runUntilEmpty = async () => {
     for (let run = queue.shift(); run !== undefined; run = queue.shift()) results.push(await run())
   }
-  await Promise.all(Array.from({ length: concurrency }, runNext))
+  await Promise.all(Array.from({ length: concurrency }, runUntilEmpty))
   return results
 }
 

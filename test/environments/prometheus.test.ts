@@ -109,6 +109,7 @@ async function writeConfig(): Promise<string> {
 async function causeTraffic(): Promise<void> {
   const store = await openTestStore(database)
   try {
+    // Waits until the worker has read the log once.
     await vi.waitFor(async () => expect((await store.readProgress()).asOf).not.toBe(null), WAIT)
     // A gap is a span of the log that Auth0 deleted before it was read.
     const gap = { from: Date.now() - 3 * DAY_MS, to: Date.now() - 2 * DAY_MS }
