@@ -109,6 +109,7 @@ describe('the console in a browser', () => {
     expect(await page.textContent('#lag-summary')).toMatch(/^The lag is \d+\.\d s now/)
     expect(await page.textContent('#lag-since')).toMatch(/^Recorded since \d\d:\d\d:\d\d, when /)
     expect(await page.locator('#lag-plot canvas').count()).toBe(1)
+    // The gap is over, because all tokens from that time have expired.
     expect(await page.textContent('#gaps')).toMatch(
       /^\d+ \w+ \d{4} .* to .*: deleted before it was read; over: every token/,
     )

@@ -23,12 +23,14 @@ const STALE_DURATION_MS = 5_000
  * {@link USER_ID}, so a read that does not find it is stale.
  *
  * @param serverLifetimeSeconds The setting server_lifetime: the maximum age of PgBouncer's connections to PostgreSQL.
+ * @returns PgBouncer, and a function with which the store reads the logout; `null`: not found.
  */
 async function failOver({ onTestFinished }: TestContext, serverLifetimeSeconds: number) {
   const demotedPrimary = await startPostgres()
   onTestFinished(() => demotedPrimary.remove())
   const newPrimary = await demotedPrimary.replicate()
   onTestFinished(() => newPrimary.remove())
+  // A proxy whose URL is the address of the database. It forwards to the demoted or to the new primary.
   const address = await openProxy(demotedPrimary.url)
   onTestFinished(() => address.close())
   const pooler = await startPgBouncer(address.url, { server_lifetime: serverLifetimeSeconds })

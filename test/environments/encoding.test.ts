@@ -168,6 +168,7 @@ test('an entry whose user id the encoding cannot represent is recorded as ASCII 
   const store = await openTestStore({ url })
   cleanups.push(store.close)
   await store.setFirstCheckpoint('P0', null)
+  // Almost a full page: a page has at most 100 entries.
   const otherUsers = Array.from({ length: 97 }, (_, n) => `auth0|${n}`)
   const refusedIndex = 40
   const page = buildPage('P0', otherUsers.toSpliced(refusedIndex, 0, 'auth0|Łukasz'))
@@ -178,13 +179,14 @@ test('an entry whose user id the encoding cannot represent is recorded as ASCII 
   await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P0+' })
   const users = await runSql(url, 'SELECT user_id FROM last_logout')
   expect(users.rows.map(({ user_id }) => user_id).sort()).toEqual(otherUsers.sort())
+  // `no_subject`: the entry names no user and no session. `not_storable`: PostgreSQL refuses its row.
   const { rows } = await runSql(url, SELECT_UNATTRIBUTABLE)
   expect(rows.map(({ reason }: UnattributableRow) => reason)).toEqual([
     'no_subject',
     'not_storable',
   ])
   const [noSubjectRow, notStorableRow] = rows as UnattributableRow[]
-  // In JSON, an escape in ASCII can represent the Ł.
+  // The stored JSON contains an escape in the place of the Ł.
   expect(noSubjectRow?.entry).toBe('{"name":"\\u0141ukasz"}')
   expect(JSON.parse(notStorableRow?.entry ?? '')).toMatchObject({
     userId: 'auth0|Łukasz',
@@ -205,6 +207,7 @@ describe('when PostgreSQL refuses a row', () => {
         WHEN (NEW.user_id LIKE 'bad%') EXECUTE FUNCTION refuse();
       ALTER TABLE last_logout ADD CHECK (user_id NOT LIKE 'bad%')`)
 
+  /** Creates a database with all tables, until the end of the test. */
   async function createMigratedDatabase(): Promise<TestDatabase> {
     const database = await createTestDatabase()
     cleanups.push(database.drop)

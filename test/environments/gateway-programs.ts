@@ -13,6 +13,7 @@ export interface GatewaySettings {
   certificateFile: string
 }
 
+/** The modules of Apache that deploy/gateways/apache.conf needs, besides those that every proxy needs. */
 const APACHE_MODULES = ['authn_core', 'authz_user', 'headers', 'macro', 'auth_openidc']
 
 /** The gateways with a configuration in deploy/gateways. */
@@ -48,14 +49,13 @@ export async function createGateway(
       const text = await readConfiguration('apache.conf')
       return {
         ...findProxy('Apache'),
-        config: (place) =>
-          apacheConfig(
-            place,
-            APACHE_MODULES,
-            `OIDCCABundlePath ${certificateFile}\n${text
-              .replaceAll('last-logout.example.com', place.target)
-              .replace('*:8000', `127.0.0.1:${place.port}`)}`,
-          ),
+        config(place) {
+          const settings = text
+            .replaceAll('last-logout.example.com', place.target)
+            .replace('*:8000', `127.0.0.1:${place.port}`)
+          const trust = `OIDCCABundlePath ${certificateFile}`
+          return apacheConfig(place, APACHE_MODULES, `${trust}\n${settings}`)
+        },
       }
     }
     case 'HAProxy': {
@@ -73,11 +73,13 @@ export async function createGateway(
       const text = await readConfiguration('Caddyfile')
       return {
         ...findProxy('Caddy'),
-        config: ({ port, target }) =>
-          // The tests need neither the admin endpoint of Caddy nor certificates.
-          `{\n\tadmin off\n\tauto_https off\n}\n${text
+        config({ port, target }) {
+          const site = text
             .replaceAll('127.0.0.1:8080', target)
-            .replace(':8000', `http://127.0.0.1:${port}`)}`,
+            .replace(':8000', `http://127.0.0.1:${port}`)
+          // The tests need neither the admin endpoint of Caddy nor certificates.
+          return `{\n\tadmin off\n\tauto_https off\n}\n${site}`
+        },
       }
     }
   }

@@ -18,7 +18,7 @@ const WAIT = { timeout: 30_000, interval: 50 }
 const USER = 'me'
 const PASSWORD = 'p@ss:word-that-no-output-may-show'
 
-/** Matches a part of the password, or the same part in Base64, as in the header Proxy-Authorization. */
+/** Matches a part of the password, or `no-output` in Base64, as in the header Proxy-Authorization. */
 const PASSWORD_PART = /no-output-may-show|bm8tb3V0cHV0/
 
 /** No DNS server resolves this name (RFC 6761 §6.4), so the tenant is reachable only through a proxy. */

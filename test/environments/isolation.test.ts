@@ -204,8 +204,9 @@ test(
     await otherSession.connect()
     try {
       // The other session locks the user's row. The write of the store locks the tenant row, and then waits for the
-      // user's row. When the other session also waits for the tenant row, this is a deadlock. PostgreSQL aborts the
-      // write, because a session looks for a deadlock after its deadlock_timeout, which is longer in the other session.
+      // user's row. When the other session also waits for the tenant row, this is a deadlock. A waiting session checks
+      // for a deadlock after its deadlock_timeout, which is longer in the other session, so PostgreSQL aborts the
+      // write.
       await otherSession.query(
         `SET deadlock_timeout = '1h'; BEGIN; SELECT FROM last_logout FOR UPDATE`,
       )

@@ -18,6 +18,10 @@ import { findProxy, type ProxyProgram, startProxy } from './proxy-programs.js'
 
 const API_COUNT = 4
 const WORKER_COUNT = 3
+
+/** Options of `expect.poll` for the start of a command, in milliseconds. Several commands start at the same time. */
+const START_WAIT = { ...WAIT, timeout: 40_000 }
+
 /** The test writes a logout at this interval. */
 const WRITE_INTERVAL_MS = 100
 const POLL_INTERVAL_MS = 100
@@ -81,7 +85,7 @@ async function startAndWaitFor(
   const exited = command.exited.then((code): never => {
     throw new Error(`${name} exited with ${code}: ${command.output()}`)
   })
-  const logged = expect.poll(() => lines().map(({ msg }) => msg), WAIT).toContain(message)
+  const logged = expect.poll(() => lines().map(({ msg }) => msg), START_WAIT).toContain(message)
   await Promise.race([logged, exited])
   return { command, lines }
 }
@@ -112,11 +116,11 @@ function delayPolls({ simulator }: TestTenant) {
   simulator.faults.push({
     path: '/api/v2/logs',
     times: Number.POSITIVE_INFINITY,
-    async respond({ raw }) {
+    async respond({ raw: response }) {
       startedAt.push(performance.now())
       openCount++
       maxOpenCount = Math.max(maxOpenCount, openCount)
-      void once(raw, 'close').then(() => openCount--)
+      void once(response, 'close').then(() => openCount--)
       await new Promise((resolve) => setTimeout(resolve, LATENCY_MS))
     },
   })

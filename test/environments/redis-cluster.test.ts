@@ -69,6 +69,7 @@ describe('on a cluster of three nodes', () => {
   )
 
   test('a worker runs its jobs as a user without dangerous commands such as INFO, and doctor reports a warning', async (context) => {
+    // The user `careful` has the password `pw`, and may access all keys (`~*`).
     for (const { url } of cluster.nodes) {
       await sendCommand(url, 'ACL', 'SETUSER', 'careful', 'on', '>pw', '~*', '+@all', '-@dangerous')
     }
