@@ -8,22 +8,27 @@ import { openProxy } from '../_support/proxy.js'
 import { startRedis, type TestRedis } from '../_support/redis.js'
 import { type RunningService, runService } from '../_support/running-service.js'
 
-/** The keys of three callers. Only the key of the operator has all roles that the console needs. */
+// The API keys of three callers. Only the key of the operator has all roles that the console needs.
 const OPERATOR_KEY = 'an-operator-of-more-than-32-characters'
 const SCRAPER_KEY = 'a-scraper-of-more-than-32-characters'
 const SUBSCRIBER_KEY = 'a-subscriber-of-more-than-32-characters'
+
+/** Options of `expect.poll`, in milliseconds. The console updates its data every five seconds. */
 const WAIT = { timeout: 15_000, interval: 20 }
+/** Like `WAIT`, for an outage of Redis or PostgreSQL. Timeouts and retries delay the display of its start and end. */
+const OUTAGE_WAIT = { ...WAIT, timeout: 40_000 }
 
 /** A JavaScript expression that returns the id of the focused element or, if it has no id, its tag name. */
 const FOCUSED_ELEMENT = 'document.activeElement.id || document.activeElement.tagName.toLowerCase()'
 
 let database: TestDatabase
+/** A proxy between the service and PostgreSQL. */
 let proxy: Awaited<ReturnType<typeof openProxy>>
 let redis: TestRedis
 let service: RunningService
 let browser: Browser
 let page: Page
-/** Exceptions and console errors of the page. */
+/** Exceptions of the page, and the errors that it logs. The list is empty after each test. */
 const pageErrors: string[] = []
 
 beforeAll(async () => {
@@ -61,7 +66,7 @@ beforeEach(async () => {
   page = await (await browser.newContext()).newPage()
   page.on('pageerror', (error) => pageErrors.push(error.message))
   page.on('console', (message) => {
-    // The browser logs each response with an error status as an error.
+    // The browser logs an error for each response with an error status. Tests cause such responses.
     if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) {
       pageErrors.push(message.text())
     }
@@ -89,7 +94,7 @@ async function unlockConsole(): Promise<void> {
 const textReader = (selector: string) => () => page.textContent(selector)
 
 describe('the console in a browser', () => {
-  test('the console shows freshness, lag, logouts, gaps and the schedule from Redis, and has no accessibility problem', async () => {
+  test('the console shows the freshness, the lag, the logouts, the gaps, the schedule in Redis and the number of subscribers, and has no accessibility problem', async () => {
     const subscription = await fetch(`${service.url}/v1/changes`, {
       headers: { authorization: `Bearer ${SUBSCRIBER_KEY}`, accept: 'text/event-stream' },
     })
@@ -97,17 +102,19 @@ describe('the console in a browser', () => {
     await unlockConsole()
     expect(await page.textContent('#logouts')).toContain('with a last logout')
     expect(await page.textContent('#logouts')).toMatch(
-      // The worker may not have read this entry yet.
+      // `none` is also correct, because the worker may not have read the unattributable entry yet.
       /unattributable(none|1 no_subject)/,
     )
     expect(await page.textContent('#freshness')).toMatch(/read up to\s*\d\d:\d\d:\d\d/)
     expect(await page.textContent('#lag-summary')).toMatch(/^The lag is \d+\.\d s now/)
     expect(await page.textContent('#lag-since')).toMatch(/^Recorded since \d\d:\d\d:\d\d, when /)
     expect(await page.locator('#lag-plot canvas').count()).toBe(1)
+    // The gap is over, because all tokens from that time have expired.
     expect(await page.textContent('#gaps')).toMatch(
-      /^\d+ \w+ 2026 .* to .*: deleted before it was read; over: every token/,
+      /^\d+ \w+ \d{4} .* to .*: deleted before it was read; over: every token/,
     )
     expect(await page.textContent('#jobs-note')).toBe('From the queue in Redis.')
+    // A poll that is due at this moment is shown as `was due` instead of `next`.
     expect(await page.textContent('#jobs')).toMatch(/poll\s*every 1\.0 s, (next|was due) \d\d:/)
     await expect.poll(textReader('#subscribers'), WAIT).toBe('1')
     await subscription.body?.cancel()
@@ -115,7 +122,8 @@ describe('the console in a browser', () => {
     expect(await findDisplayProblems(page, 'console')).toEqual([])
   }, 60_000)
 
-  test('the console looks up a user, explains a verdict for claims or a token, and does not send the token', async () => {
+  test('the console looks up a user, explains whether claims or a token are revoked, and does not send the token', async () => {
+    // `logout` uses the id of the user also as the id of the ended session.
     service.logout('auth0|look-up')
     await unlockConsole()
     await page.fill('#user-id', 'auth0|look-up')
@@ -134,9 +142,11 @@ describe('the console in a browser', () => {
     await expect
       .poll(textReader('#verdict'), WAIT)
       .toBe('Revoked: Auth0 has ended the session of the token')
+    // The explanation lists the logouts that apply to the token, and marks the one that revokes it.
     expect(await page.textContent('#explanation strong')).toContain('(decisive)')
     expect(await findDisplayProblems(page, 'console-lookups')).toEqual([])
 
+    // The payload of a token is JSON in Base64url. The letter å shows that the console decodes it as UTF-8.
     const payload = Buffer.from(JSON.stringify({ ...claims, sub: 'auth0|å' })).toString('base64url')
     const sentRequests: string[] = []
     page.on('request', (request) => sentRequests.push(`${request.url()} ${request.postData()}`))
@@ -149,7 +159,7 @@ describe('the console in a browser', () => {
     await expect.poll(textReader('#verdict'), WAIT).toContain('neither JSON nor a token')
   }, 60_000)
 
-  test('the console reports a wrong key and a missing role, and keeps no key after a reload', async () => {
+  test('the console reports a wrong key and a missing role, and stores the key nowhere, so a reload locks the console', async () => {
     await enterKey('wrong'.padEnd(32, '-'))
     await expect.poll(textReader('#key-error'), WAIT).toContain('the key is unknown')
     expect(await findDisplayProblems(page, 'console-key')).toEqual([])
@@ -189,21 +199,22 @@ describe('the console in a browser', () => {
     )
   }, 60_000)
 
-  test('the console reports an outage of Redis or PostgreSQL, and keeps the displayed data', async () => {
+  test('the console reports an outage of Redis or PostgreSQL, and still shows the last data while PostgreSQL is unavailable', async () => {
     await unlockConsole()
     await redis.stop()
     await expect
-      .poll(textReader('#jobs-note'), { ...WAIT, timeout: 40_000 })
+      .poll(textReader('#jobs-note'), OUTAGE_WAIT)
       .toMatch(/^The queue in Redis cannot be read \(\w+\)/)
     expect(await page.textContent('#health')).toBe('Needs attention')
     await redis.start()
-    await expect.poll(textReader('#health'), { ...WAIT, timeout: 40_000 }).toBe('Healthy')
+    await expect.poll(textReader('#health'), OUTAGE_WAIT).toBe('Healthy')
 
+    // A frozen proxy forwards nothing, so PostgreSQL does not respond.
     proxy.freeze()
-    await expect.poll(textReader('#health'), { ...WAIT, timeout: 40_000 }).toBe('Unknown')
+    await expect.poll(textReader('#health'), OUTAGE_WAIT).toBe('Unknown')
     expect(await page.textContent('#problems')).toContain('The database is unavailable')
     expect(await page.textContent('#freshness')).toMatch(/read up to\s*\d/)
     proxy.thaw()
-    await expect.poll(textReader('#health'), { ...WAIT, timeout: 30_000 }).toBe('Healthy')
+    await expect.poll(textReader('#health'), OUTAGE_WAIT).toBe('Healthy')
   }, 120_000)
 })

@@ -1,21 +1,22 @@
 import { readFile } from 'node:fs/promises'
 
-/** A query of a panel of the Grafana dashboard. */
+/** A query of the Grafana dashboard. */
 interface Query {
-  /** The title of the panel. */
+  /** The title of the panel that shows the results. */
   panel: string
   /** The expression in PromQL. */
   expr: string
+  /** The text beside each curve. It contains labels of the result, such as `{{job}}`. */
   legend: string
 }
 
-/** The fields of a panel in the file of the dashboard that hold its queries. */
+/** A panel in the file of the dashboard: only its title and its queries. */
 interface Panel {
   title: string
   targets?: { expr: string; legendFormat: string }[]
 }
 
-/** Lists the queries of deploy/grafana/last-logout.json. */
+/** Returns all queries of the dashboard deploy/grafana/last-logout.json. */
 export async function listQueries(): Promise<Query[]> {
   const text = await readFile('deploy/grafana/last-logout.json', 'utf8')
   const { panels } = JSON.parse(text) as { panels: Panel[] }

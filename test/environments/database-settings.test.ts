@@ -14,10 +14,19 @@ import { worksIn } from './compatibility.js'
 import { SERVERS, type ServerWithSettings } from './servers.js'
 import { FLOOR, LOGOUTS, MAX_REFRESH_AGE_MS, openSystem, type System } from './system.js'
 
+/*
+ * The text of a time in PostgreSQL depends on the time zone and the DateStyle of the session. These tests repeat the
+ * same checks on servers with different settings: the API, the client, the commands and the metrics must always report
+ * the instants that Auth0's log contains.
+ */
+
 const SECOND_MS = 1_000
 const HOUR_MS = 3_600_000
 
-/** Logins: their times in milliseconds after a logout, and whether the logout revokes their tokens. */
+/**
+ * Logins around a logout: their times in milliseconds after the logout (negative: before it), and whether the logout
+ * revokes their tokens. A wrong time zone would shift an instant by hours.
+ */
 const LOGINS = [
   [-12 * HOUR_MS, true],
   [-1 * HOUR_MS, true],
@@ -49,19 +58,19 @@ for (const [name, { settings, open }] of SERVERS) {
       await server?.close()
     })
 
-    /** Whether an RFC 3339 time is between the start of the system and now. */
+    /** Whether an RFC 3339 time is between the start of `system` and now. */
     const isRecent = (instant: unknown) => {
       const at = typeof instant === 'string' ? Date.parse(instant) : Number.NaN
       // `as_of` is the Date header of a response, which contains only whole seconds.
       return at >= system.startedAt - SECOND_MS && at <= Date.now()
     }
-    /** Expects that the log has been read recently, by `as_of` and by its age `lag_ms`. */
+    /** Expects that the data is fresh: `as_of`, up to which the log has been read, and its age `lag_ms`. */
     const expectFresh = (body: Record<string, unknown>) => {
       expect(body.as_of).toSatisfy(isRecent)
       expect(body.lag_ms).toBeGreaterThanOrEqual(0)
       expect(body.lag_ms).toBeLessThan(60 * SECOND_MS)
     }
-    /** Runs `use` with a client that follows the change feed and has loaded it. */
+    /** Runs `use` with a client that has loaded all logouts from the change feed. */
     const withFeedClient = async (use: (client: LastLogoutClient) => Promise<void>) => {
       const client = openClient(system.url, { maxRefreshAgeMs: MAX_REFRESH_AGE_MS })
       try {
@@ -72,8 +81,8 @@ for (const [name, { settings, open }] of SERVERS) {
       }
     }
 
-    test('new sessions on the server have the settings', async () => {
-      // The variables of the environment contain the URLs of the database.
+    test(`new sessions on a server with ${name} have these settings`, async () => {
+      // `server.env` contains the URL of the database, and with a pooler also the direct URL.
       for (const url of Object.values(server.env)) {
         const sessionSettings = await withClient(url, async (client) => {
           const { rows } = await client.query(
@@ -85,7 +94,7 @@ for (const [name, { settings, open }] of SERVERS) {
       }
     })
 
-    test('the first sync of a log with two logouts succeeds, with at most 60 log requests', () => {
+    test('the first read of a log with two logouts succeeds, with at most 60 requests', () => {
       expect(system.failure).toBeNull()
       expect(system.logRequests()).toBeLessThanOrEqual(60)
     })
@@ -99,7 +108,8 @@ for (const [name, { settings, open }] of SERVERS) {
         expect(body).toMatchObject({
           user_id: userId,
           last_logout_at: toDateTime(at),
-          last_logout: at / 1000,
+          last_logout: at / SECOND_MS,
+          // A logout without a session ends all sessions.
           all_sessions_at: sessionId === undefined ? toDateTime(at) : null,
           session: { logout_at: sessionId === undefined ? null : toDateTime(at) },
           complete: true,
@@ -213,8 +223,8 @@ for (const [name, { settings, open }] of SERVERS) {
 
     test('`floor raise` and `logout` print and store the times in their arguments', async () => {
       const at = Date.now() - HOUR_MS
-      const sub = 'auth0|operator'
-      expect(await system.run('logout', sub, '--at', `${toDateTime(at)}`)).toContain(
+      const userId = 'auth0|operator'
+      expect(await system.run('logout', userId, '--at', `${toDateTime(at)}`)).toContain(
         `${toDateTime(at)}`,
       )
       expect(await system.run('floor', 'raise', `${toDateTime(FLOOR)}`)).toContain(
@@ -224,24 +234,26 @@ for (const [name, { settings, open }] of SERVERS) {
         const claims = { sub, iat: loginAt / SECOND_MS }
         return (await system.request('/v1/check', { claims })).body
       }
-      /** Returns the next whole second, because `iat` has whole seconds. */
+      /** Returns the first whole second after an instant, because `iat` has whole seconds. */
       const secondAfter = (instant: number) =>
         Math.floor(instant / SECOND_MS) * SECOND_MS + SECOND_MS
-      expect(await check(sub, at - SECOND_MS)).toMatchObject({
+      expect(await check(userId, at - SECOND_MS)).toMatchObject({
         revoked: true,
         last_logout_at: toDateTime(at),
       })
-      expect(await check(sub, secondAfter(at))).toMatchObject({ revoked: false })
+      expect(await check(userId, secondAfter(at))).toMatchObject({ revoked: false })
       // The floor ends the tokens of all users whose login is not after it.
       const floorVerdict = { revoked: true, reason: 'floor', last_logout_at: toDateTime(FLOOR) }
       expect(await check('auth0|unknown', FLOOR - SECOND_MS)).toMatchObject(floorVerdict)
       expect(await check('auth0|unknown', secondAfter(FLOOR))).toMatchObject({ revoked: false })
     })
 
-    test('`status`, `doctor` and the metrics contain the stored times', async () => {
-      // A gap is a span of the log that was not read.
+    test('`status`, `doctor` and the metrics report the stored times of polls, the floor and a gap', async () => {
+      // A gap is a span of the log that Auth0 deleted before it was read. `doctor` reports it as ok, because the floor,
+      // which the previous test has raised, is after the gap and ends all tokens that the gap concerns.
       const gap = { from: FLOOR - HOUR_MS, to: FLOOR - SECOND_MS, reason: 'retention' } as const
-      await system.service.store.storeGap(gap, false)
+      const raisesFloor = false
+      await system.service.store.storeGap(gap, raisesFloor)
 
       const status = JSON.parse(await system.run('status', '--json'))
       expectFresh(status)
@@ -261,13 +273,13 @@ for (const [name, { settings, open }] of SERVERS) {
       const headers = { authorization: `Bearer ${METRICS_KEY}` }
       const scrape = await fetch(`${system.url}/metrics`, { headers })
       const families = parseExposition(await scrape.text())
-      const metricValue = (name: string) => readValue(families, `last_logout_${name}`)
+      const readMetric = (name: string) => readValue(families, `last_logout_${name}`)
       for (const name of ['freshness_lag', 'last_poll_age', 'last_reconcile_age']) {
-        expect(metricValue(`${name}_seconds`), name).toBeLessThan(60)
+        expect(readMetric(`${name}_seconds`), name).toBeLessThan(60)
       }
-      expect(metricValue('newest_gap_end_timestamp_seconds')).toBe(gap.to / SECOND_MS)
-      expect(metricValue('newest_gap_duration_seconds')).toBe((gap.to - gap.from) / SECOND_MS)
-      const detectedAt = (metricValue('newest_gap_detected_timestamp_seconds') ?? 0) * SECOND_MS
+      expect(readMetric('newest_gap_end_timestamp_seconds')).toBe(gap.to / SECOND_MS)
+      expect(readMetric('newest_gap_duration_seconds')).toBe((gap.to - gap.from) / SECOND_MS)
+      const detectedAt = (readMetric('newest_gap_detected_timestamp_seconds') ?? 0) * SECOND_MS
       expect(toDateTime(detectedAt)).toSatisfy(isRecent)
     })
   })

@@ -5,10 +5,14 @@ import { expect, onTestFinished, test } from 'vitest'
 import { runCommand } from '../_support/cli.js'
 import { WAIT } from '../_support/wait.js'
 
-/** Starts the demo with a directory of its own for temporary files. The returned URL is the API behind nginx. */
+/**
+ * Starts the demo, and waits until it is ready.
+ *
+ * @returns The process, the URL of the API behind nginx, and the directory for the temporary files of the demo.
+ */
 async function startDemo() {
   const directory = await mkdtemp(join(tmpdir(), 'last-logout-test-'))
-  // If root runs the test, PostgreSQL and the workers of nginx run as other users.
+  // If root runs the test, PostgreSQL and the workers of nginx run as other users, who must reach their files.
   await chmod(directory, 0o711)
   const command = runCommand(['demo'], { TMPDIR: directory })
   onTestFinished(async () => {
@@ -23,14 +27,14 @@ async function startDemo() {
   return { command, url, directory }
 }
 
-/** Returns the status of the response, or `null` if no server listens at the URL. */
+/** Returns the status of the response, or `null` if no server responds. */
 const statusOf = (url: string) =>
   fetch(url).then(
     ({ status }) => status,
     () => null,
   )
 
-test('the demo protects an API with nginx, and after SIGTERM nginx has stopped and no file is left', async () => {
+test('the demo protects an API with nginx, and SIGTERM stops nginx and deletes all temporary files', async () => {
   const { command, url, directory } = await startDemo()
   // nginx refuses a request without a token.
   expect(await statusOf(url)).toBe(401)
@@ -41,7 +45,7 @@ test('the demo protects an API with nginx, and after SIGTERM nginx has stopped a
   expect(await readdir(directory)).toEqual([])
 }, 90_000)
 
-test('nginx also stops if the demo is killed', async () => {
+test('nginx stops after SIGKILL has ended the demo', async () => {
   const { command, url } = await startDemo()
   expect(await statusOf(url)).toBe(401)
   command.kill('SIGKILL')

@@ -13,10 +13,12 @@ const execFileAsync = promisify(execFile)
 /** Maximum exposure level that `systemd-analyze security` may report, from 0 to 100. It calls a level below 20 "OK". */
 const MAX_EXPOSURE = 15
 
+/** The environment variables of last-logout. A variable with the suffix `_FILE` contains the path of a secret. */
 const KNOWN_VARIABLES = new Set<string>([
   ...Object.keys(variables),
   ...SECRETS.map((name) => `${name}_FILE`),
 ])
+
 /** Examples of settings that docker-compose.yml does not name. */
 const OTHER_SETTINGS = {
   TRUST_PROXY: '10.0.0.0/8',
@@ -33,11 +35,11 @@ async function expectCommand(args: string[]): Promise<void> {
 }
 
 describe('deploy/docker-compose.yml', () => {
+  /** The fields of a service of Compose that these tests read. */
   interface Service {
     command?: string[]
     environment: Record<string, string>
     secrets?: (string | { source: string })[]
-    healthcheck?: object
     read_only?: boolean
     cap_drop?: string[]
   }
@@ -47,7 +49,8 @@ describe('deploy/docker-compose.yml', () => {
     const settings = { AUTH0_DOMAIN: 'tenant.example', AUTH0_CLIENT_ID: 'id', ...OTHER_SETTINGS }
     ;({ services, secrets } = parse(await resolveCompose(settings)))
   })
-  /** Lists the services of Compose that run last-logout. */
+
+  /** Returns the names and the configurations of the services that run last-logout. */
   const listProgramServices = () =>
     Object.entries(services).filter(([name]) => !['postgres', 'redis'].includes(name))
 
@@ -69,36 +72,38 @@ describe('deploy/docker-compose.yml', () => {
   })
 
   test('Compose sets only variables that exist, and passes secrets only as files', () => {
-    for (const [name, { environment, secrets: used = [] }] of listProgramServices()) {
+    for (const [name, { environment, secrets: usedSecrets = [] }] of listProgramServices()) {
       expect(Object.keys(environment).filter(isUnknownVariable), name).toEqual([])
       const files = Object.entries(environment).filter(([variable]) => variable.endsWith('_FILE'))
-      const sources = used.map((secret) => (typeof secret === 'string' ? secret : secret.source))
+      const sources = usedSecrets.map((secret) =>
+        typeof secret === 'string' ? secret : secret.source,
+      )
       expect(files.map(([, path]) => path).sort(), name).toEqual(
         sources.map((source) => `/run/secrets/${source}`).sort(),
       )
-      // A secret is not also passed as a variable, without the suffix `_FILE`.
+      // The variable of the same name without the suffix `_FILE` would contain the secret itself.
       for (const [variable] of files)
         expect(environment).not.toHaveProperty(variable.replace(/_FILE$/, ''))
-      // The API is reachable from outside, so it has no access to Auth0.
+      // Only the workers read Auth0's log. The API is reachable from outside, so it must not have the secret.
       expect('AUTH0_CLIENT_SECRET_FILE' in environment, name).toBe(name.startsWith('worker'))
     }
     for (const { file } of Object.values(secrets))
       expect(resolve(file)).toMatch(/\/deploy\/secrets\//)
   })
 
-  test('Compose passes every setting of deploy/.env to the program', () => {
+  test('Compose passes settings of deploy/.env to last-logout, even if docker-compose.yml does not name them', () => {
     for (const [name, { environment }] of listProgramServices()) {
       expect(environment, name).toMatchObject(OTHER_SETTINGS)
     }
   })
 
-  test('Compose gives the program no privileges, and a read-only file system', () => {
+  test('Compose gives last-logout no capabilities, and a read-only file system', () => {
     for (const [name, service] of listProgramServices()) {
       expect(service, name).toMatchObject({ read_only: true, cap_drop: ['ALL'] })
     }
   })
 
-  test('Compose reports the name of a missing setting', async () => {
+  test('Compose fails if a required setting is missing, and names the setting', async () => {
     await expect(resolveCompose({})).rejects.toMatchObject({
       stderr: expect.stringMatching(/AUTH0_(DOMAIN|CLIENT_ID)[\s\S]*set it in deploy\/\.env/),
     })
@@ -125,17 +130,19 @@ describe('the units of systemd', async () => {
   })
   afterAll(() => rm(directory, { recursive: true }))
 
+  /** Runs `systemd-analyze`, which finds the units in `directory`. */
   const analyze = (...args: string[]) =>
     execFileAsync('systemd-analyze', ['--no-pager', ...args], {
+      // The colon at the end adds the directories of the installed units.
       env: { PATH: process.env.PATH, SYSTEMD_UNIT_PATH: `${directory}:` },
     })
 
-  test('the units are valid', async () => {
+  test('`systemd-analyze verify` reports no problem with the units', async () => {
     const { stdout, stderr } = await analyze('verify', '--man=no', ...unitNames)
     expect(stdout + stderr).toBe('')
   })
 
-  test('`systemd-analyze verify` rejects a unit with an unknown setting', async () => {
+  test('`systemd-analyze verify` reports an unknown setting', async () => {
     await writeFile(
       join(directory, 'wrong.service'),
       '[Service]\nExecStart=/bin/true\nUnknownSetting=no\n',
@@ -144,16 +151,17 @@ describe('the units of systemd', async () => {
     expect(stderr).toMatch(/Unknown key (name )?'UnknownSetting'/)
   })
 
-  test.each(services)('%s starts the command in its name, and has few privileges', async (name) => {
+  test.each(services)('%s runs the command in its name, and has few privileges', async (name) => {
     const unit = await readFile(join('deploy/systemd', name), 'utf8')
     const [, command = ''] = /^ExecStart=\/usr\/local\/bin\/last-logout (\w+)$/m.exec(unit) ?? []
     expect(name).toBe(`last-logout-${command}.service`)
     await expectCommand([command])
+    // With a threshold, `systemd-analyze security` fails if the exposure level is higher.
     const threshold = `--threshold=${MAX_EXPOSURE}`
     await analyze('security', '--offline=true', threshold, join(directory, name))
   })
 
-  test('the units set only variables that exist, and set each one to a credential that they load', async () => {
+  test('the units set only variables that exist, and set each of them to a credential that they load', async () => {
     const common = await readFile('deploy/systemd/last-logout-.service.d/common.conf', 'utf8')
     for (const name of services) {
       const text = common + (await readFile(join('deploy/systemd', name), 'utf8'))
@@ -169,14 +177,14 @@ describe('the units of systemd', async () => {
         loadedCredentials.map(([, id]) => id),
       )
       for (const [, id, file] of loadedCredentials) expect(file).toBe(id)
-      // The API is reachable from outside, so it has no access to Auth0.
+      // Only these units read Auth0's log. The API is reachable from outside, so it must not have the secret.
       const readsLog = /-(start|worker|sync)\./.test(name)
       expect(text.includes('AUTH0_CLIENT_SECRET_FILE'), name).toBe(readsLog)
     }
   })
 })
 
-test('the crontab runs a command of the program, with variables that exist', async () => {
+test('deploy/crontab runs one command of last-logout, and sets only variables that exist', async () => {
   const lines = (await readFile('deploy/crontab', 'utf8')).split('\n')
   // The file ends with a newline, because cron ignores a last line without one.
   expect(lines.pop()).toBe('')
@@ -187,14 +195,16 @@ test('the crontab runs a command of the program, with variables that exist', asy
   // A job has five fields of time, the user, and the command.
   const [, user, command = ''] = /^(?:[\d*/,-]+ ){5}([\w-]+) (.*)$/.exec(job) ?? []
   expect(user).toBe('last-logout')
-  // The shell only parses the command here. In cron, an unescaped % would end the command.
+  // With -n, the shell checks the syntax of the command, but does not run it.
   await execFileAsync('/bin/sh', ['-n', '-c', command])
+  // For cron, a % ends the command.
   expect(command).not.toContain('%')
   const [, name = ''] = / last-logout (\w+) /.exec(command) ?? []
   await expectCommand([name])
 })
 
 describe('the manifests of Kubernetes', async () => {
+  // The fields of the manifests that these tests read.
   interface Container {
     args: string[]
     ports?: { name: string; containerPort: number }[]
@@ -218,6 +228,7 @@ describe('the manifests of Kubernetes', async () => {
     files.map((name) => readFile(`deploy/kubernetes/${name}`, 'utf8')),
   )
   const manifests = texts.flatMap((text) =>
+    // Kubernetes reads YAML 1.1, in which an unquoted `on` or `yes` is a boolean.
     parseAllDocuments(text, { version: '1.1', strict: true }).map((document): Manifest => {
       expect(document.errors).toEqual([])
       return document.toJS()
@@ -227,7 +238,7 @@ describe('the manifests of Kubernetes', async () => {
     manifests.find((manifest) => manifest.kind === kind && manifest.metadata.name === name)
   const pods = manifests.flatMap(({ spec }) => spec?.template?.spec ?? [])
 
-  test('the manifests have only fields of the Kubernetes API, with the right types', async () => {
+  test('the manifests contain only fields of the Kubernetes API, with values of the right types', async () => {
     expect(await findTypeErrors(manifests)).toBe('')
   })
 
@@ -237,14 +248,14 @@ describe('the manifests of Kubernetes', async () => {
     [{ args: ['api'] }, "Property 'name' is missing"],
     [{ args: 'api', name: 'a' }, "Type 'string' is not assignable to type 'string[]'"],
   ])(
-    'the check of the manifests reports an error in the container %j',
+    'the check of the manifests reports the error in the container %j',
     async (container, error) => {
       const pod = { apiVersion: 'v1', kind: 'Pod', spec: { containers: [container] } }
       expect(await findTypeErrors([pod])).toContain(error)
     },
   )
 
-  test('the manifests run commands of the program with all settings and secrets', async () => {
+  test('the manifests run api, migrate and worker, with variables that exist and with one variable for the file of each secret', async () => {
     expect(pods.flatMap(({ containers }) => containers.flatMap(({ args }) => args)).sort()).toEqual(
       ['api', 'migrate', 'worker'],
     )
@@ -253,24 +264,26 @@ describe('the manifests of Kubernetes', async () => {
       expect(otherContainers).toEqual([])
       await expectCommand(args)
       expect(volumeMounts).toMatchObject([{ mountPath: '/run/secrets/last-logout' }])
-      const settings = envFrom.map(
+      const settingsMaps = envFrom.map(
         ({ configMapRef: { name } }) => findManifest('ConfigMap', name)?.data,
       )
-      const data: Record<string, string> = Object.assign({}, ...settings)
+      const data: Record<string, string> = Object.assign({}, ...settingsMaps)
       expect(Object.keys(data).filter(isUnknownVariable)).toEqual([])
-      const secrets = volumes.flatMap(({ projected }) =>
+      const secretNames = volumes.flatMap(({ projected }) =>
         projected.sources.flatMap(({ secret: { name } }) =>
           Object.keys(findManifest('Secret', name)?.stringData ?? {}),
         ),
       )
       const files = Object.values(data).filter((value) => value.startsWith('/run/secrets/'))
-      expect(files.sort()).toEqual(secrets.map((key) => `/run/secrets/last-logout/${key}`).sort())
-      // The API is reachable from outside, so it has no access to Auth0.
+      expect(files.sort()).toEqual(
+        secretNames.map((secret) => `/run/secrets/last-logout/${secret}`).sort(),
+      )
+      // Only the worker reads Auth0's log. The API is reachable from outside, so it must not have the secret.
       expect('AUTH0_CLIENT_SECRET_FILE' in data).toBe(args[0] === 'worker')
     }
   })
 
-  test('the Service selects only the API', () => {
+  test('the Service of Kubernetes sends requests only to the API, whose container listens on port 8080', () => {
     const apiTemplate = findManifest('Deployment', 'last-logout-api')?.spec?.template
     const workerTemplate = findManifest('Deployment', 'last-logout-worker')?.spec?.template
     const selector = findManifest('Service')?.spec?.selector
@@ -305,7 +318,7 @@ async function resolveCompose(settings: Record<string, string>): Promise<string>
  * Checks manifests against the types of the Kubernetes API with the TypeScript compiler, which rejects unknown fields
  * in an object literal.
  *
- * @returns The errors of the compiler.
+ * @returns The errors of the compiler. Empty: there are none.
  */
 async function findTypeErrors(manifests: { apiVersion: string; kind: string }[]): Promise<string> {
   // The compiler finds the types only from a directory in this repository.
@@ -314,6 +327,7 @@ async function findTypeErrors(manifests: { apiVersion: string; kind: string }[])
   try {
     const lines = manifests.map((manifest, index) => {
       const { apiVersion, kind } = manifest
+      // The package has one directory per API group, such as `apps/v1`. The group without a name is `core`.
       const group = apiVersion.includes('/')
         ? apiVersion.replace(/\.k8s\.io/, '')
         : `core/${apiVersion}`
@@ -322,6 +336,7 @@ async function findTypeErrors(manifests: { apiVersion: string; kind: string }[])
     })
     const file = join(directory, 'manifests.ts')
     await writeFile(file, lines.join('\n'))
+    // The options replace tsconfig.json. The empty list of types excludes all other type packages.
     const options = ['--noEmit', '--strict', '--module', 'esnext', '--moduleResolution', 'bundler']
     await execFileAsync('npx', ['tsc', ...options, '--ignoreConfig', '--types', '', file])
     return ''

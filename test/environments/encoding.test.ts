@@ -11,6 +11,12 @@ import { openTestStore } from '../_support/store.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 import { isRefusedIn, worksIn } from './compatibility.js'
 
+/*
+ * `migrate` accepts only a database with the encoding UTF8. If PostgreSQL refuses a row of a page of Auth0's log, for
+ * example because of the encoding, the store records its entry as unattributable and stores all other rows. An
+ * unattributable entry may be a logout, but cannot be used.
+ */
+
 /** Functions that close what a test has opened. They run after each test, in reverse order. */
 const cleanups: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -37,7 +43,7 @@ async function runSql(url: string, sql: string): Promise<pg.QueryResult> {
 
 /** Creates an empty database with this encoding. Returns its URL. */
 async function createDatabaseWithEncoding(encoding: string): Promise<string> {
-  // SQL runs over a connection to another database of the same server.
+  // CREATE DATABASE needs a connection to another database of the same server.
   const otherDatabase = await createEmptyDatabase()
   const name = `${encoding.toLowerCase()}_${randomBytes(6).toString('hex')}`
   const options = `LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`
@@ -97,7 +103,13 @@ describe.each(['LATIN1', 'SQL_ASCII'])('a database with the encoding %s', (encod
   })
 })
 
-/** Builds a page with one logout of each user. The first, third, fifth… logout has a session. */
+/**
+ * Builds a page of the log with one logout of each user. Every second logout has a session, beginning with the first
+ * one.
+ *
+ * @param from The checkpoint, from which the page is read. `storePage` stores the page only if this is the stored
+ *   checkpoint, and then moves the checkpoint to `next`: here `from` with a plus sign.
+ */
 function buildPage(from: string, userIds: string[]): PageToStore {
   const events = userIds.map((userId, index) => ({
     logId: `${from}-${index}`,
@@ -110,14 +122,14 @@ function buildPage(from: string, userIds: string[]): PageToStore {
   return { from, next: `${from}+`, storedAt: 2_000, batch }
 }
 
-/** A row of an entry that may be a logout and cannot be used. */
+/** A row of an unattributable entry. */
 interface UnattributableRow {
   id: string
   reason: string
   entry: string
 }
 
-const READ_UNATTRIBUTABLE = 'SELECT id, reason, entry FROM unattributable ORDER BY id'
+const SELECT_UNATTRIBUTABLE = 'SELECT id, reason, entry FROM unattributable ORDER BY id'
 
 /**
  * Creates a database with this encoding and all tables, without `migrate`, which would refuse the encoding. Returns its
@@ -146,6 +158,7 @@ test('a read of a user id that the encoding cannot represent fails, but concurre
     { value: { user: { at: 1_000 } } },
     // 22P05 is `untranslatable_character`: LATIN1 has no Ł.
     { reason: { code: '22P05' } },
+    // This user has not logged out.
     { value: { user: null } },
   ])
 })
@@ -155,12 +168,10 @@ test('an entry whose user id the encoding cannot represent is recorded as ASCII 
   const store = await openTestStore({ url })
   cleanups.push(store.close)
   await store.setFirstCheckpoint('P0', null)
+  // Almost a full page: a page has at most 100 entries.
   const otherUsers = Array.from({ length: 97 }, (_, n) => `auth0|${n}`)
-  const page = buildPage('P0', [
-    ...otherUsers.slice(0, 40),
-    'auth0|Łukasz',
-    ...otherUsers.slice(40),
-  ])
+  const refusedIndex = 40
+  const page = buildPage('P0', otherUsers.toSpliced(refusedIndex, 0, 'auth0|Łukasz'))
   const unattributable = [{ logId: 'L', reason: 'no_subject', entry: '{"name":"Łukasz"}' }]
   await expect(
     store.storePage({ ...page, batch: { ...page.batch, unattributable } }),
@@ -168,22 +179,26 @@ test('an entry whose user id the encoding cannot represent is recorded as ASCII 
   await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P0+' })
   const users = await runSql(url, 'SELECT user_id FROM last_logout')
   expect(users.rows.map(({ user_id }) => user_id).sort()).toEqual(otherUsers.sort())
-  const { rows } = await runSql(url, READ_UNATTRIBUTABLE)
+  // `no_subject`: the entry names no user and no session. `not_storable`: PostgreSQL refuses its row.
+  const { rows } = await runSql(url, SELECT_UNATTRIBUTABLE)
   expect(rows.map(({ reason }: UnattributableRow) => reason)).toEqual([
     'no_subject',
     'not_storable',
   ])
   const [noSubjectRow, notStorableRow] = rows as UnattributableRow[]
-  // An escape of JSON represents the Ł.
+  // The stored JSON contains an escape in the place of the Ł.
   expect(noSubjectRow?.entry).toBe('{"name":"\\u0141ukasz"}')
   expect(JSON.parse(notStorableRow?.entry ?? '')).toMatchObject({
     userId: 'auth0|Łukasz',
-    logId: 'P0-40',
+    logId: `P0-${refusedIndex}`,
   })
 })
 
 describe('when PostgreSQL refuses a row', () => {
-  /** Makes the database refuse rows of users whose id begins with `bad`. */
+  /**
+   * Makes the database refuse rows of users whose id begins with `bad`: a trigger refuses the rows of their sessions,
+   * and a constraint refuses the rows of their last logouts.
+   */
   const addRefusal = (database: TestDatabase) =>
     database.query(`
       CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -192,6 +207,7 @@ describe('when PostgreSQL refuses a row', () => {
         WHEN (NEW.user_id LIKE 'bad%') EXECUTE FUNCTION refuse();
       ALTER TABLE last_logout ADD CHECK (user_id NOT LIKE 'bad%')`)
 
+  /** Creates a database with all tables, until the end of the test. */
   async function createMigratedDatabase(): Promise<TestDatabase> {
     const database = await createTestDatabase()
     cleanups.push(database.drop)
@@ -199,7 +215,7 @@ describe('when PostgreSQL refuses a row', () => {
   }
 
   test(
-    'the store records the refused row once as unattributable, and stores all other rows of the page in order',
+    'the store records each refused row once as unattributable, and stores all other rows of the page in order',
     worksIn(
       'PostgreSQL',
       'a table that refuses a row',
@@ -224,13 +240,13 @@ describe('when PostgreSQL refuses a row', () => {
       expect(new Set(positions).size).toBe(positions.length)
       await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 4 } })
 
-      // Stores the same entries again, like a search of the log. The refused rows are not recorded again.
+      // A search of the log finds the same entries again. The refused rows are not recorded again.
       await store.storeBatch(page.batch)
       await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 4 } })
     },
   )
 
-  test('the service continues to read the log after a refused row, and logs no error', async () => {
+  test('the service continues to read the log after PostgreSQL has refused a row, and logs no error', async () => {
     const database = await createMigratedDatabase()
     await addRefusal(database)
     const service = await runService({ DATABASE_URL: database.url })
@@ -238,13 +254,13 @@ describe('when PostgreSQL refuses a row', () => {
     service.logout('bad|user')
     service.logout('auth0|good')
     await service.waitForLogout('auth0|good')
-    const rows = await database.query<UnattributableRow>(READ_UNATTRIBUTABLE)
+    const rows = await database.query<UnattributableRow>(SELECT_UNATTRIBUTABLE)
     expect(rows).toMatchObject([{ reason: 'not_storable' }])
     await expect.poll(() => service.requestStatus('/health/fresh'), { timeout: 20_000 }).toBe(200)
     expect(service.countLines('error', /./)).toBe(0)
   })
 
-  test('forget deletes the content of a refused entry, and reading the entry again does not store the content', async () => {
+  test('`forget` deletes the content of a refused entry, and storing the entry again does not restore the content', async () => {
     const database = await createMigratedDatabase()
     await addRefusal(database)
     const store = await openTestStore(database)
@@ -259,7 +275,7 @@ describe('when PostgreSQL refuses a row', () => {
     expect(entries).toEqual([{ entry: '' }])
   })
 
-  test('the checkpoint, from which the next page is read, does not move while PostgreSQL refuses every row of a page', async () => {
+  test('while PostgreSQL refuses every row of a page, storing the page fails and the checkpoint does not move', async () => {
     const database = await createMigratedDatabase()
     await addRefusal(database)
     const store = await openTestStore(database)
@@ -268,30 +284,32 @@ describe('when PostgreSQL refuses a row', () => {
     const page = buildPage('P0', ['bad|a', 'bad|b'])
     await expect(store.storePage(page)).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P0' })
+    // PostgreSQL has chosen the name of the constraint.
     await database.query(`
       DROP TRIGGER refuse ON session_logout;
       ALTER TABLE last_logout DROP CONSTRAINT last_logout_user_id_check`)
+    // After the rows are no longer refused, the same page can be stored.
     await expect(store.storePage(page)).resolves.toBe(true)
     await expect(store.count()).resolves.toMatchObject({ users: 2, unattributable: {} })
   })
 
-  test('the report of a logout whose row is refused fails, and is not recorded as unattributable', async () => {
+  test('POST /v1/logouts responds with 500 if PostgreSQL refuses the row, and no entry is recorded as unattributable', async () => {
     const database = await createMigratedDatabase()
     await addRefusal(database)
     const service = await runService({ DATABASE_URL: database.url })
     cleanups.push(service.close)
     expect(await service.reportLogout('bad|user')).toBe(500)
-    expect(await database.query(READ_UNATTRIBUTABLE)).toEqual([])
+    expect(await database.query(SELECT_UNATTRIBUTABLE)).toEqual([])
   })
 
-  test('a page cannot be stored if a table is missing, and no row is recorded as unattributable', async () => {
+  test('storing a page fails if a table is missing, and no entry is recorded as unattributable', async () => {
     const database = await createMigratedDatabase()
     const store = await openTestStore(database)
     cleanups.push(store.close)
     await store.setFirstCheckpoint('P0', null)
     await database.query('DROP TABLE session_logout')
     await expect(store.storePage(buildPage('P0', ['auth0|1']))).rejects.toThrow(/session_logout/)
-    expect(await database.query(READ_UNATTRIBUTABLE)).toEqual([])
+    expect(await database.query(SELECT_UNATTRIBUTABLE)).toEqual([])
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P0' })
   })
 })

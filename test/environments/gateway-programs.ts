@@ -3,26 +3,35 @@ import { resolve } from 'node:path'
 import { configureNginx } from '../../src/demo/nginx-configuration.js'
 import { apacheConfig, findProxy, type ProxyProgram } from './proxy-programs.js'
 
-/** What the configuration of a gateway contains: the API behind it, its key, and the certificate of last-logout. */
+/** The values that replace the examples in the configuration of a gateway. */
 export interface GatewaySettings {
   /** The host and port of the API behind the gateway. */
   upstream: string
-  /** The key with which the gateway calls last-logout. */
+  /** The API key with which the gateway calls last-logout. */
   key: string
   /** The file with the certificate of last-logout. Only Apache reads it, because Apache requires TLS. */
   certificateFile: string
 }
 
+/** The modules of Apache that deploy/gateways/apache.conf needs, besides those that every proxy needs. */
 const APACHE_MODULES = ['authn_core', 'authz_user', 'headers', 'macro', 'auth_openidc']
 
+/** The gateways with a configuration in deploy/gateways. */
+export type GatewayName = 'nginx' | 'Apache' | 'HAProxy' | 'Caddy'
+
 /**
- * Returns a gateway from a Debian package, with its configuration from deploy/gateways. Replaces the example addresses
- * and the example key of this configuration. The `target` of the program is last-logout.
+ * Returns a gateway: a proxy in front of an API that sends the tokens of users to last-logout before it forwards a
+ * request. Its configuration is the one in deploy/gateways, with other addresses and another key. The `target` of the
+ * program is last-logout.
+ *
+ * In the configurations, the address of the API is 127.0.0.1:3000, that of last-logout is 127.0.0.1:8080 or
+ * last-logout.example.com, and the gateway listens on port 8000.
  */
 export async function createGateway(
-  name: string,
+  name: GatewayName,
   { upstream, key, certificateFile }: GatewaySettings,
 ): Promise<ProxyProgram> {
+  /** Reads a configuration, and replaces the address of the API and the key. */
   const readConfiguration = async (file: string) => {
     const text = await readFile(`deploy/gateways/${file}`, 'utf8')
     return text.replaceAll('127.0.0.1:3000', upstream).replaceAll('GATEWAY_KEY', key)
@@ -40,14 +49,13 @@ export async function createGateway(
       const text = await readConfiguration('apache.conf')
       return {
         ...findProxy('Apache'),
-        config: (place) =>
-          apacheConfig(
-            place,
-            APACHE_MODULES,
-            `OIDCCABundlePath ${certificateFile}\n${text
-              .replaceAll('last-logout.example.com', place.target)
-              .replace('*:8000', `127.0.0.1:${place.port}`)}`,
-          ),
+        config(place) {
+          const settings = text
+            .replaceAll('last-logout.example.com', place.target)
+            .replace('*:8000', `127.0.0.1:${place.port}`)
+          const trust = `OIDCCABundlePath ${certificateFile}`
+          return apacheConfig(place, APACHE_MODULES, `${trust}\n${settings}`)
+        },
       }
     }
     case 'HAProxy': {
@@ -61,15 +69,17 @@ export async function createGateway(
             .replace('bind :8000', `bind 127.0.0.1:${port}`),
       }
     }
-    default: {
+    case 'Caddy': {
       const text = await readConfiguration('Caddyfile')
       return {
         ...findProxy('Caddy'),
-        config: ({ port, target }) =>
-          // The test needs neither the admin endpoint of Caddy nor certificates.
-          `{\n\tadmin off\n\tauto_https off\n}\n${text
+        config({ port, target }) {
+          const site = text
             .replaceAll('127.0.0.1:8080', target)
-            .replace(':8000', `http://127.0.0.1:${port}`)}`,
+            .replace(':8000', `http://127.0.0.1:${port}`)
+          // The tests need neither the admin endpoint of Caddy nor certificates.
+          return `{\n\tadmin off\n\tauto_https off\n}\n${site}`
+        },
       }
     }
   }

@@ -15,38 +15,54 @@ import {
   staleSnapshot,
 } from '../_support/gateway-api.js'
 import { type LoopbackServer, openLoopback } from '../_support/loopback.js'
-import { nowSeconds, openTenantTokens, type TenantTokens } from '../_support/tenant-tokens.js'
+import {
+  CLIENT_ID,
+  nowSeconds,
+  openTenantTokens,
+  type TenantTokens,
+} from '../_support/tenant-tokens.js'
 import {
   type Certificates,
   openCertificates,
   openTlsFront,
   type TlsFront,
 } from '../_support/tls.js'
-import { createGateway } from './gateway-programs.js'
+import { createGateway, type GatewayName } from './gateway-programs.js'
 import { type RunningProxy, startProxy } from './proxy-programs.js'
 
-/** A gateway, and the statuses of its responses, which differ between the gateways. */
-interface Gateway {
-  name: string
+/*
+ * A gateway is a proxy in front of an API. It sends the token of each request to last-logout, and forwards the request
+ * only if the token is valid and not revoked. The same tests run for each gateway, in the order of this file.
+ */
+
+/** A gateway, and the statuses with which it refuses requests, if they differ between the gateways. */
+interface GatewayCase {
+  name: GatewayName
   /** The status if last-logout does not know whether the token is revoked. */
-  unknown: number
+  unknownStatus: number
   /** The status if last-logout is unreachable. */
-  unreachable: number
+  unreachableStatus: number
   /** The status for an OPTIONS request without a token that is not a CORS preflight. */
-  options: number
+  optionsStatus: number
 }
 
-const GATEWAYS: Gateway[] = [
-  { name: 'nginx', unknown: 503, unreachable: 503, options: 401 },
-  { name: 'HAProxy', unknown: 503, unreachable: 503, options: 401 },
-  { name: 'Caddy', unknown: 503, unreachable: 502, options: 401 },
+const GATEWAYS: GatewayCase[] = [
+  { name: 'nginx', unknownStatus: 503, unreachableStatus: 503, optionsStatus: 401 },
+  { name: 'HAProxy', unknownStatus: 503, unreachableStatus: 503, optionsStatus: 401 },
+  { name: 'Caddy', unknownStatus: 503, unreachableStatus: 502, optionsStatus: 401 },
   // mod_auth_openidc responds with 401 if the introspection fails.
-  { name: 'Apache', unknown: 401, unreachable: 401, options: 403 },
+  { name: 'Apache', unknownStatus: 401, unreachableStatus: 401, optionsStatus: 403 },
 ]
 
-const { key } = gatewayKeys.forwardAuth
-/** Headers with which the gateway describes the user to the API. A user must not be able to set them. */
-const SPOOFED = {
+/** The API keys with which the gateways call last-logout. Apache uses the endpoint for introspection. */
+const { key: forwardAuthKey } = gatewayKeys.forwardAuth
+const { key: introspectionKey } = gatewayKeys.introspect
+
+/**
+ * Headers with which the gateway describes the user to the API, or which it exchanges with last-logout. A user sends
+ * them with false values, which the API must not receive.
+ */
+const SPOOFED_HEADERS = {
   'x-last-logout-user': 'auth0%7Cadmin',
   'x-last-logout-client': 'admin',
   'x-last-logout-scope': 'admin',
@@ -54,14 +70,15 @@ const SPOOFED = {
   'x-last-logout-success-status': '200',
 }
 
-/** Header names with underscores. Some servers treat them like the names in {@link SPOOFED}. */
+/** Header names with underscores. Some servers treat them like the names in {@link SPOOFED_HEADERS}. */
 const ALIASES = [
   'x_last_logout_user',
   'x-last_logout-client',
   'x-last-logout_scope',
   'x_last-logout_user',
 ]
-/** More such names, with other characters. Apache forwards these headers, so it is not tested with them. */
+
+/** Similar names with other characters. Apache forwards these headers, so it is not tested with them. */
 const OTHER_ALIASES = ['x.last.logout.user', 'x-last-logout!user', 'x~last-logout-user']
 
 /** A request that the API behind the gateway received. */
@@ -74,6 +91,7 @@ interface ReceivedRequest {
 
 let tenantTokens: TenantTokens
 let certificates: Certificates
+/** The API behind the gateway. */
 let upstream: LoopbackServer
 let receivedRequests: ReceivedRequest[] = []
 beforeAll(async () => {
@@ -97,7 +115,9 @@ afterEach(() => {
 })
 
 describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gatewayCase) => {
+  /** The API of last-logout. It judges tokens by the logouts in `api.snapshot`. */
   let api: GatewayApi
+  /** `api` with TLS, which Apache requires. */
   let tlsFront: TlsFront
   let gateway: RunningProxy
   let authorization: string
@@ -111,7 +131,7 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gate
     const isApache = gatewayCase.name === 'Apache'
     const program = await createGateway(gatewayCase.name, {
       upstream: new URL(upstream.url).host,
-      key: isApache ? gatewayKeys.introspect.key : key,
+      key: isApache ? introspectionKey : forwardAuthKey,
       certificateFile: certificate.file,
     })
     gateway = await startProxy(program, isApache ? tlsFront.url : apiUrl)
@@ -126,17 +146,18 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gate
     api.snapshot = snapshotWith()
   })
 
+  /** Sends a request to the gateway. Default: with a valid token, by GET. */
   const send = (headers: Record<string, string> = { authorization }, init: RequestInit = {}) =>
     fetch(new URL('orders/5?x=%2F', gateway.url), { headers, ...init })
-  /** Expects a refusal with this status, and a 503 to contain retry-after. Expects the API to receive nothing. */
+  /** Expects this status, the header retry-after if the status is 503, and that the API has received no request. */
   const expectRefusal = (response: Response, status: number) => {
     expect(response.status).toBe(status)
     if (status === 503) expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
     expect(receivedRequests).toEqual([])
   }
 
-  test('the gateway forwards a request with a valid token, adds headers about the user, and does not forward its key', async () => {
-    const response = await send({ authorization, ...SPOOFED })
+  test('the gateway forwards a request with a valid token, sets the headers about the user, and does not forward its API key', async () => {
+    const response = await send({ authorization, ...SPOOFED_HEADERS })
     expect(response.status).toBe(200)
     expect(await response.text()).toBe('orders')
     expect(receivedRequests).toMatchObject([
@@ -144,15 +165,15 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gate
     ])
     const { headers = {} } = receivedRequests[0] ?? {}
     expect(decodeURIComponent(headers['x-last-logout-user'] ?? '')).toBe('samlp|corp|Jürgen')
-    expect(headers['x-last-logout-client']).toBe('SinglePageApp0000000000000000001')
+    expect(headers['x-last-logout-client']).toBe(CLIENT_ID)
     expect(decodeURIComponent(headers['x-last-logout-scope'] ?? '')).toBe('read:orders')
     expect(Object.values(headers).join()).not.toMatch(/admin|spoofed/)
-    expect(Object.values(headers).join()).not.toContain(key)
+    expect(Object.values(headers).join()).not.toContain(forwardAuthKey)
   })
 
   const aliasesToTest = [...ALIASES, ...(gatewayCase.name === 'Apache' ? [] : OTHER_ALIASES)]
   test.each(aliasesToTest)(
-    'the API does not receive the header %s if a user sends it',
+    'the API does not receive the value of the header %s from a user',
     async (name) => {
       const url = new URL('orders', gateway.url)
       const preflight = { origin: 'https://app.example', 'access-control-request-method': 'POST' }
@@ -164,13 +185,13 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gate
     },
   )
 
-  test('if the token lacks a claim, the API does not receive the header that a user sends for this claim', async () => {
+  test('if a token has no client and no scope, the API does not receive the headers for them that a user sends', async () => {
     const token = await tenantTokens.signAccessToken({
       azp: undefined,
       permissions: [],
       scope: undefined,
     })
-    expect((await send({ authorization: `Bearer ${token}`, ...SPOOFED })).status).toBe(200)
+    expect((await send({ authorization: `Bearer ${token}`, ...SPOOFED_HEADERS })).status).toBe(200)
     expect(receivedRequests[0]?.headers['x-last-logout-client'] ?? '').toBe('')
     expect(receivedRequests[0]?.headers['x-last-logout-scope'] ?? '').toBe('')
   })
@@ -193,7 +214,7 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gate
     expect(receivedRequests).toEqual([])
   })
 
-  test('the gateway responds with 401 as soon as the token is revoked', async () => {
+  test('the gateway responds with 401 to the next request with a token after the token is revoked', async () => {
     expect((await send()).status).toBe(200)
     receivedRequests = []
     api.snapshot = loggedOutSnapshot()
@@ -203,14 +224,14 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gate
     expect(receivedRequests).toEqual([])
   })
 
-  test('the gateway refuses every request if last-logout does not know whether the token is revoked', async () => {
+  test('the gateway refuses a request if the data of last-logout is stale, or its database is unavailable', async () => {
     api.snapshot = staleSnapshot()
-    expectRefusal(await send(), gatewayCase.unknown)
+    expectRefusal(await send(), gatewayCase.unknownStatus)
     api.snapshot = new LastLogoutError('DATABASE_UNAVAILABLE', 'The database is unavailable.')
-    expectRefusal(await send(), gatewayCase.unknown)
+    expectRefusal(await send(), gatewayCase.unknownStatus)
   })
 
-  test('the gateway forwards the bodies of requests over connections that are kept alive', async () => {
+  test('the gateway forwards the bodies of 20 requests in a row over connections that are kept alive', async () => {
     for (let n = 0; n < 20; n++) {
       const response = await send(
         { authorization, 'content-type': 'application/json' },
@@ -224,12 +245,12 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gate
     )
   })
 
-  test('the gateway forwards a CORS preflight without a token, but without the headers that a user must not set', async () => {
+  test('the gateway forwards a CORS preflight without a token, but not the values of headers that a user must not set', async () => {
     const preflight = { origin: 'https://app.example', 'access-control-request-method': 'POST' }
-    // `fetch` does not send the headers of a preflight.
+    // `fetch` does not permit these headers.
     const status = await request(new URL('orders', gateway.url), 'OPTIONS', {
       ...preflight,
-      ...SPOOFED,
+      ...SPOOFED_HEADERS,
     })
     expect(status).toBe(200)
     expect(receivedRequests).toMatchObject([{ method: 'OPTIONS' }])
@@ -238,7 +259,7 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gate
 
   test('the gateway refuses an OPTIONS request without a token that is not a preflight', async () => {
     const status = await request(new URL('orders', gateway.url), 'OPTIONS', {})
-    expect(status).toBe(gatewayCase.options)
+    expect(status).toBe(gatewayCase.optionsStatus)
     expect(receivedRequests).toEqual([])
   })
 
@@ -246,18 +267,21 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gate
     const headers = {
       connection: 'Upgrade',
       upgrade: 'websocket',
+      // The example of RFC 6455.
       'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
       'sec-websocket-version': '13',
     }
     const url = new URL('orders', gateway.url)
     expect(await request(url, 'GET', headers)).toBe(401)
+    // The API of this test does not switch to the WebSocket protocol, so its response is 200 instead of 101.
     expect(await request(url, 'GET', { ...headers, authorization })).toBe(200)
   })
 
-  test('the gateway refuses every request while last-logout is unreachable', async () => {
+  // This test must be the last one, because it stops last-logout.
+  test('the gateway refuses a request while last-logout is unreachable', async () => {
     await tlsFront.close()
     await api.app.close()
-    expectRefusal(await send(), gatewayCase.unreachable)
+    expectRefusal(await send(), gatewayCase.unreachableStatus)
   })
 })
 

@@ -11,9 +11,15 @@ import { openCertificates, openTlsFront, type TlsFront } from '../_support/tls.j
 import { workerEnv } from '../_support/worker.js'
 import { isRefusedIn, worksIn } from './compatibility.js'
 
+/** Options of `expect.poll`, in milliseconds. A test waits until a worker in another process has started. */
 const WAIT = { timeout: 30_000, interval: 50 }
-/** The password contains characters that a URL must encode. */
+
+/** The credentials of a proxy. The password contains characters that a URL must encode. */
+const USER = 'me'
 const PASSWORD = 'p@ss:word-that-no-output-may-show'
+
+/** Matches a part of the password, or `no-output` in Base64, as in the header Proxy-Authorization. */
+const PASSWORD_PART = /no-output-may-show|bm8tb3V0cHV0/
 
 /** No DNS server resolves this name (RFC 6761 §6.4), so the tenant is reachable only through a proxy. */
 const TENANT_HOST = 'tenant.invalid:443'
@@ -21,6 +27,7 @@ const TENANT_HOST = 'tenant.invalid:443'
 const certificates = await openCertificates()
 let database: TestDatabase
 let testTenant: TestTenant
+/** The simulated tenant with TLS. */
 let tenantFront: TlsFront
 /** The environment of commands that can reach the tenant only through a proxy. */
 let env: Record<string, string>
@@ -49,7 +56,12 @@ async function openProxy(options: Parameters<typeof openConnectProxy>[0] = {}) {
   return proxy
 }
 
-/** Runs `last-logout worker` with its own database until the end of the test. */
+/**
+ * Runs `last-logout worker` with its own database until the end of the test.
+ *
+ * @param overrides Variables that replace or complete `env`.
+ * @returns The process, and a function that reads the ids of the users whose logouts are stored.
+ */
 async function runWorker(overrides: Record<string, string>) {
   const database = await createTestDatabase()
   const command = runCommand(['worker'], { ...env, DATABASE_URL: database.url, ...overrides })
@@ -71,8 +83,9 @@ describe('a worker behind a proxy', () => {
     ...worksIn('Proxies to Auth0', 'HTTP proxy with credentials (`HTTPS_PROXY`)'),
     timeout: 60_000,
   }, async () => {
-    const proxy = await openProxy({ credentials: `me:${PASSWORD}` })
-    const url = Object.assign(new URL(proxy.url), { username: 'me' })
+    const proxy = await openProxy({ credentials: `${USER}:${PASSWORD}` })
+    const url = new URL(proxy.url)
+    url.username = USER
     url.password = encodeURIComponent(PASSWORD)
     logOut('auth0|proxied')
     const worker = await runWorker({ HTTPS_PROXY: url.href })
@@ -83,8 +96,7 @@ describe('a worker behind a proxy', () => {
     worker.kill('SIGTERM')
     expect(await worker.exited).toBe(0)
     expect(worker.stdout()).toContain(`"proxy":"${proxy.url}"`)
-    // The second alternative is part of the password in Base64, as in the header Proxy-Authorization.
-    expect(worker.output()).not.toMatch(/no-output-may-show|bm8tb3V0cHV0/)
+    expect(worker.output()).not.toMatch(PASSWORD_PART)
   })
 
   test('a worker reads the log through a proxy whose URL is https', {
@@ -93,9 +105,10 @@ describe('a worker behind a proxy', () => {
   }, async () => {
     const proxy = await openProxy()
     const certificate = await certificates.create('IP:127.0.0.1')
+    /** The proxy with TLS. */
     const proxyFront = await openTlsFront(proxy.url, certificate)
     onTestFinished(() => proxyFront.close())
-    // The worker trusts the certificates of the proxy and of the tenant.
+    // The worker has to trust two certificates: that of the proxy, and that of the tenant.
     const bundle = await certificates.bundle(certificate, {
       ...certificate,
       file: String(env.NODE_EXTRA_CA_CERTS),
@@ -125,22 +138,23 @@ describe('a worker behind a proxy', () => {
     expect(new Set(proxy.targets)).toEqual(new Set([new URL(tenantFront.url).host]))
   })
 
-  // The proxy closes the connection, or does not respond, or does not forward data after its response 200.
+  // The proxy closes the connection, sends no response, or responds with 200 but then forwards no data.
   test.each(['drop', 'silent', 'silent after 200'] as const)(
-    'a worker makes few attempts and exits after SIGTERM if the proxy does not connect it to the tenant (%s)',
+    'if the proxy opens no tunnel to the tenant (%s), a worker makes few attempts, and exits after SIGTERM',
     async (treatment) => {
       const proxy = await openProxy({ treatment })
       const worker = await runWorker({ HTTPS_PROXY: proxy.url })
       await expect.poll(() => proxy.targets.length, WAIT).toBeGreaterThan(0)
       const attemptsBefore = proxy.targets.length
       await sleep(3_000)
-      // The worker attempts a request at most five times in four seconds.
+      // The worker makes at most five attempts in four seconds. The bound leaves a margin.
       expect(proxy.targets.length - attemptsBefore).toBeLessThan(10)
       const signalledAt = performance.now()
       worker.kill('SIGTERM')
       expect(await worker.exited).toBe(0)
       expect(performance.now() - signalledAt).toBeLessThan(5_000)
       const attemptsAtExit = proxy.targets.length
+      // If a part of the worker still ran, it would make further attempts.
       await sleep(200)
       expect(proxy.targets).toHaveLength(attemptsAtExit)
     },
@@ -151,12 +165,12 @@ describe('a worker behind a proxy', () => {
 describe('a command behind a proxy', () => {
   test.each([
     ['doctor', ['doctor'], /ok +token +granted by https:\/\/tenant\.invalid through the proxy/],
-    // For `sync`, the requests that the proxy receives are enough, so any output is accepted.
+    // Any output of `sync` is accepted, because the requests that the proxy receives show that `sync` uses it.
     ['sync', ['sync'], /./],
     ['action status', ['action', 'status'], /tenant +tenant\.example/],
     ['action deploy', ['action', 'deploy', '--url', 'https://api.example', '--dry-run'], /would/],
   ])(
-    '`%s` reaches the tenant through a proxy, but not without the proxy',
+    '`%s` reaches the tenant through the proxy of HTTPS_PROXY, and cannot reach it without HTTPS_PROXY',
     async (_name, args, expectedOutput) => {
       const proxy = await openProxy()
       const keys = { API_KEYS: `action:${'k'.repeat(32)}:read` }
@@ -181,11 +195,11 @@ describe('a command behind a proxy', () => {
     'a command refuses an invalid HTTPS_PROXY, and prints the name of the variable but not its value',
     isRefusedIn('Proxies to Auth0', 'an invalid proxy, or SOCKS', 'exit code 2, without the value'),
     async () => {
-      const HTTPS_PROXY = `socks5://me:${encodeURIComponent(PASSWORD)}@127.0.0.1:1080`
+      const HTTPS_PROXY = `socks5://${USER}:${encodeURIComponent(PASSWORD)}@127.0.0.1:1080`
       const { code, stderr } = await finishCommand(['doctor'], { ...env, HTTPS_PROXY })
       expect(code).toBe(2)
       expect(stderr).toContain('HTTPS_PROXY must be the URL of an HTTP proxy')
-      expect(stderr).not.toMatch(/no-output-may-show/)
+      expect(stderr).not.toMatch(PASSWORD_PART)
     },
   )
 })

@@ -12,6 +12,11 @@ import { METRICS_KEY } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { openSystem } from './system.js'
 
+/*
+ * The text of a date or time depends on the time zone and the DateStyle of the session. So the statements and results
+ * of last-logout contain instants only as numbers: milliseconds or microseconds since the epoch.
+ */
+
 const NOW = Date.now()
 const MINUTE_MS = 60_000
 
@@ -28,8 +33,8 @@ afterEach(async () => {
 })
 
 /**
- * Builds a batch with two logouts and an entry that cannot be used. A higher `number` gives later logouts and other log
- * ids.
+ * Builds a batch with two logouts, and an entry without a user or session (unattributable). A batch with a higher
+ * `number` has later logouts, so storing it changes the rows.
  */
 const buildBatch = (number: number): Batch => ({
   ...fold([
@@ -38,6 +43,9 @@ const buildBatch = (number: number): Batch => ({
   ]),
   unattributable: [{ logId: `U${number}`, reason: 'no_subject', entry: '{}' }],
 })
+
+/** The argument with which `storeGap` also raises the floor. */
+const RAISES_FLOOR = true
 
 /** One call of each method of the store. Their order gives each call rows to read or to change. */
 const CALLS: Record<keyof LastLogoutStore, (store: LastLogoutStore) => Promise<unknown>> = {
@@ -58,7 +66,7 @@ const CALLS: Record<keyof LastLogoutStore, (store: LastLogoutStore) => Promise<u
   storeReported: (store) =>
     store.storeReported({ userId: 'auth0|3', sessionId: 'S3', at: null, type: 'reported_logout' }),
   storeGap: (store) =>
-    store.storeGap({ from: NOW - MINUTE_MS, to: NOW - 1, reason: 'retention' }, true),
+    store.storeGap({ from: NOW - MINUTE_MS, to: NOW - 1, reason: 'retention' }, RAISES_FLOOR),
   raiseFloor: (store) => store.raiseFloor(NOW),
   readProgress: (store) => store.readProgress(),
   readKnownLogouts: (store) => store.readKnownLogouts('auth0|1', 'S1'),
@@ -69,12 +77,12 @@ const CALLS: Record<keyof LastLogoutStore, (store: LastLogoutStore) => Promise<u
   prune: (store) => store.prune(MINUTE_MS),
 }
 
-test('openPostgresWire detects dates and times by their types and by their texts', async () => {
+test('openPostgresWire reports dates and times of each statement by their types and by their texts', async () => {
   // 1184 is the type `timestamptz`. With this array, the driver declares the type of the parameter.
   const declaredTypes = Object.assign([1184], pg.types)
   await withClient(wire.url, async (client) => {
     await client.query('SELECT now() AS a, $1::timestamptz::text AS b', [new Date(NOW)])
-    // Neither value is a date or a time.
+    // The proxy must not report these values: a number, and a log id, which begins with digits like a date.
     await client.query('SELECT $1::bigint AS c, $2::text AS d', [NOW, '90020261128'])
     await client.query({ text: 'SELECT $1 < now() AS e', values: ['now'], types: declaredTypes })
   })
@@ -95,11 +103,11 @@ test('the driver transfers no instant as a date or time while the migrations are
   await emptyWire.close()
   await emptyDatabase.drop()
   expect(emptyWire.dateTimes()).toEqual([])
-  // The proxy has seen at least two results, so the empty list above is not an accident.
+  // The proxy has parsed results, so the empty list above is not caused by a proxy that sees nothing.
   expect(emptyWire.rowDescriptionCount()).toBeGreaterThanOrEqual(2)
 })
 
-test('the driver transfers no instant as a date or time in any method of the store', async () => {
+test('the driver transfers no instant as a date or time while each method of the store runs', async () => {
   const store = await openTestStore(wire)
   try {
     for (const call of Object.values(CALLS)) await call(store)
@@ -107,12 +115,11 @@ test('the driver transfers no instant as a date or time in any method of the sto
     await store.close()
   }
   expect(wire.dateTimes()).toEqual([])
-  // Almost every method executes at least one statement that PostgreSQL describes: a query, or the lock of the tenant
-  // row.
+  // The proxy has parsed results of the store: on average at least one for each method.
   expect(wire.rowDescriptionCount()).toBeGreaterThanOrEqual(Object.keys(CALLS).length)
 })
 
-test('the driver transfers no instant as a date or time in the service, the feed, the metrics and the commands', async () => {
+test('the driver transfers no instant as a date or time while the service, a client, a scrape and commands use the database', async () => {
   const system = await openSystem({ DATABASE_URL: wire.url, DATABASE_DIRECT_URL: database.url })
   const client = openClient(system.url)
   try {
@@ -141,13 +148,14 @@ test('the driver transfers no instant as a date or time in the service, the feed
     expect(await system.run('doctor')).toMatch(/^ok +freshness/m)
     await system.service.startWorker()
     const { lastPollAt } = await system.service.store.readProgress()
-    const hasPolled = async () =>
+    const hasPolledAgain = async () =>
       ((await system.service.store.readProgress()).lastPollAt ?? 0) > (lastPollAt ?? 0)
-    await expect.poll(hasPolled, { timeout: 20_000 }).toBe(true)
+    await expect.poll(hasPolledAgain, { timeout: 20_000 }).toBe(true)
   } finally {
     await client.close()
     await system.close()
   }
   expect(wire.dateTimes()).toEqual([])
+  // The proxy has parsed the results of many queries.
   expect(wire.rowDescriptionCount()).toBeGreaterThanOrEqual(50)
 })

@@ -9,12 +9,28 @@ import { openTestStore } from '../_support/store.js'
 import { worksIn } from './compatibility.js'
 import { createOwnedDatabase, type OwnedDatabase } from './roles.js'
 
-const LEVELS = ['repeatable read', 'serializable']
+/*
+ * Concurrent transactions can fail because of each other: if the default isolation level is strict, after a lock
+ * timeout, and in a deadlock. These tests check that no logout is lost then.
+ */
+
+/** The isolation levels at which PostgreSQL can abort a transaction because of a concurrent one. */
+const ISOLATION_LEVELS = ['repeatable read', 'serializable']
+
 const STREAM_TOKEN = 'a-log-stream-token-of-more-than-32-characters'
+
+/** The number of reported logouts, each of another user. */
 const REPORT_COUNT = 150
+/** The number of log-stream posts, each with the logout of one user. */
 const POST_COUNT = 50
+/** The number of users who have both a reported logout and a post. */
+const SHARED_COUNT = 25
+
 /** Maximum number of concurrent requests. The API accepts at most five concurrent log-stream posts. */
 const CONCURRENCY = { reports: 10, posts: 4 }
+
+/** Options of `expect.poll`, in milliseconds. The interval is short, because one of the waits lasts only 20 ms. */
+const LOCK_WAIT = { interval: 2 }
 
 let ownedDatabase: OwnedDatabase | undefined
 let service: RunningService | undefined
@@ -28,7 +44,10 @@ afterEach(async () => {
   ownedDatabase = undefined
 })
 
-async function createDatabaseWithRole(settings: Record<string, string>): Promise<OwnedDatabase> {
+/** Creates an empty database. The settings apply to the sessions of its owner. Each value is SQL. */
+async function createDatabaseWithSettings(
+  settings: Record<string, string>,
+): Promise<OwnedDatabase> {
   ownedDatabase = await createOwnedDatabase(settings)
   return ownedDatabase
 }
@@ -37,18 +56,18 @@ async function createDatabaseWithRole(settings: Record<string, string>): Promise
 async function runConcurrently<T>(runs: (() => Promise<T>)[], concurrency: number): Promise<T[]> {
   const results: T[] = []
   const queue = [...runs]
-  const runNext = async () => {
+  const runUntilEmpty = async () => {
     for (let run = queue.shift(); run !== undefined; run = queue.shift()) results.push(await run())
   }
-  await Promise.all(Array.from({ length: concurrency }, runNext))
+  await Promise.all(Array.from({ length: concurrency }, runUntilEmpty))
   return results
 }
 
 test.each([
-  ...LEVELS.map((level) => [level, 'directly'] as const),
-  ['serializable', 'through PgBouncer'] as const,
+  ...ISOLATION_LEVELS.map((level) => [level, 'a direct connection'] as const),
+  ['serializable', 'PgBouncer'] as const,
 ])(
-  'all concurrent reports and log-stream posts are stored with the default isolation %s and a connection %s',
+  'all concurrent reports and log-stream posts are stored with the default isolation %s over %s',
   {
     ...worksIn(
       'PostgreSQL',
@@ -57,24 +76,24 @@ test.each([
     timeout: 60_000,
   },
   async (level, connection) => {
-    const { url, database } = await createDatabaseWithRole({
+    const { url, database } = await createDatabaseWithSettings({
       default_transaction_isolation: `'${level}'`,
     })
     await applyMigrations(url)
     await migrateQueue(url)
-    pooler = connection === 'directly' ? undefined : await startPgBouncer(url)
-    service = await runService({
+    pooler = connection === 'PgBouncer' ? await startPgBouncer(url) : undefined
+    const runningService = await runService({
       DATABASE_URL: pooler?.url ?? url,
       DATABASE_DIRECT_URL: url,
       LOG_STREAM_TOKEN: STREAM_TOKEN,
     })
-    const runningService = service
+    service = runningService
     await expect
       .poll(() => runningService.requestStatus('/health/fresh'), { timeout: 20_000 })
       .toBe(200)
 
-    const post = async (n: number) => {
-      // Half of the posts contain a logout of a user who is also reported.
+    /** Posts a logout of one user like Auth0's log stream. Returns the status. */
+    const postLogout = async (n: number) => {
       const entry = {
         type: 'slo',
         date: new Date().toISOString(),
@@ -94,8 +113,9 @@ test.each([
     )
     const posts = Array.from(
       { length: POST_COUNT },
-      (_, n) => () => post(REPORT_COUNT - POST_COUNT / 2 + n),
+      (_, n) => () => postLogout(REPORT_COUNT - SHARED_COUNT + n),
     )
+    // The worker reads this logout from the log at the same time. The queue of its jobs is in the same database.
     const writtenLogout = runningService.logout('auth0|read')
     const statuses = await Promise.all([
       runConcurrently(posts, CONCURRENCY.posts),
@@ -103,26 +123,28 @@ test.each([
     ])
     expect(statuses.flat().filter((status) => status >= 300)).toEqual([])
     const users = await database.query(`SELECT FROM last_logout WHERE user_id LIKE 'u|%'`)
-    expect(users).toHaveLength(REPORT_COUNT + POST_COUNT / 2)
-    // The worker polls at the same time, and its queue is in the same database.
+    expect(users).toHaveLength(REPORT_COUNT + POST_COUNT - SHARED_COUNT)
     await runningService.waitForLogout(String(writtenLogout.user_id))
     expect(runningService.countLines('error', /./)).toBe(0)
     expect(runningService.countLines('warn', /queue/)).toBe(0)
   },
 )
 
-test.each(LEVELS)(
-  'concurrent runs apply each migration once with the default isolation %s',
+test.each(ISOLATION_LEVELS)(
+  'three concurrent runs together apply each migration once with the default isolation %s',
   async (level) => {
-    const { url } = await createDatabaseWithRole({ default_transaction_isolation: `'${level}'` })
-    const runs = await Promise.all([1, 2, 3].map(() => applyMigrations(url)))
-    expect(runs.flat()).toHaveLength(new Set(runs.flat()).size)
-    expect(runs.flat()).not.toEqual([])
-    await Promise.all([1, 2, 3].map(() => migrateQueue(url)))
+    const { url } = await createDatabaseWithSettings({
+      default_transaction_isolation: `'${level}'`,
+    })
+    const run = () => applyMigrations(url)
+    const appliedNames = (await Promise.all([run(), run(), run()])).flat()
+    expect(appliedNames).not.toEqual([])
+    expect(appliedNames).toHaveLength(new Set(appliedNames).size)
+    await Promise.all([migrateQueue(url), migrateQueue(url), migrateQueue(url)])
   },
 )
 
-/** Locks the tenant row in another session. Returns a function that releases the lock. */
+/** Locks the tenant row in another session. Every write needs this lock. Returns a function that releases it. */
 async function lockTenantRow(url: string): Promise<() => Promise<void>> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
@@ -130,37 +152,38 @@ async function lockTenantRow(url: string): Promise<() => Promise<void>> {
   return () => client.end()
 }
 
-/** Finds the sessions that wait for a lock. */
+/** Returns one empty row for each session that waits for a lock. */
 function findWaitingSessions(database: OwnedDatabase['database']): Promise<unknown[]> {
   return database.query(`SELECT FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock'`)
 }
 
 test(
-  'a write is retried after lock_timeout, a limited number of times',
+  'a write that reaches lock_timeout is repeated, and fails if the lock is not released',
   worksIn(
     'PostgreSQL',
     '`lock_timeout` of a role or a database',
     'a transaction is repeated up to six times',
   ),
   async () => {
-    const { url, database } = await createDatabaseWithRole({ lock_timeout: `'20ms'` })
+    const { url, database } = await createDatabaseWithSettings({ lock_timeout: `'20ms'` })
     await applyMigrations(url)
     const store = await openTestStore({ url })
-    const report = { userId: 'u|1', sessionId: null, at: Date.now(), type: 'reported_logout' }
+    const logout = { userId: 'u|1', sessionId: null, at: Date.now(), type: 'reported_logout' }
     try {
       const unlock = await lockTenantRow(database.url)
-      const reporting = store.storeReported(report)
-      // The first attempt waits for the lock, and fails after lock_timeout.
-      await expect.poll(() => findWaitingSessions(database), { interval: 2 }).not.toEqual([])
-      await expect.poll(() => findWaitingSessions(database), { interval: 2 }).toEqual([])
+      const reporting = store.storeReported(logout)
+      // The first attempt waits for the lock. After lock_timeout, it fails, so no session waits until the next attempt.
+      await expect.poll(() => findWaitingSessions(database), LOCK_WAIT).not.toEqual([])
+      await expect.poll(() => findWaitingSessions(database), LOCK_WAIT).toEqual([])
       await unlock()
-      await expect(reporting).resolves.toBe(report.at)
+      await expect(reporting).resolves.toBe(logout.at)
 
-      const release = await lockTenantRow(database.url)
-      const error = await store.storeReported(report).catch((error) => error)
-      await release()
+      const unlockAgain = await lockTenantRow(database.url)
+      const error = await store.storeReported(logout).catch((error) => error)
+      await unlockAgain()
       expect(hasCode(error, 'DATABASE_UNAVAILABLE')).toBe(true)
+      // 55P03 is `lock_not_available`.
       expect(error.message).toMatch(/SQLSTATE 55P03.*find long transactions/)
     } finally {
       await store.close()
@@ -172,30 +195,23 @@ test(
   'a write is repeated if PostgreSQL aborts it to resolve a deadlock',
   worksIn('PostgreSQL', 'deadlocks with other programs', 'the transaction is repeated'),
   async () => {
-    const { url, database } = await createDatabaseWithRole({})
+    const { url, database } = await createDatabaseWithSettings({})
     await applyMigrations(url)
     const store = await openTestStore({ url })
-    await store.storeReported({
-      userId: 'u|1',
-      sessionId: null,
-      at: 1_000,
-      type: 'reported_logout',
-    })
+    const logout = { userId: 'u|1', sessionId: null, at: 1_000, type: 'reported_logout' }
+    await store.storeReported(logout)
     const otherSession = new pg.Client({ connectionString: database.url })
     await otherSession.connect()
     try {
-      // The other session first locks the user's row, and then waits for the tenant row. PostgreSQL aborts the write of
-      // the store, because the other session has the longer deadlock_timeout.
+      // The other session locks the user's row. The write of the store locks the tenant row, and then waits for the
+      // user's row. When the other session also waits for the tenant row, this is a deadlock. A waiting session checks
+      // for a deadlock after its deadlock_timeout, which is longer in the other session, so PostgreSQL aborts the
+      // write.
       await otherSession.query(
         `SET deadlock_timeout = '1h'; BEGIN; SELECT FROM last_logout FOR UPDATE`,
       )
-      const reporting = store.storeReported({
-        userId: 'u|1',
-        sessionId: null,
-        at: 2_000,
-        type: 'reported_logout',
-      })
-      await expect.poll(() => findWaitingSessions(database), { interval: 2 }).not.toEqual([])
+      const reporting = store.storeReported({ ...logout, at: 2_000 })
+      await expect.poll(() => findWaitingSessions(database), LOCK_WAIT).not.toEqual([])
       await otherSession.query('SELECT FROM tenant FOR UPDATE')
       await otherSession.query('COMMIT')
       await expect(reporting).resolves.toBe(2_000)

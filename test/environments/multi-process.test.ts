@@ -18,6 +18,11 @@ import { findProxy, type ProxyProgram, startProxy } from './proxy-programs.js'
 
 const API_COUNT = 4
 const WORKER_COUNT = 3
+
+/** Options of `expect.poll` for the start of a command, in milliseconds. Several commands start at the same time. */
+const START_WAIT = { ...WAIT, timeout: 40_000 }
+
+/** The test writes a logout at this interval. */
 const WRITE_INTERVAL_MS = 100
 const POLL_INTERVAL_MS = 100
 
@@ -27,13 +32,13 @@ const POLL_INTERVAL_MS = 100
  */
 const LATENCY_MS = 150
 
-/** Time without a response after which the nodes of the cluster consider a node dead, in milliseconds. */
+/** Time without a response after which the nodes of the Redis Cluster consider a node dead, in milliseconds. */
 const NODE_TIMEOUT_MS = 3_000
 
 /** Maximum time from the failover to the next poll, in milliseconds. */
 const MAX_RESUME_MS = 15_000
 
-/** A login before the first logout. */
+/** A login one minute before the test, in seconds since the epoch. All logouts are later. */
 const LOGIN_SECONDS = Math.floor(Date.now() / 1000) - 60
 
 /** The response header with the name of the API process. */
@@ -61,22 +66,26 @@ function haproxyOver(urls: string[]): ProxyProgram {
   }
 }
 
-/** Starts a command that is killed when the test ends. Resolves when the command has logged this message. */
+/**
+ * Starts a command that is killed when the test ends. Resolves when the command has logged this message.
+ *
+ * @returns The process, and a function that parses the lines of its log so far.
+ */
 async function startAndWaitFor(
   { expect, onTestFinished }: Context,
-  [name, message]: [string, string],
-  env: Record<string, string>,
+  { name, message, env }: { name: string; message: string; env: Record<string, string> },
 ): Promise<{ command: RunningCommand; lines(): Record<string, unknown>[] }> {
   const command = runCommand([name], env)
   onTestFinished(() => command.kill('SIGKILL'))
   const lines = () => {
+    // The text after the last newline is empty, or an incomplete line.
     const completeLines = command.stdout().split('\n').slice(0, -1)
     return completeLines.map((line) => JSON.parse(line) as Record<string, unknown>)
   }
   const exited = command.exited.then((code): never => {
     throw new Error(`${name} exited with ${code}: ${command.output()}`)
   })
-  const logged = expect.poll(() => lines().map(({ msg }) => msg), WAIT).toContain(message)
+  const logged = expect.poll(() => lines().map(({ msg }) => msg), START_WAIT).toContain(message)
   await Promise.race([logged, exited])
   return { command, lines }
 }
@@ -95,37 +104,41 @@ function writeLogouts({ tenant }: TestTenant): () => string[] {
   }
 }
 
-/** Delays the responses of the Logs API, and records the start of each request. */
-function observePolls({ simulator }: TestTenant) {
+/**
+ * Delays the responses of the Logs API.
+ *
+ * @returns The start of each request, by `performance.now()`, and the maximum number of concurrent requests.
+ */
+function delayPolls({ simulator }: TestTenant) {
   const startedAt: number[] = []
   let openCount = 0
   let maxOpenCount = 0
   simulator.faults.push({
     path: '/api/v2/logs',
     times: Number.POSITIVE_INFINITY,
-    async respond({ raw }) {
+    async respond({ raw: response }) {
       startedAt.push(performance.now())
       openCount++
       maxOpenCount = Math.max(maxOpenCount, openCount)
-      void once(raw, 'close').then(() => openCount--)
+      void once(response, 'close').then(() => openCount--)
       await new Promise((resolve) => setTimeout(resolve, LATENCY_MS))
     },
   })
   return { startedAt, maxOpenCount: () => maxOpenCount }
 }
 
-/** Kills the primary of the queue. Resolves when another node has replaced it. */
+/** Kills the primary that stores the job queue. Resolves when another node has replaced it. */
 async function failOver({ expect }: Context, cluster: TestCluster): Promise<void> {
   const key = toKeyPrefix(DOMAIN)
   const primary = await cluster.primaryOf(key)
-  const from = cluster.nodes.find((node) => node !== primary)
-  if (from === undefined) throw new Error('the cluster has one node')
+  const otherNode = cluster.nodes.find((node) => node !== primary)
+  if (otherNode === undefined) throw new Error('the cluster has one node')
   await primary.stop()
-  await expect.poll(() => cluster.primaryOf(key, { from }), WAIT).not.toBe(primary)
+  await expect.poll(() => cluster.primaryOf(key, { from: otherNode }), WAIT).not.toBe(primary)
 }
 
-test('four APIs behind one port and three workers lose no logout when the primary of the queue is killed', {
-  timeout: 60_000,
+test('four APIs behind HAProxy and three workers lose no logout when the primary of the job queue is killed', {
+  timeout: 120_000,
 }, async (context) => {
   const { annotate, expect, onTestFinished } = context
   const cluster = await startRedisCluster({
@@ -137,7 +150,7 @@ test('four APIs behind one port and three workers lose no logout when the primar
   onTestFinished(() => database.drop())
   const testTenant = await openTenant()
   onTestFinished(() => testTenant.close())
-  const polls = observePolls(testTenant)
+  const polls = delayPolls(testTenant)
   const env = {
     ...workerEnv(testTenant, database),
     REDIS_URL: `redis://${cluster.nodes.map(({ url }) => new URL(url).host).join(',')}`,
@@ -146,13 +159,15 @@ test('four APIs behind one port and three workers lose no logout when the primar
     API_KEYS: `test:${KEY}:read+feed`,
     PORT: '0',
   }
-  const start = (count: number, command: [string, string]) =>
-    Promise.all(Array.from({ length: count }, () => startAndWaitFor(context, command, env)))
-  const apis = await start(API_COUNT, ['api', 'serving'])
+  const start = (count: number, name: string, message: string) =>
+    Promise.all(
+      Array.from({ length: count }, () => startAndWaitFor(context, { name, message, env })),
+    )
+  const apis = await start(API_COUNT, 'api', 'serving')
   const urls = apis.map(({ lines }) => String(lines().find(({ url }) => url !== undefined)?.url))
   const proxy = await startProxy(haproxyOver(urls), urls[0] ?? '')
   onTestFinished(proxy.close)
-  const workers = await start(WORKER_COUNT, ['worker', 'polling'])
+  const workers = await start(WORKER_COUNT, 'worker', 'polling')
   const stopWriting = writeLogouts(testTenant)
   onTestFinished(() => void stopWriting())
   const clients: LastLogoutClient[] = []
@@ -166,9 +181,9 @@ test('four APIs behind one port and three workers lose no logout when the primar
   const killedAt = performance.now()
   await failOver(context, cluster)
   const replacedAt = performance.now()
-  const countLaterPolls = () => polls.startedAt.filter((at) => at > replacedAt).length
+  const countPollsAfterFailover = () => polls.startedAt.filter((at) => at > replacedAt).length
   await expect
-    .poll(countLaterPolls, { timeout: MAX_RESUME_MS, interval: 20 })
+    .poll(countPollsAfterFailover, { timeout: MAX_RESUME_MS, interval: 20 })
     .toBeGreaterThan(WORKER_COUNT)
   const resumedAt = polls.startedAt.find((at) => at > replacedAt) ?? Number.NaN
   await annotate(
@@ -181,7 +196,8 @@ test('four APIs behind one port and three workers lose no logout when the primar
   expect(expected.users).toHaveLength(users.length)
   await expect.poll(() => readRows(database), WAIT).toEqual(expected)
   for (const client of clients) {
-    await expect.poll(() => users.filter((sub) => !isRevoked(client, sub)), WAIT).toEqual([])
+    const listMissedUsers = () => users.filter((userId) => !isRevoked(client, userId))
+    await expect.poll(listMissedUsers, WAIT).toEqual([])
   }
   for (const { userId, at } of expected.users) {
     const responses = await readInTurn(proxy.url, userId)
@@ -189,7 +205,7 @@ test('four APIs behind one port and three workers lose no logout when the primar
     expect(new Set(responses.map((response) => response.at))).toEqual(new Set([at]))
   }
 
-  // The next poll is always due, so the other workers find the lease held.
+  // A poll starts while the previous one still runs. The lease, the exclusive right to poll, makes it end at once.
   expect(polls.maxOpenCount()).toBe(1)
   const outcomes = workers.flatMap(({ lines }) => lines().map(({ outcome }) => outcome))
   expect(outcomes).toContain('lease_held')
@@ -200,11 +216,15 @@ test('four APIs behind one port and three workers lose no logout when the primar
 })
 
 /** Whether the client judges a token from before the first logout as revoked. */
-function isRevoked(client: LastLogoutClient, sub: string): boolean {
-  return client.checkNow({ sub, iat: LOGIN_SECONDS }).outcome === 'revoked'
+function isRevoked(client: LastLogoutClient, userId: string): boolean {
+  return client.checkNow({ sub: userId, iat: LOGIN_SECONDS }).outcome === 'revoked'
 }
 
-/** Reads a user's last logout once from each API process. HAProxy sends each request to the next process. */
+/**
+ * Reads a user's last logout as often as there are API processes. HAProxy sends each request to the next process.
+ *
+ * @returns For each response, the name of the process and the instant of the logout.
+ */
 async function readInTurn(url: string, userId: string) {
   const responses: { servedBy: string | null; at: number }[] = []
   for (let n = 0; n < API_COUNT; n++) {

@@ -29,13 +29,14 @@ const IGNORE_STARTUP_PARAMETERS: Settings = {
   ignore_startup_parameters: 'extra_float_digits,options',
 }
 
-/** The remedy without its first letter, which is upper case in one message and lower case in the other. */
-const SET_DIRECT_URL =
-  'et DATABASE_DIRECT_URL to the PostgreSQL server itself, without a pooler in between'
+/** The remedy in the messages of last-logout. One of them begins a sentence with it. */
+const REMEDY =
+  'set DATABASE_DIRECT_URL to the PostgreSQL server itself, without a pooler in between'
 const noQueueMessage = (reason: string) =>
-  `the job queue cannot run through a connection pooler such as PgBouncer: ${reason}. S${SET_DIRECT_URL}`
-const NO_TRANSACTIONS_MESSAGE = `DATABASE_URL leads to a connection pooler that allows no transactions (PgBouncer: pool_mode = statement). Use transaction or session pooling there, and s${SET_DIRECT_URL}`
+  `the job queue cannot run through a connection pooler such as PgBouncer: ${reason}. ${REMEDY.replace('set', 'Set')}`
+const NO_TRANSACTIONS_MESSAGE = `DATABASE_URL leads to a connection pooler that allows no transactions (PgBouncer: pool_mode = statement). Use transaction or session pooling there, and ${REMEDY}`
 
+/** The modes of PgBouncer, and the message of `last-logout` if only DATABASE_URL is set, and leads to PgBouncer. */
 const POOLERS: { name: string; settings: Settings; message: string }[] = [
   {
     name: 'session pooling',
@@ -75,6 +76,7 @@ afterAll(async () => {
   await database.drop()
 })
 
+/** Returns the environment of a command. `variables` contains the URLs of the database. */
 const commandEnv = (variables: Record<string, string>) => ({
   ...tenantEnv(testTenant.simulator),
   API_KEYS: `test:${KEY}:read+feed+logout`,
@@ -82,8 +84,9 @@ const commandEnv = (variables: Record<string, string>) => ({
   ...variables,
 })
 
-const openPooler = async (settings: Settings, url = database.url): Promise<PgBouncer> => {
-  const pooler = await startPgBouncer(url, settings)
+/** Starts PgBouncer in front of the database, until the end of the test. */
+const openPooler = async (settings: Settings): Promise<PgBouncer> => {
+  const pooler = await startPgBouncer(database.url, settings)
   onTestFinished(pooler.close)
   return pooler
 }
@@ -94,6 +97,7 @@ const openService = async (variables: Record<string, string>): Promise<RunningSe
   return service
 }
 
+/** Runs `doctor`. Returns a function that finds one of its checks by the name. */
 async function runDoctor(variables: Record<string, string>) {
   const { stdout } = await finishCommandLine(['doctor', '--json'], commandEnv(variables))
   const { checks } = JSON.parse(stdout) as { checks: { name: string }[] }
@@ -119,8 +123,8 @@ describe.each(POOLERS)('behind $name', ({ settings, message }) => {
 
   test('doctor reports the same problem as the commands', async () => {
     const pooler = await openPooler(settings)
-    const find = await runDoctor({ DATABASE_URL: pooler.url })
-    expect([find('database'), find('queue')]).toContainEqual(
+    const findCheck = await runDoctor({ DATABASE_URL: pooler.url })
+    expect([findCheck('database'), findCheck('queue')]).toContainEqual(
       expect.objectContaining({ status: 'failure', message }),
     )
   })
@@ -145,7 +149,7 @@ test(
 )
 
 test.each(['session', 'transaction'] as const)(
-  '%s pooling works with DATABASE_DIRECT_URL, and doctor reports no problem',
+  'the service reads a logout through %s pooling with DATABASE_DIRECT_URL, and doctor reports no problem',
   worksIn(
     'PostgreSQL poolers and replicas',
     'PgBouncer with session or transaction pooling',
@@ -158,14 +162,15 @@ test.each(['session', 'transaction'] as const)(
     service.logout(`auth0|${pool_mode}`)
     await service.waitForLogout(`auth0|${pool_mode}`)
     expect(service.countLines('warn', /./)).toBe(0)
-    const find = await runDoctor(variables)
+    const findCheck = await runDoctor(variables)
     for (const name of ['database', 'direct database', 'queue', 'notifications']) {
-      expect(find(name)).toMatchObject({ status: 'ok' })
+      expect(findCheck(name)).toMatchObject({ status: 'ok' })
     }
   },
 )
 
 describe('with the queue on Redis', () => {
+  /** Starts PgBouncer in this mode, a service behind it, and a subscription to the change feed of the service. */
   const openFeed = async (pool_mode: 'session' | 'transaction') => {
     const redis = await startRedis()
     if ('skip' in redis) throw new Error(redis.skip)
@@ -177,53 +182,53 @@ describe('with the queue on Redis', () => {
     onTestFinished(feed.close)
     await expect.poll(() => feed.dataOf('freshness').length, WAIT).toBeGreaterThan(0)
     /** Reports a logout. Returns the time until the feed contains the logout, in milliseconds. */
-    const measureDelay = async (userId: string) => {
+    const measureFeedDelay = async (userId: string) => {
       const startedAt = performance.now()
       expect(await service.reportLogout(userId)).toBe(200)
-      const users = () => feed.dataOf('change').map(({ user_id }) => user_id)
-      await expect.poll(users, { timeout: 10_000, interval: 5 }).toContain(userId)
+      const listUsers = () => feed.dataOf('change').map(({ user_id }) => user_id)
+      await expect.poll(listUsers, { timeout: 10_000, interval: 5 }).toContain(userId)
       return performance.now() - startedAt
     }
-    return { service, variables, measureDelay }
+    return { service, variables, measureFeedDelay }
   }
 
   test(
-    'the service receives notifications through session pooling, and logs no warning',
+    'the service receives notifications of PostgreSQL through session pooling, and logs no warning',
     worksIn(
       'PostgreSQL poolers and replicas',
       'PgBouncer with session pooling, and the queue in Redis',
     ),
     async ({ annotate }) => {
-      const { service, variables, measureDelay } = await openFeed('session')
+      const { service, variables, measureFeedDelay } = await openFeed('session')
       await annotate(
-        `the feed shows a logout after ${Math.round(await measureDelay('auth0|session'))} ms`,
+        `the feed shows a logout after ${Math.round(await measureFeedDelay('auth0|session'))} ms`,
       )
       expect(service.countLines('warn', /./)).toBe(0)
-      const find = await runDoctor(variables)
-      expect(find('notifications')).toMatchObject({ status: 'ok' })
+      const findCheck = await runDoctor(variables)
+      expect(findCheck('notifications')).toMatchObject({ status: 'ok' })
     },
   )
 
   test(
-    'the service receives no notifications through transaction pooling, so the feed polls, and the log and doctor report it',
+    'the service receives no notifications of PostgreSQL through transaction pooling, the feed polls instead, and the log and doctor report it',
     worksIn(
       'PostgreSQL poolers and replicas',
       'PgBouncer with transaction pooling, and the queue in Redis',
       'the change feed polls every second; set `DATABASE_DIRECT_URL` for notifications',
     ),
     async ({ annotate }) => {
-      const { service, variables, measureDelay } = await openFeed('transaction')
+      const { service, variables, measureFeedDelay } = await openFeed('transaction')
       await expect
         .poll(() => service.countLines('warn', /^notifications not received/), WAIT)
         .toBe(1)
       const delays: number[] = []
       for (let n = 0; n < 5; n++)
-        delays.push(Math.round(await measureDelay(`auth0|transaction ${n}`)))
+        delays.push(Math.round(await measureFeedDelay(`auth0|transaction ${n}`)))
       await annotate(`the feed shows a logout after ${delays.join(', ')} ms`)
       // Without polls, the feed would contain the logout only at its next heartbeat, up to 4 s later.
       expect(Math.max(...delays)).toBeLessThan(2_000)
-      const find = await runDoctor(variables)
-      expect(find('notifications')).toMatchObject({
+      const findCheck = await runDoctor(variables)
+      expect(findCheck('notifications')).toMatchObject({
         status: 'warning',
         message: expect.stringMatching(
           /^not received, since a connection pooler is in between: .* is 0 % full$/,
@@ -234,65 +239,76 @@ describe('with the queue on Redis', () => {
   )
 })
 
-test('reads through transaction pooling without support for prepared statements return the right rows, and the log reports the pooler', async () => {
+test('reads through a pooler that does not support prepared statements return the right rows, and the log reports the pooler', async () => {
   const pooler = await openPooler({ pool_mode: 'transaction', default_pool_size: 3 })
   const lines: string[] = []
   const log = pino({ level: 'info' }, { write: (line) => void lines.push(line) })
   const databases = [createDatabase(pooler.url, log), createDatabase(pooler.url, log)]
   const stores = databases.map((database) =>
+    // A read needs the horizon only to judge gaps in the log, which this test does not create.
     createLastLogoutStore({ database, domain: DOMAIN, horizonMs: 0 }),
   )
   onTestFinished(() => Promise.all(databases.map(({ close }) => close())).then(() => {}))
   const userIds = Array.from({ length: 100 }, (_, n) => `auth0|prepared-${n}`)
-  const reportAll = (store: LastLogoutStore, at: number) =>
+  const firstLogoutAt = Date.now() - 60_000
+  /** Stores a logout of each user, each at another instant. Returns the instants. Repetitions change nothing. */
+  const reportAll = (store: LastLogoutStore) =>
     Promise.all(
       userIds.map((userId, n) =>
-        store.storeReported({ userId, sessionId: null, at: at + n, type: 'reported_logout' }),
+        store.storeReported({
+          userId,
+          sessionId: null,
+          at: firstLogoutAt + n,
+          type: 'reported_logout',
+        }),
       ),
     )
-  const expected = await reportAll(stores[0] as LastLogoutStore, 1_000_000_000_000)
+  const expectedInstants = await reportAll(stores[0] as LastLogoutStore)
   for (let round = 0; round < 10; round++) {
-    // A transaction occupies a connection, so that each read uses another connection than the previous read.
-    const reports = stores.map((store) => reportAll(store, 1_000_000_000_000))
+    // Transactions occupy connections of the pooler, so it forwards successive reads to different connections.
+    const reports = stores.map(reportAll)
     for (const store of stores) {
       const reads = await Promise.all(userIds.map((userId) => store.readKnownLogouts(userId, null)))
-      expect(reads.map(({ user }) => user?.at)).toEqual(expected)
+      expect(reads.map(({ user }) => user?.at)).toEqual(expectedInstants)
     }
     await Promise.all(reports)
   }
   const messages = lines.map((line) => (JSON.parse(line) as { msg: string }).msg)
   expect(new Set(messages)).toEqual(new Set(['prepared statements not kept by the pooler']))
+  // Each store logs the message at most once.
   expect(messages.length).toBeLessThanOrEqual(databases.length)
 })
 
-describe('the check of notifications', () => {
+describe('receivesNotifications', () => {
   test('receivesNotifications returns true on a direct connection, even if the notification arrives after the wait', async () => {
-    const serverSocket = await openSlowProxy(database.url, 60)
-    onTestFinished(serverSocket.close)
-    const hasReceived = withClient(serverSocket.url, (client) =>
-      receivesNotifications(client, database.url, 1),
+    const [delayMs, waitMs] = [60, 1]
+    const slowProxy = await openSlowProxy(database.url, delayMs)
+    onTestFinished(slowProxy.close)
+    const hasReceived = await withClient(slowProxy.url, (client) =>
+      receivesNotifications(client, database.url, waitMs),
     )
-    expect(await hasReceived).toBe(true)
+    expect(hasReceived).toBe(true)
   })
 
   test('receivesNotifications returns false behind transaction pooling, even if other clients use the pooler', async () => {
     const { url } = await openPooler({ pool_mode: 'transaction', default_pool_size: 3 })
     let isDone = false
+    // Twice as many clients as connections of the pooler, so that the pooler changes the connection of each client.
     const load = Array.from({ length: 6 }, () =>
       withClient(url, async (client) => {
         while (!isDone) await client.query('SELECT pg_sleep(0.002)')
       }),
     )
     for (let n = 0; n < 5; n++) {
-      const hasReceived = withClient(url, (client) => receivesNotifications(client, url))
-      expect(await hasReceived).toBe(false)
+      const hasReceived = await withClient(url, (client) => receivesNotifications(client, url))
+      expect(hasReceived).toBe(false)
     }
     isDone = true
     await Promise.all(load)
   })
 })
 
-/** Opens a proxy that delays all data. */
+/** Opens a proxy that forwards all data with a delay. */
 async function openSlowProxy(target: string, delayMs: number) {
   const url = new URL(target)
   const { hostname, port } = url

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { vi } from 'vitest'
 import { findUnusedPort } from '../_support/port.js'
 
-/** The directory, the port and the target of a running proxy. */
+/** What the configuration and the arguments of a proxy depend on: its directory, its port and its target. */
 interface ProxyPlace {
   /** A directory that only this proxy uses. */
   dir: string
@@ -16,7 +16,7 @@ interface ProxyPlace {
   target: string
 }
 
-/** A proxy program of Debian with a minimal configuration. */
+/** A proxy from a Debian package, with a configuration. */
 export interface ProxyProgram {
   name: string
   command: string
@@ -24,16 +24,23 @@ export interface ProxyProgram {
   debianPackage: string
   /** Returns the arguments that run the command in the foreground with the configuration file `dir/config`. */
   args(place: ProxyPlace): string[]
+  /** Returns the content of the configuration file. */
   config(place: ProxyPlace): string
-  /** The path that the proxy removes from request URLs. It ends with a slash. */
+  /** The path under which the proxy serves the target. It ends with a slash. The proxy removes it from request URLs. */
   path: string
   /** The signal that ends the command. Default: SIGTERM. */
   endSignal?: NodeJS.Signals
 }
 
+/** The modules of Apache that every proxy needs. */
 const APACHE_MODULES = ['mpm_event', 'authz_core', 'proxy', 'proxy_http']
 
-/** Returns a configuration of Apache. It listens on the port and loads the modules of a proxy and the given modules. */
+/**
+ * Returns a configuration of Apache.
+ *
+ * @param modules Further modules to load, without the suffix `_module`.
+ * @param settings Further directives.
+ */
 export function apacheConfig(
   { dir, port }: ProxyPlace,
   modules: readonly string[],
@@ -60,6 +67,7 @@ export interface RunningProxy {
   close(): Promise<void>
 }
 
+/** The properties of all programs with nginx. `config` returns a configuration with this `location` block. */
 const nginx = {
   command: 'nginx',
   debianPackage: 'nginx-light',
@@ -82,7 +90,7 @@ const nginx = {
     }`,
 }
 
-/** Returns Caddy with these directives in its site configuration. */
+/** Returns Caddy as a proxy, with further directives such as `encode gzip`. */
 export function caddyWith(...directives: string[]): ProxyProgram {
   return {
     name: 'Caddy',
@@ -104,7 +112,7 @@ export function caddyWith(...directives: string[]): ProxyProgram {
   }
 }
 
-/** The proxies of the tests. They decode, rewrite or reject paths differently. */
+/** The tested proxies. They differ in how they decode, rewrite or reject paths. */
 export const PROXIES: ProxyProgram[] = [
   {
     ...nginx,
@@ -150,13 +158,19 @@ export const PROXIES: ProxyProgram[] = [
     command: 'varnishd',
     debianPackage: 'varnish',
     path: '/',
-    args: ({ dir, port }) =>
-      ['-F', '-n', dir, '-j', 'none', '-T', 'none', '-f', join(dir, 'config')].concat([
+    args({ dir, port }) {
+      const paths = ['-n', dir, '-f', join(dir, 'config')]
+      const withoutJailAndAdminPort = ['-j', 'none', '-T', 'none']
+      return [
+        '-F',
+        ...paths,
+        ...withoutJailAndAdminPort,
         '-a',
         `127.0.0.1:${port}`,
         '-s',
         'malloc,16m',
-      ]),
+      ]
+    },
     config: ({ target }) => {
       const [host, port] = target.split(':')
       return `vcl 4.1; backend service { .host = "${host}"; .port = "${port}"; }`
@@ -164,17 +178,17 @@ export const PROXIES: ProxyProgram[] = [
   },
 ]
 
-/** Returns the proxy with this name. */
+/** Returns the proxy of {@link PROXIES} with this name. */
 export function findProxy(name: string): ProxyProgram {
   const proxyProgram = PROXIES.find((program) => program.name === name)
   if (proxyProgram === undefined) throw new Error(`PROXIES contains no proxy with the name ${name}`)
   return proxyProgram
 }
 
-/** Starts a proxy that forwards requests to the server of a URL. */
+/** Starts a proxy that forwards requests to the server of a URL. Resolves when this server responds through it. */
 export async function startProxy(program: ProxyProgram, targetUrl: string): Promise<RunningProxy> {
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-proxy-'))
-  // A proxy that root starts reads the directory as another user.
+  // Some proxies that root starts read the directory as another user.
   await chmod(dir, 0o755)
   const place = { dir, port: await findUnusedPort(), target: new URL(targetUrl).host }
   await writeFile(join(dir, 'config'), program.config(place))
@@ -186,7 +200,7 @@ export async function startProxy(program: ProxyProgram, targetUrl: string): Prom
   })
   const url = `http://127.0.0.1:${place.port}${program.path}`
   const close = async () => {
-    await end(child, program.endSignal)
+    await endProcess(child, program.endSignal)
     await rm(dir, { recursive: true, force: true })
   }
   try {
@@ -200,10 +214,11 @@ export async function startProxy(program: ProxyProgram, targetUrl: string): Prom
   return { url, close }
 }
 
+/** Resolves when the target responds through the proxy. Rejects after 20 s. */
 function waitUntilServed(url: string): Promise<void> {
   const request = async () => {
     const { status } = await fetch(`${url}health/live`)
-    // A proxy responds with 502 or 503 if it cannot reach the server. Any other status is from the server.
+    // With 502 or 503, the proxy reports that it cannot reach the target. Any other status is from the target.
     if (status === 502 || status === 503) throw new Error(`${url} has status ${status}`)
   }
   return vi.waitFor(request, { timeout: 20_000, interval: 50 })
@@ -220,11 +235,13 @@ async function rejectWhenEnded(
     const message = `${name} cannot be started: install it with \`apt-get install ${debianPackage}\``
     throw new Error(message, { cause })
   })
+  // `startProxy` may already have deleted the directory.
   const output = await readFile(join(dir, 'output'), 'utf8').catch(() => '')
   throw new Error(`${name}: ${command} exited with ${code}: ${output}`)
 }
 
-async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+/** Ends a process, unless it has not started or has already ended. */
+async function endProcess(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
   const exited = once(child, 'exit')
   child.kill(signal)

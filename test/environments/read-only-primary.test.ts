@@ -6,12 +6,12 @@ import { WAIT } from '../_support/wait.js'
 import { worksIn } from './compatibility.js'
 
 /**
- * Duration of the count of transactions, in milliseconds. During this time, the watchdog checks the queue at least
- * twice.
+ * How long the test counts transactions, in milliseconds. During this time, the watchdog, which checks that the queue
+ * works, runs at least twice.
  */
 const COUNT_DURATION_MS = 8_000
 
-test('a primary that becomes read-only receives few queries, and polls continue when it is writable again', {
+test('while the primary is read-only, the service sends it few queries, and polls of the log continue when it is writable again', {
   ...worksIn(
     'PostgreSQL poolers and replicas',
     'a primary that turns read-only',
@@ -30,7 +30,7 @@ test('a primary that becomes read-only receives few queries, and polls continue 
   await expect.poll(() => service.countLines('warn', /^job queue unavailable$/), WAIT).toBe(1)
   // PostgreSQL updates the statistics of a session with a delay of up to a second.
   await sleep(1_500)
-  const { transactionsPerSecond, failedPerSecond } = await countTransactions(postgres)
+  const { transactionsPerSecond, failedPerSecond } = await measureTransactions(postgres)
   await annotate(
     `${transactionsPerSecond} transactions a second, of which ${failedPerSecond} failed`,
   )
@@ -39,19 +39,23 @@ test('a primary that becomes read-only receives few queries, and polls continue 
 
   service.logout('auth0|meanwhile')
   await setReadOnly(postgres, false)
-  await annotate(`polls again after ${await service.waitForLogout('auth0|meanwhile')} ms`)
+  await annotate(
+    `the service polls again after ${await service.waitForLogout('auth0|meanwhile')} ms`,
+  )
   await expect.poll(() => service.countLines('info', /^job queue restored$/), WAIT).toBe(1)
   expect(service.countLines('warn', /^job queue/)).toBe(1)
 })
 
+/** Makes all sessions of a server read-only, or writable again. */
 async function setReadOnly({ query }: TestPostgres, isReadOnly: boolean): Promise<void> {
   // A read-only session can change settings of the server.
   await query(`ALTER SYSTEM SET default_transaction_read_only = ${isReadOnly ? 'on' : 'off'}`)
   await query('SELECT pg_reload_conf()')
 }
 
-/** Returns the numbers of transactions and of failed transactions per second. */
-async function countTransactions({ query }: TestPostgres) {
+/** Counts the transactions of the service's database. Returns all and the failed ones per second, with one decimal. */
+async function measureTransactions({ query }: TestPostgres) {
+  /** Reads how many transactions have ended since the server started. */
   const readCounts = async () => {
     const [row] = await query<{ committed: number; failed: number }>(
       `SELECT xact_commit::integer AS committed, xact_rollback::integer AS failed
@@ -62,7 +66,7 @@ async function countTransactions({ query }: TestPostgres) {
   const countsBefore = await readCounts()
   await sleep(COUNT_DURATION_MS)
   const countsAfter = await readCounts()
-  const perSecond = (count: number) => Math.round((count / COUNT_DURATION_MS) * 10_000) / 10
+  const perSecond = (count: number) => Number((count / (COUNT_DURATION_MS / 1_000)).toFixed(1))
   const committed = countsAfter.committed - countsBefore.committed
   const failed = countsAfter.failed - countsBefore.failed
   return {
