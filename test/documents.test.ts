@@ -65,8 +65,8 @@ const listLinks = (name: string) =>
   )
 
 /**
- * Whether a line of an excerpt of an example must also be a line of the example. This is not so for imports, because the
- * excerpt can import fewer names.
+ * Whether a line of an excerpt of an example must also be a line of the example. This is not so for imports, because
+ * the excerpt can import fewer names.
  */
 const isComparedLine = (line: string) => line !== '' && !line.startsWith('import ')
 

@@ -12,7 +12,9 @@ import { subscribeToFeed } from './_support/events.js'
 import { openProxy } from './_support/proxy.js'
 import { DOMAIN, openTenant, type TestTenant } from './_support/tenant.js'
 
-/** Every user id and session id of this test contains this text, so that a search finds each log line with such an id. */
+/**
+ * Every user id and session id of this test contains this text, so that a search finds each log line with such an id.
+ */
 const PERSON = 'identifiable'
 /** The key of a caller of the API. Only this key is valid. */
 const KEY = 'key-that-no-line-may-show-0123456789'

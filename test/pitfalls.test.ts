@@ -2,12 +2,13 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
-// docs/pitfalls.md is a table of what went wrong in other systems. Each row begins with the number of a pitfall, and its
-// last cell lists the test files that cover the pitfall. These tests have the number in their name, as `(pitfall N)`.
+// docs/pitfalls.md is a table of what went wrong in other systems. Each row begins with the number of a pitfall, and
+// its last cell lists the test files that cover the pitfall. These tests have the number in their name, as `(pitfall
+// N)`.
 
 /**
- * Reads which test files name which pitfalls. The key is the number of a pitfall. The value is the paths of its files in
- * `test`, without the extension: `sync/poll`.
+ * Reads which test files name which pitfalls. The key is the number of a pitfall. The value is the paths of its files
+ * in `test`, without the extension: `sync/poll`.
  */
 async function readTestsOfPitfalls(): Promise<Map<string, string[]>> {
   const filesByNumber = new Map<string, string[]>()

@@ -22,8 +22,8 @@ const columnsInSchema = Object.fromEntries(
 )
 
 /**
- * The columns of each table, by the name of the table. Read from the document, where each table has a section. The first
- * cell of each row in the section names one or more columns.
+ * The columns of each table, by the name of the table. Read from the document, where each table has a section. The
+ * first cell of each row in the section names one or more columns.
  */
 const columnsInDocument = Object.fromEntries(
   [...document.matchAll(/^### `(\w+)`\n([\s\S]*?)(?=^#)/gm)].map(([, table, section = '']) => {

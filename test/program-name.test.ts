@@ -7,8 +7,8 @@ import { LastLogoutError } from '../src/errors.js'
 import { createLog } from '../src/log.js'
 import { nameProgram, type ProgramStart, readProgramName } from '../src/program-name.js'
 
-// Messages of the service contain commands such as `last-logout migrate`. `readProgramName` determines how an operator can
-// start the program, such as `npx last-logout`. `nameProgram` puts this name into the commands of a message.
+// Messages of the service contain commands such as `last-logout migrate`. `readProgramName` determines how an operator
+// can start the program, such as `npx last-logout`. `nameProgram` puts this name into the commands of a message.
 
 /** A start with `node dist/main.js` in the directory `/srv/app`. */
 const PLAIN_START: ProgramStart = { script: '/srv/app/dist/main.js', cwd: '/srv/app', env: {} }
@@ -18,6 +18,7 @@ const npmEnv = (command: 'run' | 'exec', scriptName: string, script: string) => 
   npm_lifecycle_event: scriptName,
   npm_lifecycle_script: script,
 })
+/** Returns the description of a Docker container in which the program was started in this way. */
 const container = (startedBy: 'run' | 'exec' | 'shell') => ({
   engine: 'docker' as const,
   id: '0123456789ab',

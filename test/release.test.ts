@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { listReleaseProblems, type ReleaseState, readNotes } from '../scripts/packages/release.js'
 
-// `readNotes` reads the notes of a release from the changelog. `listReleaseProblems` lists what must be corrected before the
-// current commit can be published.
+// `readNotes` reads the notes of a release from the changelog. `listReleaseProblems` lists what must be corrected
+// before the current commit can be published.
 
 const CHANGELOG = `# Changelog
 

@@ -9,7 +9,9 @@ import { describe, expect, test } from 'vitest'
 /** The folders whose source files are checked, except generated code and fixtures. */
 const FOLDERS = ['src', 'test', 'bench', 'campaign', 'soak', 'scripts']
 
-/** Files that may contain forbidden phrases: this file lists them, and the other file names the system user `nobody`. */
+/**
+ * Files that may contain forbidden phrases: this file lists them, and the other file names the system user `nobody`.
+ */
 const EXCLUDED_FILES = ['test/words.test.ts', 'src/embedded-postgres/binaries.ts']
 
 /**
@@ -48,19 +50,20 @@ const FORBIDDEN_PHRASES: [phrase: RegExp, instead: string][] = [
   [/\bas it should( be)?\b/i, 'what is correct'],
 ]
 
-/** Forbidden names. The name of a bound must begin with MAX_ or MIN_, and that of a time end in TimeoutMs or GraceMs. */
+/** Matches forbidden names. A bound must be named MAX_… or MIN_…, and a time …TimeoutMs or …GraceMs. */
 const FORBIDDEN_NAME = /^(LONGEST|MOST|SHORTEST|LEAST|SLOWEST|FEWEST)_|PATIENCE|patience/
 
-/** Matches names of constants whose unit is not at the end, as it is in MAX_BODY_BYTES. */
+/** Matches names of constants with a unit before the end, such as MAX_BYTES_BODY instead of MAX_BODY_BYTES. */
 const UNIT_NOT_LAST = /(^|_)(MS|SECONDS|MINUTES|HOURS|DAYS|BYTES|MB)_/
 
+/** What is checked in a source file. */
 interface Source {
   file: string
   /** Comments and strings, each with the number of its line. */
   texts: [text: string, line: number][]
   /** Declared variables, functions, parameters and fields of types. Also `it`, if the file imports it. */
   names: string[]
-  /** Names that the file declares and exports. It does not include names that the file re-exports. */
+  /** Names that the file declares and exports, without names that it re-exports. */
   exported: string[]
   /** The messages of log calls. */
   messages: string[]

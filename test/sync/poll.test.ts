@@ -13,9 +13,10 @@ import { DAY, HOUR, LOGOUT_TYPES, MINUTE, POLL_OPTIONS } from '../_support/poll.
 import { openTestStore, readRows } from '../_support/store.js'
 import { openSource, openTenant, type TestTenant } from '../_support/tenant.js'
 
-// A poll is one run of the worker. Its catch-up reads pages from the checkpoint, the log id to continue from, to the end
-// of the log. At the first start, a sweep also searches the older part of the log for logouts. When both are complete,
-// the poll sets `as_of`, the time up to which the log has been read. Only the process that holds a lease can poll.
+// A poll is one run of the worker. Its catch-up reads pages from the checkpoint, the log id to continue from, to the
+// end of the log. At the first start, a sweep also searches the older part of the log for logouts. When both are
+// complete, the poll sets `as_of`, the time up to which the log has been read. Only the process that holds a lease can
+// poll. In the log, an entry with the type `slo` is a logout, and an entry with the type `s` is a login.
 
 /** The path of Auth0's Logs API. */
 const LOGS_PATH = '/api/v2/logs'
@@ -91,14 +92,14 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     'a poll stores the expected rows, and a second poll changes nothing (seed %d) (pitfall 2)',
     async (seed) => {
       const log = generateLog({ seed })
+      // Computed by other code than the code under test.
       const expected = expectedFromLog(log)
       expect(expected.events).toBeGreaterThan(1_500)
       expect(expected.unattributable.length).toBeGreaterThan(0)
       auth0.tenant.writeStored(log)
 
       await runPoll()
-      const rows = await readRows(database)
-      expect(rows).toEqual(expected.rows)
+      expect(await readRows(database)).toEqual(expected.rows)
       // An unattributable entry may be a logout, but names neither a user nor a session.
       const unattributable = await database.query<{ id: string }>('SELECT id FROM unattributable')
       expect(unattributable.map(({ id }) => id).sort()).toEqual(expected.unattributable)
@@ -123,6 +124,7 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
       runPoll({ store: withoutLease(store) }),
       runPoll({ store: withoutLease(otherStore), source: openSource(auth0.simulator) }),
     ])
+    // Lets the third poll begin as at a first start.
     await database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL')
     await runPoll()
     await otherStore.close()
@@ -137,14 +139,18 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     for (let polls = 0; polls < maxPolls; polls++) {
       const stop = new AbortController()
       let writes = 0
+      const abortAtThirdWrite = () => {
+        writes++
+        if (writes === 3) stop.abort()
+      }
       const abortingStore: LastLogoutStore = {
         ...store,
         storePage: async (page) => {
-          if (++writes === 3) stop.abort()
+          abortAtThirdWrite()
           return store.storePage(page)
         },
         storeSweep: async (batch, part) => {
-          if (++writes === 3) stop.abort()
+          abortAtThirdWrite()
           return store.storeSweep(batch, part)
         },
       }
@@ -182,6 +188,7 @@ describe('a first start', () => {
   test('a sweep splits a span that contains more entries than a search returns (pitfall 4)', async () => {
     const at = Date.now() - DAY
     const count = 2.6 * MAX_SEARCH_ENTRIES
+    // Three logouts per millisecond.
     logOut(count, (n) => at + Math.floor(n / 3))
     await runPoll()
     expect((await readRows(database)).users).toHaveLength(count)
@@ -215,7 +222,7 @@ describe('a first start', () => {
   })
 
   test('a first start searches no further back than the earliest login of a valid token', async () => {
-    // With OPTIONS, this login was 31 days ago: refresh tokens are used for 30 days, and the
+    // Under OPTIONS, the earliest login of a valid token was 31 days ago: refresh tokens are used for 30 days, and the
     // last access token is valid for one day.
     const daysAgo = [30.9, 31.1]
     logOut(2, (n) => Date.now() - (daysAgo[n] ?? Number.NaN) * DAY)
@@ -360,6 +367,7 @@ describe('a poll after the first start', () => {
     const depth = 20_000
     const deepEntry = JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`)
     const logId = syntheticLogId(Date.now() - 1_000)
+    // The page after the checkpoint contains the deep entry and, as its last entry, one with this log id.
     const source: LogSource = {
       ...auth0.source,
       readPage: async (from, abortSignal) =>
@@ -486,12 +494,12 @@ describe('a poll after the first start', () => {
     vi.useRealTimers()
     allowRenewal()
     await polling
-    await expect(store.acquireLease('next', 1_000)).resolves.not.toBeNull()
+    await expect(store.acquireLease('another process', MINUTE)).resolves.not.toBeNull()
   })
 
   test('a poll releases the lease when it fails', async () => {
     replaceResponses(faults.missingScope())
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_SCOPE' })
-    await expect(store.acquireLease('next', 1_000)).resolves.not.toBeNull()
+    await expect(store.acquireLease('another process', MINUTE)).resolves.not.toBeNull()
   })
 })

@@ -6,10 +6,10 @@ import {
   type StartLoop,
 } from '../../src/sync/progress-guard.js'
 
-// A progress guard ends loops that repeat without progress. How far the log has been read is a position: the checkpoint,
-// and the sweep, which is the span of the log that must still be searched. A loop calls `nextRound` before each round,
-// which reads the position. A repeated round is idle if an earlier round of the run began at the same position. Three
-// consecutive idle rounds end the run with an error.
+// A progress guard ends loops that repeat without progress. How far the log has been read is a position: the
+// checkpoint, and the sweep, which is the span of the log that must still be searched. A loop calls `nextRound` before
+// each round, which reads the position. A repeated round is idle if an earlier round of the run began at the same
+// position. Three consecutive idle rounds end the run with an error.
 
 const FAST_BACKOFF = { firstMs: 1, maxMs: 1 }
 const BACKOFF_OF_AN_HOUR = { firstMs: 3_600_000, maxMs: 3_600_000 }

@@ -14,8 +14,8 @@ import { openTestStore, readRows } from '../_support/store.js'
 import { openTenant } from '../_support/tenant.js'
 
 // Auth0 can deliver log entries by webhook: a log stream. `receive` stores the entries of one such request, so that a
-// logout takes effect before the next poll, which reads the same entries from the log. An entry that may be a logout but
-// cannot be used is stored as unattributable, without effect on tokens.
+// logout takes effect before the next poll, which reads the same entries from the log. An entry that may be a logout
+// but cannot be used is stored as unattributable, without effect on tokens.
 
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }

@@ -13,10 +13,10 @@ import { DAY, HOUR, LOGOUT_TYPES, MINUTE, POLL_OPTIONS, SECOND } from '../_suppo
 import { openTestStore, readRows, readUserIds } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
-// A poll reads the log in pages, from the checkpoint (the log id to continue from) to its end. Then `as_of` is the time up
-// to which the log has been read. Auth0 stores some entries so late that a poll has already passed their place in the
-// log. A reconcile is a poll, and then a search of the recent log for these late entries. The worker reconciles less
-// often than it polls. After an outage of the worker, a poll uses the same kind of search.
+// A poll reads the log in pages, from the checkpoint (the log id to continue from) to its end. Then `as_of` is the time
+// up to which the log has been read. Auth0 stores some entries so late that a poll has already passed their place in
+// the log. A reconcile is a poll, and then a search of the recent log for these late entries. The worker reconciles
+// less often than it polls. After an outage of the worker, a poll uses the same kind of search.
 
 /** Options of the simulated tenant: its management tokens stay valid when a test moves the clock ahead by days. */
 const LONG_LIVED_TOKENS = { expiresInSeconds: 365 * (DAY / SECOND) }
@@ -231,7 +231,8 @@ describe('after an outage of the worker', () => {
     // The 3,000 entries of the outage are on 30 pages.
     expect(countPages(requests.slice(lastSearch))).toBeGreaterThan(20)
     expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
-    // The search of an outage counts no rows as reconciled, because its entries are not late: the catch-up reads them too.
+    // The search of an outage counts no rows as reconciled, because its entries are not late: the catch-up reads them
+    // too.
     await expect(countReconciledRows()).resolves.toBe(0)
   })
 

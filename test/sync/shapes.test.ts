@@ -71,8 +71,8 @@ describe('logouts in the shapes that tenants write', () => {
         _id: idAt(3400),
       },
       {
-        // Recorded in 2024, from a passwordless connection. The entry has about fifty return URLs and no session id, so it
-        // ends all sessions of its user.
+        // Recorded in 2024, from a passwordless connection. The entry has about fifty return URLs and no session id, so
+        // it ends all sessions of its user.
         ...BROWSER_FIELDS,
         connection: 'email',
         date: '2026-11-23T12:00:03.500Z',

@@ -6,8 +6,8 @@ import { buildLogId } from '../../src/simulator/log-id.js'
 import { sweep } from '../../src/sync/sweep.js'
 
 // A sweep searches the entries that Auth0 stored in a span of time, instead of reading all pages of the log. A search
-// returns at most 1,000 entries, so the sweep divides its span into parts. The newest part is the first. Each test gives
-// every entry its own user, so the read users show which entries were read.
+// returns at most 1,000 entries, so the sweep divides its span into parts. The newest part is the first. Each test
+// gives every entry its own user, so the read users show which entries were read.
 
 const NOW = Date.UTC(2026, 10, 25)
 const HOUR_MS = 3_600_000
