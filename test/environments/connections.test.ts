@@ -149,11 +149,12 @@ describe('a client that sends requests without waiting for responses, and reads 
     },
   )
 
-  test('the API disconnects a client that sends two requests at a time, and reads nothing, when the buffers of the connection are full', async () => {
+  test('the API disconnects a client that sends requests slowly, and reads nothing, when the buffers of the connection are full', async () => {
     const { url, command } = await runApi()
     const socket = await openUnreadConnection(url)
     let sentRequests = 0
     while (sentRequests < 50_000 && !socket.destroyed) {
+      // Two at a time, far fewer than the API accepts as waiting requests.
       sentRequests += 2
       socket.write('GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2))
       // The response to this request, on another connection, shows that the API has processed the two requests.

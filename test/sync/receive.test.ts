@@ -104,7 +104,7 @@ describe('a log-stream request', () => {
     const checkpoint = syntheticLogId(Date.now() - MINUTE)
     await store.setFirstCheckpoint(checkpoint, null)
     const progressBefore = await store.readProgress()
-    await receiveBody(toJson(logout({ user_id: 'auth0|1' })))
+    await receiveBody(toJson(buildLogout({ user_id: 'auth0|1' })))
     expect((await readRows(database)).users).toHaveLength(1)
     expect(await store.readProgress()).toEqual({ ...progressBefore, now: expect.any(Number) })
   })
@@ -113,7 +113,7 @@ describe('a log-stream request', () => {
     const truncatedLine = '{"log_id":"900","data":{"type":"slo","user_id":"auth0|cut'
     const lineWithNul = `\u0000{"a":1}`
     const unreadableLines = [truncatedLine, lineWithNul, 'null', '[[]]']
-    const body = [toJson(logout({ user_id: 'auth0|1' })), ...unreadableLines].join('\n')
+    const body = [toJson(buildLogout({ user_id: 'auth0|1' })), ...unreadableLines].join('\n')
     await receiveBody(body)
     await receiveBody(body)
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|1' }])
@@ -131,8 +131,9 @@ describe('a log-stream request', () => {
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_instant: 2 } })
   })
 
-  test('a request writes nothing if no entry is a logout', async () => {
+  test('receive does not call the store if no entry is a logout', async () => {
     const unusedStore = { storeBatch: () => Promise.reject(new Error('called')) }
+    // A login, a failed logout, and a request to the Management API.
     const otherEntries = [
       buildEntry('s'),
       buildEntry('flo'),
@@ -144,7 +145,7 @@ describe('a log-stream request', () => {
 
   test('receive rejects with the error of the store', async () => {
     const unavailableStore = { storeBatch: () => Promise.reject(new Error('unavailable')) }
-    const body = toJson(logout({ user_id: 'auth0|1' }))
+    const body = toJson(buildLogout({ user_id: 'auth0|1' }))
     const deps = { store: unavailableStore, types: LOGOUT_TYPES }
     const receiving = receive(deps, body, neverAborted)
     await expect(receiving).rejects.toThrow('unavailable')
@@ -179,7 +180,7 @@ describe('a log-stream request', () => {
     },
   )
 
-  test('receive stores 10,000 entries of the usual size', async () => {
+  test('receive accepts 10,000 entries of the usual size', async () => {
     const entries = Array.from({ length: 10_000 }, () => wrapEntry(buildEntry('s')))
     await expect(receiveBody(entries.map(toJson).join('\n'))).resolves.toBe('stored')
     await expect(receiveBody(toJson(entries))).resolves.toBe('stored')
@@ -220,7 +221,7 @@ describe('a log-stream request', () => {
 })
 
 /** Returns an entry of a logout a second ago. `fields` replace its fields. */
-function logout(fields: LogEntry): LogEntry {
+function buildLogout(fields: LogEntry): LogEntry {
   return { ...buildEntry('slo'), log_id: syntheticLogId(Date.now() - SECOND), ...fields }
 }
 
