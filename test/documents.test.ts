@@ -9,13 +9,15 @@ import {
 } from '../scripts/frameworks.js'
 import { readExample } from './_support/documents.js'
 
+// The documents of this repository name files, commands and examples. These tests compare them with what they name.
+
 const MAX_README_LINES = 200
 const MAX_README_WORDS = 1_500
 const MAX_PICTURE_BYTES = 150_000
 
 const INDEX = 'docs/README.md'
 
-/** The examples of apps with cookie sessions. `test/consumers/cookie-sessions.test.ts` runs them. */
+/** Folders in `examples` with apps that use cookie sessions. `test/consumers/cookie-sessions.test.ts` runs them. */
 const SESSION_EXAMPLES = ['express-openid-connect', 'nextjs-auth0']
 
 const pages = (await readdir('docs')).filter((name) => name.endsWith('.md'))
@@ -32,41 +34,41 @@ const documents = [
     (example) => `examples/${example}/README.md`,
   ),
 ]
-const texts = new Map(
-  await Promise.all(
-    documents.map(async (name) => [name, await readFile(name, 'utf8')] as [string, string]),
-  ),
-)
+/** The text of each document, by its path. */
+const texts = new Map<string, string>()
+for (const name of documents) texts.set(name, await readFile(name, 'utf8'))
 
-/** Returns a document without its examples. In an example, a line that begins with `#` is not a heading. */
+/** Returns a document without its blocks of code. In such a block, a line that begins with `#` is not a heading. */
 const withoutCode = (name: string) => (texts.get(name) ?? '').replace(/^ *```[\s\S]*?^ *```$/gm, '')
 
 /** Returns the anchors that GitHub gives to the headings of a document. */
 function listAnchors(name: string): string[] {
   const headings = [...withoutCode(name).matchAll(/^#{1,6} (.+)$/gm)].map(([, text = '']) =>
     text
+      // Replaces each link by its text.
       .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
       .toLowerCase()
+      // Removes everything except letters, marks, numbers, connectors such as `_`, spaces and hyphens.
       .replace(/[^\p{L}\p{M}\p{N}\p{Pc} -]/gu, '')
       .replaceAll(' ', '-'),
   )
-  return headings.map((slug, index) => {
-    const earlier = headings.slice(0, index).filter((other) => other === slug).length
-    return earlier === 0 ? slug : `${slug}-${earlier}`
+  return headings.map((anchor, index) => {
+    const earlierCount = headings.slice(0, index).filter((other) => other === anchor).length
+    return earlierCount === 0 ? anchor : `${anchor}-${earlierCount}`
   })
 }
 
-/** Returns the targets of links, and the files of pictures. */
+/** Returns the targets of all links `[…](target)`, and the files of all pictures `src="file"` or `srcset="file"`. */
 const listLinks = (name: string) =>
   [...withoutCode(name).matchAll(/\]\(([^)\s]+)\)|\bsrc(?:set)?="([^"\s]+)"/g)].map(
     ([, target, file = '']) => target ?? file,
   )
 
 /**
- * Whether a line of an excerpt must also be a line of its example. Imports are not compared, because an excerpt can
- * import fewer names.
+ * Whether a line of an excerpt of an example must also be a line of the example. This is not so for imports, because
+ * the excerpt can import fewer names.
  */
-const mustBeInExample = (line: string) => line !== '' && !line.startsWith('import ')
+const isComparedLine = (line: string) => line !== '' && !line.startsWith('import ')
 
 const exists = (path: string) =>
   access(path).then(
@@ -74,7 +76,7 @@ const exists = (path: string) =>
     () => false,
   )
 
-/** Returns the problem of a link; `null`: the link resolves. */
+/** Returns what is wrong with a link of the document `name`, or `null` if the link resolves. Skips URLs of websites. */
 async function findLinkProblem(name: string, target: string): Promise<string | null> {
   if (/^[a-z]+:/.test(target)) return null
   const [path = '', anchor] = target.split('#')
@@ -85,8 +87,8 @@ async function findLinkProblem(name: string, target: string): Promise<string | n
   return listAnchors(file).includes(anchor) ? null : `${target}: no such heading`
 }
 
-describe.each(documents)('in %s', (name) => {
-  test('every link resolves', async () => {
+describe.each(documents)('the document %s', (name) => {
+  test('every link of the document resolves', async () => {
     const problems = await Promise.all(
       listLinks(name).map((target) => findLinkProblem(name, target)),
     )
@@ -99,9 +101,9 @@ describe.each(documents)('in %s', (name) => {
     for (const [command, script = ''] of named) expect(scripts, command).toHaveProperty(script)
   })
 
-  test('no command installs an unpublished package from the registry, and tarballs have the current version', async () => {
+  test('no command of the document installs last-logout from the registry, and every tarball has the current version', async () => {
     const text = texts.get(name) ?? ''
-    // The packages are not published, so these commands would run a package of someone else.
+    // The packages are not published. Someone else could publish packages with these names.
     expect(text).not.toMatch(/\bnpx (-\S+ )*last-logout/)
     expect(text).not.toMatch(
       /\bnpm (install|i|add|exec)\b[^\n]* last-logout(-client|-simulator)?(\s|$)/,
@@ -112,11 +114,13 @@ describe.each(documents)('in %s', (name) => {
   })
 
   test('every test file and every test that the document names exists', async () => {
+    // Such as `test/file.test.ts -t 'pattern'`.
     const named = [
       ...(texts.get(name) ?? '').matchAll(/`(test\/[\w/.-]+\.ts)(?: -t (?:'([^']+)'|([\w-]+)))?`/g),
     ]
-    for (const [command, file = '', quoted, word] of named) {
-      const pattern = new RegExp((quoted ?? word ?? '').replaceAll('\\|', '|'))
+    for (const [command, file = '', quotedPattern, wordPattern] of named) {
+      // In a Markdown table, `|` is written as `\|`.
+      const pattern = new RegExp((quotedPattern ?? wordPattern ?? '').replaceAll('\\|', '|'))
       expect(await readFile(file, 'utf8'), command).toMatch(pattern)
     }
   })
@@ -130,10 +134,10 @@ describe('README.md', () => {
     expect(readme.split(/\s+/).filter(Boolean).length).toBeLessThanOrEqual(MAX_README_WORDS)
   })
 
-  test('README.md shows the example for Express', async () => {
-    const shown = await readExample('README.md', 'Reject logged-out tokens', 'js')
-    expect(shown).toBe(await readFile('examples/express/app.mjs', 'utf8'))
-    expect(shown).toBe(await readExample('docs/getting-started.md', '4 Create your API', 'js'))
+  test('README.md and docs/getting-started.md show the example for Express', async () => {
+    const example = await readFile('examples/express/app.mjs', 'utf8')
+    expect(await readExample('README.md', 'Reject logged-out tokens', 'js')).toBe(example)
+    expect(await readExample('docs/getting-started.md', '4 Create your API', 'js')).toBe(example)
   })
 })
 
@@ -142,7 +146,7 @@ test('docs/README.md links every other page in docs', () => {
   for (const page of pages.filter((page) => `docs/${page}` !== INDEX)) expect(links).toContain(page)
 })
 
-test('a document shows every picture in docs/images, and each is smaller than 150 kB', async () => {
+test('every picture in docs/images is shown by a document, and is smaller than 150 kB', async () => {
   const shown = documents.flatMap((name) =>
     listLinks(name).map((target) => normalize(join(name, '..', target))),
   )
@@ -159,10 +163,10 @@ describe('docs/resource-servers.md', () => {
   })
 
   test.each(['express', 'fastify', 'request-response'])(
-    'the document shows the example %s, which the tests run',
+    'the document shows the whole of examples/%s/app.mjs',
     async (example) => {
-      const { name = '' } = FRAMEWORKS.find((framework) => framework.example === example) ?? {}
-      const shown = await readExample(FRAMEWORKS_DOCUMENT, name, 'js')
+      const framework = FRAMEWORKS.find((candidate) => candidate.example === example)
+      const shown = await readExample(FRAMEWORKS_DOCUMENT, framework?.name ?? '', 'js')
       expect(shown).toBe(await readFile(`examples/${example}/app.mjs`, 'utf8'))
     },
   )
@@ -174,29 +178,33 @@ describe('docs/resource-servers.md', () => {
     ['Next.js', 'next/app/orders/route.ts'],
     ['Lambda authorizer', 'lambda-authorizer/authorizer.mjs'],
     ['tRPC', 'trpc/app.ts'],
-  ])('%s: each line of the excerpt is in the example', async (heading, path) => {
-    const language = path.endsWith('.ts') ? 'ts' : 'js'
-    const excerpt = await readExample(FRAMEWORKS_DOCUMENT, heading, language)
-    const lines = (await readFile(join('examples', path), 'utf8')).split('\n')
-    expect(lines).toEqual(expect.arrayContaining(excerpt.split('\n').filter(mustBeInExample)))
-  })
+  ])(
+    'in the section %s, each line of the excerpt except imports is a line of examples/%s',
+    async (heading, path) => {
+      const language = path.endsWith('.ts') ? 'ts' : 'js'
+      const excerpt = await readExample(FRAMEWORKS_DOCUMENT, heading, language)
+      const lines = (await readFile(join('examples', path), 'utf8')).split('\n')
+      expect(lines).toEqual(expect.arrayContaining(excerpt.split('\n').filter(isComparedLine)))
+    },
+  )
 
-  test('every example that is a package is in the table of frameworks, or of cookie sessions', async () => {
+  test('the packages in examples are those in the table of frameworks and those with cookie sessions', async () => {
     const folders = await readdir('examples')
     const isPackage = await Promise.all(
       folders.map((folder) => exists(join('examples', folder, 'package.json'))),
     )
     const packages = folders.filter((_folder, index) => isPackage[index])
-    const tables = [...FRAMEWORKS.map(({ example }) => example), ...SESSION_EXAMPLES]
-    expect(packages.sort()).toEqual(tables.sort())
+    const listed = [...FRAMEWORKS.map(({ example }) => example), ...SESSION_EXAMPLES]
+    expect(packages.sort()).toEqual(listed.sort())
   })
 })
 
 describe('docs/cookie-sessions.md', () => {
   test.each(SESSION_EXAMPLES)(
-    'the table names the example %s, with its version',
+    'the table has a row for the example %s, with the version of its library',
     async (example) => {
       const dependencies = await readDependencies(join('examples', example))
+      // The example `nextjs-auth0` uses the library `@auth0/nextjs-auth0`.
       const library = Object.keys(dependencies).find((name) => name.endsWith(example)) ?? ''
       const row = `| \`last-logout-client/${example}\` | ${dependencies[library]} | [examples/${example}](../examples/${example}) |`
       expect(texts.get('docs/cookie-sessions.md')).toContain(row)
@@ -204,13 +212,13 @@ describe('docs/cookie-sessions.md', () => {
   )
 })
 
-test('ARCHITECTURE.md names files and folders of src that exist', async () => {
-  const named = [
-    ...(texts.get('ARCHITECTURE.md') ?? '').matchAll(/`([a-z][\w-]*(?:\/[\w-]+)*(?:\.ts)?)`/g),
-  ]
+test('every file and folder of src that ARCHITECTURE.md names exists', async () => {
+  const text = texts.get('ARCHITECTURE.md') ?? ''
+  const namedPaths = [...text.matchAll(/`([a-z][\w-]*(?:\/[\w-]+)*(?:\.ts)?)`/g)]
     .map(([, path = '']) => path)
+    // The pattern also matches words in backticks.
     .filter((path) => path.includes('/') || path.endsWith('.ts'))
     .filter((path) => !path.startsWith('test/'))
-  expect(named.length).toBeGreaterThan(20)
-  for (const path of named) expect(await exists(join('src', path)), path).toBe(true)
+  expect(namedPaths.length).toBeGreaterThan(20)
+  for (const path of namedPaths) expect(await exists(join('src', path)), path).toBe(true)
 })

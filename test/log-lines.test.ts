@@ -12,13 +12,17 @@ import { subscribeToFeed } from './_support/events.js'
 import { openProxy } from './_support/proxy.js'
 import { DOMAIN, openTenant, type TestTenant } from './_support/tenant.js'
 
-/** Every user id and session id of this test contains this text, so that a search finds each log line with an id. */
+/**
+ * Every user id and session id of this test contains this text, so that a search finds each log line with such an id.
+ */
 const PERSON = 'identifiable'
+/** The key of a caller of the API. Only this key is valid. */
 const KEY = 'key-that-no-line-may-show-0123456789'
 const WRONG_KEY = 'wrong-one-that-no-line-may-show-01234'
+/** The token of the log stream, the webhook by which Auth0 delivers entries. Also sent in place of a user's token. */
 const TOKEN = 'token-that-no-line-may-show-0123456789'
 const SECRETS = [PERSON, KEY, WRONG_KEY, TOKEN]
-const FORM = 'application/x-www-form-urlencoded'
+const FORM_TYPE = 'application/x-www-form-urlencoded'
 
 let database: TestDatabase
 let auth0: TestTenant
@@ -31,7 +35,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-test('at level info, no log line contains a user id, a session id, a key, a token or a password', async () => {
+test('at level info, no log line of the service contains a user id, a session id, a key, a token or a password', async () => {
   const lines: string[] = []
   const stream = new Writable({
     write(chunk, _encoding, done) {
@@ -61,10 +65,10 @@ test('at level info, no log line contains a user id, a session id, a key, a toke
   const url = await service.startApi()
   await service.startWorker()
 
-  // Causes log lines about valid entries, invalid entries, and errors of the tenant.
+  // Causes log lines about valid and invalid entries, about requests, and about errors of Auth0.
   writeLogouts()
   await expect.poll(() => lines.join(), { timeout: 20_000 }).toContain('log read')
-  await requestEverything(url)
+  await requestEveryRoute(url)
   auth0.simulator.faults.push({
     path: '/api/v2/logs',
     times: 3,
@@ -73,10 +77,11 @@ test('at level info, no log line contains a user id, a session id, a key, a toke
   auth0.simulator.faults.push({ path: '/api/v2/logs', times: 3, respond: faults.cutOffJson() })
   await expect.poll(() => lines.join(), { timeout: 20_000 }).toMatch(/AUTH0_/)
 
-  // Causes log lines about an outage of the database.
+  // Causes log lines about an outage of the database. While the proxy is frozen, PostgreSQL does not respond.
   const feed = await subscribeToFeed(url, '', { authorization: `Bearer ${KEY}` })
   proxy.freeze()
-  const requests = requestEverything(url)
+  const requests = requestEveryRoute(url)
+  // Long enough for five polls and all requests to begin.
   await sleep(1_000)
   proxy.thaw()
   await requests
@@ -84,15 +89,17 @@ test('at level info, no log line contains a user id, a session id, a key, a toke
   await service.close()
   await proxy.close()
 
-  const all = lines.join('')
   expect(lines.length).toBeGreaterThan(3)
-  expect(all).toContain('too many wrong keys')
+  expect(lines.join('')).toContain('too many wrong keys')
   const { password } = new URL(database.url)
-  for (const secret of [...SECRETS, clientSecret, ...(password ? [password] : [])]) {
+  // The URL of the test database can have no password.
+  const secrets = [...SECRETS, clientSecret, password].filter((secret) => secret !== '')
+  for (const secret of secrets) {
     expect(lines.filter((line) => line.includes(secret))).toEqual([])
   }
 }, 90_000)
 
+/** Writes a valid logout, a logout with invalid details, and a logout without a user and a session. */
 function writeLogouts(): void {
   const userId = `auth0|${PERSON}`
   auth0.tenant.write(buildEntry('slo', { userId, sessionId: `${PERSON}-session` }))
@@ -101,10 +108,10 @@ function writeLogouts(): void {
 }
 
 /** Sends valid and invalid requests to every route. */
-async function requestEverything(url: string): Promise<void> {
+async function requestEveryRoute(url: string): Promise<void> {
   const user = `/v1/users/auth0%7C${PERSON}`
   const entry = buildEntry('slo', { userId: `auth0|${PERSON}-streamed` })
-  const postRequests: [string, string, string][] = [
+  const postRequests: [path: string, key: string, body: string][] = [
     ['/v1/check', KEY, JSON.stringify({ claims: { sub: `auth0|${PERSON}`, iat: 1 } })],
     ['/v1/check', KEY, JSON.stringify({ claims: { sub: 1, sid: PERSON } })],
     ['/v1/check', KEY, `{"claims":"${PERSON}`],
@@ -139,22 +146,23 @@ async function requestEverything(url: string): Promise<void> {
     '/health/ready',
     '/health/fresh',
   ]
+  /** Sends a GET request or, with a body, a POST request. Ignores the response. */
   const send = async (path: string, key: string, body?: string) => {
     const headers = {
       authorization: `Bearer ${key}`,
-      'content-type': path === '/v1/introspect' ? FORM : 'application/json',
+      'content-type': path === '/v1/introspect' ? FORM_TYPE : 'application/json',
+      // Gateways send their key in this header. It is valid only for paths such as `/v1/forward-auth/identifiable`.
       'x-last-logout-key': path.endsWith(PERSON) ? KEY : WRONG_KEY,
     }
     const init = body === undefined ? { headers } : { method: 'POST', headers, body }
-    // The server can close the connection while it receives a body that is too long.
-    await fetch(url + path, { ...init, redirect: 'manual' }).then(
-      (response) => response.text(),
-      () => '',
-    )
+    // The server can close the connection while it receives a body that is too long. Then `fetch` rejects.
+    const response = await fetch(url + path, { ...init, redirect: 'manual' }).catch(() => null)
+    await response?.text().catch(() => '')
   }
   await Promise.all([
     ...postRequests.map(([path, key, body]) => send(path, key, body)),
     ...getPaths.map((path) => send(path, KEY)),
+    // More wrong keys than the API accepts from one address before it responds with 429.
     ...Array.from({ length: 30 }, () => send(`${user}/last-logout`, WRONG_KEY)),
   ])
 }

@@ -7,25 +7,35 @@ import { LastLogoutError } from '../src/errors.js'
 import { createLog } from '../src/log.js'
 import { nameProgram, type ProgramStart, readProgramName } from '../src/program-name.js'
 
-const PLAIN: ProgramStart = { script: '/srv/app/dist/main.js', cwd: '/srv/app', env: {} }
-const npmEnv = (command: string, event: string, line: string) => ({
+// Messages of the service contain commands such as `last-logout migrate`. `readProgramName` determines how an operator
+// can start the program, such as `npx last-logout`. `nameProgram` puts this name into the commands of a message.
+
+/** A start with `node dist/main.js` in the directory `/srv/app`. */
+const PLAIN_START: ProgramStart = { script: '/srv/app/dist/main.js', cwd: '/srv/app', env: {} }
+/** Returns the environment variables that npm sets for a program. `npm_lifecycle_script` is the line that npm runs. */
+const npmEnv = (command: 'run' | 'exec', scriptName: string, script: string) => ({
   npm_command: command,
-  npm_lifecycle_event: event,
-  npm_lifecycle_script: line,
+  npm_lifecycle_event: scriptName,
+  npm_lifecycle_script: script,
 })
+/** Returns the description of a Docker container in which the program was started in this way. */
 const container = (startedBy: 'run' | 'exec' | 'shell') => ({
   engine: 'docker' as const,
   id: '0123456789ab',
   startedBy,
 })
 
-describe('the name of the program', () => {
-  test.each<[string, Partial<ProgramStart>, string]>([
+describe('readProgramName', () => {
+  test.each<[start: string, overrides: Partial<ProgramStart>, name: string]>([
     ['node dist/main.js', {}, 'node dist/main.js'],
-    ['node /srv/app/dist/main.js elsewhere', { cwd: '/' }, 'node srv/app/dist/main.js'],
-    ['node ../app/dist/main.js', { cwd: '/srv/other' }, 'node /srv/app/dist/main.js'],
+    ['node /srv/app/dist/main.js in a parent directory', { cwd: '/' }, 'node srv/app/dist/main.js'],
     [
-      'a path that a shell would split',
+      'node ../app/dist/main.js in another directory',
+      { cwd: '/srv/other' },
+      'node /srv/app/dist/main.js',
+    ],
+    [
+      'a script whose path contains a space and a quote',
       { script: "/srv/a b/it's/main.js", cwd: '/home' },
       "node '/srv/a b/it'\\''s/main.js'",
     ],
@@ -38,7 +48,7 @@ describe('the name of the program', () => {
       'npx last-logout',
     ],
     [
-      'a dependency of another package, in its script',
+      'an npm script of another package that depends on last-logout',
       {
         script: '/srv/app/node_modules/.bin/last-logout',
         env: npmEnv('run', 'start', 'last-logout start'),
@@ -46,22 +56,22 @@ describe('the name of the program', () => {
       'node_modules/.bin/last-logout',
     ],
     [
-      'node_modules/.bin/last-logout of another directory',
+      'node_modules/.bin/last-logout in another directory',
       { script: '/srv/other/node_modules/.bin/last-logout' },
       '/srv/other/node_modules/.bin/last-logout',
     ],
     [
-      'npm run demo, which can start no other command',
+      'npm run demo, a script that always runs the command `demo`',
       { env: npmEnv('run', 'demo', 'npm run --silent build && node dist/main.js demo') },
       'node dist/main.js',
     ],
     [
-      'npm run with a script that takes the command',
+      'npm run with a script to which a command can be appended',
       { env: npmEnv('run', 'logout-service', 'node dist/main.js') },
       'npm run logout-service --',
     ],
     [
-      'another program that npx has started',
+      'a start by pm2, which npx had started',
       { env: npmEnv('exec', 'npx', "'pm2'") },
       'node dist/main.js',
     ],
@@ -71,31 +81,35 @@ describe('the name of the program', () => {
       'last-logout',
     ],
     [
-      'a link outside of PATH',
+      'a link in a directory outside of PATH',
       { script: '/opt/last-logout', env: { PATH: '/usr/bin' } },
       'node /opt/last-logout',
     ],
-    ['docker exec', { container: container('exec') }, 'docker exec 0123456789ab node dist/main.js'],
-    ['a shell in a container', { container: container('shell') }, 'node dist/main.js'],
-    // The container stops with its main process, so no command can run in it afterwards.
     [
-      'the main process of a container, at its end',
+      'docker exec in a container',
+      { container: container('exec') },
+      'docker exec 0123456789ab node dist/main.js',
+    ],
+    ['a shell in a container', { container: container('shell') }, 'node dist/main.js'],
+    [
+      'the main process of a container, which will have stopped then',
       { container: container('run') },
       'node dist/main.js',
     ],
   ])(
-    'readProgramName returns a command that starts the program again, after: %s',
+    'readProgramName returns the command that starts the program again after this process has ended: %s',
     (_start, overrides, name) => {
-      expect(readProgramName({ ...PLAIN, ...overrides }, false)).toBe(name)
+      expect(readProgramName({ ...PLAIN_START, ...overrides }, false)).toBe(name)
     },
   )
 
-  test("in the log of a container's main process, the name starts a command in that container", () => {
-    const start = { ...PLAIN, container: container('run') }
+  test("while a container's main process is running, readProgramName returns a command that runs in that container", () => {
+    const start = { ...PLAIN_START, container: container('run') }
     expect(readProgramName(start, true)).toBe('docker exec 0123456789ab node dist/main.js')
   })
 })
 
+// In a replacement string of `String.replace`, `$&` would have a special meaning.
 test.each([
   ['run `last-logout migrate`', 'run `node $&.js migrate`'],
   ['see last-logout --help', 'see node $&.js --help'],
@@ -103,11 +117,11 @@ test.each([
   ['last-logout is running', 'last-logout is running'],
   ['/opt/last-logout start', '/opt/last-logout start'],
   ['the user last-logout starts', 'the user last-logout starts'],
-])('nameProgram replaces the name in "%s" only if it is a command', (text, expected) => {
+])('nameProgram replaces `last-logout` in "%s" only if it begins a command', (text, expected) => {
   expect(nameProgram(text, 'node $&.js')).toBe(expected)
 })
 
-test('a log line contains the name of the program in the advice, the error and its causes', async () => {
+test('a log line contains the name of the program in the commands of the advice, the error and its cause', async () => {
   let text = ''
   const stream = new Writable({
     write(chunk, _encoding, done) {
@@ -128,39 +142,45 @@ test('a log line contains the name of the program in the advice, the error and i
   })
 })
 
-/** Files whose texts operators do not read, or that run on another machine. */
+/** Files whose texts operators of the service do not read. */
 const EXCLUDED_FILES = /^src\/(action|client|simulator)\//
 
-describe('in the sources of the service', async () => {
+describe('the texts in the sources of the service', async () => {
   const texts = await readTexts()
+  /** Stands for a command that `nameProgram` has found. */
+  const MARK = '%'
+  const markCommands = (text: string) => nameProgram(text, MARK)
 
-  test('every command of this program is written in a form in which nameProgram replaces the name', () => {
-    const commands = texts.filter(([, text]) => /last-logout [a-z-]/.test(nameProgram(text, '%')))
-    // All other texts that contain `last-logout` are sentences about it.
-    expect(
-      commands.filter(([, text]) => /`[^`]*last-logout [a-z-]/.test(nameProgram(text, '%'))),
-    ).toEqual([])
-    expect(texts.filter(([, text]) => nameProgram(text, '%') !== text).length).toBeGreaterThan(15)
-  })
-
-  test('every command of this program stands in backticks or on a line of its own, so that its end is visible', () => {
-    const withoutLines = (text: string) =>
-      text.replace(/^ {2}([A-Z\d_]+=\S+ )*last-logout .*$/gm, '')
-    const unquoted = texts.filter(([, text]) =>
-      /(?<!`)%/.test(nameProgram(withoutLines(text).replaceAll('%', ''), '%')),
+  test('nameProgram replaces `last-logout` in every command in backticks', () => {
+    // Where `last-logout` stands outside of backticks, the text is a sentence about the program.
+    const remainingCommands = texts.filter(([, text]) =>
+      /`[^`]*last-logout [a-z-]/.test(markCommands(text)),
     )
-    expect(unquoted).toEqual([])
+    expect(remainingCommands).toEqual([])
+    // Makes the test fail if `readTexts` misses texts.
+    expect(texts.filter(([, text]) => markCommands(text) !== text).length).toBeGreaterThan(15)
   })
 
-  test('no text contains a fixed command that starts the program', () => {
-    const textsWithStart = texts.filter(([, text]) =>
+  test('every command that starts with `last-logout` stands in backticks or on a line of its own, so that its end is visible', () => {
+    /** Removes the indented lines that consist of a command, possibly after environment variables. */
+    const withoutCommandLines = (text: string) =>
+      text.replace(/^ {2}([A-Z\d_]+=\S+ )*last-logout .*$/gm, '')
+    const textsWithUnquotedCommand = texts.filter(([, text]) => {
+      const unmarkedText = withoutCommandLines(text).replaceAll(MARK, '')
+      return markCommands(unmarkedText).replaceAll(`\`${MARK}`, '').includes(MARK)
+    })
+    expect(textsWithUnquotedCommand).toEqual([])
+  })
+
+  test('no text contains a command with another name, such as `node dist/main.js`, which is right only for some starts', () => {
+    const textsWithFixedName = texts.filter(([, text]) =>
       /npx last-logout|dist\/main\.js|npm (run|start)\b/.test(text),
     )
-    expect(textsWithStart).toEqual([])
+    expect(textsWithFixedName).toEqual([])
   })
 })
 
-/** Reads the strings of all source files, without comments. In a template, `…` replaces each expression. */
+/** Reads all strings of the source files of the service. In a template string, `…` replaces each expression. */
 async function readTexts(): Promise<[file: string, text: string][]> {
   const files = (await readdir('src', { recursive: true }))
     .map((file) => join('src', file))

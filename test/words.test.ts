@@ -3,10 +3,15 @@ import { join } from 'node:path'
 import { parseSync, Visitor } from 'oxc-parser'
 import { describe, expect, test } from 'vitest'
 
-/** The folders whose source files are checked. Generated code and fixtures are not checked. */
+// These tests keep the language of the project plain: they reject phrases that made texts hard to read, and enforce the
+// conventions for names, log messages and tests.
+
+/** The folders whose source files are checked, except generated code and fixtures. */
 const FOLDERS = ['src', 'test', 'bench', 'campaign', 'soak', 'scripts']
 
-/** These files may contain the phrases: this file lists them, and the other file names the system user `nobody`. */
+/**
+ * Files that may contain forbidden phrases: this file lists them, and the other file names the system user `nobody`.
+ */
 const EXCLUDED_FILES = ['test/words.test.ts', 'src/embedded-postgres/binaries.ts']
 
 /**
@@ -15,7 +20,7 @@ const EXCLUDED_FILES = ['test/words.test.ts', 'src/embedded-postgres/binaries.ts
  */
 const SHARED_NAMES = ['endLoggedOutSessions', 'lastLogout', 'setup', 'useSimulator']
 
-/** Forbidden phrases of comments and strings, and what to write instead of each phrase. */
+/** Phrases that comments, strings and documents must not contain, and what to write instead of each phrase. */
 const FORBIDDEN_PHRASES: [phrase: RegExp, instead: string][] = [
   [
     /\b(is|are|was|were|be|been|gets?) told\b/i,
@@ -45,19 +50,20 @@ const FORBIDDEN_PHRASES: [phrase: RegExp, instead: string][] = [
   [/\bas it should( be)?\b/i, 'what is correct'],
 ]
 
-/** Forbidden names of bounds and times. A bound begins with MAX_ or MIN_, and a time ends in TimeoutMs or GraceMs. */
+/** Matches forbidden names. A bound must be named MAX_… or MIN_…, and a time …TimeoutMs or …GraceMs. */
 const FORBIDDEN_NAME = /^(LONGEST|MOST|SHORTEST|LEAST|SLOWEST|FEWEST)_|PATIENCE|patience/
 
-/** Names of constants with a unit that is not at the end. The unit must be at the end, as in MAX_BODY_BYTES. */
+/** Matches names of constants with a unit before the end, such as MAX_BYTES_BODY instead of MAX_BODY_BYTES. */
 const UNIT_NOT_LAST = /(^|_)(MS|SECONDS|MINUTES|HOURS|DAYS|BYTES|MB)_/
 
+/** What is checked in a source file. */
 interface Source {
   file: string
-  /** Comments and strings, each with its line. */
+  /** Comments and strings, each with the number of its line. */
   texts: [text: string, line: number][]
-  /** Declared variables, functions, types and parameters. */
+  /** Declared variables, functions, parameters and fields of types. Also `it`, if the file imports it. */
   names: string[]
-  /** Names that the file declares and exports. It does not include names that the file re-exports. */
+  /** Names that the file declares and exports, without names that it re-exports. */
   exported: string[]
   /** The messages of log calls. */
   messages: string[]
@@ -66,7 +72,7 @@ interface Source {
 const sources = await readSources()
 
 describe('every source file', () => {
-  test('comments and strings contain no forbidden phrase', () => {
+  test('comments and strings of source files contain no forbidden phrase', () => {
     const violations = sources.flatMap(({ file, texts }) =>
       texts.flatMap(([text, line]) => findForbidden(text, `${file}:${line}`)),
     )
@@ -82,11 +88,12 @@ describe('every source file', () => {
     expect(violations).toEqual([])
   })
 
-  test('log messages are constant and begin in lower case, except for SQL keywords', () => {
+  test('log messages are constant, begin in lower case or with the SQL keyword LISTEN, and contain no full stop', () => {
     const violations = sources.flatMap(({ file, messages }) =>
       messages
+        // A template with an expression, and so with a backtick, is not constant.
         .filter((message) => !/^([a-z]|LISTEN )[^.]*$/.test(message))
-        .map((text) => `${file}: ${text}`),
+        .map((message) => `${file}: ${message}`),
     )
     expect(violations).toEqual([])
   })
@@ -97,19 +104,18 @@ describe('every source file', () => {
   })
 })
 
-test('no two files export the same name', () => {
+test('no two files export the same name, except SHARED_NAMES', () => {
   const filesOf = new Map<string, string[]>()
   for (const { file, exported } of sources) {
     for (const name of exported) filesOf.set(name, [...(filesOf.get(name) ?? []), file])
   }
+  const sharedNames = [...filesOf].filter(([, files]) => new Set(files).size > 1)
+  expect(sharedNames.filter(([name]) => !SHARED_NAMES.includes(name))).toEqual([])
+  // Each exception is still needed.
   for (const name of SHARED_NAMES) expect(filesOf.get(name)?.length).toBeGreaterThan(1)
-  const sharedNames = [...filesOf].filter(
-    ([name, files]) => new Set(files).size > 1 && !SHARED_NAMES.includes(name),
-  )
-  expect(sharedNames).toEqual([])
 })
 
-test('documents and alerts contain no forbidden phrase', async () => {
+test('documents and the alerts of Prometheus contain no forbidden phrase', async () => {
   const documents = await readDocuments()
   expect(documents.length).toBeGreaterThan(15)
   const violations = documents.flatMap(([file, text]) =>
@@ -118,18 +124,19 @@ test('documents and alerts contain no forbidden phrase', async () => {
   expect(violations).toEqual([])
 })
 
-test('the checks find the comments, names, exports and messages of every folder', () => {
+test('the checks read files of every folder, and find many texts, names, exports and log messages', () => {
   for (const folder of FOLDERS) {
     expect(sources.some(({ file }) => file.startsWith(`${folder}/`))).toBe(true)
   }
   const count = (key: 'texts' | 'names' | 'exported' | 'messages') =>
-    sources.reduce((sum, source) => sum + source[key].length, 0)
+    sources.flatMap((source) => source[key] as unknown[]).length
   expect(count('texts')).toBeGreaterThan(1_000)
   expect(count('names')).toBeGreaterThan(500)
   expect(count('exported')).toBeGreaterThan(50)
   expect(count('messages')).toBeGreaterThan(3)
 })
 
+/** Returns a message for each forbidden phrase in a text. `place` is its file and line. */
 function findForbidden(text: string, place: string): string[] {
   return FORBIDDEN_PHRASES.flatMap(([phrase, instead]) => {
     const [match] = phrase.exec(text) ?? []
@@ -137,6 +144,7 @@ function findForbidden(text: string, place: string): string[] {
   })
 }
 
+/** Reads all Markdown documents, except those of examples, and the YAML files in `docs`. */
 async function readDocuments(): Promise<[file: string, text: string][]> {
   const folders = ['.', 'docs', 'src/client', 'src/simulator']
   const names = await Promise.all(
@@ -160,12 +168,16 @@ async function readSources(): Promise<Source[]> {
       (file) => /\.(ts|js|mjs)$/.test(file) && !/\/(generated|fixtures|node_modules)\//.test(file),
     )
     .filter((file) => !EXCLUDED_FILES.includes(file))
-  return Promise.all(files.sort().map(async (file) => read(file, await readFile(file, 'utf8'))))
+  return Promise.all(
+    files.sort().map(async (file) => parseSource(file, await readFile(file, 'utf8'))),
+  )
 }
 
-function read(file: string, code: string): Source {
+/** Reads the texts, names, exports and log messages of a source file. */
+function parseSource(file: string, code: string): Source {
   const { program, comments, module } = parseSync(file, code)
   const source: Source = { file, texts: [], names: [], exported: [], messages: [] }
+  const textOf = ({ start, end }: { start: number; end: number }) => code.slice(start, end)
   const addText = (text: string, start: number) =>
     source.texts.push([text, code.slice(0, start).split('\n').length])
   const addName = (node: { type: string; name?: unknown } | null) => {
@@ -195,7 +207,8 @@ function read(file: string, code: string): Source {
     ImportSpecifier({ imported }) {
       if (imported.type === 'Identifier' && imported.name === 'it') addName(imported)
     },
-    CallExpression({ callee, arguments: [...args] }) {
+    CallExpression({ callee, arguments: args }) {
+      // Matches `log.info` and `this.log.info`. The message is the last argument.
       const message = args.at(-1)
       if (!/\blog\.(trace|debug|info|warn|error|fatal)$/i.test(textOf(callee))) return
       if (message?.type === 'TemplateLiteral') source.messages.push(textOf(message))
@@ -208,8 +221,4 @@ function read(file: string, code: string): Source {
     ),
   )
   return source
-
-  function textOf({ start, end }: { start: number; end: number }): string {
-    return code.slice(start, end)
-  }
 }

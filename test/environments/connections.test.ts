@@ -10,11 +10,16 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openProxy } from '../_support/proxy.js'
 import { KEY } from '../_support/served-api.js'
 import { DOMAIN } from '../_support/tenant.js'
+import { WAIT } from '../_support/wait.js'
 import { worksIn } from './compatibility.js'
 import { PROXIES, startProxy } from './proxy-programs.js'
 
-const WAIT = { timeout: 20_000, interval: 50 }
-const MB = 1024 * 1024
+// The API limits the number of connections, and the number of waiting requests on a connection. A client that pipelines
+// sends further requests on a connection before it has received the response to the first.
+
+const MIB = 1024 * 1024
+/** The number of the level `warn` in log lines of pino. */
+const WARN_LEVEL = 40
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -27,12 +32,15 @@ interface Api {
   command: RunningCommand
 }
 
-/**
- * Runs `last-logout api` until the end of the test.
- *
- * @param maxOpenFiles The limit of open files (`ulimit -n`) of the process. Default: the limit of the tests.
- */
-async function runApi(databaseUrl = database.url, maxOpenFiles?: number): Promise<Api> {
+interface ApiOptions {
+  /** Default: the URL of the test database. */
+  databaseUrl?: string
+  /** The limit of open files (`ulimit -n`) of the process. Default: the limit of the tests. */
+  maxOpenFiles?: number
+}
+
+/** Runs `last-logout api` until the end of the test. */
+async function runApi({ databaseUrl = database.url, maxOpenFiles }: ApiOptions = {}): Promise<Api> {
   const env = {
     AUTH0_DOMAIN: DOMAIN,
     DATABASE_URL: databaseUrl,
@@ -57,15 +65,23 @@ const logLinesOf = (command: RunningCommand): Record<string, unknown>[] =>
     .filter((line) => line.endsWith('}'))
     .map((line) => JSON.parse(line))
 
-const statusOf = async (url: URL, path: string) => (await fetch(new URL(path, url))).status
+/** Requests a path. Returns the status of the response. */
+const requestStatus = async (url: URL, path: string) => (await fetch(new URL(path, url))).status
 
-/** Opens a connection whose client reads nothing. */
+/** Waits until the API accepts a connection and responds to /health/ready with 200. */
+async function waitUntilReady(url: URL): Promise<void> {
+  await expect.poll(() => requestStatus(url, '/health/ready').catch(() => 0), WAIT).toBe(200)
+}
+
+/** Opens a connection. The client reads nothing from it until `resume` is called. */
 async function openUnreadConnection({ hostname, port }: URL): Promise<Socket> {
   const socket = connect(Number(port), hostname).pause()
   // The socket emits an error if the server resets the connection.
   socket.on('error', () => {})
   await once(socket, 'connect')
-  onTestFinished(() => void socket.destroy())
+  onTestFinished(() => {
+    socket.destroy()
+  })
   return socket
 }
 
@@ -75,25 +91,26 @@ async function readResidentBytes({ pid }: RunningCommand): Promise<number> {
   return Number(kilobytes) * 1024
 }
 
-/** Runs `load`. Returns by how many bytes the memory of the process grew at most during this time. */
-async function measureGrowth(command: RunningCommand, load: () => Promise<unknown>) {
+/** Calls `sendLoad`. Returns the peak of the process's memory during this time, minus its memory before, in bytes. */
+async function measureGrowth(command: RunningCommand, sendLoad: () => Promise<unknown>) {
   const bytesBefore = await readResidentBytes(command)
-  let isRunning = true
-  const running = load().finally(() => {
-    isRunning = false
+  let isSending = true
+  const sending = sendLoad().finally(() => {
+    isSending = false
   })
   let peakBytes = bytesBefore
-  while (isRunning) {
+  while (isSending) {
     peakBytes = Math.max(peakBytes, await readResidentBytes(command))
+    // The interval of the measurements.
     await sleep(20)
   }
-  await running
+  await sending
   return peakBytes - bytesBefore
 }
 
 describe('a client that sends requests without waiting for responses, and reads nothing', () => {
   test(
-    'a client without a key is disconnected, and its 50,000 pipelined requests do not increase the memory of the API',
+    'the API uses less than 64 MiB more memory, and logs one warning, when a client sends 50,000 pipelined requests',
     worksIn(
       'Machines and clocks',
       'clients that pipeline thousands of requests',
@@ -102,58 +119,64 @@ describe('a client that sends requests without waiting for responses, and reads 
     async () => {
       const proxy = await openProxy(database.url)
       onTestFinished(() => proxy.close())
-      const { url, command } = await runApi(proxy.url)
-      expect(await statusOf(url, '/health/ready')).toBe(200)
+      const { url, command } = await runApi({ databaseUrl: proxy.url })
+      expect(await requestStatus(url, '/health/ready')).toBe(200)
       // While the proxy is frozen, requests of /health/ready wait for the database.
       proxy.freeze()
       const pipelinedRequests = 'GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(5_000)
+      /** Sends the requests on ten connections, one after the other. */
       const sendFlood = async () => {
-        for (let connection = 0; connection < 10; connection++) {
+        for (let connections = 0; connections < 10; connections++) {
           const socket = await openUnreadConnection(url)
           const whenClosed = once(socket, 'close')
           socket.write(pipelinedRequests)
+          // The next connection follows even if the API does not close this one.
           await Promise.race([whenClosed, sleep(200)])
         }
       }
       // During this first flood, the heap grows to the size of a busy process.
       await sendFlood()
       const growthBytes = await measureGrowth(command, sendFlood)
-      expect(growthBytes).toBeLessThan(64 * MB)
-      expect(await statusOf(url, '/health/live')).toBe(200)
+      expect(growthBytes).toBeLessThan(64 * MIB)
+      expect(await requestStatus(url, '/health/live')).toBe(200)
       const warnings = logLinesOf(command).filter(({ msg }) =>
         /too many pipelined/.test(String(msg)),
       )
-      // The API logs one warning for all connections. Level 40 of pino is `warn`.
-      expect(warnings).toEqual([expect.objectContaining({ level: 40, address: '127.0.0.1' })])
+      // The API logs one warning for all connections.
+      expect(warnings).toEqual([
+        expect.objectContaining({ level: WARN_LEVEL, address: '127.0.0.1' }),
+      ])
     },
   )
 
-  test('a client that sends requests slowly, and reads nothing, is disconnected when the buffers of its connection are full', async () => {
+  test('the API disconnects a client that sends requests slowly, and reads nothing, when the buffers of the connection are full', async () => {
     const { url, command } = await runApi()
     const socket = await openUnreadConnection(url)
     let sentRequests = 0
-    for (; sentRequests < 50_000 && !socket.destroyed; sentRequests += 2) {
+    while (sentRequests < 50_000 && !socket.destroyed) {
+      // Two at a time, far fewer than the API accepts as waiting requests.
+      sentRequests += 2
       socket.write('GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2))
-      // A response to this later request shows that the API has processed the requests above.
-      await statusOf(url, '/health/live')
+      // The response to this request, on another connection, shows that the API has processed the two requests.
+      await requestStatus(url, '/health/live')
     }
-    // The buffers first take the responses to many requests.
+    // At first, the buffers of the operating system take the responses.
     expect(sentRequests).toBeGreaterThan(100)
     expect(socket.destroyed).toBe(true)
     await expect.poll(() => command.output(), WAIT).toContain('too many pipelined requests')
-    expect(await statusOf(url, '/health/live')).toBe(200)
+    expect(await requestStatus(url, '/health/live')).toBe(200)
   }, 120_000)
 })
 
-describe.each(PROXIES)('behind $name', (program) => {
-  test('requests of many clients, and pipelined requests of one client, do not exceed the limit of pipelined requests', async () => {
+describe.each(PROXIES)('behind the proxy $name', (program) => {
+  test('200 concurrent requests, and 10 pipelined requests of one client, do not reach the limit of pipelined requests', async () => {
     const { url, command } = await runApi()
     const proxy = await startProxy(program, url.href)
     onTestFinished(proxy.close)
-    const responses = Array.from({ length: 200 }, () =>
-      statusOf(new URL(proxy.url), 'health/ready'),
+    const statuses = Array.from({ length: 200 }, () =>
+      requestStatus(new URL(proxy.url), 'health/ready'),
     )
-    expect(new Set(await Promise.all(responses))).toEqual(new Set([200]))
+    expect(new Set(await Promise.all(statuses))).toEqual(new Set([200]))
 
     const socket = await openUnreadConnection(new URL(proxy.url))
     const path = new URL('health/live', proxy.url).pathname
@@ -168,62 +191,66 @@ describe.each(PROXIES)('behind $name', (program) => {
   })
 })
 
+// On Linux, each connection of a process is an open file.
 describe('a limit of open files', () => {
   test(
-    'a low limit of open files lowers the limit of connections, and the API logs both limits',
+    'a limit of 256 open files lowers the limit of connections to 128, and the API logs both limits',
     worksIn(
       'Machines and clocks',
       'a limit of open files below the limit of connections',
       'the limit of connections is lowered, and logged',
     ),
     async () => {
-      const { url, command } = await runApi(database.url, 256)
+      const { url, command } = await runApi({ maxOpenFiles: 256 })
       const warnings = logLinesOf(command).filter(({ msg }) => msg === 'connection limit lowered')
       expect(warnings).toEqual([
         expect.objectContaining({
-          level: 40,
+          level: WARN_LEVEL,
           maxOpenFiles: 256,
           maxConnections: 128,
           // The API recommends 10,000 files for connections and 128 other files.
           advice: expect.stringContaining('10128'),
         }),
       ])
-      // More connections than the lowered limit of 128.
       const sockets = await Promise.all(
         Array.from({ length: 200 }, () => openUnreadConnection(url)),
       )
+      // A socket notices that the server has closed it only while it is read.
       const isOpen = (socket: Socket) => !socket.resume().destroyed
       await expect.poll(() => sockets.filter(isOpen).length, WAIT).toBe(128)
-      const readWarnings = () =>
-        logLinesOf(command).filter(({ msg }) => msg === 'connection limit reached')
-      expect(readWarnings()).toHaveLength(1)
+      const limitWarnings = logLinesOf(command).filter(
+        ({ msg }) => msg === 'connection limit reached',
+      )
+      expect(limitWarnings).toHaveLength(1)
       for (const socket of sockets) socket.destroy()
-      await expect.poll(() => statusOf(url, '/health/ready').catch(() => 0), WAIT).toBe(200)
+      await waitUntilReady(url)
     },
   )
 
-  test('the API logs no warning if the limit of open files is high enough', async () => {
-    const { command } = await runApi(database.url, 20_000)
+  test('the API logs no warning at its start if the limit of open files is high enough', async () => {
+    const { command } = await runApi({ maxOpenFiles: 20_000 })
     expect(command.output()).not.toContain('connection limit')
   })
 
-  test('the API continues after the limit of open files was reached', async () => {
+  test('the API responds again after the limit of open files was reached, and ends as usual', async () => {
     const { url, command } = await runApi()
     const openFileCount = (await readdir(`/proc/${command.pid}/fd`)).length
+    /** Sets the soft limit of the running process. */
     const setLimit = async (maxOpenFiles: number) => {
       await promisify(execFile)('prlimit', [`--pid=${command.pid}`, `--nofile=${maxOpenFiles}:`])
     }
-    // With the first limit, two file descriptors are free: Node.js accepts new connections and closes them. With the
-    // second limit, none is free: new connections wait.
+    // With the first limit, the process can open two more files: Node.js accepts new connections and closes them. With
+    // the second limit, it can open none: new connections wait in the operating system.
     for (const maxOpenFiles of [openFileCount + 2, 10]) {
       await setLimit(maxOpenFiles)
       const sockets = await Promise.all(
         Array.from({ length: 100 }, () => openUnreadConnection(url)),
       )
+      // Time for the process to reach the limit.
       await sleep(500)
       for (const socket of sockets) socket.destroy()
       await setLimit(1_024)
-      await expect.poll(() => statusOf(url, '/health/ready').catch(() => 0), WAIT).toBe(200)
+      await waitUntilReady(url)
     }
     command.kill('SIGTERM')
     expect(await command.exited).toBe(0)

@@ -6,6 +6,11 @@ import { KEY } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { WAIT } from '../_support/wait.js'
 
+// Two processes serve the API of one database. Callers report logouts to them, and read each logout from both.
+// Meanwhile, the test stores pages of the tenant log, as a worker does. No read may return an older state than was
+// promised before.
+
+/** Number of logouts that the callers report. */
 const REPORT_COUNT = 10_000
 /** Number of concurrent callers, which report logouts and then read them. */
 const CALLER_COUNT = 32
@@ -50,7 +55,7 @@ async function startApi(): Promise<string> {
   }, WAIT)
 }
 
-/** Sends a request. Does not use `fetch`, whose CPU time would limit the load. */
+/** Sends a request. Uses `undici` directly, because the CPU time of `fetch` would limit the load. */
 async function send(url: string, options: Pick<Dispatcher.RequestOptions, 'method' | 'body'>) {
   const headers = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }
   const { statusCode, body } = await request(url, { headers, ...options })
@@ -58,61 +63,72 @@ async function send(url: string, options: Pick<Dispatcher.RequestOptions, 'metho
   return (await body.json()) as LastLogoutResponse
 }
 
-const read = (url: string, userId: string) =>
+/** Requests the last logout of a user. */
+const requestLastLogout = (url: string, userId: string) =>
   send(`${url}/v1/last-logout?user_id=${userId}`, { method: 'GET' })
-const report = (url: string, userId: string) =>
+/** Reports a logout of a user, now. The response contains the stored instant. */
+const reportLogout = (url: string, userId: string) =>
   send(`${url}/v1/logouts`, { method: 'POST', body: JSON.stringify({ user_id: userId }) })
 
 /**
- * Stores pages of the log until `signal` aborts. Each page has the logout of one user. Reads this user from both
- * processes during and after the write. Returns the number of pages.
+ * Stores pages of the log until `signal` aborts. Each page has the logout of one user, a second ago. Reads this user
+ * from both processes during and after the write, and checks what they return. Returns the number of pages.
  */
 async function storePages(signal: AbortSignal): Promise<number> {
   await store.setFirstCheckpoint(CHECKPOINT, null)
+  // Sets `as_of` to an instant before the first of these logouts. Each page then moves it to the time of its logout.
   await store.storeCaughtUp(CHECKPOINT, Date.now() - 60_000)
-  let from = CHECKPOINT
-  for (let n = 0; ; n++) {
-    if (signal.aborted) return n
-    const userId = `read-from-log-${n}`
-    const at = Date.now() - 1_000
-    // A higher log id for each page.
-    const next = `${CHECKPOINT.slice(0, -8)}${String(n + 1).padStart(8, '0')}`
-    const user = { userId, at, allSessionsAt: null, logId: next, type: 'slo' }
+  let checkpoint = CHECKPOINT
+  for (let pages = 0; ; pages++) {
+    if (signal.aborted) return pages
+    const userId = `read-from-log-${pages}`
+    const loggedOutAt = Date.now() - 1_000
+    // The checkpoint after this page. Its last eight digits count the pages.
+    const next = `${CHECKPOINT.slice(0, -8)}${String(pages + 1).padStart(8, '0')}`
+    const user = { userId, at: loggedOutAt, allSessionsAt: null, logId: next, type: 'slo' }
     const batch = { users: [user], sessions: [], unattributable: [] }
-    const storing = store.storePage({ from, next, storedAt: at, batch })
-    const reads = await Promise.all(urls.flatMap((url) => [read(url, userId), read(url, userId)]))
+    const storing = store.storePage({ from: checkpoint, next, storedAt: loggedOutAt, batch })
+    const reads = await Promise.all(
+      urls.flatMap((url) => [requestLastLogout(url, userId), requestLastLogout(url, userId)]),
+    )
     expect(await storing).toBe(true)
-    // A read during the write may return the old row. But if its `as_of` includes the logout, so must the row.
+    // A read during the write may not return the logout yet. But then its `as_of` must be before the logout.
     for (const { as_of, last_logout_at } of reads) {
-      if (as_of !== null && Date.parse(as_of) >= at) expect(last_logout_at).not.toBeNull()
+      if (as_of !== null && Date.parse(as_of) >= loggedOutAt) expect(last_logout_at).not.toBeNull()
     }
-    const readsAfterWrite = await Promise.all(urls.map((url) => read(url, userId)))
+    const readsAfterWrite = await Promise.all(urls.map((url) => requestLastLogout(url, userId)))
     for (const { as_of, last_logout_at } of readsAfterWrite) {
-      expect(Date.parse(as_of ?? '')).toBeGreaterThanOrEqual(at)
-      expect(last_logout_at).toBe(new Date(at).toISOString())
+      expect(Date.parse(as_of ?? '')).toBeGreaterThanOrEqual(loggedOutAt)
+      expect(last_logout_at).toBe(new Date(loggedOutAt).toISOString())
     }
-    from = next
+    checkpoint = next
   }
 }
 
-test('two API processes under load return each reported logout immediately, and return each logout of the log that is not after `as_of`', async () => {
+test('two API processes under load return each reported logout immediately, and each logout of the log that is not after their as_of', async () => {
   const stop = new AbortController()
   const storing = storePages(stop.signal)
   let nextNumber = 0
   const staleReads: unknown[] = []
   async function reportAndRead(): Promise<void> {
     while (nextNumber < REPORT_COUNT) {
-      const n = nextNumber++
-      // Some users log out more than once, so that their row already exists.
-      const userId = `reported-${n % Math.ceil(REPORT_COUNT / 2)}`
-      const [reportingUrl = '', otherUrl = ''] = n % 2 === 0 ? urls : urls.toReversed()
-      const reported = await report(reportingUrl, userId)
-      const reads = await Promise.all([read(reportingUrl, userId), read(otherUrl, userId)])
-      // Another caller can report a later logout of the same user, so a read may return a later time. RFC 3339 times
-      // compare as text.
+      const reportNumber = nextNumber++
+      // Every user logs out twice. At the second logout, the row of the user already exists.
+      const userId = `reported-${reportNumber % (REPORT_COUNT / 2)}`
+      const [reportingUrl = '', otherUrl = ''] = reportNumber % 2 === 0 ? urls : urls.toReversed()
+      const reported = await reportLogout(reportingUrl, userId)
+      const reads = await Promise.all([
+        requestLastLogout(reportingUrl, userId),
+        requestLastLogout(otherUrl, userId),
+      ])
+      const reportedAt = Date.parse(reported.last_logout_at ?? '')
+      expect(reportedAt).not.toBeNaN()
+      // A read may return a later time, because another caller can report a later logout of the same user.
       for (const { last_logout_at } of reads) {
-        const isStale = (last_logout_at ?? '') < (reported.last_logout_at ?? '9')
-        if (isStale) staleReads.push({ n, reported: reported.last_logout_at, last_logout_at })
+        const isStale = last_logout_at === null || Date.parse(last_logout_at) < reportedAt
+        if (isStale) {
+          staleReads.push({ reportNumber, reported: reported.last_logout_at, last_logout_at })
+        }
       }
     }
   }

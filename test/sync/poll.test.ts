@@ -9,14 +9,21 @@ import type { SimulatedTenantOptions } from '../../src/simulator/tenant.js'
 import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { expectedFromLog } from '../_support/expected-rows.js'
-import { DAY, HOUR, LOGOUT_TYPES, POLL_OPTIONS } from '../_support/poll.js'
+import { DAY, HOUR, LOGOUT_TYPES, MINUTE, POLL_OPTIONS } from '../_support/poll.js'
 import { openTestStore, readRows } from '../_support/store.js'
 import { openSource, openTenant, type TestTenant } from '../_support/tenant.js'
 
-const PATH = '/api/v2/logs'
-// With this interval, a sweep pauses for a catch-up before each request.
-const options: PollOptions = { ...POLL_OPTIONS, pollIntervalMs: 0 }
-const { signal } = new AbortController()
+// A poll is one run of the worker. Its catch-up reads pages from the checkpoint, the log id to continue from, to the
+// end of the log. At the first start, a sweep also searches the older part of the log for logouts. When both are
+// complete, the poll sets `as_of`, the time up to which the log has been read. Only the process that holds a lease can
+// poll. In the log, an entry with the type `slo` is a logout, and an entry with the type `s` is a login.
+
+/** The path of Auth0's Logs API. */
+const LOGS_PATH = '/api/v2/logs'
+/** Maximum number of entries that Auth0 returns for one search. */
+const MAX_SEARCH_ENTRIES = 1_000
+/** With an interval of 0, a sweep pauses for a catch-up before each request. */
+const OPTIONS: PollOptions = { ...POLL_OPTIONS, pollIntervalMs: 0 }
 
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
@@ -36,29 +43,39 @@ async function runPoll(
   overrides: { source?: LogSource; store?: LastLogoutStore; signal?: AbortSignal } = {},
 ) {
   const reports: SyncProgress[] = []
-  const onProgress = (progress: SyncProgress) => void reports.push(progress)
-  const [source, targetStore] = [overrides.source ?? auth0.source, overrides.store ?? store]
-  const deps = { source, store: targetStore, types: LOGOUT_TYPES, onProgress }
-  const outcome = await poll(deps, options, overrides.signal ?? signal)
-  return { outcome, reports }
+  const deps = {
+    source: overrides.source ?? auth0.source,
+    store: overrides.store ?? store,
+    types: LOGOUT_TYPES,
+    onProgress: (progress: SyncProgress) => {
+      reports.push(progress)
+    },
+  }
+  const signal = overrides.signal ?? new AbortController().signal
+  return { outcome: await poll(deps, OPTIONS, signal), reports }
 }
 
-/** Replaces the tenant. */
-async function reopen(tenantOptions: Partial<SimulatedTenantOptions>): Promise<void> {
+/** Replaces the tenant by a new tenant with these options. */
+async function replaceTenant(tenantOptions: Partial<SimulatedTenantOptions>): Promise<void> {
   await auth0.close()
   auth0 = await openTenant(tenantOptions)
 }
 
-/** Logs out users `auth0|0`, `auth0|1` and so on. `dateOf` returns the time of each logout. */
-const logOut = (count: number, dateOf: (index: number) => number) => {
+/** Logs out `count` users: `auth0|0`, `auth0|1` and so on. `dateOf` returns the time of the logout with this index. */
+function logOut(count: number, dateOf: (index: number) => number): void {
   for (let index = 0; index < count; index++) {
     const entry = buildEntry('slo', { userId: `auth0|${index}`, sessionId: `S${index}` })
     auth0.tenant.write(entry, { dateMs: dateOf(index) })
   }
 }
 
+/** Replaces the responses to all further requests of the Logs API, or only to those for which `when` returns true. */
+function replaceResponses(respond: faults.FaultHandler, when: (url: URL) => boolean = () => true) {
+  auth0.simulator.faults.push({ path: LOGS_PATH, when, times: Infinity, respond })
+}
+
 describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
-  const history = (seed: number) =>
+  const generateLog = ({ seed }: { seed: number }) =>
     generateHistory({
       entries: 10_000,
       logoutShare: 0.2,
@@ -74,15 +91,16 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
   test.each([1, 2])(
     'a poll stores the expected rows, and a second poll changes nothing (seed %d) (pitfall 2)',
     async (seed) => {
-      const log = history(seed)
+      const log = generateLog({ seed })
+      // Computed by other code than the code under test.
       const expected = expectedFromLog(log)
       expect(expected.events).toBeGreaterThan(1_500)
       expect(expected.unattributable.length).toBeGreaterThan(0)
       auth0.tenant.writeStored(log)
 
       await runPoll()
-      const rows = await readRows(database)
-      expect(rows).toEqual(expected.rows)
+      expect(await readRows(database)).toEqual(expected.rows)
+      // An unattributable entry may be a logout, but names neither a user nor a session.
       const unattributable = await database.query<{ id: string }>('SELECT id FROM unattributable')
       expect(unattributable.map(({ id }) => id).sort()).toEqual(expected.unattributable)
 
@@ -93,15 +111,20 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     },
   )
 
-  test('two concurrent polls, and a third poll from the beginning, store the expected rows', async () => {
-    const log = history(3)
+  test('two concurrent polls and a third poll, which reads the log from the beginning again, store the expected rows', async () => {
+    const log = generateLog({ seed: 3 })
     auth0.tenant.writeStored(log)
     const otherStore = await openTestStore(database)
-    const withoutLease = { ...otherStore, acquireLease: otherStore.readProgress }
+    /** Grants the lease to every poll, so that two polls can run concurrently. */
+    const withoutLease = (pollStore: LastLogoutStore): LastLogoutStore => ({
+      ...pollStore,
+      acquireLease: pollStore.readProgress,
+    })
     await Promise.all([
-      runPoll({ store: { ...store, acquireLease: store.readProgress } }),
-      runPoll({ store: withoutLease, source: openSource(auth0.simulator) }),
+      runPoll({ store: withoutLease(store) }),
+      runPoll({ store: withoutLease(otherStore), source: openSource(auth0.simulator) }),
     ])
+    // Lets the third poll begin as at a first start.
     await database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL')
     await runPoll()
     await otherStore.close()
@@ -109,28 +132,37 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
   })
 
   test('polls store the expected rows, even if each poll is aborted after its third write (pitfall 9)', async () => {
-    const log = history(4)
+    const log = generateLog({ seed: 4 })
     auth0.tenant.writeStored(log)
-    for (let polls = 1; polls < 200; polls++) {
+    // Far more polls than are needed. Without this limit, a poll that makes no progress would be repeated forever.
+    const maxPolls = 200
+    for (let polls = 0; polls < maxPolls; polls++) {
       const stop = new AbortController()
       let writes = 0
+      const abortAtThirdWrite = () => {
+        writes++
+        if (writes === 3) stop.abort()
+      }
       const abortingStore: LastLogoutStore = {
         ...store,
         storePage: async (page) => {
-          if (++writes === 3) stop.abort()
+          abortAtThirdWrite()
           return store.storePage(page)
         },
         storeSweep: async (batch, part) => {
-          if (++writes === 3) stop.abort()
+          abortAtThirdWrite()
           return store.storeSweep(batch, part)
         },
       }
-      const polling = runPoll({ store: abortingStore, signal: stop.signal })
-      const result = await polling.catch((error) => error)
-      if (result.outcome === 'caught_up') break
-      expect(result).toMatchObject({ code: 'ABORTED' })
+      try {
+        await runPoll({ store: abortingStore, signal: stop.signal })
+        break
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'ABORTED' })
+      }
     }
     expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
+    // `sweep` is the span that must still be swept.
     await expect(store.readProgress()).resolves.toMatchObject({
       sweep: null,
       asOf: expect.any(Number),
@@ -144,24 +176,27 @@ describe('a first start', () => {
     const { reports } = await runPoll()
     expect((await readRows(database)).users).toHaveLength(50)
     expect(reports[0]).toMatchObject({ stage: 'catch-up', entries: 1 })
-    const sweptTo = reports
+    const sweptBackTo = reports
       .filter(({ stage }) => stage === 'sweep')
       .map(({ reachedAt }) => reachedAt ?? 0)
-    expect(sweptTo).toEqual([...sweptTo].sort((a, b) => b - a))
-    const [first] = auth0.simulator.requests.all().filter(({ url }) => url.includes('from='))
-    expect(first?.url).toMatch(/from=900\d{14}0{39}&take=100$/)
+    expect(sweptBackTo).toEqual([...sweptBackTo].sort((a, b) => b - a))
+    const firstPage = auth0.simulator.requests.all().find(({ url }) => url.includes('from='))
+    // The first checkpoint is the id of no entry. It consists of a prefix, a time to the second, and zeros.
+    expect(firstPage?.url).toMatch(/from=900\d{14}0{39}&take=100$/)
   })
 
   test('a sweep splits a span that contains more entries than a search returns (pitfall 4)', async () => {
     const at = Date.now() - DAY
-    logOut(2_600, (n) => at + Math.floor(n / 3))
+    const count = 2.6 * MAX_SEARCH_ENTRIES
+    // Three logouts per millisecond.
+    logOut(count, (n) => at + Math.floor(n / 3))
     await runPoll()
-    expect((await readRows(database)).users).toHaveLength(2_600)
+    expect((await readRows(database)).users).toHaveLength(count)
   })
 
   test('a sweep fails if one millisecond contains more entries than a search returns', async () => {
     const at = Date.now() - DAY
-    logOut(1_001, () => at)
+    logOut(MAX_SEARCH_ENTRIES + 1, () => at)
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_MALFORMED_PAGE' })
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
   })
@@ -187,23 +222,21 @@ describe('a first start', () => {
   })
 
   test('a first start searches no further back than the earliest login of a valid token', async () => {
-    logOut(2, (n) => Date.now() - (30.9 + n * 0.2) * DAY)
+    // Under OPTIONS, the earliest login of a valid token was 31 days ago: refresh tokens are used for 30 days, and the
+    // last access token is valid for one day.
+    const daysAgo = [30.9, 31.1]
+    logOut(2, (n) => Date.now() - (daysAgo[n] ?? Number.NaN) * DAY)
     await runPoll()
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|0' }])
   })
 
   test('as_of is null until the sweep is complete, and the next poll continues the sweep', async () => {
-    // The first entry is so old that the log reaches back to the earliest login of a valid token, and there is no gap.
+    // With an entry of this age, the log reaches back to the earliest login of a valid token. So no gap is recorded.
     auth0.tenant.write(buildEntry('s', { userId: 'auth0|old' }), { dateMs: Date.now() - 32 * DAY })
     logOut(3, (n) => Date.now() - n * DAY - 1_000)
-    const isSearch = (url: URL) => url.searchParams.has('q')
-    auth0.simulator.faults.push({
-      path: PATH,
-      when: isSearch,
-      times: 99,
-      respond: faults.html(502),
-    })
+    replaceResponses(faults.html(502), (url) => url.searchParams.has('q'))
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
+    // The catch-up has read the newest logout. The sweep, whose searches fail, has read nothing.
     expect((await readRows(database)).users).toHaveLength(1)
     await expect(store.readKnownLogouts('auth0|0', null)).resolves.toMatchObject({
       asOf: null,
@@ -236,7 +269,7 @@ describe('a first start', () => {
   })
 
   test('a first start uses the log id prefix of the tenant', async () => {
-    await reopen({ prefix: '800' })
+    await replaceTenant({ prefix: '800' })
     logOut(4, (n) => Date.now() - n * DAY - 1_000)
     await runPoll()
     expect((await readRows(database)).users).toHaveLength(4)
@@ -256,17 +289,17 @@ describe('a first start', () => {
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|first' }])
   })
 
-  test('polls sweep a log that Auth0 has hidden at first, as Auth0 does if a scope is missing', async () => {
+  test('polls sweep a log whose pages were empty at first, as they are if a scope is missing', async () => {
     logOut(3, (n) => Date.now() - (n + 1) * DAY)
-    auth0.simulator.faults.push({ path: PATH, times: 2, respond: faults.respondWith(200, []) })
+    auth0.simulator.faults.push({ path: LOGS_PATH, times: 2, respond: faults.respondWith(200, []) })
     for (let polls = 0; polls < 3; polls++) await runPoll()
     expect((await readRows(database)).users).toHaveLength(3)
     await expect(store.readGaps()).resolves.toMatchObject([{ reason: 'cold_start' }])
   })
 })
 
-describe('a poll', () => {
-  test('a poll reads the entries since the last poll', async () => {
+describe('a poll after the first start', () => {
+  test('a poll reads only the entries since the last poll', async () => {
     logOut(1, () => Date.now() - 1_000)
     await runPoll()
     auth0.tenant.write(buildEntry('slo', { userId: 'auth0|next' }))
@@ -277,18 +310,21 @@ describe('a poll', () => {
   test('the checkpoint is the last delivered entry, not the entry with the newest date (pitfall 3)', async () => {
     await runPoll()
     const now = Date.now()
+    // Log ids are in the order of `storedAtMs`.
     auth0.tenant.write(buildEntry('slo', { userId: 'auth0|a' }), {
       dateMs: now - 10,
       storedAtMs: now - 9,
     })
-    const last = auth0.tenant.write(buildEntry('slo', { userId: 'auth0|b' }), {
+    const lastDelivered = auth0.tenant.write(buildEntry('slo', { userId: 'auth0|b' }), {
       dateMs: now - 5_000,
       storedAtMs: now - 5,
     })
     const { reports } = await runPoll()
     // If the entry with the newest date were the checkpoint, the last entry would be read again.
     expect(reports).toMatchObject([{ pages: 1, entries: 2 }])
-    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: last.logId })
+    await expect(store.readProgress()).resolves.toMatchObject({
+      checkpoint: lastDelivered.logId,
+    })
   })
 
   test('a poll at the end of the log keeps the checkpoint (pitfall 2)', async () => {
@@ -312,11 +348,12 @@ describe('a poll', () => {
       { type: 'slo', user_id: 'auth0|nul\u0000', details: {}, log_id: syntheticLogId(at + 1) },
       { ...buildEntry('slo', { userId: 'auth0|good' }), log_id: syntheticLogId(at + 2) },
     ]
-    auth0.simulator.faults.push({ path: PATH, respond: faults.respondWith(200, page) })
+    auth0.simulator.faults.push({ path: LOGS_PATH, respond: faults.respondWith(200, page) })
     await runPoll()
     const { users } = await readRows(database)
     expect(users.map(({ userId }) => userId)).toEqual(['auth0|0', 'auth0|good'])
     await expect(store.count()).resolves.toMatchObject({
+      // The entry whose user id contains the character NUL has no subject, because PostgreSQL cannot store NUL.
       unattributable: { malformed: 2, no_subject: 2 },
     })
     await expect(store.readProgress()).resolves.toMatchObject({
@@ -324,43 +361,50 @@ describe('a poll', () => {
     })
   })
 
-  test('a poll stores an entry as unattributable if the entry is nested too deeply to be serialized', async () => {
+  test('a poll stores an entry as unattributable if the entry is nested too deeply for JSON.stringify', async () => {
     logOut(1, () => Date.now() - 2_000)
     await runPoll()
     const depth = 20_000
-    const deep = JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`)
+    const deepEntry = JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`)
     const logId = syntheticLogId(Date.now() - 1_000)
+    // The page after the checkpoint contains the deep entry and, as its last entry, one with this log id.
     const source: LogSource = {
       ...auth0.source,
       readPage: async (from, abortSignal) =>
         from === logId
           ? auth0.source.readPage(from, abortSignal)
-          : { entries: [deep, { log_id: logId, type: 's' }], next: logId, requestedAt: Date.now() },
+          : {
+              entries: [deepEntry, { log_id: logId, type: 's' }],
+              next: logId,
+              requestedAt: Date.now(),
+            },
     }
     await runPoll({ source })
     await expect(store.count()).resolves.toMatchObject({ unattributable: { malformed: 1 } })
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: logId })
   })
 
-  test('a log id with a future time does not move as_of into the future', async () => {
+  test('a logout whose log id contains a future time is stored with the current time, and does not move as_of into the future', async () => {
     logOut(1, () => Date.now() - 2_000)
     await runPoll()
     const logId = syntheticLogId(Date.UTC(2150, 0, 1))
     const page = [{ ...buildEntry('slo', { userId: 'auth0|odd' }), date: null, log_id: logId }]
-    auth0.simulator.faults.push({ path: PATH, respond: faults.respondWith(200, page) })
-    auth0.simulator.faults.push({ path: PATH, times: 99, respond: faults.html(502) })
+    auth0.simulator.faults.push({ path: LOGS_PATH, respond: faults.respondWith(200, page) })
+    // Ends the poll after this page, before a response at the end of the log can set as_of.
+    replaceResponses(faults.html(502))
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
     expect((await store.readProgress()).asOf).toBeLessThanOrEqual(Date.now())
     const { user, now } = await store.readKnownLogouts('auth0|odd', null)
-    expect(user?.at).toSatisfy((at: number) => at <= now && at > now - 60_000)
+    expect(user?.at).toBeLessThanOrEqual(now)
+    expect(user?.at).toBeGreaterThan(now - MINUTE)
   })
 
-  test('a poll never skips an unreadable page (pitfall 5)', async () => {
+  test('a poll fails at a page that is not valid JSON, and the next poll reads that page (pitfall 5)', async () => {
     logOut(1, () => Date.now() - 2_000)
     await runPoll()
     const { checkpoint } = await store.readProgress()
     auth0.tenant.write(buildEntry('slo', { userId: 'auth0|kept' }))
-    auth0.simulator.faults.push({ path: PATH, times: 99, respond: faults.cutOffJson() })
+    replaceResponses(faults.cutOffJson())
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_MALFORMED_PAGE' })
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint })
     auth0.simulator.faults.clear()
@@ -372,12 +416,12 @@ describe('a poll', () => {
     logOut(1, () => Date.now() - 2_000)
     await runPoll()
     logOut(250, () => Date.now() - 1_000)
-    const order: string[] = []
+    const steps: string[] = []
     await runPoll({
       source: {
         ...auth0.source,
         readPage: (from, abortSignal) => {
-          order.push('requested')
+          steps.push('requested')
           return auth0.source.readPage(from, abortSignal)
         },
       },
@@ -385,13 +429,13 @@ describe('a poll', () => {
         ...store,
         storePage: async (page) => {
           const isStored = await store.storePage(page)
-          order.push('stored')
+          steps.push('stored')
           return isStored
         },
       },
     })
-    expect(order.slice(0, 2)).toEqual(['requested', 'requested'])
-    expect(order).toContain('stored')
+    expect(steps.slice(0, 2)).toEqual(['requested', 'requested'])
+    expect(steps).toContain('stored')
   })
 
   test('a poll discards its pages when another process has moved the checkpoint, and continues from the new checkpoint', async () => {
@@ -401,30 +445,32 @@ describe('a poll', () => {
       dateMs: Date.now() - 2_000,
     })
     auth0.tenant.write(buildEntry('slo', { userId: 'auth0|c' }), { dateMs: Date.now() - 1_000 })
-    let hasMoved = false
+    let hasMovedCheckpoint = false
     const { reports } = await runPoll({
       store: {
         ...store,
         storePage: async (page) => {
-          if (!hasMoved) await store.storePage({ ...page, next: otherLogout.logId })
-          hasMoved = true
+          // What another process does: it stores the rows, and moves the checkpoint to the first of the two logouts.
+          if (!hasMovedCheckpoint) await store.storePage({ ...page, next: otherLogout.logId })
+          hasMovedCheckpoint = true
           return store.storePage(page)
         },
       },
     })
+    // After the new checkpoint, the log has only the logout of `auth0|c`.
     expect(reports).toMatchObject([{ entries: 1 }])
     expect((await readRows(database)).users).toHaveLength(3)
   })
 
   test('a poll sends no request while another process holds the lease, and acquires the lease afterwards', async () => {
-    await store.acquireLease('another', 60_000)
+    await store.acquireLease('another process', MINUTE)
     await expect(runPoll()).resolves.toMatchObject({ outcome: 'lease_held' })
-    expect(auth0.simulator.requests.count({ path: PATH })).toBe(0)
-    await store.releaseLease('another')
+    expect(auth0.simulator.requests.count({ path: LOGS_PATH })).toBe(0)
+    await store.releaseLease('another process')
     await expect(runPoll()).resolves.toMatchObject({ outcome: 'caught_up' })
   })
 
-  test('a poll releases the lease, even while the lease is being renewed', async () => {
+  test('a poll releases the lease, even if the poll ends while the lease is being renewed', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     let attempts = 0
     let allowRenewal = () => {}
@@ -438,6 +484,7 @@ describe('a poll', () => {
         return store.acquireLease(owner, ttlMs)
       },
       storeCaughtUp: async (checkpoint, requestedAt) => {
+        // A poll renews its lease of 30 seconds every 10 seconds.
         if (attempts === 1) vi.advanceTimersByTime(10_000)
         return store.storeCaughtUp(checkpoint, requestedAt)
       },
@@ -447,12 +494,12 @@ describe('a poll', () => {
     vi.useRealTimers()
     allowRenewal()
     await polling
-    await expect(store.acquireLease('next', 1_000)).resolves.not.toBeNull()
+    await expect(store.acquireLease('another process', MINUTE)).resolves.not.toBeNull()
   })
 
   test('a poll releases the lease when it fails', async () => {
-    auth0.simulator.faults.push({ path: PATH, times: 99, respond: faults.missingScope() })
+    replaceResponses(faults.missingScope())
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_SCOPE' })
-    await expect(store.acquireLease('next', 1_000)).resolves.not.toBeNull()
+    await expect(store.acquireLease('another process', MINUTE)).resolves.not.toBeNull()
   })
 })

@@ -6,49 +6,58 @@ import {
   type StartLoop,
 } from '../../src/sync/progress-guard.js'
 
-const FAST = { backoff: { firstMs: 1, maxMs: 1 } }
-const { signal } = new AbortController()
+// A progress guard ends loops that repeat without progress. How far the log has been read is a position: the
+// checkpoint, and the sweep, which is the span of the log that must still be searched. A loop calls `nextRound` before
+// each round, which reads the position. A repeated round is idle if an earlier round of the run began at the same
+// position. Three consecutive idle rounds end the run with an error.
 
-const progressAt = (checkpoint: string | null, to: number | null = null): Progress =>
+const FAST_BACKOFF = { firstMs: 1, maxMs: 1 }
+const BACKOFF_OF_AN_HOUR = { firstMs: 3_600_000, maxMs: 3_600_000 }
+const NO_PROGRESS = { code: 'NO_PROGRESS' }
+
+/** Returns the progress at a position. `sweepTo` is the end of the remaining sweep; `null`: no sweep remains. */
+const progressAt = (checkpoint: string | null, sweepTo: number | null = null): Progress =>
   toProgress({
     checkpoint,
     asOf: null,
-    sweep: to === null ? null : { from: 0, to },
+    sweep: sweepTo === null ? null : { from: 0, to: sweepTo },
     floorAt: null,
     lastPollAt: null,
     reconciledTo: null,
     now: 0,
   })
 
-/** Creates a guarded run. Each read of the progress returns the next position. The last position is repeated. */
+/**
+ * Creates a guard, and returns a function that runs a body with it. Each read of the progress returns the next of
+ * `positions`. After the last position, every read returns the last position.
+ */
 function createGuardedRun(options: ProgressGuardOptions = {}) {
-  const guard = createProgressGuard({ limits: FAST, ...options })
+  const guard = createProgressGuard({ limits: { backoff: FAST_BACKOFF }, ...options })
   return (positions: Progress[], body: (startLoop: StartLoop) => Promise<void>) => {
     let reads = 0
     const readProgress = async () =>
       positions[Math.min(reads++, positions.length - 1)] ?? progressAt(null)
-    return guard.run(readProgress, signal, body)
+    return guard.run(readProgress, new AbortController().signal, body)
   }
 }
 
-/** Returns a body of one loop with this number of rounds. */
+/** Returns the body of a run: one loop with this number of rounds. */
 const repeat = (rounds: number) => async (startLoop: StartLoop) => {
   const nextRound = startLoop('catch-up')
   for (let round = 0; round < rounds; round++) await nextRound()
 }
 
-const NO_PROGRESS = { code: 'NO_PROGRESS' }
-
 describe('a progress guard', () => {
-  test('the guard ends a loop after three rounds without a new checkpoint or sweep', async () => {
+  test('the guard ends a loop at the third idle round', async () => {
     const run = createGuardedRun()
+    // The first round is never idle.
     await expect(run([progressAt('A', 9)], repeat(3))).resolves.toBeUndefined()
     await expect(run([progressAt('A', 9)], repeat(4))).rejects.toMatchObject(NO_PROGRESS)
   })
 
   test.each([
     [
-      'the checkpoint',
+      'the checkpoint has changed',
       [
         progressAt('A'),
         progressAt('A'),
@@ -59,7 +68,7 @@ describe('a progress guard', () => {
       ],
     ],
     [
-      'the sweep',
+      'the end of the sweep has changed',
       [
         progressAt('A', 9),
         progressAt('A', 9),
@@ -70,7 +79,7 @@ describe('a progress guard', () => {
       ],
     ],
     [
-      'the end of the sweep',
+      'the sweep is complete',
       [
         progressAt('A', 9),
         progressAt('A', 9),
@@ -80,12 +89,12 @@ describe('a progress guard', () => {
         progressAt('A'),
       ],
     ],
-  ])('the guard resets its count when %s has changed', async (_description, positions) => {
+  ])('the guard counts idle rounds from zero when %s', async (_description, positions) => {
     await expect(createGuardedRun()(positions, repeat(6))).resolves.toBeUndefined()
     await expect(createGuardedRun()(positions, repeat(7))).rejects.toMatchObject(NO_PROGRESS)
   })
 
-  test('the guard does not count a return to an earlier position as progress', async () => {
+  test('the guard counts a round as idle if the checkpoint returned to an earlier one', async () => {
     const positions = [
       progressAt('A'),
       progressAt('B'),
@@ -96,63 +105,73 @@ describe('a progress guard', () => {
     await expect(createGuardedRun()(positions, repeat(5))).rejects.toMatchObject(NO_PROGRESS)
   })
 
-  test('the guard counts the rounds of all loops of a run together', async () => {
+  test('the guard counts the idle rounds of all loops of a run together', async () => {
     const body = async (startLoop: StartLoop) => {
       for (let loop = 0; loop < 3; loop++) await repeat(2)(startLoop)
     }
     await expect(createGuardedRun()([progressAt('A')], body)).rejects.toMatchObject(NO_PROGRESS)
   })
 
-  test('loops can start at the same position any number of times', async () => {
+  test('the guard does not count the first round of a loop as idle, even if many loops start at the same position', async () => {
     const body = async (startLoop: StartLoop) => {
       for (let loop = 0; loop < 100; loop++) await repeat(1)(startLoop)
     }
     await expect(createGuardedRun()([progressAt('A')], body)).resolves.toBeUndefined()
   })
 
-  test('the guard ends a loop at its twelfth round, even with progress', async () => {
+  test('the guard ends a loop after eleven rounds, even with progress', async () => {
+    // The limit is ten repeats. The first round is not a repeat.
     const positions = Array.from({ length: 20 }, (_, index) => progressAt(`${index}`))
     await expect(createGuardedRun()(positions, repeat(11))).resolves.toBeUndefined()
     await expect(createGuardedRun()(positions, repeat(12))).rejects.toMatchObject(NO_PROGRESS)
   })
 
-  test('the error of the guard names the loop, the cause and the remedy', async () => {
+  test('the error of an idle loop names the loop, the cause and the remedy', async () => {
     await expect(createGuardedRun()([progressAt('A')], repeat(4))).rejects.toThrow(
       /^The loop catch-up stopped after 3 rounds .+\. .+ than the one that was written\. Check that DATABASE_URL .+\.$/,
     )
   })
 
-  test('the guard reads the progress after the backoff', async () => {
-    const readAt: number[] = []
-    const guard = createProgressGuard({ limits: { backoff: { firstMs: 30, maxMs: 30 } } })
+  test('the guard waits for the backoff before it reads the progress again', async () => {
+    const backoffMs = 30
+    // Timers of Node.js can fire slightly early.
+    const minWaitMs = backoffMs - 2
+    const readTimes: number[] = []
+    const guard = createProgressGuard({
+      limits: { backoff: { firstMs: backoffMs, maxMs: backoffMs } },
+    })
     const readProgress = async () => {
-      readAt.push(performance.now())
+      readTimes.push(performance.now())
       return progressAt('A')
     }
-    await guard.run(readProgress, signal, repeat(3))
-    const [firstAt = 0, secondAt = 0, thirdAt = 0] = readAt
-    expect(secondAt - firstAt).toBeGreaterThan(28)
-    expect(thirdAt - secondAt).toBeGreaterThan(28)
+    await guard.run(readProgress, new AbortController().signal, repeat(3))
+    const [first = 0, second = 0, third = 0] = readTimes
+    expect(second - first).toBeGreaterThan(minWaitMs)
+    expect(third - second).toBeGreaterThan(minWaitMs)
   })
 
   test('the guard stops waiting when its signal aborts', async () => {
     const stop = new AbortController()
-    const guard = createProgressGuard({
-      limits: { backoff: { firstMs: 3_600_000, maxMs: 3_600_000 } },
-    })
+    const guard = createProgressGuard({ limits: { backoff: BACKOFF_OF_AN_HOUR } })
     const running = guard.run(async () => progressAt('A'), stop.signal, repeat(2))
     stop.abort()
     await expect(running).rejects.toMatchObject({ code: 'ABORTED' })
   })
 
-  test('the guard reports an idle round as the first if the previous run had no idle round', async () => {
-    const reports: boolean[] = []
-    const run = createGuardedRun({ onIdleRound: (_loop, isFirst) => void reports.push(isFirst) })
+  test('onIdleRound receives isFirst = true only after a run without idle rounds', async () => {
+    const firstFlags: boolean[] = []
+    const run = createGuardedRun({
+      onIdleRound: (_loop, isFirst) => {
+        firstFlags.push(isFirst)
+      },
+    })
+    // The first run of a guard counts as a run after a run without idle rounds.
     await run([progressAt('A')], repeat(2))
     await run([progressAt('A')], repeat(2))
-    expect(reports).toEqual([true, false])
+    expect(firstFlags).toEqual([true, false])
+    // One round cannot be idle.
     await run([progressAt('A')], repeat(1))
     await run([progressAt('A')], repeat(2))
-    expect(reports).toEqual([true, false, true])
+    expect(firstFlags).toEqual([true, false, true])
   })
 })

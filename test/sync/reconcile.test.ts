@@ -13,6 +13,14 @@ import { DAY, HOUR, LOGOUT_TYPES, MINUTE, POLL_OPTIONS, SECOND } from '../_suppo
 import { openTestStore, readRows, readUserIds } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
+// A poll reads the log in pages, from the checkpoint (the log id to continue from) to its end. Then `as_of` is the time
+// up to which the log has been read. Auth0 stores some entries so late that a poll has already passed their place in
+// the log. A reconcile is a poll, and then a search of the recent log for these late entries. The worker reconciles
+// less often than it polls. After an outage of the worker, a poll uses the same kind of search.
+
+/** Options of the simulated tenant: its management tokens stay valid when a test moves the clock ahead by days. */
+const LONG_LIVED_TOKENS = { expiresInSeconds: 365 * (DAY / SECOND) }
+
 let clock: Clock
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
@@ -21,8 +29,9 @@ beforeEach(async () => {
   clock = createClock()
   database = await createTestDatabase()
   store = await openTestStore(database, { now: clock.now })
-  auth0 = await openTenant({ now: clock.now }, { expiresInSeconds: 365 * 86_400 })
-  // The log is older than every valid token, so there is no gap.
+  auth0 = await openTenant({ now: clock.now }, LONG_LIVED_TOKENS)
+  // The log begins before every valid token was issued (31 days with POLL_OPTIONS). So polls record no gap, which is a
+  // span that Auth0 deleted before it was read.
   auth0.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs: clock.now() - 32 * DAY })
 })
 afterEach(async () => {
@@ -30,37 +39,40 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** Runs a poll or a reconcile. Returns its findings. */
-const runOperation = async (
-  operation: typeof poll,
-  overrides: Partial<PollOptions> & Partial<Pick<SyncDeps, 'source' | 'store' | 'onProgress'>> = {},
-): Promise<Finding[]> => {
+/** Options with which a sweep pauses for a catch-up before each of its requests. */
+const EAGER_CATCH_UP = { pollIntervalMs: 0 }
+
+/** Runs a poll or a reconcile. Returns its findings, such as an outage. */
+async function runOperation(
+  operation: typeof poll | typeof reconcile,
+  overrides: Partial<Pick<SyncDeps, 'source' | 'store' | 'onProgress'>> = {},
+  options: Partial<PollOptions> = {},
+): Promise<Finding[]> {
   const findings: Finding[] = []
-  const onFinding = (finding: Finding) => void findings.push(finding)
-  const {
-    source = auth0.source,
-    store: pollStore = store,
-    onProgress = () => {},
-    ...options
-  } = overrides
-  const deps = { source, store: pollStore, types: LOGOUT_TYPES, onFinding, onProgress }
+  const onFinding = (finding: Finding) => {
+    findings.push(finding)
+  }
+  const deps = { source: auth0.source, store, types: LOGOUT_TYPES, onFinding, ...overrides }
   await operation(deps, { ...POLL_OPTIONS, ...options }, new AbortController().signal)
   return findings
 }
 
 /**
- * Adds a logout that was stored `agoMs` ago. The logout is a late entry if a poll has read the log after this time.
+ * Adds a logout that was stored `agoMs` ago to the log. If a poll has read the log since then, the logout is late: only
+ * a reconcile finds it.
  */
 const writeLogout = (userId: string, agoMs = 0) =>
   auth0.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), {
     dateMs: clock.now() - agoMs,
   })
 const readUsers = () => readUserIds(database)
-const readReconciledRows = async () => (await store.count()).reconciled
+/** Returns how many rows have changed because a reconcile found a late entry. */
+const countReconciledRows = async () => (await store.count()).reconciled
+/** Counts the requests for pages (`from`) or searches (`q`), by the first parameter of their URL. */
 const countRequests = (kind: 'from' | 'q') =>
   auth0.simulator.requests.all().filter(({ url }) => url.includes(`?${kind}=`)).length
 
-describe('reconciling', () => {
+describe('a reconcile', () => {
   test('reconcile finds a late entry, and counts the changed rows', async () => {
     writeLogout('a', MINUTE)
     await runOperation(poll)
@@ -70,24 +82,25 @@ describe('reconciling', () => {
     await runOperation(reconcile)
     await expect(readUsers()).resolves.toEqual(['a', 'late'])
     // The two rows are the row of the user and the row of the session.
-    await expect(readReconciledRows()).resolves.toBe(2)
+    await expect(countReconciledRows()).resolves.toBe(2)
     await runOperation(reconcile)
-    await expect(readReconciledRows()).resolves.toBe(2)
+    await expect(countReconciledRows()).resolves.toBe(2)
   })
 
-  test('reconcile does not count entries that a poll has read', async () => {
-    for (let n = 0; n < 30; n++) writeLogout(`${n}`, n * MINUTE)
+  test('reconcile counts no row as reconciled if a poll has read all entries', async () => {
+    const userCount = 30
+    for (let n = 0; n < userCount; n++) writeLogout(`${n}`, n * MINUTE)
     await runOperation(poll)
     await runOperation(reconcile)
     clock.pass(MINUTE)
     writeLogout('next')
     clock.pass(SECOND)
     await runOperation(reconcile)
-    await expect(readReconciledRows()).resolves.toBe(0)
-    await expect(readUsers()).resolves.toHaveLength(31)
+    await expect(countReconciledRows()).resolves.toBe(0)
+    await expect(readUsers()).resolves.toHaveLength(userCount + 1)
   })
 
-  test('reconcile searches back to the first start if no reconcile has completed yet', async () => {
+  test('the first reconcile searches back to the first poll, even if that is longer ago than RECONCILE_WINDOW', async () => {
     writeLogout('a', SECOND)
     await runOperation(poll)
     writeLogout('late', 10 * MINUTE)
@@ -99,14 +112,15 @@ describe('reconciling', () => {
     await expect(readUsers()).resolves.toEqual(['a', 'late', 'polled'])
   })
 
-  test('reconcile searches the time since the last reconcile, and the RECONCILE_WINDOW before the last reconcile', async () => {
+  test('reconcile searches the time since the last reconcile, and RECONCILE_WINDOW (15 minutes) before it', async () => {
     writeLogout('a', SECOND)
     await runOperation(reconcile)
+    // This logout is stored before the searched time, so it stays missing.
     writeLogout('too late', 20 * MINUTE)
     await runOperation(reconcile)
     await expect(readUsers()).resolves.toEqual(['a'])
 
-    // For two hours, the log was polled and not reconciled.
+    // For two hours, the worker polls without reconciling.
     for (let hours = 0; hours < 2; hours++) {
       clock.pass(HOUR)
       writeLogout(`polled ${hours}`)
@@ -116,14 +130,14 @@ describe('reconciling', () => {
     writeLogout('late', 100 * MINUTE)
     await runOperation(reconcile)
     await expect(readUsers()).resolves.toEqual(['a', 'late', 'polled 0', 'polled 1'])
-    await expect(readReconciledRows()).resolves.toBe(2)
+    await expect(countReconciledRows()).resolves.toBe(2)
   })
 
-  test('reconcile replaces a checkpoint after which Auth0 returns no entry, although the log has later entries', async () => {
+  test('reconcile replaces a checkpoint if Auth0 returns an empty page for it, although the log has later entries', async () => {
     writeLogout('friday', SECOND)
     await runOperation(reconcile)
     const { checkpoint: expiredCheckpoint } = await store.readProgress()
-    // Auth0 does not document its response to a checkpoint that is no longer retained. Here, the page is empty.
+    // Auth0 does not document its response to a checkpoint whose entry it has deleted. Here, the page is empty.
     const source: LogSource = {
       ...auth0.source,
       readPage: async (from, signal) => {
@@ -131,6 +145,7 @@ describe('reconciling', () => {
         return from === expiredCheckpoint ? { ...page, entries: [], next: from } : page
       },
     }
+    // Only a checkpoint that is older than a day, the shortest retention of Auth0's plans, is replaced.
     clock.pass(2 * DAY)
     await runOperation(reconcile, { source })
     writeLogout('monday')
@@ -144,18 +159,18 @@ describe('reconciling', () => {
     await expect(readUsers()).resolves.toContain('next')
   })
 
-  test('reconcile does not move the checkpoint, never moves as_of back, and records that it searched up to as_of', async () => {
+  test('without new entries, reconcile keeps the checkpoint, does not move as_of back, and records up to when it searched', async () => {
     writeLogout('a', SECOND)
     await runOperation(poll)
     const progressBefore = await store.readProgress()
-    // `as_of` is Auth0's time minus the duration of the request. If the clock did not move, `as_of` of a slow request
-    // could be earlier than `as_of` of the poll.
+    // `as_of` is Auth0's time at the end of a request, minus the duration of the request. The clock must move here,
+    // because a slow request would lead to an earlier `as_of` than that of the poll.
     clock.pass(SECOND)
     await runOperation(reconcile)
     const { checkpoint, asOf, reconciledTo } = await store.readProgress()
     expect(checkpoint).toBe(progressBefore.checkpoint)
     expect(reconciledTo).toBeGreaterThanOrEqual(progressBefore.asOf ?? Number.NaN)
-    // After the search, the reconcile has caught up once more.
+    // The reconcile has searched up to the `as_of` of that time. Its last step, a catch-up, has moved `as_of` further.
     expect(asOf).toBeGreaterThanOrEqual(reconciledTo ?? Number.NaN)
   })
 
@@ -163,23 +178,26 @@ describe('reconciling', () => {
     for (let n = 0; n < 500; n++) writeLogout(`${n}`, 10 * MINUTE + n)
     writeLogout('newest', SECOND)
     await runOperation(poll)
-    const observed: boolean[] = []
+    /** For each search request, whether the new logout was stored before the request. */
+    const storedBeforeRequest: boolean[] = []
     const source: LogSource = {
       ...auth0.source,
       search: async (search, signal) => {
         if (search.page === 0) writeLogout('meanwhile')
-        observed.push((await readUsers()).includes('meanwhile'))
+        storedBeforeRequest.push((await readUsers()).includes('meanwhile'))
         return auth0.source.search(search, signal)
       },
     }
-    await runOperation(reconcile, { source, pollIntervalMs: 0 })
-    // The sweep sends about six requests. A catch-up between the first two reads the new entry.
-    expect(observed.slice(0, 2)).toEqual([false, true])
-    expect(observed.length).toBeGreaterThan(5)
+    await runOperation(reconcile, { source }, EAGER_CATCH_UP)
+    // A catch-up between the first two search requests reads the new entry.
+    expect(storedBeforeRequest.slice(0, 2)).toEqual([false, true])
+    // The search continues: the 501 older entries need at least six pages.
+    expect(storedBeforeRequest.length).toBeGreaterThan(5)
   })
 })
 
 describe('after an outage of the worker', () => {
+  /** Polls, then adds a log with this number of entries of the next ten hours. Returns these entries. */
   const simulateOutage = async (entries: number) => {
     await runOperation(poll)
     const startMs = clock.now()
@@ -190,32 +208,35 @@ describe('after an outage of the worker', () => {
     return log
   }
 
-  test('poll searches for logouts, newest first, before it reads the pages of the outage', async () => {
+  test('poll searches for the logouts of the outage before it reads the pages of the outage', async () => {
     const log = await simulateOutage(3_000)
-    const order: string[] = []
+    const requests: ('page' | 'search')[] = []
     const source: LogSource = {
       ...auth0.source,
       readPage: (from, signal) => {
-        order.push('page')
+        requests.push('page')
         return auth0.source.readPage(from, signal)
       },
       search: (search, signal) => {
-        order.push('search')
+        requests.push('search')
         return auth0.source.search(search, signal)
       },
     }
     const findings = await runOperation(poll, { source })
     expect(findings.map(({ kind }) => kind)).toEqual(['outage'])
-    // Before the search, poll requests one page to learn the age of the first entry.
-    const lastSearch = order.lastIndexOf('search')
-    expect(order.slice(0, lastSearch).filter((kind) => kind === 'page')).toHaveLength(1)
-    expect(order.slice(lastSearch).filter((kind) => kind === 'page').length).toBeGreaterThan(20)
+    const lastSearch = requests.lastIndexOf('search')
+    const countPages = (kinds: string[]) => kinds.filter((kind) => kind === 'page').length
+    // The age of the entries on this one page shows that there was an outage.
+    expect(countPages(requests.slice(0, lastSearch))).toBe(1)
+    // The 3,000 entries of the outage are on 30 pages.
+    expect(countPages(requests.slice(lastSearch))).toBeGreaterThan(20)
     expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
-    // The rows of this search do not count as reconciled, because the catch-up would have read their entries.
-    await expect(readReconciledRows()).resolves.toBe(0)
+    // The search of an outage counts no rows as reconciled, because its entries are not late: the catch-up reads them
+    // too.
+    await expect(countReconciledRows()).resolves.toBe(0)
   })
 
-  test('reconcile still searches the time before the outage', async () => {
+  test('the search after an outage also finds late entries from before the outage', async () => {
     writeLogout('a', SECOND)
     await runOperation(poll)
     for (let hours = 0; hours < 2; hours++) {
@@ -225,6 +246,7 @@ describe('after an outage of the worker', () => {
       await runOperation(poll)
     }
     writeLogout('late', 100 * MINUTE)
+    // The outage lasts 20 minutes. Its entries need two pages.
     clock.pass(20 * MINUTE)
     for (let n = 0; n < 120; n++) writeLogout('in the outage', 18 * MINUTE - n)
     await runOperation(poll)
@@ -234,9 +256,8 @@ describe('after an outage of the worker', () => {
 
   test('poll reads the pages of the outage even if the search fails', async () => {
     const log = await simulateOutage(1_000)
-    const isSearch = (url: URL) => url.searchParams.has('q')
     auth0.simulator.faults.push({
-      when: isSearch,
+      when: (url) => url.searchParams.has('q'),
       times: Infinity,
       respond: faults.respondWith(400, {}),
     })
@@ -248,29 +269,31 @@ describe('after an outage of the worker', () => {
     expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
   })
 
-  test('poll does not advance as_of until the pages of the outage are read', async () => {
+  test('poll does not move as_of while it searches for the logouts of an outage', async () => {
     await simulateOutage(1_000)
     const { asOf } = await store.readProgress()
-    const observed: (number | null)[] = []
+    const valuesOfAsOf = new Set<number | null>()
     const source: LogSource = {
       ...auth0.source,
       search: async (search, signal) => {
-        observed.push((await store.readProgress()).asOf)
+        valuesOfAsOf.add((await store.readProgress()).asOf)
         return auth0.source.search(search, signal)
       },
     }
     await runOperation(poll, { source })
-    expect(new Set(observed)).toEqual(new Set([asOf]))
+    expect(valuesOfAsOf).toEqual(new Set([asOf]))
     expect((await store.readProgress()).asOf).toBeGreaterThan(clock.now() - 5 * SECOND)
   })
 
-  test('poll does not search if the missed entries fit into one page, or the outage is shorter than RECONCILE_WINDOW', async () => {
+  test('poll does not search if the missed entries fit into one page, or the outage was shorter than RECONCILE_WINDOW', async () => {
     await runOperation(poll)
+    // After this long outage, the missed entry fits into one page.
     clock.pass(10 * HOUR)
     writeLogout('a')
     clock.pass(SECOND)
     auth0.simulator.requests.clear()
     await expect(runOperation(poll)).resolves.toEqual([])
+    // This outage is shorter than RECONCILE_WINDOW, which is 15 minutes.
     clock.pass(10 * MINUTE)
     for (let n = 0; n < 250; n++) writeLogout(`${n}`, n)
     clock.pass(SECOND)
@@ -279,7 +302,7 @@ describe('after an outage of the worker', () => {
     await expect(readUsers()).resolves.toHaveLength(251)
   })
 
-  test('poll stores new logouts before all pages of the outage are read', async () => {
+  test('poll stores a logout that occurs during the catch-up before it has read all pages of the outage', async () => {
     await simulateOutage(3_000)
     let requestedPages = 0
     const source: LogSource = {
@@ -287,7 +310,7 @@ describe('after an outage of the worker', () => {
       readPage: (from, signal) => {
         requestedPages++
         if (requestedPages === 5) writeLogout('meanwhile')
-        // Simulates a rate limit that delays each page by four seconds.
+        // As with a rate limit that delays each page by four seconds.
         clock.pass(4 * SECOND)
         return auth0.source.readPage(from, signal)
       },
@@ -296,27 +319,28 @@ describe('after an outage of the worker', () => {
     const onProgress = ({ stage }: SyncProgress) => {
       if (stage === 'catch-up') storedPages++
     }
-    let storedPagesBefore: number | undefined
-    const searchStore: LastLogoutStore = {
+    let storedPagesAtLogout: number | undefined
+    const observedStore: LastLogoutStore = {
       ...store,
-      // Only the search stores batches. The catch-up stores pages.
+      // A search calls `storeBatch`. A catch-up calls `storePage`.
       storeBatch: async (batch) => {
         const changedRows = await store.storeBatch(batch)
-        if ((await readUsers()).includes('meanwhile')) storedPagesBefore ??= storedPages
+        if ((await readUsers()).includes('meanwhile')) storedPagesAtLogout ??= storedPages
         return changedRows
       },
     }
-    await runOperation(poll, { source, store: searchStore, onProgress })
-    // The logout is stored after about 15 seconds, while the catch-up takes two minutes.
-    expect(storedPagesBefore).toBeLessThan(12)
+    await runOperation(poll, { source, store: observedStore, onProgress })
+    // The catch-up reads 30 pages in two minutes. Meanwhile, a search for new logouts runs every 15 seconds, so it runs
+    // at most four pages after the logout on page 5. The rest of the bound is a margin for pages that are read ahead.
+    expect(storedPagesAtLogout).toBeLessThan(12)
     expect(storedPages).toBeGreaterThan(28)
   })
 })
 
 describe('an outage during a poll', () => {
   /**
-   * Simulates that the machine is suspended for two days. Meanwhile, Auth0 stores and deletes a logout. Returns the
-   * storage time of the oldest entry in the log afterwards.
+   * Simulates that the machine is suspended for two days. Meanwhile, Auth0 stores a logout and deletes it after a day.
+   * Returns the storage time of the entry with which the log then begins.
    */
   const simulateSuspension = (): number => {
     clock.pass(HOUR)
@@ -328,67 +352,69 @@ describe('an outage during a poll', () => {
   }
   beforeEach(async () => {
     await auth0.close()
-    auth0 = await openTenant(
-      { now: clock.now, retentionMs: DAY },
-      { expiresInSeconds: 365 * 86_400 },
-    )
+    auth0 = await openTenant({ now: clock.now, retentionMs: DAY }, LONG_LIVED_TOKENS)
     for (let n = 0; n < 150; n++) writeLogout(`${n}`, MINUTE)
     writeLogout('long before', 20 * HOUR)
   })
 
-  test('poll records a gap if the outage occurs during a sweep', async () => {
-    let logBeginsAt: number | undefined
+  test('poll records a gap up to the first retained entry if the outage occurs during a sweep', async () => {
+    let firstRetainedAt: number | undefined
     const search: LogSource['search'] = (...args) => {
-      logBeginsAt ??= simulateSuspension()
+      firstRetainedAt ??= simulateSuspension()
       return auth0.source.search(...args)
     }
-    await runOperation(poll, { source: { ...auth0.source, search }, pollIntervalMs: 0 })
+    await runOperation(poll, { source: { ...auth0.source, search } }, EAGER_CATCH_UP)
     await expect(readUsers()).resolves.not.toContain('lost')
     const gaps = await store.readGaps()
-    expect(gaps.map(({ to }) => to)).toContain(logBeginsAt)
+    expect(gaps.map(({ to }) => to)).toContain(firstRetainedAt)
   })
 
-  test('poll records a gap if the outage occurs during a catch-up', async () => {
+  test('poll records a gap up to the first retained entry if the outage occurs during a catch-up', async () => {
     await runOperation(poll)
     clock.pass(SECOND)
     for (let n = 0; n < 150; n++) writeLogout(`next ${n}`)
     clock.pass(SECOND)
     const { checkpoint } = await store.readProgress()
-    let logBeginsAt: number | undefined
+    let firstRetainedAt: number | undefined
     const readPage: LogSource['readPage'] = (from, signal) => {
-      if (from !== checkpoint) logBeginsAt ??= simulateSuspension()
+      // Before the request for the second page.
+      if (from !== checkpoint) firstRetainedAt ??= simulateSuspension()
       return auth0.source.readPage(from, signal)
     }
     await runOperation(poll, { source: { ...auth0.source, readPage } })
     await expect(readUsers()).resolves.not.toContain('lost')
     const gaps = await store.readGaps()
-    expect(gaps.map(({ to }) => to)).toContain(logBeginsAt)
+    expect(gaps.map(({ to }) => to)).toContain(firstRetainedAt)
   })
 })
 
-describe('a log with new entries before each page request', () => {
+describe('a log to which entries are added before each page request', () => {
+  // If every page is full, with 100 entries, a catch-up ends only after 60 seconds. So `as_of` is older then.
   test.each([
-    ['a page is not full', 1, 10 * SECOND],
-    ['every page is full, and then the lag is at most 70 seconds', 100, 70 * SECOND],
-  ])('reconcile completes the catch-up and the sweep if %s', async (_what, count, maxLagMs) => {
-    writeLogout('long ago', 2 * HOUR)
-    writeLogout('recent', MINUTE)
-    const source: LogSource = {
-      ...auth0.source,
-      readPage: (from, signal) => {
-        clock.pass(SECOND)
-        for (let n = 0; n < count; n++) auth0.tenant.write(buildEntry('s', { userId: 'u' }))
-        return auth0.source.readPage(from, signal)
-      },
-    }
-    await runOperation(reconcile, { source })
-    await expect(readUsers()).resolves.toEqual(['long ago', 'recent'])
-    const { asOf, reconciledTo } = await store.readProgress()
-    expect(asOf).toBeGreaterThan(clock.now() - maxLagMs)
-    expect(reconciledTo).toBeLessThanOrEqual(asOf ?? Number.NaN)
-  })
+    { newEntries: 1, maxLagSeconds: 10 },
+    { newEntries: 100, maxLagSeconds: 70 },
+  ])(
+    'reconcile completes with $newEntries new entries per page, and as_of is at most $maxLagSeconds s old',
+    async ({ newEntries, maxLagSeconds }) => {
+      writeLogout('long ago', 2 * HOUR)
+      writeLogout('recent', MINUTE)
+      const source: LogSource = {
+        ...auth0.source,
+        readPage: (from, signal) => {
+          clock.pass(SECOND)
+          for (let n = 0; n < newEntries; n++) auth0.tenant.write(buildEntry('s', { userId: 'u' }))
+          return auth0.source.readPage(from, signal)
+        },
+      }
+      await runOperation(reconcile, { source })
+      await expect(readUsers()).resolves.toEqual(['long ago', 'recent'])
+      const { asOf, reconciledTo } = await store.readProgress()
+      expect(asOf).toBeGreaterThan(clock.now() - maxLagSeconds * SECOND)
+      expect(reconciledTo).toBeLessThanOrEqual(asOf ?? Number.NaN)
+    },
+  )
 
-  test('poll ends at the first short page whose last entry was stored during the catch-up', async () => {
+  test('poll ends at the first page that is not full and whose last entry was stored during the catch-up', async () => {
     writeLogout('a', MINUTE)
     await runOperation(poll)
     auth0.simulator.requests.clear()
@@ -401,7 +427,7 @@ describe('a log with new entries before each page request', () => {
       },
     }
     await runOperation(poll, { source })
-    // No page is ever empty, because an entry is stored before each request.
+    // An empty page would also end the poll, but no page is empty: an entry is stored before each request.
     expect(countRequests('from')).toBe(1)
   })
 })

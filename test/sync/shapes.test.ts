@@ -1,20 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { loadRecording, readRecording } from '../../src/simulator/recording.js'
-import { type PollOptions, poll } from '../../src/sync/poll.js'
+import { poll } from '../../src/sync/poll.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { LOGOUT_TYPES, POLL_OPTIONS, SECOND } from '../_support/poll.js'
 import { openTestStore, readRows } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
+// A poll reads the tenant log and stores the logouts: a row for each user and a row for each ended session. These tests
+// poll logs whose entries have the shapes that were observed in real tenants, and responses that were recorded there.
+
 const NOON = Date.parse('2026-11-23T12:00:00Z')
-const options: PollOptions = {
-  reconcileWindowMs: 900_000,
-  maxRefreshAgeMs: 2_592_000_000,
-  maxTokenAgeMs: 86_400_000,
-  pollIntervalMs: 5_000,
-  onGap: 'record',
-}
-const types = new Set(['slo', 'universal_logout_succeeded'])
 
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
@@ -28,24 +24,22 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** Fills the log of a tenant, and polls it at the instant `now`. Returns the number of entries. */
-async function readLog(now: number, fill: (tenant: TestTenant['tenant']) => void): Promise<number> {
+/** Fills the log of a tenant, and polls the log at the instant `now`. Returns the number of entries that were read. */
+async function pollLog(now: number, fill: (tenant: TestTenant['tenant']) => void): Promise<number> {
   auth0 = await openTenant({ now: () => now })
   fill(auth0.tenant)
   let entries = 0
   const onProgress = (progress: { entries: number }) => {
     entries += progress.entries
   }
-  await poll(
-    { source: auth0.source, store, types, onProgress },
-    options,
-    new AbortController().signal,
-  )
+  const deps = { source: auth0.source, store, types: LOGOUT_TYPES, onProgress }
+  await poll(deps, POLL_OPTIONS, new AbortController().signal)
   return entries
 }
 
-/** Returns a log id whose storage time is `ms` after noon of 23 November 2026. */
-const idAt = (ms: number) => `900202611231200${String(ms).padStart(5, '0')}${'7'.repeat(36)}`
+/** Returns a log id whose storage time is `msAfterNoon` after {@link NOON}. It contains this time after the prefix. */
+const idAt = (msAfterNoon: number) =>
+  `900202611231200${String(msAfterNoon).padStart(5, '0')}${'7'.repeat(36)}`
 
 const BROWSER_FIELDS = {
   connection: 'Username-Password-Authentication',
@@ -63,7 +57,7 @@ describe('logouts in the shapes that tenants write', () => {
   test('a poll stores logouts of every recorded shape as the expected rows', async () => {
     const log = [
       {
-        // Recorded in 2021 and 2023, for a database connection and a social connection. The entry contains the session.
+        // Recorded in 2021 and 2023, from a database connection and a social connection. The entry has a session id.
         ...BROWSER_FIELDS,
         date: '2026-11-23T12:00:00.100Z',
         type: 'slo',
@@ -77,7 +71,8 @@ describe('logouts in the shapes that tenants write', () => {
         _id: idAt(3400),
       },
       {
-        // Recorded in 2024, for a passwordless connection. The entry contains about fifty return URLs and no session.
+        // Recorded in 2024, from a passwordless connection. The entry has about fifty return URLs and no session id, so
+        // it ends all sessions of its user.
         ...BROWSER_FIELDS,
         connection: 'email',
         date: '2026-11-23T12:00:03.500Z',
@@ -91,7 +86,7 @@ describe('logouts in the shapes that tenants write', () => {
         _id: idAt(3549),
       },
       {
-        // An earlier logout of the same user, with a session. It was stored later.
+        // An earlier logout of the same user, with a session id. It was stored later.
         ...BROWSER_FIELDS,
         date: '2026-11-23T12:00:01.000Z',
         type: 'slo',
@@ -100,7 +95,7 @@ describe('logouts in the shapes that tenants write', () => {
         log_id: idAt(4000),
       },
       {
-        // According to the published schema, an entry can lack the user.
+        // Not recorded: according to the published schema, an entry can lack the user. Its session still ends.
         date: '2026-11-23T12:00:04.000Z',
         type: 'slo',
         description: '',
@@ -112,7 +107,7 @@ describe('logouts in the shapes that tenants write', () => {
         is_mobile: false,
       },
       {
-        // An entry with nulls instead of absent fields.
+        // An entry with `null` instead of absent fields. Without a user and a session, it is unattributable.
         date: '2026-11-23T12:00:05.000Z',
         type: 'slo',
         connection: null,
@@ -123,7 +118,7 @@ describe('logouts in the shapes that tenants write', () => {
         _id: idAt(6000),
       },
       {
-        // A logout of all sessions. Its date is 9 ms after its storage time.
+        // A logout of all sessions. Its date is 9 ms after its storage time, and the earlier of the two counts.
         date: '2026-11-23T12:00:07.009Z',
         type: 'universal_logout_succeeded',
         description: '',
@@ -140,7 +135,7 @@ describe('logouts in the shapes that tenants write', () => {
         log_id: idAt(8000),
       },
     ]
-    expect(await readLog(NOON + 10_000, (tenant) => tenant.writeStored(log))).toBe(7)
+    expect(await pollLog(NOON + 10 * SECOND, (tenant) => tenant.writeStored(log))).toBe(log.length)
 
     expect(await readRows(database)).toEqual({
       users: [
@@ -193,12 +188,14 @@ describe('logouts in the shapes that tenants write', () => {
         },
       ],
     })
+    // The entry with `null` instead of absent fields.
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 1 } })
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: idAt(8000) })
   })
 })
 
 describe('recorded traffic', () => {
+  // Each case: the SDK whose tests contain the recording, its file, when it was recorded, and its number of entries.
   test.each([
     [
       'ruby-auth0',
@@ -208,15 +205,19 @@ describe('recorded traffic', () => {
     ],
     ['go-auth0', 'go-auth0_pull_checkpoint_2023-03-14.recording.json', '2023-03-14T14:48:00Z', 5],
   ])(
-    'a poll reads the recorded log of %s to its end in the order of ids, and stores no logout (pitfall 1)',
-    async (_of, file, now, count) => {
-      const exchanges = readRecording(`test/fixtures/auth0-recordings/${file}`)
-      const entries = await readLog(Date.parse(now), (tenant) => loadRecording(tenant, exchanges))
-      expect(entries).toBe(count)
-      const ids = exchanges.flatMap(({ response }) =>
+    'a poll reads the log that %s recorded to its end in the order of log ids, and finds no logout (pitfall 1)',
+    async (_sdk, file, recordedAt, entryCount) => {
+      const calls = readRecording(`test/fixtures/auth0-recordings/${file}`)
+      const entries = await pollLog(Date.parse(recordedAt), (tenant) =>
+        loadRecording(tenant, calls),
+      )
+      expect(entries).toBe(entryCount)
+      const logIds = calls.flatMap(({ response }) =>
         (response.body as { log_id: string }[]).map(({ log_id }) => log_id),
       )
-      await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: ids.sort().at(-1) })
+      await expect(store.readProgress()).resolves.toMatchObject({
+        checkpoint: logIds.sort().at(-1),
+      })
       expect(await readRows(database)).toEqual({ users: [], sessions: [] })
       await expect(store.count()).resolves.toMatchObject({ unattributable: {} })
     },
