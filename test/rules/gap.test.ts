@@ -103,7 +103,11 @@ test('there is a gap even if the time in the checkpoint is in the future', () =>
 
 test('a gap never ends after now, even if a log id of another layout seems to contain a time in the future', async () => {
   const gaps: Gap[] = []
-  const store = { ...createMemoryStore(), storeGap: async (gap: Gap) => gaps.push(gap) > 0 }
+  const storeGap = async (gap: Gap) => {
+    gaps.push(gap)
+    return true
+  }
+  const store = { ...createMemoryStore(), storeGap }
   const entries = [{ log_id: logIdAt(Date.UTC(2150, 0, 1)) }]
   const source = {
     readOldest: async () => ({ entries, requestedAt: NOW }),
