@@ -6,6 +6,8 @@ import { createRunner } from '../../src/jobs/runner.js'
 import type { ScheduledJob } from '../../src/jobs/scheduled-job.js'
 import { createTestLog, ONE_HOUR_MS } from './fixture.js'
 
+// A runner runs jobs by name, each at most once at a time. It logs failures, and aborts runs that make no progress.
+
 const neverSettles = new Promise<never>(() => {})
 
 /**
@@ -17,8 +19,11 @@ function createTestRunner(work: ScheduledJob['run'], { stallMs }: { stallMs?: nu
   const closing = new AbortController()
   const { log, lines } = createTestLog()
   const job = { name: 'tick', everyMs: ONE_HOUR_MS, run: work, ...(stallMs && { stallMs }) }
-  const failures: [string, unknown][] = []
-  const onFailure = (name: string, error: unknown) => void failures.push([name, error])
+  /** The calls of `onFailure`. */
+  const failures: [jobName: string, error: unknown][] = []
+  const onFailure = (jobName: string, error: unknown) => {
+    failures.push([jobName, error])
+  }
   const runner = createRunner({ jobs: [job], log, onFailure }, closing.signal)
   const run = () => runner.run('tick')
   return { run, idle: runner.idle, close: () => closing.abort(), lines, failures }

@@ -61,6 +61,7 @@ for (const store of stores) {
       await registerSchedulers(queue, [job])
       const nextRunAt = await readNextRunAt()
       await store.losePendingRuns(prefix)
+      // This call schedules the next run, up to an hour ahead.
       await restoreSchedulers(queue, [job], oneMinuteAhead())
       expect(await readNextRunAt()).toBeGreaterThan(nextRunAt)
       const clockSetBack = Date.now() - 2 * ONE_HOUR_MS

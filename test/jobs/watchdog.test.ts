@@ -1,3 +1,4 @@
+import { ErrorCode } from 'bullmq'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import type { Backend } from '../../src/jobs/backend.js'
 import { JOBS_DEFAULTS } from '../../src/jobs/jobs.js'
@@ -6,6 +7,9 @@ import { createWatchdog } from '../../src/jobs/watchdog.js'
 import { WAIT } from '../_support/wait.js'
 import { type Context, createTestJob, createTestLog, ONE_HOUR_MS, uniquePrefix } from './fixture.js'
 import { startPostgresStore, type TestQueue } from './stores.js'
+
+// The watchdog opens the queue and its worker, and checks the schedule at an interval: it schedules jobs that are missing
+// or overdue. An outage of the server is logged as a warning, and its end as an info line.
 
 const store = await startPostgresStore()
 afterAll(() => store.stop())
@@ -50,7 +54,7 @@ function openQueue({ onTestFinished }: Context): TestQueue {
 }
 
 describe.concurrent('the watchdog', () => {
-  test('by default, the watchdog checks the schedule every three seconds, and a response may take five seconds', () => {
+  test('by default, the watchdog checks the schedule every three seconds, and waits five seconds for a response', () => {
     expect(JOBS_DEFAULTS).toEqual({ watchIntervalMs: 3_000, timeoutMs: 5_000 })
   })
 
@@ -97,6 +101,7 @@ describe.concurrent('the watchdog', () => {
     }
     const open = async () => createBackend(queue, { assertWritable })
     const { lines, outage } = await startWatchdog(context, open)
+    // The worker has failed to write.
     outage.recordFailure(fullError)
     await expect.poll(() => writeAttempts, WAIT).toBeGreaterThan(4)
     expect(lines('info')).toEqual([])
@@ -106,8 +111,11 @@ describe.concurrent('the watchdog', () => {
   })
 
   test.for([
-    ['another worker that has just created it (an error code of BullMQ)', -11],
-    ['a deadlock (a SQLSTATE of PostgreSQL)', '40P01'],
+    [
+      'another worker that has just created it (an error of BullMQ)',
+      ErrorCode.SchedulerJobSlotsBusy,
+    ],
+    ['a deadlock (an error of PostgreSQL)', '40P01'],
   ])(
     'the watchdog retries without a warning if the scheduler cannot be stored because of %s',
     async ([, code], context) => {
@@ -126,7 +134,7 @@ describe.concurrent('the watchdog', () => {
   test('the watchdog logs a warning if every attempt to store the scheduler fails with a conflict (pitfall 6)', async (context) => {
     const { expect } = context
     const queue = openQueue(context)
-    const conflict = Object.assign(new Error('refused'), { code: -11 })
+    const conflict = Object.assign(new Error('refused'), { code: ErrorCode.SchedulerJobSlotsBusy })
     vi.spyOn(queue, 'upsertJobScheduler').mockRejectedValue(conflict)
     const { lines } = await startWatchdog(context, async () => createBackend(queue))
     await expect.poll(() => lines('warn').length, WAIT).toBe(1)

@@ -94,6 +94,7 @@ describe('a logout entry', () => {
     expect(readEntry(entry, allTypes)).toMatchObject({ event: { sessionId: 'S1' } })
   })
 
+  // Successful changes of the password, the email address, the username and the phone number.
   test.each(['scp', 'sce', 'scu', 'scpn'])(
     'an entry of the optional type %s ends all sessions of the user (pitfall 33)',
     (type) => {
@@ -187,14 +188,14 @@ describe('an entry that may be a logout but cannot be used', () => {
     ],
     ['no_instant', { ...sloEntry, date: null, log_id: 'placeholder' }],
     ['no_instant', { ...sloEntry, date: undefined, log_id: undefined }],
-  ])('readEntry returns unattributable with the reason %s for %j', (reason, entry) => {
+  ])('readEntry returns `unattributable` with the reason %s for %j', (reason, entry) => {
     expect(readEntry(entry, defaultTypes)).toEqual({ kind: 'unattributable', reason })
   })
 })
 
 describe('an entry of a type that is not a logout type', () => {
   test.each(['s', 'flo', 'fs', 'seacft', 'sapi', 'srrt', 'limit_wc', 'scp', 'SLO', ''])(
-    'readEntry returns other for an entry of the type %j',
+    'readEntry returns `other` for an entry of the type %j',
     (type) => {
       expect(readEntry({ ...sloEntry, type }, defaultTypes)).toEqual({ kind: 'other' })
     },
@@ -211,10 +212,10 @@ describe('a type in EVENT_TYPES', () => {
     'limit_sul',
     'pwd_leak',
     'signup_pwd_leak',
-  ])('findTypeProblem returns forbidden for the type %s (pitfall 33)', (type) =>
+  ])('findTypeProblem returns `forbidden` for the type %s (pitfall 33)', (type) =>
     expect(findTypeProblem(type)).toBe('forbidden'),
   )
-  test.each(['sdu', 'xyz', ''])('findTypeProblem returns unknown for the type %j', (type) =>
+  test.each(['sdu', 'xyz', ''])('findTypeProblem returns `unknown` for the type %j', (type) =>
     expect(findTypeProblem(type)).toBe('unknown'),
   )
   test.each([...allTypes])('findTypeProblem returns null for the logout type %s', (type) =>

@@ -8,7 +8,10 @@ import { expectedRows, logoutEvents, sortRows } from '../_support/expected-rows.
 
 const START_MS = Date.parse('2026-11-23T10:00:00Z')
 
-/** Creates a logout of the session `S1` that happened this number of milliseconds after `START_MS`. */
+/**
+ * Creates a logout of the session `S1` that happened this number of milliseconds after `START_MS`. With the session id
+ * `null`, it is a logout of all sessions.
+ */
 const logoutAt = (ms: number, overrides: Partial<LogoutEvent> = {}): LogoutEvent => ({
   logId: `L${ms}`,
   type: 'slo',

@@ -27,14 +27,22 @@ test('after its end, a gap concerns tokens for the lifetime of a refresh token p
 
 test.each<[state: GapState, caseName: string, context: { floorAt: number | null; now: number }]>([
   ['open', 'when it is detected', { floorAt: null, now: GAP_END }],
-  ['open', 'while the last token can be valid', { floorAt: null, now: HORIZON_END - 1 }],
-  ['expired', 'when no token can be valid', { floorAt: null, now: HORIZON_END }],
+  [
+    'open',
+    'while a token from before its end can be valid',
+    { floorAt: null, now: HORIZON_END - 1 },
+  ],
+  [
+    'expired',
+    'when no token from before its end can be valid',
+    { floorAt: null, now: HORIZON_END },
+  ],
   ['closed', 'if its end is at the floor', { floorAt: GAP_END, now: GAP_END }],
   ['open', 'if its end is a millisecond after the floor', { floorAt: GAP_END - 1, now: GAP_END }],
   ['open', 'if its end is long after the floor', { floorAt: GAP_END - 90 * DAY_MS, now: GAP_END }],
   [
     'closed',
-    'if its end is at the floor, even when no token can be valid',
+    'if its end is at the floor, even when no token from before its end can be valid',
     { floorAt: GAP_END, now: HORIZON_END },
   ],
 ])('a gap is %s %s', (state, _case, context) => {

@@ -81,6 +81,7 @@ describe('an Action', () => {
     const readAction = async () => (await api.call('GET', `${ACTIONS}/${id}`)).body
     api.clock.ms += BUILD_MS
     await api.call('POST', `${ACTIONS}/${id}/deploy`)
+    // A deployment also takes the time of a build.
     expect(await readAction()).toMatchObject({ all_changes_deployed: false })
     api.clock.ms += BUILD_MS
     expect(await readAction()).toMatchObject({
@@ -125,15 +126,15 @@ describe('the list of Actions', () => {
     const api = await start({ scopes })
     for (let n = 0; n < 25; n++) await createAction(api, `a${n}`)
     await createDeployedAction(api, 'deployed')
-    const list = async (query: string) => {
+    const listActions = async (query: string) => {
       const { body } = await api.call('GET', `${ACTIONS}?${query}`)
       return { ...body, actions: body.actions.map(({ name }: { name: string }) => name) }
     }
-    expect(await list('')).toMatchObject({ total: 26, page: 0, per_page: 20 })
-    expect((await list('page=2&per_page=10')).actions).toHaveLength(6)
-    expect((await list('actionName=a7')).actions).toEqual(['a7'])
-    expect((await list('deployed=true')).actions).toEqual(['deployed'])
-    expect((await list('triggerId=credentials-exchange')).actions).toEqual([])
+    expect(await listActions('')).toMatchObject({ total: 26, page: 0, per_page: 20 })
+    expect((await listActions('page=2&per_page=10')).actions).toHaveLength(6)
+    expect((await listActions('actionName=a7')).actions).toEqual(['a7'])
+    expect((await listActions('deployed=true')).actions).toEqual(['deployed'])
+    expect((await listActions('triggerId=credentials-exchange')).actions).toEqual([])
     expect((await api.call('GET', `${ACTIONS}?per_page=101`)).status).toBe(400)
   })
 })
@@ -160,8 +161,8 @@ describe('bindings', () => {
       { ref: { type: 'action_name', value: 'c' } },
       { ref: { type: 'binding_id', value: first.id } },
     )
-    const list = (await api.call('GET', BINDINGS)).body
-    expect(list).toMatchObject({
+    const { body: listedBindings } = await api.call('GET', BINDINGS)
+    expect(listedBindings).toMatchObject({
       total: 2,
       bindings: [
         { display_name: 'c', trigger_id: 'post-login', action: { id: c } },

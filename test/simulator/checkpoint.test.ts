@@ -1,15 +1,16 @@
 import { describe, expect, test } from 'vitest'
+import { HOUR_MS } from '../../src/rules/instant.js'
 import { DOMAIN } from '../_support/tenant.js'
 import { NOON, start, writeLogouts } from './start.js'
 
-/** Returns the value of the header `Link` that leads to the page after this log id. */
+/** Returns the value of a `Link` header whose next page begins after this log id. */
 function linkToNext(from: string | undefined, take: number): string {
   return `<https://${DOMAIN}/api/v2/logs?from=${from}&take=${take}>; rel="next"`
 }
 
 // A checkpoint is the log id after which a page begins: the parameter `from`. `take` is the maximum size of the page.
 describe('GET /api/v2/logs by checkpoint', () => {
-  test('the Logs API returns the entries stored after the checkpoint, oldest first, without the checkpoint itself', async () => {
+  test('the Logs API returns the entries stored after the checkpoint, oldest first, without the entry of the checkpoint', async () => {
     const { tenant, ids } = await start()
     const logIds = writeLogouts(tenant, 5)
     expect(await ids(`?from=${logIds[1]}&take=2`)).toEqual(logIds.slice(2, 4))
@@ -56,7 +57,7 @@ describe('GET /api/v2/logs by checkpoint', () => {
     expect(readIds).toEqual(logIds)
   })
 
-  test('the Logs API accepts the id of no entry, complete or shortened, as a position in time', async () => {
+  test('the Logs API accepts an id that no entry has, complete or shortened, as a position in time', async () => {
     const { tenant, ids } = await start()
     const logIds = writeLogouts(tenant, 3)
     // The logouts are at 11:59:58, 11:59:59 and 12:00:00. A log id contains the time after the prefix 900.
@@ -103,8 +104,6 @@ describe('GET /api/v2/logs by checkpoint', () => {
 })
 
 describe('an expired checkpoint, which is older than every retained entry', () => {
-  const HOUR_MS = 3_600_000
-
   test('by default, the page after an expired checkpoint begins with the oldest retained entry', async () => {
     const { tenant, ids } = await start({ retentionMs: HOUR_MS })
     const expiredId = tenant.write({ type: 'slo' }, { dateMs: NOON - 2 * HOUR_MS }).logId

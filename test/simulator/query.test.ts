@@ -49,7 +49,7 @@ describe('parseQuery', () => {
     expect(isFound(q)).toBe(isExpected)
   })
 
-  test('parseQuery reads `\\"` and `\\\\` in a quoted word as a quotation mark and a backslash', () => {
+  test('parseQuery reads escaped quotation marks and backslashes in quoted words', () => {
     const entry = { ...ENTRY, userId: String.raw`a"b\c` }
     expect(isFound(String.raw`user_id:"a\"b\\c"`, entry)).toBe(true)
   })

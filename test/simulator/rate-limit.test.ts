@@ -17,6 +17,7 @@ const NOON_SECONDS = NOON / 1000
 describe('the rate limit', () => {
   test('every response contains the rate limit in its headers', async () => {
     const { logs, fetch, token } = await start({ rateLimit: { burst: 10, perSecond: 2 } })
+    // Two requests are refilled per second, and `reset` is rounded up to a second.
     expect(readLimitHeaders(await logs())).toEqual({
       limit: 10,
       remaining: 9,
