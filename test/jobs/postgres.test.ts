@@ -52,6 +52,7 @@ describe.concurrent('a queue in PostgreSQL', () => {
     // No server listens on port 1, so every connection fails until `redirectTo` is called.
     const proxy = await openProxy('postgres://127.0.0.1:1')
     onTestFinished(() => proxy.close())
+    // The credentials of the database, and the host of the proxy.
     const proxyUrl = Object.assign(new URL(url), { host: new URL(proxy.url).host })
     const connection = { kind: 'postgres', url: proxyUrl.href } as const
     const { log, lines, text } = createTestLog()
@@ -66,7 +67,7 @@ describe.concurrent('a queue in PostgreSQL', () => {
     expect(text()).not.toContain(proxyUrl.password)
   })
 
-  test('assertQueueUsable rejects after its timeout, after whichever query the server becomes unresponsive', async (context) => {
+  test('assertQueueUsable rejects after its timeout if the server becomes unresponsive between any two responses', async (context) => {
     const { expect, onTestFinished } = context
     const { url } = await openDatabase(context)
     // The proxy freezes after it has forwarded this number of responses. assertQueueUsable sends fewer than 20 queries.
@@ -106,6 +107,7 @@ describe.concurrent('a queue in PostgreSQL', () => {
     // Without this table, PostgreSQL refuses the statements of the worker.
     await query('ALTER TABLE bullmq.job RENAME TO renamed_job')
     await expect.poll(() => lines('warn'), WAIT).toHaveLength(1)
+    // PostgreSQL rolls back the transaction of each failed statement.
     const countFailedStatements = async () => {
       const [row] = await query<{ failed: number }>(
         'SELECT xact_rollback::integer AS failed FROM pg_stat_database WHERE datname = current_database()',

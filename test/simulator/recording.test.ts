@@ -22,8 +22,8 @@ function queryOf({ request }: RecordedCall): string {
   return new URL(request.url).search
 }
 
-// Each recording contains requests of an SDK to the Logs API of a real tenant, with the responses. The simulator loads the
-// recorded entries, and must then respond to the same requests in the same way.
+// Each recording contains requests of an SDK to the Logs API of a real tenant, with the responses. The simulator loads
+// the recorded entries, and must then respond to the same requests in the same way.
 describe('recorded traffic', () => {
   test('the simulator reproduces the traffic of ruby-auth0: bodies, order and headers', async () => {
     const calls = readRecording(new URL(RUBY_RECORDING, FOLDER))

@@ -51,7 +51,7 @@ describe('the simulator', () => {
   })
 
   test.each(['0.0.0.0', '::', '192.0.2.1', 'localhost'])(
-    'createSimulator throws for the host %s, which is not a loopback address',
+    'createSimulator rejects the host %s, because it accepts only 127.0.0.1 and ::1',
     async (host) => {
       const tenant = createTenant({ domain: DOMAIN })
       await expect(createSimulator({ tenant, host })).rejects.toThrow(TypeError)
