@@ -22,12 +22,12 @@ export interface TestLog {
 /** An interval that is longer than any test. A job with this interval runs once in a test. */
 export const ONE_HOUR_MS = 3_600_000
 
-/** Creates a job that runs `work` every `everyMs`. */
+/** Creates a job that runs `work` every `everyMs`. By default, `work` does nothing. */
 export function createTestJob(
   everyMs: number,
-  work: (signal: AbortSignal) => Promise<void> = async () => undefined,
-  name = 'tick',
+  options: { name?: string; work?: (signal: AbortSignal) => Promise<void> } = {},
 ): TestJob {
+  const { name = 'tick', work = async () => undefined } = options
   const startedAt: number[] = []
   const run = (signal: AbortSignal): Promise<void> => {
     startedAt.push(Date.now())
@@ -39,7 +39,10 @@ export function createTestJob(
 /** The context of a test. Concurrent tests must use `onTestFinished` of this context, not the import from Vitest. */
 export type Context = Pick<TestContext, 'onTestFinished'>
 
-/** Starts jobs, and closes them when the test ends. */
+/**
+ * Starts jobs, and closes them when the test ends. The schedule is checked every half second, so that a test does not
+ * wait for the default interval of three seconds.
+ */
 export async function startJobs(
   { onTestFinished }: Context,
   options: Omit<JobsOptions, 'log'> & { log?: Logger },
@@ -49,9 +52,9 @@ export async function startJobs(
   return jobs
 }
 
-/** Waits until `times` further runs of the job have started. */
-export async function waitForStarts(job: TestJob, times = 2): Promise<void> {
-  const minStarts = job.startedAt.length + times
+/** Waits until `count` more runs of the job have started. */
+export async function waitForStarts(job: TestJob, count = 2): Promise<void> {
+  const minStarts = job.startedAt.length + count
   await vi.waitFor(() => expect(job.startedAt.length).toBeGreaterThanOrEqual(minStarts), WAIT)
 }
 
@@ -66,21 +69,21 @@ export function createTestLog(): TestLog {
   }
 }
 
-/** Returns a unique prefix, so that a test has its own queue. */
+/** Returns a unique prefix of queue keys. With this prefix, a test has its own queue. */
 export function uniquePrefix(): string {
   return `test-${randomUUID()}`
 }
 
 /** Fails the test file if a test prints to the console. */
 export function forbidConsole(): void {
-  const print = vi.fn()
+  const printToConsole = vi.fn()
   beforeAll(() => {
     for (const method of ['log', 'info', 'warn', 'error'] as const) {
-      vi.spyOn(console, method).mockImplementation(print)
+      vi.spyOn(console, method).mockImplementation(printToConsole)
     }
   })
   afterAll(() => {
     vi.restoreAllMocks()
-    expect(print.mock.calls).toEqual([])
+    expect(printToConsole.mock.calls).toEqual([])
   })
 }

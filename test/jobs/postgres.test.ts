@@ -17,6 +17,7 @@ import {
 
 forbidConsole()
 
+/** Creates a database, with the tables of the queue or empty (`template0`), and drops it after the test. */
 async function openDatabase(
   { onTestFinished }: Context,
   template: 'migrated' | 'template0' = 'migrated',
@@ -40,6 +41,7 @@ describe.concurrent('a queue in PostgreSQL', () => {
     // A second migration changes nothing.
     await migrateQueue(url)
     await (await create()).close()
+    // Without its later migrations, the queue counts as too old.
     await query('DELETE FROM bullmq.migration WHERE version > 1')
     await expect(create()).rejects.toMatchObject({ code: 'DATABASE_NOT_MIGRATED' })
   })
@@ -47,9 +49,10 @@ describe.concurrent('a queue in PostgreSQL', () => {
   test('jobs start when PostgreSQL becomes available, and no log line contains the password', async (context) => {
     const { expect, onTestFinished } = context
     const { url } = await openDatabase(context)
-    // No server listens on port 1.
+    // No server listens on port 1, so every connection fails until `redirectTo` is called.
     const proxy = await openProxy('postgres://127.0.0.1:1')
     onTestFinished(() => proxy.close())
+    // The credentials of the database, and the host of the proxy.
     const proxyUrl = Object.assign(new URL(url), { host: new URL(proxy.url).host })
     const connection = { kind: 'postgres', url: proxyUrl.href } as const
     const { log, lines, text } = createTestLog()
@@ -64,11 +67,12 @@ describe.concurrent('a queue in PostgreSQL', () => {
     expect(text()).not.toContain(proxyUrl.password)
   })
 
-  test('assertQueueUsable ends after its timeout, whenever the server becomes unresponsive', async (context) => {
+  test('assertQueueUsable rejects after its timeout if the server becomes unresponsive between any two responses', async (context) => {
     const { expect, onTestFinished } = context
     const { url } = await openDatabase(context)
-    const outcomes = [1, 2, 3, 4, 5, 20].map(async (times) => {
-      const proxy = await openProxy(url, READY_FOR_QUERY, times)
+    // The proxy freezes after it has forwarded this number of responses. assertQueueUsable sends fewer than 20 queries.
+    const outcomes = [1, 2, 3, 4, 5, 20].map(async (responsesBeforeFreeze) => {
+      const proxy = await openProxy(url, READY_FOR_QUERY, responsesBeforeFreeze)
       onTestFinished(() => proxy.close())
       return assertQueueUsable(proxy.url, 1_000).then(
         () => 'usable',
@@ -93,15 +97,17 @@ describe.concurrent('a queue in PostgreSQL', () => {
     expect(lines('warn')).toHaveLength(1)
   })
 
-  test('the worker does not repeat a refused statement without a delay', async (context) => {
+  test('the worker waits before it repeats a statement that PostgreSQL refuses', async (context) => {
     const { annotate, expect } = context
     const { url, query } = await openDatabase(context)
     const { log, lines } = createTestLog()
     const job = createTestJob(100)
     await startJobs(context, { connection: { kind: 'postgres', url }, prefix, jobs: [job], log })
     await waitForStarts(job)
+    // Without this table, PostgreSQL refuses the statements of the worker.
     await query('ALTER TABLE bullmq.job RENAME TO renamed_job')
     await expect.poll(() => lines('warn'), WAIT).toHaveLength(1)
+    // PostgreSQL rolls back the transaction of each failed statement.
     const countFailedStatements = async () => {
       const [row] = await query<{ failed: number }>(
         'SELECT xact_rollback::integer AS failed FROM pg_stat_database WHERE datname = current_database()',
@@ -112,7 +118,8 @@ describe.concurrent('a queue in PostgreSQL', () => {
     await sleep(2_000)
     const failedStatements = (await countFailedStatements()) - failedBefore
     await annotate(`${failedStatements} statements failed in 2 s`)
-    // Several loops of the worker send statements, and the watchdog checks the schedule every half second.
+    // Some statements fail: several loops of the worker retry, and the watchdog checks the schedule every half second.
+    // Without delays, more than 200 statements would fail.
     expect(failedStatements).toBeLessThan(60)
     await query('ALTER TABLE bullmq.renamed_job RENAME TO job')
     await waitForStarts(job, 5)
@@ -131,6 +138,7 @@ describe.concurrent('a queue in PostgreSQL', () => {
     const { rows } = await client.query('SELECT pg_backend_pid() AS pid')
     await query('SELECT pg_terminate_backend($1)', [rows[0].pid])
     await whenEnded
+    // `true` removes the connection from the pool.
     client.release(true)
     expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }])
   })

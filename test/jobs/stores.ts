@@ -15,10 +15,7 @@ export type TestQueue = SchedulerQueue & Pick<Queue, 'add' | 'getJobCounts' | 'c
 /** A server that can store the queue. */
 export interface TestStore {
   name: string
-  /**
-   * Whether the server is not installed. If so, `name` contains the reason, and no function except `stop` may be
-   * called.
-   */
+  /** `true`: the server is not installed. Then `name` contains the reason, and only `stop` may be called. */
   skip: boolean
   connection: QueueConnection
   openQueue(prefix: string): TestQueue
@@ -50,6 +47,7 @@ export async function startRedisStore(): Promise<TestStore> {
       await redis.unlink(await redis.keys(`${redisPrefix(prefix)}:*`))
     },
     async losePendingRuns(prefix) {
+      // BullMQ stores pending runs in the lists of runs, and in one key for each run of a scheduler.
       const keys = await redis.keys(`${redisPrefix(prefix)}:*`)
       await redis.unlink(keys.filter((key) => /:(wait|delayed|repeat:\w+:\d+)$/.test(key)))
     },
@@ -63,9 +61,12 @@ export async function startRedisStore(): Promise<TestStore> {
 /** Creates a database for queues. PostgreSQL is always installed. */
 export async function startPostgresStore(): Promise<TestStore> {
   const { url, query, drop } = await createTestDatabase()
-  const classes = withBackend(createPostgresBackend)
+  const bullmq = withBackend(createPostgresBackend)
   const queueName = (prefix: string): string => `last-logout-${prefix}`
-  // A running worker can lock the same rows in another order, so a deadlock is possible.
+  /**
+   * Deletes the rows of a queue from all these tables, in one statement. Retries after a deadlock, because a running
+   * worker can lock the same rows in another order.
+   */
   async function deleteRows(prefix: string, tables: string[]): Promise<void> {
     const deletions = tables.map((table) => `DELETE FROM bullmq.${table} WHERE queue = $1`)
     const statements = deletions.map((sql, index) => `deletion_${index} AS (${sql})`)
@@ -81,7 +82,7 @@ export async function startPostgresStore(): Promise<TestStore> {
     skip: false,
     connection: { kind: 'postgres', url },
     openQueue: (prefix) =>
-      new classes.Queue(queueName(prefix), { connection: { connectionString: url } }),
+      new bullmq.Queue(queueName(prefix), { connection: { connectionString: url } }),
     wipe: (prefix) => deleteRows(prefix, ['job', 'scheduler', 'meta', 'event']),
     losePendingRuns: (prefix) => deleteRows(prefix, ['job']),
     stop: drop,

@@ -1,3 +1,4 @@
+import { ErrorCode } from 'bullmq'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import type { Backend } from '../../src/jobs/backend.js'
 import { JOBS_DEFAULTS } from '../../src/jobs/jobs.js'
@@ -7,18 +8,29 @@ import { WAIT } from '../_support/wait.js'
 import { type Context, createTestJob, createTestLog, ONE_HOUR_MS, uniquePrefix } from './fixture.js'
 import { startPostgresStore, type TestQueue } from './stores.js'
 
+// The watchdog opens the queue and its worker, and checks the schedule at an interval: it schedules jobs that are missing
+// or overdue. An outage of the server is logged as a warning, and its end as an info line.
+
 const store = await startPostgresStore()
 afterAll(() => store.stop())
 
-/** A promise that never settles. */
-const NEVER = new Promise<never>(() => {})
+/** Creates the result of `open`: the queue, without a worker that would take its jobs. */
+function createBackend(queue: TestQueue, overrides: Partial<Backend> = {}): Backend {
+  const neverRefused = new Promise<never>(() => {})
+  return {
+    queue,
+    refused: neverRefused,
+    assertWritable: async () => undefined,
+    close: async () => undefined,
+    ...overrides,
+  }
+}
 
-/** Starts a watchdog, and closes it after the test. */
-async function startWatchdogWithOutage(
+/** Starts a watchdog that checks the schedule every 100 ms, and closes it after the test. */
+async function startWatchdog(
   { onTestFinished }: Context,
   open: () => Promise<Backend>,
-  now = Date.now,
-  onRegistered?: () => void,
+  { now = Date.now, onRegistered }: { now?: () => number; onRegistered?: () => void } = {},
 ) {
   const stop = new AbortController()
   const { log, lines } = createTestLog()
@@ -35,11 +47,6 @@ async function startWatchdogWithOutage(
   return { lines, outage }
 }
 
-/** Starts a watchdog, and returns its log lines. */
-async function startWatchdog(...args: Parameters<typeof startWatchdogWithOutage>) {
-  return (await startWatchdogWithOutage(...args)).lines
-}
-
 function openQueue({ onTestFinished }: Context): TestQueue {
   const queue = store.openQueue(uniquePrefix())
   onTestFinished(() => queue.close())
@@ -47,24 +54,19 @@ function openQueue({ onTestFinished }: Context): TestQueue {
 }
 
 describe.concurrent('the watchdog', () => {
-  test('by default, the watchdog checks every three seconds, and a response may take five seconds', () => {
+  test('by default, the watchdog checks the schedule every three seconds, and waits five seconds for a response', () => {
     expect(JOBS_DEFAULTS).toEqual({ watchIntervalMs: 3_000, timeoutMs: 5_000 })
   })
 
   test('the watchdog replaces a worker that does not take due jobs', async (context) => {
     const { expect } = context
     const queue = openQueue(context)
-    const forceArguments: boolean[] = []
-    const close = async (force: boolean): Promise<void> => {
-      forceArguments.push(force)
-    }
+    const close = vi.fn(async (_force: boolean) => undefined)
+    // At this time, a job that has just been scheduled is overdue.
     const oneMinuteAhead = () => Date.now() + 60_000
-    const lines = await startWatchdog(
-      context,
-      async () => ({ queue, close, refused: NEVER, assertWritable: async () => {} }),
-      oneMinuteAhead,
-    )
-    await expect.poll(() => forceArguments, WAIT).toEqual([true])
+    const open = async () => createBackend(queue, { close })
+    const { lines } = await startWatchdog(context, open, { now: oneMinuteAhead })
+    await expect.poll(() => close.mock.calls, WAIT).toEqual([[true]])
     const message = 'the worker does not take a due job'
     expect(lines('warn')).toMatchObject([{ err: { message } }])
   })
@@ -76,10 +78,10 @@ describe.concurrent('the watchdog', () => {
     const open = async () => {
       attempts += 1
       if (attempts === 1) throw new Error('unavailable')
-      return { queue, close: async () => undefined, refused: NEVER, assertWritable: async () => {} }
+      return createBackend(queue)
     }
     const onRegistered = vi.fn()
-    const lines = await startWatchdog(context, open, Date.now, onRegistered)
+    const { lines } = await startWatchdog(context, open, { onRegistered })
     expect(lines('warn')).toMatchObject([{ err: { message: 'unavailable' } }])
     expect(onRegistered).not.toHaveBeenCalled()
     await expect.poll(() => queue.getJobSchedulers(), WAIT).toHaveLength(1)
@@ -90,21 +92,18 @@ describe.concurrent('the watchdog', () => {
   test('the watchdog reports the end of an outage only when the server accepts writes', async (context) => {
     const { expect } = context
     const queue = openQueue(context)
+    const fullError = new Error('OOM command not allowed')
     let isRedisFull = true
-    let attempts = 0
+    let writeAttempts = 0
     const assertWritable = async () => {
-      attempts++
-      if (isRedisFull) throw new Error('OOM command not allowed')
+      writeAttempts += 1
+      if (isRedisFull) throw fullError
     }
-    const close = async () => undefined
-    const { lines, outage } = await startWatchdogWithOutage(context, async () => ({
-      queue,
-      close,
-      refused: NEVER,
-      assertWritable,
-    }))
-    outage.recordFailure(new Error('OOM command not allowed'))
-    await expect.poll(() => attempts, WAIT).toBeGreaterThan(4)
+    const open = async () => createBackend(queue, { assertWritable })
+    const { lines, outage } = await startWatchdog(context, open)
+    // The worker has failed to write.
+    outage.recordFailure(fullError)
+    await expect.poll(() => writeAttempts, WAIT).toBeGreaterThan(4)
     expect(lines('info')).toEqual([])
     isRedisFull = false
     await expect.poll(() => lines('info'), WAIT).toMatchObject([{ msg: 'job queue restored' }])
@@ -112,40 +111,32 @@ describe.concurrent('the watchdog', () => {
   })
 
   test.for([
-    ['another worker that has just created it (BullMQ)', -11],
-    ['a deadlock (PostgreSQL)', '40P01'],
+    [
+      'another worker that has just created it (an error of BullMQ)',
+      ErrorCode.SchedulerJobSlotsBusy,
+    ],
+    ['a deadlock (an error of PostgreSQL)', '40P01'],
   ])(
     'the watchdog retries without a warning if the scheduler cannot be stored because of %s',
     async ([, code], context) => {
       const { expect } = context
       const queue = openQueue(context)
-      const upsert = queue.upsertJobScheduler.bind(queue)
-      const upsertSpy = vi.spyOn(queue, 'upsertJobScheduler')
-      upsertSpy.mockRejectedValueOnce(Object.assign(new Error('refused'), { code }))
-      upsertSpy.mockImplementation(upsert)
-      const lines = await startWatchdog(context, async () => ({
-        queue,
-        close: async () => undefined,
-        refused: NEVER,
-        assertWritable: async () => {},
-      }))
+      const conflict = Object.assign(new Error('refused'), { code })
+      // After the first call, the spy calls the real function.
+      vi.spyOn(queue, 'upsertJobScheduler').mockRejectedValueOnce(conflict)
+      const { lines } = await startWatchdog(context, async () => createBackend(queue))
       expect(await queue.getJobSchedulers()).toEqual([])
       await expect.poll(() => queue.getJobSchedulers(), WAIT).toHaveLength(1)
       expect(lines('warn')).toEqual([])
     },
   )
 
-  test('the watchdog reports a conflict that occurs repeatedly (pitfall 6)', async (context) => {
+  test('the watchdog logs a warning if every attempt to store the scheduler fails with a conflict (pitfall 6)', async (context) => {
     const { expect } = context
     const queue = openQueue(context)
-    const conflict = Object.assign(new Error('refused'), { code: -11 })
+    const conflict = Object.assign(new Error('refused'), { code: ErrorCode.SchedulerJobSlotsBusy })
     vi.spyOn(queue, 'upsertJobScheduler').mockRejectedValue(conflict)
-    const lines = await startWatchdog(context, async () => ({
-      queue,
-      close: async () => undefined,
-      refused: NEVER,
-      assertWritable: async () => {},
-    }))
+    const { lines } = await startWatchdog(context, async () => createBackend(queue))
     await expect.poll(() => lines('warn').length, WAIT).toBe(1)
   })
 })

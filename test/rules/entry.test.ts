@@ -2,15 +2,17 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { readEntry } from '../../src/rules/entry.js'
 import { DEFAULT_TYPES, findTypeProblem, OPTIONAL_TYPES } from '../../src/rules/event-types.js'
+import { MAX_ID_LENGTH } from '../../src/rules/id.js'
 
 const defaultTypes = new Set<string>(DEFAULT_TYPES)
 const allTypes = new Set<string>([...DEFAULT_TYPES, ...OPTIONAL_TYPES])
 
-// A logout that happened at 10:00:00.123, and was stored at 10:00:03.400.
+// An entry of Auth0's log about a logout that happened at 10:00:00.123 (`date`). Auth0 stored the entry at 10:00:03.400:
+// its log id contains this storage time. `sloEvent` is the logout that `readEntry` reads from `sloEntry`.
 const logId = '90020261123100003400123000000000000001223372037868840734'
 const date = '2026-11-23T10:00:00.123Z'
-const happenedAt = 1_795_428_000_123
-const storedAt = 1_795_428_003_400
+const happenedAt = Date.parse(date)
+const storedAt = Date.parse('2026-11-23T10:00:03.400Z')
 const sloEntry = {
   log_id: logId,
   date,
@@ -18,82 +20,83 @@ const sloEntry = {
   user_id: 'auth0|1',
   details: { session_id: 'S1' },
 }
-const event = { logId, type: 'slo', at: happenedAt, userId: 'auth0|1', sessionId: 'S1' }
+const sloEvent = { logId, type: 'slo', at: happenedAt, userId: 'auth0|1', sessionId: 'S1' }
 
 describe('a logout entry', () => {
   test.each([
-    ['only the session that it names', sloEntry, event],
+    ['only the session that it names', sloEntry, sloEvent],
     [
       'all sessions of the user if it has no session id',
       { ...sloEntry, details: { return_to: 'https://app.example.com' } },
-      { ...event, sessionId: null },
+      { ...sloEvent, sessionId: null },
     ],
     [
       'all sessions of the user if its details are null',
       { ...sloEntry, details: null },
-      { ...event, sessionId: null },
+      { ...sloEvent, sessionId: null },
     ],
     [
       'all sessions of the user if it has no details',
       { ...sloEntry, details: undefined },
-      { ...event, sessionId: null },
+      { ...sloEvent, sessionId: null },
     ],
     [
       'all sessions of the user if the session id is null (pitfall 27)',
       { ...sloEntry, details: { session_id: null } },
-      { ...event, sessionId: null },
+      { ...sloEvent, sessionId: null },
     ],
     [
       'all sessions of the user if the session id is empty',
       { ...sloEntry, details: { session_id: '' } },
-      { ...event, sessionId: null },
+      { ...sloEvent, sessionId: null },
     ],
     [
       'all sessions of the user if the session id is a number',
       { ...sloEntry, details: { session_id: 7 } },
-      { ...event, sessionId: null },
+      { ...sloEvent, sessionId: null },
     ],
     [
       'only the session if the user id is null',
       { ...sloEntry, user_id: null },
-      { ...event, userId: null },
+      { ...sloEvent, userId: null },
     ],
     [
       'only the session if the user id is empty',
       { ...sloEntry, user_id: '' },
-      { ...event, userId: null },
+      { ...sloEvent, userId: null },
     ],
     [
       'only the session if it has no user id',
       { ...sloEntry, user_id: undefined },
-      { ...event, userId: null },
+      { ...sloEvent, userId: null },
     ],
     [
-      'only the session if the user id cannot be stored',
+      'only the session if the user id contains a null character, which PostgreSQL cannot store',
       { ...sloEntry, user_id: 'a\0b' },
-      { ...event, userId: null },
+      { ...sloEvent, userId: null },
     ],
     [
       'only the session if the user id is too long',
-      { ...sloEntry, user_id: 'x'.repeat(801) },
-      { ...event, userId: null },
+      { ...sloEntry, user_id: 'x'.repeat(MAX_ID_LENGTH + 1) },
+      { ...sloEvent, userId: null },
     ],
     [
       'all sessions of the user for a universal logout',
       { ...sloEntry, type: 'universal_logout_succeeded' },
-      { ...event, type: 'universal_logout_succeeded', sessionId: null },
+      { ...sloEvent, type: 'universal_logout_succeeded', sessionId: null },
     ],
-  ])('an entry ends %s', (_case, entry, expected) => {
-    expect(readEntry(entry, defaultTypes)).toEqual({ kind: 'event', event: expected })
+  ])('an entry ends %s', (_case, entry, expectedEvent) => {
+    expect(readEntry(entry, defaultTypes)).toEqual({ kind: 'event', event: expectedEvent })
   })
 
-  test('an entry of the type session_revoked, if it is configured, ends only the session', () => {
+  test('an entry of the optional type session_revoked ends only the session', () => {
     const entry = { ...sloEntry, type: 'session_revoked' }
     expect(readEntry(entry, allTypes)).toMatchObject({ event: { sessionId: 'S1' } })
   })
 
+  // Successful changes of the password, the email address, the username and the phone number.
   test.each(['scp', 'sce', 'scu', 'scpn'])(
-    'an entry of the type %s, if it is configured, ends all sessions of the user (pitfall 33)',
+    'an entry of the optional type %s ends all sessions of the user (pitfall 33)',
     (type) => {
       const entry = { ...sloEntry, type }
       expect(readEntry(entry, allTypes)).toMatchObject({
@@ -132,7 +135,7 @@ describe('the instant of a logout', () => {
       storedAt,
     ],
     [
-      'the date or the storage time if both are the same',
+      'the storage time if the date is the same instant',
       { ...sloEntry, date: '2026-11-23T10:00:03.400Z' },
       storedAt,
     ],
@@ -142,40 +145,31 @@ describe('the instant of a logout', () => {
     ['the date if the log id contains no time', { ...sloEntry, log_id: 'placeholder' }, happenedAt],
     ['the date if there is no log id', { ...sloEntry, log_id: undefined }, happenedAt],
     [
-      'the storage time of an id in the field _id',
+      'the storage time in the log id, even if the field of the log id is _id',
       { ...sloEntry, log_id: undefined, _id: logId, date: undefined },
       storedAt,
+    ],
+    [
+      'the storage time if the date is in the future',
+      { ...sloEntry, date: '2150-11-23T10:00:00Z' },
+      storedAt,
+    ],
+    [
+      'the date if the storage time is in the future',
+      { ...sloEntry, log_id: '90021501123100003400123000000000000001223372037868840734' },
+      happenedAt,
+    ],
+    [
+      'a date in the future if there is no storage time',
+      { ...sloEntry, log_id: 'placeholder', date: '2150-11-23T10:00:00Z' },
+      Date.UTC(2150, 10, 23, 10),
     ],
   ])('the instant of a logout is %s', (_case, entry, at) => {
     expect(readEntry(entry, defaultTypes)).toMatchObject({ kind: 'event', event: { at } })
   })
 })
 
-describe('an instant in the future', () => {
-  const future = '90021501123100003400123000000000000001223372037868840734'
-
-  test.each([
-    [
-      'the storage time is used if the date is in the future',
-      { ...sloEntry, date: '2150-11-23T10:00:00Z' },
-      storedAt,
-    ],
-    [
-      'the date is used if the storage time is in the future',
-      { ...sloEntry, log_id: future },
-      happenedAt,
-    ],
-    [
-      'an instant in the future is used if there is no other instant',
-      { ...sloEntry, log_id: 'x', date: '2150-11-23T10:00:00Z' },
-      Date.UTC(2150, 10, 23, 10),
-    ],
-  ])('%s', (_case, entry, at) => {
-    expect(readEntry(entry, defaultTypes)).toMatchObject({ event: { at } })
-  })
-})
-
-describe('an entry that cannot be used', () => {
+describe('an entry that may be a logout but cannot be used', () => {
   test.each([
     ['malformed', null],
     ['malformed', 'slo'],
@@ -194,14 +188,14 @@ describe('an entry that cannot be used', () => {
     ],
     ['no_instant', { ...sloEntry, date: null, log_id: 'placeholder' }],
     ['no_instant', { ...sloEntry, date: undefined, log_id: undefined }],
-  ])('readEntry returns the reason %s for %j', (reason, entry) => {
+  ])('readEntry returns `unattributable` with the reason %s for %j', (reason, entry) => {
     expect(readEntry(entry, defaultTypes)).toEqual({ kind: 'unattributable', reason })
   })
 })
 
-describe('an entry of another type', () => {
+describe('an entry of a type that is not a logout type', () => {
   test.each(['s', 'flo', 'fs', 'seacft', 'sapi', 'srrt', 'limit_wc', 'scp', 'SLO', ''])(
-    'an entry is ignored if its type is %j',
+    'readEntry returns `other` for an entry of the type %j',
     (type) => {
       expect(readEntry({ ...sloEntry, type }, defaultTypes)).toEqual({ kind: 'other' })
     },
@@ -218,13 +212,13 @@ describe('a type in EVENT_TYPES', () => {
     'limit_sul',
     'pwd_leak',
     'signup_pwd_leak',
-  ])('the type %s is forbidden (pitfall 33)', (type) =>
+  ])('findTypeProblem returns `forbidden` for the type %s (pitfall 33)', (type) =>
     expect(findTypeProblem(type)).toBe('forbidden'),
   )
-  test.each(['sdu', 'xyz', ''])('the type %j is unknown', (type) =>
+  test.each(['sdu', 'xyz', ''])('findTypeProblem returns `unknown` for the type %j', (type) =>
     expect(findTypeProblem(type)).toBe('unknown'),
   )
-  test.each([...allTypes])('the type %s is allowed', (type) =>
+  test.each([...allTypes])('findTypeProblem returns null for the logout type %s', (type) =>
     expect(findTypeProblem(type)).toBeNull(),
   )
 })

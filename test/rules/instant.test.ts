@@ -2,6 +2,8 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { later, readDateTime, readNumericDate } from '../../src/rules/instant.js'
 
+// An instant is a number of milliseconds since the Unix epoch. 1,795,428,000 s are 2026-11-23T10:00:00Z.
+
 test.each([
   ['2026-11-23T10:00:00.123Z', 1_795_428_000_123],
   ['2026-11-23T10:00:00Z', 1_795_428_000_000],
@@ -22,13 +24,14 @@ test.each([
   ['Mon, 23 Nov 2026 10:00:00 GMT'],
   ['foo 1'],
   ['2026-13-23T10:00:00Z'],
+  // These years are implausible: before 2000, or after 2199.
   ['0001-01-01T00:00:00Z'],
   ['9999-01-01T00:00:00Z'],
 ])('readDateTime rejects %j', (value) => {
   expect(readDateTime(value)).toBeNull()
 })
 
-test('readDateTime reads every instant that JavaScript writes, as Date.parse does', () => {
+test('readDateTime reads every text that toISOString writes, for the years 2000 to 2199', () => {
   const instant = fc.date({
     min: new Date('2000-01-01T00:00:00Z'),
     max: new Date('2199-12-31T23:59:59.999Z'),
@@ -42,15 +45,19 @@ test('readDateTime reads every instant that JavaScript writes, as Date.parse doe
   )
 })
 
-test('of the texts that look canonical, readDateTime accepts and rejects the same as Date.parse', () => {
-  const field = (max: number) => fc.integer({ min: 0, max }).map((n) => `${n}`.padStart(2, '0'))
+test('readDateTime accepts a text in the format of toISOString if and only if Date.parse accepts it', () => {
+  const twoDigits = (max: number) =>
+    fc.integer({ min: 0, max }).map((number) => String(number).padStart(2, '0'))
+  // The maximum of each field is a little above its greatest valid value, except for the year.
   const text = fc
-    .tuple(field(99), field(14), field(33), field(25), field(61), field(61))
-    .map(([yy, mm, dd, h, m, s]) => `20${yy}-${mm}-${dd}T${h}:${m}:${s}.123Z`)
+    .tuple(twoDigits(99), twoDigits(14), twoDigits(33), twoDigits(25), twoDigits(61), twoDigits(61))
+    .map(([year, month, day, hour, minute, second]) => {
+      return `20${year}-${month}-${day}T${hour}:${minute}:${second}.123Z`
+    })
   fc.assert(
-    fc.property(text, (given) => {
-      const at = Date.parse(given)
-      expect(readDateTime(given)).toBe(Number.isNaN(at) ? null : at)
+    fc.property(text, (dateTime) => {
+      const at = Date.parse(dateTime)
+      expect(readDateTime(dateTime)).toBe(Number.isNaN(at) ? null : at)
     }),
     { numRuns: 2_000 },
   )
@@ -83,7 +90,7 @@ test.each([
   [undefined],
   [true],
   [1e300],
-  // These are times in milliseconds.
+  // These are times in milliseconds, not in seconds.
   [1_795_428_000_123],
   ['1795428000123'],
   [''],
@@ -100,6 +107,7 @@ test.each([
   ['1795428000e0'],
   ['0x6b03e2a0'],
   ['1_795_428_000'],
+  // Nine digits are too few. The year of the next value is 2286, which is implausible.
   ['999999999'],
   ['9999999999'],
   // These digits are not ASCII.
@@ -110,7 +118,7 @@ test.each([
   expect(readNumericDate(value)).toBeNull()
 })
 
-test('readNumericDate reads a string of ten digits and the same number as the same instant', () => {
+test('readNumericDate reads a number and the same number as a string as the same instant', () => {
   const seconds = fc.integer({ min: 1_000_000_000, max: 9_999_999_999 })
   fc.assert(
     fc.property(seconds, fc.integer({ min: 0, max: 999 }), (wholeSeconds, milliseconds) => {
@@ -121,7 +129,7 @@ test('readNumericDate reads a string of ten digits and the same number as the sa
   )
 })
 
-test('readNumericDate is exact to the millisecond', () => {
+test('readNumericDate does not lose a millisecond of a time with a fraction', () => {
   fc.assert(
     fc.property(fc.integer({ min: Date.UTC(2010), max: Date.UTC(2100) }), (at) => {
       expect(readNumericDate(at / 1000)).toBe(at)
@@ -136,6 +144,6 @@ test.each([
   [1, 2, 2],
   [2, 1, 2],
   [2, 2, 2],
-])('the later of %j and %j is %j', (a, b, expected) => {
+])('later(%j, %j) returns %j', (a, b, expected) => {
   expect(later(a, b)).toBe(expected)
 })

@@ -4,21 +4,28 @@ import { judge, type KnownLogouts, type Policy } from '../../src/rules/judge.js'
 import { judgeClaims } from '../../src/rules/judge-claims.js'
 import { claimNames, isMachine, readToken } from '../../src/rules/token.js'
 
-const LOGOUT_SECONDS = 1_795_428_000
-const LOGOUT_MS = LOGOUT_SECONDS * 1000
+// A token can have claims that do not suffice to judge it: an unreadable time of the login, or no subject. If no known
+// logout revokes such a token, it is undecided: `revoked` is `null`.
+
+const LOGOUT_MS = Date.parse('2026-11-23T10:00:00Z')
+const LOGOUT_SECONDS = LOGOUT_MS / 1000
 const NAMES = claimNames()
 const noLogout: KnownLogouts = { user: null, session: null, floorAt: null }
 const userLogout = { ...noLogout, user: { at: LOGOUT_MS, allSessionsAt: LOGOUT_MS } }
 const sessionEnded = { ...noLogout, session: { at: LOGOUT_MS, ended: true } }
 const sessionLogout = { ...noLogout, session: { at: LOGOUT_MS, ended: false } }
+// The floor revokes the tokens of all users whose login is not after it.
 const floorAtLogout = { ...noLogout, floorAt: LOGOUT_MS }
 
 const judgeToken = (claims: Record<string, unknown>, knownLogouts: KnownLogouts) =>
   judgeClaims(readToken(claims), knownLogouts, { policy: 'session' })
 
 describe('a token with an unreadable login', () => {
+  // This `iat` is in milliseconds, not in seconds.
   const claims = { sub: 'auth0|1', sid: 'S', iat: LOGOUT_MS + 60_000 }
-  test.each<[string, KnownLogouts, boolean | null, string]>([
+  test.each<
+    [caseName: string, knownLogouts: KnownLogouts, revoked: boolean | null, reason: string]
+  >([
     ['undecided if no logout is known', noLogout, null, 'login_unreadable'],
     ['revoked by a logout of its user', userLogout, true, 'login_unknown'],
     ['revoked by the floor', floorAtLogout, true, 'login_unknown'],
@@ -41,7 +48,7 @@ describe('a token with an unreadable login', () => {
   })
 })
 
-test.each<[string, KnownLogouts, boolean, string]>([
+test.each<[caseName: string, knownLogouts: KnownLogouts, revoked: boolean, reason: string]>([
   ['accepted if no logout is known', noLogout, false, 'no_logout'],
   ['revoked by a logout that covers it', userLogout, true, 'login_unknown'],
 ])('a token without a login claim is %s', (_case, knownLogouts, revoked, reason) => {
@@ -50,7 +57,15 @@ test.each<[string, KnownLogouts, boolean, string]>([
 
 describe('a token without a subject', () => {
   const claims = { sid: 'S', iat: LOGOUT_SECONDS - 60 }
-  test.each<[string, Record<string, unknown>, KnownLogouts, boolean | null, string]>([
+  test.each<
+    [
+      caseName: string,
+      claims: Record<string, unknown>,
+      knownLogouts: KnownLogouts,
+      revoked: boolean | null,
+      reason: string,
+    ]
+  >([
     ['undecided if no logout is known', claims, noLogout, null, 'no_subject'],
     ['revoked if its session has ended', claims, sessionEnded, true, 'session_ended'],
     ['revoked by a logout of its session', claims, sessionLogout, true, 'session_logout'],
@@ -81,8 +96,8 @@ test('a token with an unreadable session is judged like a token without a sessio
   })
 })
 
-describe('for any claims', () => {
-  /** Values of claims that gateways and libraries produce, and any other JSON value. */
+describe('judgeClaims with random claims and logouts', () => {
+  /** Times in seconds and in milliseconds near the logout, as numbers and as strings, and other JSON values. */
   const claimValue = fc.oneof(
     fc.integer({ min: LOGOUT_SECONDS - 9, max: LOGOUT_SECONDS + 9 }),
     fc.integer({ min: LOGOUT_SECONDS - 9, max: LOGOUT_SECONDS + 9 }).map(String),
@@ -105,16 +120,16 @@ describe('for any claims', () => {
   })
   const anyPolicy = fc.constantFrom<Policy>('session', 'user')
 
-  test('judgeClaims never throws, and never accepts an unreadable login or subject', () => {
+  test('judgeClaims accepts no token with an unreadable login or without a subject, except for machine tokens', () => {
     fc.assert(
       fc.property(anyClaims, anyLogouts, anyPolicy, (claims, knownLogouts, policy) => {
         const token = readToken(claims)
         const { revoked, reason } = judgeClaims(token, knownLogouts, { policy })
         const loginClaim = loginClaimNames.find((name) => claims[name] !== undefined)
-        const isUnreadable = loginClaim !== undefined && token.loginAt === null
+        const isLoginUnreadable = loginClaim !== undefined && token.loginAt === null
         if (token.subject !== null && isMachine(token.subject)) {
           expect(reason).toBe('machine_token')
-        } else if (token.subject === null || isUnreadable) {
+        } else if (token.subject === null || isLoginUnreadable) {
           expect(revoked).not.toBe(false)
         } else {
           expect(revoked).not.toBe(null)
@@ -124,7 +139,7 @@ describe('for any claims', () => {
     )
   })
 
-  test('a token with an unreadable login is revoked if and only if a token with the earliest login is revoked', () => {
+  test('a token with an unreadable login is revoked if and only if the same token with the earliest login is revoked', () => {
     const userOrMachine = fc.constantFrom('auth0|1', 'abc@clients')
     fc.assert(
       fc.property(
@@ -134,7 +149,7 @@ describe('for any claims', () => {
         anyPolicy,
         (claims, sub, logouts, policy) => {
           const token = readToken({ ...claims, sub, [NAMES.authenticatedAt]: 'soon' })
-          if (token.subject === null) throw new Error('the token has a subject')
+          if (token.subject === null) throw new Error('unreachable: the claims have a `sub`')
           const earliest = judge({ ...token, loginAt: Number.NEGATIVE_INFINITY }, logouts, {
             policy,
           })
@@ -144,7 +159,7 @@ describe('for any claims', () => {
     )
   })
 
-  test('a time in seconds as a string is judged like the same number', () => {
+  test('a token is judged in the same way if its times are strings instead of numbers', () => {
     const seconds = fc.integer({ min: LOGOUT_SECONDS - 9, max: LOGOUT_SECONDS + 9 })
     const anyLoginClaims = fc.record(
       Object.fromEntries(loginClaimNames.map((name) => [name, seconds])),
@@ -158,9 +173,9 @@ describe('for any claims', () => {
         anyLoginClaims,
         anyLogouts,
         anyPolicy,
-        (claims, login, logouts, policy) => {
-          const withNumbers = readToken({ ...claims, ...login })
-          const withStrings = readToken({ ...claims, ...toStrings(login) })
+        (claims, loginClaims, logouts, policy) => {
+          const withNumbers = readToken({ ...claims, ...loginClaims })
+          const withStrings = readToken({ ...claims, ...toStrings(loginClaims) })
           expect(judgeClaims(withStrings, logouts, { policy })).toEqual(
             judgeClaims(withNumbers, logouts, { policy }),
           )

@@ -1,11 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { DAY_MS, later } from '../../src/rules/instant.js'
 import { judge, type KnownLogouts, type Policy } from '../../src/rules/judge.js'
 import type { Token } from '../../src/rules/token.js'
 
-const LOGIN_MS = 1_795_428_000_000
+// A logout covers a token if it applies to the user or the session of the token, under the policy. The newest logout
+// that covers a token revokes it, unless the login of the token is later.
+
+const LOGIN_MS = Date.parse('2026-11-23T10:00:00Z')
 const noLogout: KnownLogouts = { user: null, session: null, floorAt: null }
-const token = (overrides: Partial<Token> = {}): Token => ({
+const createToken = (overrides: Partial<Token> = {}): Token => ({
   subject: 'auth0|1',
   sessionId: 'S1',
   loginAt: LOGIN_MS,
@@ -15,48 +19,58 @@ const userLogout = (instant: number, allSessionsAt: number | null = null) => ({
   ...noLogout,
   user: { at: instant, allSessionsAt },
 })
-const sessionLogout = (instant: number, ended = false) => ({
+const sessionLogout = (instant: number) => ({
   ...noLogout,
-  session: { at: instant, ended },
+  session: { at: instant, ended: false },
 })
-const floorLogout = (floorAt: number) => ({ ...noLogout, floorAt })
+const endedSession = (instant: number) => ({ ...noLogout, session: { at: instant, ended: true } })
+/** The floor is an instant for the whole tenant. It covers every token. */
+const floor = (floorAt: number) => ({ ...noLogout, floorAt })
 
-describe.each<[string, Policy, Token, (instant: number) => KnownLogouts, string]>([
+describe.each<
+  [
+    cover: string,
+    policy: Policy,
+    token: Token,
+    createLogouts: (instant: number) => KnownLogouts,
+    reason: string,
+  ]
+>([
   [
     'the logout of its session',
     'session',
-    token(),
+    createToken(),
     (instant) => sessionLogout(instant),
     'session_logout',
   ],
   [
     'a logout of all sessions',
     'session',
-    token(),
+    createToken(),
     (instant) => userLogout(instant, instant),
     'all_sessions_logout',
   ],
-  ['the floor', 'session', token(), floorLogout, 'floor'],
+  ['the floor', 'session', createToken(), floor, 'floor'],
   [
     'a logout of its user (the token has no session)',
     'session',
-    token({ sessionId: null }),
+    createToken({ sessionId: null }),
     (instant) => userLogout(instant),
     'user_logout',
   ],
-  ['a logout of its user', 'user', token(), (instant) => userLogout(instant), 'user_logout'],
+  ['a logout of its user', 'user', createToken(), (instant) => userLogout(instant), 'user_logout'],
   [
     'the logout of its session',
     'user',
-    token(),
+    createToken(),
     (instant) => sessionLogout(instant),
     'session_logout',
   ],
-  ['the floor', 'user', token(), floorLogout, 'floor'],
+  ['the floor', 'user', createToken(), floor, 'floor'],
 ])(
   'a token that is covered by %s under policy %s',
   (_cover, policy, tokenToJudge, createLogouts, reason) => {
-    test.each([
+    test.each<[caseName: string, logoutAt: number, revoked: boolean]>([
       ['revoked if the logout is one millisecond after its login', LOGIN_MS + 1, true],
       [
         'revoked if the logout is in the same millisecond as its login (pitfall 22)',
@@ -66,11 +80,11 @@ describe.each<[string, Policy, Token, (instant: number) => KnownLogouts, string]
       ['accepted if the logout is one millisecond before its login', LOGIN_MS - 1, false],
       ['accepted if the logout is a whole second before its login', LOGIN_MS - 1000, false],
       [
-        'revoked if the logout is in the same second as a login in whole seconds (pitfall 22)',
+        'revoked if the logout is in the same second as its login, which is in whole seconds (pitfall 22)',
         LOGIN_MS + 999,
         true,
       ],
-    ])('the token is %s', (_case, logoutAt, revoked) => {
+    ])('a covered token is %s', (_case, logoutAt, revoked) => {
       const verdict = judge(tokenToJudge, createLogouts(logoutAt), { policy })
       expect(verdict).toEqual({
         revoked,
@@ -81,14 +95,14 @@ describe.each<[string, Policy, Token, (instant: number) => KnownLogouts, string]
     })
 
     test.each([
-      [10, LOGIN_MS + 9, false],
-      [10, LOGIN_MS + 10, true],
-      [10, LOGIN_MS + 11, true],
+      ['accepted', 9, false],
+      ['revoked', 10, true],
+      ['revoked', 11, true],
     ])(
-      'a leeway of %d ms is applied once to the login (pitfall 23)',
-      (leewayMs, logoutAt, revoked) => {
-        const logouts = createLogouts(logoutAt)
-        expect(judge(tokenToJudge, logouts, { policy, leewayMs }).revoked).toBe(revoked)
+      'with a leeway of 10 ms, a token is %s if the logout is %d ms after its login (pitfall 23)',
+      (_outcome, logoutAfterMs, revoked) => {
+        const logouts = createLogouts(LOGIN_MS + logoutAfterMs)
+        expect(judge(tokenToJudge, logouts, { policy, leewayMs: 10 }).revoked).toBe(revoked)
       },
     )
   },
@@ -96,13 +110,15 @@ describe.each<[string, Policy, Token, (instant: number) => KnownLogouts, string]
 
 describe('a token that no logout covers', () => {
   test('a logout of another session does not revoke a token under policy session', () => {
-    expect(judge(token(), userLogout(LOGIN_MS + 5_000), { policy: 'session' })).toMatchObject({
+    // The token names a session, and no logout of this session is known.
+    const logouts = userLogout(LOGIN_MS + 5_000)
+    expect(judge(createToken(), logouts, { policy: 'session' })).toMatchObject({
       revoked: false,
       reason: 'no_logout',
     })
   })
   test('a token is accepted if no logout is known', () => {
-    expect(judge(token(), noLogout, { policy: 'user' })).toEqual({
+    expect(judge(createToken(), noLogout, { policy: 'user' })).toEqual({
       revoked: false,
       reason: 'no_logout',
       lastLogoutAt: null,
@@ -112,10 +128,9 @@ describe('a token that no logout covers', () => {
 })
 
 describe.each<Policy>(['session', 'user'])('under policy %s', (policy) => {
-  test('a token of an ended session is revoked, even if its login is later', () => {
-    const verdict = judge(token({ loginAt: LOGIN_MS + 1e9 }), sessionLogout(LOGIN_MS, true), {
-      policy,
-    })
+  test('a token of an ended session is revoked, even if its login is after the end of the session', () => {
+    const tokenToJudge = createToken({ loginAt: LOGIN_MS + DAY_MS })
+    const verdict = judge(tokenToJudge, endedSession(LOGIN_MS), { policy })
     expect(verdict).toMatchObject({
       revoked: true,
       reason: 'session_ended',
@@ -124,14 +139,16 @@ describe.each<Policy>(['session', 'user'])('under policy %s', (policy) => {
   })
 
   test.each(['abc@clients', 'a.b-c@clients'])(
-    'the machine token %s is never revoked',
+    'a machine token with the subject %s is never revoked',
     (subject) => {
+      const logoutAt = LOGIN_MS + DAY_MS
       const laterLogouts = {
-        user: { at: LOGIN_MS * 2, allSessionsAt: LOGIN_MS * 2 },
+        user: { at: logoutAt, allSessionsAt: logoutAt },
         session: null,
-        floorAt: LOGIN_MS * 2,
+        floorAt: logoutAt,
       }
-      expect(judge(token({ subject, sessionId: null }), laterLogouts, { policy })).toMatchObject({
+      const machineToken = createToken({ subject, sessionId: null })
+      expect(judge(machineToken, laterLogouts, { policy })).toMatchObject({
         revoked: false,
         reason: 'machine_token',
       })
@@ -139,15 +156,16 @@ describe.each<Policy>(['session', 'user'])('under policy %s', (policy) => {
   )
 
   test.each(['auth0|abc@clients', '@clients', 'abc@clients.example', 'samlp|x|y@clients'])(
-    'a token of the user %s is not a machine token',
+    'a token with the subject %s is not a machine token',
     (subject) => {
-      expect(judge(token({ subject }), floorLogout(LOGIN_MS + 1), { policy }).revoked).toBe(true)
+      expect(judge(createToken({ subject }), floor(LOGIN_MS + 1), { policy }).revoked).toBe(true)
     },
   )
 
-  test('a token with an unknown login is revoked if any logout covers it', () => {
-    const tokenToJudge = token({ loginAt: null })
-    expect(judge(tokenToJudge, floorLogout(1), { policy })).toMatchObject({
+  test('a token with an unknown login is revoked if and only if a logout covers it', () => {
+    const tokenToJudge = createToken({ loginAt: null })
+    const earlyFloor = floor(1)
+    expect(judge(tokenToJudge, earlyFloor, { policy })).toMatchObject({
       revoked: true,
       reason: 'login_unknown',
     })
@@ -166,13 +184,11 @@ describe.each<Policy>(['session', 'user'])('under policy %s', (policy) => {
           session: { at: sessionAt, ended: false },
           floorAt,
         }
-        const newestCover = Math.max(
-          allAt,
-          sessionAt,
-          floorAt,
-          policy === 'user' ? userAt : Number.NEGATIVE_INFINITY,
-        )
-        const verdict = judge(token(), logouts, { policy })
+        const covers = [allAt, sessionAt, floorAt]
+        // The logout of another session of the user covers the token under policy `user` only.
+        if (policy === 'user') covers.push(userAt)
+        const newestCover = Math.max(...covers)
+        const verdict = judge(createToken(), logouts, { policy })
         expect(verdict.revoked).toBe(newestCover >= LOGIN_MS)
         expect(verdict.lastLogoutAt).toBe(newestCover)
       }),
@@ -202,24 +218,24 @@ describe.each<Policy>(['session', 'user'])('under policy %s', (policy) => {
   })
 })
 
+/** Returns the newest of the logouts that `a` and `b` contain. */
 function mergeLogouts(a: KnownLogouts, b: KnownLogouts): KnownLogouts {
-  const max = (x: number | null, y: number | null) =>
-    x === null || y === null ? (x ?? y) : Math.max(x, y)
   return {
-    user:
-      a.user && b.user
-        ? {
-            at: Math.max(a.user.at, b.user.at),
-            allSessionsAt: max(a.user.allSessionsAt, b.user.allSessionsAt),
-          }
-        : (a.user ?? b.user),
-    session:
-      a.session && b.session
-        ? {
-            at: Math.max(a.session.at, b.session.at),
-            ended: a.session.ended || b.session.ended,
-          }
-        : (a.session ?? b.session),
-    floorAt: max(a.floorAt, b.floorAt),
+    user: mergeUserLogouts(a.user, b.user),
+    session: mergeSessionLogouts(a.session, b.session),
+    floorAt: later(a.floorAt, b.floorAt),
   }
+}
+
+function mergeUserLogouts(a: KnownLogouts['user'], b: KnownLogouts['user']): KnownLogouts['user'] {
+  if (a === null || b === null) return a ?? b
+  return { at: Math.max(a.at, b.at), allSessionsAt: later(a.allSessionsAt, b.allSessionsAt) }
+}
+
+function mergeSessionLogouts(
+  a: KnownLogouts['session'],
+  b: KnownLogouts['session'],
+): KnownLogouts['session'] {
+  if (a === null || b === null) return a ?? b
+  return { at: Math.max(a.at, b.at), ended: a.ended || b.ended }
 }

@@ -1,13 +1,17 @@
 import { describe, expect, test } from 'vitest'
 import { type LoginFacts, readLogin } from '../../src/rules/login.js'
 
+// `readLogin` determines, from the event of Auth0's post-login trigger, when the user logged in. In an interactive
+// login, the user has a live session or enters credentials. Every other transaction is an exchange: an application
+// exchanges a refresh token, or another older credential, for new tokens.
+
 const NOW = Date.parse('2026-11-23T12:00:00Z')
 const minutesFromNow = (minutes: number) => new Date(NOW + minutes * 60_000).toISOString()
-const facts = (loginFacts: Partial<LoginFacts>): LoginFacts => ({
+const createFacts = (overrides: Partial<LoginFacts>): LoginFacts => ({
   protocol: 'oauth2-refresh-token',
   refreshTokenCreatedAt: undefined,
   methodTimestamps: [],
-  ...loginFacts,
+  ...overrides,
 })
 
 describe('an interactive login', () => {
@@ -25,14 +29,14 @@ describe('an interactive login', () => {
     'wsfed',
     'wstrust-usernamemixed',
   ])(
-    'an interactive login by %s happens now, even if other facts name an earlier time',
+    'the time of an interactive login by %s is now, even if the event contains earlier times',
     (protocol) => {
-      const loginFacts = facts({
+      const facts = createFacts({
         protocol,
         refreshTokenCreatedAt: minutesFromNow(-9),
         methodTimestamps: [minutesFromNow(-5)],
       })
-      expect(readLogin(loginFacts, NOW)).toEqual({ interactive: true, loginAt: NOW })
+      expect(readLogin(facts, NOW)).toEqual({ interactive: true, loginAt: NOW })
     },
   )
 })
@@ -49,14 +53,14 @@ describe('an exchange', () => {
     [null],
     [{}],
   ])(
-    'in an exchange by %s, the time of the login is the creation time of the refresh token',
+    'in an exchange with the protocol %j, the time of the login is the creation time of the refresh token',
     (protocol) => {
-      const loginFacts = facts({
+      const facts = createFacts({
         protocol,
         refreshTokenCreatedAt: minutesFromNow(-9),
         methodTimestamps: [minutesFromNow(-5)],
       })
-      expect(readLogin(loginFacts, NOW)).toEqual({ interactive: false, loginAt: NOW - 9 * 60_000 })
+      expect(readLogin(facts, NOW)).toEqual({ interactive: false, loginAt: NOW - 9 * 60_000 })
     },
   )
 
@@ -91,8 +95,9 @@ describe('an exchange', () => {
       { refreshTokenCreatedAt: minutesFromNow(0) },
       0,
     ],
-  ])('in an exchange, the time of the login is %s', (_case, loginFacts, minutes) => {
-    expect(readLogin(facts(loginFacts), NOW).loginAt).toBe(NOW + minutes * 60_000)
+  ])('in an exchange, the time of the login is %s', (_case, overrides, minutesAfterNow) => {
+    const { loginAt } = readLogin(createFacts(overrides), NOW)
+    expect(loginAt).toBe(NOW + minutesAfterNow * 60_000)
   })
 
   test.each([
@@ -102,8 +107,8 @@ describe('an exchange', () => {
     [{ refreshTokenCreatedAt: 1_795_428_000 }],
   ])(
     'in an exchange without a readable time, the time of the login is unknown: %j',
-    (loginFacts) => {
-      expect(readLogin(facts(loginFacts), NOW)).toEqual({ interactive: false, loginAt: null })
+    (overrides) => {
+      expect(readLogin(createFacts(overrides), NOW)).toEqual({ interactive: false, loginAt: null })
     },
   )
 })

@@ -2,23 +2,39 @@ import { describe, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { start } from './start.js'
 
+// Types of entries: https://auth0.com/docs/deploy-monitor/logs/log-event-type-codes. For example, `slo` is a logout.
 describe('buildEntry', () => {
-  test('buildEntry builds a logout with the fields that the Logs API returns', async () => {
+  test('buildEntry builds a logout with the fields that Auth0 returns', async () => {
     const { tenant, logs } = await start()
     tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
     const [entry] = (await (await logs('?from=900')).json()) as [{ details: object }]
-    const fields =
-      '_id client_id client_name connection connection_id date details hostname ip isMobile log_id type user_agent user_id user_name'
-    expect(Object.keys(entry).sort()).toEqual(fields.split(' '))
+    const fields = [
+      '_id',
+      'client_id',
+      'client_name',
+      'connection',
+      'connection_id',
+      'date',
+      'details',
+      'hostname',
+      'ip',
+      'isMobile',
+      'log_id',
+      'type',
+      'user_agent',
+      'user_id',
+      'user_name',
+    ]
+    expect(Object.keys(entry).sort()).toEqual(fields)
     expect(Object.keys(entry.details)).toEqual(['return_to', 'allowed_logout_url', 'session_id'])
     expect(entry).toMatchObject({ user_id: 'auth0|1', details: { session_id: 'S1' } })
   })
 
-  test('buildEntry omits the session if no session is given', () => {
+  test('buildEntry builds a logout without a session if no session is given', () => {
     expect(buildEntry('slo').details).not.toHaveProperty('session_id')
   })
 
-  test('buildEntry builds an exchange of client credentials with explicit nulls', () => {
+  test('buildEntry builds an exchange of client credentials (seccft) with explicit nulls', () => {
     expect(buildEntry('seccft')).toMatchObject({
       connection: null,
       details: null,
@@ -34,12 +50,18 @@ describe('buildEntry', () => {
     expect(entry).not.toHaveProperty('client_id')
   })
 
-  test.each(['seacft', 'sertft'])('buildEntry adds the session of the token to %s', (type) => {
+  test.each([
+    ['an exchange of an authorization code', 'seacft'],
+    ['an exchange of a refresh token', 'sertft'],
+  ])('buildEntry adds the session of the refresh token to %s (%s)', (_case, type) => {
     const { details } = buildEntry(type, { sessionId: 'S1' })
     expect(details).toMatchObject({ refresh_token: { session_id: 'S1' } })
   })
 
-  test.each(['s', 'ssa'])('buildEntry adds the session to %s', (type) => {
+  test.each([
+    ['a login', 's'],
+    ['a silent login', 'ssa'],
+  ])('buildEntry adds the session to %s (%s)', (_case, type) => {
     expect(buildEntry(type, { sessionId: 'S1' }).details).toMatchObject({ session_id: 'S1' })
   })
 

@@ -18,14 +18,17 @@ import {
 import { start, writeLogouts } from './start.js'
 
 const path = '/api/v2/logs'
+const MIB = 1024 ** 2
 
+// A fault replaces the response of the simulator to some requests.
 describe('a fault', () => {
-  test('a fault affects exactly the given number of requests to its path', async () => {
+  test('a fault affects the given number of requests to its path, and no other request', async () => {
     const { simulator, logs, token } = await start()
     simulator.faults.push({ path, times: 2, respond: respondWith(500, { message: 'oops' }) })
     expect((await token()).status).toBe(200)
     expect(simulator.faults.pending()).toBe(2)
-    const statuses = [await logs(), await logs(), await logs()].map(({ status }) => status)
+    const responses = [await logs(), await logs(), await logs()]
+    const statuses = responses.map(({ status }) => status)
     expect(statuses).toEqual([500, 500, 200])
     expect(simulator.faults.pending()).toBe(0)
   })
@@ -39,8 +42,8 @@ describe('a fault', () => {
 
   test('a fault affects only requests that match its condition', async () => {
     const { simulator, logs } = await start()
-    const when = (url: URL) => url.searchParams.has('from')
-    simulator.faults.push({ when, respond: respondWith(404, {}) })
+    const hasCheckpoint = (url: URL) => url.searchParams.has('from')
+    simulator.faults.push({ when: hasCheckpoint, respond: respondWith(404, {}) })
     expect((await logs()).status).toBe(200)
     expect((await logs('?from=900')).status).toBe(404)
   })
@@ -66,7 +69,8 @@ describe('the predefined faults', () => {
     for (const respond of [invalidToken(), missingScope(), rateLimited()]) {
       simulator.faults.push({ path, respond })
     }
-    const bodies = [await logs(), await logs(), await logs()].map((response) => response.json())
+    const responses = [await logs(), await logs(), await logs()]
+    const bodies = responses.map((response) => response.json())
     expect(await Promise.all(bodies)).toMatchObject([
       { statusCode: 401, message: 'Invalid token' },
       { statusCode: 403, errorCode: 'insufficient_scope' },
@@ -74,11 +78,12 @@ describe('the predefined faults', () => {
     ])
   })
 
-  test('rateLimited reports an empty bucket, and adds a given Retry-After header', async () => {
+  test('rateLimited reports that no request remains, and adds a given Retry-After header', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: rateLimited() })
     simulator.faults.push({ path, respond: rateLimited({ 'retry-after': '7' }) })
-    const [withoutHeader, withHeader] = [await logs(), await logs()]
+    const withoutHeader = await logs()
+    const withHeader = await logs()
     expect(withoutHeader.headers.get('retry-after')).toBeNull()
     expect(withHeader.headers.get('retry-after')).toBe('7')
     expect(withHeader.headers.get('x-ratelimit-remaining')).toBe('0')
@@ -124,6 +129,7 @@ describe('the predefined faults', () => {
     simulator.faults.push({ path, respond: delay(50) })
     const startedAt = performance.now()
     expect(await ids()).toEqual(logIds)
+    // A timer can fire slightly early by this clock.
     expect(performance.now() - startedAt).toBeGreaterThan(45)
   })
 
@@ -133,31 +139,38 @@ describe('the predefined faults', () => {
     const stop = new AbortController()
     const pending = fetch(path, { signal: stop.signal })
     await expect.poll(() => simulator.faults.pending()).toBe(0)
-    expect(await Promise.race([pending, sleep(100, 'nothing')])).toBe('nothing')
+    // Without the fault, the response would be there within this time.
+    expect(await Promise.race([pending, sleep(100, 'no response')])).toBe('no response')
     stop.abort()
     await expect(pending).rejects.toThrow('aborted')
   })
 
-  test('endlessBody generates its body only as fast as the body is read', async () => {
+  test('endlessBody sends more than 20 MiB, and generates its body only as fast as the test reads it', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: endlessBody() })
     const reader = (await logs()).body?.getReader()
-    const bytesBefore = process.memoryUsage().rss
+    const memoryBefore = process.memoryUsage().rss
+    // While the test does not read, a body that is generated without a limit would fill the memory of this process.
     await sleep(300)
-    expect(process.memoryUsage().rss - bytesBefore).toBeLessThan(50 * 1024 ** 2)
-    let bytes = 0
-    while (bytes < 20 * 1024 ** 2) bytes += (await reader?.read())?.value?.byteLength ?? Number.NaN
+    expect(process.memoryUsage().rss - memoryBefore).toBeLessThan(50 * MIB)
+    let bytesRead = 0
+    while (bytesRead < 20 * MIB) {
+      const chunk = (await reader?.read())?.value
+      if (chunk === undefined) throw new Error('the body has ended')
+      bytesRead += chunk.byteLength
+    }
     await reader?.cancel()
   })
 
-  test('slowDrip sends one byte per interval', async () => {
+  test('slowDrip sends the beginning of an array, and then blanks', async () => {
     const { simulator, logs } = await start()
-    simulator.faults.push({ path, respond: slowDrip(20) })
+    const intervalMs = 20
+    simulator.faults.push({ path, respond: slowDrip(intervalMs) })
     const reader = (await logs()).body?.getReader()
     const decoder = new TextDecoder()
     let text = ''
     while (text.length < 5) text += decoder.decode((await reader?.read())?.value)
-    expect(text).toMatch(/^\[ {4}/)
+    expect(text.startsWith('[    ')).toBe(true)
     await reader?.cancel()
   })
 

@@ -1,18 +1,21 @@
 import { describe, expect, test } from 'vitest'
 import { parseQuery, QueryError, type Searchable } from '../../src/simulator/query.js'
 
-const NOON = Date.parse('2026-03-01T12:00:00.000Z')
-
-function isFound(q: string, entry: Partial<Searchable> = {}): boolean {
-  const completeEntry = { logId: '500', type: 'slo', userId: 'auth0|1', dateMs: NOON, ...entry }
-  const query = parseQuery(q)
-  return (
-    query.from <= completeEntry.logId &&
-    completeEntry.logId < query.before &&
-    query.matches(completeEntry)
-  )
+/** The entry that the queries of these tests match or do not match. */
+const ENTRY: Searchable = {
+  logId: '500',
+  type: 'slo',
+  userId: 'auth0|1',
+  dateMs: Date.parse('2026-03-01T12:00:00.000Z'),
 }
 
+/** Whether a search with the query `q`, the parameter of the Logs API, returns the entry. */
+function isFound(q: string, entry = ENTRY): boolean {
+  const query = parseQuery(q)
+  return query.from <= entry.logId && entry.logId < query.before && query.matches(entry)
+}
+
+// In a range, a square bracket includes the bound, and a curly bracket excludes it.
 describe('parseQuery', () => {
   test.each([
     ['type:slo', true],
@@ -42,16 +45,17 @@ describe('parseQuery', () => {
     ['date:[* TO 2026-03-01T12:00:00.001}', true],
     ['type:slo AND user_id:"auth0|1" AND date:[* TO *]', true],
     ['type:slo  AND  user_id:"auth0|2"', false],
-  ])('parseQuery evaluates %s', (q, expected) => {
-    expect(isFound(q)).toBe(expected)
+  ])('for the query %s, parseQuery returns a query that finds the entry: %j', (q, isExpected) => {
+    expect(isFound(q)).toBe(isExpected)
   })
 
-  test('parseQuery unescapes quoted words', () => {
-    expect(isFound(String.raw`user_id:"a\"b\\c"`, { userId: String.raw`a"b\c` })).toBe(true)
+  test('parseQuery reads escaped quotation marks and backslashes in quoted words', () => {
+    const entry = { ...ENTRY, userId: String.raw`a"b\c` }
+    expect(isFound(String.raw`user_id:"a\"b\\c"`, entry)).toBe(true)
   })
 
-  test('parseQuery excludes entries without a date from every range of dates', () => {
-    expect(isFound('date:[* TO *]', { dateMs: Number.NaN })).toBe(false)
+  test('a query with a range of dates never finds an entry without a date', () => {
+    expect(isFound('date:[* TO *]', { ...ENTRY, dateMs: Number.NaN })).toBe(false)
   })
 
   test.each([

@@ -1,20 +1,46 @@
 import { describe, expect, test } from 'vitest'
 import { NOON, start } from './start.js'
 
-function readLimitHeaders({ headers }: Response): number[] {
-  return ['limit', 'remaining', 'reset'].map((name) => Number(headers.get(`x-ratelimit-${name}`)))
+/**
+ * Reads the headers of the rate limit. `reset` is the time at which all requests are available again, in seconds since
+ * the epoch.
+ */
+function readLimitHeaders({ headers }: Response) {
+  const read = (name: string) => Number(headers.get(`x-ratelimit-${name}`))
+  return { limit: read('limit'), remaining: read('remaining'), reset: read('reset') }
 }
 
 const NOON_SECONDS = NOON / 1000
 
+// The rate limit is a token bucket: it allows `burst` requests at once, and is refilled by `perSecond` requests a second.
+// With `windowSeconds`, the limit is a fixed window instead.
 describe('the rate limit', () => {
   test('every response contains the rate limit in its headers', async () => {
     const { logs, fetch, token } = await start({ rateLimit: { burst: 10, perSecond: 2 } })
-    expect(readLimitHeaders(await logs())).toEqual([10, 9, NOON_SECONDS + 1])
-    expect(readLimitHeaders(await logs('?q=nonsense'))).toEqual([10, 8, NOON_SECONDS + 1])
-    expect(readLimitHeaders(await fetch('/api/v2/logs'))).toEqual([10, 7, NOON_SECONDS + 2])
-    expect(readLimitHeaders(await fetch('/api/v2/unknown'))).toEqual([10, 6, NOON_SECONDS + 2])
-    expect(readLimitHeaders(await token()).every((value) => value > 0)).toBe(true)
+    // Two requests are refilled per second, and `reset` is rounded up to a second.
+    expect(readLimitHeaders(await logs())).toEqual({
+      limit: 10,
+      remaining: 9,
+      reset: NOON_SECONDS + 1,
+    })
+    expect(readLimitHeaders(await logs('?q=nonsense'))).toEqual({
+      limit: 10,
+      remaining: 8,
+      reset: NOON_SECONDS + 1,
+    })
+    // Requests without a token also count.
+    expect(readLimitHeaders(await fetch('/api/v2/logs'))).toEqual({
+      limit: 10,
+      remaining: 7,
+      reset: NOON_SECONDS + 2,
+    })
+    expect(readLimitHeaders(await fetch('/api/v2/unknown'))).toEqual({
+      limit: 10,
+      remaining: 6,
+      reset: NOON_SECONDS + 2,
+    })
+    const limitOfTokenEndpoint = Object.values(readLimitHeaders(await token()))
+    expect(limitOfTokenEndpoint.every((value) => value > 0)).toBe(true)
   })
 
   test('a request gets a 429 when the bucket is empty', async () => {
@@ -23,7 +49,11 @@ describe('the rate limit', () => {
     await logs()
     const response = await logs()
     expect(response.status).toBe(429)
-    expect(readLimitHeaders(response)).toEqual([2, 0, NOON_SECONDS + 2])
+    expect(readLimitHeaders(response)).toEqual({
+      limit: 2,
+      remaining: 0,
+      reset: NOON_SECONDS + 2,
+    })
     expect(await response.json()).toEqual({
       statusCode: 429,
       error: 'Too Many Requests',
@@ -40,18 +70,31 @@ describe('the rate limit', () => {
     expect((await logs()).status).toBe(429)
     clock.ms += 1
     expect((await logs()).status).toBe(200)
+    // After a minute, two requests are available, not 60. The next request uses one of them.
     clock.ms += 60_000
-    expect(readLimitHeaders(await logs())[1]).toBe(1)
+    expect(readLimitHeaders(await logs()).remaining).toBe(1)
   })
 
-  test('all requests are available again at the end of a window', async () => {
+  test('with a fixed window, all requests are available again at the end of the window', async () => {
     const { logs, clock } = await start({ rateLimit: { burst: 2, windowSeconds: 60 } })
-    expect(readLimitHeaders(await logs())).toEqual([2, 1, NOON_SECONDS + 60])
+    expect(readLimitHeaders(await logs())).toEqual({
+      limit: 2,
+      remaining: 1,
+      reset: NOON_SECONDS + 60,
+    })
     clock.ms += 59_999
-    expect(readLimitHeaders(await logs())).toEqual([2, 0, NOON_SECONDS + 60])
+    expect(readLimitHeaders(await logs())).toEqual({
+      limit: 2,
+      remaining: 0,
+      reset: NOON_SECONDS + 60,
+    })
     expect((await logs()).status).toBe(429)
     clock.ms += 1
-    expect(readLimitHeaders(await logs())).toEqual([2, 1, NOON_SECONDS + 120])
+    expect(readLimitHeaders(await logs())).toEqual({
+      limit: 2,
+      remaining: 1,
+      reset: NOON_SECONDS + 120,
+    })
   })
 
   test('the rate limit does not apply to the token endpoint', async () => {
@@ -61,12 +104,16 @@ describe('the rate limit', () => {
     expect((await token()).status).toBe(200)
   })
 
-  test('no request is refused by default', async () => {
+  test('by default, no request is refused, and the number of remaining requests stays the same', async () => {
     const { logs } = await start()
     for (let i = 0; i < 20; i++) {
       const response = await logs()
       expect(response.status).toBe(200)
-      expect(readLimitHeaders(response)).toEqual([1000, 999, NOON_SECONDS])
+      expect(readLimitHeaders(response)).toEqual({
+        limit: 1000,
+        remaining: 999,
+        reset: NOON_SECONDS,
+      })
     }
   })
 })

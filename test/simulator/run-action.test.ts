@@ -1,25 +1,28 @@
 import { expect, test } from 'vitest'
 import { createActionApi, loadAction } from '../../src/simulator/run-action.js'
 
-/** Runs the body of an Action. Returns its log lines and its custom claims. */
-async function run(body: string) {
+/** The time in milliseconds that `Date.now` returns in the Action. */
+const NOW = 42
+
+/** Runs an Action with this function body. Returns its log lines, and the claims that it adds to the access token. */
+async function runAction(body: string) {
   const lines: string[] = []
   const code = `exports.onExecutePostLogin = async (event, api) => { ${body} }`
-  const action = loadAction(code, { now: () => 42, onLogLine: (line) => void lines.push(line) })
+  const action = loadAction(code, { now: () => NOW, onLogLine: (line) => void lines.push(line) })
   const { api, run } = createActionApi()
   await action({ user: { user_id: 'auth0|1' } }, api)
   return { lines, claims: run.accessToken }
 }
 
-test('an Action can log with every method of the console, and values are formatted as in Node.js', async () => {
+test('an Action can log with each method of the console, and values are formatted as in Node.js', async () => {
   const methods = ['debug', 'error', 'info', 'log', 'warn']
   const calls = methods.map((method) => `console.${method}('%s:', '${method}', { a: 1 })`)
-  const { lines } = await run(calls.join('\n'))
+  const { lines } = await runAction(calls.join('\n'))
   expect(lines).toEqual(methods.map((method) => `${method}: { a: 1 }`))
 })
 
 test('an Action has the globals of Auth0’s runtimes and the given clock, but not the globals of this process', async () => {
-  const { claims } = await run(`
+  const { claims } = await runAction(`
     const body = new URLSearchParams({ id: btoa('a') }).toString()
     const { signal } = new AbortController()
     api.accessToken.setCustomClaim('body', Buffer.from(body).toString('hex'))
@@ -28,7 +31,7 @@ test('an Action has the globals of Auth0’s runtimes and the given clock, but n
   `)
   expect(claims).toEqual({
     body: Buffer.from('id=YQ%3D%3D').toString('hex'),
-    now: 42,
+    now: NOW,
     types: ['undefined', 'undefined', 'object'],
   })
 })

@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { NOON, start, writeLogouts } from './start.js'
 
-const encode = encodeURIComponent
-
+// A search returns pages of the entries that match the query `q`, unlike a request with a checkpoint (`from`).
 describe('GET /api/v2/logs by search', () => {
   test('a search returns the 50 newest entries, newest first, as an array without a Link', async () => {
     const { tenant, logs } = await start()
@@ -23,21 +22,23 @@ describe('GET /api/v2/logs by search', () => {
 
   test('a search sorts by date and by log id, in both directions', async () => {
     const { tenant, ids } = await start()
-    const late = tenant.write({ type: 's' }, { dateMs: NOON - 9000, storedAtMs: NOON }).logId
-    const early = tenant.write({ type: 's' }, { dateMs: NOON - 5000 }).logId
-    expect(await ids('?sort=date:1')).toEqual([late, early])
-    expect(await ids('?sort=date:-1')).toEqual([early, late])
-    expect(await ids('?sort=log_id:1')).toEqual([early, late])
-    expect(await ids('?sort=log_id:-1')).toEqual([late, early])
+    // The first entry by date is stored after the other entry, so it is the last entry by log id.
+    const firstByDate = tenant.write({ type: 's' }, { dateMs: NOON - 9000, storedAtMs: NOON }).logId
+    const firstById = tenant.write({ type: 's' }, { dateMs: NOON - 5000 }).logId
+    expect(await ids('?sort=date:1')).toEqual([firstByDate, firstById])
+    expect(await ids('?sort=date:-1')).toEqual([firstById, firstByDate])
+    expect(await ids('?sort=log_id:1')).toEqual([firstById, firstByDate])
+    expect(await ids('?sort=log_id:-1')).toEqual([firstByDate, firstById])
   })
 
-  test('a search returns the oldest retained entry for sort=date:1&per_page=1', async () => {
+  test('a search with sort=date:1&per_page=1 returns the oldest retained entry', async () => {
     const { tenant, ids } = await start({ retentionMs: 2500 })
+    // The logouts are 4, 3, 2, 1 and 0 s old. The first two are no longer retained.
     const logIds = writeLogouts(tenant, 5)
     expect(await ids('?sort=date:1&per_page=1')).toEqual([logIds[2]])
   })
 
-  test('a search returns the number of entries of the page as total, not the number of matches', async () => {
+  test('a search with include_totals returns as `total` the number of entries in the page, not of all matches', async () => {
     const { tenant, logs } = await start()
     writeLogouts(tenant, 5)
     const response = await logs('?include_totals=true&page=1&per_page=3')
@@ -46,22 +47,25 @@ describe('GET /api/v2/logs by search', () => {
     expect(entries).toHaveLength(2)
   })
 
-  test('a search finds by type and by a half-open range of log ids', async () => {
+  test('a search finds entries by type and by a half-open range of log ids', async () => {
     const { tenant, ids } = await start()
     const logIds = writeLogouts(tenant, 4)
+    // This login is within the range, but has another type.
     tenant.write({ type: 's' }, { dateMs: NOON - 1500 })
     const q = `type:(slo OR scp) AND log_id:{${logIds[0]} TO ${logIds[2]}]`
-    expect(await ids(`?q=${encode(q)}&sort=log_id:1`)).toEqual(logIds.slice(1, 3))
+    expect(await ids(`?q=${encodeURIComponent(q)}&sort=log_id:1`)).toEqual(logIds.slice(1, 3))
   })
 
-  test('a search finds by user and by a range of dates', async () => {
+  test('a search finds entries by user and by a range of dates', async () => {
     const { tenant, ids } = await start()
     const [, second, third] = ['auth0|1', 'auth0|2', 'auth0|2'].map(
       (user_id, i) => tenant.write({ type: 'slo', user_id }, { dateMs: NOON - 3000 + i }).logId,
     )
-    const q = 'user_id:"auth0|2" AND date:'
-    expect(await ids(`?q=${encode(`${q}[* TO 2026-03-01T11:59:57.001Z]`)}`)).toEqual([second])
-    expect(await ids(`?q=${encode(`${q}{2026-03-01T11:59:57.001Z TO *]`)}`)).toEqual([third])
+    const search = (dates: string) =>
+      ids(`?q=${encodeURIComponent(`user_id:"auth0|2" AND date:${dates}`)}`)
+    // This is the date of the second entry, 3 s before noon plus 1 ms.
+    expect(await search('[* TO 2026-03-01T11:59:57.001Z]')).toEqual([second])
+    expect(await search('{2026-03-01T11:59:57.001Z TO *]')).toEqual([third])
   })
 
   test.each([
@@ -74,7 +78,7 @@ describe('GET /api/v2/logs by search', () => {
     'per_page=0',
     'fields=type',
     'take=10',
-  ])('a search rejects %s instead of ignoring it', async (query) => {
+  ])('a search rejects the invalid or unsupported parameter %s', async (query) => {
     const { logs } = await start()
     const response = await logs(`?${query}`)
     expect(response.status).toBe(400)
@@ -82,8 +86,8 @@ describe('GET /api/v2/logs by search', () => {
   })
 })
 
-describe('the maximum of 1,000 results', () => {
-  test('a search returns the last page up to the maximum', async () => {
+describe('the maximum of 1,000 results of a search', () => {
+  test('a search returns the page that ends at the maximum', async () => {
     const { tenant, ids } = await start()
     writeLogouts(tenant, 1100)
     expect(await ids('?page=9&per_page=100')).toHaveLength(100)

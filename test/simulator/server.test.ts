@@ -7,7 +7,7 @@ import { DOMAIN } from '../_support/tenant.js'
 import { NOON, start } from './start.js'
 
 describe('the simulator', () => {
-  test("the simulator sets the Date of every response by the tenant's clock", async () => {
+  test("the header Date of every response contains the time of the tenant's clock", async () => {
     const { clock, logs, fetch } = await start()
     expect((await logs()).headers.get('date')).toBe('Sun, 01 Mar 2026 12:00:00 GMT')
     clock.ms = NOON + 61_000
@@ -46,27 +46,30 @@ describe('the simulator', () => {
     const { logs } = await start({ latencyMs: 40 })
     const startedAt = performance.now()
     await logs()
+    // A timer can fire slightly early by this clock.
     expect(performance.now() - startedAt).toBeGreaterThan(35)
   })
 
   test.each(['0.0.0.0', '::', '192.0.2.1', 'localhost'])(
-    'the simulator does not listen on %s',
+    'createSimulator rejects the host %s, because it accepts only 127.0.0.1 and ::1',
     async (host) => {
       const tenant = createTenant({ domain: DOMAIN })
       await expect(createSimulator({ tenant, host })).rejects.toThrow(TypeError)
     },
   )
 
-  test('the simulator closes immediately, even if connections are idle or wait for a response', async () => {
+  test('the simulator closes within a second, even if connections are idle or wait for a response', async () => {
     const { simulator, logs } = await start()
+    // This agent keeps its connection open after the response.
     const agent = new Agent({ keepAlive: true })
     await new Promise((resolve) => {
       get(simulator.url, { agent }, (response) => response.resume().on('end', resolve))
     })
     simulator.faults.push({ respond: delay(60_000) })
     const pendingRequest = logs()
+    // The handler must exist before the request fails.
     const rejection = expect(pendingRequest).rejects.toThrow('fetch failed')
-    while (simulator.faults.pending() > 0) await new Promise((resolve) => setImmediate(resolve))
+    await expect.poll(() => simulator.faults.pending()).toBe(0)
     const startedAt = performance.now()
     await simulator.close()
     expect(performance.now() - startedAt).toBeLessThan(1000)

@@ -11,10 +11,10 @@ import {
 } from '../../src/simulator/tenant.js'
 import { DOMAIN } from '../_support/tenant.js'
 
-/** The initial instant of the clock. */
+/** The initial time of the tenant's clock. */
 export const NOON = Date.parse('2026-03-01T12:00:00.000Z')
 
-/** A simulator, and functions that send requests to it. */
+/** A simulated tenant of Auth0 with its HTTP server, the simulator, and functions that send requests to the server. */
 export interface StartedSimulator {
   tenant: Tenant
   simulator: Simulator
@@ -39,8 +39,8 @@ interface ApiResponse {
 }
 
 /**
- * Starts a simulator that is closed after the test. Its clock stays at noon. Entries are stored without delay, and
- * issued tokens add no entries.
+ * Starts a simulator that is closed after the test. Its clock stays at noon. In the default options, entries are stored
+ * without delay, and issued tokens add no entries to the log.
  */
 export async function start(
   options: Partial<SimulatorOptions & SimulatedTenantOptions> = {},
@@ -50,22 +50,22 @@ export async function start(
   const simulator = await createSimulator({ tenant, logTokenExchanges: false, ...options })
   onTestFinished(() => simulator.close())
 
-  const get: StartedSimulator['fetch'] = (path, init) => fetch(simulator.url + path, init)
+  const send: StartedSimulator['fetch'] = (path, init) => fetch(simulator.url + path, init)
 
   const token: StartedSimulator['token'] = (body = {}) =>
-    get('/oauth/token', {
+    send('/oauth/token', {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ ...grant(simulator), ...body }),
     })
 
   const tokenResponse = (await (await token()).json()) as { access_token: string }
+  const authorization = `Bearer ${tokenResponse.access_token}`
+  // The tests count only their own requests.
   simulator.requests.clear()
 
   const logs: StartedSimulator['logs'] = (query = '') =>
-    get(`/api/v2/logs${query}`, {
-      headers: { authorization: `Bearer ${tokenResponse.access_token}` },
-    })
+    send(`/api/v2/logs${query}`, { headers: { authorization } })
 
   const ids: StartedSimulator['ids'] = async (query) => {
     const entries = (await (await logs(query)).json()) as { log_id: string }[]
@@ -73,10 +73,10 @@ export async function start(
   }
 
   const call: StartedSimulator['call'] = async (method, path, body) => {
-    const response = await get(`/api/v2/${path}`, {
+    const response = await send(`/api/v2/${path}`, {
       method,
       headers: {
-        authorization: `Bearer ${tokenResponse.access_token}`,
+        authorization,
         ...(body && { 'content-type': 'application/json' }),
       },
       ...(body && { body: JSON.stringify(body) }),
@@ -85,7 +85,7 @@ export async function start(
     return { status: response.status, body: text === '' ? undefined : JSON.parse(text) }
   }
 
-  return { tenant, simulator, clock, fetch: get, logs, ids, token, call }
+  return { tenant, simulator, clock, fetch: send, logs, ids, token, call }
 }
 
 /** Returns the body of a request for a token with the client credentials grant. */
