@@ -11,8 +11,8 @@ const currentMigrations = await readMigrations(new URL('../../prisma/migrations/
 const releasedMigrations = await readMigrations(RELEASED_MIGRATIONS)
 
 /**
- * The beginnings of the allowed statements. `DROP INDEX` is not allowed: without the index, queries of the older service
- * can be too slow.
+ * The beginnings of the allowed statements. `DROP INDEX` is not allowed: without the index, queries of the older
+ * service can be too slow.
  */
 const ADDITIONS = [
   /^CREATE TABLE /,

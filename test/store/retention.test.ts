@@ -12,8 +12,8 @@ import { writeUnattributable } from '../../src/store/unattributable.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTestStore, readRows } from '../_support/store.js'
 
-// How long the store keeps rows: unattributable entries (entries of the log that may be logouts, but cannot be used), the
-// last logouts of sessions, and gaps (spans of the log that Auth0 deleted before they were read).
+// How long the store keeps rows: unattributable entries (entries of the log that may be logouts, but cannot be used),
+// the last logouts of sessions, and gaps (spans of the log that Auth0 deleted before they were read).
 
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 
@@ -110,8 +110,8 @@ describe('unattributable entries', () => {
   })
 })
 
-// `prune` deletes old rows. Their age is measured at `as_of`, the instant up to which the log is known to have been read,
-// or at the current time of the database if that is earlier.
+// `prune` deletes old rows. Their age is measured at `as_of`, the instant up to which the log is known to have been
+// read, or at the current time of the database if that is earlier.
 describe('prune', () => {
   const RETAIN_MS = 60 * DAY_MS
   const sloEvent = (n: number, at: number) => ({

@@ -53,8 +53,8 @@ const countStoredUnattributable = async () =>
 const CHANGE_TENANT_ROW = 'UPDATE tenant SET seq = seq + 1'
 
 /**
- * Runs `sql` in a transaction of another writer, which locks the tenant row, and starts `write`. Commits the transaction
- * when `write` waits for the lock. Returns the result of `write`.
+ * Runs `sql` in a transaction of another writer, which locks the tenant row, and starts `write`. Commits the
+ * transaction when `write` waits for the lock. Returns the result of `write`.
  */
 async function writeWhileLocked<T>(sql: string, write: () => Promise<T>): Promise<T> {
   await otherClient.query('BEGIN')
@@ -89,7 +89,8 @@ test('the rows are the same for any division of the events into five pages', asy
   )
 })
 
-// A position in the change feed is a number that increases in the order of commits. The tenant row contains the last one.
+// A position in the change feed is a number that increases in the order of commits. The tenant row contains the last
+// position.
 test('the rows of a page have distinct feed positions, after the positions of the previous page', async () => {
   // The rows of two users and two sessions.
   const events = [logout(), logout({ userId: 'auth0|2', sessionId: 'S2' })]
