@@ -44,7 +44,7 @@ async function runPoll() {
 }
 
 test('a poll without new entries sends one request and three statements, and advances as_of', async () => {
-  // The first poll can have ended at the page with the recent entry. This poll ends at an empty page, as all later ones.
+  // The first poll can have ended at the page with the recent entry. This poll and all later ones end at an empty page.
   await runPoll()
   const { asOf } = await store.readProgress()
   // `as_of` comes from the Date header of Auth0's response, in whole seconds. So it advances after up to a second.

@@ -16,8 +16,8 @@ const NOW = Date.now()
  * Reconciles a log without logouts. Returns the kinds of the requests, in order: a catch-up takes one `page`, and the
  * search takes two requests `search`.
  *
- * @param awaitSpareBudget Waits until the rate limit leaves requests for a search. Returns false if this is not the case
- *   when the next catch-up is due.
+ * @param awaitSpareBudget Waits until the rate limit leaves requests for a search. Returns false if this is not the
+ *   case when the next catch-up is due.
  */
 async function runReconcile(
   pollIntervalMs: number,

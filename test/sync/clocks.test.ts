@@ -7,8 +7,8 @@ import { HOUR, LOGOUT_TYPES, POLL_OPTIONS, SECOND } from '../_support/poll.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
-// Auth0 states its time in the HTTP header `Date` of each response. `as_of`, the instant up to which the log is known to
-// have been read, follows this time. `reconcile` reads the log to its end, and searches the recent log again.
+// Auth0 states its time in the HTTP header `Date` of each response. `as_of`, the instant up to which the log is known
+// to have been read, follows this time. `reconcile` reads the log to its end, and searches the recent log again.
 
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }

@@ -13,9 +13,9 @@ import { DAY, HOUR, LOGOUT_TYPES, MINUTE, POLL_OPTIONS, SECOND } from '../_suppo
 import { openTestStore, readUserIds } from '../_support/store.js'
 import { openTenant, QUICK_RETRIES, type TestTenant } from '../_support/tenant.js'
 
-// A gap is a span of storage time whose entries Auth0 deleted before they were read. Polls detect gaps: a poll reads the
-// log from the checkpoint (the log id after which the next page begins) to its end. `as_of` is the instant up to which
-// the log is known to have been read. An outage is a time without polls.
+// A gap is a span of storage time whose entries Auth0 deleted before they were read. Polls detect gaps: a poll reads
+// the log from the checkpoint (the log id after which the next page begins) to its end. `as_of` is the instant up to
+// which the log is known to have been read. An outage is a time without polls.
 // The numbers of pitfalls are those of docs/pitfalls.md.
 
 const LOGS_PATH = '/api/v2/logs'
