@@ -92,6 +92,7 @@ test.each([
 
 test('each of a thousand concurrent reads gets the rows of its own user and session', async () => {
   // Spreads the reads over all users, and over 1,000 numbers that no user has. A third of the reads names no session.
+  // 7,919 is a prime number.
   const numbers = Array.from({ length: 1_000 }, (_, n) => (n * 7919) % (USERS + 1_000))
   const logouts = await Promise.all(
     numbers.map((n) => store.readKnownLogouts(`auth0|${n}`, n % 3 === 0 ? null : `S${n}`)),

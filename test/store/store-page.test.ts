@@ -49,7 +49,7 @@ const page = (from: string, next: string, events: LogoutEvent[] = []) => ({
 const countStoredUnattributable = async () =>
   (await database.query('SELECT id FROM unattributable')).length
 
-/** Any change of the tenant row by another writer: it assigns the next feed position. */
+/** A change of the tenant row, as every other writer makes it: it assigns the next position of the change feed. */
 const CHANGE_TENANT_ROW = 'UPDATE tenant SET seq = seq + 1'
 
 /**
@@ -61,12 +61,12 @@ async function writeWhileLocked<T>(sql: string, write: () => Promise<T>): Promis
   await otherClient.query('SELECT FROM tenant FOR UPDATE')
   await otherClient.query(sql)
   const writing = write()
-  const countWaiting = async () =>
-    (
-      await database.query(`
-        SELECT FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'`)
-    ).length
+  const countWaiting = async () => {
+    const waiting = await database.query(`
+      SELECT pid FROM pg_stat_activity
+      WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+    return waiting.length
+  }
   await expect.poll(countWaiting, { interval: 5 }).toBe(1)
   await otherClient.query('COMMIT')
   return writing

@@ -8,8 +8,8 @@ import { createMemoryStore } from '../_support/memory-store.js'
 import { LOGOUT_TYPES } from '../_support/poll.js'
 
 // A catch-up reads pages from the checkpoint (a log id) to the end of the log. It then sets `as_of`, the instant up to
-// which the log is known to have been read. Auth0 states the time of a response in whole seconds, so a catch-up ends at
-// an empty page, or at a page that is not full and whose last entry is recent.
+// which the log is known to have been read. A catch-up ends at an empty page, or at a page that is not full and whose
+// last entry is recent.
 
 const NOW = Date.UTC(2026, 10, 23, 12)
 const { signal } = new AbortController()
@@ -55,12 +55,12 @@ function simulateLog(
   const readPage: LogSource['readPage'] = async (from) => {
     requests += 1
     now += latencyMs
-    const max = Math.max(1, Math.min(PAGE_SIZE, maxEntries()))
     const isVisible = (index: number) => (sortedStoredAts[index] ?? 0) <= now
-    const page = ids.filter((id, index) => id > from && isVisible(index)).slice(0, max)
+    const page = ids.filter((id, index) => id > from && isVisible(index)).slice(0, maxEntries())
     const next = page.at(-1) ?? from
     if (next > lastReadId) lastReadId = next
     const entries = page.map((log_id) => ({ log_id, type: 's' }))
+    // The header `Date` of the response, from which the time of the request is calculated.
     const dateOfResponse = Math.floor(now / 1_000) * 1_000
     return { entries, next, requestedAt: dateOfResponse - latencyMs }
   }
@@ -117,7 +117,7 @@ test('a catch-up stores pages together if they arrive while a page is being stor
   expect(log.unreadStoredAts()).toEqual([])
   expect(log.requestCount()).toBeGreaterThanOrEqual(20)
   expect(checkpoints.length).toBeLessThan(10)
-  expect(new Set(checkpoints).size).toBe(checkpoints.length)
+  expect(checkpoints, 'no page is stored twice').toEqual([...new Set(checkpoints)])
 })
 
 describe('the end of the log', () => {
@@ -125,7 +125,8 @@ describe('the end of the log', () => {
     'a catch-up of 5 s with 50 entries per second sends three requests if it begins %d ms after a full second',
     async (offsetMs) => {
       const startAt = NOW + offsetMs
-      // Entries are also stored during the catch-up.
+      // Two pages are full. The third page is not full, and its last entry is recent, because entries are also stored
+      // during the catch-up.
       const storedAts = timesBetween(startAt - 5_000, startAt + 10_000, 20)
       const log = simulateLog(storedAts, { startAt })
       const { run, readAsOf } = openCatchUp(log)

@@ -66,11 +66,11 @@ async function runPoll(options: Partial<PollOptions> & { source?: LogSource } = 
 
 /** Writes a logout to the log. Its storage time is its date. */
 const logOut = (userId: string, dateMs = clock.now()) =>
-  auth0.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), { dateMs })
+  auth0.tenant.write(buildEntry('slo', { userId, sessionId: `session of ${userId}` }), { dateMs })
 /** Writes a login to the log. It is an entry that is not a logout. */
 const logIn = (dateMs = clock.now()) =>
   auth0.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs })
-/** Writes an entry that Auth0 stored `storedAgoMs` ago, although it is about an event 20 days before now. */
+/** Writes an entry of a changed password 20 days ago, which Auth0 stored only `storedAgoMs` ago. */
 const writeLateEntry = (storedAgoMs: number) =>
   auth0.tenant.write(buildEntry('scp', { userId: 'u' }), {
     dateMs: clock.now() - 20 * DAY,

@@ -20,8 +20,8 @@ import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { createTestLog } from '../jobs/fixture.js'
 
 // A poll reads the log in loops: a round reads pages or a span of the log, stores them, and moves the checkpoint (the
-// log id from which the next page is read) or shrinks the sweep (the span that is still to be searched). A round is idle
-// if neither has changed since an earlier round. A progress guard slows down loops with idle rounds, and ends them.
+// log id from which the next page is read) or shrinks the sweep (the span that is still to be searched). A round is
+// idle if neither has changed since an earlier round. A progress guard slows down and ends loops with idle rounds.
 
 const LOGS_PATH = '/api/v2/logs'
 /** The maximum number of requests to Auth0 in one poll or reconcile. */
