@@ -49,12 +49,14 @@ describe('POST /oauth/token', () => {
     expect(response.status).toBeLessThan(500)
   })
 
-  test('the token endpoint writes an entry for each token to the log, as Auth0 does', async () => {
+  test('the token endpoint writes an entry to the log for each issued token, as Auth0 does, but not for a refusal', async () => {
     const { tenant, token } = await start({ logTokenExchanges: true })
     await token({ client_secret: 'wrong' })
     await token()
+    // The first entry is for the token that `start` requested.
     const entries = tenant.entries()
     expect(entries).toHaveLength(2)
+    // `seccft` is Auth0's event type for a client that got a token with its own credentials.
     expect(entries[1]).toMatchObject({
       type: 'seccft',
       date: '2026-03-01T12:00:00.000Z',
@@ -78,7 +80,7 @@ describe('the bearer token', () => {
     [undefined, 'Missing authentication'],
     ['Bearer unknown', 'Invalid token'],
     ['Basic dXNlcjpwYXNz', 'Invalid token'],
-  ])('a request with the authorization %s gets 401', async (authorization, message) => {
+  ])('a request with the Authorization header %s gets 401', async (authorization, message) => {
     const { fetch } = await start()
     const headers = authorization === undefined ? {} : { authorization }
     const response = await fetch('/api/v2/logs', { headers })
@@ -104,10 +106,11 @@ describe('the bearer token', () => {
 
   test('a token is valid for a day by default', async () => {
     const { token } = await start()
-    expect(await (await token()).json()).toMatchObject({ expires_in: 86_400 })
+    const secondsPerDay = 24 * 60 * 60
+    expect(await (await token()).json()).toMatchObject({ expires_in: secondsPerDay })
   })
 
-  test('a token needs the scope read:logs', async () => {
+  test('a token without the scope read:logs gets 403', async () => {
     const { logs } = await start({ scopes: ['read:users'] })
     const response = await logs()
     expect(response.status).toBe(403)

@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { openTestStore } from '../_support/store.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
 
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
+// The change feed: pages of changed rows, in the order of commits. The `as_of` of a page is the instant up to which the
+// log is known to have been read.
+
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 
 let database: TestDatabase
@@ -18,18 +20,19 @@ afterEach(async () => {
   await database.drop()
 })
 
-async function logOut(n: number): Promise<void> {
+/** Stores a logout of user `n`. */
+async function storeLogout(n: number): Promise<void> {
   const event = { logId: `L${n}`, type: 'slo', at: NOON, userId: `auth0|${n}`, sessionId: null }
   await store.storeBatch({ ...fold([event]), unattributable: [] })
 }
 
-test('as_of of a page of changes is never ahead of the changes in the page', async () => {
+test('a page of the change feed contains every change that was stored before the as_of of the page', async () => {
   // Logout n is stored before as_of becomes NOON + n, so a page with this as_of must contain at least n changes.
-  const pages: [asOfAfterNoonMs: number, changes: number][] = []
+  const pages: { asOfAfterNoonMs: number; changeCount: number }[] = []
   let isWriting = true
   const writing = (async () => {
     for (let n = 1; n <= 400 && pages.length < 100; n++) {
-      await logOut(n)
+      await storeLogout(n)
       await store.storeCaughtUp(CHECKPOINT, NOON + n)
     }
     isWriting = false
@@ -37,33 +40,32 @@ test('as_of of a page of changes is never ahead of the changes in the page', asy
   const reader = await openTestStore(database)
   while (isWriting) {
     const page = await reader.readChanges({ after: null, since: null, limit: 1_000 })
-    if (page?.asOf) pages.push([page.asOf - NOON, page.changes.length])
+    if (page?.asOf) {
+      pages.push({ asOfAfterNoonMs: page.asOf - NOON, changeCount: page.changes.length })
+    }
   }
   await writing
   await reader.close()
   expect(pages.length).toBeGreaterThan(20)
-  expect(pages.filter(([asOfAfterNoonMs, changes]) => changes < asOfAfterNoonMs)).toEqual([])
+  const isIncomplete = (page: (typeof pages)[number]) => page.changeCount < page.asOfAfterNoonMs
+  expect(pages.filter(isIncomplete)).toEqual([])
 })
 
-test('no feed position is assigned twice, even after a restore that lost changes', async () => {
-  await logOut(1)
-  const [tenantBefore] = await database.query<{ seq: string }>('SELECT seq FROM tenant')
-  await logOut(2)
-  await logOut(3)
-  const pageBefore = await store.readChanges({ after: null, since: null, limit: 10 })
+test('after a restore that loses changes, new changes come after every cursor from before the restore', async () => {
+  const readFeed = (after: string | null) => store.readChanges({ after, since: null, limit: 10 })
+  await storeLogout(1)
+  const [tenantAfterFirst] = await database.query<{ seq: string }>('SELECT seq FROM tenant')
+  await storeLogout(2)
+  await storeLogout(3)
+  const pageBeforeRestore = await readFeed(null)
+  const cursor = pageBeforeRestore?.cursor ?? ''
 
+  // Restores the state after the first logout. `seq` of the tenant row is the last assigned position of the feed.
   await database.query("DELETE FROM last_logout WHERE user_id IN ('auth0|2', 'auth0|3')")
-  await database.query('UPDATE tenant SET seq = $1', [tenantBefore?.seq])
-  expect(
-    await store.readChanges({ after: pageBefore?.cursor ?? '', since: null, limit: 10 }),
-    'the cursor is after the end of the feed',
-  ).toBeNull()
-  for (const n of [4, 5, 6]) await logOut(n)
+  await database.query('UPDATE tenant SET seq = $1', [tenantAfterFirst?.seq])
+  expect(await readFeed(cursor), 'the cursor is after the end of the feed').toBeNull()
 
-  const pageAfter = await store.readChanges({
-    after: pageBefore?.cursor ?? '',
-    since: null,
-    limit: 10,
-  })
-  expect(pageAfter?.changes).toMatchObject([4, 5, 6].map((n) => ({ userId: `auth0|${n}` })))
+  for (const n of [4, 5, 6]) await storeLogout(n)
+  const pageAfterRestore = await readFeed(cursor)
+  expect(pageAfterRestore?.changes).toMatchObject([4, 5, 6].map((n) => ({ userId: `auth0|${n}` })))
 })

@@ -4,20 +4,26 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Batch } from '../../src/rules/batch.js'
 import type { Change } from '../../src/rules/change-feed.js'
 import { fold } from '../../src/rules/fold.js'
+import { MAX_CLOCK_AHEAD_MS } from '../../src/rules/freshness.js'
+import { DAY_MS } from '../../src/rules/instant.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTestStore, readRows } from '../_support/store.js'
 
+// `forget` replaces the ids of a person by keyed hashes. The logouts of the person keep their effect.
+
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 const MINUTE_MS = 60_000
-const DAY_MS = 86_400_000
+/** The maximum time from a login until its tokens expire. */
 const HORIZON_MS = 31 * DAY_MS
+/** The maximum age of a row of a person who is not forgotten. */
 const RETAIN_MS = 60 * DAY_MS
 const USER_ID = 'auth0|forgotten'
 const [PHONE, LAPTOP] = ['phone-session', 'laptop-session']
+/** All ids of the person to forget. */
 const IDS = [USER_ID, PHONE, LAPTOP]
 
 let database: TestDatabase
-/** The clock of the database. */
+/** The current time by the clock of the database. */
 let now: number
 let store: Awaited<ReturnType<typeof openTestStore>>
 beforeEach(async () => {
@@ -41,7 +47,7 @@ interface Logout {
 /** A step of a random sequence: a logout, or a call of `forget` while the clock of the database is `now`. */
 type Step = { at: number; user: string; session: string | null } | { forget: string; now: number }
 
-/** Returns a batch with these logouts. By default, a logout ends all sessions of the person. */
+/** Returns a batch with these logouts. By default, a logout ends all sessions of the person to forget. */
 const batch = (...logouts: Logout[]): Batch => ({
   ...fold(
     logouts.map(({ at, userId = USER_ID, sessionId = null, logId = `L${at}` }) => {
@@ -51,24 +57,27 @@ const batch = (...logouts: Logout[]): Batch => ({
   unattributable: [],
 })
 
-const OLD = batch(
+/** Three logouts of the person to forget, and one of another person. */
+const LOGOUTS = batch(
   { at: NOON - 3, sessionId: PHONE },
   { at: NOON - 2, sessionId: LAPTOP },
   { at: NOON - 1 },
   { at: NOON - 4, userId: 'auth0|other', sessionId: 'other-session' },
 )
 
-/** Reads the logouts of a user and a session, except the fields that `forget` changes. */
-const read = async (userId: string, sessionId: string | null = null) => {
+/** Reads the last logouts of a user and a session, without the log id, which `forget` deletes. */
+const readLogouts = async (userId: string, sessionId: string | null = null) => {
   const { user, session } = await store.readKnownLogouts(userId, sessionId)
   return {
     user: user && { at: user.at, allSessionsAt: user.allSessionsAt },
     session: session && { at: session.at, ended: session.ended },
   }
 }
-const readPerson = () => Promise.all([read(USER_ID), read(USER_ID, PHONE), read(USER_ID, LAPTOP)])
+/** Reads the last logouts of the person to forget: without a session, and with each of the two sessions. */
+const readAllLogouts = () =>
+  Promise.all([readLogouts(USER_ID), readLogouts(USER_ID, PHONE), readLogouts(USER_ID, LAPTOP)])
 
-/** Returns the rows of all tables as text, without the table of migrations. */
+/** Returns the rows of all tables as text, one row per line. Omits the table of migrations. */
 async function dumpTables(): Promise<string> {
   const tables = await database.query<{ name: string }>(
     `SELECT table_name AS name FROM information_schema.tables
@@ -79,19 +88,24 @@ async function dumpTables(): Promise<string> {
   )
   return rows.flatMap((list) => list.map(({ row }) => row)).join('\n')
 }
-const idsIn = (text: string) => IDS.filter((id) => text.includes(id))
+/** Returns the ids of the person to forget that are stored in any table. */
+const readStoredIds = async () => {
+  const text = await dumpTables()
+  return IDS.filter((id) => text.includes(id))
+}
 
+/** Reads the change feed after a cursor, by default from the beginning. */
 const readFeed = async (cursor: string | null = null) => {
   const page = await store.readChanges({ after: cursor, since: null, limit: 100 })
   return { cursor: page?.cursor ?? '', changes: page?.changes ?? [] }
 }
 
 describe('forgetting a person', () => {
-  beforeEach(() => store.storeBatch(OLD))
+  beforeEach(() => store.storeBatch(LOGOUTS))
 
   test('forget leaves no id of the person in any table, and changes no logout', async () => {
-    const stateBefore = await readPerson()
-    expect(idsIn(await dumpTables())).toEqual(IDS)
+    const logoutsBefore = await readAllLogouts()
+    expect(await readStoredIds()).toEqual(IDS)
     expect(await store.forget(USER_ID)).toEqual({
       users: 1,
       sessions: 2,
@@ -99,28 +113,27 @@ describe('forgetting a person', () => {
       remaining: { lastLogoutAt: NOON - 1, sessions: 2, newestAt: NOON - 1 },
       now: NOON,
     })
-    const stateAfter = await dumpTables()
-    expect(idsIn(stateAfter)).toEqual([])
-    // The log id must be replaced too, because it leads to the entry in the log of the tenant.
-    expect(stateAfter).not.toContain(`L${NOON - 1}`)
-    expect(stateBefore[0].user).toEqual({ at: NOON - 1, allSessionsAt: NOON - 1 })
-    expect(await readPerson()).toEqual(stateBefore)
+    expect(await readStoredIds()).toEqual([])
+    // The log id must be deleted, too: it leads to the entry in Auth0's log, which contains the id of the user.
+    expect(await dumpTables()).not.toContain(`L${NOON - 1}`)
+    expect(logoutsBefore[0].user).toEqual({ at: NOON - 1, allSessionsAt: NOON - 1 })
+    expect(await readAllLogouts()).toEqual(logoutsBefore)
   })
 
   test('forget does not change the rows of other people', async () => {
     const readOthers = async () => {
       const { users, sessions } = await readRows(database)
-      return [users, sessions].map((rows) => rows.filter(({ userId }) => userId === 'auth0|other'))
+      return [...users, ...sessions].filter(({ userId }) => userId === 'auth0|other')
     }
-    const stateBefore = await readOthers()
+    const rowsBefore = await readOthers()
     await store.forget(USER_ID)
-    expect(await readOthers()).toEqual(stateBefore)
-    expect(stateBefore.flat()).toHaveLength(2)
+    expect(await readOthers()).toEqual(rowsBefore)
+    expect(rowsBefore).toHaveLength(2)
   })
 
-  test('a second call of forget changes nothing, and returns the same remaining rows', async () => {
+  test('a second call of forget changes no row, and returns the same summary of the remaining rows', async () => {
     const { remaining } = await store.forget(USER_ID)
-    const stateBefore = await dumpTables()
+    const rowsBefore = await dumpTables()
     expect(await store.forget(USER_ID)).toEqual({
       users: 0,
       sessions: 0,
@@ -128,20 +141,26 @@ describe('forgetting a person', () => {
       remaining,
       now: NOON,
     })
-    expect(await dumpTables()).toBe(stateBefore)
+    expect(await dumpTables()).toBe(rowsBefore)
   })
 
-  test('the change feed contains the hashed rows with the key of the hashes', async () => {
+  test('forget adds the hashed rows to the change feed, together with the key of the hashes', async () => {
     const { cursor } = await readFeed()
     await store.forget(USER_ID)
     const { changes } = await readFeed(cursor)
     const [key = ''] = changes.flatMap((change) => ('key' in change ? change.key : []))
     const hash = (id: string) => createHmac('sha256', key).update(id).digest('hex')
-    const session = { key, userHash: hash(USER_ID), ended: true, type: 'slo' }
     const byInstant = (a: Change, b: Change) => a.at - b.at
+    const sessionFields = {
+      kind: 'forgotten_session',
+      key,
+      userHash: hash(USER_ID),
+      ended: true,
+      type: 'slo',
+    }
     expect(changes.sort(byInstant)).toEqual([
-      { kind: 'forgotten_session', sessionHash: hash(PHONE), at: NOON - 3, ...session },
-      { kind: 'forgotten_session', sessionHash: hash(LAPTOP), at: NOON - 2, ...session },
+      { ...sessionFields, sessionHash: hash(PHONE), at: NOON - 3 },
+      { ...sessionFields, sessionHash: hash(LAPTOP), at: NOON - 2 },
       {
         kind: 'forgotten_user',
         key,
@@ -151,51 +170,57 @@ describe('forgetting a person', () => {
         type: 'slo',
       },
     ])
-    const allChanges = (await readFeed()).changes
-    expect(idsIn(JSON.stringify(allChanges))).toEqual([])
+    const { changes: allChanges } = await readFeed()
+    for (const id of IDS) expect(JSON.stringify(allChanges)).not.toContain(id)
     expect(allChanges).toEqual(expect.arrayContaining(changes))
   })
 
-  test('no id of the person is stored when the same entries are read or reported again', async () => {
+  test('no id of a forgotten person is stored when the same logouts are read or reported again', async () => {
     await store.forget(USER_ID)
-    const stateBefore = await dumpTables()
-    expect(await store.storeReconciled(OLD)).toBe(0)
-    expect(await store.storeBatch(OLD)).toBe(0)
-    await store.storePage({ from: 'P0', next: 'P1', storedAt: null, batch: OLD })
+    const rowsBefore = await dumpTables()
+    // Both methods return the number of rows that they changed.
+    expect(await store.storeReconciled(LOGOUTS)).toBe(0)
+    expect(await store.storeBatch(LOGOUTS)).toBe(0)
+    await store.storePage({ from: 'P0', next: 'P1', storedAt: null, batch: LOGOUTS })
     await store.storeReported({
       userId: USER_ID,
       sessionId: PHONE,
       at: NOON - 3,
       type: 'reported',
     })
-    expect(idsIn(await dumpTables())).toEqual([])
-    const withoutTenant = (text: string) =>
-      text.split('\n').filter((row) => !row.includes('tenant'))
-    expect(withoutTenant(await dumpTables())).toEqual(withoutTenant(stateBefore))
+    expect(await readStoredIds()).toEqual([])
+    // The row of the tenant contains the checkpoint, which the page has moved.
+    const withoutTenantRow = (dump: string) =>
+      dump.split('\n').filter((row) => !row.includes('tenant.example'))
+    expect(withoutTenantRow(await dumpTables())).toEqual(withoutTenantRow(rowsBefore))
   })
 
-  test('a logout from before forget that is read later is stored with hashes, even for an unknown session', async () => {
+  // The clocks of Auth0 and the database can differ by a minute. A logout up to a minute after `forget` can therefore
+  // have happened before it.
+  test('a logout from up to a minute after forget is stored with hashes, even for an unknown session', async () => {
     await store.forget(USER_ID)
     now = NOON + 10 * MINUTE_MS
-    const lateAt = NOON + MINUTE_MS
-    expect(
-      await store.storeBatch(batch({ at: lateAt, sessionId: 'tablet', logId: 'late-entry' })),
-    ).toBe(2)
+    const logoutAt = NOON + MAX_CLOCK_AHEAD_MS
+    const changedRows = await store.storeBatch(
+      batch({ at: logoutAt, sessionId: 'tablet', logId: 'late-entry' }),
+    )
+    expect(changedRows).toBe(2)
     expect(await dumpTables()).not.toMatch(/tablet|late-entry/)
-    expect(idsIn(await dumpTables())).toEqual([])
-    expect(await read(USER_ID, 'tablet')).toEqual({
-      user: { at: lateAt, allSessionsAt: NOON - 1 },
-      session: { at: lateAt, ended: true },
+    expect(await readStoredIds()).toEqual([])
+    expect(await readLogouts(USER_ID, 'tablet')).toEqual({
+      user: { at: logoutAt, allSessionsAt: NOON - 1 },
+      session: { at: logoutAt, ended: true },
     })
   })
 
-  test('a logout from after forget is stored with ids, and counts together with the hashed rows', async () => {
+  test('a logout from more than a minute after forget is stored with ids, until forget is called again', async () => {
     await store.forget(USER_ID)
     now = NOON + 10 * MINUTE_MS
-    const laterAt = NOON + MINUTE_MS + 1
+    const laterAt = NOON + MAX_CLOCK_AHEAD_MS + 1
     await store.storeBatch(batch({ at: laterAt, sessionId: 'new-session' }))
-    expect(idsIn(await dumpTables())).toEqual([USER_ID])
-    expect(await read(USER_ID, PHONE)).toEqual({
+    expect(await readStoredIds()).toEqual([USER_ID])
+    // The result combines the new row with the hashed rows.
+    expect(await readLogouts(USER_ID, PHONE)).toEqual({
       user: { at: laterAt, allSessionsAt: NOON - 1 },
       session: { at: NOON - 3, ended: true },
     })
@@ -203,9 +228,9 @@ describe('forgetting a person', () => {
     expect(changes).toContainEqual(
       expect.objectContaining({ kind: 'user', userId: USER_ID, at: laterAt }),
     )
-    // Earlier logouts that are read again are still stored with hashes.
-    await store.storeBatch(OLD)
-    expect(idsIn(await dumpTables())).toEqual([USER_ID])
+    // When the earlier logouts are read again, they are still stored with hashes.
+    await store.storeBatch(LOGOUTS)
+    expect(await readStoredIds()).toEqual([USER_ID])
 
     const { users, sessions, remaining } = await store.forget(USER_ID)
     expect({ users, sessions, remaining }).toEqual({
@@ -213,49 +238,52 @@ describe('forgetting a person', () => {
       sessions: 1,
       remaining: { lastLogoutAt: laterAt, sessions: 3, newestAt: laterAt },
     })
-    expect(idsIn(await dumpTables())).toEqual([])
+    expect(await readStoredIds()).toEqual([])
     await store.storeBatch(batch({ at: laterAt, sessionId: 'new-session' }))
-    expect(idsIn(await dumpTables())).toEqual([])
-    expect((await read(USER_ID)).user).toEqual({ at: laterAt, allSessionsAt: NOON - 1 })
+    expect(await readStoredIds()).toEqual([])
+    expect((await readLogouts(USER_ID)).user).toEqual({ at: laterAt, allSessionsAt: NOON - 1 })
   })
 
-  test('no id of the person is stored again if the clock of the database is set back', async () => {
+  test('no id is stored again after a second call of forget while the clock of the database is set back', async () => {
     await store.forget(USER_ID)
     now = NOON - 10 * MINUTE_MS
     await store.forget(USER_ID)
     now = NOON
-    await store.storeBatch(OLD)
-    expect(idsIn(await dumpTables())).toEqual([])
+    await store.storeBatch(LOGOUTS)
+    expect(await readStoredIds()).toEqual([])
   })
 
-  test('forget changes nothing if no row of the person is stored', async () => {
-    const stateBefore = await dumpTables()
+  test('forget changes no row if no row of the person is stored', async () => {
+    const rowsBefore = await dumpTables()
     expect(await store.forget('auth0|unknown')).toMatchObject({ users: 0, remaining: null })
-    expect(await dumpTables()).toBe(stateBefore)
+    expect(await dumpTables()).toBe(rowsBefore)
   })
 
-  test('forget leaves no id while other writers store the same entries', async () => {
-    const writer = await openTestStore(database, { now: () => now })
-    const writing = Promise.all(Array.from({ length: 20 }, () => writer.storeBatch(OLD)))
+  test('forget leaves no id of the person if another process stores the same logouts at the same time', async () => {
+    const otherStore = await openTestStore(database, { now: () => now })
+    const writing = Promise.all(Array.from({ length: 20 }, () => otherStore.storeBatch(LOGOUTS)))
     await store.forget(USER_ID)
     await writing
-    await writer.close()
-    expect(idsIn(await dumpTables())).toEqual([])
-    expect((await read(USER_ID, PHONE)).session).toEqual({ at: NOON - 3, ended: true })
+    await otherStore.close()
+    expect(await readStoredIds()).toEqual([])
+    expect((await readLogouts(USER_ID, PHONE)).session).toEqual({ at: NOON - 3, ended: true })
   })
 
-  test('forget changes nothing if its argument is the hash of an id', async () => {
+  test('the logouts of a forgotten person remain if forget is called with the hash of the id', async () => {
     await store.forget(USER_ID)
-    const [row] = (await readRows(database)).users.filter(({ userId }) => userId.length === 64)
-    await store.forget(row?.userId ?? '')
-    expect((await read(USER_ID)).user?.at).toBe(NOON - 1)
+    const HASH_LENGTH = 64
+    const { users } = await readRows(database)
+    const hashedUser = users.find(({ userId }) => userId.length === HASH_LENGTH)
+    await store.forget(hashedUser?.userId ?? '')
+    expect((await readLogouts(USER_ID)).user?.at).toBe(NOON - 1)
   })
 })
 
 test('a second call of forget replaces ids that a worker of an earlier release has stored again', async () => {
-  await store.storeBatch(OLD)
+  await store.storeBatch(LOGOUTS)
   const storedRows = await database.query('SELECT * FROM last_logout WHERE user_id = $1', [USER_ID])
   await store.forget(USER_ID)
+  // An earlier release does not know hashes, so its worker stores the ids.
   const [{ at, all_sessions_at, seq } = {}] = storedRows
   await database.query(
     `INSERT INTO last_logout (user_id, at, all_sessions_at, log_id, type, seq)
@@ -263,81 +291,90 @@ test('a second call of forget replaces ids that a worker of an earlier release h
     [USER_ID, at, all_sessions_at, seq],
   )
   expect(await store.forget(USER_ID)).toMatchObject({ users: 1, remaining: { sessions: 2 } })
-  expect(idsIn(await dumpTables())).toEqual([])
-  expect((await read(USER_ID)).user).toEqual({ at: NOON - 1, allSessionsAt: NOON - 1 })
+  expect(await readStoredIds()).toEqual([])
+  expect((await readLogouts(USER_ID)).user).toEqual({ at: NOON - 1, allSessionsAt: NOON - 1 })
 })
 
 test('no last logout moves back, in any order of logouts, repeated reads and calls of forget', async () => {
-  const minutes = fc.integer({ min: 0, max: 10 }).map((count) => NOON - count * MINUTE_MS)
-  const logout = fc.record({
-    at: minutes,
+  const instants = fc.integer({ min: 0, max: 10 }).map((minutes) => NOON - minutes * MINUTE_MS)
+  const logoutSteps = fc.record({
+    at: instants,
     user: fc.constantFrom('a', 'b'),
     session: fc.constantFrom('1', '2', null),
   })
-  const step = fc.oneof(logout, fc.record({ forget: fc.constantFrom('a', 'b'), now: minutes }))
+  const forgetSteps = fc.record({ forget: fc.constantFrom('a', 'b'), now: instants })
+  const sequences = fc.array(fc.oneof(logoutSteps, forgetSteps), { minLength: 2, maxLength: 8 })
   let runCount = 0
-  const check = async (steps: Step[]) => {
+  const runSteps = async (steps: Step[]) => {
+    // All runs use the same database, so each run has its own users.
     const prefix = `auth0|${++runCount}`
     const logouts: Required<Logout>[] = []
-    const storeAllAgain = () => store.storeBatch(batch(...logouts))
-    for (const current of steps) {
-      if ('forget' in current) {
-        now = current.now
-        await store.forget(prefix + current.forget)
+    const storeAll = () => store.storeBatch(batch(...logouts))
+    for (const step of steps) {
+      if ('forget' in step) {
+        now = step.now
+        await store.forget(prefix + step.forget)
         continue
       }
       now = NOON
-      const { at, user, session } = current
+      const { at, user, session } = step
       const sessionId = session && `${prefix}${user} ${session}`
-      logouts.push({ at, userId: prefix + user, sessionId, logId: `L${logouts.length}` })
-      const lastLogout = batch(...logouts.slice(-1))
-      await (logouts.length % 3 === 0 ? storeAllAgain() : store.storeBatch(lastLogout))
+      const logout = { at, userId: prefix + user, sessionId, logId: `L${logouts.length}` }
+      logouts.push(logout)
+      // Every third logout is stored together with all earlier logouts, as if they were read again.
+      await (logouts.length % 3 === 0 ? storeAll() : store.storeBatch(batch(logout)))
     }
     now = NOON
-    await storeAllAgain()
-    const newest = (list: { at: number }[]) =>
-      list.length === 0 ? null : Math.max(...list.map(({ at }) => at))
-    for (const { userId, sessionId } of logouts) {
-      const ofUser = logouts.filter((event) => event.userId === userId)
-      const allSessionsAt = newest(ofUser.filter((event) => event.sessionId === null))
-      const at = newest(ofUser.filter((event) => event.sessionId === sessionId))
-      expect(await read(userId ?? '', sessionId)).toEqual({
-        user: { at: newest(ofUser), allSessionsAt },
-        session: sessionId === null ? null : { at, ended: true },
-      })
-    }
+    await storeAll()
+    await expectNewestLogouts(logouts)
   }
-  await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 2, maxLength: 8 }), check), {
-    numRuns: 15,
-  })
+  await fc.assert(fc.asyncProperty(sequences, runSteps), { numRuns: 15 })
 })
 
+/** Expects that the store returns the newest instant of each user and each session. */
+async function expectNewestLogouts(logouts: Required<Logout>[]) {
+  const newestOf = (list: Logout[]) =>
+    list.length === 0 ? null : Math.max(...list.map(({ at }) => at))
+  for (const { userId, sessionId } of logouts) {
+    const ofUser = logouts.filter((logout) => logout.userId === userId)
+    const ofSession = ofUser.filter((logout) => logout.sessionId === sessionId)
+    const ofAllSessions = ofUser.filter((logout) => logout.sessionId === null)
+    expect(await readLogouts(userId ?? '', sessionId)).toEqual({
+      user: { at: newestOf(ofUser), allSessionsAt: newestOf(ofAllSessions) },
+      session: sessionId === null ? null : { at: newestOf(ofSession), ended: true },
+    })
+  }
+}
+
 describe('the hashed rows', () => {
+  /** Sets the clock of the database, records that the log has been read up to this instant, and prunes. */
   const pruneAt = async (at: number) => {
     now = at
     await store.storeCaughtUp('P0', at)
     return store.prune(RETAIN_MS)
   }
 
-  test('hashed rows are deleted when no token from before the logout can be valid, and not before', async () => {
-    await store.storeBatch(OLD)
+  test('prune deletes a hashed row when no token from before its logout can be valid, and not before', async () => {
+    await store.storeBatch(LOGOUTS)
     await store.forget(USER_ID)
-    const horizonEnd = NOON - 1 + HORIZON_MS
-    expect(await pruneAt(NOON - 3 + HORIZON_MS)).toMatchObject({ forgotten: 0 })
-    expect(await pruneAt(horizonEnd)).toMatchObject({ forgotten: 2 })
-    expect(await read(USER_ID, PHONE)).toEqual({
+    // The sessions logged out at NOON - 3 and NOON - 2, and the user at NOON - 1.
+    const firstExpiresAt = NOON - 3 + HORIZON_MS
+    const lastExpiresAt = NOON - 1 + HORIZON_MS
+    expect(await pruneAt(firstExpiresAt)).toMatchObject({ forgotten: 0 })
+    expect(await pruneAt(lastExpiresAt)).toMatchObject({ forgotten: 2 })
+    expect(await readLogouts(USER_ID, PHONE)).toEqual({
       user: { at: NOON - 1, allSessionsAt: NOON - 1 },
       session: null,
     })
-    expect(await pruneAt(horizonEnd + 1)).toMatchObject({ forgotten: 1 })
-    expect(await readPerson()).toEqual(Array(3).fill({ user: null, session: null }))
+    expect(await pruneAt(lastExpiresAt + 1)).toMatchObject({ forgotten: 1 })
+    expect(await readAllLogouts()).toEqual(Array(3).fill({ user: null, session: null }))
     expect((await store.forget(USER_ID)).remaining).toBeNull()
     // The rows of other people stay.
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|other' }])
   })
 
-  test('hashed rows are kept until the log has been read up to the instant at which they expire', async () => {
-    await store.storeBatch(OLD)
+  test('prune keeps expired hashed rows until the log has been read up to the instant of their expiry', async () => {
+    await store.storeBatch(LOGOUTS)
     await store.forget(USER_ID)
     await store.storeCaughtUp('P0', NOON)
     now = NOON + 2 * HORIZON_MS
@@ -345,11 +382,12 @@ describe('the hashed rows', () => {
   })
 
   test('the store stops hashing ids after the last hashed row was deleted', async () => {
+    // While `forgotten_at` of the tenant row is set, the store hashes each id to find rows of forgotten people.
     const isHashingIds = async () => {
-      const [row] = await database.query('SELECT forgotten_at IS NOT NULL AS hashes FROM tenant')
-      return row?.hashes
+      const [tenant] = await database.query('SELECT forgotten_at FROM tenant')
+      return tenant?.forgotten_at !== null
     }
-    await store.storeBatch(OLD)
+    await store.storeBatch(LOGOUTS)
     expect(await isHashingIds()).toBe(false)
     await store.forget(USER_ID)
     await pruneAt(NOON + HORIZON_MS)
@@ -359,46 +397,49 @@ describe('the hashed rows', () => {
   })
 })
 
+// Entries of the log that may be logouts, but cannot be used. Their text can contain ids of people.
 describe('unattributable entries', () => {
-  const entries = (...rows: [logId: string, entry: unknown][]): Batch => ({
-    ...fold([]),
-    unattributable: rows.map(([logId, entry]) => ({
-      logId,
-      reason: 'malformed',
-      entry: JSON.stringify(entry),
-    })),
-  })
-  const readEntryIds = async () =>
-    (
-      await database.query(
-        'SELECT id FROM unattributable WHERE entry <> \'\' ORDER BY id COLLATE "C"',
-      )
-    ).map(({ id }) => id)
   const ID_WITH_QUOTES = 'samlp|corp|"a"\\b'
-  const ENTRIES = entries(
-    ['U1', { user_id: USER_ID }],
-    ['U2', { details: { session_id: PHONE } }],
-    ['U3', { user_id: 'auth0|other' }],
-    ['U4', { user_id: ID_WITH_QUOTES }],
-    // A line of a log stream that was cut off.
-    ['', `{"user_id":${JSON.stringify(ID_WITH_QUOTES)},"det`],
-  )
+  const CUT_OFF_LINE = `{"user_id":${JSON.stringify(ID_WITH_QUOTES)},"det`
+  const entryRow = (logId: string, entry: unknown) => ({
+    logId,
+    reason: 'malformed',
+    entry: JSON.stringify(entry),
+  })
+  const ENTRIES: Batch = {
+    ...fold([]),
+    unattributable: [
+      entryRow('U1', { user_id: USER_ID }),
+      entryRow('U2', { details: { session_id: PHONE } }),
+      entryRow('U3', { user_id: 'auth0|other' }),
+      entryRow('U4', { user_id: ID_WITH_QUOTES }),
+      entryRow('', CUT_OFF_LINE),
+    ],
+  }
+  /** Returns the ids of the entries whose text is stored: their log ids, or the MD5 digest of the cut-off line. */
+  const readEntryIds = async () => {
+    const rows = await database.query(
+      'SELECT id FROM unattributable WHERE entry <> \'\' ORDER BY id COLLATE "C"',
+    )
+    return rows.map(({ id }) => id)
+  }
   beforeEach(async () => {
-    await store.storeBatch(OLD)
+    await store.storeBatch(LOGOUTS)
     await store.storeBatch(ENTRIES)
   })
 
   test('unattributable entries with an id of a forgotten person are deleted at once, and not stored again', async () => {
     expect(await store.forget(USER_ID)).toMatchObject({ entries: 2 })
-    const [digest = ''] = (await readEntryIds()).filter((id) => id.length === 32)
+    const MD5_LENGTH = 32
+    const [digest = ''] = (await readEntryIds()).filter((id) => id.length === MD5_LENGTH)
     expect(await readEntryIds()).toEqual([digest, 'U3', 'U4'].sort())
     await store.storeBatch(ENTRIES)
     expect(await readEntryIds()).toEqual([digest, 'U3', 'U4'].sort())
-    expect(idsIn(await dumpTables())).toEqual([])
+    expect(await readStoredIds()).toEqual([])
     expect(await store.forget(USER_ID)).toMatchObject({ entries: 0 })
   })
 
-  test('unattributable entries are deleted whatever the JSON spelling of the id, even for a person without a logout', async () => {
+  test('unattributable entries with an id are deleted in any JSON spelling of the id, even for a person without a logout', async () => {
     expect(await store.forget(ID_WITH_QUOTES)).toMatchObject({
       users: 0,
       entries: 2,

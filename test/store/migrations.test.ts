@@ -1,10 +1,13 @@
 import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { hasCode } from '../../src/errors.js'
+
 import { applyMigrations, assertMigrated } from '../../src/store/migrations.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openProxy } from '../_support/proxy.js'
 import { readSchemaSql } from '../_support/schema-engine.js'
+
+/** The key of the advisory lock that a migration holds, so that only one migration runs at a time. */
+const MIGRATION_LOCK = 72707369
 
 let database: TestDatabase
 beforeEach(async () => {
@@ -32,9 +35,10 @@ test('two concurrent runs of applyMigrations apply each migration once', async (
 })
 
 test('assertMigrated rejects a database without tables, and the error names the command to run', async () => {
-  const error = await assertMigrated(database.url).catch((error) => error)
-  expect(hasCode(error, 'DATABASE_NOT_MIGRATED')).toBe(true)
-  expect(error.message).toContain('last-logout migrate')
+  await expect(assertMigrated(database.url)).rejects.toMatchObject({
+    code: 'DATABASE_NOT_MIGRATED',
+    message: expect.stringContaining('last-logout migrate'),
+  })
 })
 
 test('assertMigrated accepts a migrated database', async () => {
@@ -44,6 +48,7 @@ test('assertMigrated accepts a migrated database', async () => {
 
 test('applyMigrations rejects if an applied migration was edited later', async () => {
   await applyMigrations(database.url)
+  // The checksums in the database now differ from those of the files.
   await database.query(`UPDATE _prisma_migrations SET checksum = 'another'`)
   await expect(applyMigrations(database.url)).rejects.toMatchObject({
     code: 'DATABASE_NOT_MIGRATED',
@@ -51,26 +56,27 @@ test('applyMigrations rejects if an applied migration was edited later', async (
 })
 
 test('a failed migration is rolled back, and the next run applies it', async () => {
+  const duplicateTable = '42P07'
   await database.query('CREATE TABLE unattributable (id int)')
-  await expect(applyMigrations(database.url)).rejects.toMatchObject({ code: '42P07' })
+  await expect(applyMigrations(database.url)).rejects.toMatchObject({ code: duplicateTable })
   await database.query('DROP TABLE unattributable')
   await expect(applyMigrations(database.url)).resolves.toEqual(ALL_MIGRATIONS)
 })
 
-test('applyMigrations rejects if its connection is lost, and the process continues', async () => {
+test('applyMigrations rejects, and does not end the process, if its connection is lost while it waits for the lock', async () => {
   const lockHolder = new pg.Client({ connectionString: database.url })
   await lockHolder.connect()
-  await lockHolder.query('SELECT pg_advisory_lock(72707369)')
+  await lockHolder.query(`SELECT pg_advisory_lock(${MIGRATION_LOCK})`)
   const proxy = await openProxy(database.url)
-  const migration = applyMigrations(proxy.url)
-  migration.catch(() => {})
+  const rejected = expect(applyMigrations(proxy.url)).rejects.toThrow()
   const countWaiting = async () => {
     const waiting = `SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`
     return (await lockHolder.query(waiting)).rowCount
   }
   await expect.poll(countWaiting).toBe(1)
+  // Closes the connection of the migration.
   await proxy.close()
-  await expect(migration).rejects.toThrow()
+  await rejected
   await lockHolder.end()
 })
 
@@ -85,6 +91,7 @@ test('the migrations create the tables that schema.prisma describes', async () =
   }
 })
 
+/** Reads the columns and the indexes of all tables, except the table of migrations. */
 async function readTables(database: TestDatabase) {
   const columns = await database.query(
     `SELECT table_name, column_name, data_type, datetime_precision, is_nullable, column_default

@@ -9,62 +9,71 @@ beforeAll(async () => {
 })
 afterAll(() => database.drop())
 
+/** A statement that adds 1 to its parameter. */
 const SUM = { text: 'SELECT $1::integer + 1 AS sum', values: [1] }
-const LIST = 'SELECT name, statement FROM pg_prepared_statements'
 
 /** Opens a pool. Queries that run one after another use the same connection. */
 function openPool() {
   const { pool } = createPool(database.url, {})
   onTestFinished(() => pool.end())
-  const errors: Error[] = []
-  const queryPrepared = createPreparedQuery(pool, (error) => errors.push(error))
-  return { pool, errors, queryPrepared }
+  /** The errors that showed that prepared statements are not supported. */
+  const reportedErrors: Error[] = []
+  const queryPrepared = createPreparedQuery(pool, (error) => reportedErrors.push(error))
+  /** Lists the prepared statements of the connection. */
+  const listPrepared = async () =>
+    (await pool.query('SELECT name, statement FROM pg_prepared_statements')).rows
+  return { pool, reportedErrors, queryPrepared, listPrepared }
 }
 
 test('a connection prepares a statement once, and runs it with other values', async () => {
-  const { pool, errors, queryPrepared } = openPool()
+  const { reportedErrors, queryPrepared, listPrepared } = openPool()
   expect(await queryPrepared(SUM)).toEqual([{ sum: 2 }])
   expect(await queryPrepared({ ...SUM, values: [41] })).toEqual([{ sum: 42 }])
-  const { rows } = await pool.query(LIST)
-  expect(rows).toEqual([
+  expect(await listPrepared()).toEqual([
     { name: expect.stringMatching(/^last_logout_[0-9a-f]{32}$/), statement: SUM.text },
   ])
-  expect(errors).toEqual([])
+  expect(reportedErrors).toEqual([])
 })
 
-test('statements with different texts get different names', async () => {
-  const { pool, queryPrepared } = openPool()
+test('statements with different texts are prepared with different names', async () => {
+  const { queryPrepared, listPrepared } = openPool()
   await queryPrepared(SUM)
   await queryPrepared({ text: `${SUM.text} `, values: [1] })
-  const { rows } = await pool.query(LIST)
-  expect(new Set(rows.map(({ name }) => name)).size).toBe(2)
+  const names = (await listPrepared()).map(({ name }) => name)
+  expect(new Set(names).size).toBe(2)
 })
 
-test('statements run without a name after the server has lost a prepared statement', async () => {
-  const { pool, errors, queryPrepared } = openPool()
+// A connection pooler can forward each statement to another connection of the server. Then a statement that one
+// connection has prepared is missing on the next one, or has already been prepared there by another client.
+
+test('after a prepared statement is missing on the server, all statements run unprepared', async () => {
+  const { pool, reportedErrors, queryPrepared, listPrepared } = openPool()
   await queryPrepared(SUM)
   await pool.query('DEALLOCATE ALL')
   expect(await queryPrepared(SUM)).toEqual([{ sum: 2 }])
-  expect(errors).toMatchObject([{ code: '26000' }])
+  const unknownStatement = '26000'
+  expect(reportedErrors).toMatchObject([{ code: unknownStatement }])
   expect(await queryPrepared(SUM)).toEqual([{ sum: 2 }])
-  expect((await pool.query(LIST)).rows).toEqual([])
-  expect(errors).toHaveLength(1)
+  expect(await listPrepared()).toEqual([])
+  expect(reportedErrors).toHaveLength(1)
 })
 
-test('a statement runs without a name if another client has prepared another statement with this name', async () => {
+test('a statement runs unprepared if another client has prepared a different statement with its name', async () => {
   const first = openPool()
   await first.queryPrepared(SUM)
-  const { rows } = await first.pool.query(LIST)
-  const { pool, errors, queryPrepared } = openPool()
-  await pool.query(`PREPARE ${rows[0]?.name} AS SELECT 'of another client' AS sum`)
-  expect(await queryPrepared(SUM)).toEqual([{ sum: 2 }])
-  expect(errors).toMatchObject([{ code: '42P05' }])
+  const [statement] = await first.listPrepared()
+  const second = openPool()
+  await second.pool.query(`PREPARE ${statement?.name} AS SELECT 'of another client' AS sum`)
+  expect(await second.queryPrepared(SUM)).toEqual([{ sum: 2 }])
+  const duplicateStatement = '42P05'
+  expect(second.reportedErrors).toMatchObject([{ code: duplicateStatement }])
 })
 
-test('a query rejects with any other error, and later statements still run with their names', async () => {
-  const { errors, queryPrepared } = openPool()
+test('an error of the statement itself rejects the query, and does not count as missing support', async () => {
+  const { reportedErrors, queryPrepared } = openPool()
   const division = { text: 'SELECT 1 / $1::integer AS quotient', values: [0] }
-  await expect(queryPrepared(division)).rejects.toMatchObject({ code: '22012' })
+  const divisionByZero = '22012'
+  await expect(queryPrepared(division)).rejects.toMatchObject({ code: divisionByZero })
   expect(await queryPrepared({ ...division, values: [1] })).toEqual([{ quotient: 1 }])
-  expect(errors).toEqual([])
+  expect(reportedErrors).toEqual([])
 })

@@ -1,13 +1,18 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { HOUR_MS } from '../../src/rules/instant.js'
 import type { ReportedLogout } from '../../src/rules/reported.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTestStore, readRows, readUserIds } from '../_support/store.js'
+
+// A reported logout comes from an application or an operator. `storeReported` resolves to the stored instant, and
+// several concurrent calls of it share a transaction.
 
 let database: TestDatabase
 let store: Awaited<ReturnType<typeof openTestStore>>
 beforeAll(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database)
+  // PostgreSQL then refuses the row of the user `refused`.
   await database.query(`ALTER TABLE last_logout ADD CHECK (user_id <> 'refused')`)
 })
 afterAll(async () => {
@@ -27,7 +32,7 @@ const reportOf = (userId: string, overrides: Partial<ReportedLogout> = {}): Repo
   ...overrides,
 })
 
-/** Returns the number of transactions that have written the rows of users. */
+/** Returns the number of transactions that wrote the rows of users. `xmin` is the transaction that wrote a row. */
 async function countTransactions(): Promise<number> {
   const [row] = await database.query<{ count: number }>(
     'SELECT count(DISTINCT xmin::text)::integer FROM last_logout',
@@ -44,22 +49,24 @@ test('reports that arrive at the same time share a transaction, and each gets it
 })
 
 test('reports that arrive during a transaction share the next transaction', async () => {
-  const reporting: Promise<unknown>[] = []
+  const pendingReports: Promise<unknown>[] = []
   for (let n = 0; n < 50; n++) {
-    reporting.push(store.storeReported(reportOf(`u${n}`)))
+    pendingReports.push(store.storeReported(reportOf(`u${n}`)))
+    // The first transaction begins, and is in progress when the next reports arrive.
     await new Promise(setImmediate)
   }
-  await Promise.all(reporting)
+  await Promise.all(pendingReports)
   expect(await readUserIds(database)).toHaveLength(50)
   expect(await countTransactions()).toBeLessThan(25)
 })
 
-test('reports of the same user in one transaction are folded into one row', async () => {
+test('reports of the same user in one transaction are combined in one row per user and session', async () => {
   await Promise.all([
     store.storeReported(reportOf('u1', { at: NOON + 2, sessionId: 'S1' })),
     store.storeReported(reportOf('u1', { at: NOON + 1 })),
     store.storeReported(reportOf('u1', { at: NOON, sessionId: 'S1' })),
   ])
+  // A report has no entry in Auth0's log. It ends no session, because only Auth0 knows whether a session has ended.
   const origin = { logId: '', type: 'reported_logout' }
   expect(await readRows(database)).toEqual({
     users: [{ userId: 'u1', at: NOON + 2, allSessionsAt: NOON + 1, ...origin }],
@@ -68,8 +75,8 @@ test('reports of the same user in one transaction are folded into one row', asyn
 })
 
 test('a report that is too far in the future is not stored, but other reports of the same transaction are stored', async () => {
-  const reportAhead = store.storeReported(reportOf('ahead', { at: Date.now() + 3_600_000 }))
-  const instants = await Promise.all([reportAhead, store.storeReported(reportOf('u1'))])
+  const aheadReport = reportOf('ahead', { at: Date.now() + HOUR_MS })
+  const instants = await Promise.all([aheadReport, reportOf('u1')].map(store.storeReported))
   expect(instants).toEqual([null, NOON])
   expect(await readUserIds(database)).toEqual(['u1'])
 })

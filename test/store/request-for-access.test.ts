@@ -6,10 +6,13 @@ import { openTestStore } from '../_support/store.js'
 
 const AT = Date.parse('2026-11-23T12:00:00Z')
 
-test('the SQL of docs/privacy.md returns the rows of the user, and else only entries that contain a longer id', async () => {
+// The unattributable entries are entries of the log that may be logouts, but cannot be used.
+
+test('the SQL of docs/privacy.md returns the rows of the user, and all unattributable entries that contain the user id', async () => {
   const database = await createTestDatabase()
   onTestFinished(database.drop)
   const store = await openTestStore(database)
+  // The SQL in the document is for the first user. The other ids are similar.
   const ids = ['auth0|123', 'auth0|1234', 'AUTH0|123', 'google-oauth2|123']
   await store.storeBatch({
     ...fold(
@@ -32,7 +35,7 @@ test('the SQL of docs/privacy.md returns the rows of the user, and else only ent
   expect(results).toEqual([
     [expect.objectContaining({ user_id: 'auth0|123', log_id: 'all auth0|123' })],
     [expect.objectContaining({ session_id: 'phone of auth0|123', user_id: 'auth0|123' })],
-    // As the page warns: an entry can contain a longer id.
+    // The SQL also finds entries of a user whose id begins with the id of this user. The document warns of this.
     [
       expect.objectContaining({ entry: '{"user_id":"auth0|123"}' }),
       expect.objectContaining({ entry: '{"user_id":"auth0|1234"}' }),

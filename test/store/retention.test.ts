@@ -4,6 +4,7 @@ import { abortedError } from '../../src/errors.js'
 import type { LastLogoutStore } from '../../src/ports.js'
 import type { Batch, Unattributable } from '../../src/rules/batch.js'
 import { fold } from '../../src/rules/fold.js'
+import { DAY_MS } from '../../src/rules/instant.js'
 import type { Executor } from '../../src/store/database.js'
 import { Prisma } from '../../src/store/generated/client.js'
 import { tablesIn } from '../../src/store/tables.js'
@@ -11,8 +12,13 @@ import { writeUnattributable } from '../../src/store/unattributable.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTestStore, readRows } from '../_support/store.js'
 
+// How long the store keeps rows: unattributable entries (entries of the log that may be logouts, but cannot be used),
+// the last logouts of sessions, and gaps (spans of the log that Auth0 deleted before they were read).
+
 const NOON = Date.parse('2026-11-23T12:00:00Z')
-const DAY_MS = 86_400_000
+
+/** Values of the second argument of `storeGap`. */
+const [RAISE_FLOOR, KEEP_FLOOR] = [true, false]
 
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
@@ -25,7 +31,8 @@ afterEach(async () => {
   await database.drop()
 })
 
-const unattributable = (rows: Partial<Unattributable>[]): Batch => ({
+/** Returns a batch of unattributable entries. The reason is `no_subject`, unless a row names another one. */
+const batchOf = (rows: Partial<Unattributable>[]): Batch => ({
   ...fold([]),
   unattributable: rows.map((row, n) => ({
     logId: `L${n}`,
@@ -34,13 +41,13 @@ const unattributable = (rows: Partial<Unattributable>[]): Batch => ({
     ...row,
   })),
 })
-/** Returns unattributable entries with consecutive log ids. */
-const entriesOf = (count: number, from = 0) =>
-  unattributable(Array.from({ length: count }, (_, n) => ({ logId: `L${from + n}` })))
+/** Returns a batch of unattributable entries whose log ids are numbered from `firstNumber` on. */
+const numberedEntries = (count: number, firstNumber = 0) =>
+  batchOf(Array.from({ length: count }, (_, n) => ({ logId: `L${firstNumber + n}` })))
 const readEntries = () =>
   database.query<{ id: string; reason: string }>('SELECT id, reason FROM unattributable')
 
-/** Returns the query plan of a statement. */
+/** Runs the statement that `run` sends with EXPLAIN ANALYZE. Returns its query plan. */
 async function explain(run: (tx: Executor) => Promise<void>): Promise<string> {
   let plan = ''
   const explainStatement = async (parts: TemplateStringsArray, ...values: unknown[]) => {
@@ -60,47 +67,52 @@ async function explain(run: (tx: Executor) => Promise<void>): Promise<string> {
 
 describe('unattributable entries', () => {
   test('at most 1,000 unattributable entries are stored per reason and day, and all are counted', async () => {
-    for (let page = 0; page < 13; page++) await store.storeBatch(entriesOf(100, page * 100))
-    await store.storeBatch(unattributable([{ logId: 'other', reason: 'malformed' }]))
-    await expect(readEntries()).resolves.toHaveLength(1_001)
+    for (let page = 0; page < 13; page++) await store.storeBatch(numberedEntries(100, page * 100))
+    await store.storeBatch(batchOf([{ logId: 'other', reason: 'malformed' }]))
+    await expect(readEntries()).resolves.toHaveLength(1_000 + 1)
     await expect(store.count()).resolves.toMatchObject({
       unattributable: { no_subject: 1_300, malformed: 1 },
     })
   })
 
   test('an unattributable entry is stored and counted once when it is read more than once', async () => {
-    await store.storeBatch(entriesOf(500))
-    await store.storeBatch(entriesOf(600))
-    await store.storeBatch(unattributable([{ logId: 'twice' }, { logId: 'twice' }]))
+    await store.storeBatch(numberedEntries(500))
+    // The first 500 of these entries are read again.
+    await store.storeBatch(numberedEntries(600))
+    await store.storeBatch(batchOf([{ logId: 'twice' }, { logId: 'twice' }]))
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 601 } })
   })
 
-  test('unattributable entries are stored again on the next day in UTC', async () => {
-    await store.storeBatch(entriesOf(1_001))
+  test('the number of stored unattributable entries is limited anew on each day in UTC', async () => {
+    await store.storeBatch(numberedEntries(1_001))
+    // The stored entries are now from the last millisecond of yesterday.
     await database.query(
       `UPDATE unattributable SET received_at = date_trunc('day', now(), 'UTC') - interval '1 ms'`,
     )
-    await store.storeBatch(entriesOf(10, 5_000))
-    await expect(readEntries()).resolves.toHaveLength(1_010)
+    await store.storeBatch(numberedEntries(10, 5_000))
+    await expect(readEntries()).resolves.toHaveLength(1_000 + 10)
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 1_011 } })
   })
 
-  test('a statement counts the unattributable entries of the day once, not once for each row', async () => {
-    await store.storeBatch(entriesOf(1_000))
-    const rows = entriesOf(200, 5_000).unattributable
+  test('a write of unattributable entries counts the stored entries of the day once, not once for each row', async () => {
+    await store.storeBatch(numberedEntries(1_000))
+    const rows = numberedEntries(200, 5_000).unattributable
     const plan = await explain((tx) => writeUnattributable(tx, rows))
-    const loops = plan.matchAll(/ on unattributable counted.*?loops=(\d+)/g)
-    expect([...loops].map(([, times]) => Number(times))).toEqual([1])
+    // `counted` is the alias of the table in the part of the statement that counts.
+    const scans = [...plan.matchAll(/ on unattributable counted.*?loops=(\d+)/g)]
+    expect(scans.map(([, loops]) => Number(loops))).toEqual([1])
   })
 
   test('unattributable entries without a log id are distinguished by their content', async () => {
     const rows = ['1', '2', '1'].map((entry) => ({ logId: '', entry }))
-    await store.storeBatch(unattributable(rows))
+    await store.storeBatch(batchOf(rows))
     await expect(readEntries()).resolves.toHaveLength(2)
   })
 })
 
-describe('pruning', () => {
+// `prune` deletes old rows. Their age is measured at `as_of`, the instant up to which the log is known to have been
+// read, or at the current time of the database if that is earlier.
+describe('prune', () => {
   const RETAIN_MS = 60 * DAY_MS
   const sloEvent = (n: number, at: number) => ({
     logId: `L${n}`,
@@ -109,7 +121,7 @@ describe('pruning', () => {
     userId: `u${n}`,
     sessionId: `s${n}`,
   })
-  /** The clock of the database. */
+  /** The current time by the clock of the database. Only `storeWithClock` uses this clock. */
   let now = NOON
   let storeWithClock: LastLogoutStore & { close(): Promise<void> }
   beforeEach(async () => {
@@ -119,15 +131,10 @@ describe('pruning', () => {
   })
   afterEach(() => storeWithClock.close())
 
-  /**
-   * Stores logouts one after another. Each logout happened at `date`, and is stored when the clock of the database
-   * shows `at`.
-   */
-  const storeAt = async (...rows: { n: number; at: number; date?: number }[]) => {
-    for (const { n, at, date = at } of rows) {
-      now = at
-      await storeWithClock.storeBatch({ ...fold([sloEvent(n, date)]), unattributable: [] })
-    }
+  /** Stores a logout of session `n` while the clock of the database shows `storedAt`. */
+  const storeLogout = async (n: number, storedAt: number, happenedAt = storedAt) => {
+    now = storedAt
+    await storeWithClock.storeBatch({ ...fold([sloEvent(n, happenedAt)]), unattributable: [] })
   }
   /** Sets the clock of the database, records that the log has been read up to now, and prunes. */
   const pruneAt = async (at: number, onBatch?: () => void) => {
@@ -138,9 +145,14 @@ describe('pruning', () => {
   const readSessions = async () =>
     (await readRows(database)).sessions.map(({ sessionId }) => sessionId)
 
-  test('prune deletes sessions that changed before the limit, and keeps users, gaps and the floor', async () => {
-    await storeAt({ n: 1, at: NOON - 1 }, { n: 2, at: NOON }, { n: 3, at: NOON + 1 })
-    await storeWithClock.storeGap({ from: NOON - DAY_MS, to: NOON - 1, reason: 'retention' }, true)
+  test('prune deletes sessions that changed longer than 60 days ago, and keeps users, gaps and the floor', async () => {
+    await storeLogout(1, NOON - 1)
+    await storeLogout(2, NOON)
+    await storeLogout(3, NOON + 1)
+    await storeWithClock.storeGap(
+      { from: NOON - DAY_MS, to: NOON - 1, reason: 'retention' },
+      RAISE_FLOOR,
+    )
     const counts = await pruneAt(NOON + RETAIN_MS)
     expect(counts).toEqual({ sessions: 1, unattributable: 0, forgotten: 0 })
     await expect(readSessions()).resolves.toEqual(['s2', 's3'])
@@ -149,44 +161,47 @@ describe('pruning', () => {
   })
 
   test('prune keeps a session whose logout was stored long after it happened', async () => {
-    await storeAt({ n: 1, at: NOON, date: NOON - 70 * DAY_MS })
+    await storeLogout(1, NOON, NOON - 70 * DAY_MS)
     await expect(pruneAt(NOON + DAY_MS)).resolves.toMatchObject({ sessions: 0 })
     await expect(readSessions()).resolves.toEqual(['s1'])
   })
 
-  test('prune keeps sessions that are recent relative to as_of, even if the clock is far ahead', async () => {
-    await storeAt({ n: 1, at: NOON })
+  test('prune keeps a session that changed shortly before as_of, even if the clock of the database is far ahead', async () => {
+    await storeLogout(1, NOON)
     await storeWithClock.storeCaughtUp('P0', NOON)
     now = NOON + 10 * RETAIN_MS
     await expect(storeWithClock.prune(RETAIN_MS)).resolves.toMatchObject({ sessions: 0 })
     await expect(readSessions()).resolves.toEqual(['s1'])
   })
 
-  test('prune deletes nothing before the first catch-up has ended', async () => {
-    await storeAt({ n: 1, at: NOON })
+  test('prune deletes nothing until the log has been read to its end once', async () => {
+    await storeLogout(1, NOON)
     now = NOON + 10 * RETAIN_MS
     await expect(storeWithClock.prune(RETAIN_MS)).resolves.toMatchObject({ sessions: 0 })
   })
 
-  test('prune deletes unattributable entries before the limit, and the counts of entries that were not stored', async () => {
-    await store.storeBatch(entriesOf(1_005))
+  test('prune deletes unattributable entries from 61 days ago, and the count of the entries that were not stored', async () => {
+    await store.storeBatch(numberedEntries(1_005))
     await database.query(`UPDATE unattributable SET received_at = received_at - interval '61 days'`)
     await database.query(`UPDATE unattributable_excess SET day = day - 61`)
-    await store.storeBatch(entriesOf(2, 9_000))
+    await store.storeBatch(numberedEntries(2, 9_000))
     await store.storeCaughtUp('P0', Date.now())
+    // 1,000 entries were stored. The other 5 are counted in one row.
     await expect(store.prune(RETAIN_MS)).resolves.toEqual({
       sessions: 0,
-      unattributable: 1_001,
+      unattributable: 1_000 + 1,
       forgotten: 0,
     })
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 2 } })
   })
 
-  test('prune skips a session that a writer has locked, without waiting', async () => {
-    await storeAt({ n: 1, at: NOON - 2 }, { n: 2, at: NOON - 1 })
+  test('prune skips a session that another writer has locked, and keeps it if that writer has changed it', async () => {
+    await storeLogout(1, NOON - 2)
+    await storeLogout(2, NOON - 1)
     const writer = new pg.Client({ connectionString: database.url })
     await writer.connect()
     await writer.query('BEGIN')
+    // `seq` is the time of the last change, in microseconds.
     await writer.query(
       `UPDATE session_logout SET seq = ${NOON + RETAIN_MS} * 1000 WHERE session_id = 's2'`,
     )
@@ -197,8 +212,8 @@ describe('pruning', () => {
     await expect(readSessions()).resolves.toEqual(['s2'])
   })
 
-  test('prune deletes nothing more after onBatch has thrown', async () => {
-    await storeAt({ n: 1, at: NOON - 1 })
+  test('prune calls onBatch before it deletes, and deletes nothing after onBatch has thrown', async () => {
+    await storeLogout(1, NOON - 1)
     const stop = () => {
       throw abortedError()
     }
@@ -206,7 +221,7 @@ describe('pruning', () => {
     await expect(readSessions()).resolves.toEqual(['s1'])
   })
 
-  test('prune deletes more rows than one statement can delete', async () => {
+  test('prune deletes 25,000 rows, although each of its statements deletes at most 10,000', async () => {
     await database.query(
       `INSERT INTO session_logout (session_id, at, ended, log_id, type, seq)
        SELECT n::text, $1, true, '', 'slo', n FROM generate_series(1, 25000) AS n`,
@@ -217,37 +232,44 @@ describe('pruning', () => {
   })
 })
 
+// The floor is an instant for the whole tenant. It revokes the tokens of all users whose login is not after it.
 describe('a gap', () => {
   test('a gap extends a stored gap with the same beginning and an earlier end', async () => {
     const gap = { from: NOON, to: NOON + 1_000, reason: 'retention' } as const
-    await expect(store.storeGap(gap, false)).resolves.toBe(true)
-    await expect(store.storeGap(gap, false)).resolves.toBe(false)
-    const detectedBefore = Date.now() - 2 * DAY_MS
-    await database.query('UPDATE gap SET detected_at = $1', [new Date(detectedBefore)])
-    await expect(store.storeGap({ ...gap, to: NOON + 500 }, false)).resolves.toBe(false)
-    await expect(store.readGaps()).resolves.toEqual([{ ...gap, detectedAt: detectedBefore }])
-    await expect(store.storeGap({ ...gap, to: NOON + 2_000 }, false)).resolves.toBe(true)
+    await expect(store.storeGap(gap, KEEP_FLOOR)).resolves.toBe(true)
+    await expect(store.storeGap(gap, KEEP_FLOOR)).resolves.toBe(false)
+    const detectedAt = Date.now() - 2 * DAY_MS
+    await database.query('UPDATE gap SET detected_at = $1', [new Date(detectedAt)])
+    const shorterGap = { ...gap, to: NOON + 500 }
+    await expect(store.storeGap(shorterGap, KEEP_FLOOR)).resolves.toBe(false)
+    await expect(store.readGaps()).resolves.toEqual([{ ...gap, detectedAt }])
+    const longerGap = { ...gap, to: NOON + 2_000 }
+    await expect(store.storeGap(longerGap, KEEP_FLOOR)).resolves.toBe(true)
     const gaps = await store.readGaps()
-    expect(gaps).toEqual([{ ...gap, to: NOON + 2_000, detectedAt: expect.any(Number) }])
-    expect(gaps[0]?.detectedAt).toBeGreaterThan(Date.now() - DAY_MS)
+    expect(gaps).toEqual([{ ...longerGap, detectedAt: expect.any(Number) }])
+    expect(gaps[0]?.detectedAt, 'the time of the extension').toBeGreaterThan(Date.now() - DAY_MS)
   })
 
   test.each([
-    ['just below the end of the gap', 999, false],
-    ['at the end of the gap', 1_000, true],
-  ])('with the floor %s, complete is %s', async (_floor, msAfterStart, complete) => {
-    await store.setFirstCheckpoint('P0', null)
-    await store.storeCaughtUp('P0', Date.now())
-    const from = Date.now() - 60_000
-    await store.storeGap({ from, to: from + 1_000, reason: 'retention' }, false)
-    await expect(store.readKnownLogouts('u', null)).resolves.toMatchObject({ complete: false })
-    await store.raiseFloor(from + msAfterStart)
-    await expect(store.readKnownLogouts('u', null)).resolves.toMatchObject({ complete })
-  })
+    ['a millisecond before the end of a gap', false, -1],
+    ['at the end of a gap', true, 0],
+  ])(
+    'with a floor %s, readKnownLogouts returns complete: %s',
+    async (_floor, complete, offsetMs) => {
+      await store.setFirstCheckpoint('P0', null)
+      await store.storeCaughtUp('P0', Date.now())
+      const from = Date.now() - 60_000
+      const to = from + 1_000
+      await store.storeGap({ from, to, reason: 'retention' }, KEEP_FLOOR)
+      await expect(store.readKnownLogouts('u', null)).resolves.toMatchObject({ complete: false })
+      await store.raiseFloor(to + offsetMs)
+      await expect(store.readKnownLogouts('u', null)).resolves.toMatchObject({ complete })
+    },
+  )
 
-  test('a gap raises the floor if requested, but never into the future', async () => {
+  test('storeGap raises the floor if requested, but never into the future', async () => {
     const to = Date.now() + 60_000
-    await store.storeGap({ from: NOON, to, reason: 'empty_log' }, true)
+    await store.storeGap({ from: NOON, to, reason: 'empty_log' }, RAISE_FLOOR)
     const { floorAt } = await store.readProgress()
     expect(floorAt).toBeLessThanOrEqual(Date.now())
     expect(floorAt).toBeGreaterThan(Date.now() - 5_000)

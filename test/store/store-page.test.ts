@@ -9,6 +9,9 @@ import { expectedRows, logoutEvents } from '../_support/expected-rows.js'
 import { openPostgresWire } from '../_support/postgres-wire.js'
 import { CHECKPOINT, openTestStore, readRows } from '../_support/store.js'
 
+// `storePage` stores the logouts of one page of Auth0's log, and moves the checkpoint: the log id from which the next
+// page is read. It does both in one statement under the lock of the tenant row, the only row about the tenant.
+
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 
 let database: TestDatabase
@@ -43,69 +46,78 @@ const page = (from: string, next: string, events: LogoutEvent[] = []) => ({
   batch: { ...fold(events), unattributable: [] },
 })
 
+const countStoredUnattributable = async () =>
+  (await database.query('SELECT id FROM unattributable')).length
+
+/** A change of the tenant row, as every other writer makes it: it assigns the next position of the change feed. */
+const CHANGE_TENANT_ROW = 'UPDATE tenant SET seq = seq + 1'
+
 /**
- * Runs `sql` in another transaction that locks the tenant row, and starts `write`. Commits when `write` waits for the
- * lock.
+ * Runs `sql` in a transaction of another writer, which locks the tenant row, and starts `write`. Commits the
+ * transaction when `write` waits for the lock. Returns the result of `write`.
  */
 async function writeWhileLocked<T>(sql: string, write: () => Promise<T>): Promise<T> {
   await otherClient.query('BEGIN')
   await otherClient.query('SELECT FROM tenant FOR UPDATE')
   await otherClient.query(sql)
   const writing = write()
-  const countWaiting = async () =>
-    (
-      await database.query(`
-        SELECT FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'`)
-    ).length
+  const countWaiting = async () => {
+    const waiting = await database.query(`
+      SELECT pid FROM pg_stat_activity
+      WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+    return waiting.length
+  }
   await expect.poll(countWaiting, { interval: 5 }).toBe(1)
   await otherClient.query('COMMIT')
   return writing
 }
 
-test('the rows are the same for any division of the events into pages', async () => {
-  const pageNumbers = fc.array(fc.nat({ max: 4 }), { minLength: 60, maxLength: 60 })
+test('the rows are the same for any division of the events into five pages', async () => {
+  const MAX_EVENTS = 60
+  const pageNumbers = fc.array(fc.nat({ max: 4 }), { minLength: MAX_EVENTS, maxLength: MAX_EVENTS })
   await fc.assert(
     fc.asyncProperty(logoutEvents, pageNumbers, async (events, pageOfEvent) => {
       await database.query('TRUNCATE last_logout, session_logout')
       await database.query(`UPDATE tenant SET checkpoint = 'P0'`)
       for (let n = 0; n < 5; n++) {
-        const part = events.filter((_event, index) => pageOfEvent[index] === n)
-        await expect(store.storePage(page(`P${n}`, `P${n + 1}`, part))).resolves.toBe(true)
+        const eventsOfPage = events.filter((_event, index) => pageOfEvent[index] === n)
+        await expect(store.storePage(page(`P${n}`, `P${n + 1}`, eventsOfPage))).resolves.toBe(true)
       }
-      const stored = events.filter((_event, index) => pageOfEvent[index] !== undefined)
-      expect(await readRows(database)).toEqual(expectedRows(stored))
+      expect(await readRows(database)).toEqual(expectedRows(events))
     }),
     { numRuns: 40 },
   )
 })
 
+// A position in the change feed is a number that increases in the order of commits. The tenant row contains the last
+// position.
 test('the rows of a page have distinct feed positions, after the positions of the previous page', async () => {
+  // The rows of two users and two sessions.
   const events = [logout(), logout({ userId: 'auth0|2', sessionId: 'S2' })]
   await store.storePage(page(CHECKPOINT, 'P1', events))
-  const newer = events.map((event) => ({ ...event, at: NOON + 1 }))
-  const readPositions = async () =>
-    (
-      await database.query<{ seq: string }>(
-        'SELECT seq FROM last_logout UNION ALL SELECT seq FROM session_logout ORDER BY seq',
-      )
-    ).map(({ seq }) => BigInt(seq))
+  const laterEvents = events.map((event) => ({ ...event, at: NOON + 1 }))
+  const readPositions = async () => {
+    const rows = await database.query<{ seq: string }>(
+      'SELECT seq FROM last_logout UNION ALL SELECT seq FROM session_logout ORDER BY seq',
+    )
+    return rows.map(({ seq }) => BigInt(seq))
+  }
   const positionsBefore = await readPositions()
-  await store.storePage(page('P1', 'P2', newer))
+  await store.storePage(page('P1', 'P2', laterEvents))
   const positions = await readPositions()
   expect(new Set(positions).size).toBe(4)
   expect((positions[0] ?? 0n) > (positionsBefore.at(-1) ?? 0n)).toBe(true)
   expect(await database.query('SELECT seq FROM tenant')).toEqual([{ seq: `${positions.at(-1)}` }])
 })
 
-test('an instant in the future is stored as now, and the instant of all sessions stays null if it is null', async () => {
+test('a logout in the future is stored with the current instant, and sets no instant of all sessions if it has a session', async () => {
   const now = NOON + 5_000
   const storeWithClock = await openTestStore(database, { now: () => now })
-  const future = [
+  const futureLogouts = [
     logout({ at: now + 60_000 }),
     logout({ at: now + 60_000, userId: 'auth0|2', sessionId: null }),
   ]
-  await expect(storeWithClock.storePage(page(CHECKPOINT, 'P1', future))).resolves.toBe(true)
+  await expect(storeWithClock.storePage(page(CHECKPOINT, 'P1', futureLogouts))).resolves.toBe(true)
   await storeWithClock.close()
   const { users, sessions } = await readRows(database)
   expect(users).toMatchObject([
@@ -115,7 +127,7 @@ test('an instant in the future is stored as now, and the instant of all sessions
   expect(sessions).toMatchObject([{ at: now }])
 })
 
-test('a page about a forgotten person stores no id', async () => {
+test('a page with a logout of a forgotten person stores neither the user id nor the session id', async () => {
   const events = [logout()]
   await store.storePage(page(CHECKPOINT, 'P1', events))
   await store.forget('auth0|1')
@@ -125,19 +137,19 @@ test('a page about a forgotten person stores no id', async () => {
   expect(JSON.stringify([users, sessions])).not.toMatch(/auth0\|1|S1/)
 })
 
-test('unattributable entries of a page are stored once, up to the limit per day, and entries beyond the limit are counted', async () => {
+// Unattributable entries may be logouts, but cannot be used. At most 1,000 of them are stored per reason and day.
+
+test('a page stores each unattributable entry once, up to the limit per day, and counts the entries beyond the limit', async () => {
   const unattributable = Array.from({ length: 1_001 }, (_, n) => ({
     logId: `L${n}`,
     reason: 'no_subject',
     entry: '{}',
   }))
-  const withEntries = { ...page(CHECKPOINT, 'P1', [logout()]), storedAt: NOON }
-  const batch = { ...withEntries.batch, unattributable }
-  await expect(store.storePage({ ...withEntries, batch })).resolves.toBe(true)
+  const firstPage = page(CHECKPOINT, 'P1', [logout()])
+  const batch = { ...firstPage.batch, unattributable }
+  await expect(store.storePage({ ...firstPage, batch })).resolves.toBe(true)
   await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 1_001 } })
-  expect(await database.query('SELECT count(*)::int AS n FROM unattributable')).toEqual([
-    { n: 1_000 },
-  ])
+  expect(await countStoredUnattributable()).toBe(1_000)
   const repeatedBatch = { ...batch, unattributable: unattributable.slice(0, 5) }
   await expect(store.storePage({ ...page('P1', 'P2'), batch: repeatedBatch })).resolves.toBe(true)
   await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 1_001 } })
@@ -145,44 +157,44 @@ test('unattributable entries of a page are stored once, up to the limit per day,
 
 test('a page that waited for the lock counts the unattributable entries of the other writer toward the limit per day', async () => {
   const unattributable = [0, 1].map((n) => ({ logId: `U${n}`, reason: 'no_subject', entry: '{}' }))
-  const first = page(CHECKPOINT, 'P1', [logout()])
-  const entriesOfOther = `INSERT INTO unattributable (id, reason, entry)
+  const firstPage = page(CHECKPOINT, 'P1', [logout()])
+  const storeEntries = `INSERT INTO unattributable (id, reason, entry)
     SELECT n::text, 'no_subject', '{}' FROM generate_series(1, 999) AS n;
-    UPDATE tenant SET seq = seq + 1`
-  const stored = await writeWhileLocked(entriesOfOther, () =>
-    store.storePage({ ...first, batch: { ...first.batch, unattributable } }),
+    ${CHANGE_TENANT_ROW}`
+  const isStored = await writeWhileLocked(storeEntries, () =>
+    store.storePage({ ...firstPage, batch: { ...firstPage.batch, unattributable } }),
   )
-  expect(stored).toBe(true)
-  expect(await database.query('SELECT count(*)::int AS n FROM unattributable')).toEqual([
-    { n: 1_000 },
-  ])
+  expect(isStored).toBe(true)
+  expect(await countStoredUnattributable()).toBe(1_000)
   await expect(store.count()).resolves.toMatchObject({
     users: 1,
     unattributable: { no_subject: 1_001 },
   })
 })
 
-test('a page with logouts and unattributable entries is stored in one statement, even after a wait for the lock', async () => {
+test('a page is stored in one statement, with unattributable entries or after a wait for the lock', async () => {
   const wire = await openPostgresWire(database.url)
   const wiredStore = await openTestStore(wire)
   const unattributable = [{ logId: 'U', reason: 'no_subject', entry: '{}' }]
-  const first = page(CHECKPOINT, 'P1', [logout()])
+  const firstPage = page(CHECKPOINT, 'P1', [logout()])
   const statementsBefore = wire.statements().length
-  await wiredStore.storePage({ ...first, batch: { ...first.batch, unattributable } })
-  const changed = 'UPDATE tenant SET seq = seq + 1'
-  await writeWhileLocked(changed, () =>
+  await wiredStore.storePage({ ...firstPage, batch: { ...firstPage.batch, unattributable } })
+  await writeWhileLocked(CHANGE_TENANT_ROW, () =>
     wiredStore.storePage(page('P1', 'P2', [logout({ at: NOON + 1 })])),
   )
-  const statements = wire
-    .statements()
-    .slice(statementsBefore)
-    .map((sql) => sql.slice(0, 10))
+  const statements = wire.statements().slice(statementsBefore)
   await wiredStore.close()
   await wire.close()
-  expect(statements).toEqual(['WITH moved', 'WITH moved'])
+  // One statement for each page.
+  expect(statements).toEqual([
+    expect.stringMatching(/^WITH moved/),
+    expect.stringMatching(/^WITH moved/),
+  ])
   await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P2' })
 })
 
+// `as_of`: the log is known to have been read up to this instant. A catch-up reads pages to the end of the log. A sweep
+// is a search of earlier parts of the log.
 describe('as_of', () => {
   test('a page that ends the catch-up sets as_of to the storage time of its last entry, even if as_of was null', async () => {
     await store.storePage({ ...page(CHECKPOINT, 'P1'), endsCatchUp: true })
@@ -200,49 +212,54 @@ describe('while another writer holds the lock of the tenant row', () => {
   const PAGE = page(CHECKPOINT, 'P1', [logout()])
 
   test('a page waits, and is discarded if the checkpoint has moved meanwhile', async () => {
-    const moved = `UPDATE tenant SET checkpoint = 'P9'`
-    await expect(writeWhileLocked(moved, () => store.storePage(PAGE))).resolves.toBe(false)
+    const moveCheckpoint = `UPDATE tenant SET checkpoint = 'P9'`
+    await expect(writeWhileLocked(moveCheckpoint, () => store.storePage(PAGE))).resolves.toBe(false)
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P9' })
     expect(await readRows(database)).toEqual({ users: [], sessions: [] })
   })
 
   test('a page does not move back a row that the other writer commits', async () => {
-    const newer = `
+    // A logout of the same user 7 seconds later, and a last feed position that is far ahead of the current time.
+    const storeLaterLogout = `
       INSERT INTO last_logout (user_id, at, log_id, type, seq)
       VALUES ('auth0|1', to_timestamp(${NOON / 1000 + 7}), 'L9', 'slo', 5);
       UPDATE tenant SET seq = 9000000000000000`
-    await expect(writeWhileLocked(newer, () => store.storePage(PAGE))).resolves.toBe(true)
+    await expect(writeWhileLocked(storeLaterLogout, () => store.storePage(PAGE))).resolves.toBe(
+      true,
+    )
     const { users, sessions } = await readRows(database)
     expect(users).toMatchObject([{ at: NOON + 7_000, logId: 'L9' }])
     expect(sessions).toMatchObject([{ at: NOON }])
-    // The positions continue after the position of the other writer.
+    // The positions of the page, for its user and its session, are the next ones after that of the other writer.
     expect(await database.query('SELECT seq FROM session_logout')).toEqual([
       { seq: '9000000000000002' },
     ])
   })
 
   test('a page is stored if the other writer forgets a person meanwhile', async () => {
-    const forgotten = 'UPDATE tenant SET forgotten_at = now()'
-    await expect(writeWhileLocked(forgotten, () => store.storePage(PAGE))).resolves.toBe(true)
+    const forget = 'UPDATE tenant SET forgotten_at = now()'
+    await expect(writeWhileLocked(forget, () => store.storePage(PAGE))).resolves.toBe(true)
     expect((await readRows(database)).users).toHaveLength(1)
   })
 
   test.each(['read committed', 'repeatable read', 'serializable'])(
-    'a page and a lease are stored after the wait if the default isolation is %s',
+    'after the wait, a page, a lease and the end of a catch-up are stored if the default isolation is %s',
     async (isolation) => {
       await database.query(
         `ALTER DATABASE ${database.name} SET default_transaction_isolation = '${isolation}'`,
       )
-      const isolated = await openTestStore(database)
-      const changed = 'UPDATE tenant SET seq = seq + 1'
-      await expect(writeWhileLocked(changed, () => isolated.storePage(PAGE))).resolves.toBe(true)
-      await expect(
-        writeWhileLocked(changed, () => isolated.acquireLease('a', 60_000)),
-      ).resolves.toMatchObject({ checkpoint: 'P1' })
-      await expect(
-        writeWhileLocked(changed, () => isolated.storeCaughtUp('P1', NOON + 1)),
-      ).resolves.toMatchObject({ asOf: NOON + 1 })
-      await isolated.close()
+      // The new default applies to new connections.
+      const newStore = await openTestStore(database)
+      const afterWait = <T>(write: () => Promise<T>) => writeWhileLocked(CHANGE_TENANT_ROW, write)
+      expect(await afterWait(() => newStore.storePage(PAGE))).toBe(true)
+      const ttlMs = 60_000
+      expect(await afterWait(() => newStore.acquireLease('a', ttlMs))).toMatchObject({
+        checkpoint: 'P1',
+      })
+      expect(await afterWait(() => newStore.storeCaughtUp('P1', NOON + 1))).toMatchObject({
+        asOf: NOON + 1,
+      })
+      await newStore.close()
     },
   )
 
@@ -250,9 +267,9 @@ describe('while another writer holds the lock of the tenant row', () => {
     const pages = Array.from({ length: 8 }, (_, n) =>
       page(CHECKPOINT, `P${n}`, [logout({ userId: `auth0|${n}`, sessionId: `S${n}` })]),
     )
-    const stored = await Promise.all(pages.map((each) => store.storePage(each)))
-    expect(stored.filter(Boolean)).toHaveLength(1)
+    const areStored = await Promise.all(pages.map((each) => store.storePage(each)))
+    expect(areStored.filter((isStored) => isStored)).toHaveLength(1)
     const { users } = await readRows(database)
-    expect(users).toMatchObject([{ userId: `auth0|${stored.indexOf(true)}` }])
+    expect(users).toMatchObject([{ userId: `auth0|${areStored.indexOf(true)}` }])
   })
 })

@@ -8,6 +8,8 @@ import { openPostgresWire, type PostgresWire } from '../_support/postgres-wire.j
 import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
+// The requests and SQL statements of polls that find at most one new entry. A poll reads the log of Auth0 to its end.
+
 let database: TestDatabase
 let wire: PostgresWire
 let store: LastLogoutStore & { close(): Promise<void> }
@@ -28,7 +30,7 @@ afterEach(async () => {
 
 const logOut = (userId: string) => auth0.tenant.write(buildEntry('slo', { userId, sessionId: 'S' }))
 
-/** Polls once. Returns the number of requests to Auth0, and the first six characters of each SQL statement. */
+/** Polls once. Returns the number of requests to Auth0, and the first word of each SQL statement. */
 async function runPoll() {
   auth0.simulator.requests.clear()
   const statementsBefore = wire.statements().length
@@ -37,16 +39,18 @@ async function runPoll() {
   const statements = wire.statements().slice(statementsBefore)
   return {
     requests: auth0.simulator.requests.count(),
-    statements: statements.map((sql) => sql.slice(0, 6)),
+    statements: statements.map((sql) => sql.split(' ')[0]),
   }
 }
 
 test('a poll without new entries sends one request and three statements, and advances as_of', async () => {
-  // A poll can end at a page with a recent entry. This poll ends at an empty page, as all later polls do.
+  // The first poll can have ended at the page with the recent entry. This poll and all later ones end at an empty page.
   await runPoll()
   const { asOf } = await store.readProgress()
+  // `as_of` comes from the Date header of Auth0's response, in whole seconds. So it advances after up to a second.
   await expect
     .poll(async () => {
+      // Acquires the lease, stores that the log was read to its end, and releases the lease.
       const statements = ['UPDATE', 'UPDATE', 'UPDATE']
       expect(await runPoll()).toEqual({ requests: 1, statements })
       return (await store.readProgress()).asOf
@@ -59,7 +63,7 @@ test('a poll with a recent logout sends one request, and stores the logout in on
   const { requests, statements } = await runPoll()
   expect(requests).toBe(1)
   // Acquires the lease, stores the page, reads the checkpoint twice to verify it, and releases the lease.
-  expect(statements).toEqual(['UPDATE', 'WITH m', 'SELECT', 'SELECT', 'UPDATE'])
+  expect(statements).toEqual(['UPDATE', 'WITH', 'SELECT', 'SELECT', 'UPDATE'])
   await expect(store.readKnownLogouts('auth0|2', null)).resolves.toMatchObject({
     user: { at: expect.any(Number) },
   })

@@ -6,9 +6,19 @@ import { reconcile } from '../../src/sync/poll.js'
 import { createMemoryStore } from '../_support/memory-store.js'
 import { LOGOUT_TYPES, POLL_OPTIONS } from '../_support/poll.js'
 
+// `reconcile` reads the log to its end (a catch-up), and then searches the recent log again for entries that became
+// visible late. Searches and pages share Auth0's rate limit, and catch-ups come first: whenever a poll is due,
+// `reconcile` catches up before its next search.
+
 const NOW = Date.now()
 
-/** Reconciles a log without logouts. Returns the kinds of the requests, in order. */
+/**
+ * Reconciles a log without logouts. Returns the kinds of the requests, in order: a catch-up takes one `page`, and the
+ * search takes two requests `search`.
+ *
+ * @param awaitSpareBudget Waits until the rate limit leaves requests for a search. Returns false if this is not the
+ *   case when the next catch-up is due.
+ */
 async function runReconcile(
   pollIntervalMs: number,
   awaitSpareBudget: LogSource['awaitSpareBudget'],
@@ -18,14 +28,13 @@ async function runReconcile(
     requests.push(kind)
     return { entries: [], requestedAt: NOW }
   }
-  // The sweep reads up to two parts. Each part has a page with an entry, and an empty page.
-  let searches = 0
   const source: LogSource = {
     readPage: async (from) => ({ ...(await respond('page')), next: from }),
     async search({ page }) {
       const response = await respond('search')
-      searches += 1
-      return page === 0 && searches < 4 ? { ...response, entries: [{ type: 's' }] } : response
+      const isFirstPage = page === 0
+      // The log contains one login, which is not a logout.
+      return isFirstPage ? { ...response, entries: [{ type: 's' }] } : response
     },
     readNewest: () => respond('newest'),
     readOldest: () => respond('oldest'),
@@ -38,34 +47,33 @@ async function runReconcile(
   return requests
 }
 
-test('reconcile sends a search at once if the rate limit leaves spare requests, and ends with a catch-up', async () => {
-  await expect(runReconcile(60_000, async () => true)).resolves.toEqual([
-    'page',
-    'search',
-    'search',
-    'page',
-  ])
+test('reconcile searches at once if the rate limit leaves spare requests, and ends with a catch-up', async () => {
+  const pollIntervalMs = 60_000
+  const requests = await runReconcile(pollIntervalMs, async () => true)
+  expect(requests).toEqual(['page', 'search', 'search', 'page'])
 })
 
 test('reconcile does not delay a catch-up while a search waits for the rate limit', async () => {
-  const waits: number[] = []
-  let isFirst = true
-  const requests = await runReconcile(60, async (maxWaitMs) => {
-    waits.push(maxWaitMs)
-    if (!isFirst) return true
-    isFirst = false
-    // No request is spare until the catch-up is due.
+  const pollIntervalMs = 60
+  const maxWaitsMs: number[] = []
+  const requests = await runReconcile(pollIntervalMs, async (maxWaitMs) => {
+    maxWaitsMs.push(maxWaitMs)
+    const isFirstWait = maxWaitsMs.length === 1
+    if (!isFirstWait) return true
+    // The rate limit leaves no spare request until the catch-up is due.
     await sleep(maxWaitMs)
     return false
   })
   expect(requests.slice(0, 3)).toEqual(['page', 'page', 'search'])
-  expect(Math.max(...waits)).toBeLessThanOrEqual(60)
+  expect(Math.max(...maxWaitsMs)).toBeLessThanOrEqual(pollIntervalMs)
 })
 
 test('reconcile sends a search after each catch-up, even if the rate limit never leaves spare requests', async () => {
-  const requests = await runReconcile(20, async (maxWaitMs) => {
+  const pollIntervalMs = 20
+  const requests = await runReconcile(pollIntervalMs, async (maxWaitMs) => {
     await sleep(maxWaitMs)
     return false
   })
+  // Each search is delayed until a catch-up is due, and follows this catch-up.
   expect(requests).toEqual(['page', 'page', 'search', 'page', 'search', 'page'])
 })

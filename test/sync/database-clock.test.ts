@@ -9,8 +9,12 @@ import { DAY, HOUR, LOGOUT_TYPES, MINUTE, POLL_OPTIONS, SECOND } from '../_suppo
 import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
+// The clock of the database is set back for some time, and is then corrected. No stored instant may be later than this
+// clock. A poll reads the log of Auth0 to its end.
+
+/** The clock of Auth0. It moves only when a test moves it. */
 let clock: Clock
-/** Clock of the database minus clock of the test, in milliseconds. */
+/** The clock of the database minus the clock of Auth0, in milliseconds. */
 let databaseAheadMs = 0
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
@@ -26,23 +30,26 @@ afterEach(async () => {
   await database.drop()
 })
 
-const openTestTenant = async (simulator: Partial<SimulatorOptions> = {}) => {
+/** Opens a tenant that retains entries for a day. Its tokens outlive the days that pass in a test. */
+const openTestTenant = async (simulatorOptions: Partial<SimulatorOptions> = {}) => {
   const tenantOptions = { now: clock.now, retentionMs: DAY }
-  auth0 = await openTenant(tenantOptions, { expiresInSeconds: 365 * 86_400, ...simulator })
+  const expiresInSeconds = (365 * DAY) / SECOND
+  auth0 = await openTenant(tenantOptions, { expiresInSeconds, ...simulatorOptions })
 }
 const { signal } = new AbortController()
 const runPoll = () =>
   poll({ source: auth0.source, store, types: LOGOUT_TYPES }, POLL_OPTIONS, signal)
 const logOut = (userId: string) =>
   auth0.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
-const readInstant = async (userId: string) => (await store.readKnownLogouts(userId, null)).user?.at
+/** Reads the stored instant of the last logout of a user. */
+const readLogoutAt = async (userId: string) => (await store.readKnownLogouts(userId, null)).user?.at
 
-describe('the clock of the database is temporarily behind', () => {
+describe('after the clock of the database was temporarily behind', () => {
   test.each([
     ['an hour', HOUR],
     ['61 s', 61 * SECOND],
   ])(
-    'as_of does not advance while the clock is %s behind, and each logout gets its correct instant afterwards',
+    'a logout that was read while the clock was %s behind gets its correct instant, and as_of advances again',
     async (_duration, behindMs) => {
       await openTestTenant()
       logOut('auth0|0')
@@ -54,19 +61,20 @@ describe('the clock of the database is temporarily behind', () => {
       logOut('auth0|1')
       await expect(runPoll()).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
       // The logout counts at once, although its stored instant is too early.
-      await expect(readInstant('auth0|1')).resolves.toBe(at - behindMs)
+      await expect(readLogoutAt('auth0|1')).resolves.toBe(at - behindMs)
 
       databaseAheadMs = 0
       clock.pass(5 * SECOND)
       await runPoll()
       const { asOf, now } = await store.readProgress()
       expect(asOf).toBeGreaterThan(now - SECOND)
-      await expect(readInstant('auth0|1')).resolves.toBe(at)
+      await expect(readLogoutAt('auth0|1')).resolves.toBe(at)
     },
   )
 
+  // A checkpoint has expired when Auth0 has deleted its entry. Auth0 refuses it, or continues with the oldest entry.
   test.each([400, 404, 'continue'] as const)(
-    'a gap is recorded after the clock is correct again, if Auth0 responds to the expired checkpoint with %s',
+    'a gap is recorded once the clock is correct, if Auth0 responds to an expired checkpoint with %s',
     async (expiredCheckpoint) => {
       await openTestTenant({ expiredCheckpoint })
       logOut('auth0|0')
@@ -74,7 +82,8 @@ describe('the clock of the database is temporarily behind', () => {
       await runPoll()
       const { asOf } = await store.readProgress()
 
-      // No poll runs for longer than the retention. After that, the clock of the database is three days behind.
+      // No poll runs for longer than the retention, so Auth0 deletes entries that were not read: the gap. When polls
+      // run again, the clock of the database is three days behind.
       clock.pass(2 * DAY)
       databaseAheadMs = -3 * DAY
       const oldestAt = clock.now()

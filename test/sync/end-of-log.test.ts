@@ -7,10 +7,17 @@ import { createProgressGuard } from '../../src/sync/progress-guard.js'
 import { createMemoryStore } from '../_support/memory-store.js'
 import { LOGOUT_TYPES } from '../_support/poll.js'
 
+// A catch-up reads pages from the checkpoint (a log id) to the end of the log. It then sets `as_of`, the instant up to
+// which the log is known to have been read. A catch-up ends at an empty page, or at a page that is not full and whose
+// last entry is recent.
+
 const NOW = Date.UTC(2026, 10, 23, 12)
 const { signal } = new AbortController()
 
-/** A log with its own clock. An entry is visible from its storage time on. */
+/** The checkpoint and `as_of` before a catch-up. */
+const START = { checkpoint: syntheticLogId(NOW - 60_000), asOf: NOW - 60_000 }
+
+/** A log with its own clock, which only requests and `advance` move. An entry is visible from its storage time on. */
 interface SimulatedLog {
   source: LogSource
   now(): number
@@ -20,35 +27,42 @@ interface SimulatedLog {
   requestCount(): number
 }
 
-/**
- * Simulates a log whose entries are stored at these times. As at Auth0, the time of a response is in whole seconds.
- *
- * @param maxEntries Returns the maximum number of entries in a page.
- */
+interface LogOptions {
+  /** The duration of a request, in milliseconds. */
+  latencyMs?: number
+  /** The initial time of the clock. */
+  startAt?: number
+  /** Returns the maximum number of entries in the next page. */
+  maxEntries?: () => number
+}
+
+/** Simulates a log whose entries are stored at these times. As at Auth0, the time of a response is in whole seconds. */
 function simulateLog(
   storedAts: number[],
-  { latencyMs = 200, startAt = NOW, maxEntries = (): number => PAGE_SIZE } = {},
+  { latencyMs = 200, startAt = NOW, maxEntries = () => PAGE_SIZE }: LogOptions = {},
 ): SimulatedLog {
-  const sorted = storedAts.toSorted((a, b) => a - b)
-  const ids = sorted.map(
+  const sortedStoredAts = storedAts.toSorted((a, b) => a - b)
+  // The last six digits make the ids of entries with the same storage time unique.
+  const ids = sortedStoredAts.map(
     (at, index) => syntheticLogId(at).slice(0, -6) + `${index + 1}`.padStart(6, '0'),
   )
   let now = startAt
   let requests = 0
-  let readTo = syntheticLogId(0)
+  let lastReadId = syntheticLogId(0)
   const unused = async (): Promise<never> => {
-    throw new Error('a catch-up sends no search')
+    throw new Error('a catch-up only reads pages')
   }
   const readPage: LogSource['readPage'] = async (from) => {
     requests += 1
     now += latencyMs
-    const max = Math.max(1, Math.min(PAGE_SIZE, maxEntries()))
-    const isVisible = (index: number) => (sorted[index] ?? 0) <= now
-    const page = ids.filter((id, index) => id > from && isVisible(index)).slice(0, max)
+    const isVisible = (index: number) => (sortedStoredAts[index] ?? 0) <= now
+    const page = ids.filter((id, index) => id > from && isVisible(index)).slice(0, maxEntries())
     const next = page.at(-1) ?? from
-    if (next > readTo) readTo = next
+    if (next > lastReadId) lastReadId = next
     const entries = page.map((log_id) => ({ log_id, type: 's' }))
-    return { entries, next, requestedAt: Math.floor(now / 1_000) * 1_000 - latencyMs }
+    // The header `Date` of the response, from which the time of the request is calculated.
+    const dateOfResponse = Math.floor(now / 1_000) * 1_000
+    return { entries, next, requestedAt: dateOfResponse - latencyMs }
   }
   return {
     source: {
@@ -62,13 +76,13 @@ function simulateLog(
     advance: (ms) => {
       now += ms
     },
-    unreadStoredAts: () => sorted.filter((_, index) => (ids[index] ?? '') > readTo),
+    unreadStoredAts: () => sortedStoredAts.filter((_, index) => (ids[index] ?? '') > lastReadId),
     requestCount: () => requests,
   }
 }
 
-function openCatchUp({ source }: SimulatedLog) {
-  const store = createMemoryStore({ checkpoint: syntheticLogId(NOW - 60_000), asOf: NOW - 60_000 })
+/** Creates a store. `run` catches up once, and `readAsOf` reads the `as_of` of the store. */
+function openCatchUp({ source }: SimulatedLog, store = createMemoryStore(START)) {
   return {
     readAsOf: async () => (await store.readProgress()).asOf ?? Number.NaN,
     run: () =>
@@ -78,43 +92,42 @@ function openCatchUp({ source }: SimulatedLog) {
   }
 }
 
-/** Returns the times at this interval from `durationMs` before `NOW` until `NOW`. */
-const every = (intervalMs: number, durationMs: number) =>
-  Array.from(
-    { length: durationMs / intervalMs },
-    (_, index) => NOW - durationMs + index * intervalMs,
-  )
+/** Returns the times at this interval from `from` until shortly before `to`. */
+function timesBetween(from: number, to: number, intervalMs: number): number[] {
+  const length = (to - from) / intervalMs
+  return Array.from({ length }, (_, index) => from + index * intervalMs)
+}
 
 test('a catch-up stores pages together if they arrive while a page is being stored', async () => {
-  const log = simulateLog(every(10, 20_000), { startAt: NOW })
-  const start = { checkpoint: syntheticLogId(NOW - 60_000), asOf: NOW - 60_000 }
-  const workingStore = createMemoryStore(start)
+  // 2,000 entries: 20 full pages.
+  const log = simulateLog(timesBetween(NOW - 20_000, NOW, 10), { startAt: NOW })
+  const memoryStore = createMemoryStore(START)
+  /** The checkpoint from which each stored page was read. Pages that are stored together count as one page. */
   const checkpoints: string[] = []
-  const store: LastLogoutStore = {
-    ...workingStore,
+  const slowStore: LastLogoutStore = {
+    ...memoryStore,
     storePage: async (page) => {
       checkpoints.push(page.from)
+      // Further pages arrive during this time.
       await new Promise((resolve) => setImmediate(resolve))
-      return workingStore.storePage(page)
+      return memoryStore.storePage(page)
     },
   }
-  await createProgressGuard().run(store.readProgress, signal, (startLoop) =>
-    catchUp({ source: log.source, store, types: LOGOUT_TYPES, startLoop }, signal),
-  )
+  await openCatchUp(log, slowStore).run()
   expect(log.unreadStoredAts()).toEqual([])
   expect(log.requestCount()).toBeGreaterThanOrEqual(20)
   expect(checkpoints.length).toBeLessThan(10)
-  expect(new Set(checkpoints).size).toBe(checkpoints.length)
+  expect(checkpoints, 'no page is stored twice').toEqual([...new Set(checkpoints)])
 })
 
 describe('the end of the log', () => {
   test.each([0, 250, 500, 750, 999])(
-    'with 50 entries per second, a catch-up sends three requests if it begins %d ms after a full second',
+    'a catch-up of 5 s with 50 entries per second sends three requests if it begins %d ms after a full second',
     async (offsetMs) => {
       const startAt = NOW + offsetMs
-      const storedAts = [...every(20, 5_000), ...every(20, 10_000).map((at) => at + 10_000)].map(
-        (at) => at + offsetMs,
-      )
+      // Two pages are full. The third page is not full, and its last entry is recent, because entries are also stored
+      // during the catch-up.
+      const storedAts = timesBetween(startAt - 5_000, startAt + 10_000, 20)
       const log = simulateLog(storedAts, { startAt })
       const { run, readAsOf } = openCatchUp(log)
       await run()
@@ -122,6 +135,8 @@ describe('the end of the log', () => {
       expect(await readAsOf()).toBeGreaterThan(startAt - 2_000)
     },
   )
+
+  // A short page is a page that is not full. More entries can follow a short page.
 
   test('a catch-up ends at a short page with a recent last entry, and as_of is the storage time of this entry', async () => {
     const log = simulateLog([NOW - 5_000, NOW - 1_100], { startAt: NOW })
@@ -139,33 +154,40 @@ describe('the end of the log', () => {
     expect(await readAsOf()).toBeGreaterThan(NOW - 1_001)
   })
 
-  test('a catch-up continues after a short page if the last entry is not recent', async () => {
-    let requests = 0
-    const log = simulateLog(every(100, 50_000), {
+  test('a catch-up reads the log to its end, even if every second page is short', async () => {
+    let pages = 0
+    const log = simulateLog(timesBetween(NOW - 50_000, NOW, 100), {
       startAt: NOW,
-      maxEntries: () => (++requests % 2 === 0 ? 30 : 100),
+      maxEntries: () => {
+        pages += 1
+        return pages % 2 === 0 ? 30 : PAGE_SIZE
+      },
     })
     await openCatchUp(log).run()
     expect(log.unreadStoredAts()).toEqual([])
   })
 
   test('as_of is never after the storage time of an entry that was not read, whichever pages are short', async () => {
-    const scenario = fc.record({
+    const scenarios = fc.record({
+      // Negative numbers: the entry is stored after the first catch-up has begun.
       storedAgoMs: fc.array(fc.integer({ min: -20_000, max: 50_000 }), {
         minLength: 1,
         maxLength: 400,
         size: 'max',
       }),
+      // The maximum number of entries of each page.
       pageSizes: fc.infiniteStream(
         fc.oneof(fc.constant(PAGE_SIZE), fc.integer({ min: 1, max: PAGE_SIZE })),
       ),
       latencyMs: fc.integer({ min: 1, max: 700 }),
+      // How long after a full second the first catch-up begins.
       offsetMs: fc.integer({ min: 0, max: 999 }),
+      // The time after each catch-up, until the next one begins.
       pausesMs: fc.array(fc.integer({ min: 0, max: 6_000 }), { minLength: 1, maxLength: 6 }),
     })
     await fc.assert(
-      fc.asyncProperty(scenario, async (values) => {
-        const { storedAgoMs, pageSizes, offsetMs, latencyMs, pausesMs } = values
+      fc.asyncProperty(scenarios, async (scenario) => {
+        const { storedAgoMs, pageSizes, offsetMs, latencyMs, pausesMs } = scenario
         const startAt = NOW + offsetMs
         const log = simulateLog(
           storedAgoMs.map((agoMs) => startAt - agoMs),
@@ -177,7 +199,7 @@ describe('the end of the log', () => {
           await run()
           const asOf = await readAsOf()
           expect(asOf).toBeLessThanOrEqual(Math.min(...log.unreadStoredAts(), log.now()))
-          // One second is the precision of `Date`. The last entry of a short page can be another second old.
+          // `Date` is up to a second early, and the last entry of a short page can be another second old.
           expect(asOf).toBeGreaterThanOrEqual(beganAt - 2_000)
           log.advance(pauseMs)
         }

@@ -10,11 +10,17 @@ import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { type Clock, createClock } from '../_support/clock.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { DAY, HOUR, LOGOUT_TYPES, MINUTE, POLL_OPTIONS, SECOND } from '../_support/poll.js'
-import { openTestStore, readRows, readUserIds } from '../_support/store.js'
-import { openTenant, type TestTenant } from '../_support/tenant.js'
+import { openTestStore, readUserIds } from '../_support/store.js'
+import { openTenant, QUICK_RETRIES, type TestTenant } from '../_support/tenant.js'
 
-const PATH = '/api/v2/logs'
+// A gap is a span of storage time whose entries Auth0 deleted before they were read. Polls detect gaps: a poll reads
+// the log from the checkpoint (the log id after which the next page begins) to its end. `as_of` is the instant up to
+// which the log is known to have been read. An outage is a time without polls.
+// The numbers of pitfalls are those of docs/pitfalls.md.
 
+const LOGS_PATH = '/api/v2/logs'
+
+/** The clock of Auth0 and of the database. It moves only when a test moves it. */
 let clock: Clock
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
@@ -29,39 +35,70 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** Opens a tenant that uses the clock of the test. By default, Auth0 retains entries for a day. */
+/**
+ * Opens a tenant that retains entries for a day by default. Its tokens outlive the days that pass in a test.
+ *
+ * `simulatorOptions.expiredCheckpoint` determines how Auth0 responds to a checkpoint whose entry it has deleted: with
+ * this HTTP status, or with the oldest retained entries (`continue`, the default).
+ */
 async function openTestTenant(
-  tenant: Partial<SimulatedTenantOptions> = {},
-  simulator: Partial<SimulatorOptions> = {},
+  tenantOptions: Partial<SimulatedTenantOptions> = {},
+  simulatorOptions: Partial<SimulatorOptions> = {},
 ) {
+  const expiresInSeconds = (365 * DAY) / SECOND
   auth0 = await openTenant(
-    { now: clock.now, retentionMs: DAY, ...tenant },
-    { expiresInSeconds: 365 * 86_400, ...simulator },
+    { now: clock.now, retentionMs: DAY, ...tenantOptions },
+    { expiresInSeconds, ...simulatorOptions },
   )
 }
 
-/** Polls once. Returns the findings of the poll. */
+/** Polls once. Returns the findings of the poll: the conditions that it reports to operators. */
 async function runPoll(options: Partial<PollOptions> & { source?: LogSource } = {}) {
   const findings: Finding[] = []
-  const onFinding = (finding: Finding) => void findings.push(finding)
+  const onFinding = (finding: Finding) => {
+    findings.push(finding)
+  }
   const { source = auth0.source, ...overrides } = options
   const deps = { source, store, types: LOGOUT_TYPES, onFinding }
   await poll(deps, { ...POLL_OPTIONS, ...overrides }, new AbortController().signal)
   return findings
 }
 
+/** Writes a logout to the log. Its storage time is its date. */
 const logOut = (userId: string, dateMs = clock.now()) =>
-  auth0.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), { dateMs })
+  auth0.tenant.write(buildEntry('slo', { userId, sessionId: `session of ${userId}` }), { dateMs })
+/** Writes a login to the log. It is an entry that is not a logout. */
 const logIn = (dateMs = clock.now()) =>
   auth0.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs })
+/** Writes an entry of a changed password 20 days ago, which Auth0 stored only `storedAgoMs` ago. */
+const writeLateEntry = (storedAgoMs: number) =>
+  auth0.tenant.write(buildEntry('scp', { userId: 'u' }), {
+    dateMs: clock.now() - 20 * DAY,
+    storedAtMs: clock.now() - storedAgoMs,
+  })
 
+const isOldestRequest = (url: URL) => url.searchParams.get('sort') === 'date:1'
+const isSearch = (url: URL) => url.searchParams.has('q')
+const isPageRequest = (url: URL) => url.searchParams.has('from')
+/** Whether a request reads a page from a synthetic checkpoint: a log id that consists of a time and zeros. */
+const isSyntheticPageRequest = (url: URL) => /0{39}$/.test(url.searchParams.get('from') ?? '')
+
+/** Makes Auth0 fail the next search, with all its retries. A poll then ends with an error. */
+const failNextSearch = () => {
+  const attempts = 1 + QUICK_RETRIES.retries
+  const respond = faults.html(502)
+  auth0.simulator.faults.push({ path: LOGS_PATH, when: isSearch, times: attempts, respond })
+}
+
+/** Reads the gaps without the times at which they were detected. */
 const readGaps = async () =>
   (await store.readGaps()).map(({ from, to, reason }): Gap => ({ from, to, reason }))
+/** Whether no gap concerns a token that can still be valid. */
 const isComplete = async () => (await store.readKnownLogouts('u', null)).complete
 const readAsOf = async () => (await store.readProgress()).asOf ?? Number.NaN
 
 describe('no gap is recorded', () => {
-  test('no gap is recorded while a quiet tenant is polled over a weekend and its last entry is deleted', async () => {
+  test('no gap is recorded while a tenant without new entries is polled for three days and its last entry is deleted', async () => {
     await openTestTenant()
     logIn()
     for (let hours = 0; hours < 72; hours += 12) {
@@ -77,7 +114,7 @@ describe('no gap is recorded', () => {
   })
 
   test.each(['continue', 400, 404] as const)(
-    'no gap is recorded if the checkpoint of a quiet tenant has expired and Auth0 responds with %s',
+    'no gap is recorded if the checkpoint of a tenant without new entries expires and Auth0 responds with %s',
     async (expiredCheckpoint) => {
       await openTestTenant({}, { expiredCheckpoint })
       logIn()
@@ -86,10 +123,10 @@ describe('no gap is recorded', () => {
         clock.pass(12 * HOUR)
         await runPoll()
       }
-      logOut('monday')
+      logOut('next')
       clock.pass(5 * SECOND)
       await runPoll()
-      expect((await readRows(database)).users).toMatchObject([{ userId: 'monday' }])
+      expect(await readUserIds(database)).toEqual(['next'])
       await expect(readGaps()).resolves.toEqual([])
       await expect(isComplete()).resolves.toBe(true)
     },
@@ -111,23 +148,21 @@ describe('no gap is recorded', () => {
     logIn(clock.now() - HOUR)
     await runPoll()
     clock.pass(DAY)
-    logOut('in the outage')
+    logOut('during the outage')
     clock.pass(DAY)
     await runPoll()
-    expect((await readRows(database)).users).toMatchObject([{ userId: 'in the outage' }])
+    expect(await readUserIds(database)).toEqual(['during the outage'])
     await expect(readGaps()).resolves.toEqual([])
   })
 
+  // Auth0 reports its oldest entry by date, so that entry can have been stored after others.
   test('no gap is recorded if the entry with the oldest date was stored late, and other entries were stored earlier', async () => {
     await openTestTenant({ retentionMs: 5 * DAY })
     logIn()
     await runPoll()
     logIn(clock.now() + SECOND)
     clock.pass(4 * DAY)
-    auth0.tenant.write(buildEntry('scp', { userId: 'u' }), {
-      dateMs: clock.now() - 20 * DAY,
-      storedAtMs: clock.now() - HOUR,
-    })
+    writeLateEntry(HOUR)
     await runPoll()
     await expect(readGaps()).resolves.toEqual([])
   })
@@ -141,31 +176,28 @@ describe('no gap is recorded', () => {
       await runPoll()
       const gapsBefore = await readGaps()
       clock.pass(5 * MINUTE)
-      auth0.tenant.write(buildEntry('scp', { userId: 'u' }), {
-        dateMs: clock.now() - 20 * DAY,
-        storedAtMs: clock.now() - MINUTE,
-      })
+      writeLateEntry(MINUTE)
       await expect(runPoll({ onGap: 'floor' })).resolves.toEqual([])
       await expect(readGaps()).resolves.toEqual(gapsBefore)
     },
   )
 
   test.each([1, 2])(
-    'no gap is recorded if the request for the oldest entry returns no entry %d times',
+    'no gap is recorded if the first %d requests for the oldest entry return no entry, although the log is not empty',
     async (times) => {
       await openTestTenant({ retentionMs: 10 * DAY })
       logIn(clock.now() - SECOND)
       await runPoll()
       clock.pass(2 * MINUTE)
       logIn(clock.now() - MINUTE)
-      const isOldest = (url: URL) => url.searchParams.get('sort') === 'date:1'
-      auth0.simulator.faults.push({ when: isOldest, times, respond: faults.respondWith(200, []) })
+      const respond = faults.respondWith(200, [])
+      auth0.simulator.faults.push({ when: isOldestRequest, times, respond })
       await expect(runPoll({ onGap: 'floor' })).resolves.toEqual([])
       await expect(readGaps()).resolves.toEqual([])
     },
   )
 
-  test('no gap is recorded in a new tenant with an empty log or a log of one entry', async () => {
+  test('no gap is recorded in a new tenant while its log is empty, and when it has one entry', async () => {
     await openTestTenant()
     await runPoll()
     await expect(isComplete()).resolves.toBe(true)
@@ -178,7 +210,7 @@ describe('no gap is recorded', () => {
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('no gap is recorded and no logout is lost if an entry becomes visible late in an empty log', async () => {
+  test('no gap is recorded and no logout is lost if the first entry of a log was stored before the first poll, but became visible afterwards', async () => {
     await openTestTenant()
     await runPoll()
     logOut('late', clock.now() - 5 * SECOND)
@@ -186,11 +218,11 @@ describe('no gap is recorded', () => {
     logIn()
     clock.pass(SECOND)
     await runPoll()
-    expect((await readRows(database)).users).toMatchObject([{ userId: 'late' }])
+    expect(await readUserIds(database)).toEqual(['late'])
     await expect(readGaps()).resolves.toEqual([])
   })
 
-  test('no gap is recorded if the log begins an hour ago, and a new tenant is reported', async () => {
+  test('no gap is recorded if the log begins an hour ago, and the poll reports a new tenant', async () => {
     await openTestTenant()
     const { storedAtMs } = logIn(clock.now() - HOUR)
     await expect(runPoll()).resolves.toEqual([{ kind: 'new_tenant', oldestAt: storedAtMs }])
@@ -213,15 +245,15 @@ describe('a gap is recorded', () => {
     const gap: Gap = { from: asOfBefore, to: storedAtMs, reason: 'retention' }
     await expect(runPoll()).resolves.toContainEqual({ kind: 'gap', gap, raisesFloor: false })
     await expect(readGaps()).resolves.toEqual([gap])
-    expect((await readRows(database)).users).toMatchObject([{ userId: 'kept' }])
+    expect(await readUserIds(database)).toEqual(['kept'])
     await expect(isComplete()).resolves.toBe(false)
-    // The second poll finds the same gap, and does not report it again.
+    // The second poll does not report the gap again.
     await expect(runPoll()).resolves.toEqual([])
     expect(await readAsOf()).toBeGreaterThan(storedAtMs)
   })
 
   test.each([400, 404] as const)(
-    'a gap is recorded if the entry of a checkpoint from today is deleted, and Auth0 refuses the checkpoint with %d (pitfall 7)',
+    'a gap is recorded if Auth0 deletes the entry of a checkpoint before it is a day old, and refuses the checkpoint with %d (pitfall 7)',
     async (expiredCheckpoint) => {
       await openTestTenant({ retentionMs: 10 * MINUTE }, { expiredCheckpoint })
       logIn()
@@ -237,12 +269,12 @@ describe('a gap is recorded', () => {
       const gap: Gap = { from: asOfBefore, to: storedAtMs, reason: 'retention' }
       expect(findings.map(({ kind }) => kind)).toEqual(['gap', 'checkpoint_replaced'])
       await expect(readGaps()).resolves.toEqual([gap])
-      expect((await readRows(database)).users).toMatchObject([{ userId: 'kept' }])
+      expect(await readUserIds(database)).toEqual(['kept'])
       await expect(runPoll()).resolves.toEqual([])
     },
   )
 
-  test('a gap is recorded if the log begins after a checkpoint from today, and Auth0 does not refuse the checkpoint', async () => {
+  test('a gap is recorded if the log begins after a checkpoint that is not a day old, and Auth0 does not refuse the checkpoint', async () => {
     await openTestTenant({ retentionMs: 10 * MINUTE })
     logIn()
     await runPoll()
@@ -253,7 +285,7 @@ describe('a gap is recorded', () => {
     await expect(readGaps()).resolves.toMatchObject([{ reason: 'retention' }])
   })
 
-  test('after an outage longer than the retention, a gap is recorded up to now if the log is empty', async () => {
+  test('after an outage longer than the retention, a gap is recorded up to the current time if the log is empty', async () => {
     await openTestTenant()
     logIn()
     clock.pass(SECOND)
@@ -263,12 +295,13 @@ describe('a gap is recorded', () => {
     await runPoll()
     const [gap] = await readGaps()
     expect(gap).toMatchObject({ from: asOfBefore, reason: 'empty_log' })
+    // The end of the gap is a time from the Date header of Auth0, in whole seconds.
     expect(clock.now() - (gap?.to ?? 0)).toBeLessThan(SECOND)
     clock.pass(5 * SECOND)
     logOut('next')
     clock.pass(5 * SECOND)
     await runPoll()
-    expect((await readRows(database)).users).toMatchObject([{ userId: 'next' }])
+    expect(await readUserIds(database)).toEqual(['next'])
     await expect(readGaps()).resolves.toHaveLength(1)
   })
 
@@ -296,27 +329,28 @@ describe('a gap is recorded', () => {
     ])
   })
 
-  test('at a first start, a gap is recorded from the earliest login of a valid token to the beginning of the log', async () => {
+  test('at the first start, a gap is recorded from the earliest login that a valid token can have to the beginning of the log', async () => {
     await openTestTenant()
     for (let hours = 30; hours > 0; hours--) logOut(`${hours} h ago`, clock.now() - hours * HOUR)
     await runPoll()
     const [gap] = await readGaps()
     expect(gap).toMatchObject({ to: clock.now() - DAY, reason: 'cold_start' })
-    // The beginning of the gap is calculated from the time of the request, which Auth0 states in whole seconds.
-    expect(clock.now() - 31 * DAY - (gap?.from ?? 0)).toBeLessThanOrEqual(SECOND)
+    // A refresh token lives for 30 days, and its last access token for another day. The beginning of the gap is
+    // calculated from the time of the request, which Auth0 states in whole seconds.
+    const earliestLoginAt = clock.now() - 31 * DAY
+    expect(earliestLoginAt - (gap?.from ?? 0)).toBeLessThanOrEqual(SECOND)
     await expect(isComplete()).resolves.toBe(false)
-    // A refresh token from before the end of the gap lives for 30 days, and its last access token for another day.
+    // The gap ended a day ago. The tokens from before its end expire 31 days after its end.
     clock.pass(30 * DAY - SECOND)
     await expect(isComplete()).resolves.toBe(false)
     clock.pass(SECOND)
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('a gap is recorded once, even if the poll after an interrupted first start detects the gap again', async () => {
+  test('a gap of an interrupted first start is extended, not recorded twice, when a poll detects it again a day later', async () => {
     await openTestTenant({ retentionMs: 5 * DAY })
     for (let days = 6; days > 0; days--) logOut(`${days}`, clock.now() - days * DAY)
-    const isSweep = (url: URL) => url.searchParams.has('q')
-    auth0.simulator.faults.push({ path: PATH, when: isSweep, times: 5, respond: faults.html(502) })
+    failNextSearch()
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
     const [gap] = await readGaps()
     clock.pass(DAY)
@@ -324,11 +358,10 @@ describe('a gap is recorded', () => {
     await expect(readGaps()).resolves.toEqual([{ ...gap, to: (gap?.to ?? 0) + DAY }])
   })
 
-  test('a gap is recorded after an interrupted first start and an outage longer than the retention', async () => {
+  test('a gap of an interrupted first start is extended after an outage longer than the retention', async () => {
     await openTestTenant()
     for (let hours = 30; hours > 0; hours--) logOut(`${hours} h ago`, clock.now() - hours * HOUR)
-    const isSweep = (url: URL) => url.searchParams.has('q')
-    auth0.simulator.faults.push({ path: PATH, when: isSweep, times: 5, respond: faults.html(502) })
+    failNextSearch()
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
     const [gap] = await readGaps()
     clock.pass(HOUR)
@@ -340,21 +373,22 @@ describe('a gap is recorded', () => {
     await expect(readGaps()).resolves.toEqual([{ ...gap, to: storedAtMs, reason: 'retention' }])
   })
 
-  test('a gap is recorded up to the beginning of the log, even if one response presents the log as empty', async () => {
+  test('a gap is recorded up to the beginning of the log, even if one request for the oldest entry returns no entry', async () => {
     await openTestTenant({ retentionMs: 10 * MINUTE }, { expiredCheckpoint: 400 })
     logIn()
     await runPoll()
     clock.pass(20 * MINUTE)
     const { storedAtMs } = logOut('kept')
     clock.pass(MINUTE)
-    const isOldest = (url: URL) => url.searchParams.get('sort') === 'date:1'
-    auth0.simulator.faults.push({ when: isOldest, times: 1, respond: faults.respondWith(200, []) })
+    const respond = faults.respondWith(200, [])
+    auth0.simulator.faults.push({ when: isOldestRequest, times: 1, respond })
     await runPoll({ onGap: 'floor' })
     await expect(readGaps()).resolves.toMatchObject([{ to: storedAtMs, reason: 'retention' }])
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: storedAtMs })
   })
 
-  test('with ON_GAP=floor, the floor is raised to the end of a gap', async () => {
+  // The floor is an instant for the whole tenant. It revokes the tokens of all users whose login is not after it.
+  test('with the setting ON_GAP=floor, the floor is raised to the end of a gap', async () => {
     await openTestTenant()
     logIn()
     await runPoll({ onGap: 'floor' })
@@ -367,7 +401,12 @@ describe('a gap is recorded', () => {
   })
 })
 
+// A synthetic log id consists of a prefix, a storage time and zeros. It belongs to no entry.
 describe('a checkpoint that Auth0 refuses', () => {
+  /** Makes Auth0 refuse all matching requests. */
+  const refuseAlways = (when: (url: URL) => boolean) =>
+    auth0.simulator.faults.push({ when, times: Infinity, respond: faults.respondWith(400, {}) })
+
   test('a refused checkpoint is replaced by a synthetic id of the same storage time, and no logout is lost', async () => {
     await openTestTenant()
     logIn(clock.now() - HOUR)
@@ -376,75 +415,66 @@ describe('a checkpoint that Auth0 refuses', () => {
     clock.pass(SECOND)
     logOut('next')
     clock.pass(SECOND)
-    auth0.simulator.faults.push({ path: PATH, respond: faults.respondWith(400, {}) })
-    const to = logId.slice(0, 20).padEnd(56, '0')
+    // Auth0 refuses one request for a page.
+    auth0.simulator.faults.push({ path: LOGS_PATH, respond: faults.respondWith(400, {}) })
+    // The log id up to the milliseconds of its storage time, and zeros.
+    const to = logId.slice(0, '900yyyyMMddHHmmssSSS'.length).padEnd(logId.length, '0')
     await expect(runPoll()).resolves.toEqual([{ kind: 'checkpoint_replaced', from: logId, to }])
-    expect((await readRows(database)).users).toMatchObject([{ userId: 'next' }])
+    expect(await readUserIds(database)).toEqual(['next'])
     await expect(readGaps()).resolves.toEqual([])
   })
 
-  test('a refused synthetic checkpoint is replaced by the newest entry, and older entries are swept', async () => {
+  /** Opens a tenant that no longer is new, with five recent logouts. Auth0 refuses all synthetic checkpoints. */
+  const openTenantWithoutSyntheticIds = async () => {
     await openTestTenant({ retentionMs: 40 * DAY })
     logIn(clock.now() - 35 * DAY)
     for (let n = 0; n < 5; n++) logOut(`${n}`, clock.now() - n * MINUTE - SECOND)
-    const hasSyntheticCheckpoint = (url: URL) => /0{39}$/.test(url.searchParams.get('from') ?? '')
-    auth0.simulator.faults.push({
-      path: PATH,
-      when: hasSyntheticCheckpoint,
-      times: 99,
-      respond: faults.respondWith(400, {}),
-    })
+    refuseAlways(isSyntheticPageRequest)
+  }
+
+  test('a refused synthetic checkpoint is replaced by the newest entry, and a search finds the earlier logouts', async () => {
+    await openTenantWithoutSyntheticIds()
     await runPoll()
-    expect((await readRows(database)).users).toHaveLength(5)
+    expect(await readUserIds(database)).toHaveLength(5)
     clock.pass(SECOND)
     logOut('next')
     clock.pass(SECOND)
     await runPoll()
-    expect((await readRows(database)).users).toHaveLength(6)
+    expect(await readUserIds(database)).toHaveLength(6)
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('a checkpoint that is refused during the first sweep is replaced, and the time before the new checkpoint is swept', async () => {
-    await openTestTenant({ retentionMs: 40 * DAY })
-    logIn(clock.now() - 35 * DAY)
-    for (let n = 0; n < 5; n++) logOut(`${n}`, clock.now() - n * MINUTE - SECOND)
-    const hasSyntheticCheckpoint = (url: URL) => /0{39}$/.test(url.searchParams.get('from') ?? '')
-    const refusal = { times: Infinity, respond: faults.respondWith(400, {}) }
-    auth0.simulator.faults.push({ when: hasSyntheticCheckpoint, ...refusal })
+  test('a checkpoint that is refused during the first search of the log is replaced, and the search also finds the logouts between both checkpoints', async () => {
+    await openTenantWithoutSyntheticIds()
     let searches = 0
     const source: LogSource = {
       ...auth0.source,
       search: async (search, signal) => {
-        if (++searches === 3) {
+        searches += 1
+        if (searches === 3) {
           const { checkpoint } = await store.readProgress()
           clock.pass(MINUTE)
-          logOut('between')
+          logOut('between both checkpoints')
           clock.pass(MINUTE)
+          // This entry becomes the new checkpoint, because it is the newest one.
           logIn()
           clock.pass(SECOND)
-          const isCheckpoint = (url: URL) => url.searchParams.get('from') === checkpoint
-          auth0.simulator.faults.push({ when: isCheckpoint, ...refusal })
+          refuseAlways((url) => url.searchParams.get('from') === checkpoint)
         }
         return auth0.source.search(search, signal)
       },
     }
+    // With this interval, the poll reads pages from the checkpoint before each search.
     await runPoll({ pollIntervalMs: 0, source })
-    const users = await readUserIds(database)
-    expect(users).toContain('between')
+    expect(await readUserIds(database)).toContain('between both checkpoints')
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('a poll ends with an error if Auth0 refuses each replacement of the checkpoint', async () => {
+  test('a poll ends with an error if Auth0 refuses the checkpoint and each replacement of it', async () => {
     await openTestTenant()
     logIn()
     await runPoll()
-    const isCheckpoint = (url: URL) => url.searchParams.has('from')
-    auth0.simulator.faults.push({
-      path: PATH,
-      when: isCheckpoint,
-      times: 99,
-      respond: faults.respondWith(400, {}),
-    })
+    refuseAlways(isPageRequest)
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_CHECKPOINT_REFUSED' })
   })
 })

@@ -17,10 +17,19 @@ import { parseExposition } from '../_support/exposition.js'
 import { createMemoryStore } from '../_support/memory-store.js'
 import { DAY, HOUR, LOGOUT_TYPES, MINUTE, POLL_OPTIONS } from '../_support/poll.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
+import { createTestLog } from '../jobs/fixture.js'
 
-const PATH = '/api/v2/logs'
+// A poll reads the log in loops: a round reads pages or a span of the log, stores them, and moves the checkpoint (the
+// log id from which the next page is read) or shrinks the sweep (the span that is still to be searched). A round is
+// idle if neither has changed since an earlier round. A progress guard slows down and ends loops with idle rounds.
+
+const LOGS_PATH = '/api/v2/logs'
+/** The maximum number of requests to Auth0 in one poll or reconcile. */
 const MAX_REQUESTS = 20
+/** The default limits: 3 consecutive idle rounds, and 10 repeated rounds. But the guard waits only 1 to 4 ms. */
 const LIMITS: Partial<ProgressLimits> = { backoff: { firstMs: 1, maxMs: 4 } }
+/** The reports of a run without progress: whether each idle round was the first one since a successful run. */
+const REPORTS_OF_FAILED_RUN = [true, false, false]
 const { signal } = new AbortController()
 
 let auth0: TestTenant | undefined
@@ -58,7 +67,7 @@ function limitRequests({ source }: TestTenant, max = MAX_REQUESTS): LogSource {
 const shift = (span: Span | null, byMs: number): Span | null =>
   span && { from: span.from + byMs, to: span.to + byMs }
 
-/** Changes the progress that the methods of a store return. */
+/** Returns the methods of a store that return progress (how far the log has been read). They return it changed. */
 function changeProgress(
   store: LastLogoutStore,
   change: (progress: Progress) => Progress,
@@ -71,7 +80,7 @@ function changeProgress(
   }
 }
 
-/** Faults of a store: what the store returns contradicts what was written. */
+/** Faults of a store. Each function returns the methods that replace those of the store. */
 const STORE_FAULTS = {
   'refuses every page': () => ({ storePage: async () => false }),
   'accepts every page, and stores no page': () => ({ storePage: async () => true }),
@@ -80,14 +89,16 @@ const STORE_FAULTS = {
     const otherCheckpoint = syntheticLogId(Date.now() - HOUR)
     return {
       storePage: async () => false,
-      ...changeProgress(store, (progress) =>
-        ++reads % 2 === 0 ? toProgress({ ...progress, checkpoint: otherCheckpoint }) : progress,
-      ),
+      ...changeProgress(store, (progress) => {
+        reads += 1
+        const isEven = reads % 2 === 0
+        return isEven ? toProgress({ ...progress, checkpoint: otherCheckpoint }) : progress
+      }),
     }
   },
   'refuses every part of a sweep': () => ({ storeSweep: async () => false }),
   'accepts every part of a sweep, and stores no part': () => ({ storeSweep: async () => true }),
-  'returns the sweep in another time zone': (store: LastLogoutStore) =>
+  'returns the sweep shifted by five hours, as with a wrong time zone': (store: LastLogoutStore) =>
     changeProgress(store, (progress) =>
       toProgress({ ...progress, sweep: shift(progress.sweep, 5 * HOUR) }),
     ),
@@ -105,17 +116,18 @@ function createFaultyStore(
   return store
 }
 
-const ages = (maxMs: number) => fc.integer({ min: 1_000, max: maxMs })
+/** Generates durations of at least a second, in milliseconds. */
+const durations = (maxMs: number) => fc.integer({ min: 1_000, max: maxMs })
 
 const situations = fc.record({
   storeFaults: fc.subarray(Object.keys(STORE_FAULTS) as StoreFault[], { minLength: 1 }),
   task: fc.constantFrom(poll, reconcile),
-  // The first logout is recent enough for the catch-up. The sweep reads the other logouts.
-  entries: fc.tuple(ages(14 * MINUTE), ages(30 * DAY), ages(30 * DAY)),
+  // The first logout is so recent that pages contain it. A search finds the other logouts.
+  logoutAgesMs: fc.tuple(durations(14 * MINUTE), durations(30 * DAY), durations(30 * DAY)),
   startState: fc.record({
     readToAgoMs: fc.option(fc.integer({ min: 15 * MINUTE, max: 10 * DAY })),
-    isFresh: fc.boolean(),
-    sweepSpanMs: ages(20 * DAY),
+    hasCaughtUp: fc.boolean(),
+    sweepLengthMs: durations(20 * DAY),
   }),
 })
 
@@ -123,29 +135,48 @@ const situations = fc.record({
 interface StartState {
   /** Time since the end of the last read, in milliseconds; `null` if the log has not been read. */
   readToAgoMs: number | null
-  /** Whether a catch-up has ended, so that `asOf` is set. */
-  isFresh: boolean
-  /** Length of the span that is still to be swept, in milliseconds. */
-  sweepSpanMs: number
+  /** Whether the log has been read to its end once. Then `asOf` is set: the instant up to which the log was read. */
+  hasCaughtUp: boolean
+  /** Length of the span that is still to be searched, in milliseconds. */
+  sweepLengthMs: number
 }
 
 function toStoredProgress({
   readToAgoMs,
-  isFresh,
-  sweepSpanMs,
+  hasCaughtUp,
+  sweepLengthMs,
 }: StartState): Partial<StoredProgress> {
   if (readToAgoMs === null) return {}
   const readTo = Date.now() - readToAgoMs
-  const sweep = { from: readTo - sweepSpanMs, to: readTo }
-  return { checkpoint: syntheticLogId(readTo), asOf: isFresh ? readTo : null, sweep }
+  const sweep = { from: readTo - sweepLengthMs, to: readTo }
+  return { checkpoint: syntheticLogId(readTo), asOf: hasCaughtUp ? readTo : null, sweep }
 }
 
-/** Creates the jobs of a worker. `run` runs the job with a name. */
+/** Returns the state of a store after the log was read to its end some time ago. */
+function readUntil(agoMs: number): Partial<StoredProgress> {
+  const readTo = Date.now() - agoMs
+  return { checkpoint: syntheticLogId(readTo), asOf: readTo }
+}
+
+/** Creates a progress guard. `takeReports` returns the values of `isFirst` of the idle rounds since its last call. */
+function createReportingGuard() {
+  const reports: boolean[] = []
+  const guard = createProgressGuard({
+    limits: LIMITS,
+    onIdleRound: (_loop, isFirst) => {
+      reports.push(isFirst)
+    },
+  })
+  return { guard, takeReports: () => reports.splice(0) }
+}
+
+/** Creates the jobs of a worker. `run` runs the job with this name once. */
 function openWorker(
   { simulator, source }: TestTenant,
   store: LastLogoutStore,
   log = pino({ level: 'silent' }),
 ) {
+  // The configuration needs a URL, but the jobs use `store` instead of a database.
   const env = { ...tenantEnv(simulator), DATABASE_URL: 'postgres://localhost/none' }
   const config = loadConfig(env, ['auth0', 'database'])
   const metrics = createMetrics({ ...store, rateShare: 1 })
@@ -165,35 +196,39 @@ function openWorker(
 }
 
 describe('a database that does not keep what is written', () => {
-  test('every poll and reconcile ends with NO_PROGRESS after at most 20 requests, and the problem is reported once', async () => {
-    await fc.assert(
-      fc.asyncProperty(situations, async ({ storeFaults, task, entries, startState }) => {
-        const tenant = await openLog(entries)
-        const reports: boolean[] = []
-        const guard = createProgressGuard({
-          limits: LIMITS,
-          onIdleRound: (_loop, isFirst) => void reports.push(isFirst),
-        })
-        const store = createFaultyStore(storeFaults, toStoredProgress(startState))
-        const source = limitRequests(tenant)
-        const deps = { source, store, types: LOGOUT_TYPES, guard }
-        await expect(task(deps, POLL_OPTIONS, signal)).rejects.toMatchObject({
-          code: 'NO_PROGRESS',
-        })
-        expect(tenant.simulator.requests.count({ path: PATH })).toBeLessThanOrEqual(MAX_REQUESTS)
-        expect(reports).toEqual([true, false, false])
-      }),
-      { numRuns: 40 },
-    )
-  }, 60_000)
+  const TEST_TIMEOUT_MS = 60_000
+  test(
+    'every poll and reconcile ends with NO_PROGRESS after three idle rounds and at most 20 requests',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(situations, async ({ storeFaults, task, logoutAgesMs, startState }) => {
+          const tenant = await openLog(logoutAgesMs)
+          const { guard, takeReports } = createReportingGuard()
+          const store = createFaultyStore(storeFaults, toStoredProgress(startState))
+          const source = limitRequests(tenant)
+          const deps = { source, store, types: LOGOUT_TYPES, guard }
+          await expect(task(deps, POLL_OPTIONS, signal)).rejects.toMatchObject({
+            code: 'NO_PROGRESS',
+          })
+          const requests = tenant.simulator.requests.count({ path: LOGS_PATH })
+          expect(requests).toBeLessThanOrEqual(MAX_REQUESTS)
+          expect(takeReports()).toEqual(REPORTS_OF_FAILED_RUN)
+        }),
+        { numRuns: 40 },
+      )
+    },
+    TEST_TIMEOUT_MS,
+  )
 
-  test('a poll ends if Auth0 refuses the checkpoint and the database does not replace it', async () => {
+  test('a poll ends with NO_PROGRESS if Auth0 refuses the checkpoint and the database does not replace it', async () => {
     const tenant = await openLog([MINUTE, 2 * DAY])
-    const hasCheckpoint = (url: URL) => url.searchParams.has('from')
-    const refusal = { when: hasCheckpoint, times: Infinity, respond: faults.respondWith(400, {}) }
-    tenant.simulator.faults.push({ path: PATH, ...refusal })
-    const readTo = Date.now() - HOUR
-    const workingStore = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
+    tenant.simulator.faults.push({
+      path: LOGS_PATH,
+      when: (url) => url.searchParams.has('from'),
+      times: Infinity,
+      respond: faults.respondWith(400, {}),
+    })
+    const workingStore = createMemoryStore(readUntil(HOUR))
     const store: LastLogoutStore = { ...workingStore, moveCheckpoint: async () => false }
     const guard = createProgressGuard({ limits: LIMITS })
     const deps = { source: limitRequests(tenant), store, types: LOGOUT_TYPES, guard }
@@ -202,56 +237,49 @@ describe('a database that does not keep what is written', () => {
 
   test('after a failed poll, each further poll ends at its first idle round, until a poll succeeds', async () => {
     const tenant = await openLog([MINUTE])
-    const readTo = Date.now() - 10 * MINUTE
-    const workingStore = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
-    let isBroken = true
+    const workingStore = createMemoryStore(readUntil(10 * MINUTE))
+    let isRefusingPages = true
     const store: LastLogoutStore = {
       ...workingStore,
-      storePage: async (page) => !isBroken && workingStore.storePage(page),
+      storePage: async (page) => !isRefusingPages && workingStore.storePage(page),
     }
-    const reports: boolean[] = []
-    const guard = createProgressGuard({
-      limits: LIMITS,
-      onIdleRound: (_loop, isFirst) => void reports.push(isFirst),
-    })
-    const run = () =>
-      poll({ source: tenant.source, store, types: LOGOUT_TYPES, guard }, POLL_OPTIONS, signal)
-    const takeReports = () => reports.splice(0)
+    const { guard, takeReports } = createReportingGuard()
+    const deps = { source: tenant.source, store, types: LOGOUT_TYPES, guard }
+    const runPoll = () => poll(deps, POLL_OPTIONS, signal)
 
-    await expect(run()).rejects.toMatchObject({ code: 'NO_PROGRESS' })
-    expect(takeReports()).toEqual([true, false, false])
-    await expect(run()).rejects.toMatchObject({ code: 'NO_PROGRESS' })
+    await expect(runPoll()).rejects.toMatchObject({ code: 'NO_PROGRESS' })
+    expect(takeReports()).toEqual(REPORTS_OF_FAILED_RUN)
+    await expect(runPoll()).rejects.toMatchObject({ code: 'NO_PROGRESS' })
     expect(takeReports()).toEqual([false])
 
-    isBroken = false
-    await expect(run()).resolves.toBe('caught_up')
+    isRefusingPages = false
+    await expect(runPoll()).resolves.toBe('caught_up')
     expect(takeReports()).toEqual([])
-    isBroken = true
+    isRefusingPages = true
     tenant.tenant.write(buildEntry('slo', { userId: 'auth0|next' }))
-    await expect(run()).rejects.toMatchObject({ code: 'NO_PROGRESS' })
-    expect(takeReports()).toEqual([true, false, false])
+    await expect(runPoll()).rejects.toMatchObject({ code: 'NO_PROGRESS' })
+    expect(takeReports()).toEqual(REPORTS_OF_FAILED_RUN)
   })
 
-  test('a worker counts each round without progress, and logs the problem once for all polls', async () => {
+  test('a worker counts each idle round in a metric, and logs one warning for all runs', async () => {
     const tenant = await openLog([MINUTE])
-    const lines: { level: number; msg: string; loop?: string }[] = []
-    const log = pino({ level: 'debug' }, { write: (line) => void lines.push(JSON.parse(line)) })
-    const readTo = Date.now() - 10 * MINUTE
-    const startState = { checkpoint: syntheticLogId(readTo), asOf: readTo }
-    const store = createFaultyStore(['refuses every page'], startState)
+    const { log, lines } = createTestLog()
+    const store = createFaultyStore(['refuses every page'], readUntil(10 * MINUTE))
     const { metrics, run } = openWorker(tenant, store, log)
     for (const name of ['poll', 'poll', 'reconcile']) {
       await expect(run(name)).rejects.toMatchObject({ code: 'NO_PROGRESS' })
     }
     const { text } = await metrics.scrape()
     const metric = parseExposition(text).get('last_logout_rounds_without_progress_total')
-    expect(metric?.samples.map(({ labels, value }) => [labels.loop, value])).toEqual([
-      ['catch-up', 5],
+    const counts = metric?.samples.map(({ labels, value }) => [labels.loop, value])
+    // The first run had three idle rounds, and each further run had one.
+    expect(counts).toEqual([
+      ['catch-up', 3 + 1 + 1],
       ['sweep', 0],
       ['replace-checkpoint', 0],
     ])
-    const warnings = lines.filter(({ level }) => level >= 40)
-    expect(warnings).toMatchObject([{ msg: 'sync loop made no progress', loop: 'catch-up' }])
+    expect(lines('warn')).toMatchObject([{ msg: 'sync loop made no progress', loop: 'catch-up' }])
+    expect(lines('error')).toEqual([])
   })
 })
 
@@ -266,6 +294,7 @@ describe('another process that moves the checkpoint', () => {
       async storePage(page) {
         if (moves < times) {
           moves += 1
+          // The other process stores its own page.
           await store.storePage({ ...page, next: syntheticLogId(readTo + moves) })
         }
         return store.storePage(page)
@@ -273,14 +302,15 @@ describe('another process that moves the checkpoint', () => {
     }
   }
 
+  /** Polls once. Expects no idle round, because the checkpoint moves. Returns the outcome or the error of the poll. */
   const pollContendedStore = async (times: number) => {
     const tenant = await openLog([MINUTE])
-    let idleRounds = 0
-    const guard = createProgressGuard({ limits: LIMITS, onIdleRound: () => void idleRounds++ })
+    const { guard, takeReports } = createReportingGuard()
     const store = createContendedStore(times)
+    // Each move costs requests, because the poll reads its pages again.
     const deps = { source: limitRequests(tenant, 30), store, types: LOGOUT_TYPES, guard }
     const outcome = await poll(deps, POLL_OPTIONS, signal).catch((error) => error)
-    expect(idleRounds).toBe(0)
+    expect(takeReports()).toEqual([])
     return outcome
   }
 
@@ -296,15 +326,19 @@ describe('another process that moves the checkpoint', () => {
 
   test('a reconcile waits with backoff while another process holds the lease', async () => {
     const tenant = await openLog([MINUTE])
-    const triedAt: number[] = []
+    /** The times of the attempts to acquire the lease, the exclusive right to read the log. */
+    const attemptedAt: number[] = []
     const workingStore = createMemoryStore()
     const store: LastLogoutStore = {
       ...workingStore,
-      acquireLease: async (owner, ttlMs) =>
-        triedAt.push(performance.now()) > 5 ? workingStore.acquireLease(owner, ttlMs) : null,
+      async acquireLease(owner, ttlMs) {
+        attemptedAt.push(performance.now())
+        const isHeldByOther = attemptedAt.length <= 5
+        return isHeldByOther ? null : workingStore.acquireLease(owner, ttlMs)
+      },
     }
     await openWorker(tenant, store).run('reconcile')
-    const waitsMs = triedAt.slice(1).map((at, index) => at - (triedAt[index] ?? at))
+    const waitsMs = attemptedAt.slice(1).map((at, index) => at - (attemptedAt[index] ?? at))
     expect(waitsMs).toHaveLength(5)
     expect(waitsMs.at(-1)).toBeGreaterThan(2 * (waitsMs[0] ?? Number.NaN))
   })
