@@ -115,8 +115,9 @@ export function describeJobs(store: TestStore): void {
       await sleep(everyMs + marginMs)
       const restartedAt = Date.now()
       await start([frequentJob, rareJob])
-      await waitForStarts(frequentJob, 1)
-      const firstRunAt = frequentJob.startedAt.find((at) => at >= restartedAt) ?? Number.NaN
+      const findFirstRun = () => frequentJob.startedAt.find((at) => at >= restartedAt)
+      await expect.poll(findFirstRun, WAIT).toBeDefined()
+      const firstRunAt = findFirstRun() ?? Number.NaN
       // The run does not wait for the end of the current interval.
       expect(firstRunAt - restartedAt).toBeLessThan(everyMs - 2 * marginMs)
       expect(rareJob.startedAt).toHaveLength(1)
