@@ -28,8 +28,8 @@ export interface Delivery {
  * - The estimate is too low by at most the delay of the fastest event.
  * - If `lagMs` is 0, `asOf` may be up to 60 s ahead, so the estimate is too low by up to 60 s. If `lagMs` was 0 in all
  *   events so far, the estimate is too low by up to another 60 s.
- * - If the client's clock is set ahead (or the service's clock back), the estimate is too high by that amount. After a
- *   reconnect, it is too high by at most the time between the request and the first event.
+ * - If the client's clock is set ahead (or the service's clock back), the estimate is too high by that amount. The next
+ *   reconnect limits this error to the time between the request and the first event, because of point 3.
  * - If the client's clock is set back (or the service's clock ahead) while events are delayed, the estimate is too low
  *   by that amount.
  *

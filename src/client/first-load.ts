@@ -17,6 +17,7 @@ export function createFirstLoad(
   let isWaitOver = false
   return () => {
     if (isWaitOver) return undefined
+    // `feed.ready()` starts the subscription.
     firstLoad ??= settleWithin(timeoutMs, feed.ready, () => new Error('timeout'))
       .catch(() => {})
       .finally(() => {

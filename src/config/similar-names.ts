@@ -13,10 +13,11 @@ const MAX_EDITS = 3
 export function findSimilar(name: string, names: readonly string[]): string[] {
   const maxEdits = Math.min(MAX_EDITS, Math.floor(name.length / 3))
   const edits = new Map(names.map((other) => [other, countEdits(name, other)]))
-  const minEdits = Math.min(maxEdits, ...edits.values())
-  return names.filter(
-    (other) => edits.get(other) === minEdits || (name.length > 2 && other.startsWith(name)),
-  )
+  const fewestEdits = Math.min(...edits.values())
+  const isMisspelled = (other: string) =>
+    fewestEdits <= maxEdits && edits.get(other) === fewestEdits
+  const isAbbreviated = (other: string) => name.length > 2 && other.startsWith(name)
+  return names.filter((other) => isMisspelled(other) || isAbbreviated(other))
 }
 
 /**

@@ -54,7 +54,10 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Check> 
   }
 }
 
-/** Returns the value for `TenantOptions.asOf`. If there is no database yet, nothing has been read: returns `null`. */
+/**
+ * Returns the value for `TenantOptions.asOf`. Returns `undefined` if the database could not be read. Returns `null` if
+ * there is no database yet, because then nothing has been read.
+ */
 function readAsOf({ isReadable, tenant, checks }: DatabaseResult): Instant | null | undefined {
   if (isReadable) return tenant?.asOf ?? null
   return checks.some(({ status }) => status === 'failure') ? undefined : null

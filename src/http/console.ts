@@ -37,6 +37,7 @@ export function consoleRoutes(deps: ConsoleDeps): FastifyPluginAsyncZod {
   return async (app) => {
     const page = { config: { access: 'public' }, schema: { hide: true } } as const
     app.get('/console', page, (_request, reply) => sendPageFile(reply, 'index.html'))
+    // The redirect is relative, because a proxy can add a prefix to the paths of the API.
     app.get('/console/', page, (_request, reply) => reply.redirect('../console'))
     for (const name of PAGE_FILE_NAMES) {
       app.get(`/console/${name}`, page, (_request, reply) => sendPageFile(reply, name))

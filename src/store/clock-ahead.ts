@@ -3,8 +3,8 @@ import { type Instant, toDateTime } from '../rules/instant.js'
 
 /**
  * Creates the error for an instant of Auth0's clock that is more than a minute ahead of the database's clock. A logout
- * is never stored with an instant after now by the database's clock. While that clock is behind, the stored instants
- * are too early, so the data must not count as fresh.
+ * that is ahead of the database's clock is stored with the time of that clock. While that clock is behind, the stored
+ * instants are too early, so the data must not count as fresh.
  */
 export function clockAheadError(at: Instant): LastLogoutError {
   return new LastLogoutError(

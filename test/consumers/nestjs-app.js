@@ -67,9 +67,9 @@ class Routes {
     return {}
   }
 
-  @Get('named')
+  @Get('own-claims')
   @UseGuards(new LastLogoutGuard(client, { getClaims }))
-  named() {
+  ownClaims() {
     return {}
   }
 

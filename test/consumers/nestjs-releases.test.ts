@@ -41,7 +41,7 @@ describe.each(RELEASES)('%s', (_release, dir) => {
     const get = (path: string, claims?: object, headers = {}) =>
       call(`${app.urls[platform]}/${path}`, claims, headers)
 
-    test.each(['instance', 'injected', 'named'])(
+    test.each(['instance', 'injected', 'own-claims'])(
       'a guard (%s) accepts a valid token, and refuses a revoked token',
       async (path) => {
         expect(await get(path, LOGGED_IN)).toMatchObject({ status: 200, body: {} })
@@ -83,7 +83,7 @@ describe.each(RELEASES)('%s', (_release, dir) => {
     test('the guard fails for a request without verified claims, so that no request bypasses the check (pitfall 21)', async () => {
       expect(await get('instance')).toMatchObject({ status: 500 })
       expect(await get('injected')).toMatchObject({ status: 500 })
-      expect(await get('named')).toMatchObject({ status: 500 })
+      expect(await get('own-claims')).toMatchObject({ status: 500 })
     })
 
     test('with authRequired: false, the guard accepts a request without a token, and checks a request with a token', async () => {

@@ -105,13 +105,13 @@ describe.each([
   })
 
   test.each([
-    ['now', 0, toDateTime(NOW)],
-    ['a millisecond ahead as now', 1, toDateTime(NOW)],
-    ['60 s ahead as now', 60_000, toDateTime(NOW)],
-    ['a day ago', -86_400_000, toDateTime(NOW - 86_400_000)],
-  ])('a report stores the instant %s', async (instant, aheadMs, expectedAt) => {
-    const response = await report(`${form}|${instant}`, { at: toDateTime(NOW + aheadMs) })
-    expect(response.json().last_logout_at).toBe(expectedAt)
+    ['a day ago', 'that instant', -86_400_000, NOW - 86_400_000],
+    ['now', 'that instant', 0, NOW],
+    ['a millisecond ahead', 'now', 1, NOW],
+    ['60 s ahead', 'now', 60_000, NOW],
+  ])('a report of a logout %s stores %s', async (reported, _stored, aheadMs, storedAt) => {
+    const response = await report(`${form}|${reported}`, { at: toDateTime(NOW + aheadMs) })
+    expect(response.json().last_logout_at).toBe(toDateTime(storedAt))
   })
 
   test.each([

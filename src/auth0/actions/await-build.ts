@@ -8,7 +8,7 @@ export const BUILD_TIMEOUT_MS = 120_000
 export const BUILD_POLL_INTERVAL_MS = 1_000
 
 interface WaitOptions {
-  /** The time of `performance.now()` at which the wait fails. */
+  /** The time of `performance.now()` at which the wait fails: {@link BUILD_TIMEOUT_MS} after the build began. */
   deadline: number
   /** Default: {@link BUILD_POLL_INTERVAL_MS}. */
   pollIntervalMs?: number | undefined
