@@ -200,7 +200,7 @@ describe('PostgreSQL with TLS', () => {
     })
     closers.push(store.close)
     await restartWith(await certificates.create('IP:127.0.0.1'))
-    // These methods connect through different libraries, which describe the cause in different words.
+    // `readProgress` queries through Prisma, and `readKnownLogouts` through the driver. Their messages differ.
     await expect(store.readProgress()).rejects.toMatchObject({
       code: 'DATABASE_UNAVAILABLE',
       message: expect.stringMatching(
