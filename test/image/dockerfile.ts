@@ -47,21 +47,22 @@ const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
  * Builds the image of a Dockerfile without a container engine. Each stage has its own root directory, with the programs
  * of this machine.
  *
- * @param text The Dockerfile.
  * @throws `Error` for an instruction that the Dockerfile of last-logout does not have.
  */
-export async function buildImage(text: string, options: BuildOptions): Promise<Image> {
+export async function buildImage(dockerfile: string, options: BuildOptions): Promise<Image> {
   const stages = new Map<string, Image>()
   let image: Image | undefined
-  for (const instruction of DockerfileParser.parse(text).getInstructions()) {
+  for (const instruction of DockerfileParser.parse(dockerfile).getInstructions()) {
     const keyword = instruction.getKeyword()
-    // The parser replaces the variables of an `ARG` before the first stage.
-    if (keyword === 'ARG' && image === undefined) continue
     if (keyword === 'FROM') {
       image = await openStage(instruction as From, stages.size, options)
       stages.set((instruction as From).getBuildStage() ?? `${stages.size}`, image)
-    } else if (image === undefined) throw new Error(`${keyword} before FROM`)
-    else await runStep(instruction, image, stages, options)
+    } else if (image !== undefined) {
+      await runStep(instruction, image, stages, options)
+    } else if (keyword !== 'ARG') {
+      // The parser replaces the variable of an `ARG` before the first `FROM`.
+      throw new Error(`${keyword} before FROM`)
+    }
   }
   if (image === undefined) throw new Error('the Dockerfile has no FROM')
   return image

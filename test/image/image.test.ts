@@ -19,6 +19,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { readExample } from '../_support/documents.js'
+import { findNode } from '../_support/node-releases.js'
 import { findUnusedPort } from '../_support/port.js'
 import { KEY, METRICS_KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
@@ -244,11 +245,10 @@ describe('the image, built and run without a container engine', () => {
 
 /** Copies Node.js in the major version of the base image to a directory. Returns the path of the copy. */
 async function installNode(directory: string): Promise<string> {
-  const [, major = ''] = /NODE_IMAGE=node:(\d+)/.exec(dockerfile) ?? []
-  const { stdout } = await run('npx', ['--yes', `node@${major}`, '--print', 'process.execPath'])
-  const node = join(directory, 'node')
-  await run('cp', ['--dereference', stdout.trim(), node])
-  return node
+  const [, major] = /NODE_IMAGE=node:(\d+)/.exec(dockerfile) ?? []
+  const copy = join(directory, 'node')
+  await copyFile(await findNode(Number(major)), copy)
+  return copy
 }
 
 /** Returns the variables with which npm in a build step uses the same registry as npm on this machine. */
