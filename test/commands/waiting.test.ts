@@ -14,7 +14,7 @@ let auth0: TestTenant
 let env: Record<string, string>
 beforeEach(async () => {
   database = await createTestDatabase()
-  // No server listens at this target.
+  // No server listens at this target. A test makes PostgreSQL available with `proxy.redirectTo`.
   proxy = await openProxy('postgres://127.0.0.1:1')
   auth0 = await openTenant()
   env = {

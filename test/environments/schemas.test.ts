@@ -132,6 +132,7 @@ describe('the schema of the tables', () => {
     },
   )
 
+  // The second name is valid only in quotes.
   test.each(['tenant_a', 'Ünusual name; --'])(
     'migrate creates the schema %s of DATABASE_URL, and the tables in this schema',
     async (schema) => {
@@ -264,6 +265,7 @@ describe('options= in DATABASE_URL', () => {
          current_setting('statement_timeout') AS timeout,
          current_setting('default_transaction_isolation') AS isolation`,
       )
+      // The tables of the queue are always in the schema `bullmq`.
       expect(rows).toEqual([
         { path: 'bullmq', name: 'it is me', timeout: '5s', isolation: 'read committed' },
       ])
