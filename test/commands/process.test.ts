@@ -1,15 +1,21 @@
 import { readFile } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { MAX_JWT_LENGTH } from '../../src/commands/read-jwt.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { finishCommand, runCommand } from '../_support/cli.js'
 import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
+import { WAIT } from '../_support/wait.js'
 
-const TOKEN = `eyJhbGciOiJSUzI1NiJ9.${'eyJzdWIiOiJhdXRoMHwxIn0'.repeat(3)}.c2lnbmF0dXJl`
+/** A token: its header, its payload and its signature. */
+const TOKEN = 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhdXRoMHwxIn0.c2lnbmF0dXJl'
 
-/** A configuration whose database is never used. */
-const DATABASE = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: 'postgresql://127.0.0.1:1/none' }
+/** Variables for a command that needs the URL of a database, but does not connect. */
+const UNUSED_DATABASE_ENV = {
+  AUTH0_DOMAIN: 'tenant.example',
+  DATABASE_URL: 'postgresql://127.0.0.1:1/none',
+}
 
 test('--version prints the version of the package', async () => {
   const { version } = JSON.parse(await readFile('package.json', 'utf8'))
@@ -19,15 +25,19 @@ test('--version prints the version of the package', async () => {
 
 test.each([
   ['a command', [TOKEN]],
-  ['a header', [`Bearer ${TOKEN}`]],
+  ['an Authorization header', [`Bearer ${TOKEN}`]],
   ['an option', ['explain', `--${TOKEN}`]],
   ['a subcommand', ['floor', TOKEN]],
-])('the program does not print a token that is passed as %s', async (_case, args) => {
-  const { code, stdout, stderr } = await finishCommandLine(args)
-  expect(code).toBe(2)
-  expect(stderr).toMatch(/^error: unknown .*eyJ[\w]*…'/)
-  expect(stdout + stderr).not.toMatch(/eyJhbGciOiJSUzI1NiJ9|eyJzdWIi|c2lnbmF0dXJl/)
-})
+])(
+  'the error for unknown arguments does not contain a token that is passed as %s',
+  async (_form, args) => {
+    const { code, stdout, stderr } = await finishCommandLine(args)
+    expect(code).toBe(2)
+    // The error shows the first characters of the token, but no complete part.
+    expect(stderr).toMatch(/^error: unknown .*eyJ\w*…'/)
+    expect(stdout + stderr).not.toMatch(/eyJhbGciOiJSUzI1NiJ9|eyJzdWIi|c2lnbmF0dXJl/)
+  },
+)
 
 test('the error for a missing variable explains where to set the variable', async () => {
   const { code, stderr } = await finishCommandLine(['action', 'status'])
@@ -37,9 +47,9 @@ test('the error for a missing variable explains where to set the variable', asyn
   )
 })
 
-test('explain stops reading standard input that is longer than any token', async () => {
-  const { code, stderr } = await finishCommand(['explain', '-'], DATABASE, {
-    input: 'a'.repeat(70_000),
+test('explain refuses standard input that is longer than any token', async () => {
+  const { code, stderr } = await finishCommand(['explain', '-'], UNUSED_DATABASE_ENV, {
+    input: 'a'.repeat(MAX_JWT_LENGTH + 1),
   })
   expect(code).toBe(2)
   expect(stderr).toMatch(/longer than/)
@@ -63,28 +73,29 @@ describe('a closed standard output', () => {
     await database.drop()
   })
 
+  // `status` prints everything at its end. `doctor` prints each check, so the closed output stops it before the last one.
   test.each([
     ['status', 0],
     ['doctor', 1],
   ])(
     '%s prints no error and exits with %d if standard output is closed',
-    async (name, expected) => {
+    async (name, expectedCode) => {
       const command = runCommand([name], env)
       command.closeOutput()
       const code = await command.exited
-      expect({ code, stderr: command.stderr() }).toEqual({ code: expected, stderr: '' })
+      expect({ code, stderr: command.stderr() }).toEqual({ code: expectedCode, stderr: '' })
     },
   )
 
   test('a worker whose standard output is closed shuts down gracefully', async () => {
     const command = runCommand(['worker'], env)
-    await expect.poll(command.stdout, { timeout: 20_000 }).toContain('"polling"')
+    await expect.poll(command.stdout, WAIT).toContain('"polling"')
     command.closeOutput()
     // The worker logs this logout, and the write to standard output fails with EPIPE.
     auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { dateMs: Date.now() - 1_000 })
     const code = await command.exited
     expect({ code, stderr: command.stderr() }).toEqual({ code: 0, stderr: '' })
-    const [lease] = await database.query('SELECT lease_owner FROM tenant')
-    expect(lease).toEqual({ lease_owner: null })
+    // The worker has released its lease, which is the exclusive right to poll.
+    expect(await database.query('SELECT lease_owner FROM tenant')).toEqual([{ lease_owner: null }])
   })
 })

@@ -11,39 +11,47 @@ import {
 import { finishCommandLine } from '../_support/command-line.js'
 import { tenantEnv } from '../_support/tenant.js'
 
+/** The API key of the login Action. */
 const KEY = 'the-key-of-the-action-0123456789-0123'
 
 let simulator: Simulator
 let env: Record<string, string>
-beforeEach(() => replaceTenant([...ACTION_SCOPES, 'delete:actions']))
+beforeEach(() => openTenantWithScopes([...ACTION_SCOPES, 'delete:actions']))
 
-/** Replaces the tenant by a tenant whose application has these scopes. */
-async function replaceTenant(scopes: string[]) {
-  ;({ simulator } = await openActionTenant({ scopes }))
+/** Opens a tenant whose application has these scopes. Sets `simulator` and `env`. */
+async function openTenantWithScopes(scopes: string[]) {
+  const tenant = await openActionTenant({ scopes })
+  simulator = tenant.simulator
   env = { ...tenantEnv(simulator), API_KEYS: `action:${KEY}:read` }
 }
 
-/** Deploys the login Action, and binds it between two other Actions. */
+/** Deploys the login Action, and binds it between the Actions `other 0` and `later`. Removes the recorded requests. */
 async function deployBetweenOthers() {
   bindOtherActions(simulator, 1)
   const url = 'https://last-logout.example'
   expect((await finishCommandLine(['action', 'deploy', '--url', url], env)).code).toBe(0)
-  const refs = [...readBindings(simulator).map(({ action }) => action.id)]
-  refs.push(addAction(simulator, 'later'))
-  const bindings = refs.map((value) => ({ ref: { type: 'action_id', value } }))
-  simulator.bindings.replace({ bindings })
+  const boundIds = readBindings(simulator).map(({ action }) => action.id)
+  bindActions([...boundIds, addAction(simulator, 'later')])
   simulator.requests.clear()
 }
 
+/** Replaces the bindings: the list of Actions that run after a login. */
+function bindActions(ids: string[]): void {
+  const bindings = ids.map((id) => ({ ref: { type: 'action_id', value: id } }))
+  simulator.bindings.replace({ bindings })
+}
+
 const boundNames = () => readBindings(simulator).map(({ action }) => action.name)
+const allNames = () => simulator.actions.list().map(({ name }) => name)
 
 describe('uninstall', () => {
-  test('uninstall without --yes prints what to undo, and sends no request that writes', async () => {
+  test('uninstall without --yes prints the steps of a removal, and changes nothing', async () => {
     await deployBetweenOthers()
     const { code, stdout, stderr } = await finishCommandLine(['uninstall'], env)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    for (const word of ['APIs', 'service', 'database', 'grants', 'secrets']) {
-      expect(stdout).toMatch(new RegExp(`^ +\\d\\. ${word} `, 'm'))
+    // The output is a numbered list of steps, each with a title.
+    for (const title of ['APIs', 'service', 'database', 'grants', 'secrets']) {
+      expect(stdout).toMatch(new RegExp(`^ +\\d\\. ${title} `, 'm'))
     }
     expect(stdout).toContain(
       'would unbind the Action last-logout from post-login; the 2 other Actions stay, in their order\n' +
@@ -55,14 +63,14 @@ describe('uninstall', () => {
     expect(stdout).not.toContain(KEY)
   })
 
-  test('uninstall --yes removes the Action, keeps the others in their order, and can be repeated', async () => {
+  test('uninstall --yes removes the login Action, keeps the other Actions in their order, and can be repeated', async () => {
     await deployBetweenOthers()
     const first = await finishCommandLine(['uninstall', '--yes'], env)
     expect(first).toMatchObject({ code: 0, stderr: '' })
     expect(first.stdout).toContain('done: the Action last-logout is removed\n')
     expect(boundNames()).toEqual(['other 0', 'later'])
     expect(readBindings(simulator)[0]?.display_name).toBe('Other 0')
-    expect(simulator.actions.list().map(({ name }) => name)).toEqual(['other 0', 'later'])
+    expect(allNames()).toEqual(['other 0', 'later'])
     simulator.requests.clear()
     const second = await finishCommandLine(['uninstall', '--yes'], env)
     expect(second.code).toBe(0)
@@ -72,29 +80,27 @@ describe('uninstall', () => {
 
   test('uninstall completes a removal that was interrupted after the Action was unbound', async () => {
     await deployBetweenOthers()
-    simulator.bindings.replace({
-      bindings: readBindings(simulator)
-        .filter(({ action }) => action.name !== 'last-logout')
-        .map(({ action }) => ({ ref: { type: 'action_id', value: action.id } })),
-    })
+    const others = readBindings(simulator).filter(({ action }) => action.name !== 'last-logout')
+    bindActions(others.map(({ action }) => action.id))
     const { stdout } = await finishCommandLine(['uninstall', '--yes'], env)
     expect(stdout).not.toContain('unbind the')
-    expect(simulator.actions.list().map(({ name }) => name)).toEqual(['other 0', 'later'])
+    expect(allNames()).toEqual(['other 0', 'later'])
   })
 
-  test('uninstall refuses to remove an Action that has the name but is not the login Action, and names the option --name', async () => {
+  test('uninstall refuses to remove another Action with the name of the login Action, and names the option for another name', async () => {
     addAction(simulator, 'last-logout')
     const { code, stderr } = await finishCommandLine(['uninstall', '--yes'], env)
     expect(code).toBe(1)
     expect(stderr).toContain('is not the login Action of last-logout')
     expect(simulator.actions.list()).toHaveLength(1)
     const [, option = ''] = /with (--\w+)/.exec(stderr) ?? []
+    expect(option).toBe('--name')
     const { stdout } = await finishCommandLine(['uninstall', option, 'other'], env)
     expect(stdout).toContain('no changes: the tenant has no Action other\n')
   })
 
-  test('uninstall names a missing scope, and still prints what to undo', async () => {
-    await replaceTenant([])
+  test('uninstall names a missing scope, and still prints the steps of a removal', async () => {
+    await openTenantWithScopes([])
     const refused = await finishCommandLine(['uninstall', '--yes'], env)
     expect(refused.code).toBe(1)
     expect(refused.stderr).toContain('read:actions')

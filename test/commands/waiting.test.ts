@@ -14,7 +14,7 @@ let auth0: TestTenant
 let env: Record<string, string>
 beforeEach(async () => {
   database = await createTestDatabase()
-  // No server listens at this target.
+  // No server listens at this target. A test makes PostgreSQL available with `proxy.redirectTo`.
   proxy = await openProxy('postgres://127.0.0.1:1')
   auth0 = await openTenant()
   env = {
@@ -30,7 +30,7 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** Returns the URL of a database through the proxy. */
+/** Returns the URL of a database through the proxy. `overrides` replaces parts of the URL. */
 function urlThroughProxy({ url }: TestDatabase, overrides: Partial<URL> = {}): string {
   return Object.assign(new URL(url), { host: new URL(proxy.url).host }, overrides).href
 }
@@ -50,10 +50,10 @@ describe('when PostgreSQL is unavailable at the start', () => {
     },
   )
 
-  test.each([['sync'], ['status'], ['migrate'], ['floor', 'raise', 'now']])(
-    '%s %s fails at once if PostgreSQL is unavailable',
-    async (...args) => {
-      const { code, stderr } = await finishCommandLine(args, env)
+  test.each(['sync', 'status', 'migrate', 'floor raise now'])(
+    '%s fails at once if PostgreSQL is unavailable',
+    async (command) => {
+      const { code, stderr } = await finishCommandLine(command.split(' '), env)
       expect(code).toBe(1)
       expect(stderr).toMatch(/PostgreSQL is unreachable/)
     },
@@ -61,11 +61,12 @@ describe('when PostgreSQL is unavailable at the start', () => {
 
   test('start serves 503 until PostgreSQL is available', async () => {
     const command = startCommandLine(['start'], env)
+    /** Returns the status of a response of the API. Throws if the server does not listen yet. */
     const statusOf = async (path: string) => {
       const headers = { authorization: `Bearer ${KEY}` }
       return (await fetch(`http://127.0.0.1:${env.PORT}${path}`, { headers })).status
     }
-    await expect.poll(() => statusOf('/health/live').catch(() => 0), WAIT).toBe(200)
+    await expect.poll(() => statusOf('/health/live').catch(() => null), WAIT).toBe(200)
     expect(await statusOf('/health/ready')).toBe(503)
     expect(await statusOf('/v1/users/x/last-logout')).toBe(503)
     expect(await statusOf('/v1/changes')).toBe(503)
@@ -77,7 +78,7 @@ describe('when PostgreSQL is unavailable at the start', () => {
     expect(await command.ended).toBe(0)
   })
 
-  test('api exits with 2 if the database that becomes available holds another tenant', async () => {
+  test('api waits for PostgreSQL, and exits with 2 if the database contains another tenant', async () => {
     await database.query(`INSERT INTO tenant (id, domain, seq) VALUES (1, 'other.example', 1)`)
     const command = startCommandLine(['api'], env)
     await expect.poll(() => countWarnings(command), WAIT).toBe(1)
@@ -97,24 +98,30 @@ test('api shuts down while PostgreSQL does not respond', async () => {
   expect(await command.exited).toBe(0)
 })
 
-describe('when PostgreSQL refuses the connection', () => {
+describe('when PostgreSQL is available and the database cannot be used', () => {
+  const WRONG_PASSWORD = 'wr0ng'
+
+  // The messages contain PostgreSQL's error code.
   test.each([
-    ['refuses the password', { password: 'wr0ng' }, /28P01.*DATABASE_URL/],
+    ['refuses the password', { password: WRONG_PASSWORD }, /28P01.*DATABASE_URL/],
     ['has no such database', { pathname: '/none' }, /3D000.*DATABASE_URL/],
-  ])('start fails at once if PostgreSQL %s', async (_case, overrides, message) => {
+  ])('start fails at once if PostgreSQL %s', async (_reason, overrides, message) => {
     proxy.redirectTo(database.url)
     const { code, stderr } = await finishCommandLine(['start'], {
       ...env,
       DATABASE_URL: urlThroughProxy(database, overrides),
     })
     expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(message) })
-    expect(stderr).not.toContain('wr0ng')
+    expect(stderr).not.toContain(WRONG_PASSWORD)
   })
 
   test('start fails at once if the database has not been migrated', async () => {
-    const empty = await createTestDatabase('template0')
-    const { code, stderr } = await finishCommandLine(['start'], { ...env, DATABASE_URL: empty.url })
-    await empty.drop()
+    const emptyDatabase = await createTestDatabase('template0')
+    const { code, stderr } = await finishCommandLine(['start'], {
+      ...env,
+      DATABASE_URL: emptyDatabase.url,
+    })
+    await emptyDatabase.drop()
     expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('migrate') })
   })
 })

@@ -4,7 +4,8 @@ import { toActionCheck } from '../../src/doctor/action.js'
 import type { Check } from '../../src/doctor/check.js'
 import { expectCheck } from './expect-check.js'
 
-const action: ActionStatus = {
+/** The state of an Action that passes the check. */
+const PASSING_STATUS: ActionStatus = {
   exists: true,
   current: true,
   deployed: true,
@@ -12,21 +13,27 @@ const action: ActionStatus = {
   bindings: 3,
   secretNames: ['LAST_LOGOUT_URL', 'LAST_LOGOUT_API_KEY'],
 }
-test.each<[string, Partial<ActionStatus>, Check['status'], RegExp]>([
-  ['bound and current', {}, 'ok', /bound as 2 of 3/],
-  ['missing', { exists: false }, 'warning', /judged by iat alone/],
-  ['not bound', { position: null }, 'warning', /never runs/],
-  ['changed and not deployed', { deployed: false }, 'warning', /its draft is not deployed/],
-  ['from another version', { current: false }, 'warning', /another version/],
+
+test.each<[Check['status'], condition: string, overrides: Partial<ActionStatus>, message: RegExp]>([
+  ['ok', 'is the second of three bound Actions, and current', {}, /bound as 2 of 3/],
+  ['warning', 'is missing', { exists: false }, /judged by iat alone/],
+  ['warning', 'is not bound', { position: null }, /never runs/],
   [
-    'without its API key',
-    { secretNames: ['LAST_LOGOUT_URL'] },
     'warning',
+    'has changes that are not deployed',
+    { deployed: false },
+    /its draft is not deployed/,
+  ],
+  ['warning', 'is from another version', { current: false }, /another version/],
+  [
+    'warning',
+    'lacks its API key',
+    { secretNames: ['LAST_LOGOUT_URL'] },
     /secret LAST_LOGOUT_API_KEY/,
   ],
 ])(
-  'the check of the login Action has the right status: %s',
-  (_what, overrides, status, message) => {
-    expectCheck(toActionCheck({ ...action, ...overrides }), status, message)
+  'the check of the login Action has the status %s if the Action %s',
+  (status, _condition, overrides, message) => {
+    expectCheck(toActionCheck({ ...PASSING_STATUS, ...overrides }), status, message)
   },
 )

@@ -1,14 +1,24 @@
 import { describe, expect, test } from 'vitest'
 import type { RateLimit } from '../../src/auth0/rate/limit.js'
-import { checkBudget, estimateVolume, toAllowance } from '../../src/doctor/budget.js'
+import {
+  type Allowance,
+  checkBudget,
+  estimateVolume,
+  toAllowance,
+} from '../../src/doctor/budget.js'
+import type { Check } from '../../src/doctor/check.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 
 const NOW = 1_795_428_000_000
-const entriesStored = (...secondsAgo: number[]) =>
-  secondsAgo.map((seconds) => ({ log_id: syntheticLogId(NOW - seconds * 1000) }))
 
-describe('the estimated refill rate of a bucket', () => {
-  test.each<[string, RateLimit, ReturnType<typeof toAllowance>]>([
+/** Builds entries that Auth0 stored so many seconds before `NOW`. A log id contains the time of the storage. */
+const entriesStoredAgo = (...seconds: number[]) =>
+  seconds.map((age) => ({ log_id: syntheticLogId(NOW - age * 1000) }))
+
+// Auth0's rate limit is a bucket of tokens. Its documentation states the refill rates of buckets with 2, 10 and 50
+// tokens. For another size, the estimate is the used tokens per minute of `resetInMs`, the time until the bucket is full.
+describe('the refill rate of a bucket', () => {
+  test.each<[bucket: string, RateLimit, expected: Allowance | null]>([
     [
       'the smallest plan',
       { limit: 2, remaining: 1, resetInMs: 500 },
@@ -25,143 +35,141 @@ describe('the estimated refill rate of a bucket', () => {
       { perMinute: 960, source: 'documented' },
     ],
     [
-      'a bucket of undocumented size',
+      'a bucket of undocumented size that is full after two seconds',
       { limit: 250, remaining: 240, resetInMs: 2_000 },
       { perMinute: 300, source: 'observed' },
     ],
     [
-      'a bucket of undocumented size that is full within one second',
+      'a bucket of undocumented size whose reset time has passed',
+      // A time below one second counts as one second.
       { limit: 250, remaining: 249, resetInMs: -300 },
       { perMinute: 60, source: 'observed' },
     ],
-    ['a full bucket of undocumented size', { limit: 250, remaining: 250, resetInMs: 0 }, null],
-    [
-      'a bucket of undocumented size without a reset',
-      { limit: 250, remaining: 249, resetInMs: null },
-      null,
-    ],
-  ])('toAllowance estimates the refill rate for %s', (_what, limit, allowance) => {
-    expect(toAllowance(limit)).toEqual(allowance)
+  ])('toAllowance returns the requests per minute for %s', (_bucket, limit, expected) => {
+    expect(toAllowance(limit)).toEqual(expected)
+  })
+
+  test.each<[property: string, RateLimit]>([
+    ['is full', { limit: 250, remaining: 250, resetInMs: 0 }],
+    ['has no reset time', { limit: 250, remaining: 249, resetInMs: null }],
+  ])('toAllowance returns null for a bucket of undocumented size that %s', (_property, limit) => {
+    expect(toAllowance(limit)).toBeNull()
   })
 })
 
-describe('the estimated volume', () => {
-  test.each<[string, unknown[], number | null]>([
-    ['is the number of entries per minute since the oldest entry', entriesStored(0, 10, 30), 6],
-    ['does not depend on the order of the entries', entriesStored(30, 0, 10), 6],
-    ['is finite for entries that were stored within one second', entriesStored(0, 0), 120],
+describe('the estimated number of entries per minute', () => {
+  test.each<[property: string, entries: unknown[], expected: number | null]>([
+    ['is based on the time since the oldest entry', entriesStoredAgo(0, 10, 30), 6],
+    ['does not depend on the order of the entries', entriesStoredAgo(30, 0, 10), 6],
+    ['counts entries of the present instant as one second old', entriesStoredAgo(0, 0), 120],
     ['is unknown without entries', [], null],
-    ['is unknown for ids of another layout', [{ log_id: 'x' }, null], null],
-  ])('the estimated volume %s', (_what, entries, perMinute) => {
-    expect(estimateVolume(entries, NOW)).toBe(perMinute)
+    ['is unknown for log ids of another layout', [{ log_id: 'x' }, null], null],
+  ])('the estimated number of entries per minute %s', (_property, entries, expected) => {
+    expect(estimateVolume(entries, NOW)).toBe(expected)
   })
 })
 
+// The poll budget: whether the requests of the polls fit into `RATE_SHARE` of the tenant's rate limit.
 describe('the poll budget', () => {
-  const bucketOf10 = { limit: 10, remaining: 9, resetInMs: 600 }
-  const checkPollBudget = (
-    limit: RateLimit | null,
-    volume: number,
-    pollIntervalMs = 5_000,
-    rateShare = 0.5,
-  ) => {
-    const auth0 = {
-      domain: '',
-      baseUrl: '',
-      clientId: '',
-      clientSecret: '',
-      rateShare,
-      proxy: undefined,
-    }
-    return checkBudget({ limit, volume }, { pollIntervalMs, auth0 })[1]
+  /** Auth0 refills this bucket with 100 requests per minute. `RATE_SHARE` is 0.5, so the polls may send 50. */
+  const BUCKET_OF_10: RateLimit = { limit: 10, remaining: 9, resetInMs: 600 }
+
+  /** Returns the checks `rate limit` and `poll budget`. */
+  const runChecks = (limit: RateLimit | null, entriesPerMinute: number, pollIntervalMs = 5_000) => {
+    const tenant = { domain: '', baseUrl: '', clientId: '', clientSecret: '', proxy: undefined }
+    return checkBudget(
+      { limit, volume: entriesPerMinute },
+      { pollIntervalMs, auth0: { ...tenant, rateShare: 0.5 } },
+    )
   }
 
-  test.each<[string, RateLimit, number, number, string, RegExp]>([
+  interface Polling {
+    limit: RateLimit
+    entriesPerMinute: number
+    pollIntervalMs: number
+  }
+
+  test.each<[Check['status'], tenant: string, Polling, message: RegExp]>([
     [
-      'with few entries and a poll every 5 s',
-      bucketOf10,
-      3,
-      5_000,
       'ok',
+      'few entries and a poll every five seconds',
+      { limit: BUCKET_OF_10, entriesPerMinute: 3, pollIntervalMs: 5_000 },
+      // Per minute, 12 polls end with an empty page. 3 of them read a page with one entry before it.
       /3 entries per minute need 15 .*allows 50/,
     ],
-    ['with many entries, within the share', bucketOf10, 3_000, 5_000, 'ok', /need 36 requests/],
     [
-      'with few entries and too many polls',
-      bucketOf10,
-      3,
-      1_000,
+      'ok',
+      'many entries that the share suffices to read',
+      { limit: BUCKET_OF_10, entriesPerMinute: 3_000, pollIntervalMs: 5_000 },
+      // Per minute, 12 polls read 250 entries each, which are 3 pages.
+      /need 36 requests/,
+    ],
+    [
       'warning',
+      'few entries and too many polls',
+      { limit: BUCKET_OF_10, entriesPerMinute: 3, pollIntervalMs: 1_000 },
+      // Per minute, 60 polls end with an empty page. 3 of them read a page with one entry before it.
       /need 63 .*polls wait/,
     ],
     [
-      'with more entries than the share can read',
-      bucketOf10,
-      6_000,
-      5_000,
       'failure',
+      'more entries than the share suffices to read',
+      { limit: BUCKET_OF_10, entriesPerMinute: 6_000, pollIntervalMs: 5_000 },
+      // Per minute, 12 polls read 500 entries each, which are 5 pages.
       /need 60 .*falls behind/,
     ],
     [
-      'with an undocumented limit that is certainly sufficient',
-      { limit: 250, remaining: 240, resetInMs: 1_000 },
-      3,
-      5_000,
       'ok',
+      'an undocumented limit that certainly suffices',
+      // 10 requests are refilled in one second, so at least 600 in one minute. Half of them are 300.
+      {
+        limit: { limit: 250, remaining: 240, resetInMs: 1_000 },
+        entriesPerMinute: 3,
+        pollIntervalMs: 5_000,
+      },
       /allows 300/,
     ],
     [
-      'with an undocumented limit that may be insufficient',
-      { limit: 250, remaining: 249, resetInMs: 9_000 },
-      3,
-      5_000,
       'warning',
+      'an undocumented limit that may not suffice',
+      {
+        limit: { limit: 250, remaining: 249, resetInMs: 9_000 },
+        entriesPerMinute: 3,
+        pollIntervalMs: 5_000,
+      },
       /allows at least .*; whether it allows more is unknown/,
     ],
     [
-      'with an unused bucket of undocumented size',
-      { limit: 250, remaining: 250, resetInMs: 0 },
-      3,
-      5_000,
       'ok',
+      'a full bucket of undocumented size',
+      {
+        limit: { limit: 250, remaining: 250, resetInMs: 0 },
+        entriesPerMinute: 3,
+        pollIntervalMs: 5_000,
+      },
       /how many the tenant allows is unknown/,
     ],
   ])(
-    'the check of the poll budget has the right status for a tenant %s',
-    (_what, limit, volume, pollIntervalMs, status, message) => {
-      const check = checkPollBudget(limit, volume, pollIntervalMs)
-      expect(check).toMatchObject({ status, message: expect.stringMatching(message) })
-      expect(check?.advice === undefined).toBe(status === 'ok')
+    'the check of the poll budget has the status %s for a tenant with %s',
+    (status, _tenant, { limit, entriesPerMinute, pollIntervalMs }, message) => {
+      const [, pollBudget] = runChecks(limit, entriesPerMinute, pollIntervalMs)
+      expect(pollBudget).toMatchObject({ status, message: expect.stringMatching(message) })
+      expect(pollBudget?.advice === undefined).toBe(status === 'ok')
     },
   )
 
   test('the check of the poll budget advises an interval that the rate limit allows', () => {
-    const advisedSeconds = /POLL_INTERVAL to (\d+)s/.exec(
-      checkPollBudget(bucketOf10, 3, 500)?.advice ?? '',
-    )?.[1]
-    expect(checkPollBudget(bucketOf10, 3, Number(advisedSeconds) * 1000)?.status).toBe('ok')
-    expect(checkPollBudget(bucketOf10, 3, (Number(advisedSeconds) - 2) * 1000)?.status).toBe(
-      'warning',
-    )
+    const checkWithInterval = (pollIntervalMs: number) =>
+      runChecks(BUCKET_OF_10, 3, pollIntervalMs)[1]
+    const [, seconds] = /POLL_INTERVAL to (\d+)s/.exec(checkWithInterval(500)?.advice ?? '') ?? []
+    const advisedMs = Number(seconds) * 1000
+    expect(checkWithInterval(advisedMs)?.status).toBe('ok')
+    // The advice is rounded up, so an interval that is shorter by one second may be long enough too.
+    expect(checkWithInterval(advisedMs - 2_000)?.status).toBe('warning')
   })
 
-  test('the check of the poll budget is a warning if the responses have no headers of the rate limit', () => {
-    expect(
-      checkBudget(
-        { limit: null, volume: 1 },
-        {
-          pollIntervalMs: 5_000,
-          auth0: {
-            domain: '',
-            baseUrl: '',
-            clientId: '',
-            clientSecret: '',
-            rateShare: 1,
-            proxy: undefined,
-          },
-        },
-      ),
-    ).toMatchObject([
+  test('the checks of the rate limit and of the poll budget are warnings if the responses have no headers of the rate limit', () => {
+    expect(runChecks(null, 1)).toMatchObject([
       { name: 'rate limit', status: 'warning' },
       { name: 'poll budget', status: 'warning' },
     ])

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { formatDuration } from '../../src/doctor/format-duration.js'
+import { DAY_MS } from '../../src/rules/instant.js'
 
 test.each([
   [0, '0 s'],
@@ -7,7 +8,7 @@ test.each([
   [61_000, '61 s'],
   [120_000, '2 minutes'],
   [7_200_000, '2 hours'],
-  [30 * 86_400_000, '30 days'],
-])('%d ms are formatted as %s', (ms, text) => {
+  [30 * DAY_MS, '30 days'],
+])('formatDuration formats %d ms as "%s"', (ms, text) => {
   expect(formatDuration(ms)).toBe(text)
 })

@@ -1,14 +1,26 @@
 import { describe, expect, test } from 'vitest'
 import { checkFreshness } from '../../src/doctor/freshness.js'
+import { DAY_MS } from '../../src/rules/instant.js'
 import type { TenantState } from '../../src/store/inspect.js'
 
 const NOW = 1_795_428_000_000
-const DAY_MS = 86_400_000
+const MAX_LAG_MS = 60_000
+
+/** A gap can concern tokens for this time: a refresh token lives for 30 days, its last access token for one day. */
+const TOKEN_HORIZON_MS = 31 * DAY_MS
+
+const LIMITS = {
+  maxLagMs: MAX_LAG_MS,
+  pollIntervalMs: 5_000,
+  maxTokenAgeMs: DAY_MS,
+  maxRefreshAgeMs: 30 * DAY_MS,
+}
 
 /** The state after a worker has read the log to its end, two seconds ago. */
 const POLLED: TenantState = {
   domain: 'tenant.example',
   checkpoint: '900',
+  // The log was read up to this instant.
   asOf: NOW - 2_000,
   lastPollAt: NOW - 2_000,
   sweepFrom: null,
@@ -20,86 +32,91 @@ const POLLED: TenantState = {
 }
 
 /** The state with two gaps: times whose entries Auth0 deleted before they were read. The later gap ends now. */
-const GAP: TenantState = { ...POLLED, gaps: 2, gapTo: NOW, gapReason: 'retention' }
-
-/** A gap can concern tokens for 31 days: a refresh token lives for 30 days, and its last access token for one day. */
-const LIMITS = {
-  maxLagMs: 60_000,
-  pollIntervalMs: 5_000,
-  maxTokenAgeMs: DAY_MS,
-  maxRefreshAgeMs: 30 * DAY_MS,
-}
+const WITH_GAPS: TenantState = { ...POLLED, gaps: 2, gapTo: NOW, gapReason: 'retention' }
 
 const iso = (at: number) => new Date(at).toISOString()
 
-describe('freshness', () => {
-  test.each<[string, TenantState | null, string[]]>([
-    ['a worker polls and the data is fresh', POLLED, ['ok', 'ok', 'ok']],
+describe('the checks of worker, freshness and gaps', () => {
+  test.each<[statuses: string, condition: string, TenantState | null]>([
+    ['ok, ok, ok', 'a worker has polled two seconds ago', POLLED],
     [
-      'the instants of the worker are slightly ahead of the clock',
+      'ok, ok, ok',
+      'the instants of the worker are 5 ms ahead of the clock',
       { ...POLLED, lastPollAt: NOW + 5, asOf: NOW + 5 },
-      ['ok', 'ok', 'ok'],
     ],
     [
-      'the lag is at the limit',
-      { ...POLLED, asOf: NOW - 60_000, lastPollAt: NOW - 60_000 },
-      ['ok', 'ok', 'ok'],
+      'ok, ok, ok',
+      'the last poll was exactly MAX_LAG ago',
+      { ...POLLED, asOf: NOW - MAX_LAG_MS, lastPollAt: NOW - MAX_LAG_MS },
     ],
     [
-      'no worker polls',
-      { ...POLLED, asOf: NOW - 60_001, lastPollAt: NOW - 60_001 },
-      ['failure', 'failure', 'ok'],
+      'failure, failure, ok',
+      'the last poll was longer than MAX_LAG ago',
+      { ...POLLED, asOf: NOW - MAX_LAG_MS - 1, lastPollAt: NOW - MAX_LAG_MS - 1 },
     ],
-    ['a worker polls and is behind', { ...POLLED, asOf: NOW - 60_001 }, ['ok', 'failure', 'ok']],
-    // A sweep searches the log of the time before the first start.
-    ['a sweep runs', { ...POLLED, asOf: null, sweepFrom: NOW - 1e9 }, ['ok', 'warning', 'ok']],
     [
-      '`asOf` is far ahead of the clock',
+      'ok, failure, ok',
+      'a worker polls, but has not read the last MAX_LAG of the log',
+      { ...POLLED, asOf: NOW - MAX_LAG_MS - 1 },
+    ],
+    [
+      'ok, warning, ok',
+      'a worker still searches the log of the time before its first start',
+      { ...POLLED, asOf: null, sweepFrom: NOW - 12 * DAY_MS },
+    ],
+    [
+      'ok, failure, ok',
+      'the log was read up to an instant that is far ahead of the clock',
       { ...POLLED, asOf: NOW + 60_001 },
-      ['ok', 'failure', 'ok'],
     ],
     [
-      'a gap can concern a token for one more millisecond',
-      { ...GAP, gapTo: NOW + 1 - 31 * DAY_MS },
-      ['ok', 'ok', 'warning'],
+      'ok, ok, warning',
+      'a gap can concern tokens for one more millisecond',
+      { ...WITH_GAPS, gapTo: NOW - TOKEN_HORIZON_MS + 1 },
     ],
-    ['a gap can concern no token', { ...GAP, gapTo: NOW - 31 * DAY_MS }, ['ok', 'ok', 'ok']],
-    ['a gap comes from the first start', { ...GAP, gapReason: 'cold_start' }, ['ok', 'ok', 'ok']],
-    ['the floor is before the gap', { ...GAP, floorAt: NOW - 1 }, ['ok', 'ok', 'warning']],
-    ['the floor is not before the gap', { ...GAP, floorAt: NOW }, ['ok', 'ok', 'ok']],
-    ['no worker has used the database', null, ['warning', 'skipped', 'skipped']],
     [
+      'ok, ok, ok',
+      'a gap can concern no token any more',
+      { ...WITH_GAPS, gapTo: NOW - TOKEN_HORIZON_MS },
+    ],
+    ['ok, ok, ok', 'a gap comes from the first start', { ...WITH_GAPS, gapReason: 'cold_start' }],
+    // The floor ends the tokens of all earlier logins, so it closes a gap that ends by then.
+    ['ok, ok, warning', 'the floor is before the end of a gap', { ...WITH_GAPS, floorAt: NOW - 1 }],
+    ['ok, ok, ok', 'the floor is at the end of a gap', { ...WITH_GAPS, floorAt: NOW }],
+    ['warning, skipped, skipped', 'no worker has used the database', null],
+    [
+      'warning, skipped, skipped',
       'no worker has polled',
       { ...POLLED, lastPollAt: null, asOf: null },
-      ['warning', 'skipped', 'skipped'],
     ],
   ])(
-    'the checks of worker, freshness and gaps have the right statuses if %s',
-    (_what, tenant, expectedStatuses) => {
+    'the checks of worker, freshness and gaps have the statuses %s if %s',
+    (statuses, _condition, tenant) => {
       const checks = checkFreshness(tenant, LIMITS)
       expect(checks.map(({ name }) => name)).toEqual(['worker', 'freshness', 'gaps'])
-      expect(checks.map(({ status }) => status)).toEqual(expectedStatuses)
+      expect(checks.map(({ status }) => status).join(', ')).toBe(statuses)
       for (const { status, advice } of checks) {
         expect(advice === undefined).toBe(status === 'ok' || status === 'skipped')
       }
     },
   )
+
+  test('the advice for an old last poll explains how to set MAX_LAG if cron runs the polls', () => {
+    const fifteenMinutesAgo = NOW - 15 * 60_000
+    const polledLongAgo = { ...POLLED, asOf: fifteenMinutesAgo, lastPollAt: fifteenMinutesAgo }
+    const [worker, freshness] = checkFreshness(polledLongAgo, LIMITS)
+    const advice = expect.stringMatching(/with cron, .*: set MAX_LAG above it/)
+    expect([worker, freshness]).toMatchObject([{ advice }, { advice }])
+  })
 })
 
-test('the advice explains how to set MAX_LAG if cron runs the polls', () => {
-  const polledLongAgo = { ...POLLED, asOf: NOW - 900_000, lastPollAt: NOW - 900_000 }
-  const checks = checkFreshness(polledLongAgo, LIMITS)
-  const advice = expect.stringMatching(/with cron, .*: set MAX_LAG above it/)
-  expect(checks.slice(0, 2)).toMatchObject([{ advice }, { advice }])
-})
-
-describe('an open gap', () => {
-  const checkGaps = (state: Partial<TenantState>) =>
-    checkFreshness({ ...GAP, ...state }, LIMITS).find(({ name }) => name === 'gaps')
+describe('the check of gaps', () => {
+  const checkGaps = (overrides: Partial<TenantState>) =>
+    checkFreshness({ ...WITH_GAPS, ...overrides }, LIMITS).find(({ name }) => name === 'gaps')
 
   test('the check of an open gap states until when it can concern tokens, the command that closes it, and the effect of this command', () => {
     const { message, advice } = checkGaps({}) ?? {}
-    expect(message).toContain(`can concern tokens until ${iso(NOW + 31 * DAY_MS)}`)
+    expect(message).toContain(`can concern tokens until ${iso(NOW + TOKEN_HORIZON_MS)}`)
     expect(advice).toContain(`\`last-logout floor raise ${iso(NOW)}\``)
     expect(advice).toContain(`only access tokens that expire by ${iso(NOW + DAY_MS)} anyway`)
   })
@@ -109,7 +126,7 @@ describe('an open gap', () => {
     expect(message).toMatch(/open: .*until 20.*Nothing has to be done.*floor raise .* anyway; with/)
   })
 
-  test('the check reports a gap before the floor as closed', () => {
+  test('the check reports a gap that ends at the floor as closed', () => {
     expect(checkGaps({ floorAt: NOW })?.message).toMatch(/; closed: the floor rejects/)
   })
 })

@@ -1,55 +1,59 @@
 import { test } from 'vitest'
 import type { Check } from '../../src/doctor/check.js'
 import { checkRetention } from '../../src/doctor/retention.js'
+import { DAY_MS } from '../../src/rules/instant.js'
 import { expectCheck } from './expect-check.js'
 
 const NOW = 1_795_428_000_000
-const DAY_MS = 86_400_000
 
-test.each<[string, number | null, number | null | undefined, Check['status'], RegExp]>([
-  ['the log is read up to now', NOW - 5 * DAY_MS, NOW, 'ok', /5 days ago: a shorter outage/],
+/** A logout can concern tokens for 31 days: the sum of both maximum ages. */
+const TOKEN_AGES = { maxRefreshAgeMs: 30 * DAY_MS, maxTokenAgeMs: DAY_MS }
+
+interface Facts {
+  /** When Auth0 stored the oldest entry that it retains; `null`: it retains no entry. */
+  oldestAt: number | null
+  /** The log was read up to this instant; `null`: nothing was read yet; undefined: unknown. */
+  asOf: number | null | undefined
+}
+
+test.each<[Check['status'], condition: string, Facts, message: RegExp]>([
   [
-    'the log is read up to the oldest retained entry',
-    NOW - DAY_MS,
-    NOW - DAY_MS,
     'ok',
+    'the log is read up to now',
+    { oldestAt: NOW - 5 * DAY_MS, asOf: NOW },
+    /5 days ago: a shorter outage/,
+  ],
+  [
+    'ok',
+    'the log is read up to the oldest retained entry',
+    { oldestAt: NOW - DAY_MS, asOf: NOW - DAY_MS },
     /loses nothing/,
   ],
   [
-    'an entry was deleted before it was read',
-    NOW - DAY_MS,
-    NOW - DAY_MS - 1,
     'failure',
+    'the log is read up to one millisecond before the oldest retained entry',
+    { oldestAt: NOW - DAY_MS, asOf: NOW - DAY_MS - 1 },
     /may be lost/,
   ],
-  // A gap can concern tokens for 31 days: the sum of the two maximum ages below.
   [
-    'the log is not read yet, and is retained long enough',
-    NOW - 31 * DAY_MS,
-    null,
     'ok',
-    /31 days ago/,
+    'nothing was read yet, and the log goes back 31 days',
+    { oldestAt: NOW - 31 * DAY_MS, asOf: null },
+    /31 days ago: a shorter outage/,
   ],
   [
-    'the log is not read yet, and is not retained long enough',
-    NOW - 31 * DAY_MS + 1,
-    null,
     'ok',
+    'nothing was read yet, and the log goes back less than 31 days',
+    { oldestAt: NOW - 31 * DAY_MS + 1, asOf: null },
     /cannot find older logouts, as expected/,
   ],
-  // `as_of` is the instant up to which the log was read.
-  ['as_of is unknown', NOW - 3 * DAY_MS, undefined, 'ok', /, 3 days ago$/],
-  ['no entry is retained', null, NOW, 'warning', /no retained entry/],
-])(
-  'the check of the retention has the right status if %s',
-  (_what, oldestAt, asOf, status, message) => {
-    expectCheck(
-      checkRetention(
-        { oldestAt, asOf, now: NOW },
-        { maxRefreshAgeMs: 30 * DAY_MS, maxTokenAgeMs: DAY_MS },
-      ),
-      status,
-      message,
-    )
-  },
-)
+  [
+    'ok',
+    'it is unknown how far the log was read',
+    { oldestAt: NOW - 3 * DAY_MS, asOf: undefined },
+    /, 3 days ago$/,
+  ],
+  ['warning', 'Auth0 retains no entry', { oldestAt: null, asOf: NOW }, /no retained entry/],
+])('the check of the retention has the status %s if %s', (status, _condition, facts, message) => {
+  expectCheck(checkRetention({ ...facts, now: NOW }, TOKEN_AGES), status, message)
+})

@@ -3,27 +3,32 @@ import type { Check } from '../../src/doctor/check.js'
 import { checkScopes } from '../../src/doctor/scopes.js'
 import { expectCheck } from './expect-check.js'
 
-test.each<[string, string[] | null, Check['status'], RegExp]>([
-  ['the required scopes', ['read:logs', 'read:logs_users'], 'ok', /read:logs, read:logs_users/],
+test.each<[Check['status'], token: string, scopes: string[] | null, message: RegExp]>([
   [
-    'the required scopes and read:actions',
-    ['read:logs', 'read:logs_users', 'read:actions'],
     'ok',
+    'with the required scopes',
+    ['read:logs', 'read:logs_users'],
+    /read:logs, read:logs_users/,
+  ],
+  [
+    'ok',
+    'with the required scopes and read:actions',
+    ['read:logs', 'read:logs_users', 'read:actions'],
     /read:actions/,
   ],
-  ['no read:logs', ['read:users'], 'failure', /read:logs is missing \(read:users\)/],
-  ['no scope', [], 'failure', /\(none\)/],
-  ['no read:logs_users', ['read:logs'], 'warning', /read:logs_users is missing/],
+  ['failure', 'without read:logs', ['read:users'], /read:logs is missing \(read:users\)/],
+  ['failure', 'without any scope', [], /\(none\)/],
+  ['warning', 'without read:logs_users', ['read:logs'], /read:logs_users is missing/],
   [
-    'more scopes than are needed',
-    ['read:logs', 'read:logs_users', 'update:users'],
     'warning',
+    'with more scopes than are needed',
+    ['read:logs', 'read:logs_users', 'update:users'],
     /more scopes than are needed: update:users/,
   ],
-  ['unknown scopes', null, 'warning', /does not state/],
+  ['warning', 'whose scopes are unknown', null, /does not state/],
 ])(
-  'the check of the scopes has the right status for a token with %s',
-  (_what, scopes, status, message) => {
+  'the check of the scopes has the status %s for a token %s',
+  (status, _token, scopes, message) => {
     expectCheck(checkScopes(scopes), status, message)
   },
 )

@@ -19,17 +19,21 @@ interface RunningJob extends TestLog {
   job: TestJob
 }
 
-/** Starts a job that runs ten times per second. Its queue is on the server of `redisUrl`. */
+/**
+ * Starts a job that runs every 100 ms. Its queue is on the server of `redisUrl`.
+ *
+ * @param watchIntervalMs Interval of the watchdog, which reopens the queue after an outage, in milliseconds.
+ */
 export async function startOn(
   context: Context,
   redisUrl: string,
   watchIntervalMs = 500,
 ): Promise<RunningJob> {
-  const { redisUrls: urls } = load(redisUrl)
-  if (urls === undefined) throw new TypeError('no REDIS_URL')
+  const { redisUrls } = loadRedisConfig(redisUrl)
+  if (redisUrls === undefined) throw new TypeError('no REDIS_URL')
   const testLog = createTestLog()
   const job = createTestJob(100)
-  const connection = { kind: 'redis', urls } as const
+  const connection = { kind: 'redis', urls: redisUrls } as const
   await startJobs(context, {
     connection,
     prefix: DOMAIN,
@@ -40,13 +44,14 @@ export async function startOn(
   return { ...testLog, job }
 }
 
-/** Runs the check of the queue like `doctor`. Returns its result. */
-export async function examine(redisUrl: string): Promise<Check | undefined> {
-  const [check] = await checkQueue(load(redisUrl), null)
+/** Runs the check of the queue, as `doctor` does without a database. Returns the result. */
+export async function runQueueCheck(redisUrl: string): Promise<Check | undefined> {
+  const databaseUrl = null
+  const [check] = await checkQueue(loadRedisConfig(redisUrl), databaseUrl)
   return check
 }
 
-/** Expects that jobs run without a warning, and that the check of `doctor` has this status. */
+/** Expects that jobs run without a warning in the log, and that the check of the queue has this status. */
 export async function expectToWork(
   context: Context,
   redisUrl: string,
@@ -55,10 +60,10 @@ export async function expectToWork(
   const { job, lines } = await startOn(context, redisUrl)
   await waitForStarts(job, 3)
   expect([...lines('warn'), ...lines('error')]).toEqual([])
-  expect(await examine(redisUrl)).toMatchObject({ status })
+  expect(await runQueueCheck(redisUrl)).toMatchObject({ status })
 }
 
-/** Expects that the jobs do not start, and that the error and `doctor` report this problem. */
+/** Expects that the jobs do not start, and that the error and the check of the queue report this problem. */
 export async function expectRefusal(
   context: Context,
   redisUrl: string,
@@ -66,8 +71,11 @@ export async function expectRefusal(
 ): Promise<void> {
   const message = expect.stringMatching(problem)
   await expect(startOn(context, redisUrl)).rejects.toMatchObject({ code: 'CONFIGURATION', message })
-  expect(await examine(redisUrl)).toMatchObject({ status: 'failure', message })
+  expect(await runQueueCheck(redisUrl)).toMatchObject({ status: 'failure', message })
 }
+
+/** A string that contains only a version, such as `7.0.15`. */
+export const VERSION = /^\d+\.\d+\.\d+$/
 
 /** Opens a proxy that makes the responses of Redis look like those of another server. Returns its URL. */
 export async function emulate(
@@ -80,15 +88,20 @@ export async function emulate(
   return proxy.url
 }
 
-/** Returns rules that change the replies to INFO and HELLO. */
+/**
+ * Returns rules that change the replies to INFO and HELLO. In these replies, a server states its name and version.
+ *
+ * @param changeHello Changes one string of the reply to HELLO, such as the version.
+ */
 export function withDescription(
   changeInfo: (info: string) => string,
   changeHello: (text: string) => string,
 ): RespRules {
   return {
-    rewrite([name], reply) {
-      if (name === 'INFO') return mapStrings(reply, changeInfo)
-      return name === 'HELLO' ? mapStrings(reply, changeHello) : reply
+    rewrite([command], reply) {
+      if (command === 'INFO') return mapStrings(reply, changeInfo)
+      if (command === 'HELLO') return mapStrings(reply, changeHello)
+      return reply
     },
   }
 }
@@ -97,7 +110,7 @@ export function withDescription(
 export function redisVersion(version: string): RespRules {
   return withDescription(
     (info) => info.replace(/redis_version:\S+/, `redis_version:${version}`),
-    (text) => text.replace(/^\d+\.\d+\.\d+$/, version),
+    (text) => text.replace(VERSION, version),
   )
 }
 
@@ -110,9 +123,9 @@ export const VALKEY = withDescription(
         'redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.0',
       )
       .replace('redis_mode:', 'server_mode:'),
-  (text) => text.replace(/^\d+\.\d+\.\d+$/, '8.1.0').replace(/^redis$/, 'valkey'),
+  (text) => text.replace(VERSION, '8.1.0').replace(/^redis$/, 'valkey'),
 )
 
-function load(redisUrl: string) {
+function loadRedisConfig(redisUrl: string) {
   return loadConfig({ AUTH0_DOMAIN: DOMAIN, REDIS_URL: redisUrl }, [])
 }

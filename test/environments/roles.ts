@@ -27,6 +27,7 @@ async function createRole(database: TestDatabase): Promise<TestRole> {
     name,
     url: url.href,
     async drop() {
+      // PostgreSQL does not drop a role that owns objects.
       await database.query(`DROP OWNED BY ${name} CASCADE`)
       await database.query(`DROP ROLE ${name}`)
     },
@@ -36,7 +37,7 @@ async function createRole(database: TestDatabase): Promise<TestRole> {
 /**
  * Creates an empty database with its own owner.
  *
- * @param settings Run-time parameters for the sessions of the owner. Each value is SQL.
+ * @param settings Run-time parameters for the sessions of the owner, such as `search_path`. Each value is SQL.
  */
 export async function createOwnedDatabase(
   settings: Record<string, string> = {},

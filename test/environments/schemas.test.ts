@@ -38,12 +38,16 @@ async function startService(env: Record<string, string>): Promise<RunningService
   return service
 }
 
-/** Expects that the service returns a logout of the log, and accepts a reported logout, without warnings. */
+/**
+ * Expects that the service returns a logout of the log, accepts a reported logout, and logs no error and no warning about
+ * the queue.
+ */
 async function expectToWork(service: RunningService, userId: string): Promise<void> {
   service.logout(userId)
   await service.waitForLogout(userId)
   expect(await service.reportLogout(`${userId}-reported`)).toBe(200)
-  expect(service.countLines('error', /./)).toBe(0)
+  const anyMessage = /./
+  expect(service.countLines('error', anyMessage)).toBe(0)
   expect(service.countLines('warn', /queue/)).toBe(0)
 }
 
@@ -76,6 +80,18 @@ async function findSchemas(database: TestDatabase, table = 'last_logout'): Promi
   return rows.map(({ schema }) => schema)
 }
 
+/** Reads the change feed, from the start or after a cursor. Returns the ids of its users without duplicates. */
+async function readFeed({ url }: RunningService, after?: string) {
+  const query = after === undefined ? '' : `?after=${after}`
+  const response = await fetch(`${url}/v1/changes${query}`, {
+    headers: { authorization: `Bearer ${KEY}` },
+  })
+  const body = (await response.json()) as { changes?: { user_id: string }[]; cursor: string }
+  const users = new Set(body.changes?.map(({ user_id }) => user_id))
+  return { status: response.status, users: [...users].sort(), cursor: body.cursor }
+}
+
+/** Returns the ids of all users with a last logout. */
 const readUserIds = async (database: TestDatabase, schema: string) => {
   const rows = await database.query<{ user_id: string }>(
     `SELECT user_id FROM "${schema}".last_logout ORDER BY user_id`,
@@ -83,7 +99,7 @@ const readUserIds = async (database: TestDatabase, schema: string) => {
   return rows.map(({ user_id }) => user_id)
 }
 
-describe('the tables', () => {
+describe('the schema of the tables', () => {
   test(
     'the tables are in public, even if the role has another search_path',
     worksIn(
@@ -116,6 +132,7 @@ describe('the tables', () => {
     },
   )
 
+  // The second name is valid only in quotes.
   test.each(['tenant_a', 'Ünusual name; --'])(
     'migrate creates the schema %s of DATABASE_URL, and the tables in this schema',
     async (schema) => {
@@ -172,44 +189,35 @@ describe('two schemas of one database', () => {
       expect(await readUserIds(database, 'one')).toEqual(['auth0|1', 'auth0|1-reported'])
       expect(await readUserIds(database, 'two')).toEqual(['auth0|2', 'auth0|2-reported'])
 
-      // A notification wakes the feeds of all schemas, but a feed must not contain changes of another schema.
-      const readFeed = async ({ url }: RunningService, after = '') => {
-        const response = await fetch(`${url}/v1/changes${after && `?after=${after}`}`, {
-          headers: { authorization: `Bearer ${KEY}` },
-        })
-        const body = (await response.json()) as { changes?: { user_id: string }[]; cursor: string }
-        const users = new Set(body.changes?.map(({ user_id }) => user_id))
-        return { status: response.status, users: [...users].sort(), cursor: body.cursor }
-      }
-      const [feedOfOne, feedOfTwo] = [await readFeed(one), await readFeed(two)]
+      // A notification wakes the change feeds of all schemas, but a feed must not contain changes of another schema.
+      const feedOfOne = await readFeed(one)
+      const feedOfTwo = await readFeed(two)
       expect(feedOfOne.users).toEqual(['auth0|1', 'auth0|1-reported'])
       expect(feedOfTwo.users).toEqual(['auth0|2', 'auth0|2-reported'])
-      // A cursor of one schema is unknown in the other schema.
+      // A cursor is a position in a feed. The part before the first dot identifies the feed.
       expect(feedOfOne.cursor.split('.')[0]).not.toBe(feedOfTwo.cursor.split('.')[0])
-      const feedWithOtherCursor = await readFeed(two, feedOfOne.cursor)
-      expect(feedWithOtherCursor.status).toBe(410)
+      expect(await readFeed(two, feedOfOne.cursor)).toMatchObject({ status: 410 })
     },
   )
 
   test('the workers of two schemas both poll if the schemas serve the same tenant', async () => {
-    const [one, two] = [
-      await startService(envOf('one', 'tenant.example')),
-      await startService(envOf('two', 'tenant.example')),
-    ]
+    const one = await startService(envOf('one', 'tenant.example'))
+    const two = await startService(envOf('two', 'tenant.example'))
     await expectToWork(one, 'auth0|1')
     await expectToWork(two, 'auth0|2')
-    const readPolls = async () => {
-      const polls = await database.query<{ one: string; two: string }>(
-        `SELECT (SELECT extract(epoch FROM last_poll_at)::text FROM one.tenant) AS one,
-           (SELECT extract(epoch FROM last_poll_at)::text FROM two.tenant) AS two`,
+    /** Returns when each worker has polled last, in seconds since the epoch. */
+    const readLastPolls = async () => {
+      const [lastPolls] = await database.query<{ one: number; two: number }>(
+        `SELECT (SELECT extract(epoch FROM last_poll_at)::float8 FROM one.tenant) AS one,
+           (SELECT extract(epoch FROM last_poll_at)::float8 FROM two.tenant) AS two`,
       )
-      return polls[0] ?? { one: '', two: '' }
+      return lastPolls ?? { one: 0, two: 0 }
     }
-    const pollsBefore = await readPolls()
+    const before = await readLastPolls()
     await expect
       .poll(async () => {
-        const { one, two } = await readPolls()
-        return one > pollsBefore.one && two > pollsBefore.two
+        const now = await readLastPolls()
+        return now.one > before.one && now.two > before.two
       }, WAIT)
       .toBe(true)
   })
@@ -228,7 +236,7 @@ describe('two schemas of one database', () => {
 })
 
 describe('options= in DATABASE_URL', () => {
-  test('a search_path in options= does not replace the search_path of the queue', async () => {
+  test('the service works with a search_path in options=, which does not replace the search_path of the queue', async () => {
     const database = await createDatabase()
     const url = new URL(database.url)
     url.searchParams.set('options', '-c search_path=elsewhere -c statement_timeout=5s')
@@ -238,11 +246,12 @@ describe('options= in DATABASE_URL', () => {
   })
 
   test(
-    'all other options apply to the queue',
+    'the options in DATABASE_URL apply to the connections of the queue, except for search_path',
     worksIn('PostgreSQL', '`options=` in `DATABASE_URL`'),
     async () => {
       const database = await createDatabase()
       const url = new URL(database.url)
+      // In `options=`, a backslash escapes a space.
       const optionsOfUrl = [
         '-c search_path=elsewhere',
         '--application-name=it\\ is\\ me',
@@ -256,6 +265,7 @@ describe('options= in DATABASE_URL', () => {
          current_setting('statement_timeout') AS timeout,
          current_setting('default_transaction_isolation') AS isolation`,
       )
+      // The tables of the queue are always in the schema `bullmq`.
       expect(rows).toEqual([
         { path: 'bullmq', name: 'it is me', timeout: '5s', isolation: 'read committed' },
       ])
@@ -263,7 +273,7 @@ describe('options= in DATABASE_URL', () => {
   )
 })
 
-test('schemaOf returns public for a database URL without the parameter schema', () => {
+test('schemaOf returns the parameter schema of a database URL, and public without this parameter', () => {
   expect(schemaOf('postgresql://user@host/database')).toBe('public')
   expect(schemaOf('postgresql://user@host/database?schema=tenant_a')).toBe('tenant_a')
 })

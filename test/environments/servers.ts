@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto'
-import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { createTestDatabase } from '../_support/database.js'
 import { startPgBouncer } from '../_support/pgbouncer.js'
 import { startPostgres } from '../_support/postgres.js'
+import { createOwnedDatabase } from './roles.js'
 
 /** A database with settings that apply to every session. */
 export interface ServerWithSettings {
@@ -13,7 +13,10 @@ export interface ServerWithSettings {
 /** Run-time parameters of every session. */
 type Settings = Partial<Record<'timezone' | 'datestyle', string>>
 
-/** The servers of the tests. Each has a name, settings, and a function that opens a database with these settings. */
+/**
+ * The servers on which the tests run. The tests expect the same behavior with each time zone and each format of dates.
+ * `open` opens a database with these settings.
+ */
 export const SERVERS: [
   name: string,
   server: { settings: Settings; open(settings: Settings): Promise<ServerWithSettings> },
@@ -37,28 +40,28 @@ export const SERVERS: [
   ],
 ]
 
+/** Starts a server with these settings in postgresql.conf. */
 async function inServer(settings: Settings): Promise<ServerWithSettings> {
   const server = await startPostgres({ ...settings })
   return { env: { DATABASE_URL: server.url }, close: server.remove }
 }
 
+/** Creates a database with these settings. */
 async function inDatabase(settings: Settings): Promise<ServerWithSettings> {
   const database = await createTestDatabase('template0')
-  await setParameters(database, `DATABASE ${database.name}`, settings)
+  for (const [name, value] of Object.entries(toSqlValues(settings))) {
+    await database.query(`ALTER DATABASE ${database.name} SET ${name} = ${value}`)
+  }
   return { env: { DATABASE_URL: database.url }, close: database.drop }
 }
 
+/** Creates a database whose owner is a role with these settings. */
 async function inRole(settings: Settings): Promise<ServerWithSettings> {
-  const database = await createTestDatabase('template0')
-  const role = `role_${randomBytes(6).toString('hex')}`
-  await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'test'`)
-  await database.query(`ALTER DATABASE ${database.name} OWNER TO ${role}`)
-  await setParameters(database, `ROLE ${role}`, settings)
-  const url = new URL(database.url)
-  Object.assign(url, { username: role, password: 'test' })
-  return { env: { DATABASE_URL: url.href }, close: database.drop }
+  const { url, drop } = await createOwnedDatabase(toSqlValues(settings))
+  return { env: { DATABASE_URL: url }, close: drop }
 }
 
+/** Creates a database with these settings, and a pooler in front of it. */
 async function behindPooler(settings: Settings): Promise<ServerWithSettings> {
   const database = await inDatabase(settings)
   const pooler = await startPgBouncer(database.env.DATABASE_URL)
@@ -71,14 +74,12 @@ async function behindPooler(settings: Settings): Promise<ServerWithSettings> {
   }
 }
 
-async function setParameters(
-  { query }: TestDatabase,
-  object: string,
-  settings: Settings,
-): Promise<void> {
-  for (const [name, value] of Object.entries(settings)) {
-    // PostgreSQL stores the values of a list separately, so each value has its own quotes.
-    const values = value.split(', ').map((part: string) => `'${part}'`)
-    await query(`ALTER ${object} SET ${name} = ${values.join(', ')}`)
-  }
+/** Quotes the values. A value that is a list, such as `SQL, DMY`, needs quotes around each of its parts. */
+function toSqlValues(settings: Settings): Record<string, string> {
+  const quote = (value: string) =>
+    value
+      .split(', ')
+      .map((part) => `'${part}'`)
+      .join(', ')
+  return Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, quote(value)]))
 }

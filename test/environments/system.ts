@@ -11,16 +11,20 @@ import { openTenant, tenantEnv } from '../_support/tenant.js'
 
 const DAY_MS = 86_400_000
 
-/** Maximum duration of the reading of two entries, in milliseconds. */
+/** Maximum duration of reading the log, which contains three entries, in milliseconds. */
 const SYNC_TIMEOUT_MS = 8_000
+
+/** The numbers of these months in the methods of `Date`. */
+const JANUARY = 0
+const JULY = 6
 
 /** One logout in January and one in July, because the offset of a time zone with summer time differs between them. */
 export const LOGOUTS = {
-  summer: { userId: 'auth0|summer', sessionId: 'summer-session', at: midMonthBefore(6) },
-  winter: { userId: 'auth0|winter', sessionId: undefined, at: midMonthBefore(0) },
+  summer: { userId: 'auth0|summer', sessionId: 'summer-session', at: middleOfPast(JULY) },
+  winter: { userId: 'auth0|winter', sessionId: undefined, at: middleOfPast(JANUARY) },
 }
 
-/** An instant before both logouts. */
+/** A floor before both logouts. A floor ends the tokens of all earlier logins. */
 export const FLOOR = Math.min(LOGOUTS.summer.at, LOGOUTS.winter.at) - DAY_MS
 
 /** The value of `MAX_REFRESH_AGE`. Both logouts are more recent. */
@@ -33,8 +37,9 @@ export interface System {
   service: Service
   /** When the service began to read the log. */
   startedAt: number
-  /** The error of the reading of the log; `null`: the reading succeeded. */
+  /** The error that stopped the reading of the log; `null`: the log was read to its end. */
   failure: unknown
+  /** Returns the number of requests to the Logs API so far. */
   logRequests(): number
   /** Requests a path of the API. Uses POST if there is a body, otherwise GET. */
   request(path: string, body?: object): Promise<{ status: number; body: Record<string, unknown> }>
@@ -43,7 +48,7 @@ export interface System {
   close(): Promise<void>
 }
 
-/** Migrates the database, serves the API and reads the tenant's log. */
+/** Migrates the database, serves the API, and reads the tenant's log once. */
 export async function openSystem(databaseEnv: Record<string, string>): Promise<System> {
   const { tenant, simulator, close } = await openTenant()
   writeLog(tenant)
@@ -73,14 +78,16 @@ export async function openSystem(databaseEnv: Record<string, string>): Promise<S
   }
 }
 
-/** Writes a log. Its first entry is older than `MAX_REFRESH_AGE`, so that there is no gap. */
+/**
+ * Writes a log with a login and both logouts. The login is older than `MAX_REFRESH_AGE`. Otherwise the service would
+ * report a gap: it would not know whether Auth0 has deleted logouts that still concern tokens.
+ */
 function writeLog(tenant: Tenant): void {
   const firstEntryAt = Date.now() - MAX_REFRESH_AGE_MS - 10 * DAY_MS
   tenant.write(buildEntry('s', { userId: 'auth0|1' }), { dateMs: firstEntryAt })
-  for (const { at, ...subject } of Object.values(LOGOUTS)) {
-    const { sessionId, userId } = subject
-    const subjectOfEntry = sessionId === undefined ? { userId } : { userId, sessionId }
-    tenant.write(buildEntry('slo', subjectOfEntry), { dateMs: at })
+  for (const { at, userId, sessionId } of Object.values(LOGOUTS)) {
+    const subject = sessionId === undefined ? { userId } : { userId, sessionId }
+    tenant.write(buildEntry('slo', subject), { dateMs: at })
   }
 }
 
@@ -98,16 +105,12 @@ function toEnv(simulator: Simulator, databaseEnv: Record<string, string>): Recor
 
 async function request(url: string, body?: object) {
   const headers = { authorization: `Bearer ${KEY}` }
-  const response = await fetch(
-    url,
-    body === undefined
-      ? { headers }
-      : {
-          method: 'POST',
-          headers: { ...headers, 'content-type': 'application/json' },
-          body: JSON.stringify(body),
-        },
-  )
+  const postOptions = {
+    method: 'POST',
+    headers: { ...headers, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  }
+  const response = await fetch(url, body === undefined ? { headers } : postOptions)
   return { status: response.status, body: (await response.json()) as Record<string, unknown> }
 }
 
@@ -117,8 +120,8 @@ async function run(env: Record<string, string>, args: string[]): Promise<string>
   return stdout
 }
 
-/** Returns an instant in the middle of the latest past month of this name. 0 means January. */
-function midMonthBefore(month: number): number {
+/** Returns an instant in the middle of the latest month with this number that is over. */
+function middleOfPast(month: number): number {
   const now = new Date()
   const year = now.getUTCMonth() > month ? now.getUTCFullYear() : now.getUTCFullYear() - 1
   return Date.UTC(year, month, 15, 12, 34, 56, 789)

@@ -16,8 +16,8 @@ import { type Certificates, openCertificates, openTlsFront } from '../_support/t
 import { isRefusedIn, worksIn } from './compatibility.js'
 
 /**
- * Maximum duration of a command that refuses to run, in milliseconds. Such a command waits for no timeout of PostgreSQL
- * or Redis.
+ * Maximum duration of a command that refuses to run, in milliseconds. It must not wait for a timeout of PostgreSQL or
+ * Redis.
  */
 const MAX_COMMAND_MS = 15_000
 
@@ -47,6 +47,7 @@ const commandEnv = (env: Record<string, string>) => ({
   ...env,
 })
 
+/** Expects that a command exits with code 2, and prints an error that matches. */
 async function expectRefused(args: string[], env: Record<string, string>, message: RegExp) {
   const startedAt = performance.now()
   const { code, stdout, stderr } = await finishCommandLine(args, commandEnv(env))
@@ -57,9 +58,14 @@ async function expectRefused(args: string[], env: Record<string, string>, messag
   expect(performance.now() - startedAt).toBeLessThan(MAX_COMMAND_MS)
 }
 
+/** Runs `doctor`. Returns the result of the check with this name. */
 async function runDoctor(env: Record<string, string>, name: string) {
   const { stdout } = await finishCommandLine(['doctor', '--json'], commandEnv(env))
-  const { checks } = JSON.parse(stdout) as { checks: { name: string }[] }
+  return findCheck(stdout, name)
+}
+
+function findCheck(doctorOutput: string, name: string) {
+  const { checks } = JSON.parse(doctorOutput) as { checks: { name: string }[] }
   return checks.find((check) => check.name === name)
 }
 
@@ -80,12 +86,16 @@ describe('PostgreSQL with TLS', () => {
   })
 
   /** Copies a certificate and its key to the directory of the server. Returns both paths. */
-  async function install({ file }: typeof certificate): Promise<[cert: string, key: string]> {
-    const user = await chooseServerUser(null)
+  async function install({
+    file,
+    keyFile,
+  }: typeof certificate): Promise<[cert: string, key: string]> {
     const [cert, key] = [join(dir, 'server.pem'), join(dir, 'server.key')]
     await copyFile(file, cert)
-    await copyFile(file.replace(/pem$/, 'key'), key)
+    await copyFile(keyFile, key)
+    // PostgreSQL requires that only its user can read the key. If these tests run as root, it runs as another user.
     await chmod(key, 0o600)
+    const user = await chooseServerUser(null)
     if (user) for (const path of [dir, cert, key]) await chown(path, user.uid, user.gid)
     return [cert, key]
   }
@@ -97,7 +107,8 @@ describe('PostgreSQL with TLS', () => {
     await server.start()
   }
 
-  const urlOf = (parameters: Record<string, string>, host = '127.0.0.1') => {
+  /** Returns the URL of the server with these parameters. */
+  const urlWith = (parameters: Record<string, string>, host = '127.0.0.1') => {
     const url = new URL(server.url)
     url.hostname = host
     for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
@@ -105,14 +116,14 @@ describe('PostgreSQL with TLS', () => {
   }
 
   test.each(COMMANDS)(
-    '%s refuses an untrusted certificate',
+    '%s refuses an untrusted certificate of PostgreSQL',
     isRefusedIn(
       'PostgreSQL',
       'an untrusted certificate',
       'exit code 2, with the code of Node, `sslrootcert` and `NODE_EXTRA_CA_CERTS`',
     ),
     async (command) => {
-      const env = { DATABASE_URL: urlOf({ sslmode: 'verify-full' }) }
+      const env = { DATABASE_URL: urlWith({ sslmode: 'verify-full' }) }
       await expectRefused(
         [command],
         env,
@@ -125,7 +136,7 @@ describe('PostgreSQL with TLS', () => {
     '%s refuses an sslrootcert that does not exist',
     isRefusedIn('PostgreSQL', 'an `sslrootcert` that does not exist', 'exit code 2, with the path'),
     async (command) => {
-      const env = { DATABASE_URL: urlOf({ sslmode: 'verify-full', sslrootcert: '/no/such.pem' }) }
+      const env = { DATABASE_URL: urlWith({ sslmode: 'verify-full', sslrootcert: '/no/such.pem' }) }
       await expectRefused(
         [command],
         env,
@@ -134,27 +145,28 @@ describe('PostgreSQL with TLS', () => {
     },
   )
 
-  test('api refuses a certificate for another host name', async () => {
+  test('api refuses a certificate of PostgreSQL for another host name', async () => {
     const parameters = { sslmode: 'verify-full', sslrootcert: certificate.file }
-    const env = { DATABASE_URL: urlOf(parameters, 'localhost') }
+    // The certificate is for 127.0.0.1.
+    const env = { DATABASE_URL: urlWith(parameters, 'localhost') }
     await expectRefused(['api'], env, /ERR_TLS_CERT_ALTNAME_INVALID.*a host name that the certi/)
   })
 
   test('api refuses an sslrootcert that contains no certificate', async () => {
     const file = join(dir, 'empty.pem')
     await writeFile(file, 'no certificate')
-    const env = { DATABASE_URL: urlOf({ sslmode: 'verify-full', sslrootcert: file }) }
+    const env = { DATABASE_URL: urlWith({ sslmode: 'verify-full', sslrootcert: file }) }
     await expectRefused(['api'], env, /TLS certificate verification failed for PostgreSQL/)
   })
 
-  test('doctor reports the error code and the remedy', async () => {
-    const envWithUntrusted = { DATABASE_URL: urlOf({ sslmode: 'verify-full' }) }
+  test('doctor reports why the certificate of PostgreSQL is not verified, and the remedy', async () => {
+    const envWithUntrusted = { DATABASE_URL: urlWith({ sslmode: 'verify-full' }) }
     expect(await runDoctor(envWithUntrusted, 'database')).toMatchObject({
       status: 'failure',
       message: expect.stringMatching(/DEPTH_ZERO_SELF_SIGNED_CERT.*sslrootcert/),
     })
     const envWithMissingFile = {
-      DATABASE_URL: urlOf({ sslmode: 'verify-full', sslrootcert: '/no/such' }),
+      DATABASE_URL: urlWith({ sslmode: 'verify-full', sslrootcert: '/no/such' }),
     }
     expect(await runDoctor(envWithMissingFile, 'database')).toMatchObject({
       status: 'failure',
@@ -166,26 +178,29 @@ describe('PostgreSQL with TLS', () => {
     'all connections of the service and its queue use TLS with sslrootcert',
     worksIn('PostgreSQL', 'TLS with `sslrootcert` or `NODE_EXTRA_CA_CERTS`'),
     async () => {
-      const url = urlOf({ sslmode: 'verify-full', sslrootcert: certificate.file })
+      const url = urlWith({ sslmode: 'verify-full', sslrootcert: certificate.file })
       const service = await runService({ DATABASE_URL: url })
       closers.push(service.close)
       service.logout('auth0|tls')
       await service.waitForLogout('auth0|tls')
-      expect(service.countLines('warn', /./)).toBe(0)
-      const sessions = await server.query(
+      const anyMessage = /./
+      expect(service.countLines('warn', anyMessage)).toBe(0)
+      // All connections without TLS, except for the connection of this query.
+      const unencryptedSessions = await server.query(
         `SELECT FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
        WHERE NOT ssl AND backend_type = 'client backend' AND pid <> pg_backend_pid()`,
       )
-      expect(sessions).toEqual([])
+      expect(unencryptedSessions).toEqual([])
     },
   )
 
-  test('the store reports an outage and its cause if the server gets an untrusted certificate', async () => {
+  test('the store reports an outage and its cause while PostgreSQL has an untrusted certificate', async () => {
     const store = await openTestStore({
-      url: urlOf({ sslmode: 'verify-full', sslrootcert: certificate.file }),
+      url: urlWith({ sslmode: 'verify-full', sslrootcert: certificate.file }),
     })
     closers.push(store.close)
     await restartWith(await certificates.create('IP:127.0.0.1'))
+    // `readProgress` queries through Prisma, and `readKnownLogouts` through the driver. Their messages differ.
     await expect(store.readProgress()).rejects.toMatchObject({
       code: 'DATABASE_UNAVAILABLE',
       message: expect.stringMatching(
@@ -202,8 +217,9 @@ describe('PostgreSQL with TLS', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
   })
 
-  test('NODE_EXTRA_CA_CERTS makes the certificate trusted', async () => {
-    const env = commandEnv({ DATABASE_URL: urlOf({ sslmode: 'verify-full' }) })
+  test('migrate trusts a certificate of PostgreSQL in NODE_EXTRA_CA_CERTS', async () => {
+    // Node.js reads this variable only when a process starts, so the command needs its own process.
+    const env = commandEnv({ DATABASE_URL: urlWith({ sslmode: 'verify-full' }) })
     const result = await finishCommand(['migrate'], {
       ...env,
       NODE_EXTRA_CA_CERTS: certificate.file,
@@ -232,11 +248,13 @@ describe('Redis with TLS', () => {
   })
   afterAll(() => redis?.stop())
 
-  const openFront = async (serverCertificate: typeof certificate | 'plain') => {
-    const front = await openTlsFront(redis.url, serverCertificate)
+  /** Opens a proxy that accepts TLS connections to Redis. Returns its URL. */
+  const openTlsRedis = async () => {
+    const front = await openTlsFront(redis.url, certificate)
     closers.push(front.close)
     return front.url.replace('https:', 'rediss:')
   }
+  /** Creates a database until the end of the test. Returns its URL. */
   const openDatabase = async () => {
     const database = await createTestDatabase()
     closers.push(database.drop)
@@ -244,14 +262,14 @@ describe('Redis with TLS', () => {
   }
 
   test.each(['start', 'worker'])(
-    '%s refuses an untrusted certificate',
+    '%s refuses an untrusted certificate of Redis',
     isRefusedIn(
       'Redis and Valkey',
       'an untrusted certificate',
       'exit code 2, with the code of Node and `NODE_EXTRA_CA_CERTS`',
     ),
     async (command) => {
-      const env = { DATABASE_URL: await openDatabase(), REDIS_URL: await openFront(certificate) }
+      const env = { DATABASE_URL: await openDatabase(), REDIS_URL: await openTlsRedis() }
       await expectRefused(
         [command],
         { ...env, LOG_LEVEL: 'silent' },
@@ -260,21 +278,20 @@ describe('Redis with TLS', () => {
     },
   )
 
-  test('doctor reports the error code and the remedy', async () => {
-    const env = { DATABASE_URL: await openDatabase(), REDIS_URL: await openFront(certificate) }
+  test('doctor reports why the certificate of Redis is not verified, and the remedy', async () => {
+    const env = { DATABASE_URL: await openDatabase(), REDIS_URL: await openTlsRedis() }
     expect(await runDoctor(env, 'queue')).toMatchObject({
       status: 'failure',
       message: expect.stringMatching(/DEPTH_ZERO_SELF_SIGNED_CERT.*NODE_EXTRA_CA_CERTS/),
     })
   })
 
-  test('NODE_EXTRA_CA_CERTS makes the certificate trusted', async () => {
-    const env = { DATABASE_URL: await openDatabase(), REDIS_URL: await openFront(certificate) }
-    const result = await finishCommand(['doctor', '--json'], {
+  test('doctor trusts a certificate of Redis in NODE_EXTRA_CA_CERTS', async () => {
+    const env = { DATABASE_URL: await openDatabase(), REDIS_URL: await openTlsRedis() }
+    const { stdout } = await finishCommand(['doctor', '--json'], {
       ...commandEnv(env),
       NODE_EXTRA_CA_CERTS: certificate.file,
     })
-    const { checks } = JSON.parse(result.stdout) as { checks: { name: string; status: string }[] }
-    expect(checks.find(({ name }) => name === 'queue')).toMatchObject({ status: 'ok' })
+    expect(findCheck(stdout, 'queue')).toMatchObject({ status: 'ok' })
   })
 })

@@ -17,6 +17,7 @@ import { WAIT } from '../_support/wait.js'
 import { worksIn } from './compatibility.js'
 import { findPostgresVersion } from './postgres-versions.js'
 
+/** The number of rows of users and sessions together. Half of them are users, numbered from 1. */
 const ROW_COUNT = 1_000_000
 
 /** Maximum duration of a request during a migration. */
@@ -25,11 +26,12 @@ const MAX_REQUEST_MS = 3_000
 const release010 = await importReleasedService()
 const newRelease = { createService, loadConfig }
 
+/** The worker and the API of one release, in this process. */
 interface RunningRelease {
   /** Waits until the API returns a logout of the user. */
   waitForLogout(userId: string): Promise<void>
-  /** Requests the last logout of the user with the highest number. Returns the status. */
-  request(): Promise<number>
+  /** Requests the last logout of the user with the highest number. Returns the status of the response. */
+  requestLastUser(): Promise<number>
   close(): Promise<void>
 }
 
@@ -42,7 +44,7 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
     postgres = await startPostgres({}, { binaries: findPostgresVersion(major), isEmpty: true })
     await release010.applyMigrations(postgres.url)
     await migrateQueue(postgres.url)
-    await fill(postgres)
+    await fillTables(postgres)
     service010 = await start(release010)
   }, 300_000)
   afterAll(async () => {
@@ -51,7 +53,7 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
     await testTenant?.close()
   })
 
-  /** Starts a worker and an API of a release. */
+  /** Starts the worker and the API of a release. */
   async function start(release: typeof newRelease): Promise<RunningRelease> {
     const variables = {
       ...tenantEnv(testTenant.simulator),
@@ -64,32 +66,34 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
     const service = await release.createService(config, pino({ level: 'silent' }))
     const url = await service.startApi()
     await service.startWorker()
-    const read = (userId: string) =>
+    const requestUser = (userId: string) =>
       fetch(`${url}/v1/users/${encodeURIComponent(userId)}/last-logout`, {
         headers: { authorization: `Bearer ${KEY}` },
       })
     return {
       async waitForLogout(userId) {
         const readLastLogoutAt = async () =>
-          ((await (await read(userId)).json()) as { last_logout_at: string | null }).last_logout_at
+          ((await (await requestUser(userId)).json()) as { last_logout_at: string | null })
+            .last_logout_at
         await expect.poll(readLastLogoutAt, WAIT).not.toBeNull()
       },
-      request: async () => (await read(`auth0|${ROW_COUNT / 2}`)).status,
+      requestLastUser: async () => (await requestUser(`auth0|${ROW_COUNT / 2}`)).status,
       close: service.close,
     }
   }
 
+  /** Writes a logout to the log of the tenant. */
   const logOut = (userId: string) =>
     testTenant.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
 
   /** Sends requests in sequence while `run` runs. Returns the duration of the slowest request, in milliseconds. */
-  async function measureRequests(run: () => Promise<unknown>): Promise<number> {
+  async function measureSlowestRequest(run: () => Promise<unknown>): Promise<number> {
     let isDone = false
     let maxMs = 0
     const requests = (async () => {
       while (!isDone) {
         const startedAt = performance.now()
-        expect(await service010.request()).toBe(200)
+        expect(await service010.requestLastUser()).toBe(200)
         maxMs = Math.max(maxMs, performance.now() - startedAt)
       }
     })()
@@ -100,7 +104,7 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
     return Math.round(maxMs)
   }
 
-  test('a migration while 0.1.0 runs delays requests by less than three seconds', {
+  test('each request to 0.1.0 takes less than three seconds during the migration to the new release', {
     ...worksIn(
       'PostgreSQL',
       `upgrade from 0.1.0 with a million rows on PostgreSQL ${major}`,
@@ -110,20 +114,21 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
   }, async ({ annotate }) => {
     logOut('auth0|before')
     await service010.waitForLogout('auth0|before')
-    const size = await postgres.query<{ size: string }>(
+    const [database] = await postgres.query<{ size: string }>(
       `SELECT pg_size_pretty(pg_database_size(current_database())) AS size`,
     )
     const fileNodesBefore = await readFileNodes(postgres)
-    let ms = 0
-    const maxMs = await measureRequests(async () => {
+    let migrationMs = 0
+    const maxMs = await measureSlowestRequest(async () => {
       const startedAt = performance.now()
       expect(await applyMigrations(postgres.url)).not.toEqual([])
-      ms = Math.round(performance.now() - startedAt)
+      migrationMs = Math.round(performance.now() - startedAt)
     })
-    await annotate(`${size[0]?.size} migrated in ${ms} ms, slowest request ${maxMs} ms`)
+    await annotate(`${database?.size} migrated in ${migrationMs} ms, slowest request ${maxMs} ms`)
     expect(maxMs).toBeLessThan(MAX_REQUEST_MS)
     // A migration that rewrites a table or adds an index would create new files, and lock the table for a long time.
     expect(await readFileNodes(postgres)).toEqual(fileNodesBefore)
+    // The log ids of the rows of `fillTables` begin with `L`.
     const [countRow] = await postgres.query<{ rows: number }>(
       `SELECT ((SELECT count(*) FROM last_logout WHERE log_id LIKE 'L%')
          + (SELECT count(*) FROM session_logout WHERE log_id LIKE 'L%'))::integer AS rows`,
@@ -131,12 +136,12 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
     expect(countRow?.rows).toBe(ROW_COUNT)
   })
 
-  test('the worker and the API of 0.1.0 work on the migrated tables', async () => {
-    logOut('auth0|older')
-    await service010.waitForLogout('auth0|older')
+  test('the worker of 0.1.0 stores a logout in the migrated tables, and the API of 0.1.0 returns this logout', async () => {
+    logOut('auth0|migrated')
+    await service010.waitForLogout('auth0|migrated')
   })
 
-  test('0.1.0 and the new release can run at the same time, and each returns the logouts that the other has read', async () => {
+  test('0.1.0 and the new release can run at the same time, and both return every new logout', async () => {
     const newService = await start(newRelease)
     onTestFinished(newService.close)
     for (const userId of ['auth0|a', 'auth0|b', 'auth0|c']) {
@@ -152,7 +157,7 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
     await newService.waitForLogout('auth0|by new')
     await newService.close()
 
-    // `migrate` of 0.1.0 applies no migration.
+    // There is no migration to apply.
     expect(await release010.applyMigrations(postgres.url)).toEqual([])
     service010 = await start(release010)
     await service010.waitForLogout('auth0|by new')
@@ -166,8 +171,9 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
   })
 })
 
-describe('a transaction that holds a table', () => {
+describe('a transaction that holds a lock on a table during a migration', () => {
   let postgres: TestPostgres
+  /** The client that holds the lock. */
   let blocker: pg.Client
   beforeAll(async () => {
     postgres = await startPostgres({}, { isEmpty: true })
@@ -180,38 +186,44 @@ describe('a transaction that holds a table', () => {
     await postgres.remove()
   })
 
-  const shortLimits: LockLimits = { timeoutMs: 200, maxAttempts: 3, delayMs: 200 }
+  const SHORT_LIMITS: LockLimits = { timeoutMs: 200, maxAttempts: 3, delayMs: 200 }
+  /** Begins a transaction that reads the table `tenant`. Until its end, no migration can change this table. */
   const holdLock = () => blocker.query('BEGIN; SELECT FROM tenant')
 
-  test('migrate waits for a lock only for a short time, because readers wait with it', async () => {
+  test('migrate waits for a lock only for a short time, because later readers of the table wait too', async () => {
     expect(LOCK_LIMITS).toEqual({ timeoutMs: 2_000, maxAttempts: 10, delayMs: 1_000 })
     await holdLock()
-    const migration = applyMigrations(postgres.url, { ...shortLimits, maxAttempts: 100 })
-    let maxMs = 0
-    for (const deadline = performance.now() + 2_000; performance.now() < deadline; ) {
+    // With 100 attempts, the migration does not give up before the lock is released.
+    const migration = applyMigrations(postgres.url, { ...SHORT_LIMITS, maxAttempts: 100 })
+    let maxQueryMs = 0
+    // Two seconds are enough for several attempts of the migration.
+    const queryUntil = performance.now() + 2_000
+    while (performance.now() < queryUntil) {
       const startedAt = performance.now()
       await postgres.query('SELECT FROM tenant')
-      maxMs = Math.max(maxMs, performance.now() - startedAt)
+      maxQueryMs = Math.max(maxQueryMs, performance.now() - startedAt)
       await sleep(5)
     }
     await blocker.query('COMMIT')
     expect(await migration).not.toEqual([])
-    // A query waited for the migration, but not until the end of the transaction.
-    expect(maxMs).toBeGreaterThan(50)
-    expect(maxMs).toBeLessThan(1_000)
+    // A query waited for an attempt of the migration (at most 200 ms), but not until the end of the transaction.
+    expect(maxQueryMs).toBeGreaterThan(50)
+    expect(maxQueryMs).toBeLessThan(1_000)
   })
 
-  test('migrate changes nothing and prints the remedy if the transaction does not end', async () => {
+  test('migrate changes nothing and fails with the remedy if the transaction does not end', async () => {
+    // The database of 0.1.0 again, because the test above has migrated it.
     await withClient(postgres.url, (client) =>
       client.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public'),
     )
     await release010.applyMigrations(postgres.url)
     await holdLock()
-    await expect(applyMigrations(postgres.url, shortLimits)).rejects.toMatchObject({
+    await expect(applyMigrations(postgres.url, SHORT_LIMITS)).rejects.toMatchObject({
       code: 'DATABASE_UNAVAILABLE',
       message: expect.stringMatching(/another transaction holds them.*Nothing was changed/),
     })
     await blocker.query('COMMIT')
+    // Nothing was changed: 0.1.0 has no migration to apply, and the new release still has some.
     expect(await release010.applyMigrations(postgres.url)).toEqual([])
     expect(await applyMigrations(postgres.url)).not.toEqual([])
   })
@@ -228,8 +240,8 @@ function readFileNodes({ query }: TestPostgres): Promise<object[]> {
   )
 }
 
-/** Fills the tables. Half of the rows are users, and half are sessions. */
-async function fill({ url }: TestPostgres): Promise<void> {
+/** Inserts the last logouts of users and of as many sessions. */
+async function fillTables({ url }: TestPostgres): Promise<void> {
   const columns = `now() - interval '20 days' + n * interval '1 second', 'L' || n, 'slo', n`
   const numbers = `generate_series(1, ${ROW_COUNT / 2}) AS n`
   const statements = [
@@ -244,6 +256,7 @@ async function fill({ url }: TestPostgres): Promise<void> {
       for (const sql of statements) await client.query(sql)
       await client.query('ANALYZE')
     },
+    // An insert of half a million rows can take minutes on a busy machine.
     { queryTimeoutMs: 240_000 },
   )
 }

@@ -15,7 +15,7 @@ import { createRoot, type Root, runContainer } from './container.js'
 
 const run = promisify(execFile)
 
-/** A stage of a build. The last one is the image. */
+/** A stage of a build. The last stage is the image. */
 export interface Image {
   /** The base image, as in `node:24-trixie-slim`. */
   base: string
@@ -36,7 +36,7 @@ export interface BuildOptions {
   directory: string
   /** The Node.js of the base image. */
   node: string
-  /** Variables for the build steps only, such as the settings of npm of the build machine. */
+  /** Variables for `RUN` only, such as settings of npm. They are not in the image. */
   buildEnv: Record<string, string>
 }
 
@@ -44,27 +44,31 @@ export interface BuildOptions {
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /**
- * Builds the image of a Dockerfile without a container engine: runs each step in an empty root directory, in which the
- * system is that of this machine. Supports the instructions that our Dockerfile has.
+ * Builds the image of a Dockerfile without a container engine. Each stage has its own root directory, with the programs
+ * of this machine.
  *
- * @throws `Error` for any other instruction.
+ * @throws `Error` for an instruction that the Dockerfile of last-logout does not have.
  */
-export async function buildImage(text: string, options: BuildOptions): Promise<Image> {
+export async function buildImage(dockerfile: string, options: BuildOptions): Promise<Image> {
   const stages = new Map<string, Image>()
   let image: Image | undefined
-  for (const instruction of DockerfileParser.parse(text).getInstructions()) {
+  for (const instruction of DockerfileParser.parse(dockerfile).getInstructions()) {
     const keyword = instruction.getKeyword()
-    if (keyword === 'ARG' && image === undefined) continue
     if (keyword === 'FROM') {
       image = await openStage(instruction as From, stages.size, options)
       stages.set((instruction as From).getBuildStage() ?? `${stages.size}`, image)
-    } else if (image === undefined) throw new Error(`${keyword} before FROM`)
-    else await runStep(instruction, image, stages, options)
+    } else if (image !== undefined) {
+      await runStep(instruction, image, stages, options)
+    } else if (keyword !== 'ARG') {
+      // The parser replaces the variable of an `ARG` before the first `FROM`.
+      throw new Error(`${keyword} before FROM`)
+    }
   }
   if (image === undefined) throw new Error('the Dockerfile has no FROM')
   return image
 }
 
+/** Begins a stage with a new root directory. */
 async function openStage(from: From, index: number, options: BuildOptions): Promise<Image> {
   const root = await createRoot(join(options.directory, `stage-${index}`), options.node)
   const [base = ''] = from.getExpandedArguments().map((argument) => argument.getValue())
@@ -81,6 +85,7 @@ async function openStage(from: From, index: number, options: BuildOptions): Prom
   }
 }
 
+/** Runs an instruction of a stage. Changes `image`. */
 async function runStep(
   instruction: Instruction,
   image: Image,
@@ -108,9 +113,10 @@ async function runStep(
     case 'ENV':
       for (const property of (instruction as PropertyInstruction).getProperties()) {
         const value = property.getValue() ?? ''
+        // Replaces variables, such as `$PATH`, by their values.
         image.env[property.getName()] = value.replace(
           /\$(\w+)/g,
-          (_, name) => image.env[name] ?? '',
+          (_variable, name) => image.env[name] ?? '',
         )
       }
       return
@@ -118,15 +124,16 @@ async function runStep(
       image.user = args[0]
       return
     case 'HEALTHCHECK': {
+      // The command in the exec form after the options, as in `--timeout=5s CMD ["last-logout", "healthcheck"]`.
       const [, json = ''] = /\bCMD (\[.*\])$/.exec(instruction.getArgumentsContent() ?? '') ?? []
       image.healthcheck = JSON.parse(json)
       return
     }
     case 'ENTRYPOINT':
-      image.entrypoint = readStrings(instruction as JSONInstruction)
+      image.entrypoint = readExecForm(instruction as JSONInstruction)
       return
     case 'CMD':
-      image.cmd = readStrings(instruction as JSONInstruction)
+      image.cmd = readExecForm(instruction as JSONInstruction)
       return
     case 'EXPOSE':
       return
@@ -135,8 +142,8 @@ async function runStep(
   }
 }
 
-/** Reads the exec form, in which no shell runs. */
-function readStrings(instruction: JSONInstruction): string[] {
+/** Reads a command in the exec form: an array of strings in JSON, which runs without a shell. */
+function readExecForm(instruction: JSONInstruction): string[] {
   const strings = instruction.getJSONStrings().map((text) => text.getJSONValue())
   if (strings.length === 0) throw new Error(`${instruction.getKeyword()} needs the exec form`)
   return strings
@@ -148,16 +155,17 @@ interface CopyStep {
   context: string
 }
 
-async function copy(step: Copy, args: string[], { image, stages, context }: CopyStep) {
-  const [target = '', ...sources] = [...args].reverse()
-  const from = step.getFromFlag()?.getValue()
-  const to = resolve(join(image.root.path, image.workdir), target)
-  if (from) {
-    const stage = stages.get(from)
-    if (stage === undefined) throw new Error(`there is no stage ${from}`)
-    // Links take no time and no space, and neither stage changes afterwards.
+/** Copies files of the context, or of another stage (`--from`), to a directory of the image. */
+async function copy(instruction: Copy, args: string[], { image, stages, context }: CopyStep) {
+  const sources = args.slice(0, -1)
+  const target = resolve(join(image.root.path, image.workdir), args.at(-1) ?? '')
+  const stageName = instruction.getFromFlag()?.getValue()
+  if (stageName) {
+    const stage = stages.get(stageName)
+    if (stage === undefined) throw new Error(`there is no stage ${stageName}`)
+    // Hard links are fast. No later step changes these files.
     for (const source of sources) {
-      await run('cp', ['--archive', '--link', `${join(stage.root.path, source)}/.`, to])
+      await run('cp', ['--archive', '--link', `${join(stage.root.path, source)}/.`, target])
     }
     return
   }
@@ -166,8 +174,8 @@ async function copy(step: Copy, args: string[], { image, stages, context }: Copy
     const selected = files.filter((file) => source === '.' || file === source)
     if (selected.length === 0) throw new Error(`COPY ${source}: .dockerignore excludes it`)
     for (const file of selected) {
-      await mkdir(dirname(join(to, file)), { recursive: true })
-      await copyFile(join(context, file), join(to, file))
+      await mkdir(dirname(join(target, file)), { recursive: true })
+      await copyFile(join(context, file), join(target, file))
     }
   }
 }
@@ -177,11 +185,14 @@ export async function listContext(context: string): Promise<string[]> {
   const text = await readFile(join(context, '.dockerignore'), 'utf8')
   const rules = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
   const accepts = dockerignore.default().add(rules).createFilter()
-  // Directories such as node_modules need not be read: no rule includes a part of an excluded one.
+  // Large directories such as node_modules are excluded, so this function does not read them. It would miss a file of
+  // such a directory that another rule includes.
   if (rules.some((rule) => /^!.*\//.test(rule))) throw new Error('a rule includes a nested file')
-  const top = (await readdir(context, { withFileTypes: true })).filter(({ name }) => accepts(name))
+  const topEntries = (await readdir(context, { withFileTypes: true })).filter(({ name }) =>
+    accepts(name),
+  )
   const files = await Promise.all(
-    top.map(async (entry) => {
+    topEntries.map(async (entry) => {
       if (!entry.isDirectory()) return [entry.name]
       const inside = await readdir(join(context, entry.name), {
         recursive: true,

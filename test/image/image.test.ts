@@ -19,29 +19,31 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { readExample } from '../_support/documents.js'
+import { findNode } from '../_support/node-releases.js'
 import { findUnusedPort } from '../_support/port.js'
 import { KEY, METRICS_KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
-import { type Container, runContainer, startContainer, TRUST } from './container.js'
+import { CA_ENV, type Container, runContainer, startContainer } from './container.js'
 import { buildImage, type Image, listContext } from './dockerfile.js'
 
 const run = promisify(execFile)
 
-/** The packages of the build are installed. */
+/** The build installs packages from npm's registry. */
 const BUILD_TIMEOUT_MS = 200_000
 
-const text = await readFile('Dockerfile', 'utf8')
+const dockerfile = await readFile('Dockerfile', 'utf8')
 
-/** The command of the document that builds the image. Its last argument is the directory that `COPY` copies from. */
+/** The command in docs/operations.md that builds the image. Its last argument is the build context: the directory that `COPY` copies from. */
 const buildCommand = await readExample('docs/operations.md', 'Docker', 'sh')
 const context = buildCommand.trim().split(' ').at(-1) ?? ''
 
 test('the command in docs/operations.md builds the Dockerfile, and tags the image that the examples name', async () => {
   expect(buildCommand).toBe(`docker build --tag last-logout ${context}\n`)
-  expect(await readFile(join(context, 'Dockerfile'), 'utf8')).toBe(text)
+  expect(await readFile(join(context, 'Dockerfile'), 'utf8')).toBe(dockerfile)
   const examples = ['deploy/docker-compose.yml', 'deploy/kubernetes/api.yaml']
   for (const example of examples) {
+    // The name of the image, in Compose as the default of a variable.
     const [, image] =
       /^ *image: (?:\$\{LAST_LOGOUT_IMAGE:-)?([\w-]+)\}?$/m.exec(await readFile(example, 'utf8')) ??
       []
@@ -50,35 +52,38 @@ test('the command in docs/operations.md builds the Dockerfile, and tags the imag
 })
 
 describe('the Dockerfile', () => {
-  const instructions = DockerfileParser.parse(text).getInstructions()
-  const all = (keyword: string) =>
+  const instructions = DockerfileParser.parse(dockerfile).getInstructions()
+  /** Returns the arguments of all instructions with a keyword, such as `RUN`. */
+  const argumentsOf = (keyword: string) =>
     instructions
       .filter((instruction) => instruction.getKeyword() === keyword)
       .map((instruction) => instruction.getArgumentsContent() ?? '')
 
   test('the parser finds no problem in the Dockerfile', () => {
-    expect(validate(text).map(({ message }) => message)).toEqual([])
+    expect(validate(dockerfile).map(({ message }) => message)).toEqual([])
   })
 
-  test('the Dockerfile pins its base by a tag, and begins every stage with it', () => {
-    const [base] = all('ARG')
+  test('the Dockerfile pins its base image by a tag, and begins every stage with this image', () => {
+    const [base] = argumentsOf('ARG')
     expect(base).toMatch(/^NODE_IMAGE=node:\d+-\w+-slim$/)
-    for (const from of all('FROM')) expect(from).toMatch(/^\$\{NODE_IMAGE\}/)
+    for (const from of argumentsOf('FROM')) expect(from).toMatch(/^\$\{NODE_IMAGE\}/)
   })
 
   test('the user of the image is not root, and the health check runs the program', () => {
-    expect(all('USER')).toEqual([expect.stringMatching(/^[1-9]\d*:[1-9]\d*$/)])
-    expect(all('HEALTHCHECK')).toEqual([expect.stringContaining('["last-logout", "healthcheck"]')])
+    expect(argumentsOf('USER')).toEqual([expect.stringMatching(/^[1-9]\d*:[1-9]\d*$/)])
+    expect(argumentsOf('HEALTHCHECK')).toEqual([
+      expect.stringContaining('["last-logout", "healthcheck"]'),
+    ])
   })
 
-  test('the Dockerfile downloads nothing but packages, and sets no secret', () => {
-    expect(all('ADD')).toEqual([])
-    expect(all('RUN').join()).not.toMatch(/curl|wget|apt/)
-    expect(all('ENV').join()).not.toMatch(/SECRET|KEY|TOKEN|_URL/)
+  test('the Dockerfile downloads only npm packages, and sets no secret', () => {
+    expect(argumentsOf('ADD')).toEqual([])
+    expect(argumentsOf('RUN').join()).not.toMatch(/curl|wget|apt/)
+    expect(argumentsOf('ENV').join()).not.toMatch(/SECRET|KEY|TOKEN|_URL/)
   })
 })
 
-test('.dockerignore leaves out secrets, data, and what the build does not need', async () => {
+test('.dockerignore excludes all files that the build does not need', async () => {
   const files = await listContext('.')
   expect(files).toContain('src/main.ts')
   expect(files).toContain('package-lock.json')
@@ -88,7 +93,7 @@ test('.dockerignore leaves out secrets, data, and what the build does not need',
   expect(files.filter((file) => /generated|\.test\.ts/.test(file))).toEqual([])
 })
 
-test('.dockerignore leaves out secrets in every directory', async () => {
+test('.dockerignore excludes secrets and data in every directory', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'last-logout-context-'))
   try {
     await copyFile('.dockerignore', join(directory, '.dockerignore'))
@@ -102,21 +107,21 @@ test('.dockerignore leaves out secrets in every directory', async () => {
   }
 })
 
-describe('the image, built and run without an engine', () => {
+describe('the image, built and run without a container engine', () => {
   let directory: string
   let image: Image
   let database: TestDatabase
-  let t: TestTenant
+  let auth0: TestTenant
   let env: Record<string, string>
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'last-logout-image-'))
     // The user of the image must be able to enter the directory.
     await chmod(directory, 0o755)
-    ;[image, database, t] = await Promise.all([
-      buildImage(text, {
+    ;[image, database, auth0] = await Promise.all([
+      buildImage(dockerfile, {
         context,
         directory,
-        node: await findNode(directory),
+        node: await installNode(directory),
         buildEnv: await readNpmSettings(),
       }),
       createTestDatabase('template0'),
@@ -125,14 +130,14 @@ describe('the image, built and run without an engine', () => {
     env = await writeSecrets()
   }, BUILD_TIMEOUT_MS)
   afterAll(async () => {
-    await t?.close()
+    await auth0?.close()
     await database?.drop()
     await rm(directory, { recursive: true, force: true })
   })
 
-  /** Writes the secrets to files, as Docker does, and returns the other variables. */
+  /** Writes each secret to a file in `/run/secrets`, as Docker does. Returns all other variables. */
   async function writeSecrets(): Promise<Record<string, string>> {
-    const { AUTH0_CLIENT_SECRET = '', ...others } = tenantEnv(t.simulator)
+    const { AUTH0_CLIENT_SECRET = '', ...others } = tenantEnv(auth0.simulator)
     const secrets = {
       AUTH0_CLIENT_SECRET,
       DATABASE_URL: database.url,
@@ -145,8 +150,8 @@ describe('the image, built and run without an engine', () => {
     return { ...others, ...Object.fromEntries(files), POLL_INTERVAL: '200ms' }
   }
 
-  /** A container of the image, as `docker run --read-only` starts it. */
-  const command = (args: string[], overrides: Record<string, string> = {}) => ({
+  /** Returns the command of a container with these arguments, as in `docker run --read-only`. */
+  const toCommand = (args: string[], overrides: Record<string, string> = {}) => ({
     args: [...image.entrypoint, ...args],
     env: { ...image.env, ...env, HOST: '127.0.0.1', ...overrides },
     workdir: image.workdir,
@@ -154,6 +159,7 @@ describe('the image, built and run without an engine', () => {
     isReadOnly: true,
   })
 
+  /** Stops a container with SIGTERM, and expects that it shuts down gracefully. */
   async function stop(container: Container): Promise<void> {
     container.kill('SIGTERM')
     expect(await container.exited, container.output()).toBe(0)
@@ -164,38 +170,36 @@ describe('the image, built and run without an engine', () => {
     const app = join(image.root.path, image.workdir)
     const [uid] = (image.user ?? '').split(':').map(Number)
     const names = await readdir(app, { recursive: true })
-    expect(names.filter((name) => /(^|\/)vitest(\/|$)/.test(name))).toEqual([])
+    expect(names.filter((name) => name.split('/').includes('vitest'))).toEqual([])
     for (const name of names) {
-      const { uid: owner, mode } = await lstat(join(app, name))
-      if (owner === uid || (mode & 0o002 && (mode & 0o170000) !== 0o120000)) {
+      const stats = await lstat(join(app, name))
+      // The mode of a symbolic link has no effect.
+      const isWritableByAll = !stats.isSymbolicLink() && (stats.mode & 0o002) !== 0
+      if (stats.uid === uid || isWritableByAll) {
         expect.fail(`the user of the image can change ${name}`)
       }
     }
   })
 
   test('the image migrates the database', async () => {
-    expect(await runContainer(image.root, command(['migrate']))).toMatch(
+    expect(await runContainer(image.root, toCommand(['migrate']))).toMatch(
       /applied [\s\S]*the database is up to date\n$/,
     )
   })
 
-  test('the image starts, reads the log and stops as PID 1, with a read-only file system', async () => {
+  test('the image runs `start` as PID 1 without privileges, with a read-only file system, and stops after SIGTERM', async () => {
     const PORT = await findUnusedPort()
-    const container = await startContainer(image.root, command(image.cmd, { PORT }))
+    const container = await startContainer(image.root, toCommand(image.cmd, { PORT }))
     await expect.poll(container.output, WAIT).toContain('"polling"')
-    const { output } = await container.exec([
-      'grep',
-      '-E',
-      '^(Uid|NoNewPrivs|CapBnd)',
-      '/proc/1/status',
-    ])
-    expect(output.split(/\s+/)).toEqual(
-      expect.arrayContaining(['1000', 'CapBnd:', '0000000000000000', 'NoNewPrivs:', '1']),
-    )
+    const { output: processStatus } = await container.exec(['cat', '/proc/1/status'])
+    expect(processStatus).toMatch(/^Uid:\t1000\t/m)
+    expect(processStatus).toMatch(/^NoNewPrivs:\t1$/m)
+    // The set of capabilities that the process can gain is empty.
+    expect(processStatus).toMatch(/^CapBnd:\t0{16}$/m)
     for (const path of ['/app/x', '/tmp/x', '/x']) {
       expect((await container.exec(['touch', path])).output).toContain('Read-only file system')
     }
-    t.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { dateMs: Date.now() - 5_000 })
+    auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { dateMs: Date.now() - 5_000 })
     await expect
       .poll(async () => {
         const response = await fetch(`http://127.0.0.1:${PORT}/v1/last-logout?user_id=auth0%7C1`, {
@@ -211,9 +215,12 @@ describe('the image, built and run without an engine', () => {
     await stop(container)
   })
 
-  test.each(['api', 'worker'])('%s passes the health check of the image', async (part) => {
+  test.each(['api', 'worker'])('%s passes the health check of the image', async (name) => {
     const PORT = await findUnusedPort()
-    const container = await startContainer(image.root, command([part], { PORT, WORKER_PORT: PORT }))
+    const container = await startContainer(
+      image.root,
+      toCommand([name], { PORT, WORKER_PORT: PORT }),
+    )
     await expect.poll(container.output, WAIT).toContain('"url"')
     expect(await container.exec(image.healthcheck)).toEqual({
       code: 0,
@@ -222,29 +229,30 @@ describe('the image, built and run without an engine', () => {
     await stop(container)
   })
 
-  test('the health check fails if nothing listens', async () => {
-    const check = startContainer(image.root, command(image.healthcheck.slice(1), { PORT: '1' }))
-    expect(await (await check).exited).toBe(1)
+  test('the health check of the image fails if no server listens', async () => {
+    // The entrypoint of the image is the first word of the health check.
+    const args = image.healthcheck.slice(image.entrypoint.length)
+    const container = await startContainer(image.root, toCommand(args, { PORT: '1' }))
+    expect(await container.exited).toBe(1)
   })
 
-  test('messages name the command as it is on the PATH of the image', async () => {
-    const container = await startContainer(image.root, command(['unknown']))
+  test('the error for an unknown command names the program as it is called in the image', async () => {
+    const container = await startContainer(image.root, toCommand(['unknown']))
     expect(await container.exited).toBe(2)
     expect(container.output()).toContain('see `last-logout --help`')
   })
 })
 
-/** Copies Node.js of the version in the base image, as npm distributes it, to where every user can run it. */
-async function findNode(directory: string): Promise<string> {
-  const [, major = ''] = /NODE_IMAGE=node:(\d+)/.exec(text) ?? []
-  const { stdout } = await run('npx', ['--yes', `node@${major}`, '--print', 'process.execPath'])
-  const node = join(directory, 'node')
-  await run('cp', ['--dereference', stdout.trim(), node])
-  return node
+/** Copies Node.js in the major version of the base image to a directory. Returns the path of the copy. */
+async function installNode(directory: string): Promise<string> {
+  const [, major] = /NODE_IMAGE=node:(\d+)/.exec(dockerfile) ?? []
+  const copy = join(directory, 'node')
+  await copyFile(await findNode(Number(major)), copy)
+  return copy
 }
 
-/** The settings with which npm reaches a registry from this machine. A build gets only these settings. */
+/** Returns the variables with which npm in a build step uses the same registry as npm on this machine. */
 async function readNpmSettings(): Promise<Record<string, string>> {
   const { stdout } = await run('npm', ['config', 'get', 'registry'])
-  return { ...TRUST, npm_config_registry: stdout.trim() }
+  return { ...CA_ENV, npm_config_registry: stdout.trim() }
 }

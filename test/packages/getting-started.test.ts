@@ -11,16 +11,23 @@ import { readExample } from '../_support/documents.js'
 import { findUnusedPort } from '../_support/port.js'
 
 const DOCUMENT = 'docs/getting-started.md'
-const found = findBrowser()
-const skip = 'skip' in found ? ` (${found.skip})` : ''
+
+const foundBrowser = findBrowser()
+const skipNote = 'skip' in foundBrowser ? ` (${foundBrowser.skip})` : ''
+
+const run = promisify(execFile)
 
 const WAIT = { timeout: 20_000, interval: 20 }
 
-/** Maximum time from the logout until the token is refused: the storage delay, a poll, and a busy machine. */
+/**
+ * Maximum time from the logout until the token is refused, in milliseconds: until Auth0 stores the log entry and a poll
+ * reads it, on a busy machine.
+ */
 const MAX_WINDOW_MS = 20_000
 
-describe.skipIf(skip !== '')(`the steps of ${DOCUMENT}${skip}`, () => {
-  const children: ChildProcess[] = []
+describe.skipIf(skipNote !== '')(`the steps of ${DOCUMENT}${skipNote}`, () => {
+  /** Shells that still run at the end of the test. */
+  const runningShells: ChildProcess[] = []
   let dir: string
   let env: Record<string, string | undefined>
   let browser: Browser
@@ -36,63 +43,68 @@ describe.skipIf(skip !== '')(`the steps of ${DOCUMENT}${skip}`, () => {
       npm_config_audit: 'false',
       npm_config_fund: 'false',
     }
-    browser = await openBrowser('path' in found ? found.path : '')
+    browser = await openBrowser('path' in foundBrowser ? foundBrowser.path : '')
     page = await browser.newPage()
   })
   afterAll(async () => {
     await browser.close()
-    for (const child of children) {
-      const exited = once(child, 'exit')
-      process.kill(-(child.pid ?? 0), 'SIGINT')
+    for (const shell of runningShells) {
+      const exited = once(shell, 'exit')
+      // A negative id means the process group: the shell and its programs.
+      process.kill(-(shell.pid ?? 0), 'SIGINT')
       await exited
     }
     await rm(dir, { recursive: true })
   })
 
-  /** Runs the commands of a step to their end, or until they have printed a text. Returns what they have printed. */
-  async function runStep(heading: string, cwd: string, until?: string): Promise<string> {
-    const commands = await readExample(DOCUMENT, heading, 'sh')
-    const line = commands.replaceAll('~/last-logout', process.cwd())
+  /** Runs the commands of a step to their end. */
+  async function runStep(heading: string, cwd: string): Promise<void> {
+    const commands = await readCommands(heading)
     const startedAt = performance.now()
-    const output =
-      until === undefined
-        ? (await promisify(execFile)('/bin/sh', ['-ec', line], { cwd, env })).stdout
-        : await startUntil(line, cwd, until)
-    report(heading, startedAt)
-    return output
+    await run('/bin/sh', ['-ec', commands], { cwd, env })
+    printDuration(heading, startedAt)
   }
 
-  async function startUntil(line: string, cwd: string, until: string): Promise<string> {
-    // The shell and the program that it starts are one process group, as in a terminal.
-    const child = spawn('/bin/sh', ['-ec', line], { cwd, env, detached: true })
-    children.push(child)
+  /** Starts the commands of a step, and waits until they have printed `text`. Returns their output so far. */
+  async function startStep(heading: string, cwd: string, text: string): Promise<string> {
+    const commands = await readCommands(heading)
+    const startedAt = performance.now()
+    const shell = startShell(commands, cwd)
     let output = ''
-    child.stdout.on('data', (chunk) => {
+    shell.stdout.on('data', (chunk) => {
       output += chunk
     })
-    await expect.poll(() => output, { timeout: 60_000, interval: 20 }).toContain(until)
+    await expect.poll(() => output, { timeout: 60_000, interval: 20 }).toContain(text)
+    printDuration(heading, startedAt)
     return output
   }
 
-  test('the steps lead from the tarball to a refused token', async () => {
+  /** Starts commands in a shell. The shell and its programs form a process group, as in a terminal. */
+  function startShell(commands: string, cwd: string) {
+    const shell = spawn('/bin/sh', ['-ec', commands], { cwd, env, detached: true })
+    runningShells.push(shell)
+    return shell
+  }
+
+  test('the steps lead from the installation to an API that refuses the token after a logout', async () => {
     await runStep('2 Install last-logout', process.cwd())
-    const printed = await runStep('3 Start the demo', dir, 'Press Ctrl-C to stop the demo.')
-    const [pageUrl = ''] = /http:\S+/.exec(printed) ?? []
-    const [variables = ''] = /ISSUER_BASE_URL=.*/.exec(printed) ?? []
+    const demoOutput = await startStep('3 Start the demo', dir, 'Press Ctrl-C to stop the demo.')
+    const [pageUrl = ''] = /http:\S+/.exec(demoOutput) ?? []
+    const [variables = ''] = /ISSUER_BASE_URL=.*/.exec(demoOutput) ?? []
 
     const api = join(dir, 'orders')
     await mkdir(api)
     await runStep('4 Create your API', api)
     await writeFile(join(api, 'orders.mjs'), await readExample(DOCUMENT, '4 Create your API', 'js'))
     const port = await findUnusedPort()
-    const start = (await readExample(DOCUMENT, '5 Start your API', 'sh'))
+    const startCommands = (await readExample(DOCUMENT, '5 Start your API', 'sh'))
       .replace(/^export .*$/m, `export ${variables}`)
       .replace('PORT=4000', `PORT=${port}`)
     const startedAt = performance.now()
-    children.push(spawn('/bin/sh', ['-ec', start], { cwd: api, env, detached: true }))
-    // A request without a token.
+    startShell(startCommands, api)
+    // The API responds to a request without a token.
     await expect.poll(() => call(port, ''), WAIT).toMatch(/^HTTP\/1.1 400/)
-    report('5 Start your API', startedAt)
+    printDuration('5 Start your API', startedAt)
 
     await page.goto(pageUrl)
     await Promise.all([page.waitForURL(/\/login\//), page.click('#login')])
@@ -101,9 +113,9 @@ describe.skipIf(skip !== '')(`the steps of ${DOCUMENT}${skip}`, () => {
     const token = (await page.textContent('#encoded-token')) ?? ''
     const calledAt = performance.now()
     const accepted = await call(port, token)
-    report('6 Call it with a token', calledAt)
+    printDuration('6 Call it with a token', calledAt)
     expect(accepted).toMatch(/^HTTP\/1.1 200 OK/)
-    expect(accepted).toContain(await readShown('6 Call it with a token', '{'))
+    expect(accepted).toContain(await readResponseLine('6 Call it with a token', '{'))
 
     await page.click('#call')
     await page.click('#logout')
@@ -111,33 +123,38 @@ describe.skipIf(skip !== '')(`the steps of ${DOCUMENT}${skip}`, () => {
     await expect
       .poll(() => call(port, token), { timeout: MAX_WINDOW_MS, interval: 100 })
       .toMatch(/^HTTP\/1.1 401/)
-    report('7 Log out', loggedOutAt)
+    printDuration('7 Log out', loggedOutAt)
     const refused = await call(port, token)
     for (const start of ['WWW-Authenticate', '{']) {
-      expect(refused).toContain(await readShown('7 Log out', start))
+      expect(refused).toContain(await readResponseLine('7 Log out', start))
     }
   }, 180_000)
 
-  /** Sends the request of the document. Returns the response, as curl prints it. */
+  /** Sends the request of the document. Returns the response as curl prints it; empty if no server listens. */
   async function call(port: string, token: string): Promise<string> {
-    const line = (await readExample(DOCUMENT, '6 Call it with a token', 'sh'))
+    const command = (await readExample(DOCUMENT, '6 Call it with a token', 'sh'))
       .replace('TOKEN=…', `TOKEN=${token}`)
       .replace(':4000', `:${port}`)
       .replace('curl -i', 'curl -s -i')
-    const { stdout } = await promisify(execFile)('/bin/sh', ['-c', line], { env }).catch(
-      (error) => error,
-    )
+    // If curl fails, the error has its output.
+    const { stdout } = await run('/bin/sh', ['-c', command], { env }).catch((error) => error)
     return String(stdout)
   }
 })
 
-/** The line of a response in the document that starts with this text. */
-async function readShown(heading: string, start: string): Promise<string> {
-  const shown = await readExample(DOCUMENT, heading, 'http')
-  return shown.split('\n').find((line) => line.startsWith(start)) ?? `no line ${start}`
+/** Reads the commands of a step. The document assumes that the repository is in `~/last-logout`. */
+async function readCommands(heading: string): Promise<string> {
+  const commands = await readExample(DOCUMENT, heading, 'sh')
+  return commands.replaceAll('~/last-logout', process.cwd())
 }
 
-/** Prints how long a step took, for the table of the document. */
-function report(heading: string, startedAt: number): void {
+/** Returns the line that starts with this text, in the response that the document shows. */
+async function readResponseLine(heading: string, start: string): Promise<string> {
+  const response = await readExample(DOCUMENT, heading, 'http')
+  return response.split('\n').find((line) => line.startsWith(start)) ?? `no line ${start}`
+}
+
+/** Prints how long a step took. The document has a table of these times. */
+function printDuration(heading: string, startedAt: number): void {
   process.stdout.write(`${heading}: ${((performance.now() - startedAt) / 1000).toFixed(1)} s\n`)
 }

@@ -16,20 +16,20 @@ beforeEach(async () => {
 })
 afterEach(() => rm(dir, { recursive: true }))
 
-/** The commands of npm that build the packages. The set-up of these tests runs the second one. */
-const BUILD = ['npm ci', 'npm run build:packages']
+/** The commands of the documents that build the packages. The set-up of these tests runs the second command. */
+const BUILD_COMMANDS = ['npm ci', 'npm run build:packages']
 
 test('docs/getting-started.md builds the packages as the set-up of these tests does', async () => {
   const code = await readExample('docs/getting-started.md', '1 Build the packages', 'sh')
-  expect(await runShell(code, { cwd: dir, recordedPrograms: ['npm'] })).toEqual(BUILD)
+  expect(await runShell(code, { cwd: dir, recordedPrograms: ['npm'] })).toEqual(BUILD_COMMANDS)
   const setup = await readFile('test/_support/prepare-packages.ts', 'utf8')
   expect(setup).toContain("'npm', ['run', '--silent', 'build:packages']")
 })
 
-test('the commands for systemd install the program where the units start it', async () => {
+test('the commands for systemd install the program at the path that the unit starts', async () => {
   const code = await readExample('docs/operations.md', 'systemd', 'sh')
   const [build = '', install = ''] = code.split('\n')
-  expect(await runShell(build, { cwd: dir, recordedPrograms: ['npm'] })).toEqual(BUILD)
+  expect(await runShell(build, { cwd: dir, recordedPrograms: ['npm'] })).toEqual(BUILD_COMMANDS)
   await runShell(install.replace('/usr/local', dir), { cwd: process.cwd() })
   const unit = await readFile('deploy/systemd/last-logout-start.service', 'utf8')
   const [, program = ''] = /^ExecStart=(\S+) start$/m.exec(unit) ?? []
@@ -44,14 +44,14 @@ describe.each([
     'docs/resource-servers.md',
     await readExample('docs/resource-servers.md', 'Install the client', 'sh'),
   ],
-])('the command in %s', (_document, code) => {
-  test('the command installs a client that `import` and `require` load', async () => {
+])('the command in %s that installs the client', (_document, code) => {
+  test('`import` and `require` load the client that the command installs', async () => {
     const cwd = join(dir, 'orders')
     await mkdir(cwd)
     await runShell(code.replace('~/last-logout', process.cwd()), { cwd })
-    const load = `import('last-logout-client').then((imported) =>
+    const printTypes = `import('last-logout-client').then((imported) =>
       console.log(typeof imported.createLastLogoutClient, typeof require('last-logout-client').createLastLogoutClient))`
-    const { stdout } = await run(process.execPath, ['-e', load], { cwd })
+    const { stdout } = await run(process.execPath, ['-e', printTypes], { cwd })
     expect(stdout).toBe('function function\n')
   })
 })

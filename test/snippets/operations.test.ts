@@ -7,6 +7,9 @@ import { loadConfig } from '../../src/config/config.js'
 import { readExample } from '../_support/documents.js'
 import { runShell } from '../_support/run-shell.js'
 
+// Runs the commands of a document in a copy of the directory `deploy`. Docker, systemd and Kubernetes do not run: only
+// the calls of their programs are recorded.
+
 const DOCUMENT = 'docs/operations.md'
 const SETTINGS = { AUTH0_DOMAIN: 'tenant.example', AUTH0_CLIENT_ID: 'id' }
 
@@ -17,15 +20,16 @@ beforeEach(async () => {
 })
 afterEach(() => rm(cwd, { recursive: true }))
 
-describe('Docker', () => {
-  test('the commands create secrets that the configuration accepts, and that only their directory protects', async () => {
+describe('the commands for Docker', () => {
+  test('the commands create secrets that the configuration accepts, in a directory that only its owner can enter', async () => {
     await runShell(await readExample(DOCUMENT, 'Docker', 'sh', 1), { cwd, input: 'a-secret\n' })
     const secrets = join(cwd, 'deploy/secrets')
-    expect((await stat(secrets)).mode & 0o777).toBe(0o700)
+    expect(await readPermissions(secrets)).toBe(0o700)
     const files = await readdir(secrets)
-    for (const file of files) expect((await stat(join(secrets, file))).mode & 0o777).toBe(0o444)
-    const { secrets: ofCompose } = parse(await readFile('deploy/docker-compose.yml', 'utf8'))
-    expect(files.sort()).toEqual(Object.keys(ofCompose).sort())
+    // The user in the container is not the owner of the files, and must be able to read them.
+    for (const file of files) expect(await readPermissions(join(secrets, file))).toBe(0o444)
+    const compose = parse(await readFile('deploy/docker-compose.yml', 'utf8'))
+    expect(files.sort()).toEqual(Object.keys(compose.secrets).sort())
     const { http, database } = loadConfig(
       {
         ...SETTINGS,
@@ -43,7 +47,7 @@ describe('Docker', () => {
     expect(database.url).toMatch(/^postgresql:\/\/last_logout:\w{48}@postgres:5432\/last_logout/)
   })
 
-  test('the commands write settings, and name the file and a service of Compose', async () => {
+  test('the commands write settings, and their calls of docker name existing files and services of Compose', async () => {
     await mkdir(join(cwd, 'deploy/secrets'))
     const calls = await runShell(await readExample(DOCUMENT, 'Docker', 'sh', 2), {
       cwd: join(cwd, 'deploy/secrets'),
@@ -55,6 +59,7 @@ describe('Docker', () => {
     const { services } = parse(await readFile('deploy/docker-compose.yml', 'utf8'))
     expect(calls).toHaveLength(2)
     for (const call of calls) {
+      // A call is `docker compose --file <file> …` or `docker compose --file <file> exec <service> …`.
       const [, file = '', service] = /--file (\S+)(?: exec (\S+))?/.exec(call) ?? []
       await stat(join(cwd, file))
       if (service !== undefined) expect(Object.keys(services)).toContain(service)
@@ -62,31 +67,33 @@ describe('Docker', () => {
   })
 })
 
-describe('systemd', () => {
-  const readFor = async (index: number) =>
+describe('the commands for systemd', () => {
+  /** Reads an example of the section. Replaces `/etc/` by a directory in `cwd`. */
+  const readCommands = async (index: number) =>
     (await readExample(DOCUMENT, 'systemd', 'sh', index)).replaceAll('/etc/', `${cwd}/etc/`)
 
-  test('the commands create a directory that only its owner can enter, and install units that exist', async () => {
+  test('the commands create a directory that only its owner can enter, and install every unit that they name', async () => {
     await mkdir(join(cwd, 'etc/systemd/system'), { recursive: true })
-    await runShell(await readFor(1), { cwd })
-    expect((await stat(join(cwd, 'etc/last-logout'))).mode & 0o777).toBe(0o700)
-    const calls = await runShell(await readFor(2), {
+    await runShell(await readCommands(1), { cwd })
+    expect(await readPermissions(join(cwd, 'etc/last-logout'))).toBe(0o700)
+    const calls = await runShell(await readCommands(2), {
       cwd,
       recordedPrograms: ['systemctl', 'journalctl'],
     })
-    const units = await readdir(join(cwd, 'etc/systemd/system'))
-    const named = calls.flatMap((call) => call.match(/last-logout[\w-]+/g) ?? [])
-    expect(named).toHaveLength(3)
-    for (const unit of named) expect(units).toContain(`${unit}.service`)
+    const installedFiles = await readdir(join(cwd, 'etc/systemd/system'))
+    const namedUnits = calls.flatMap((call) => call.match(/last-logout[\w-]+/g) ?? [])
+    expect(namedUnits).toHaveLength(3)
+    for (const unit of namedUnits) expect(installedFiles).toContain(`${unit}.service`)
   })
 
-  test('the commands run a command with the settings and the secrets', async () => {
+  test('the commands run last-logout with the variables of the settings and of the secrets', async () => {
     const directory = join(cwd, 'etc/last-logout')
     await mkdir(directory, { recursive: true })
     await writeFile(join(directory, 'environment'), 'AUTH0_DOMAIN=tenant.example\n')
-    const code = (await readFor(3)).replace('last-logout doctor', 'env > environment-of-doctor')
+    // `env` replaces the program: it prints the variables that the program would get.
+    const code = (await readCommands(3)).replace('last-logout doctor', 'env > printed-variables')
     await runShell(code, { cwd })
-    const environment = await readFile(join(cwd, 'environment-of-doctor'), 'utf8')
+    const environment = await readFile(join(cwd, 'printed-variables'), 'utf8')
     for (const name of ['AUTH0_CLIENT_SECRET', 'DATABASE_URL', 'API_KEYS']) {
       expect(environment).toContain(`${name}_FILE=${directory}/${name.toLowerCase()}\n`)
     }
@@ -103,17 +110,26 @@ test('the commands for Kubernetes name files, a job and deployments of deploy/ku
   const files = calls.flatMap((call) =>
     [...call.matchAll(/-f (\S+)/g)].map(([, file = '']) => file),
   )
-  const objects = await Promise.all(
-    files.map(async (file) => {
-      const documents = parseAllDocuments(await readFile(join(cwd, file), 'utf8'))
-      return documents.map((each) => each.toJS()).filter((each) => each !== null)
-    }),
-  )
-  const names = objects.flat().map(({ kind, metadata }) => `${kind} ${metadata.name}`)
-  const named = calls.flatMap((call) => [
+  const objects = (await Promise.all(files.map(readKubernetesObjects))).flat()
+  const objectNames = objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`)
+  const namesInCalls = calls.flatMap((call) => [
+    // `job <name>` or `job/<name>`
     ...[...call.matchAll(/\bjob[ /](\S+)/g)].map(([, name]) => `Job ${name}`),
     ...[...call.matchAll(/\bexec deploy\/(\S+)/g)].map(([, name]) => `Deployment ${name}`),
   ])
-  expect(named).toHaveLength(3)
-  expect(names).toEqual(expect.arrayContaining(named))
+  expect(namesInCalls).toHaveLength(3)
+  expect(objectNames).toEqual(expect.arrayContaining(namesInCalls))
 })
+
+/** Returns the permissions of a file or a directory, such as 0o700. */
+async function readPermissions(path: string): Promise<number> {
+  return (await stat(path)).mode & 0o777
+}
+
+/** Reads the objects of Kubernetes in a file. Its path is relative to `cwd`. */
+async function readKubernetesObjects(
+  file: string,
+): Promise<{ kind: string; metadata: { name: string } }[]> {
+  const documents = parseAllDocuments(await readFile(join(cwd, file), 'utf8'))
+  return documents.map((document) => document.toJS()).filter((object) => object !== null)
+}

@@ -1,4 +1,4 @@
-/** How a block of code of a document is kept correct. */
+/** How a block of code in a document is kept correct. */
 export type Proof =
   /**
    * A test reads the block with `readExample`, and runs it or compares it with what it runs. The test names the document,
@@ -9,12 +9,15 @@ export type Proof =
   | { settings: true }
   /** The lines of the block, except for imports, are lines of this file in the same order. A test runs the file. */
   | { linesOf: string }
-  /** The block runs tests, so no test runs it. `test/snippets/snippets.test.ts` checks its scripts and its paths. */
+  /** The commands of the block run tests, so no test runs the block. `test/snippets/snippets.test.ts` checks its scripts and its paths. */
   | { runsTests: true }
   /** Nothing runs the block, for this reason. */
   | { notRun: string }
 
-/** A block: its document, its heading and its language; the index if there are several of them. */
+/**
+ * The name of a block: its document, its heading and its language. The language is empty if the block names none. If a
+ * section has several blocks in a language, the second has the suffix ` 1`, and the third ` 2`.
+ */
 type BlockName = `${string}.md > ${string} > ${string}`
 
 const RUNS_TESTS = { runsTests: true } as const
@@ -32,8 +35,8 @@ const INSTALLATION = { test: 'test/packages/installation.test.ts' }
 const SIMULATOR = { test: 'test/packages/simulator.test.ts' }
 
 /**
- * How each block of the documents is kept correct. Blocks that contain only commands of the program are not listed:
- * `test/commands/documents.test.ts` parses every one.
+ * How each block of the documents is kept correct. Blocks that contain only commands of last-logout are not listed:
+ * `test/commands/documents.test.ts` parses each of these commands.
  */
 export const PROOFS: Record<BlockName, Proof> = {
   'README.md > last-logout > ': DIAGRAM,
@@ -44,7 +47,7 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/api.md > Requests > sh': { test: 'test/consumers/curl.test.ts' },
   'docs/api.md > Read a last logout > json': { test: 'test/consumers/curl.test.ts' },
   'docs/api.md > Check a token > json': { test: 'test/consumers/curl.test.ts' },
-  // Output: the test compares it, except for instants and log ids.
+  // The block is output. The test compares it with the real output, except for instants and log ids.
   'docs/cli.md > explain > ': { test: 'test/commands/explain.test.ts' },
   'docs/cli.md > forget > ': { test: 'test/commands/forget.test.ts' },
   'docs/configuration.md > Redis > ': { test: 'test/environments/redis-servers.test.ts' },
@@ -68,7 +71,7 @@ export const PROOFS: Record<BlockName, Proof> = {
   },
   'docs/gateways.md > Set it up > sh': SETTINGS,
   'docs/gateways.md > Introspection > sh': { test: 'test/consumers/curl.test.ts' },
-  // The set-up of the test runs the second command. The test compares the block with it.
+  // The set-up of the test runs the second command. The test compares the block with the set-up.
   'docs/getting-started.md > 1 Build the packages > sh': INSTALLATION,
   'docs/getting-started.md > 2 Install last-logout > sh': GETTING_STARTED,
   'docs/getting-started.md > 4 Create your API > sh': GETTING_STARTED,
@@ -80,7 +83,7 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/live-connections.md > Adapters > js': SNIPPETS,
   'docs/live-connections.md > Other servers > js': SNIPPETS,
   'docs/live-connections.md > Caches and sessions of your own > js': SNIPPETS,
-  // Terraform does not run: a parser of HCL reads the block, and the test compares the values with the deployed Action.
+  // Terraform does not run. A parser of HCL reads the block, and the test compares the values with the deployed Action.
   'docs/login-action.md > With Terraform or the Deploy CLI > hcl': DEPLOY_CLI,
   'docs/login-action.md > With Terraform or the Deploy CLI > yaml': DEPLOY_CLI,
   'docs/login-action.md > With Terraform or the Deploy CLI > sh': DEPLOY_CLI,
@@ -89,7 +92,7 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/logout-endpoint.md > express-openid-connect > js': LOGOUT_ENDPOINT,
   'docs/logout-endpoint.md > @auth0/nextjs-auth0 > js': LOGOUT_ENDPOINT,
   'docs/metrics.md > Scrape > yaml': { test: 'test/environments/prometheus.test.ts' },
-  // Docker does not run: the test compares the command with how it builds the image.
+  // Docker does not run. The test compares the command with how the test builds the image.
   'docs/operations.md > Docker > sh': { test: 'test/image/image.test.ts' },
   'docs/operations.md > Docker > sh 1': OPERATIONS,
   'docs/operations.md > Docker > sh 2': OPERATIONS,
@@ -114,7 +117,7 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/resource-servers.md > Lambda authorizer > js': exampleOf(
     'lambda-authorizer/authorizer.mjs',
   ),
-  // API Gateway does not run: the test compares the values with `toRefusal`.
+  // API Gateway does not run. The test compares the values with `toRefusal`.
   'docs/resource-servers.md > Lambda authorizer > yaml': { test: 'test/client/lambda.test.ts' },
   'docs/resource-servers.md > tRPC > ts': exampleOf('trpc/app.ts'),
   'docs/resource-servers.md > Request and Response > js': exampleOf('request-response/app.mjs'),
