@@ -1,17 +1,25 @@
-import { LastLogoutError } from '../errors.js'
+import { withAbort } from '../async/abort.js'
+import { abortedError, LastLogoutError } from '../errors.js'
 import { credentialsRefusedError } from './credentials-refused.js'
-import { TokenRefused } from './management-errors.js'
-import { createSdkClient, type ManagementApiOptions, type SdkRequest } from './sdk-client.js'
+import { TokenRefused, timeoutError } from './management-errors.js'
+import { type ApiResponse, createSendRequest } from './request.js'
+import { type SdkRequest, sendWithSdk } from './sdk-request.js'
+import { createTokenSource, type TokenOptions } from './token.js'
+
+/** Default timeout of one request, in milliseconds. */
+const REQUEST_TIMEOUT_MS = 30_000
 
 /** Minimum interval between two renewals of a refused token. Each renewal adds an entry to the tenant log. */
 const MIN_RENEWAL_INTERVAL_MS = 60_000
 
-/** A response, including its complete body. */
-interface ApiResponse {
-  status: number
-  headers: Headers
-  body: string
+/** Options of {@link createManagementApi}. */
+export interface ManagementApiOptions extends TokenOptions {
+  /** Timeout of one request, including its body, in milliseconds. Default: 30,000. */
+  requestTimeoutMs?: number
 }
+
+/** A request with an access token. */
+type AuthorizedRequest<T> = (token: string, signal: AbortSignal) => Promise<T>
 
 /**
  * The Management API with authentication. After Auth0 refuses a token, the next request uses a new token, because
@@ -35,39 +43,60 @@ export interface ManagementApi {
   call<T>(scope: string, request: SdkRequest<T>, signal: AbortSignal): Promise<T>
 }
 
-/** Creates access to the Management API with Auth0's SDK, which requests and caches the token. */
+/** Creates access to the Management API. Requests a token when the first request needs it, and caches the token. */
 export function createManagementApi(options: ManagementApiOptions): ManagementApi {
-  let sdk = createSdkClient(options)
+  const { requestTimeoutMs = REQUEST_TIMEOUT_MS } = options
+  const send = createSendRequest(options)
+  let getToken = createTokenSource(send, options)
   let renewedAt = Number.NEGATIVE_INFINITY
 
-  async function call<T>(scope: string, request: SdkRequest<T>, signal: AbortSignal): Promise<T> {
+  /** Sends a request after a token request, if one is necessary. Both together have one timeout. */
+  async function sendOnce<T>(request: AuthorizedRequest<T>, signal: AbortSignal): Promise<T> {
     try {
-      return await sdk.send(request, signal)
+      return await withAbort(signal, async (controller) => {
+        const abort = () => controller.abort(timeoutError(requestTimeoutMs, options))
+        const timer = setTimeout(abort, requestTimeoutMs)
+        try {
+          return await request(await getToken(controller.signal), controller.signal)
+        } finally {
+          clearTimeout(timer)
+        }
+      })
+    } catch (error) {
+      throw signal.aborted ? abortedError(error) : error
+    }
+  }
+
+  async function sendAuthorized<T>(
+    scope: string,
+    request: AuthorizedRequest<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    try {
+      return await sendOnce(request, signal)
     } catch (error) {
       if (!(error instanceof TokenRefused)) throw error
       if (performance.now() - renewedAt <= MIN_RENEWAL_INTERVAL_MS)
         throw toRefusal(error, scope, options)
     }
     renewedAt = performance.now()
-    sdk = createSdkClient(options)
-    return sdk.send(request, signal).catch((error) => {
+    getToken = createTokenSource(send, options)
+    return sendOnce(request, signal).catch((error) => {
       throw error instanceof TokenRefused ? toRefusal(error, scope, options) : error
     })
   }
 
   return {
-    call,
-    get: (path, signal) =>
-      call(
-        'read:logs and read:logs_users',
-        async (client, readText) => {
-          // The URL is absolute, because the SDK escapes the question mark of a relative URL.
-          const response = await client.fetch(`https://${options.domain}/api/v2/${path}`, {})
-          const { status, headers } = response
-          return { status, headers, body: readText() }
-        },
-        signal,
-      ),
+    get(path, signal) {
+      const request: AuthorizedRequest<ApiResponse> = (token, signal) =>
+        send(`/api/v2/${path}`, { headers: { authorization: `Bearer ${token}` }, signal })
+      return sendAuthorized('read:logs and read:logs_users', request, signal)
+    },
+    call(scope, sdkRequest, signal) {
+      const request = (token: string, signal: AbortSignal) =>
+        sendWithSdk(sdkRequest, { token, signal, send }, options)
+      return sendAuthorized(scope, request, signal)
+    },
   }
 }
 

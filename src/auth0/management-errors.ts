@@ -1,4 +1,3 @@
-import { ManagementError } from 'auth0'
 import { LastLogoutError } from '../errors.js'
 import { describeTlsFailure } from '../tls.js'
 import { type ApplicationCredentials, credentialsRefusedError } from './credentials-refused.js'
@@ -52,18 +51,10 @@ export function assertUsableStatus(
   }
 }
 
-/** Converts an error of the SDK. The SDK's error is not kept as the cause, because it contains the complete body. */
-export function translateSdkError(error: unknown, address: Address): Error {
+/** Converts an error of `fetch`. Returns an error of ours unchanged. */
+export function translateFetchError(error: unknown, address: Address): Error {
   if (error instanceof LastLogoutError || error instanceof TokenRefused) return error
-  const { statusCode: status, rawResponse, body } = error instanceof ManagementError ? error : {}
-  if (status === undefined || rawResponse === undefined) {
-    // The message of a SyntaxError quotes the body, which can contain the token.
-    return unreachableError(address, error instanceof SyntaxError ? undefined : error)
-  }
-  if (status === 429) return rateLimitError('A request', rawResponse.headers)
-  if (status >= 500) return badStatusError(`A request to ${address.baseUrl}`, status)
-  const message = `Auth0 refused a request (${status}${readErrorCode(body)}). See the log of the tenant for the reason.`
-  return new LastLogoutError('AUTH0_REFUSED', message, { status })
+  return unreachableError(address, error)
 }
 
 /** Creates the error after a 429. Its `retryAfterMs` is the minimum time before a retry. */
@@ -73,13 +64,8 @@ export function rateLimitError(what: string, headers: Headers): LastLogoutError 
   return new LastLogoutError('AUTH0_RATE_LIMIT', message, { status: 429, retryAfterMs })
 }
 
-/** Reads the `errorCode` of a body. The `message` of the body is not shown, because it can quote the request. */
-function readErrorCode(body: unknown): string {
-  const { errorCode } = Object(body)
-  return isWord(errorCode) ? ` ${errorCode}` : ''
-}
-
-function isWord(value: unknown): value is string {
+/** Whether a message may quote the value: a short word, which contains no secret. */
+export function isWord(value: unknown): value is string {
   return typeof value === 'string' && /^\w{1,60}$/.test(value)
 }
 

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import { type Closers, createClosers } from '../async/closers.js'
 import type { LogSourceOptions } from '../auth0/log-source.js'
-import type { ManagementApiOptions } from '../auth0/sdk-client.js'
+import type { ManagementApiOptions } from '../auth0/management-api.js'
 import type { Config } from '../config/config.js'
 import type { MonitorDeps } from '../http/app.js'
 import { listen } from '../http/listen.js'

@@ -50,7 +50,7 @@ export type Executor = Pick<StoreClient, '$executeRaw' | '$queryRaw' | 'tables'>
 /** A Prisma client and prepared statements, which share a connection pool. */
 export interface Database {
   prisma: StoreClient
-  /** Runs a frequent read as a prepared statement, outside of any transaction. */
+  /** Runs a frequent statement as a prepared statement, outside of any transaction. */
   queryPrepared: PreparedQuery
   close(): Promise<void>
 }

@@ -80,7 +80,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
     moveCheckpoint: (from, to, sweep) =>
       write((tx, tenant) => compareAndSetCheckpoint(tx, tenant, { from, to, sweep })),
     async storePage(page) {
-      if (await storePageInOneStatement(prisma, clock, page)) return true
+      if (await storePageInOneStatement(database, clock, page)) return true
       const stored = await writeEntries((tx, tenant) => storePage(tx, tenant, clock, page))
       if (stored instanceof LastLogoutError) throw stored
       return stored

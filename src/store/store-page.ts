@@ -2,7 +2,7 @@ import type { LastLogoutError } from '../errors.js'
 import type { Batch, PageToStore } from '../rules/batch.js'
 import { isAhead, MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
 import { clockAheadError } from './clock-ahead.js'
-import { type Executor, tryOnce } from './database.js'
+import { type Database, type Executor, tryOnce } from './database.js'
 import { currentPosition, type SqlClock, timestampOf } from './epoch.js'
 import { advanceAsOf } from './freshness.js'
 import { Prisma } from './generated/client.js'
@@ -61,15 +61,15 @@ function movedColumns({ next, storedAt, endsCatchUp }: PageToStore, clock: SqlCl
  * @returns Whether the page was stored. If not, nothing was changed.
  */
 export async function storePageInOneStatement(
-  prisma: Executor,
+  { prisma, queryPrepared }: Pick<Database, 'prisma' | 'queryPrepared'>,
   clock: SqlClock,
   page: PageToStore,
 ): Promise<boolean> {
-  const moved = await tryOnce(() => prisma.$queryRaw<unknown[]>(pageSql(prisma, clock, page)))
+  const moved = await tryOnce(() => queryPrepared(pageSql(prisma.tables, clock, page)))
   return moved?.length === 1
 }
 
-function pageSql({ tables }: Executor, clock: SqlClock, page: PageToStore): Prisma.Sql {
+function pageSql(tables: Tables, clock: SqlClock, page: PageToStore): Prisma.Sql {
   const { users, sessions, unattributable } = page.batch
   const rowCount = BigInt(users.length + sessions.length)
   const now = Prisma.sql`floor(${clock()})::float8`

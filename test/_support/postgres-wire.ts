@@ -104,23 +104,26 @@ function createConversation({
   onStatement(sql: string): void
 }) {
   let sql = ''
+  /** The SQL of the prepared statements by name. The name of an unnamed statement is empty. */
+  const prepared = new Map<string, string>()
   let columns: string[] = []
   const shortSql = () => sql.replace(/\s+/g, ' ').trim().slice(0, 120)
   const onRequest: OnMessage = (type, body) => {
     const fields = openFields(body)
     if (type === 'P') {
       // Parse: the name of the statement, its SQL, and the types of its parameters.
-      fields.text()
+      const name = fields.text()
       sql = fields.text()
+      prepared.set(name, sql)
       const types = fields.list(() => fields.int32())
       for (const [index, oid] of types.entries()) {
         if (oid in DATE_TIME_TYPES)
           report(`parameter $${index + 1} is a ${DATE_TIME_TYPES[oid]}: ${shortSql()}`)
       }
     } else if (type === 'B') {
-      // Bind: two names, the formats of the parameters, and their values.
+      // Bind: the names of the portal and of the statement, the formats of the parameters, and their values.
       fields.text()
-      fields.text()
+      sql = prepared.get(fields.text()) ?? ''
       fields.list(() => fields.int16())
       for (const [index, value] of fields.list(() => fields.value()).entries()) {
         if (DATE_TEXT.test(value))

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http'
 import { inspect } from 'node:util'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { createManagementApi } from '../../src/auth0/management-api.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { buildEntry } from '../../src/simulator/entries.js'
@@ -110,6 +110,32 @@ describe('the token', () => {
     for (let n = 0; n < 5; n++) await testTenant.source.readPage(startPosition, signal)
     expect(testTenant.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
     expect(testTenant.simulator.requests.count({ path: LOGS })).toBe(5)
+  })
+
+  test('a token is not used during the last ten seconds of its lifetime', async () => {
+    const otherTenant = await openTenant({}, { expiresInSeconds: 10 })
+    onTestFinished(() => otherTenant.close())
+    for (let n = 0; n < 2; n++) await otherTenant.source.readPage(startPosition, signal)
+    expect(otherTenant.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
+  })
+
+  test('concurrent requests share one token request', async () => {
+    const { source, simulator } = testTenant
+    await Promise.all([1, 2, 3].map(() => source.readPage(startPosition, signal)))
+    expect(simulator.requests.count({ path: '/oauth/token' })).toBe(1)
+  })
+
+  test('an abort of the request that awaits the token does not fail a concurrent request', async () => {
+    const { source, simulator } = testTenant
+    const stop = new AbortController()
+    simulator.faults.push({ path: '/oauth/token', respond: faults.delay(60_000) })
+    const aborted = source.readPage(startPosition, stop.signal)
+    const page = source.readPage(startPosition, signal)
+    await expect.poll(() => simulator.requests.count({ path: '/oauth/token' })).toBe(1)
+    stop.abort()
+    await expect(aborted).rejects.toMatchObject({ code: 'ABORTED' })
+    await expect(page).resolves.toBeDefined()
+    expect(simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
   test('the token is renewed once when Auth0 refuses it', async () => {
