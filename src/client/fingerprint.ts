@@ -28,14 +28,9 @@ export function fingerprint(text: string, key: Uint32Array, out: Fingerprint): v
   let v1 = k1 ^ 0xee
   let v2 = k0 ^ 0x6c796765
   let v3 = k1 ^ 0x74656462
-  // One loop handles the words and both finalizations, because function calls would take longer than the loop body.
-  for (let step = 0; step < wordCount + 2 * FINAL_ROUNDS; step++) {
-    const word = step < wordCount ? view.getInt32(4 * step, true) : 0
-    if (step === wordCount) v2 ^= 0xee
-    if (step === wordCount + FINAL_ROUNDS) {
-      out[0] = v1 ^ v3
-      v1 ^= 0xdd
-    }
+  // The round is written twice. A function for the round, or one loop with conditions, would take longer.
+  for (let i = 0; i < wordCount; i++) {
+    const word = view.getInt32(4 * i, true)
     v3 ^= word
     v0 = (v0 + v1) | 0
     v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0
@@ -48,6 +43,23 @@ export function fingerprint(text: string, key: Uint32Array, out: Fingerprint): v
     v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2
     v2 = (v2 << 16) | (v2 >>> 16)
     v0 ^= word
+  }
+  v2 ^= 0xee
+  for (let round = 1; round <= 2 * FINAL_ROUNDS; round++) {
+    v0 = (v0 + v1) | 0
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0
+    v0 = (v0 << 16) | (v0 >>> 16)
+    v2 = (v2 + v3) | 0
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2
+    v0 = (v0 + v3) | 0
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0
+    v2 = (v2 + v1) | 0
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2
+    v2 = (v2 << 16) | (v2 >>> 16)
+    if (round === FINAL_ROUNDS) {
+      out[0] = v1 ^ v3
+      v1 ^= 0xdd
+    }
   }
   out[1] = v1 ^ v3
 }
