@@ -83,7 +83,7 @@ export function recheck(context: CheckContext, claims: unknown): Decision {
  */
 function judgeFromCache(context: CheckContext, input: unknown, isComplete = false): CacheResult {
   const { settings, feed } = context
-  const claims = Object(input)
+  const claims = (input ?? {}) as Record<string, unknown>
   const freshness = feed?.freshness() ?? null
   const asOf = freshness?.asOf ?? null
   const token = readToken(claims, context.names)

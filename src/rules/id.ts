@@ -4,13 +4,9 @@
  */
 export const MAX_ID_LENGTH = 800
 
-/** Matches almost every id. A matching id needs no further test. */
-const PRINTABLE_ASCII = /^[!-~]+$/
-
 /** Reads a user, session or log id. Returns `null` for a missing, blank, too long or unstorable value. */
 export function readId(value: unknown): string | null {
   if (typeof value !== 'string' || value.length > MAX_ID_LENGTH) return null
-  if (PRINTABLE_ASCII.test(value)) return value
   return value.trim() === '' || !isStorable(value) ? null : value
 }
 
