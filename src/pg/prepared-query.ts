@@ -15,7 +15,8 @@ export type PreparedQuery = <Row extends pg.QueryResultRow>(statement: Statement
 const UNSUPPORTED_STATES = ['26000', '42P05']
 
 /**
- * Creates a function that runs prepared statements, outside of any transaction: each connection parses and plans a text once.
+ * Creates a function that runs prepared statements, outside of any transaction. Each connection parses and plans a text
+ * once.
  *
  * Some poolers in transaction mode do not support prepared statements. They forward each transaction to any of their
  * connections to the server. That connection may not know the statement, or may already know it from another client.

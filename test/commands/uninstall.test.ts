@@ -108,7 +108,7 @@ describe('uninstall', () => {
   })
 
   test('uninstall without --yes succeeds although a scope is missing, and says that the Action was not looked up', async () => {
-    await replaceTenant([])
+    await openTenantWithScopes([])
     const { code, stdout, stderr } = await finishCommandLine(['uninstall'], env)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(
