@@ -10,11 +10,11 @@ import { runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
 import { openTestStore } from '../_support/store.js'
 import { WAIT } from '../_support/wait.js'
-import { worksIn } from './compatibility.js'
+import { listedAsWorking } from './compatibility.js'
 
 // The clock of PostgreSQL decides which logouts are in the future, and how old the data is. These tests run the service
 // on a machine with a wrong clock, with a database whose clock is wrong, and after a failover to such a database.
-// `worksIn` adds each environment to docs/compatibility.md.
+// `listedAsWorking` adds each environment to docs/compatibility.md.
 
 const HOUR_SECONDS = 3_600
 const DAY_SECONDS = 24 * HOUR_SECONDS
@@ -23,7 +23,7 @@ const MAX_COMMAND_MS = 30_000
 
 type Store = LastLogoutStore & { close(): Promise<void> }
 
-const MACHINE_AHEAD = worksIn(
+const MACHINE_AHEAD = listedAsWorking(
   'Machines and clocks',
   'a machine whose clock is a day ahead',
   'commands take the clock of the database',
@@ -71,7 +71,7 @@ describe('a command on a machine whose clock is a day ahead', MACHINE_AHEAD, () 
   })
 })
 
-const WRONG_DATABASE = worksIn(
+const WRONG_DATABASE = listedAsWorking(
   'Machines and clocks',
   'a database whose clock is two hours off',
   'no data is fresh, so clients return unknown',
@@ -128,7 +128,7 @@ describe('a database whose clock is wrong', WRONG_DATABASE, () => {
   }, 60_000)
 })
 
-const PROMOTED = worksIn(
+const PROMOTED = listedAsWorking(
   'PostgreSQL poolers and replicas',
   'a promoted replica whose clock is two hours behind',
   'cursors of the old primary are reset',

@@ -29,12 +29,18 @@ declare module 'vitest' {
   }
 }
 
-/** Returns the options of a `test` or `describe` that passes if last-logout works in the environment. */
-export function worksIn(area: Area, environment: string | null, note = '') {
+/**
+ * Returns the options of a `test` or `describe` that passes if last-logout works in the environment. If it passes,
+ * docs/compatibility.md lists the environment as working.
+ */
+export function listedAsWorking(area: Area, environment: string | null, note = '') {
   return { meta: { compatibility: { area, environment, outcome: 'works', note } as const } }
 }
 
-/** Returns the options of a `test` or `describe` that passes if last-logout refuses to run in the environment. */
-export function isRefusedIn(area: Area, environment: string | null, note: string) {
+/**
+ * Returns the options of a `test` or `describe` that passes if last-logout refuses to run in the environment. If it
+ * passes, docs/compatibility.md lists the environment as refused.
+ */
+export function listedAsRefused(area: Area, environment: string | null, note: string) {
   return { meta: { compatibility: { area, environment, outcome: 'is refused', note } as const } }
 }

@@ -11,7 +11,7 @@ import { openProxy } from '../_support/proxy.js'
 import { KEY } from '../_support/served-api.js'
 import { DOMAIN } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
-import { worksIn } from './compatibility.js'
+import { listedAsWorking } from './compatibility.js'
 import { PROXIES, startProxy } from './proxy-programs.js'
 
 // The API limits the number of connections, and the number of waiting requests on a connection. A client that pipelines
@@ -111,7 +111,7 @@ async function measureGrowth(command: RunningCommand, sendLoad: () => Promise<un
 describe('a client that sends requests without waiting for responses, and reads nothing', () => {
   test(
     'the API uses less than 64 MiB more memory, and logs one warning, when a client sends 50,000 pipelined requests',
-    worksIn(
+    listedAsWorking(
       'Machines and clocks',
       'clients that pipeline thousands of requests',
       'a connection with more than 16 waiting requests is closed',
@@ -195,7 +195,7 @@ describe.each(PROXIES)('behind the proxy $name', (program) => {
 describe('a limit of open files', () => {
   test(
     'a limit of 256 open files lowers the limit of connections to 128, and the API logs both limits',
-    worksIn(
+    listedAsWorking(
       'Machines and clocks',
       'a limit of open files below the limit of connections',
       'the limit of connections is lowered, and logged',

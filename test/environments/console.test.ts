@@ -179,6 +179,7 @@ describe('the console in a browser', () => {
     expect(await page.inputValue('#user-id')).toBe('')
     await unlockConsole()
     await page.reload()
+    // The form in which the operator enters a key.
     expect(await page.isVisible('#entry')).toBe(true)
     expect(await page.isVisible('#data')).toBe(false)
   }, 60_000)

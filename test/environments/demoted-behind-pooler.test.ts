@@ -6,7 +6,7 @@ import { startPostgres } from '../_support/postgres.js'
 import { openProxy } from '../_support/proxy.js'
 import { openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
-import { worksIn } from './compatibility.js'
+import { listedAsWorking } from './compatibility.js'
 
 /** The user whose logout is stored only after the failover. */
 const USER_ID = 'auth0|after the failover'
@@ -81,7 +81,7 @@ test.concurrent('reads through PgBouncer are stale while it keeps its connection
 }, 60_000)
 
 test.concurrent('with a server_lifetime of 2 s, reads through PgBouncer find the logout within 10 s after the failover', {
-  ...worksIn(
+  ...listedAsWorking(
     'PostgreSQL poolers and replicas',
     'PgBouncer in front of a primary that is demoted',
     'reads are stale for at most `server_lifetime`',

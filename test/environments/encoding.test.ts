@@ -9,7 +9,7 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { runService } from '../_support/running-service.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
-import { isRefusedIn, worksIn } from './compatibility.js'
+import { listedAsRefused, listedAsWorking } from './compatibility.js'
 
 /*
  * `migrate` accepts only a database with the encoding UTF8. If PostgreSQL refuses a row of a page of Auth0's log, for
@@ -57,7 +57,7 @@ async function createDatabaseWithEncoding(encoding: string): Promise<string> {
 describe.each(['LATIN1', 'SQL_ASCII'])('a database with the encoding %s', (encoding) => {
   test(
     'migrate refuses the database, creates no table, and prints the SQL for a database with UTF8',
-    isRefusedIn(
+    listedAsRefused(
       'PostgreSQL',
       'a database with the encoding LATIN1 or SQL_ASCII',
       '`migrate` exits with 2 and prints the SQL for a database with UTF8; `doctor` reports the same',
@@ -216,7 +216,7 @@ describe('when PostgreSQL refuses a row', () => {
 
   test(
     'the store records each refused row once as unattributable, and stores all other rows of the page in order',
-    worksIn(
+    listedAsWorking(
       'PostgreSQL',
       'a table that refuses a row',
       'the row is unattributable (`not_storable`), the others are stored',

@@ -7,7 +7,7 @@ import { eventText, freshnessData, openScriptedFeed } from '../_support/scripted
 import { serveApi } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
-import { worksIn } from './compatibility.js'
+import { listedAsWorking } from './compatibility.js'
 import { caddyWith, type RunningProxy, startProxy } from './proxy-programs.js'
 
 /*
@@ -26,7 +26,7 @@ const USER_COUNT = 50
 /** The claims of a token that was issued an hour ago, before all logouts of these tests. */
 const oldClaims = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 3_600 })
 
-const COMPATIBILITY = worksIn(
+const COMPATIBILITY = listedAsWorking(
   'Reverse proxies before the API',
   'Caddy with `encode gzip`, change feed',
 )

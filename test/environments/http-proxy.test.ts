@@ -9,7 +9,7 @@ import { readRows } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 import { openCertificates, openTlsFront, type TlsFront } from '../_support/tls.js'
 import { workerEnv } from '../_support/worker.js'
-import { isRefusedIn, worksIn } from './compatibility.js'
+import { listedAsRefused, listedAsWorking } from './compatibility.js'
 
 /** Options of `expect.poll`, in milliseconds. A test waits until a worker in another process has started. */
 const WAIT = { timeout: 30_000, interval: 50 }
@@ -80,7 +80,7 @@ const logOut = (userId: string) =>
 
 describe('a worker behind a proxy', () => {
   test('a worker reads the log through a proxy with credentials, and no output contains the credentials', {
-    ...worksIn('Proxies to Auth0', 'HTTP proxy with credentials (`HTTPS_PROXY`)'),
+    ...listedAsWorking('Proxies to Auth0', 'HTTP proxy with credentials (`HTTPS_PROXY`)'),
     timeout: 60_000,
   }, async () => {
     const proxy = await openProxy({ credentials: `${USER}:${PASSWORD}` })
@@ -100,7 +100,7 @@ describe('a worker behind a proxy', () => {
   })
 
   test('a worker reads the log through a proxy whose URL is https', {
-    ...worksIn('Proxies to Auth0', 'HTTPS proxy'),
+    ...listedAsWorking('Proxies to Auth0', 'HTTPS proxy'),
     timeout: 60_000,
   }, async () => {
     const proxy = await openProxy()
@@ -120,7 +120,7 @@ describe('a worker behind a proxy', () => {
   })
 
   test('a worker connects directly to a host in NO_PROXY, and through the proxy to other hosts', {
-    ...worksIn('Proxies to Auth0', 'hosts of `NO_PROXY`'),
+    ...listedAsWorking('Proxies to Auth0', 'hosts of `NO_PROXY`'),
     timeout: 60_000,
   }, async () => {
     const proxy = await openProxy()
@@ -193,7 +193,11 @@ describe('a command behind a proxy', () => {
 
   test(
     'a command refuses an invalid HTTPS_PROXY, and prints the name of the variable but not its value',
-    isRefusedIn('Proxies to Auth0', 'an invalid proxy, or SOCKS', 'exit code 2, without the value'),
+    listedAsRefused(
+      'Proxies to Auth0',
+      'an invalid proxy, or SOCKS',
+      'exit code 2, without the value',
+    ),
     async () => {
       const HTTPS_PROXY = `socks5://${USER}:${encodeURIComponent(PASSWORD)}@127.0.0.1:1080`
       const { code, stderr } = await finishCommand(['doctor'], { ...env, HTTPS_PROXY })

@@ -49,6 +49,7 @@ const RAISES_FLOOR = true
 
 /** One call of each method of the store. Their order gives each call rows to read or to change. */
 const CALLS: Record<keyof LastLogoutStore, (store: LastLogoutStore) => Promise<unknown>> = {
+  // Claims the database for the tenant.
   claim: (store) => store.claim(),
   acquireLease: (store) => store.acquireLease('worker', MINUTE_MS),
   releaseLease: (store) => store.releaseLease('worker'),

@@ -6,7 +6,7 @@ import { applyMigrations } from '../../src/store/migrations.js'
 import { type PgBouncer, startPgBouncer } from '../_support/pgbouncer.js'
 import { type RunningService, runService } from '../_support/running-service.js'
 import { openTestStore } from '../_support/store.js'
-import { worksIn } from './compatibility.js'
+import { listedAsWorking } from './compatibility.js'
 import { createOwnedDatabase, type OwnedDatabase } from './roles.js'
 
 /*
@@ -44,7 +44,11 @@ afterEach(async () => {
   ownedDatabase = undefined
 })
 
-/** Creates an empty database. The settings apply to the sessions of its owner. Each value is SQL. */
+/**
+ * Creates an empty database. The settings apply to the sessions of its owner. Each value is SQL.
+ *
+ * @returns `url`: the URL with which the owner connects. `database.url`: that of another user, without the settings.
+ */
 async function createDatabaseWithSettings(
   settings: Record<string, string>,
 ): Promise<OwnedDatabase> {
@@ -69,7 +73,7 @@ test.each([
 ])(
   'all concurrent reports and log-stream posts are stored with the default isolation %s over %s',
   {
-    ...worksIn(
+    ...listedAsWorking(
       'PostgreSQL',
       '`default_transaction_isolation` of a role or a database: repeatable read, serializable',
     ),
@@ -160,7 +164,7 @@ function findWaitingSessions(database: OwnedDatabase['database']): Promise<unkno
 
 test(
   'a write that reaches lock_timeout is repeated, and fails if the lock is not released',
-  worksIn(
+  listedAsWorking(
     'PostgreSQL',
     '`lock_timeout` of a role or a database',
     'a transaction is repeated up to six times',
@@ -193,7 +197,7 @@ test(
 
 test(
   'a write is repeated if PostgreSQL aborts it to resolve a deadlock',
-  worksIn('PostgreSQL', 'deadlocks with other programs', 'the transaction is repeated'),
+  listedAsWorking('PostgreSQL', 'deadlocks with other programs', 'the transaction is repeated'),
   async () => {
     const { url, database } = await createDatabaseWithSettings({})
     await applyMigrations(url)

@@ -5,7 +5,7 @@ import { finishCommandLine } from '../_support/command-line.js'
 import { startPostgres } from '../_support/postgres.js'
 import { runService } from '../_support/running-service.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
-import { worksIn } from './compatibility.js'
+import { listedAsWorking } from './compatibility.js'
 
 /*
  * PostgreSQL stores the notifications of NOTIFY in one queue, until all listening sessions have read them. A listening
@@ -17,7 +17,7 @@ import { worksIn } from './compatibility.js'
 const QUEUE_FULL = '54000'
 
 test('doctor reports a full notification queue and how to end the session that blocks it, and empties the queue after that session has ended', {
-  ...worksIn('PostgreSQL', 'a full notification queue', '`doctor` reports and frees it'),
+  ...listedAsWorking('PostgreSQL', 'a full notification queue', '`doctor` reports and frees it'),
   timeout: 60_000,
 }, async () => {
   // The queue of this server has 64 pages of 8 KB: half a megabyte instead of the default of eight gigabytes.

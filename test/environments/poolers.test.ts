@@ -17,7 +17,7 @@ import { type RunningService, runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
 import { DOMAIN, openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
-import { isRefusedIn, worksIn } from './compatibility.js'
+import { listedAsRefused, listedAsWorking } from './compatibility.js'
 
 type Settings = NonNullable<Parameters<typeof startPgBouncer>[1]>
 
@@ -107,7 +107,7 @@ async function runDoctor(variables: Record<string, string>) {
 describe.each(POOLERS)('behind $name', ({ settings, message }) => {
   test.each(['start', 'worker'])(
     '%s exits with 2 and names DATABASE_DIRECT_URL',
-    isRefusedIn(
+    listedAsRefused(
       'PostgreSQL poolers and replicas',
       'PgBouncer in any mode without `DATABASE_DIRECT_URL`, and the queue in PostgreSQL',
       'exit code 2, and `doctor` reports the same',
@@ -132,7 +132,7 @@ describe.each(POOLERS)('behind $name', ({ settings, message }) => {
 
 test(
   'worker refuses a DATABASE_DIRECT_URL that leads to a pooler',
-  isRefusedIn(
+  listedAsRefused(
     'PostgreSQL poolers and replicas',
     '`DATABASE_DIRECT_URL` that leads to a pooler',
     'exit code 2',
@@ -150,7 +150,7 @@ test(
 
 test.each(['session', 'transaction'] as const)(
   'the service reads a logout through %s pooling with DATABASE_DIRECT_URL, and doctor reports no problem',
-  worksIn(
+  listedAsWorking(
     'PostgreSQL poolers and replicas',
     'PgBouncer with session or transaction pooling',
     'with `DATABASE_DIRECT_URL`',
@@ -194,7 +194,7 @@ describe('with the queue on Redis', () => {
 
   test(
     'the service receives notifications of PostgreSQL through session pooling, and logs no warning',
-    worksIn(
+    listedAsWorking(
       'PostgreSQL poolers and replicas',
       'PgBouncer with session pooling, and the queue in Redis',
     ),
@@ -211,7 +211,7 @@ describe('with the queue on Redis', () => {
 
   test(
     'the service receives no notifications of PostgreSQL through transaction pooling, the feed polls instead, and the log and doctor report it',
-    worksIn(
+    listedAsWorking(
       'PostgreSQL poolers and replicas',
       'PgBouncer with transaction pooling, and the queue in Redis',
       'the change feed polls every second; set `DATABASE_DIRECT_URL` for notifications',

@@ -7,7 +7,7 @@ import { KEY } from '../_support/served-api.js'
 import { readRows } from '../_support/store.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
-import { isRefusedIn, worksIn } from './compatibility.js'
+import { listedAsRefused, listedAsWorking } from './compatibility.js'
 import { findPostgresVersion, POSTGRES_VERSIONS } from './postgres-versions.js'
 
 describe.each(POSTGRES_VERSIONS)('on PostgreSQL %d', (major) => {
@@ -36,7 +36,7 @@ describe.each(POSTGRES_VERSIONS)('on PostgreSQL %d', (major) => {
 
   test(
     'a logout in the log of Auth0 reaches the store, the API and the feed, and the service logs no warning',
-    worksIn('PostgreSQL', `PostgreSQL ${major}`),
+    listedAsWorking('PostgreSQL', `PostgreSQL ${major}`),
     async () => {
       const service = await runService({ DATABASE_URL: postgres.url })
       onTestFinished(service.close)
@@ -72,7 +72,11 @@ describe.each(POSTGRES_VERSIONS)('on PostgreSQL %d', (major) => {
 
 test.each(['migrate', 'api', 'worker', 'status'])(
   '%s refuses PostgreSQL 13',
-  isRefusedIn('PostgreSQL', 'PostgreSQL 13 and older', 'exit code 2: use PostgreSQL 14 or later'),
+  listedAsRefused(
+    'PostgreSQL',
+    'PostgreSQL 13 and older',
+    'exit code 2: use PostgreSQL 14 or later',
+  ),
   async (command) => {
     const postgres = await startPostgres({}, { binaries: findPostgresVersion(13), isEmpty: true })
     onTestFinished(() => postgres.remove())

@@ -6,7 +6,7 @@ import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { runService } from '../_support/running-service.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
-import { isRefusedIn, worksIn } from './compatibility.js'
+import { listedAsRefused, listedAsWorking } from './compatibility.js'
 
 /*
  * docs/database.md describes two database users: an owner who migrates, and a user who only reads and writes rows. Each
@@ -88,7 +88,7 @@ const readDocumentedSql = () => readExample('docs/database.md', 'Two database us
 
 test(
   'migrate works as the owner in docs/database.md, and the service and other commands work as the user with DML only',
-  worksIn(
+  listedAsWorking(
     'PostgreSQL',
     'an owner for `migrate`, and a user with DML only for everything else',
     '[the SQL](database.md#two-database-users)',
@@ -169,7 +169,7 @@ describe('migrate', () => {
 
   test(
     'migrate refuses to run as a user who does not own the tables, and names the owner',
-    isRefusedIn(
+    listedAsRefused(
       'PostgreSQL',
       '`migrate` by a user that is not the owner of the tables',
       'exit code 2, with the owner to use',
@@ -200,7 +200,7 @@ describe('a user without privileges', () => {
 
   test(
     'worker and status refuse a user without privileges, and accept this user after the SQL that they print was run',
-    isRefusedIn(
+    listedAsRefused(
       'PostgreSQL',
       'a user that lacks privileges',
       'exit code 2, with the SQL that grants them',

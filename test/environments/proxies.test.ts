@@ -11,7 +11,7 @@ import { buildExchangeEvent, loadActionWithLog, type RunAction } from '../_suppo
 import { KEY, serveApi } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
-import { worksIn } from './compatibility.js'
+import { listedAsWorking } from './compatibility.js'
 import { findProxy, PROXIES, type RunningProxy, startProxy } from './proxy-programs.js'
 
 /*
@@ -61,7 +61,7 @@ const endedSessionOf = (userId: string) => `session|of/${userId}`
 for (const program of PROXIES) {
   describe(
     `behind ${program.name}`,
-    worksIn('Reverse proxies before the API', program.name),
+    listedAsWorking('Reverse proxies before the API', program.name),
     () => {
       let proxy: RunningProxy | undefined
       const proxyUrl = () => proxy?.url ?? ''

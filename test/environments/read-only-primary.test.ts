@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { runService } from '../_support/running-service.js'
 import { WAIT } from '../_support/wait.js'
-import { worksIn } from './compatibility.js'
+import { listedAsWorking } from './compatibility.js'
 
 /**
  * How long the test counts transactions, in milliseconds. During this time, the watchdog, which checks that the queue
@@ -12,7 +12,7 @@ import { worksIn } from './compatibility.js'
 const COUNT_DURATION_MS = 8_000
 
 test('while the primary is read-only, the service sends it few queries, and polls of the log continue when it is writable again', {
-  ...worksIn(
+  ...listedAsWorking(
     'PostgreSQL poolers and replicas',
     'a primary that turns read-only',
     'the queue retries a few times per second, and continues by itself',

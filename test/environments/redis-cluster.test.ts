@@ -11,7 +11,7 @@ import { openCertificates } from '../_support/tls.js'
 import { WAIT } from '../_support/wait.js'
 import { workerEnv } from '../_support/worker.js'
 import { type Context, forbidConsole, waitForStarts } from '../jobs/fixture.js'
-import { isRefusedIn, worksIn } from './compatibility.js'
+import { listedAsRefused, listedAsWorking } from './compatibility.js'
 import { emulate, expectRefusal, expectToWork, startOn, VALKEY } from './redis-queue.js'
 
 /*
@@ -52,7 +52,11 @@ describe('on a cluster of three nodes', () => {
 
   test(
     'a worker runs its jobs with the URL of any node',
-    worksIn('Redis and Valkey', 'Redis Cluster 7.0', '`REDIS_URL` names one node or several'),
+    listedAsWorking(
+      'Redis and Valkey',
+      'Redis Cluster 7.0',
+      '`REDIS_URL` names one node or several',
+    ),
     async (context) => {
       for (const { url } of cluster.nodes) await expectToWork(context, url)
     },
@@ -60,7 +64,7 @@ describe('on a cluster of three nodes', () => {
 
   test(
     'a worker runs its jobs on Valkey 8 (emulated)',
-    worksIn('Redis and Valkey', 'Valkey 8 cluster *(emulated)*'),
+    listedAsWorking('Redis and Valkey', 'Valkey 8 cluster *(emulated)*'),
     async (context) => {
       for (const { url } of cluster.nodes) {
         await expectToWork(context, await emulate(context, url, VALKEY))
@@ -95,7 +99,7 @@ describe('on a cluster of three nodes', () => {
 
   test(
     'a worker runs its jobs if the first node in REDIS_URL is dead',
-    worksIn('Redis and Valkey', 'a cluster whose first node in `REDIS_URL` is dead'),
+    listedAsWorking('Redis and Valkey', 'a cluster whose first node in `REDIS_URL` is dead'),
     async (context) => {
       const { expect } = context
       const [, second, third] = hostsOf(cluster)
@@ -144,7 +148,7 @@ describe('on a cluster of three nodes', () => {
 
   test(
     'a worker refuses a cluster whose nodes announce no address',
-    isRefusedIn(
+    listedAsRefused(
       'Redis and Valkey',
       'a cluster whose nodes announce no address',
       'exit code 2: set cluster-preferred-endpoint-type',
@@ -167,7 +171,7 @@ describe('a cluster with replicas', { concurrent: true }, () => {
   ] as [name: string, chooseHosts: (allHosts: string[], frozenHost: string) => string][])(
     'a worker continues within 30 s after its primary is frozen if REDIS_URL names %s',
     {
-      ...worksIn(
+      ...listedAsWorking(
         'Redis and Valkey',
         'a primary of a cluster that is frozen',
         'a replica takes over within 30 s',
@@ -271,7 +275,7 @@ describe('with TLS', async () => {
 
   test(
     'a worker uses a cluster whose nodes announce IP addresses if their certificate is for the host of REDIS_URL',
-    worksIn(
+    listedAsWorking(
       'Redis and Valkey',
       'TLS cluster whose nodes announce addresses',
       'the certificate has to contain the host of `REDIS_URL`',
@@ -288,7 +292,7 @@ describe('with TLS', async () => {
 
   test(
     'a worker refuses a cluster whose certificate is for another host',
-    isRefusedIn(
+    listedAsRefused(
       'Redis and Valkey',
       'TLS cluster with a certificate for another host',
       'exit code 2',

@@ -14,7 +14,7 @@ import { openTenant } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
 import { workerEnv } from '../_support/worker.js'
 import { forbidConsole, waitForStarts } from '../jobs/fixture.js'
-import { isRefusedIn, worksIn } from './compatibility.js'
+import { listedAsRefused, listedAsWorking } from './compatibility.js'
 import {
   emulate,
   expectRefusal,
@@ -73,8 +73,10 @@ const withoutCommands = (...names: string[]): RespRules => ({
 })
 
 describe('supported servers', () => {
-  test('a worker runs its jobs on Redis 7.0', worksIn('Redis and Valkey', 'Redis 7.0'), (context) =>
-    expectToWork(context, redis.url),
+  test(
+    'a worker runs its jobs on Redis 7.0',
+    listedAsWorking('Redis and Valkey', 'Redis 7.0'),
+    (context) => expectToWork(context, redis.url),
   )
 
   // The check of the queue is a warning if the server does not state its maxmemory-policy.
@@ -92,7 +94,7 @@ describe('supported servers', () => {
   for (const [name, rules, queueCheck] of emulatedServers) {
     test(
       `a worker runs its jobs on ${name} (emulated)`,
-      worksIn('Redis and Valkey', `${name} (emulated)`),
+      listedAsWorking('Redis and Valkey', `${name} (emulated)`),
       async (context) => {
         await expectToWork(context, await emulate(context, redis.url, rules), queueCheck)
       },
@@ -127,7 +129,7 @@ describe('unsupported servers', () => {
   for (const [name, rules, problem] of emulatedServers) {
     test(
       `a worker refuses ${name} (emulated)`,
-      isRefusedIn(
+      listedAsRefused(
         'Redis and Valkey',
         `${name} (emulated)`,
         'exit code 2, with what to use instead',
@@ -140,7 +142,7 @@ describe('unsupported servers', () => {
 
   test(
     'a worker refuses Redis Sentinel',
-    isRefusedIn(
+    listedAsRefused(
       'Redis and Valkey',
       'Redis Sentinel',
       'exit code 2: use the URL of the primary, or keep the schedule in PostgreSQL',
@@ -178,7 +180,7 @@ describe('unsupported servers', () => {
 
   test(
     'a worker refuses several servers that are no cluster',
-    isRefusedIn(
+    listedAsRefused(
       'Redis and Valkey',
       'several servers in `REDIS_URL` that are no cluster',
       'exit code 2',
@@ -197,7 +199,7 @@ describe('a user of Redis with restricted permissions', () => {
 
   test(
     'a worker runs its jobs as a user without dangerous commands, such as INFO',
-    worksIn('Redis and Valkey', 'a user without INFO (`+@all -@dangerous`)'),
+    listedAsWorking('Redis and Valkey', 'a user without INFO (`+@all -@dangerous`)'),
     async (context) => {
       await createUser('careful', '~*', '+@all', '-@dangerous')
       // The check of the queue is a warning: without INFO, the server does not state its maxmemory-policy.
@@ -207,7 +209,7 @@ describe('a user of Redis with restricted permissions', () => {
 
   test(
     'a worker runs its jobs as a user with only the permissions of docs/configuration.md',
-    worksIn('Redis and Valkey', 'a user with [the least rights](configuration.md#redis)'),
+    listedAsWorking('Redis and Valkey', 'a user with [the least rights](configuration.md#redis)'),
     async (context) => {
       const example = await readExample('docs/configuration.md', 'Redis', '')
       // The document shows the command `ACL SETUSER <user> on >PASSWORD <rules>`.

@@ -8,7 +8,7 @@ import { type RunningService, runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
-import { isRefusedIn, worksIn } from './compatibility.js'
+import { listedAsRefused, listedAsWorking } from './compatibility.js'
 import { createOwnedDatabase, withSchema } from './roles.js'
 
 const closers: (() => Promise<unknown>)[] = []
@@ -102,7 +102,7 @@ const readUserIds = async (database: TestDatabase, schema: string) => {
 describe('the schema of the tables', () => {
   test(
     'the tables are in public, even if the role has another search_path',
-    worksIn(
+    listedAsWorking(
       'PostgreSQL',
       'a role or a database with its own `search_path`',
       'tables are in `public`, or in the schema of `?schema=`',
@@ -148,7 +148,7 @@ describe('the schema of the tables', () => {
 
   test(
     'the tables behind PgBouncer are in the schema of DATABASE_URL, even if DATABASE_DIRECT_URL has no schema',
-    worksIn(
+    listedAsWorking(
       'PostgreSQL poolers and replicas',
       'PgBouncer with transaction pooling and `?schema=`',
       'with `DATABASE_DIRECT_URL`',
@@ -181,7 +181,7 @@ describe('two schemas of one database', () => {
 
   test(
     'two schemas serve two tenants, each with its own logouts, change feed and queue',
-    worksIn('PostgreSQL', 'two tenants in one database, each with its own `?schema=`'),
+    listedAsWorking('PostgreSQL', 'two tenants in one database, each with its own `?schema=`'),
     async () => {
       const one = await startService(envOf('one', 'one.example'))
       const two = await startService(envOf('two', 'two.example'))
@@ -224,7 +224,7 @@ describe('two schemas of one database', () => {
 
   test(
     'a command refuses a schema that serves another tenant, and prints the remedy',
-    isRefusedIn('PostgreSQL', 'two tenants in one schema', 'exit code 2, with what to do'),
+    listedAsRefused('PostgreSQL', 'two tenants in one schema', 'exit code 2, with what to do'),
     async () => {
       const one = await startService(envOf('one', 'one.example'))
       await expectToWork(one, 'auth0|1')
@@ -247,7 +247,7 @@ describe('options= in DATABASE_URL', () => {
 
   test(
     'the options in DATABASE_URL apply to the connections of the queue, except for search_path',
-    worksIn('PostgreSQL', '`options=` in `DATABASE_URL`'),
+    listedAsWorking('PostgreSQL', '`options=` in `DATABASE_URL`'),
     async () => {
       const database = await createDatabase()
       const url = new URL(database.url)

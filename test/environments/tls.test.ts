@@ -13,7 +13,7 @@ import { KEY } from '../_support/served-api.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { type Certificates, openCertificates, openTlsFront } from '../_support/tls.js'
-import { isRefusedIn, worksIn } from './compatibility.js'
+import { listedAsRefused, listedAsWorking } from './compatibility.js'
 
 /**
  * Maximum duration of a command that refuses to run, in milliseconds. It must not wait for a timeout of PostgreSQL or
@@ -117,7 +117,7 @@ describe('PostgreSQL with TLS', () => {
 
   test.each(COMMANDS)(
     '%s refuses an untrusted certificate of PostgreSQL',
-    isRefusedIn(
+    listedAsRefused(
       'PostgreSQL',
       'an untrusted certificate',
       'exit code 2, with the code of Node, `sslrootcert` and `NODE_EXTRA_CA_CERTS`',
@@ -134,7 +134,11 @@ describe('PostgreSQL with TLS', () => {
 
   test.each(COMMANDS)(
     '%s refuses an sslrootcert that does not exist',
-    isRefusedIn('PostgreSQL', 'an `sslrootcert` that does not exist', 'exit code 2, with the path'),
+    listedAsRefused(
+      'PostgreSQL',
+      'an `sslrootcert` that does not exist',
+      'exit code 2, with the path',
+    ),
     async (command) => {
       const env = { DATABASE_URL: urlWith({ sslmode: 'verify-full', sslrootcert: '/no/such.pem' }) }
       await expectRefused(
@@ -176,7 +180,7 @@ describe('PostgreSQL with TLS', () => {
 
   test(
     'all connections of the service and its queue use TLS with sslrootcert',
-    worksIn('PostgreSQL', 'TLS with `sslrootcert` or `NODE_EXTRA_CA_CERTS`'),
+    listedAsWorking('PostgreSQL', 'TLS with `sslrootcert` or `NODE_EXTRA_CA_CERTS`'),
     async () => {
       const url = urlWith({ sslmode: 'verify-full', sslrootcert: certificate.file })
       const service = await runService({ DATABASE_URL: url })
@@ -230,7 +234,7 @@ describe('PostgreSQL with TLS', () => {
 
 test(
   'api refuses a server without TLS if DATABASE_URL requires TLS',
-  isRefusedIn('PostgreSQL', '`sslmode=require` on a server without TLS', 'exit code 2'),
+  listedAsRefused('PostgreSQL', '`sslmode=require` on a server without TLS', 'exit code 2'),
   async () => {
     const database = await createTestDatabase()
     closers.push(database.drop)
@@ -263,7 +267,7 @@ describe('Redis with TLS', () => {
 
   test.each(['start', 'worker'])(
     '%s refuses an untrusted certificate of Redis',
-    isRefusedIn(
+    listedAsRefused(
       'Redis and Valkey',
       'an untrusted certificate',
       'exit code 2, with the code of Node and `NODE_EXTRA_CA_CERTS`',

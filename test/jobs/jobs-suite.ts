@@ -93,7 +93,7 @@ export function describeJobs(store: TestStore): void {
         ['rare', ONE_HOUR_MS],
       ])
       for (const { nextAt, everyMs } of schedule) {
-        // The next run can already be due, but not for a minute.
+        // The next run can already be due, since less than a minute.
         expect(nextAt).toBeGreaterThan(Date.now() - 60_000)
         expect(nextAt).toBeLessThanOrEqual(Date.now() + (everyMs ?? 0))
       }

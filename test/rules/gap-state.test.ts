@@ -81,8 +81,8 @@ test('a token that a logout in a gap would revoke is accepted only while the gap
         fromLoginToLogout: durationMs(),
         fromLoginToIssue: durationMs(30 * DAY_MS),
         fromGapEndToNow: durationMs(31 * DAY_MS - 2, 31 * DAY_MS - 1, 31 * DAY_MS),
-        // The floor is up to 10 days before the end of the gap, or up to 30 days after it.
-        earliestFloorToFloor: durationMs(10 * DAY_MS - 2, 10 * DAY_MS - 1),
+        // The earliest floor is 10 days before the end of the gap.
+        fromEarliestFloorToFloor: durationMs(10 * DAY_MS - 2, 10 * DAY_MS - 1),
       }),
       fc.boolean(),
       (durations, hasFloor) => {
@@ -91,7 +91,7 @@ test('a token that a logout in a gap would revoke is accepted only while the gap
         const refreshAgeMs = Math.min(durations.fromLoginToIssue, LIFETIMES.maxRefreshAgeMs)
         const expiresAt = loginAt + refreshAgeMs + LIFETIMES.maxTokenAgeMs
         const now = GAP_END + durations.fromGapEndToNow
-        const floorAt = hasFloor ? GAP_END - 10 * DAY_MS + durations.earliestFloorToFloor : null
+        const floorAt = hasFloor ? GAP_END - 10 * DAY_MS + durations.fromEarliestFloorToFloor : null
         const token = { subject: 'auth0|1', sessionId: null, loginAt }
         // The logout in the gap is unknown, so only the floor can revoke the token.
         const { revoked } = judge(token, { user: null, session: null, floorAt }, { policy: 'user' })

@@ -11,6 +11,7 @@ const LOGOUT_MS = Date.parse('2026-11-23T10:00:00Z')
 const LOGOUT_SECONDS = LOGOUT_MS / 1000
 const NAMES = claimNames()
 const noLogout: KnownLogouts = { user: null, session: null, floorAt: null }
+// `allSessionsAt` is the instant of the latest logout that ended all sessions of the user.
 const userLogout = { ...noLogout, user: { at: LOGOUT_MS, allSessionsAt: LOGOUT_MS } }
 const sessionEnded = { ...noLogout, session: { at: LOGOUT_MS, ended: true } }
 const sessionLogout = { ...noLogout, session: { at: LOGOUT_MS, ended: false } }
@@ -20,6 +21,7 @@ const floorAtLogout = { ...noLogout, floorAt: LOGOUT_MS }
 const judgeToken = (claims: Record<string, unknown>, knownLogouts: KnownLogouts) =>
   judgeClaims(readToken(claims), knownLogouts, { policy: 'session' })
 
+// A verdict has the reason `login_unreadable` if it is undecided, and `login_unknown` if a logout revokes the token.
 describe('a token with an unreadable login', () => {
   // This `iat` is in milliseconds, not in seconds.
   const claims = { sub: 'auth0|1', sid: 'S', iat: LOGOUT_MS + 60_000 }
@@ -88,6 +90,7 @@ test('a token with an unreadable session is judged like a token without a sessio
   const logoutOfOneSession = { ...noLogout, user: { at: LOGOUT_MS, allSessionsAt: null } }
   const claims = { sub: 'auth0|1', iat: LOGOUT_SECONDS - 60 }
   const readable = { ...claims, [NAMES.sessionId]: 'other' }
+  // If the session claim of the Action is unreadable, `sid` does not replace it.
   const unreadable = { ...claims, [NAMES.sessionId]: 5, sid: 'other' }
   expect(judgeToken(readable, logoutOfOneSession)).toMatchObject({ revoked: false })
   expect(judgeToken(unreadable, logoutOfOneSession)).toMatchObject({
@@ -107,6 +110,7 @@ describe('judgeClaims with random claims and logouts', () => {
     fc.jsonValue(),
   )
   const loginClaimNames = [NAMES.authenticatedAt, 'auth_time', 'iat']
+  // `payload` is no claim of the rules.
   const claimNamesToTry = ['sub', NAMES.sessionId, 'sid', ...loginClaimNames, 'payload']
   const anyClaims = fc.record(
     Object.fromEntries(claimNamesToTry.map((name) => [name, claimValue])),

@@ -69,6 +69,7 @@ describe('the simulator', () => {
     const pendingRequest = logs()
     // The handler must exist before the request fails.
     const rejection = expect(pendingRequest).rejects.toThrow('fetch failed')
+    // The request has taken the fault, and now waits for its response.
     await expect.poll(() => simulator.faults.pending()).toBe(0)
     const startedAt = performance.now()
     await simulator.close()

@@ -173,7 +173,7 @@ describe('a log-stream request', () => {
     ['an entry of many members', `{"type":"slo",${Array(500_000).fill('"a":1')}}`],
     ['an entry with a long list', `{"type":"slo","data":[${Array(500_000).fill('[]')}]}`],
   ])(
-    'receive returns "too many" and stores nothing for more than 500,000 JSON values: %s',
+    'receive returns "too many" and stores nothing for a body of 500,000 JSON values or more: %s',
     async (_description, body) => {
       await expect(receiveBody(body)).resolves.toBe('too many')
       expect(await readUnattributableIds()).toEqual([])
