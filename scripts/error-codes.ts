@@ -39,7 +39,7 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
     todo: 'Check that PostgreSQL runs and that `DATABASE_URL` is correct. A running service reconnects by itself.',
   },
   AUTH0_CREDENTIALS: {
-    when: 'Auth0 refuses the client credentials, or refuses a new access token.',
+    when: 'Auth0 refuses the client credentials, or refuses an access token that it has just issued.',
     todo: 'Check `AUTH0_CLIENT_ID` and `AUTH0_CLIENT_SECRET`, and that `AUTH0_DOMAIN` is the canonical domain of the tenant, not a custom domain. Authorize the machine-to-machine application for the Auth0 Management API.',
   },
   AUTH0_SCOPE: {
@@ -67,7 +67,7 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
     todo: "Check `AUTH0_DOMAIN`, the network, the system that the message names, and Auth0's status page. If this host reaches Auth0 only through a proxy, set `HTTPS_PROXY`. Behind a proxy that terminates TLS, set `NODE_EXTRA_CA_CERTS` to its certificate.",
   },
   KEY_SET_UNAVAILABLE: {
-    when: 'The key set with which the tokens of users are verified cannot be fetched. Until it can be fetched, the keys that are known are used for one hour; then tokens are neither accepted nor refused.',
+    when: 'The key set with which the tokens of users are verified cannot be fetched. Until it can be fetched, the known keys are used for one hour. After that, it is unknown whether a token is valid, and gateways get 503.',
     todo: 'If `TOKEN_JWKS_URL` is set, check it; otherwise check `AUTH0_DOMAIN`. The URL must respond with a JSON Web Key Set. If a proxy leads to Auth0, set `HTTPS_PROXY`.',
   },
   CLOCK_AHEAD: {
@@ -91,12 +91,12 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
     todo: 'Follow the advice after each failed check.',
   },
   UNHEALTHY: {
-    when: '`last-logout healthcheck` got no response from the API, or another status than 200. With `--ready`, the database is unavailable; with `--fresh`, that, or the data is older than `MAX_LAG`.',
+    when: '`last-logout healthcheck` got no response from the API, or another status than 200. With `--ready`, the database is unavailable. With `--fresh`, the database is unavailable, or the data is older than `MAX_LAG`.',
     todo: 'Read the log of the API, and run `last-logout doctor`. If nothing listens at the address in the message, set `HOST` and `PORT` to those of the API.',
   },
   CANNOT_LISTEN: {
     when: 'The port or the address of the API, or of the monitoring port, cannot be bound.',
-    todo: 'Do what the message says for its cause: set `PORT`, `WORKER_PORT` or `HOST` to values that are free on this machine.',
+    todo: 'Do what the message says: set `PORT`, `WORKER_PORT` or `HOST` to values that are free on this machine.',
   },
   UNFINISHED: {
     when: 'A command was interrupted by a signal before it had finished.',
@@ -107,8 +107,8 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
     todo: 'Nothing, if it is rare: the job runs again. If it lasts, check the database and the network to Auth0.',
   },
   NO_PROGRESS: {
-    when: 'A loop repeated without progress and was ended. Reads and writes of the database disagree, or the pages of Auth0 do not end.',
-    todo: 'Check that `DATABASE_URL` leads to the primary PostgreSQL server, and that one installation reads the log of the tenant. Run `last-logout doctor`.',
+    when: 'A loop repeated without progress and was ended. The database does not return what was written, or the pages of Auth0 do not end.',
+    todo: 'Check that `DATABASE_URL` leads to the primary PostgreSQL server, and that no other installation of last-logout uses the same database. Run `last-logout doctor`.',
   },
   ABANDONED: {
     when: 'A job did not end within the grace period after it was aborted. The next run starts without waiting for it.',

@@ -8,7 +8,7 @@ const NAME = 'configuration'
 /** Auth0 writes an `api_limit_warning` entry to the log when more than this share of the rate limit is used. */
 const RISKY_SHARE = 0.8
 
-/** Checks for settings that are valid alone, but risky together. */
+/** Checks for settings that are valid but risky: alone, or together with others. */
 export function checkConfiguration(config: Config): Check[] {
   const { pollIntervalMs, maxLagMs, http, auth0 } = config
   const risks = [

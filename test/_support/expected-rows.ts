@@ -35,7 +35,9 @@ export function expectedRows(events: Event[]) {
     sessions: sessions.map((sessionId) => {
       const sessionEvents = events.filter((event) => event.sessionId === sessionId)
       const userIds = sessionEvents.flatMap(({ userId }) => userId ?? []).sort()
-      return { sessionId, ...newest(sessionEvents), userId: userIds.at(-1) ?? null, ended: true }
+      // If events name different users for a session, the greatest user id counts, whatever the order of the events.
+      const greatestUserId = userIds.at(-1) ?? null
+      return { sessionId, ...newest(sessionEvents), userId: greatestUserId, ended: true }
     }),
   }
 }
@@ -81,7 +83,8 @@ export const logoutEvents: fc.Arbitrary<Event[]> = fc
 
 /**
  * Returns what a store must contain for the entries of a log: the rows, the number of logouts, and the log ids of
- * unattributable entries. An unattributable entry may be a logout, but names no user and no session.
+ * unattributable entries. An unattributable entry may be a logout, but its type is unreadable, or it names no user and
+ * no session.
  */
 export function expectedFromLog(log: Record<string, unknown>[]) {
   const events: Event[] = []
@@ -97,7 +100,7 @@ export function expectedFromLog(log: Record<string, unknown>[]) {
       unattributable.push(logId)
       continue
     }
-    // Only `slo` ends one session. The other type ends all sessions of its user.
+    // `universal_logout_succeeded` ends all sessions of its user. Without a user, it ends its session, as `slo` does.
     const endsOneSession = entry.type === 'slo' || userId === null
     events.push({
       logId,

@@ -100,11 +100,12 @@ describe('explain', () => {
     })
   })
 
-  test('explain marks the logout that decides, and prints that the signature is not verified, and no part of the token', async () => {
+  test('explain marks the logout that decides, and shows that the signature is not verified. It prints no part of the token', async () => {
     await storeLogout(NOW - 300, null)
     await storeLogout(NOW - 200, 'S2')
     const jwtText = buildToken()
     const { stdout } = await finishCommandLine(['explain', jwtText], env)
+    // The row of the user contains only the log id of the last logout, which replaced that of the earlier logout.
     expect(stdout).toMatch(
       new RegExp(`^all sessions +${iso(NOW - 300)}, log entry not stored  <- decisive$`, 'm'),
     )
@@ -179,7 +180,7 @@ describe('explain', () => {
     expect(withoutValues(stdout)).toBe(withoutValues(example))
   })
 
-  test('explain prints that the verdict on a token with an invalid claim is unknown', async () => {
+  test('explain prints that the verdict on a token with an invalid claim is unknown, unless a logout revokes it', async () => {
     await store.setFirstCheckpoint(LOG_ID, null)
     await store.storeCaughtUp(LOG_ID, Date.now())
     const jwtText = buildToken({

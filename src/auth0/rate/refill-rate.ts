@@ -1,7 +1,7 @@
 import { documentedRefillPerMinute } from './documented-limits.js'
 import type { RateResponse } from './limit.js'
 
-/** The precision of `Date` and of `x-ratelimit-reset`, in milliseconds. */
+/** The precision of the response headers `Date` and `x-ratelimit-reset`, in milliseconds. */
 const SECOND_MS = 1_000
 
 /** Lower bound of the time between two requests, in milliseconds. Prevents a division by 0. */
@@ -48,8 +48,8 @@ export function credibleDocumentedRate(limit: number, refillRate: RefillRate): n
 /**
  * Narrows the known bounds of the refill rate by the bounds that a response proves.
  *
- * @returns The narrowed bounds. If `isNewLimit` is true, the limit of the tenant was changed, and the bounds are those
- *   of this response alone.
+ * @returns The narrowed bounds. If `isNewLimit` is true, the limit of the tenant was changed, and the bounds that were
+ *   known before are discarded.
  */
 export function narrowRefillRate(
   knownRate: RefillRate,
@@ -78,13 +78,14 @@ function intersect(a: RefillBounds, b: RefillBounds): RefillRate {
 function boundsOf(response: ResetResponse, last: RateResponse | null): RefillBounds {
   const { limit, remaining, resetAt, dateMs, sentAt, receivedAt } = response
   const tokensTaken = Math.max(1, limit - remaining)
-  // Auth0 takes the token between the sending of the request and `Date`.
+  // Auth0 takes the token between the sending of the request and the header `Date`.
   const minUntilFullMs = resetAt - SECOND_MS - (dateMs + SECOND_MS)
   const maxUntilFullMs = resetAt - dateMs + (receivedAt - sentAt)
-  // If fewer tokens are missing than after the last response, the difference was refilled since then.
-  const lastTokensTaken = last === null ? 0 : Math.max(1, last.limit - last.remaining - 1)
+  // Before this request, at least so many tokens were missing: those of the last response, less one because of rounding.
+  const minTokensTakenBefore = last === null ? 0 : Math.max(1, last.limit - last.remaining - 1)
   const elapsedMs = Math.max(receivedAt - (last?.sentAt ?? 0), MIN_INTERVAL_MS)
-  const observedRate = (lastTokensTaken + 1 - tokensTaken) / elapsedMs
+  // This request has taken one more token. If fewer tokens are missing now, the difference was refilled.
+  const observedRate = (minTokensTakenBefore + 1 - tokensTaken) / elapsedMs
   const minRate = maxUntilFullMs > 0 ? Math.max(1, tokensTaken - 1) / maxUntilFullMs : 0
   const maxRate = minUntilFullMs > 0 ? tokensTaken / minUntilFullMs : Number.POSITIVE_INFINITY
   return { min: Math.max(minRate, observedRate), max: maxRate }
@@ -97,6 +98,7 @@ function wasResetReplacedEarly(
 ): boolean {
   const lastResetAt = last?.resetAt ?? null
   if (lastResetAt === null || resetAt === lastResetAt) return false
-  // A window that begins with a request can end up to a second before `resetAt`, because Auth0 rounds `resetAt` up.
+  // The end of a window that begins with a request is before `resetAt`, by at most a second, because Auth0 rounds
+  // `resetAt` up.
   return dateMs + SECOND_MS <= lastResetAt - SECOND_MS
 }
