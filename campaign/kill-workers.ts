@@ -7,7 +7,8 @@ import { holdsLease } from './write-log.js'
 
 /**
  * The state of a worker when it was killed. `starting`: it had not logged `polling`. `closing`: it had received
- * SIGTERM. `withLease` and `withoutLease`: neither of these, and whether it had the lease, the exclusive right to poll.
+ * SIGTERM. `withLease`: it had the lease, which is the exclusive right to poll. `withoutLease`: it had logged `polling`,
+ * but did not have the lease.
  */
 type Stage = 'starting' | 'withoutLease' | 'withLease' | 'closing'
 

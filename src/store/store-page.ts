@@ -20,8 +20,8 @@ import { writeBatch } from './write-batch.js'
  * logouts are then stored with instants that are too early, and the checkpoint does not move. When the clock has been
  * corrected, the page is read again, and the logouts get their true instants before `as_of` advances.
  *
- * @returns Whether the page was stored, or a `CLOCK_AHEAD` error. Throwing this error would roll
- *   back the write.
+ * @returns Whether the page was stored, or a `CLOCK_AHEAD` error. Throwing this error would roll back the
+ *   write.
  */
 export async function storePage(
   tx: Executor,
