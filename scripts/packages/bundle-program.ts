@@ -52,7 +52,8 @@ const SWAGGER_UI = 'node_modules/@fastify/swagger-ui'
 
 /**
  * Keeps the meaning of relative paths. A module, such as `src/store/migrations.ts`, finds its files relative to its own
- * path. In the bundle, the module is in `lib`, and the files are at the paths of {@link RUNTIME_FILES}.
+ * path. In the bundle, the module is in `lib`, and the files are at the paths of {@link RUNTIME_FILES}. The files of
+ * {@link SERVED_FILES} are in `packages`, and those of Swagger UI are in `swagger-ui`.
  */
 const keepPaths: Plugin = {
   name: 'keep-paths',
@@ -115,6 +116,7 @@ export async function bundleProgram(
     ...BUNDLE_OPTIONS,
     minifySyntax: true,
     minifyWhitespace: true,
+    // `pg-native` is an optional dependency of `pg`, and not installed.
     external: [...externalPackages, 'pg-native'],
     plugins: [keepPaths, writeQueryCompiler(directory)],
   })

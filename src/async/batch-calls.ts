@@ -11,7 +11,7 @@ export interface BatchOptions<Input, Result> {
   maxConcurrent: number
   /**
    * Maximum time that a batch waits for the end of a running batch, in milliseconds. After this time, the batch starts
-   * in parallel. Fast batches then run in sequence and are large. A slow batch delays other batches only briefly.
+   * in parallel. So fast batches run in sequence and are large, and a slow batch delays other batches only briefly.
    * Default: 0.
    */
   headStartMs?: number

@@ -9,7 +9,7 @@ import type { Decision } from './decision.js'
 export interface LastLogoutClientOptions {
   /** Base URL of last-logout, for example `https://last-logout.internal`. */
   url: string
-  /** A key of `API_KEYS` with the roles `feed` and `read`; for `lookup: 'request'`, `read`. */
+  /** A key of `API_KEYS` with the roles `feed` and `read`. With `lookup: 'request'`, the role `read` is enough. */
   apiKey: string
   /**
    * How a token with an unknown revocation status is handled: `deny` refuses it with 503, `allow` accepts it. No
@@ -36,7 +36,7 @@ export interface LastLogoutClientOptions {
   lookup?: 'feed' | 'request'
   /**
    * When a client with `lookup: 'feed'` connects. `eager`: when it is created. `lazy`: at the first check or call of
-   * `ready`. The checks in the first `timeoutMs` milliseconds then wait for the load. Default `eager`.
+   * `ready`; only then, the checks in the first `timeoutMs` milliseconds wait for the load. Default `eager`.
    */
   connect?: 'eager' | 'lazy'
   /** Timeout of a request for a check, in milliseconds. Default 1,000. */
@@ -60,7 +60,7 @@ export interface LastLogoutClientOptions {
   onError?: (error: unknown) => void
 }
 
-/** Maximum of all durations: ten years. A longer duration is certainly a mistake. */
+/** Maximum of each duration: ten years. A longer duration is certainly a mistake. */
 const MAX_DURATION_MS = 3_650 * DAY_MS
 
 /** Validated options with their defaults. */
@@ -109,6 +109,7 @@ export function readOptions(options: LastLogoutClientOptions) {
     maxStalenessMs: readDurationMs('maxStalenessMs', DEFAULT_MAX_STALENESS_MS),
     timeoutMs: readDurationMs('timeoutMs', 1_000),
     cacheMs: readDurationMs('cacheMs', 5_000, 0),
+    // The maximum time from a login until its last token expires: the client loads the logouts of this time.
     horizonMs:
       readDurationMs('maxTokenAgeMs', DAY_MS) + readDurationMs('maxRefreshAgeMs', 30 * DAY_MS),
     reloadIntervalMs: readDurationMs('reloadIntervalMs', HOUR_MS),

@@ -6,6 +6,9 @@ import { DAY_MS, HOUR_MS } from '../rules/instant.js'
 /** Minimum length of an API key and of the log stream's token, in characters. */
 export const MIN_KEY_LENGTH = 32
 
+/** Maximum of each duration: ten years. A longer duration is certainly a mistake. */
+const MAX_DURATION_MS = 3_650 * DAY_MS
+
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: HOUR_MS, d: DAY_MS } as const
 
 /** Schema of a duration such as `5s`. The parsed value is in milliseconds. */
@@ -16,7 +19,7 @@ export const duration = (fallback: string, minMs: number) =>
     .transform((text, context) => {
       const [, digits, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? []
       const ms = Number(digits) * UNITS[unit as keyof typeof UNITS]
-      if (ms >= minMs && ms <= 3_650 * DAY_MS) return ms
+      if (ms >= minMs && ms <= MAX_DURATION_MS) return ms
       return fail(context, `must be a duration of at least ${minMs} ms, such as ${fallback}`)
     })
 
@@ -77,7 +80,7 @@ export const proxies = z.string().transform((text, context) => {
   if (networks.length > 0 && networks.every(isNetwork)) return networks
   return fail(
     context,
-    'must list the addresses of your proxies, such as 10.0.0.0/8, 192.0.2.7 or loopback; a number of proxies is not supported',
+    'must list the addresses of your proxies, such as 10.0.0.0/8, 192.0.2.7 or loopback; the number of proxies is not accepted',
   )
 })
 
@@ -97,6 +100,7 @@ export const headerToken = z
 function isNetwork(text: string): boolean {
   if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
   const [address = '', bits, ...extraParts] = text.split('/')
+  // Excludes IPv6 addresses with a zone, such as `fe80::1%eth0`, which `isIP` accepts.
   const version = address.includes('%') ? 0 : isIP(address)
   if (version === 0 || extraParts.length > 0) return false
   const maxBits = version === 4 ? 32 : 128

@@ -62,7 +62,7 @@ export function describeRedisTlsFailure(code: unknown): string | null {
   const failure = describeTlsFailure(code)
   return (
     failure &&
-    `${failure} for Redis (${code}): set NODE_EXTRA_CA_CERTS to the file of the CA certificate, use a host name in REDIS_URL that the certificate contains, and rediss: only for a server with TLS`
+    `${failure} for Redis (${code}): set NODE_EXTRA_CA_CERTS to the file of the CA certificate, use a host name in REDIS_URL that the certificate contains, and use rediss: only for a server with TLS`
   )
 }
 

@@ -23,6 +23,7 @@ export function createKeyedHash(key: string): KeyedHash {
   const length = writeText(key)
   if (length <= BLOCK_BYTES) keyBytes.set(message.subarray(0, length))
   else {
+    // The hash of a key replaces the key if it is longer than a block (RFC 2104 §2).
     digest(INITIAL, length, 0)
     writeState()
     keyBytes.set(message.subarray(0, DIGEST_BYTES))
@@ -66,7 +67,7 @@ function fractionBits(root: number): number {
   return Math.floor((root - Math.floor(root)) * 2 ** 32) | 0
 }
 
-/** Buffers that all hashes share: the message to hash, and the state of the hash. */
+/** Buffers that all hashes share: the message to hash, the state of the hash, and the message schedule of a block. */
 let message = new Uint8Array(1_024)
 let view = new DataView(message.buffer)
 const state = new Int32Array(WORDS)

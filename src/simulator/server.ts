@@ -32,9 +32,12 @@ export interface SimulatorOptions {
   logTokenExchanges?: boolean
   /** The rate limit of `/api/v2`, by the tenant's clock. Default: no limit. */
   rateLimit?: SimulatedRateLimit
-  /** The response to a checkpoint that is older than every retained entry. Default: `continue`. */
+  /**
+   * The response to a checkpoint that is older than every retained entry. Default: `continue`, the page that starts
+   * with the oldest retained entry.
+   */
   expiredCheckpoint?: ExpiredCheckpoint
-  /** The duration of each build of a draft or of a version, in milliseconds. Default: 0. */
+  /** The duration of each build of an Action's draft or version, in milliseconds. Default: 0. */
   actionBuildMs?: number
   /** The delay of every response, in milliseconds. Default: 0. */
   latencyMs?: number
@@ -49,7 +52,7 @@ export interface SimulatorOptions {
   control?: boolean
   /** The loopback address to listen on: `127.0.0.1` (default) or `::1`. */
   host?: string
-  /** Default: 0, any free port. */
+  /** The port to listen on. Default: 0, any free port. */
   port?: number
 }
 

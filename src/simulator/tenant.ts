@@ -44,7 +44,10 @@ export interface SimulatedTenantOptions {
   domain: string
   /** The tenant's clock, in milliseconds. Default: `Date.now`. */
   now?: () => number
-  /** The delay between an event and the storage of its entry, in milliseconds. Default: random with a seed, 0–6 s. */
+  /**
+   * The delay between an event and the storage of its entry, in milliseconds. Default: random from 0 to 6 s, with a fixed
+   * seed.
+   */
   lagMs?: () => number
   /** How long an entry is retained after its storage, in milliseconds. Default: forever. */
   retentionMs?: number

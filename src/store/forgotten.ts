@@ -11,8 +11,8 @@ import { truncateEntry, UNATTRIBUTABLE_ID } from './unattributable.js'
  * stay revoked. These rows contain keyed hashes instead of ids.
  *
  * A logout that happened before the person was forgotten is written to these rows, even if the entry of the logout is
- * read afterwards. A later logout is stored with ids: the person has logged in again, and subscribers that do not know
- * the hashes must receive the logout.
+ * read afterwards. A logout that happened more than a minute later ({@link isAhead}) is stored with ids: the person has
+ * logged in again, and subscribers that do not know the hashes must receive the logout.
  */
 
 type User = Batch['users'][number]
@@ -88,8 +88,8 @@ function replaceSession(row: Session, hash: KeyedHash, forgotten: Forgotten): Wr
 }
 
 /**
- * Removes the entries that were deleted when a person was forgotten. For each deleted entry, the table contains the
- * hash of the entry's id.
+ * Removes the entries that were deleted when a person was forgotten. For each deleted entry, the table contains a row
+ * with the hash of the entry's id and an empty `entry`.
  */
 async function dropForgotten(
   tx: Executor,

@@ -23,6 +23,7 @@ const BATCHES = { maxSize: 256, maxConcurrent: 4, headStartMs: 5, readySize: 24 
  * Creates a function that reads the logouts of a user and a session. Concurrent reads share a statement. If PostgreSQL
  * refuses an id, only the read of this id fails.
  *
+ * @param horizonMs Maximum time from a login until its tokens expire, in milliseconds.
  * @param maxWaitMs Maximum time from a read to the start of its statement, in milliseconds. Default:
  *   {@link CONNECT_TIMEOUT_MS}.
  */

@@ -16,11 +16,12 @@ import { writeBatch } from './write-batch.js'
 /**
  * Stores a page in a transaction that has locked the tenant row.
  *
- * If Auth0 stored the last entry more than a minute after now by the database's clock, the database's clock is behind.
- * The logouts are then stored with instants that are too early, and the checkpoint does not move. When the clock has
- * been corrected, the page is read again, and the logouts get their true instants before `as_of` advances.
+ * If the storage time of the last entry is more than a minute ahead of the database's clock, this clock is behind. The
+ * logouts are then stored with instants that are too early, and the checkpoint does not move. When the clock has been
+ * corrected, the page is read again, and the logouts get their true instants before `as_of` advances.
  *
- * @returns Whether the page was stored, or a `CLOCK_AHEAD` error. A thrown error would roll back the write.
+ * @returns Whether the page was stored, or a `CLOCK_AHEAD` error. Throwing this error would roll back the
+ *   write.
  */
 export async function storePage(
   tx: Executor,
@@ -40,7 +41,7 @@ export async function storePage(
 
 /** Returns SQL that moves the checkpoint to the end of a page, and `as_of` to the storage time of the last entry. */
 function movedColumns({ next, storedAt, endsCatchUp }: PageToStore, clock: SqlClock): Prisma.Sql {
-  // `as_of` is null until the log has been read to its end once.
+  // `as_of` is null until the log has been read to its end once. `sweep_to` is null unless a sweep is incomplete.
   const isCaughtUp = endsCatchUp ? Prisma.sql`TRUE` : Prisma.sql`as_of IS NOT NULL`
   return Prisma.sql`checkpoint = ${next}, last_poll_at = ${timestampOf(clock())},
     as_of = CASE WHEN ${isCaughtUp} AND sweep_to IS NULL
@@ -49,7 +50,7 @@ function movedColumns({ next, storedAt, endsCatchUp }: PageToStore, clock: SqlCl
 
 /**
  * Stores a page in one statement, if nothing needs the transaction of {@link storePage}. For example, the transaction
- * is needed if a person was forgotten.
+ * is needed if a person was forgotten, or if PostgreSQL's timeline has changed since the last write.
  *
  * The `UPDATE` of the tenant row runs first. It takes the lock under which all writers assign feed positions. After a
  * wait for the lock, PostgreSQL checks the conditions of the `UPDATE` again. If the checkpoint is then not `page.from`,
@@ -87,7 +88,9 @@ function pageSql(tables: Tables, clock: SqlClock, page: PageToStore): Prisma.Sql
 }
 
 /**
- * Returns the SQL condition that no other writer has changed the tenant row since the snapshot of the statement.
+ * Returns the SQL condition that no other writer has changed the tenant row since the snapshot of the statement. `xmin`
+ * is the transaction that wrote a version of a row: on the left the locked version, on the right that of the snapshot.
+ *
  * Without this condition, the statement would not count the unattributable entries of that writer, and could store more
  * entries than the limit allows.
  */
@@ -103,6 +106,7 @@ function batchParts(tables: Tables, { users, sessions, unattributable }: Batch):
     seq: Prisma.sql`moved.seq + ${BigInt(position)}::bigint`,
     maxAt: Prisma.sql`moved.now`,
   })
+  // `moved` has a row only if no person was forgotten. So all rows contain ids, not hashes.
   const withIds = <Row>(row: Row) => ({ ...row, forgottenAt: null })
   const parts: Prisma.Sql[] = []
   if (users.length > 0) {

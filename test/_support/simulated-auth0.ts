@@ -75,7 +75,7 @@ export interface Browser {
   logInSilently(app?: string): Promise<IssuedTokens>
   /** Logs in with the current session. Returns an authorization code, which the application can redeem later. */
   authorize(app?: string): Promise<AuthorizationCode>
-  /** Opens the login page during the current session. The returned function completes the login with a password. */
+  /** Opens the login page. The returned function completes the login with a password, and keeps the session. */
   beginLogin(app?: string): () => Promise<IssuedTokens>
   /** Ends the current session, and writes a log entry. Refresh tokens stay valid. */
   logOut(ids?: EntryIds): void
@@ -115,7 +115,7 @@ export function simulateAuth0(options: SimulatedAuth0Options): SimulatedAuth0 {
     const claims = await runLoginAction({
       ...baseEvent(session, 'oidc-basic-profile', app),
       session: { id: session.id },
-      authentication: methodsOf(session),
+      authentication: toAuthenticationField(session),
     })
     if (isDenial(claims)) throw new Error(`a login was denied: ${claims.denied}`)
     return { session, claims }
@@ -138,7 +138,7 @@ export function simulateAuth0(options: SimulatedAuth0Options): SimulatedAuth0 {
     const claims = await runLoginAction({
       ...event,
       ...(exchangeFields.session && { session: { id: session.id } }),
-      ...(exchangeFields.methods && { authentication: methodsOf(session) }),
+      ...(exchangeFields.methods && { authentication: toAuthenticationField(session) }),
     })
     return isDenial(claims) ? claims : issue(nextRefreshToken, claims)
   }
@@ -150,7 +150,7 @@ export function simulateAuth0(options: SimulatedAuth0Options): SimulatedAuth0 {
       const { refreshToken } = tokens
       const event = {
         ...baseEvent(refreshToken.session, 'oauth2-refresh-token', app),
-        ...(exchangeFields.refreshToken && { refresh_token: toEventField(refreshToken) }),
+        ...(exchangeFields.refreshToken && { refresh_token: toRefreshTokenField(refreshToken) }),
       }
       const nextRefreshToken = rotatesRefreshTokens
         ? { ...refreshToken, createdAt: now() }
@@ -170,11 +170,11 @@ export function isDenial(result: object): result is Denial {
   return 'denied' in result
 }
 
-function methodsOf({ authenticatedAt }: Session) {
+function toAuthenticationField({ authenticatedAt }: Session) {
   return { methods: [{ name: 'pwd', timestamp: new Date(authenticatedAt).toISOString() }] }
 }
 
-function toEventField({ createdAt, session }: RefreshToken) {
+function toRefreshTokenField({ createdAt, session }: RefreshToken) {
   return { created_at: new Date(createdAt).toISOString(), session_id: session.id }
 }
 

@@ -6,6 +6,7 @@ import { loadConfig } from '../../src/config/config.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { createService, type Service } from '../../src/service/service.js'
 import { buildEntry } from '../../src/simulator/entries.js'
+import { receive } from '../../src/sync/receive.js'
 import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import {
@@ -15,6 +16,7 @@ import {
 } from '../_support/release-0-1-0.js'
 import { buildExchangeEvent, loadActionWithLog } from '../_support/run-action.js'
 import { KEY, serveApi } from '../_support/served-api.js'
+import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 /** The claim with the session id that the login Action adds to tokens. */
@@ -244,8 +246,6 @@ describe('when the log with the entries of the forgotten person is read again', 
   })
 
   test('an entry that Auth0 delivers by the log stream does not store the ids', async () => {
-    const { receive } = await import('../../src/sync/receive.js')
-    const { openTestStore } = await import('../_support/store.js')
     const store = await openTestStore(database)
     onTestFinished(store.close)
     const entry = buildEntry('slo', { userId: USER, sessionId: PHONE })

@@ -16,10 +16,10 @@ const REQUEST_COUNT = 300
 /** Maximum response time of the API. It is shorter than the timeouts of the queue for Redis. */
 const MAX_RESPONSE_MS = 3_000
 
-/** The password that {@link send} uses. The service has no password. While Redis requires none, it accepts any. */
+/** The password of {@link send}. The service has none. While Redis requires no password, it accepts every password. */
 const PASSWORD = 'redis-password'
 
-// Finds out whether this machine has a redis-server.
+// Checks whether this machine has a redis-server. If not, `skip` contains the reason.
 const redisProbe = await startRedis({ forceNew: true })
 const title = 'skip' in redisProbe ? `the service (skipped: ${redisProbe.skip})` : 'the service'
 if (!('skip' in redisProbe)) await redisProbe.stop()
@@ -132,7 +132,8 @@ describe.skipIf('skip' in redisProbe)(title, { concurrent: true }, () => {
       await service.waitForLogout(logOut())
       const before = await measureResponses(service, 50)
       expect(before.statuses).toEqual([200])
-      // On a busy machine, the service can log an outage at its start, because Redis responds slowly.
+      // On a busy machine, the service can log an outage at its start, because Redis responds slowly. This line and the
+      // line about its end must not count as those of the fault.
       const countWarnings = () => service.countLines('warn', UNAVAILABLE)
       const countRecoveries = () => service.countLines('info', RECOVERED)
       await expect.poll(() => countWarnings() === 0 || countRecoveries() > 0, WAIT).toBe(true)

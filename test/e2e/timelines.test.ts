@@ -14,6 +14,9 @@ import {
 } from '../_support/simulated-auth0.js'
 import { LAG_MS, openWholeSystem, type WholeSystem } from '../_support/whole-system.js'
 
+// Each test is a sequence of logins, exchanges and logouts of one user. Only Auth0 is simulated: the login Action, the
+// service and the client in a resource server are real. All of them use the clock of the test.
+
 /** The result of an exchange that the login Action denies because of a logout. */
 const LOGGED_OUT = { denied: 'last_logout: the session was logged out' }
 /** The result of an exchange that the Action denies because it does not know the time of the login. */
@@ -150,6 +153,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     })
 
     test('if the event does not contain the time of the login, LAST_LOGOUT_ON_ERROR decides whether the Action denies an exchange', async () => {
+      // The default is `allow`.
       const { isFirstAccepted, second } = await exchangeTwice(openAuth0())
       expect(isFirstAccepted).toBe(true)
       expect(await isAccepted(second)).toBe(true)
@@ -273,7 +277,9 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       clock.pass(SECOND_MS)
       const tokens = auth0.redeem(code)
       await passTime()
+      // The login in the access token is the time of the authorization, which was before the logout.
       expect(await isAccepted(tokens)).toBe(false)
+      // At a refresh, the login is the time at which the refresh token was issued, which was after the logout.
       expect(await isAccepted(await auth0.refresh(tokens))).toBe(true)
     })
   })

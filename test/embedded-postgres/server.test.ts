@@ -20,7 +20,10 @@ const isRoot = process.geteuid?.() === 0
 const FLOCK = '/usr/bin/flock'
 
 interface Fixtures {
-  /** Creates a directory with mode 0700, as mkdtemp does. */
+  /**
+   * Creates a directory with mode 0700, as mkdtemp does. If the tests run as root, PostgreSQL runs as another user, for
+   * which a test must make the directory accessible.
+   */
   createDirectory(): Promise<string>
   /** Starts a server that is closed when the test ends. */
   start(dataDir: string): Promise<EmbeddedPostgres>
@@ -283,7 +286,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
 
     const second = await start(dataDir)
     expect(await query(second.url, 'SELECT 1')).toEqual([1])
-    // PostgreSQL refused to start before the stale lock file was removed.
+    // PostgreSQL refused to start before the stale lock file was removed. F0001 is its code for an existing lock file.
     expect(await fs.readFile(join(dataDir, 'postgres.log'), 'utf8')).toContain('F0001 FATAL')
     expect(isAlive(unrelatedProcess.pid ?? 0)).toBe(true)
   })

@@ -17,12 +17,12 @@ import { WAIT } from '../_support/wait.js'
 import { findPostgresVersion } from './postgres-versions.js'
 
 // docs/operations.md contains the commands to back up and restore a database. The first test runs them: after the
-// backup, the service stores more logouts, then the database is lost and restored from the backup. What the service had
-// read from the tenant log after the backup, it reads again. What was only reported to its API after the backup stays
-// lost.
+// backup, the service stores more logouts, then the database is lost and restored from the backup. The service then
+// reads again what it had read from the tenant log after the backup. What was only reported to its API after the backup
+// stays lost.
 
 const DOCUMENT = 'docs/operations.md'
-/** Positions of the commands among the blocks of shell code in the section. */
+/** Positions of the commands among the blocks of shell code in the section "Back up and restore". */
 const BACK_UP = 0
 const RESTORE = 1
 
@@ -142,7 +142,8 @@ test('the documented commands restore every row of the backup, and the next `syn
   expect(await requestChanges(`?after=${originalCursor}`)).toMatchObject({ status: 410 })
 
   await runCommand(restored, 'sync')
-  // Now the cursor is valid, because both databases have the same id. The changes that were read again come after it.
+  // Now the cursor is valid: the restored database has passed its position, and both databases have the same id. The
+  // changes that were read again come after it.
   const changesAfterSync = await requestChanges(`?after=${originalCursor}`)
   expect(changesAfterSync.status).toBe(200)
   expect(changesAfterSync.body.changes).toContainEqual(
@@ -168,7 +169,7 @@ test('the documented commands restore every row of the backup, and the next `syn
 test('if the database has two users, the owner can back up and restore, and both users can then use the database', async () => {
   const cwd = await createDirectory()
   const sql = await readExample('docs/database.md', 'Two database users', 'sql')
-  // The database of the test server has this name.
+  // The document names the database `app`. The database of the test server is `postgres`, and its user is `test`.
   const createUsers = sql.replaceAll('ON DATABASE app', 'ON DATABASE postgres')
   const urlOf = ({ url }: TestPostgres, user: string) => url.replace('//test@', `//${user}@`)
   /** Runs a command of last-logout with a connection of this database user. */

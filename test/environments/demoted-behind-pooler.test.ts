@@ -14,7 +14,7 @@ const USER_ID = 'auth0|after the failover'
 /** A server_lifetime that is longer than the test, in seconds: PgBouncer keeps its connections. */
 const ONE_HOUR_SECONDS = 3_600
 
-/** How long reads are expected to stay stale if PgBouncer keeps its connections, in milliseconds. */
+/** For how long the test expects every read to be stale while PgBouncer keeps its connections, in milliseconds. */
 const STALE_DURATION_MS = 5_000
 
 /**

@@ -24,7 +24,10 @@ forbidConsole()
 /** Maximum time until the jobs run again after a primary is frozen, in milliseconds. */
 const MAX_OUTAGE_MS = 30_000
 
-/** Runs in this time after the freeze do not count: the primary may have started them before. In milliseconds. */
+/**
+ * Runs of the job within this time after the freeze do not count, because the primary may have started them before it
+ * was frozen. In milliseconds.
+ */
 const FREEZE_MARGIN_MS = 1_000
 
 /** Time without a response after which the nodes of a test cluster consider a node dead, in milliseconds. */
@@ -81,7 +84,7 @@ describe('on a cluster of three nodes', () => {
     await expectToWork(context, url, 'warning')
   })
 
-  test('a worker waits while its user may not read the nodes of the cluster, and runs its jobs after the rule that it advises is applied', async (context) => {
+  test('a worker waits while its user may not read the nodes of the cluster, and runs its jobs after the ACL rule of its warning is applied', async (context) => {
     const { expect } = context
     for (const { url } of cluster.nodes) {
       await sendCommand(url, 'ACL', 'SETUSER', 'blind', 'on', '>pw', '~*', '+@all', '-cluster')

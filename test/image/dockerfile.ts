@@ -28,13 +28,13 @@ export interface Image {
   healthcheck: string[]
 }
 
-/** Where and with what an image is built. */
+/** The inputs of a build. */
 export interface BuildOptions {
   /** The directory that `COPY` copies from. */
   context: string
   /** An empty directory for the roots of the stages. */
   directory: string
-  /** The Node.js of the base image. */
+  /** The path of the Node.js that replaces that of the base image. */
   node: string
   /** Variables for `RUN` only, such as settings of npm. They are not in the image. */
   buildEnv: Record<string, string>
@@ -185,8 +185,8 @@ export async function listContext(context: string): Promise<string[]> {
   const text = await readFile(join(context, '.dockerignore'), 'utf8')
   const rules = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
   const accepts = dockerignore.default().add(rules).createFilter()
-  // Large directories such as node_modules are excluded, so this function does not read them. It would miss a file of
-  // such a directory that another rule includes.
+  // Large directories such as node_modules are excluded, so this function does not read them. A rule such as
+  // `!node_modules/file` would include a file of such a directory, and this function would miss it.
   if (rules.some((rule) => /^!.*\//.test(rule))) throw new Error('a rule includes a nested file')
   const topEntries = (await readdir(context, { withFileTypes: true })).filter(({ name }) =>
     accepts(name),

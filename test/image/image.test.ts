@@ -34,7 +34,10 @@ const BUILD_TIMEOUT_MS = 200_000
 
 const dockerfile = await readFile('Dockerfile', 'utf8')
 
-/** The command in docs/operations.md that builds the image. Its last argument is the build context: the directory that `COPY` copies from. */
+/**
+ * The command in docs/operations.md that builds the image. Its last argument is the build context: the directory that
+ * `COPY` copies from.
+ */
 const buildCommand = await readExample('docs/operations.md', 'Docker', 'sh')
 const context = buildCommand.trim().split(' ').at(-1) ?? ''
 
@@ -43,7 +46,7 @@ test('the command in docs/operations.md builds the Dockerfile, and tags the imag
   expect(await readFile(join(context, 'Dockerfile'), 'utf8')).toBe(dockerfile)
   const examples = ['deploy/docker-compose.yml', 'deploy/kubernetes/api.yaml']
   for (const example of examples) {
-    // The name of the image, in Compose as the default of a variable.
+    // In the Compose file, the name of the image is the default of a variable.
     const [, image] =
       /^ *image: (?:\$\{LAST_LOGOUT_IMAGE:-)?([\w-]+)\}?$/m.exec(await readFile(example, 'utf8')) ??
       []
@@ -124,6 +127,7 @@ describe('the image, built and run without a container engine', () => {
         node: await installNode(directory),
         buildEnv: await readNpmSettings(),
       }),
+      // An empty database, which the image migrates.
       createTestDatabase('template0'),
       openTenant(),
     ])
@@ -221,6 +225,7 @@ describe('the image, built and run without a container engine', () => {
       image.root,
       toCommand([name], { PORT, WORKER_PORT: PORT }),
     )
+    // The log line that contains the URL is written when the server listens.
     await expect.poll(container.output, WAIT).toContain('"url"')
     expect(await container.exec(image.healthcheck)).toEqual({
       code: 0,

@@ -14,7 +14,7 @@ const MAX_LAG_MS = 6_000
 const MAX_LATE_LAG_MS = 600_000
 const LOGOUT_TYPES = ['slo', 'universal_logout_succeeded']
 
-/** Generates 5,000 entries. By default, they are stored on the day before noon. */
+/** Generates 5,000 entries. By default, they are stored in the 24 hours before `NOON`. */
 function generate(options: Partial<HistoryOptions> = {}): LogEntry[] {
   return generateHistory({ entries: ENTRIES, startMs: NOON - DAY_MS, endMs: NOON, ...options })
 }

@@ -47,7 +47,7 @@ const numberedEntries = (count: number, firstNumber = 0) =>
 const readEntries = () =>
   database.query<{ id: string; reason: string }>('SELECT id, reason FROM unattributable')
 
-/** Runs the statement that `run` sends with EXPLAIN ANALYZE. Returns its query plan. */
+/** Adds EXPLAIN ANALYZE to the statement that `run` sends, and runs it. Returns its query plan. */
 async function explain(run: (tx: Executor) => Promise<void>): Promise<string> {
   let plan = ''
   const explainStatement = async (parts: TemplateStringsArray, ...values: unknown[]) => {

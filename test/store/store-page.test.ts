@@ -10,7 +10,7 @@ import { openPostgresWire } from '../_support/postgres-wire.js'
 import { CHECKPOINT, openTestStore, readRows } from '../_support/store.js'
 
 // `storePage` stores the logouts of one page of Auth0's log, and moves the checkpoint: the log id from which the next
-// page is read. It does both in one statement under the lock of the tenant row, the only row about the tenant.
+// page is read. It does both in one statement under the lock of the tenant row, the only row of the table `tenant`.
 
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 
@@ -110,7 +110,7 @@ test('the rows of a page have distinct feed positions, after the positions of th
   expect(await database.query('SELECT seq FROM tenant')).toEqual([{ seq: `${positions.at(-1)}` }])
 })
 
-test('a logout in the future is stored with the current instant, and sets no instant of all sessions if it has a session', async () => {
+test('a logout in the future is stored with the current time, and does not set all_sessions_at if it has a session', async () => {
   const now = NOON + 5_000
   const storeWithClock = await openTestStore(database, { now: () => now })
   const futureLogouts = [
@@ -165,6 +165,7 @@ test('a page that waited for the lock counts the unattributable entries of the o
     store.storePage({ ...firstPage, batch: { ...firstPage.batch, unattributable } }),
   )
   expect(isStored).toBe(true)
+  // The other writer stores 999 entries. So one of the two entries of the page is stored, and both are counted.
   expect(await countStoredUnattributable()).toBe(1_000)
   await expect(store.count()).resolves.toMatchObject({
     users: 1,

@@ -30,8 +30,8 @@ beforeEach(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database, { now: clock.now })
   auth0 = await openTenant({ now: clock.now }, LONG_LIVED_TOKENS)
-  // The log begins before every valid token was issued (31 days with POLL_OPTIONS). So polls record no gap, which is a
-  // span that Auth0 deleted before it was read.
+  // A gap is a span of the log that Auth0 deleted before it was read. A poll records no gap if the oldest entry of the
+  // log is older than every valid token. With POLL_OPTIONS, a valid token is at most 31 days old.
   auth0.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs: clock.now() - 32 * DAY })
 })
 afterEach(async () => {
@@ -58,8 +58,8 @@ async function runOperation(
 }
 
 /**
- * Adds a logout that was stored `agoMs` ago to the log. If a poll has read the log since then, the logout is late: only
- * a reconcile finds it.
+ * Adds a logout to the log, with a storage time that is `agoMs` before now. If a poll has read the log since that time,
+ * the logout is late: only a reconcile finds it.
  */
 const writeLogout = (userId: string, agoMs = 0) =>
   auth0.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), {
@@ -163,8 +163,8 @@ describe('a reconcile', () => {
     writeLogout('a', SECOND)
     await runOperation(poll)
     const progressBefore = await store.readProgress()
-    // `as_of` is Auth0's time at the end of a request, minus the duration of the request. The clock must move here,
-    // because a slow request would lead to an earlier `as_of` than that of the poll.
+    // `as_of` is Auth0's time at the end of a request, minus the duration of the request. Without this second, a
+    // request of the reconcile that is slower than that of the poll would result in an earlier `as_of`.
     clock.pass(SECOND)
     await runOperation(reconcile)
     const { checkpoint, asOf, reconciledTo } = await store.readProgress()
@@ -302,7 +302,7 @@ describe('after an outage of the worker', () => {
     await expect(readUsers()).resolves.toHaveLength(251)
   })
 
-  test('poll stores a logout that occurs during the catch-up before it has read all pages of the outage', async () => {
+  test('while a poll catches up after an outage, it stores a new logout before it has read all pages of the outage', async () => {
     await simulateOutage(3_000)
     let requestedPages = 0
     const source: LogSource = {
@@ -377,7 +377,7 @@ describe('an outage during a poll', () => {
     const { checkpoint } = await store.readProgress()
     let firstRetainedAt: number | undefined
     const readPage: LogSource['readPage'] = (from, signal) => {
-      // Before the request for the second page.
+      // The condition is true for the request for the second page.
       if (from !== checkpoint) firstRetainedAt ??= simulateSuspension()
       return auth0.source.readPage(from, signal)
     }
@@ -389,7 +389,8 @@ describe('an outage during a poll', () => {
 })
 
 describe('a log to which entries are added before each page request', () => {
-  // If every page is full, with 100 entries, a catch-up ends only after 60 seconds. So `as_of` is older then.
+  // A page with fewer than 100 entries can end a catch-up. If every page is full, a catch-up can end only after 60
+  // seconds. `as_of` is then older.
   test.each([
     { newEntries: 1, maxLagSeconds: 10 },
     { newEntries: 100, maxLagSeconds: 70 },

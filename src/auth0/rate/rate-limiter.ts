@@ -21,11 +21,11 @@ const SPARED_FRACTION = 0.6
 export interface RateLimiter {
   recordSent(now: number): void
   recordResponse(response: RateResponse): void
-  /** Records the end of a request that was refused or failed, or whose response has no headers of the rate limit. */
+  /** Records the end of a request that failed, got a 429, or got a response without the headers of the rate limit. */
   recordEndWithoutLimit(): void
   /** When the next request may be sent. Before the first response, requests may be sent immediately. */
   readyAt(): number
-  /** When a search may be sent. It then leaves {@link SPARED_FRACTION} of our bucket. */
+  /** When a search may be sent: {@link SPARED_FRACTION} of our bucket then remains after its request. */
   spareAt(): number
   /**
    * The used fraction of our bucket, from 0 to 1; `null`: the refill rate is unknown, or the limit is a fixed window.
@@ -54,7 +54,7 @@ type LastResponse = RateResponse & { fullAt: number }
  *    the real rate, by the tokens taken and the time until `x-ratelimit-reset`. If no rate is documented, or the upper
  *    bound is below the documented rate, the lower bound is used as the rate.
  * 3. Reserve: 1 - `share` of Auth0's bucket is left to other callers. A request that would use this reserve waits until
- *    Auth0's bucket is full. The bucket is full at `reset`, or earlier if the documented rate implies so.
+ *    Auth0's bucket is full. That bucket is full at `reset`, or earlier if the documented rate implies so.
  * 4. Window: if the bounds contradict each other and `reset` does not change, the limit is a fixed window. In a fixed
  *    window there is no refill before `reset`, so only the reserve limits requests. If `reset` changes early, the limit
  *    of the tenant was changed. Then the old bounds are discarded, and our bucket is empty.
@@ -77,8 +77,8 @@ type LastResponse = RateResponse & { fullAt: number }
  *
  * - If no rate is documented for a size, it sends fewer requests than allowed, because the headers contain whole
  *   seconds.
- * - If the real refill of a documented size is slower, or is a fixed window, it detects that only when `reset` is two
- *   seconds later than documented.
+ * - If a bucket of a documented size is refilled more slowly than documented, or its limit is a fixed window, this
+ *   limiter detects that only when `reset` is two seconds later than documented.
  *
  * @param share The fraction of Auth0's bucket that our bucket has: above 0, at most 1.
  */
@@ -124,7 +124,8 @@ export function createRateLimiter(share: number): RateLimiter {
       const { limit, resetAt, sentAt, receivedAt } = response
       inFlight = Math.max(0, inFlight - 1)
       bucket = bucketAt(receivedAt)
-      // Auth0 can have counted overlapping requests in either order.
+      // This request and the last one overlap if it was sent before the last response. Auth0 can have counted them in
+      // either order, so they prove no bounds of the refill rate, and the smaller `remaining` of both is used.
       const overlappingResponse = last !== null && sentAt < last.receivedAt ? last : null
       if (overlappingResponse === null && resetAt !== null) {
         const narrowed = narrowRefillRate(refillRate, { ...response, resetAt }, last)
@@ -172,15 +173,18 @@ function sendableAt(
   spared: number,
 ): number {
   const refilledAt = nextTokenAt(bucket, bucketSizeOf(last.limit, share) - spared, perMs)
-  const isReserved = wouldTakeReserve(last, inFlight + spared, share)
-  const at = isReserved ? Math.max(refilledAt, last.fullAt) : refilledAt
+  const usesReserve = wouldUseReserve(last, inFlight + spared, share)
+  const at = usesReserve ? Math.max(refilledAt, last.fullAt) : refilledAt
   return Math.min(at, bucket.at + MAX_WAIT_MS)
 }
 
-/** Whether the next request would use the reserve, the part of Auth0's bucket for the tenant's other callers. */
-function wouldTakeReserve(last: RateResponse, inFlight: number, share: number): boolean {
+/**
+ * Whether the next request would use the reserve, the part of Auth0's bucket for the tenant's other callers. `pledged`
+ * tokens are not available to the request: other requests in flight take them, or the request must leave them.
+ */
+function wouldUseReserve(last: RateResponse, pledged: number, share: number): boolean {
   const reserve = Math.min((1 - share) * last.limit, last.limit - 1)
-  return last.remaining - inFlight - 1 < reserve - EPSILON
+  return last.remaining - pledged - 1 < reserve - EPSILON
 }
 
 /** Adds `fullAt` to a response. */
