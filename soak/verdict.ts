@@ -36,8 +36,8 @@ const MAX_ADDED_CONNECTIONS = 2
 const MIN_SUCCESS_SHARE = 0.999
 
 /**
- * Maximum duration of a poll, in milliseconds. A poll can miss an entry that is stored meanwhile. Then the next poll
- * reads it.
+ * Maximum duration of a poll, in milliseconds. An entry that is stored during a poll may be read only by the next poll, a
+ * poll interval later.
  */
 const MAX_POLL_MS = 2_000
 

@@ -24,7 +24,8 @@ export interface SyncProgress {
    *
    * - `catch-up`: as pages, from the checkpoint to the end of the log.
    * - `sweep`: by a search for entries from before the first start.
-   * - `outage`, `reconcile`: by a search for entries that a catch-up also reads.
+   * - `outage`: by a search for logouts from an outage of the worker. A catch-up also reads these entries.
+   * - `reconcile`: by a search for entries that became visible late. It also finds entries that a catch-up reads.
    */
   stage: 'catch-up' | 'sweep' | 'outage' | 'reconcile'
   pages: number

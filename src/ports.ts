@@ -64,8 +64,8 @@ export interface LogSource {
   /** Reads up to `PAGE_SIZE` entries with the earliest dates. */
   readOldest(signal: AbortSignal): Promise<SearchPage>
   /**
-   * Waits until the rate limit allows a search that does not delay the next catch-up. Returns false if this
-   * is not the case after `maxWaitMs`.
+   * Waits until the rate limit allows a search that does not delay the next catch-up. Returns false if it still does
+   * not after `maxWaitMs`.
    */
   awaitSpareBudget(maxWaitMs: number, signal: AbortSignal): Promise<boolean>
 }
@@ -75,12 +75,12 @@ export interface RowCounts {
   users: number
   sessions: number
   /**
-   * Number of unattributable entries by reason. Only a limited number of them is stored. Beyond this limit, an entry
-   * counts each time it is read.
+   * Number of unattributable entries by reason. Only a limited number of them is stored each day. A stored entry counts
+   * once. An entry beyond the limit counts each time it is read.
    */
   unattributable: Record<string, number>
   gaps: number
-  /** Number of rows that became later because a reconcile, a search for missed entries, found an entry. */
+  /** Number of rows that got a later logout from a reconcile, a search for entries that became visible late. */
   reconciled: number
 }
 
@@ -94,8 +94,8 @@ export interface PrunedRows {
 
 /**
  * The storage of a tenant's last logouts, and of how far its log has been read: the checkpoint (the log id to continue
- * from) and `as_of` (the time up to which the log is read). A stored logout is
- * only replaced by a later one, which moves its row forward.
+ * from) and `as_of` (the time up to which the log is read). Only a later logout replaces a stored one: the row then
+ * moves forward.
  *
  * Besides the errors in its own docstring, every method can throw:
  *
@@ -124,8 +124,8 @@ export interface LastLogoutStore {
    */
   setFirstCheckpoint(checkpoint: string, sweep: Span | null): Promise<void>
   /**
-   * Replaces the checkpoint `from` by `to`, and the sweep by `sweep`. Returns false and changes nothing if the stored
-   * checkpoint is not `from`.
+   * Replaces the checkpoint `from` by `to`, and the sweep by `sweep`. A `to` of `null` removes the checkpoint, because the
+   * log is empty. Returns false and changes nothing if the stored checkpoint is not `from`.
    */
   moveCheckpoint(from: string, to: string | null, sweep: Span | null): Promise<boolean>
   /**
@@ -137,8 +137,8 @@ export interface LastLogoutStore {
    */
   storePage(page: PageToStore): Promise<boolean>
   /**
-   * Stores `batch`, the entries that were found in `part` of the sweep. Removes `part` from the remaining sweep. If the
-   * remaining sweep does not end with `part`, stores `batch` but returns false.
+   * Stores `batch`, the entries that were found in `part`, the newest part of the remaining sweep. Removes `part` from the
+   * sweep. If the sweep does not end where `part` ends, stores `batch` but does not change the sweep, and returns false.
    */
   storeSweep(batch: Batch, part: Span): Promise<boolean>
   /** Stores entries without moving the checkpoint. Returns the number of rows that moved forward. */

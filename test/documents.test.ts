@@ -9,7 +9,8 @@ import {
 } from '../scripts/frameworks.js'
 import { readExample } from './_support/documents.js'
 
-// The documents of this repository name files, commands and examples. These tests compare them with what they name.
+// The documents of this repository name files and commands, and show examples. These tests check that the files and the
+// commands exist, and that the examples are those in `examples`.
 
 const MAX_README_LINES = 200
 const MAX_README_WORDS = 1_500

@@ -110,14 +110,14 @@ function judgeFromCache(context: CheckContext, input: unknown, isComplete = fals
 
 /**
  * Judges a token by the response to a request. Also considers the logouts in memory, because the feed may have
- * delivered a logout during the request. Uses the stricter policy of the two, because either can be older: the response
- * can be cached, and the feed can be interrupted.
+ * delivered a logout during the request. Of the policies of the response and of the feed, the stricter one applies,
+ * because either can be older: the response can be cached, and the feed can be interrupted.
  */
 function judgeFromLookup(context: CheckContext, token: TokenWithClaimNames, result: LookupResult) {
   const { settings, cache, feed } = context
   const { freshness } = result
-  const isStricter = policyOf(freshness) === 'user'
-  const policy = policyOf(isStricter ? freshness : (feed?.freshness() ?? freshness))
+  const policies = [policyOf(freshness), policyOf(feed?.freshness() ?? freshness)]
+  const policy: Policy = policies.includes('user') ? 'user' : 'session'
   const knownLogouts = mergeLogouts(cache.find(token, policy), result.knownLogouts)
   const judgement = judgeClaims(token, knownLogouts, { policy, leewayMs: settings.leewayMs })
   return judgement.revoked !== true && context.isLookupStale(freshness)

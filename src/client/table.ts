@@ -40,8 +40,8 @@ export interface Table {
 }
 
 /**
- * A part of the table, with open addressing and linear probing. Most of the time of a lookup is memory access. Most ids
- * have no row. For such an id, a lookup reads only the tags, which fit into the processor's cache.
+ * A part of the table, with open addressing and linear probing. A lookup spends most of its time on memory access. But
+ * most ids have no row, and for such an id, a lookup reads only the tags, which fit into the processor's cache.
  */
 interface Segment {
   capacity: number
@@ -49,7 +49,7 @@ interface Segment {
   used: number
   /** The tag of each slot: a byte other than 0, computed from the fingerprint; 0: the slot is free. */
   tags: Uint8Array
-  /** A slot has eight words. Words 0 and 1 are the fingerprint. */
+  /** A slot has eight words of 32 bits. Words 0 and 1 are the fingerprint. */
   fingerprints: Uint32Array
   /**
    * A view of the same memory, with four numbers for each slot. Number 0 overlaps the fingerprint. Numbers 1 and 2 are
@@ -187,11 +187,12 @@ function copyRow(from: Segment, slot: number, to: Segment): void {
 /** Writes a row into a free slot, or over a dropped row of the same id. */
 function put(segment: Segment, slot: number, row: [number, number, number, number, number]): void {
   const { tags, fingerprints, numbers } = segment
+  const [low, high, first, second, loadNumber] = row
   if (tags[slot] === 0) segment.used++
-  tags[slot] = tagOf(row[1])
-  fingerprints[8 * slot] = row[0]
-  fingerprints[8 * slot + 1] = row[1]
-  numbers[4 * slot + 1] = row[2]
-  numbers[4 * slot + 2] = row[3]
-  numbers[4 * slot + 3] = row[4]
+  tags[slot] = tagOf(high)
+  fingerprints[8 * slot] = low
+  fingerprints[8 * slot + 1] = high
+  numbers[4 * slot + 1] = first
+  numbers[4 * slot + 2] = second
+  numbers[4 * slot + 3] = loadNumber
 }

@@ -14,7 +14,7 @@ export interface DemoApplication {
   clientName: string
 }
 
-/** The login of a grant. A grant is the OpenID provider's record of a login. Each token belongs to a grant. */
+/** A login. The OpenID provider creates a grant for each login, and each token belongs to a grant. */
 interface Login {
   user: DemoUser
   application: DemoApplication
@@ -77,9 +77,12 @@ export interface LoginsOptions {
 /** Creates a record of a tenant's logins. The record is kept in memory. */
 export function createLogins(options: LoginsOptions): Logins {
   const { tenant, action, secrets, enterprise } = options
+  /** The logins by the id of their grant. */
   const logins = new Map<string, Login>()
+  /** When the user entered credentials, by session and `loginTs`. */
   const authentications = new Map<string, Date>()
 
+  /** Writes an entry. Auth0's types are `s` (login), `ssa` (silent login), `sertft` (exchange) and `slo` (logout). */
   const write = (type: string, { user, sessionId, application }: WrittenLogin) =>
     tenant.write(buildEntry(type, { domain: tenant.domain, sessionId, ...user, ...application }))
   const runAction = async (login: Omit<Login, 'run'>, protocol: string, fields: object) => {

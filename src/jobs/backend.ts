@@ -64,6 +64,7 @@ export function createOpener(options: BackendOptions): () => Promise<Backend> {
   if (connection.kind === 'postgres') return () => openPostgres(options, connection.url)
   const { urls } = connection
   const keyPrefix = toKeyPrefix(options.prefix)
+  /** The nodes of the Redis Cluster that the last call has found. */
   let knownNodes: RedisServer['nodes'] = null
   return async () => {
     const { timeoutMs } = options
@@ -136,6 +137,7 @@ async function start<B extends IQueueBackend, C>(
     await worker.close(force)
     await queue.getBackend().close(force)
   }
+  /** Unless `force` is true, waits for running jobs. Then waits for BullMQ and the storage, at most `timeoutMs` for each. */
   async function closeAll(force: boolean): Promise<void> {
     const closed = closeQueueAndWorker(force).catch(onError)
     if (!force) await runner.idle()

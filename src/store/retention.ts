@@ -19,6 +19,7 @@ const BATCH_SIZE = 10_000
  * @throws `DATABASE_NOT_MIGRATED` if the tenant row is missing.
  */
 export async function count(prisma: StoreClient): Promise<RowCounts> {
+  // `kept`: the stored unattributable entries. `excess`: those beyond the limit of stored entries, which are only counted.
   const [users, sessions, gaps, kept, excess, tenant] = await prisma.$transaction(
     [
       prisma.lastLogout.count(),
@@ -74,6 +75,7 @@ export async function prune(
   const limit = await transact((tx) => readPruneLimit(tx, clock))
   if (limit === null) return { sessions: 0, unattributable: 0, forgotten: 0 }
   const before = limit.at - retainMs
+  // `seq`, the position of a row in the change feed, contains the time of the last change of the row.
   // Skips rows that a writer has locked: the writer can change the row, and a wait for the lock can cause a deadlock.
   const sessions = await deleteInBatches(
     transact,
@@ -168,9 +170,11 @@ async function deleteInBatches(
   deleteBatch: (tx: Executor) => Promise<number>,
 ): Promise<number> {
   let total = 0
-  for (let deleted = BATCH_SIZE; deleted === BATCH_SIZE; total += deleted) {
+  let deleted: number
+  do {
     onBatch()
     deleted = await transact(deleteBatch)
-  }
+    total += deleted
+  } while (deleted === BATCH_SIZE)
   return total
 }

@@ -72,7 +72,7 @@ describe('a page', () => {
     const otherTenant = await openTenant({ now: () => Date.now() + clockAheadMs })
     const page = await otherTenant.source.readPage(startPosition, signal)
     const elapsedMs = Date.now() + clockAheadMs - page.requestedAt
-    // The header `Date` is rounded down to whole seconds, so `requestedAt` can be early, but never late.
+    // The time in the HTTP header `date` is rounded down to whole seconds, so `requestedAt` can be early, but never late.
     expect(elapsedMs).toBeGreaterThanOrEqual(0)
     expect(elapsedMs).toBeLessThan(3_000)
     await otherTenant.close()
@@ -80,7 +80,7 @@ describe('a page', () => {
 })
 
 describe('a search', () => {
-  test('a search finds the entries of the given types in a span, which includes its beginning but not its end', async () => {
+  test('a search finds the entries of the given types in a span, newest first; the span includes its beginning, not its end', async () => {
     const ids = writeEntries(10)
     writeEntries(3, 's')
     const span = { from: startMs + 2, to: startMs + 5 }
@@ -298,6 +298,7 @@ describe('a page from which reading cannot continue', () => {
   test.each([
     ['whose last entry has no log id, and that has no Link header', [{ type: 's' }]],
     ['that ends at the checkpoint', [{ log_id: startPosition }]],
+    // The ids of the tenant begin with 900, so an id that begins with 800 is before all of them.
     ['that ends before the checkpoint', [{ log_id: `800${startPosition.slice(3)}` }]],
   ])('readPage rejects a page %s', async (_what, entries) => {
     testTenant.simulator.faults.push({

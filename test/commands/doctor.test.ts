@@ -56,6 +56,7 @@ interface Check {
 /** Runs `doctor`. Returns the exit code, the error output, and the checks by name. */
 async function runDoctor(...options: string[]) {
   const { code, stdout, stderr } = await finishCommandLine(['doctor', '--json', ...options], env)
+  // Neither a secret nor a line of a stack trace is printed.
   expect(stdout + stderr).not.toMatch(new RegExp(`${SECRET}|${KEY}| {4}at `))
   const { checks } = JSON.parse(stdout) as { checks: Check[] }
   return { code, stderr, checks: new Map(checks.map((check) => [check.name, check])) }
@@ -170,6 +171,7 @@ describe('doctor', () => {
   })
 
   test('doctor stops after a signal while it waits for the database', async () => {
+    // The proxy forwards nothing more after the server has accepted the connection.
     const unresponsive = await openProxy(database.url, READY_FOR_QUERY)
     onTestFinished(() => unresponsive.close())
     const command = runCommand(['doctor'], { ...env, DATABASE_DIRECT_URL: unresponsive.url })
@@ -245,7 +247,8 @@ describe('a failed check', () => {
     await database.query('UPDATE tenant SET last_poll_at = as_of')
     const allStatuses = await expectFailure('worker', /no worker polls/, /last-logout start/)
     expect(allStatuses).toMatchObject({ freshness: 'failure' })
-    await expectFailure('retention', /may be lost/, /last-logout floor raise 20/)
+    // The argument of the command is an instant, which begins with the digits of the year.
+    await expectFailure('retention', /may be lost/, /last-logout floor raise 20\d\d-/)
   })
 
   test('doctor fails with advice if Redis is unreachable', async () => {
@@ -360,6 +363,7 @@ describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip
 test.skipIf(skip)(
   'doctor fails with advice if REDIS_URL is the address of a replica, because a replica refuses writes',
   async () => {
+    // The replica needs no primary for this test: no server listens on port 1.
     const replica = await startRedis({ forceNew: true, args: ['--replicaof', '127.0.0.1', '1'] })
     if ('skip' in replica) throw new Error(replica.skip)
     onTestFinished(() => replica.stop())

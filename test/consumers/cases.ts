@@ -53,16 +53,19 @@ export interface LoggedOut {
 
 const NOW_SECONDS = Math.floor(Date.now() / 1000)
 
-/** The second of all logouts, since the epoch. */
+/** The second in which all logouts happen, since the epoch. */
 const LOGOUT_SECONDS = NOW_SECONDS - 600
 
 /** The instant of all logouts, in milliseconds since the epoch. */
 export const LOGOUT_MS = LOGOUT_SECONDS * 1000 + 500
 
-/** The seconds of logins that happened a minute before and a minute after the logouts. */
+/** The times of logins a minute before and a minute after the logouts, in seconds since the epoch. */
 const [BEFORE, AFTER] = [LOGOUT_SECONDS - 60, LOGOUT_SECONDS + 60]
 
-/** The second of a login that is so old that the client sends a request: the memory holds only 31 days. */
+/**
+ * The time of a login 40 days ago, in seconds since the epoch. The memory of the client contains only the logouts of the
+ * last 31 days, so the client sends a request.
+ */
 const LONG_AGO = NOW_SECONDS - 40 * 86_400
 
 /** The claim with the session, which the login Action adds. */
@@ -169,7 +172,7 @@ const CLAIM_CASES: readonly Case[] = [
     UNKNOWN,
   ),
   createCase(
-    'an unreadable login before a logout',
+    'an unreadable login of a user who has logged out',
     claimsOf('auth0|out', AFTER, loginAt('soon')),
     REVOKED,
   ),
@@ -187,7 +190,7 @@ const ODD_ID_CASES: readonly Case[] = ODD_IDS.flatMap((id) => [
   createCase(`the odd id ${id}, after its logout`, claimsOf(id, AFTER), ACCEPTED),
   // The login is so old that the client sends a request for the user.
   createCase(
-    `a user without a logout whose id begins with ${id}`,
+    `a user whose id begins with ${id}, and who has not logged out`,
     claimsOf(`${id}~`, LONG_AGO),
     ACCEPTED,
   ),

@@ -82,7 +82,7 @@ export const ALERT_CASES: AlertCase[] = [
     series: {
       [`last_logout_job_failures_total{${PROCESS_A},task="poll",code="AUTH0_UNAVAILABLE"}`]:
         '0x20 1+1x20',
-      // Every five minutes a failure, which is too few. The values stay for five minutes each.
+      // One failure every five minutes is too few: each value stays for five minutes.
       [`last_logout_job_failures_total{${PROCESS_A},task="poll",code="DATABASE_UNAVAILABLE"}`]:
         '0x4 1x4 2x4 3x4 4x4 5x4 6x4',
       // Failures of another job do not count.
@@ -178,7 +178,7 @@ export const ALERT_CASES: AlertCase[] = [
     // Fires if reconciles have found more than 10 rows that polls had missed, in an hour.
     alert: 'LastLogoutPollingMisses',
     series: {
-      // Both processes report the same six rows per hour, which must not count as twelve.
+      // Both processes report the same rows. The six rows of the first increase must not count as twelve.
       [`last_logout_reconciled_rows_total{${PROCESS_A}}`]: '0x30 6x90 6+1x60',
       [`last_logout_reconciled_rows_total{${PROCESS_B}}`]: '0x30 6x90 6+1x60',
     },
@@ -189,7 +189,7 @@ export const ALERT_CASES: AlertCase[] = [
     // count.
     alert: 'LastLogoutUnreadableEntries',
     series: {
-      // The first entry is deleted when it is older than RETAIN_DAYS.
+      // At minute 61, the first entry is deleted, because it is older than RETAIN_DAYS. Another one follows at minute 122.
       [`last_logout_unattributable_entries{${PROCESS_A},reason="malformed"}`]: '1x60 0x60 1x60',
       [`last_logout_unattributable_entries{${PROCESS_A},reason="no_subject"}`]: '0+1x180',
     },

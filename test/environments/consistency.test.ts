@@ -105,7 +105,7 @@ async function storePages(signal: AbortSignal): Promise<number> {
   }
 }
 
-test('two API processes under load return each reported logout immediately, and each logout of the log that is not after their as_of', async () => {
+test('two API processes under load return each reported logout immediately, and each logout of the log that is not after the as_of of the response', async () => {
   const stop = new AbortController()
   const storing = storePages(stop.signal)
   let nextNumber = 0
@@ -138,5 +138,6 @@ test('two API processes under load return each reported logout immediately, and 
     stop.abort()
   }
   expect(staleReads).toEqual([])
-  expect(await storing).toBeGreaterThan(10)
+  const pageCount = await storing
+  expect(pageCount).toBeGreaterThan(10)
 }, 180_000)

@@ -185,7 +185,7 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gate
     },
   )
 
-  test('if a token has no client and no scope, the API does not receive the headers for them that a user sends', async () => {
+  test('if a token has no client and no scope, the API does not receive a client and a scope from the headers of the user', async () => {
     const token = await tenantTokens.signAccessToken({
       azp: undefined,
       permissions: [],
@@ -207,14 +207,14 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gate
         return { authorization: `Bearer ${token}` }
       },
     ],
-  ])('the gateway responds with 401 to %s', async (_credentials, createHeaders) => {
+  ])('the gateway responds with 401 to a request with %s', async (_credentials, createHeaders) => {
     const response = await send(await createHeaders())
     expect(response.status).toBe(401)
     expect(response.headers.get('www-authenticate')).toMatch(/^Bearer/)
     expect(receivedRequests).toEqual([])
   })
 
-  test('the gateway responds with 401 to the next request with a token after the token is revoked', async () => {
+  test('the gateway responds with 401 to the first request after the token is revoked', async () => {
     expect((await send()).status).toBe(200)
     receivedRequests = []
     api.snapshot = loggedOutSnapshot()

@@ -165,6 +165,7 @@ test('four APIs behind HAProxy and three workers lose no logout when the primary
     )
   const apis = await start(API_COUNT, 'api', 'serving')
   const urls = apis.map(({ lines }) => String(lines().find(({ url }) => url !== undefined)?.url))
+  // The configuration of `haproxyOver` contains all servers, and does not use the target.
   const proxy = await startProxy(haproxyOver(urls), urls[0] ?? '')
   onTestFinished(proxy.close)
   const workers = await start(WORKER_COUNT, 'worker', 'polling')

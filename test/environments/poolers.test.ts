@@ -22,8 +22,8 @@ import { listedAsRefused, listedAsWorking } from './compatibility.js'
 type Settings = NonNullable<Parameters<typeof startPgBouncer>[1]>
 
 /**
- * Settings of PgBouncer that many installations use. PgBouncer then ignores startup parameters that it does not
- * support.
+ * Settings of PgBouncer that many installations use. PgBouncer then ignores these startup parameters. Otherwise, it
+ * refuses connections with them.
  */
 const IGNORE_STARTUP_PARAMETERS: Settings = {
   ignore_startup_parameters: 'extra_float_digits,options',
@@ -124,6 +124,7 @@ describe.each(POOLERS)('behind $name', ({ settings, message }) => {
   test('doctor reports the same problem as the commands', async () => {
     const pooler = await openPooler(settings)
     const findCheck = await runDoctor({ DATABASE_URL: pooler.url })
+    // Depending on the mode, the check `database` or the check `queue` reports the problem.
     expect([findCheck('database'), findCheck('queue')]).toContainEqual(
       expect.objectContaining({ status: 'failure', message }),
     )
@@ -231,7 +232,7 @@ describe('with the queue on Redis', () => {
       expect(findCheck('notifications')).toMatchObject({
         status: 'warning',
         message: expect.stringMatching(
-          /^not received, since a connection pooler is in between: .* is 0 % full$/,
+          /^not received, since a connection pooler is in between: .*; the notification queue of PostgreSQL is 0 % full$/,
         ),
         advice: 'set DATABASE_DIRECT_URL to the PostgreSQL server itself',
       })
@@ -284,6 +285,7 @@ describe('receivesNotifications', () => {
     const [delayMs, waitMs] = [60, 1]
     const slowProxy = await openSlowProxy(database.url, delayMs)
     onTestFinished(slowProxy.close)
+    // The notification is sent directly to the database, and received through the slow proxy.
     const hasReceived = await withClient(slowProxy.url, (client) =>
       receivesNotifications(client, database.url, waitMs),
     )

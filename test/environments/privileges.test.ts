@@ -233,7 +233,7 @@ describe('a user without privileges', () => {
     },
   )
 
-  test('doctor prints the SQL that grants a user without privileges those on the tables and on the job queue', async () => {
+  test('doctor prints the SQL that grants the missing privileges on the tables and on the job queue', async () => {
     await createMigratedApp()
     const url = appUrl({ user: 'last_logout' })
     const problems = await runDoctor(url)

@@ -188,7 +188,7 @@ export function findProxy(name: string): ProxyProgram {
 /** Starts a proxy that forwards requests to the server of a URL. Resolves when this server responds through it. */
 export async function startProxy(program: ProxyProgram, targetUrl: string): Promise<RunningProxy> {
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-proxy-'))
-  // Some proxies that root starts read the directory as another user.
+  // If root starts them, some proxies read the directory as another user.
   await chmod(dir, 0o755)
   const place = { dir, port: await findUnusedPort(), target: new URL(targetUrl).host }
   await writeFile(join(dir, 'config'), program.config(place))

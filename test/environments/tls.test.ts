@@ -153,7 +153,11 @@ describe('PostgreSQL with TLS', () => {
     const parameters = { sslmode: 'verify-full', sslrootcert: certificate.file }
     // The certificate is for 127.0.0.1.
     const env = { DATABASE_URL: urlWith(parameters, 'localhost') }
-    await expectRefused(['api'], env, /ERR_TLS_CERT_ALTNAME_INVALID.*a host name that the certi/)
+    await expectRefused(
+      ['api'],
+      env,
+      /ERR_TLS_CERT_ALTNAME_INVALID.*a host name that the certificate/,
+    )
   })
 
   test('api refuses an sslrootcert that contains no certificate', async () => {
@@ -208,13 +212,13 @@ describe('PostgreSQL with TLS', () => {
     await expect(store.readProgress()).rejects.toMatchObject({
       code: 'DATABASE_UNAVAILABLE',
       message: expect.stringMatching(
-        /TLS failed for PostgreSQL \(self-signed certificate\): set sslr/,
+        /TLS failed for PostgreSQL \(self-signed certificate\): set sslrootcert/,
       ),
     })
     await expect(store.readKnownLogouts('auth0|1', null)).rejects.toMatchObject({
       code: 'DATABASE_UNAVAILABLE',
       message: expect.stringMatching(
-        /TLS certificate verification failed for PostgreSQL \(DEPTH_ZERO.*\): set sslr/,
+        /TLS certificate verification failed for PostgreSQL \(DEPTH_ZERO_SELF_SIGNED_CERT\): set sslrootcert/,
       ),
     })
     await restartWith(certificate)

@@ -206,7 +206,7 @@ describe('a transaction that holds a lock on a table during a migration', () => 
     }
     await blocker.query('COMMIT')
     expect(await migration).not.toEqual([])
-    // A query waited for an attempt of the migration (at most 200 ms), but not until the end of the transaction.
+    // The slowest query waited for an attempt of the migration (at most 200 ms), but not for the end of the transaction.
     expect(maxQueryMs).toBeGreaterThan(50)
     expect(maxQueryMs).toBeLessThan(1_000)
   })
@@ -242,12 +242,12 @@ function readFileNodes({ query }: TestPostgres): Promise<object[]> {
 
 /** Inserts the last logouts of users and of as many sessions. */
 async function fillTables({ url }: TestPostgres): Promise<void> {
-  const columns = `now() - interval '20 days' + n * interval '1 second', 'L' || n, 'slo', n`
+  const values = `now() - interval '20 days' + n * interval '1 second', 'L' || n, 'slo', n`
   const numbers = `generate_series(1, ${ROW_COUNT / 2}) AS n`
   const statements = [
-    `INSERT INTO last_logout (user_id, at, log_id, type, seq) SELECT 'auth0|' || n, ${columns} FROM ${numbers}`,
+    `INSERT INTO last_logout (user_id, at, log_id, type, seq) SELECT 'auth0|' || n, ${values} FROM ${numbers}`,
     `INSERT INTO session_logout (session_id, user_id, ended, at, log_id, type, seq)
-     SELECT 'session ' || n, 'auth0|' || n, true, ${columns} FROM ${numbers}`,
+     SELECT 'session ' || n, 'auth0|' || n, true, ${values} FROM ${numbers}`,
     `INSERT INTO tenant (domain, seq) VALUES ('tenant.example', ${ROW_COUNT})`,
   ]
   await withClient(

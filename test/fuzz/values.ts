@@ -95,11 +95,13 @@ export const parameters = (names: string[]) =>
 /** Malformed cursors, and well-formed cursors that no database has issued. */
 export const cursor = fc.oneof(
   segment,
-  fc.bigInt({ min: -1n, max: 2n ** 70n }).map(String),
+  fc
+    .tuple(fc.stringMatching(/^[0-9a-f]{12}$/), fc.bigInt({ min: -1n, max: 2n ** 70n }))
+    .map(([feed, position]) => `${feed}.${position}`),
   fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString('base64url')),
 )
 
-/** Values of the claims with the time of the login. Most are valid, because the API rejects every invalid one. */
+/** Values of the claims with the time of the login. Most are valid, because one invalid value makes the claims invalid. */
 const loginTime = fc.oneof(
   { weight: 4, arbitrary: fc.integer({ min: 1_000_000_000, max: 2_000_000_000 }) },
   number,
@@ -188,6 +190,7 @@ export const extraHeaders = fc.dictionary(
     fc.constantFrom('x-forwarded-for', 'host', 'origin', 'if-none-match', 'range', 'cookie'),
     fc.stringMatching(/^[a-z]{1,12}$/).map((name) => `x-${name}`),
   ),
+  // With `accept: text/event-stream`, the response would be a stream, which does not end.
   raw.filter((value) => !value.includes('event-stream')),
   { maxKeys: 3 },
 )

@@ -110,7 +110,8 @@ describe('POST /v1/log-stream', () => {
     expect((await send(createLine('auth0|1') + filler)).statusCode).toBe(204)
     expect(await readUsers()).toEqual(['auth0|1'])
     expect(app.logLines.join()).not.toContain('too large')
-    const response = await send(`${createLine('auth0|2')}${filler} `)
+    const oneByteMore = ' '
+    const response = await send(createLine('auth0|2') + filler + oneByteMore)
     expect(response.statusCode).toBe(413)
     expect(response.json()).toMatchObject({ statusCode: 413, error: 'Payload Too Large' })
     expect(app.logLines.join()).toContain('log stream batch too large')
@@ -163,7 +164,7 @@ describe('concurrent batches', () => {
     return { slowApi, batches, finish }
   }
 
-  test('the API stores batches one after the other, and rejects a sixth batch with 503', async () => {
+  test('the API stores batches one after the other, and rejects a batch with 503 while five are being stored or wait', async () => {
     const { slowApi, batches, finish } = await openSlowApi()
     const fiveBatches = ['1', '2', '3', '4', '5'].map((body) => send(body, undefined, slowApi))
     const sixthResponse = await send('6', undefined, slowApi)

@@ -212,6 +212,7 @@ describe('/logout', () => {
     const send = (query: Record<string, string>) =>
       api.inject({ url: `/logout?${new URLSearchParams(query)}` })
     expectRedirect(await send(parameters), parameters, 'https://login.example.com/oidc/logout')
+    // Without a hint, the request is redirected to the first issuer.
     expectRedirect(await send({ state: 'x' }), { state: 'x' })
     await customDomainTokens.close()
   })
@@ -275,6 +276,7 @@ describe('the limits of /logout', () => {
     for (let n = 0; n < 25; n++) await get({ id_token_hint: 'x' }, address)
     const headers = { authorization: `Bearer ${'w'.repeat(32)}` }
     const response = await app.inject({ url: '/v1/last-logout', headers, remoteAddress: address })
+    // After too many wrong keys, the status would be 429.
     expect(response.statusCode).toBe(401)
   })
 

@@ -74,6 +74,8 @@ describe('the lag of an event', () => {
     expect([auth0, poll, write].map((part) => part?.count)).toEqual([1, 1, 1])
     // The tenant stores an entry 1.5 s after its date. The request follows at least 4.5 s after the storage.
     expect(auth0?.sum).toBeCloseTo(1.5, 1)
+    // But the time of the request is up to a second too early, because Auth0's clock is read from an HTTP header with
+    // whole seconds.
     expect(poll?.sum).toBeGreaterThan(3.4)
     expect(poll?.sum).toBeLessThan(15)
     expect(write?.sum).toBeGreaterThan(0)
@@ -110,6 +112,7 @@ test('polls are counted by outcome, with their duration', async () => {
   await measured.service.store.acquireLease('another worker', 1_500)
   await sync()
   const { families } = await scrape(url)
+  // A sync reconciles the log, so that it counts as this task.
   const task = 'reconcile'
   const polls = (outcome: string) =>
     readValue(families, 'last_logout_polls_total', { task, outcome })
@@ -168,6 +171,7 @@ test('requests to Auth0 are counted by status, and the metrics contain the rate 
   expect(count('200')).toBe(requestCount - 2)
   expect(readValue(families, 'last_logout_auth0_wait_seconds_total')).toBeGreaterThan(0.9)
   expect(readValue(families, 'last_logout_auth0_request_duration_seconds_count')).toBe(requestCount)
+  // The limit in the last response: by default, the simulated tenant allows 1,000 requests.
   expect(readValue(families, 'last_logout_auth0_rate_limit_requests')).toBe(1000)
   expect(readValue(families, 'last_logout_auth0_rate_remaining_requests')).toBeLessThan(1000)
   expect(readValue(families, 'last_logout_auth0_rate_share_ratio')).toBe(0.5)
