@@ -76,12 +76,8 @@ const MAX_AGE_FACTOR = 2
  * During this time, it is unknown whether Auth0 has added the key since the last fetch, so the result is
  * `KEY_SET_UNAVAILABLE`. During an outage of the URL, the last keys are used for `keepMs`.
  */
-export function createKeySet({
-  url,
-  send = fetch,
-  log,
-  limits = KEY_SET_LIMITS,
-}: KeySetOptions): KeySet {
+export function createKeySet(options: KeySetOptions): KeySet {
+  const { url, send = fetch, log, limits = KEY_SET_LIMITS } = options
   const outage = trackOutage(log)
   let keys: FetchedKeys | undefined
   let attemptedAt = Number.NEGATIVE_INFINITY
