@@ -55,6 +55,7 @@ let turn = 0
 for (let n = 0; n < connectionCount; n++) {
   client.watch(claimsOf(n), { onRevoked: () => turnsOfEnds.push(turn) })
 }
+// Waits until every new watch has been reviewed.
 await sleep(2_000)
 // Users with numbers below -100,000 have no logout from the first measurement.
 const costs = [

@@ -25,7 +25,10 @@ const FEED_DELAY_CAUSE =
 /** The likely cause if a cached response was fresh when the service sent the response, but is stale now. */
 const LOOKUP_DELAY_CAUSE = 'the cached response is that old. Set cacheMs lower than maxStalenessMs.'
 
-/** The empty cache of a client without a subscription. A real cache would need a random key. */
+/**
+ * The empty cache of a client without a subscription. {@link createLogoutCache} would need a random number, which some
+ * runtimes forbid at the top level of a module.
+ */
 const NO_CACHE: CheckContext['cache'] = {
   find: () => ({ user: null, session: null, floorAt: null }),
 }

@@ -44,7 +44,7 @@ export interface LambdaOptions {
 /** For an error with this message, API Gateway responds with 401. For any other error, it responds with 500. */
 const UNAUTHORIZED = 'Unauthorized'
 
-const PASS_CLAIMS = 'pass the claims that it has verified.'
+const PASS_CLAIMS = 'pass the claims that the JWT library has verified.'
 
 /**
  * Creates the last step of a Lambda authorizer of API Gateway: a function that refuses revoked tokens.

@@ -40,13 +40,13 @@ export interface EndSessionsOptions extends DeleteSessionOptions {
 }
 
 /** The header of a response that lets Next.js continue with the request. */
-const CONTINUES = 'x-middleware-next'
+const CONTINUE_HEADER = 'x-middleware-next'
 
 /**
  * Creates the function for `proxy.ts` (before Next.js 16: `middleware.ts`) of an app with `@auth0/nextjs-auth0` 4. It
  * calls `auth0.middleware`, and checks each request that has a session. If the user or the session was logged out, the
- * function removes the session from the request, also for what runs after it, and deletes the cookies. It also deletes
- * the cookies if the login Action denies a refresh at `/auth/access-token` because of a logout.
+ * function removes the session from the request, so that the app does not see the session, and deletes the cookies. It
+ * also deletes the cookies if the login Action denies a refresh at `/auth/access-token` because of a logout.
  *
  * If the revocation status is unknown and `onUnknown` is `deny`, the response is a 503, and the session continues. A
  * request for the logout route is not checked, because the library needs the session for the logout at Auth0.
@@ -64,7 +64,7 @@ export function endLoggedOutSessions(
     if (request.method === 'GET' && request.nextUrl.pathname === logoutPath) {
       const response = await auth0.middleware(request)
       // If the logout route of the library has another path, this request is for the app, and must be checked.
-      if (!response.headers.has(CONTINUES)) return response
+      if (!response.headers.has(CONTINUE_HEADER)) return response
     }
     const session = await auth0.getSession(request)
     if (session === null) return auth0.middleware(request)
@@ -82,9 +82,9 @@ export function endLoggedOutSessions(
       ? runWithoutSession(auth0, request, names)
       : auth0.middleware(request))
     if (isEnded || (await isRefreshDenied(auth0, request, response))) {
-      // The response of a login sets the cookies of the new session.
-      const unset = names.filter((name) => !response.cookies.has(name))
-      deleteCookies(response.cookies, unset, cookie)
+      // The response to a login sets cookies of the new session, which must stay.
+      const oldNames = names.filter((name) => !response.cookies.has(name))
+      deleteCookies(response.cookies, oldNames, cookie)
       response.headers.set('Cache-Control', 'private, no-store')
     }
     return response
@@ -124,7 +124,7 @@ async function runWithoutSession(
     )
   }
   const response = await auth0.middleware(request)
-  if (response.headers.has(CONTINUES)) {
+  if (response.headers.has(CONTINUE_HEADER)) {
     const { headers } = NextResponse.next({ request: { headers: request.headers } })
     for (const [name, value] of headers) response.headers.set(name, value)
   }

@@ -12,7 +12,7 @@ import {
 
 /** Limits that are not options of the client. Times in milliseconds. */
 export interface WatchLimits extends BatchLimits {
-  /** Interval at which tokens are reviewed that need a review without a change, for example because they expire. */
+  /** Interval of the reviews that no change causes, for example those of expired tokens. */
   reviewIntervalMs: number
   /** Minimum time between two requests for the same token. */
   retryIntervalMs: number

@@ -70,6 +70,7 @@ async function configure(context: CommandContext): Promise<CommandContext['env']
     const text =
       '.env exists: it is used, and not changed. To enter the values again, move it first: `mv .env .env.old`\n'
     context.print(text)
+    // Throws if a value is invalid or missing.
     loadConfig(context.env, NEEDS)
     return context.env
   }

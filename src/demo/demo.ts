@@ -97,7 +97,7 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
     await service.sync(stop)
     onStage?.('the API, the worker, two protected APIs and the page')
     const onLogLine = (line: string) => log.info({ part: 'action' }, line)
-    // The API fetches the key set of the login when it starts, so the login starts first.
+    // When the API starts, it fetches the key set from the login server, so the login server starts first.
     const loginInfo = await openLogin({
       tenant,
       login,
@@ -165,6 +165,7 @@ async function reservePort({
 }: DemoOptions['env']): Promise<{ number: string; release(): Promise<void> }> {
   const unreserved = { number: PORT || `${DEFAULT_PORT}`, release: async () => {} }
   if (PORT && PORT !== '0') return unreserved
+  // Here, `PORT` is 0 or not set.
   const preferred = PORT ? 0 : DEFAULT_PORT
   const server = await openServer(preferred, HOST || DEFAULT_HOST).catch(() => null)
   // If no port of this host can be bound, the start of the API fails with the reason.

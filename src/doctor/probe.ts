@@ -113,6 +113,7 @@ function describeResponse(
   return ok(`${PROBE}: ${name}`, `${what} ${message}`)
 }
 
+/** Reports the response to a request with `take` but without `from`. */
 function describeTakeAlone(response: LogResponse): Check {
   const ids = response.entries.map((entry) => readLogId(entry) ?? '')
   const isAscending = ids.every((id, index) => index === 0 || id > (ids[index - 1] ?? ''))

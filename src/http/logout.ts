@@ -61,10 +61,11 @@ export function logoutRoutes(deps: LogoutDeps): FastifyPluginAsync {
       handler: async (request: FastifyRequest, reply: LogoutReply) => {
         const parameters = readParameters(request)
         const issuer = (await report(request, parameters)) ?? deps.issuers[0]
+        // With this header, an application would lose access to the window in which it logs out. The header is not
+        // needed, because the redirect displays nothing.
+        reply.removeHeader('cross-origin-opener-policy')
         // 303 makes the browser use `GET`, even after a `POST`: a browser may send its cookies for Auth0 only with
         // `GET`.
-        // The redirect displays nothing. With this header, an application would lose the window in which it logs out.
-        reply.removeHeader('cross-origin-opener-policy')
         return reply.redirect(`${issuer}/oidc/logout?${parameters}`, 303)
       },
     } as const
@@ -119,7 +120,7 @@ function createReporter(app: FastifyInstance, deps: LogoutDeps) {
     }
   }
 
-  /** Stores the logout, at most {@link MAX_REPORTS} times. Returns false if storing failed. Never rejects. */
+  /** Stores the logout, unless it was stored {@link MAX_REPORTS} times. Returns false if storing failed. Never rejects. */
   const store = async (request: FastifyRequest, { userId, sessionId }: HintedSession) => {
     request.hintedSession = sessionId
     const count = await countReport(request)
@@ -137,6 +138,7 @@ function createReporter(app: FastifyInstance, deps: LogoutDeps) {
     const hint = readSingle(parameters, 'id_token_hint')
     if (hint === null) return undefined
     const session = await withTimeout(timeoutMs, verify(hint, parameters), 'unknown')
+    // After an error, which was logged a moment ago, these calls of `warn` log nothing. They log, for example, a timeout.
     if (session === 'unknown') return warn()
     if (session === 'invalid') return void (await countInvalid(request))
     if (!(await withTimeout(timeoutMs, store(request, session), false))) warn()

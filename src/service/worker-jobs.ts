@@ -61,7 +61,8 @@ type OnProgress = (progress: SyncProgress) => void
 export function createWorkerJobs(workerDeps: WorkerDeps): ScheduledJob[] {
   const { config, metrics, stallTimeoutMs = STALL_TIMEOUT_MS } = workerDeps
   const guard = createGuard(workerDeps)
-  const withWatchdog = (onResponse: () => void): WorkerDeps => ({
+  /** Returns the dependencies, with a source that calls `onResponse` for each response from Auth0. */
+  const reportingResponses = (onResponse: () => void): WorkerDeps => ({
     ...workerDeps,
     source: withHeartbeat(workerDeps.source, onResponse),
   })
@@ -71,7 +72,7 @@ export function createWorkerJobs(workerDeps: WorkerDeps): ScheduledJob[] {
       everyMs: config.pollIntervalMs,
       stallMs: stallTimeoutMs,
       run: (signal, reportProgress) =>
-        runLogged(withWatchdog(reportProgress), guard, 'poll', (deps) =>
+        runLogged(reportingResponses(reportProgress), guard, 'poll', (deps) =>
           metrics.timePoll('poll', () => poll(deps, config, signal)),
         ),
     },
@@ -80,7 +81,7 @@ export function createWorkerJobs(workerDeps: WorkerDeps): ScheduledJob[] {
       everyMs: config.reconcileIntervalMs,
       stallMs: stallTimeoutMs,
       run: (signal, reportProgress) =>
-        runLogged(withWatchdog(reportProgress), guard, 'reconcile', (deps) =>
+        runLogged(reportingResponses(reportProgress), guard, 'reconcile', (deps) =>
           metrics.timePoll('reconcile', () => reconcileWhenFree(deps, workerDeps, signal)),
         ),
     },

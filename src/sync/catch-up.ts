@@ -57,7 +57,7 @@ export function isReadTwice(stage: SyncProgress['stage']): boolean {
  *
  * @param onPage Runs before each page is stored.
  * @throws `NO_PROGRESS` if the database does not keep what was written.
- * @throws `CLOCK_AHEAD` if the clock of the database is behind.
+ * @throws `CLOCK_AHEAD` if Auth0's clock is more than a minute ahead of the clock of the database.
  */
 export async function catchUp(
   deps: LoopDeps,
@@ -97,7 +97,8 @@ async function storePages(
       const last = group.at(-1)
       from = last?.next ?? from
       if (last === undefined || last.isLast) {
-        return from === checkpoint || (await isCheckpointStored(from, store)) ? 'end' : 'moved'
+        const hasStored = from !== checkpoint
+        return !hasStored || (await isCheckpointStored(from, store)) ? 'end' : 'moved'
       }
       if (signal.aborted) throw abortedError()
     }

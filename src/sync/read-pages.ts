@@ -48,7 +48,10 @@ export interface ReadPage extends ReadEntries {
 
 /** Pages that are read ahead. */
 interface PagesAhead {
-  /** Waits for a page, then returns all pages that have arrived. Returns an empty array after the last page. */
+  /**
+   * Waits for a page, then returns all pages that have arrived and can be stored together. Returns an empty array after
+   * the last page.
+   */
   take(): Promise<ReadPage[]>
   /** Allows requests for further pages. Must be called when the caller has checked the first page. */
   proceed(): void

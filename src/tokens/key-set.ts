@@ -67,7 +67,7 @@ interface FetchedKeys {
  * Keys older than `refreshMs` times this factor are not used before they are fetched again, because Auth0 may have
  * removed some of them.
  */
-const MAX_REFRESH_DELAY = 2
+const MAX_AGE_FACTOR = 2
 
 /**
  * Creates a key set that is fetched from a URL.
@@ -76,12 +76,8 @@ const MAX_REFRESH_DELAY = 2
  * During this time, it is unknown whether Auth0 has added the key since the last fetch, so the result is
  * `KEY_SET_UNAVAILABLE`. During an outage of the URL, the last keys are used for `keepMs`.
  */
-export function createKeySet({
-  url,
-  send = fetch,
-  log,
-  limits = KEY_SET_LIMITS,
-}: KeySetOptions): KeySet {
+export function createKeySet(options: KeySetOptions): KeySet {
+  const { url, send = fetch, log, limits = KEY_SET_LIMITS } = options
   const outage = trackOutage(log)
   let keys: FetchedKeys | undefined
   let attemptedAt = Number.NEGATIVE_INFINITY
@@ -112,12 +108,13 @@ export function createKeySet({
 
   /** Returns the keys, unless they are too old. If the keys need a refresh, fetches them in the background. */
   const usableKeys = () => {
-    const maxAgeMs = outage.isFailing() ? limits.keepMs : MAX_REFRESH_DELAY * limits.refreshMs
+    const maxAgeMs = outage.isFailing() ? limits.keepMs : MAX_AGE_FACTOR * limits.refreshMs
     if (keys === undefined || age() > Math.min(maxAgeMs, limits.keepMs)) return undefined
     if (age() > limits.refreshMs) refresh().catch(() => {})
     return keys
   }
 
+  /** Fetches the keys. If that fails, returns the last keys: after a failure, they are usable for longer. */
   const refreshOrKeep = () => refresh().catch((error) => usableKeys() ?? Promise.reject(error))
 
   return {
@@ -133,7 +130,9 @@ export function createKeySet({
       }
       return (await refresh()).find(header, token)
     },
-    load: async () => void (keys ?? (await refresh().catch(() => {}))),
+    async load() {
+      if (keys === undefined) await refresh().catch(() => {})
+    },
   }
 }
 

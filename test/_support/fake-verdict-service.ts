@@ -19,7 +19,7 @@ const acceptedBody = (asOf: string | null = ago(0)) =>
 /** Returns the time `ms` milliseconds ago. If `ms` is negative, the time is in the future. */
 const ago = (ms: number) => new Date(Date.now() - ms).toISOString()
 
-/** Returns the same body without one field. */
+/** Returns the body of a response that accepts the token, without one field. */
 function acceptedBodyWithout(field: string): string {
   return JSON.stringify({ ...JSON.parse(acceptedBody()), [field]: undefined })
 }
@@ -32,7 +32,7 @@ const respondWith =
 
 /**
  * Writes a text character by character, and then ends the response. This takes more than three seconds, but no pause
- * lasts one second. A time-out that measures pauses therefore does not end the request.
+ * lasts one second. So a timeout that starts again with each character does not end the request.
  */
 function writeSlowly(stream: Socket | ServerResponse, text: string): void {
   let written = 0

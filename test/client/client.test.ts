@@ -106,7 +106,8 @@ describe('a check', () => {
   })
 
   test('a check sends a request only if the memory does not contain all logouts since the login (pitfall 25)', async () => {
-    // A client loads the logouts of the last 31 days by default. `seq`, the position in the feed, is in microseconds.
+    // By default, a client loads the logouts of the last 31 days. `seq`, the position in the feed, is the time at which
+    // the service stored the logout, in microseconds.
     await logOut('auth0|old', null, NOW - 40 * DAY_MS)
     await database.query('UPDATE last_logout SET seq = $1', [(NOW - 40 * DAY_MS) * 1000])
     const client = open()
@@ -209,6 +210,7 @@ describe("a client with lookup: 'request'", () => {
     const laptop = claimsOf('auth0|1', MINUTE_AGO, 'laptop')
     expect((await client.check(laptop)).outcome).toBe('accepted')
     await logOut('auth0|1', 'laptop')
+    // The cached response is from before this logout.
     expect(client.checkNow(laptop).outcome).toBe('accepted')
     const outcome = async () => (await client.check(laptop)).outcome
     await expect.poll(outcome, { timeout: 20_000 }).toBe('revoked')
@@ -310,10 +312,11 @@ describe('a subscribed client', () => {
       .toBe('revoked')
     const asOfBefore = client.checkNow(claimsOf('auth0|3', NOW)).asOf ?? 0
 
+    // The state of a database that was restored from before the second logout.
     await database.query("DELETE FROM last_logout WHERE user_id = 'auth0|2'")
     await database.query("UPDATE tenant SET seq = seq - 1, as_of = as_of - interval '10 s'")
 
-    // The client also accepts that `as_of`, up to which the service has read the log, went back.
+    // The client also accepts an earlier `as_of`, the instant up to which the service has read the log.
     await expect
       .poll(() => client.checkNow(claimsOf('auth0|3', NOW)).asOf ?? 0, { timeout: 8_000 })
       .toBeLessThan(asOfBefore)

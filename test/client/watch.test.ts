@@ -89,7 +89,7 @@ function openWatcher(
       lookup: { cached: () => undefined, fetch: () => state.fetchLogouts() },
       lookupOutage: createOutageReport(undefined, { wall: Date.now }),
       isLookupStale: () => false,
-      isFeedStale: (stated) => stated === null || stated.ageMs() > settings.maxStalenessMs,
+      isFeedStale: (data) => data === null || data.ageMs() > settings.maxStalenessMs,
       cache,
       feed,
       firstLoad: null,
@@ -107,7 +107,7 @@ function openWatcher(
   return { state, freshness, receive, watch, decisions, errors }
 }
 
-/** Waits until the watcher has completed its reviews. */
+/** Waits for several intervals at which the watcher reviews its tokens: it judges them again. */
 const waitForReviews = () => new Promise((resolve) => setTimeout(resolve, 30))
 
 test('a logout ends the connections of its user at once, and no connection of another user', async () => {
@@ -217,7 +217,7 @@ test('a logout of a forgotten person ends the connections of that person', async
   expect(ofOther.ends).toEqual([])
 })
 
-test('a new policy ends the connections whose tokens are revoked under this policy only', async () => {
+test('a new policy ends the connections whose tokens are revoked only under this policy', async () => {
   const { state, receive, watch } = openWatcher()
   const laptop = watch(claimsOf('auth0|1', { sid: 'laptop' }))
   await waitForReviews()
@@ -229,7 +229,7 @@ test('a new policy ends the connections whose tokens are revoked under this poli
   await expect.poll(() => laptop.ends).toEqual([{ outcome: 'revoked', reason: 'user_logout' }])
 })
 
-test('a new policy before the first review ends the connections whose tokens are revoked under this policy only', async () => {
+test('a new policy before the first review ends the connections whose tokens are revoked only under this policy', async () => {
   const { state, receive, watch } = openWatcher({}, { reviewIntervalMs: 100 })
   // A logout of another session: only the policy `user` applies it to the session `laptop`.
   receive({ kind: 'user', userId: 'auth0|1', at: LOGOUT_AT, allSessionsAt: null })
@@ -283,7 +283,7 @@ test('at most 500 requests are in progress at the same time', async () => {
   expect(fetchLogouts).toHaveBeenCalledTimes(500)
 })
 
-test('a token is judged by the stricter policy of the feed and the response', async () => {
+test('a token is judged by the policy of the feed or that of the response, whichever is stricter', async () => {
   const { state, freshness, watch } = openWatcher()
   state.completeSince = LOGOUT_AT
   const user = { at: LOGOUT_AT, allSessionsAt: null }
@@ -326,6 +326,7 @@ test('the time for which the data was stale before a watch does not count for th
   const { ends } = watch(claimsOf('auth0|1'), { maxUnknownMs: 20 })
   await waitForReviews()
   state.ageMs = 2_000
+  // A logout before the login does not revoke the token, but causes a review at once.
   receive({ kind: 'user', userId: 'auth0|1', at: LOGIN_SECONDS * 1_000 - 1, allSessionsAt: null })
   expect(ends).toEqual([])
 })

@@ -16,7 +16,7 @@ beforeEach(async () => {
 
 // Close codes: 4401: the token was revoked. 4403: the token has expired. 1013: its revocation status is unknown.
 
-/** Reads the claims from the URL. For simplicity, the clients send claims instead of a signed token. */
+/** Reads the claims from a URL such as `/?{claims}`. For simplicity, the clients send claims instead of a signed token. */
 const readClaims = (url: string) => JSON.parse(decodeURIComponent(url.slice(2)))
 
 describe('a server with ws', () => {
@@ -217,7 +217,7 @@ describe('a server with graphql-ws', () => {
     expect([ticks, countConnections()]).toEqual([[], 1])
   })
 
-  test('after its token has expired, the client continues with a new token', async () => {
+  test('after the token of a client has expired, the client continues with a new token', async () => {
     const { url, countConnections } = await openServer()
     let lifetimeSeconds = 1
     const { ticks, errors } = subscribe(url, () => {

@@ -15,9 +15,15 @@ import {
   type TlsFront,
 } from '../_support/tls.js'
 
+// The directory `examples` contains code in several languages that checks a token with a request to the service. A driver
+// is a program that calls the example of its language. `as_of` in a response is the instant up to which the service has
+// read the log. The examples reject an `as_of` that is too far ahead.
+
 const SESSION_CLAIM = 'https://last-logout/session_id'
 const MINUTE_MS = 60_000
-const KEY_WITH_LINE_BREAK = `${KEY.slice(0, 8)}\n${KEY.slice(8)}`
+/** Number of characters of the key before the line break in {@link KEY_WITH_LINE_BREAK}. */
+const BREAK_AT = 8
+const KEY_WITH_LINE_BREAK = `${KEY.slice(0, BREAK_AT)}\n${KEY.slice(BREAK_AT)}`
 const NOW_SECONDS = Math.floor(Date.now() / 1000)
 
 /** A service with fresh data. */
@@ -160,13 +166,13 @@ const CASES: Record<string, Case> = {
   'a response that is like that of the service': fakeCase('accepting', 'accepted'),
   'data that is half a minute ahead': fakeCase('slightly-ahead', 'accepted'),
   'data that is two minutes ahead': fakeCase('ahead'),
-  'a response without revoked': fakeCase('no-revoked'),
-  'a revoked that is a string': fakeCase('revoked-is-a-string'),
-  'a revoked that is null': fakeCase('revoked-is-null'),
-  'a response with only the field revoked': fakeCase('no-reason-and-no-as-of'),
-  'a response without as_of': fakeCase('no-as-of'),
-  'an as_of that is a word': fakeCase('as-of-is-a-word'),
-  'an as_of that is a number': fakeCase('as-of-is-a-number'),
+  'a response without `revoked`': fakeCase('no-revoked'),
+  'a `revoked` that is a string': fakeCase('revoked-is-a-string'),
+  'a `revoked` that is null': fakeCase('revoked-is-null'),
+  'a response with only the field `revoked`': fakeCase('no-reason-and-no-as-of'),
+  'a response without `as_of`': fakeCase('no-as-of'),
+  'an `as_of` that is a word': fakeCase('as-of-is-a-word'),
+  'an `as_of` that is a number': fakeCase('as-of-is-a-number'),
   'the response null': fakeCase('null'),
   'a list as the response': fakeCase('list'),
   'a string as the response': fakeCase('string'),
@@ -182,7 +188,6 @@ const CASES: Record<string, Case> = {
   'a body that never ends': lateCase('endless-body'),
 }
 
-// `as_of` is the instant up to which the service has read the log. A client rejects an `as_of` that is too far ahead.
 describe.each(LANGUAGES)('in $name', (language) => {
   let driver: Driver
   beforeAll(async () => {
@@ -225,7 +230,8 @@ describe.each(LANGUAGES)('in $name', (language) => {
 
   test('the example logs failed checks, without the key', () => {
     expect(driver.log()).toContain('last-logout check failed')
-    expect(driver.log()).not.toContain(KEY.slice(8))
+    // The log contains neither a whole key nor the second line of the key with a line break.
+    expect(driver.log()).not.toContain(KEY.slice(BREAK_AT))
   })
 })
 

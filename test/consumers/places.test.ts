@@ -152,7 +152,10 @@ function connect(browser: CookieBrowser, tokens: Tokens): Device {
   return { browser, tokens, isConnected: () => isConnected }
 }
 
-/** Waits for the next second. `iat` has no milliseconds, and a login in the second of a logout counts as before it. */
+/**
+ * Waits for the next second. `iat` has no milliseconds, so a login in the same second as a logout counts as a login
+ * before the logout.
+ */
 const waitForNextSecond = () =>
   new Promise((resolve) => setTimeout(resolve, 1_000 - (Date.now() % 1_000)))
 
@@ -183,7 +186,7 @@ async function observeAccess({
 }: Device): Promise<Record<Place, boolean>> {
   const { accessToken } = tokens
   const { status } = await browser.request(app.url)
-  // A session that was logged out leads to the login.
+  // The app redirects to the login if the session was logged out.
   expect([200, 302]).toContain(status)
   return {
     api: accessToken !== null && (await system.accepts(decodeJwt(accessToken) as Claims)),

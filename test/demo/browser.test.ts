@@ -106,7 +106,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     await expect.poll(() => mine.textContent('#why'), WAIT).toContain('session_ended')
     const refused = await callApi(demo, kept)
     expect(refused.headers.get('www-authenticate')).toMatch(/^Bearer.*error="invalid_token"/)
-    // The only difference between the two APIs is last-logout.
+    // The API without last-logout verifies tokens, too.
     expect((await callApi(demo, { ...kept, access_token: 'x' }, 'api-without')).status).toBe(401)
 
     expect(await enabledSteps(mine)).toEqual(['again'])
@@ -205,7 +205,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     await expect
       .poll(readClipboard, WAIT)
       .toBe(`curl -i -H 'Authorization: Bearer ${access_token}' '${demo.pageUrl}/api/orders'`)
-    // `curl --http2` offers an upgrade.
+    // `curl --http2` offers an upgrade. The API ignores the offer.
     const headers = {
       authorization: `Bearer ${access_token}`,
       connection: 'Upgrade, HTTP2-Settings',
@@ -272,8 +272,9 @@ async function closeLogoutEarly(page: Page): Promise<void> {
   expect(await enabledSteps(page)).toEqual(['logout', 'logout-endpoint'])
 }
 
-/** The state of each use of the token after the logout. If nginx is not installed, the page shows advice instead. */
+/** The state of each use of the token after the logout. */
 const ENDS = { rest: '401', socket: 'closed 4401 revoked', stream: 'ended' }
+/** If nginx is not installed, the page shows advice in place of this state of the API behind nginx. */
 const ENDS_WITH_NGINX = { ...ENDS, nginx: '401' }
 
 /** Waits until every use of the token has ended. */
@@ -286,10 +287,11 @@ async function expectEnds(page: Page, { nginx }: Demo): Promise<void> {
   }
 }
 
-/** Returns the ways to log out for which the page shows the seconds of every use of the token. */
+/** Returns the ways to log out for which the page shows, for every use of the token, the seconds until it ended. */
 async function measuredColumns(page: Page, { nginx }: Demo): Promise<string[]> {
   const isMeasured = async (column: number) => {
     const rows = nginx.url === undefined ? 'tr:not(#use-nginx)' : 'tr'
+    // `nth-child` counts from 1, and the first column contains the names of the uses.
     const cells = page.locator(`#uses tbody ${rows} td:nth-child(${column + 2})`)
     const texts = await cells.allTextContents()
     return texts.length > 0 && texts.every((text) => /^\d+\.\d s$/.test(text))
@@ -335,7 +337,7 @@ async function clickMore(page: Page, button: string): Promise<void> {
   await page.click(button)
 }
 
-/** Clicks a button, and returns the last of the new lines in the list of responses. */
+/** Clicks a button, waits for this number of new lines in the list of responses, and returns the last line. */
 async function click(page: Page, button: string, lines: number): Promise<string> {
   const count = (await responsesOf(page)).length
   await clickMore(page, button)

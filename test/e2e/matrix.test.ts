@@ -124,6 +124,7 @@ const MATRIX: Record<keyof typeof flows, Row> = {
     noFields: OPEN_UNLESS_DENY,
     session: OPEN_UNLESS_DENY,
   },
+  // The operator's logout does not end the session in Auth0. A silent login then gets tokens with a new login.
   silentLoginAfterOperatorLogout: inEveryVariant('open'),
   // The log entry of the deletion, `sdu`, does not identify the user reliably.
   tokenAfterAccountDeletion: inEveryVariant('open until `exp`'),

@@ -181,7 +181,7 @@ describe('Prometheus', () => {
 
   test('every query of the dashboard has results in Prometheus, with the labels of its legend', async () => {
     const queries = await listQueries()
-    // The file of the dashboard has been parsed as expected.
+    // A mistake in the parsing of the dashboard would leave fewer queries.
     expect(queries.length).toBeGreaterThan(30)
     for (const { panel, expr, legend } of queries) {
       // Grafana replaces these variables in the same way.

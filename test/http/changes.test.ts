@@ -134,6 +134,7 @@ describe('GET /v1/changes', () => {
     await logOut(1)
     await store.raiseFloor(NOON - 9)
     const { now } = await store.readProgress()
+    // Waits for the next millisecond of the database's clock.
     await expect.poll(async () => (await store.readProgress()).now).toBeGreaterThan(now)
     await logOut(2)
     const { body } = await getPage(`?since=${new Date(now + 1).toISOString()}`)

@@ -9,7 +9,7 @@ import { LOGOUT_TYPES } from '../_support/poll.js'
 
 // A catch-up reads pages from the checkpoint (a log id) to the end of the log. It then sets `as_of`, the instant up to
 // which the log is known to have been read. A catch-up ends at an empty page, or at a page that is not full and whose
-// last entry is recent.
+// last entry is recent: Auth0 stored it at most a second before the catch-up began.
 
 const NOW = Date.UTC(2026, 10, 23, 12)
 const { signal } = new AbortController()
@@ -122,7 +122,7 @@ test('a catch-up stores pages together if they arrive while a page is being stor
 
 describe('the end of the log', () => {
   test.each([0, 250, 500, 750, 999])(
-    'a catch-up of 5 s with 50 entries per second sends three requests if it begins %d ms after a full second',
+    'a catch-up that begins %d ms after a full second reads the entries of 5 s, 50 per second, with three requests',
     async (offsetMs) => {
       const startAt = NOW + offsetMs
       // Two pages are full. The third page is not full, and its last entry is recent, because entries are also stored
@@ -151,6 +151,7 @@ describe('the end of the log', () => {
     const { run, readAsOf } = openCatchUp(log)
     await run()
     expect(log.requestCount()).toBe(2)
+    // `as_of` is the time of the second request, which can be calculated up to a second too early.
     expect(await readAsOf()).toBeGreaterThan(NOW - 1_001)
   })
 
@@ -199,7 +200,7 @@ describe('the end of the log', () => {
           await run()
           const asOf = await readAsOf()
           expect(asOf).toBeLessThanOrEqual(Math.min(...log.unreadStoredAts(), log.now()))
-          // `Date` is up to a second early, and the last entry of a short page can be another second old.
+          // The header `Date` is up to a second early, and the last entry of a short page can be another second old.
           expect(asOf).toBeGreaterThanOrEqual(beganAt - 2_000)
           log.advance(pauseMs)
         }

@@ -26,7 +26,10 @@ import { createTestLog } from '../jobs/fixture.js'
 const LOGS_PATH = '/api/v2/logs'
 /** The maximum number of requests to Auth0 in one poll or reconcile. */
 const MAX_REQUESTS = 20
-/** The default limits: 3 consecutive idle rounds, and 10 repeated rounds. But the guard waits only 1 to 4 ms. */
+/**
+ * A run ends after 3 consecutive idle rounds, or after 10 repeated rounds, idle or not. These are the default limits.
+ * Only the waits between two rounds are shorter.
+ */
 const LIMITS: Partial<ProgressLimits> = { backoff: { firstMs: 1, maxMs: 4 } }
 /** The reports of a run without progress: whether each idle round was the first one since a successful run. */
 const REPORTS_OF_FAILED_RUN = [true, false, false]
@@ -67,7 +70,7 @@ function limitRequests({ source }: TestTenant, max = MAX_REQUESTS): LogSource {
 const shift = (span: Span | null, byMs: number): Span | null =>
   span && { from: span.from + byMs, to: span.to + byMs }
 
-/** Returns the methods of a store that return progress (how far the log has been read). They return it changed. */
+/** Replaces the methods of a store that return progress (how far the log has been read), and changes that progress. */
 function changeProgress(
   store: LastLogoutStore,
   change: (progress: Progress) => Progress,
@@ -307,7 +310,7 @@ describe('another process that moves the checkpoint', () => {
     const tenant = await openLog([MINUTE])
     const { guard, takeReports } = createReportingGuard()
     const store = createContendedStore(times)
-    // Each move costs requests, because the poll reads its pages again.
+    // The maximum is higher here: after each move, the poll reads its pages again.
     const deps = { source: limitRequests(tenant, 30), store, types: LOGOUT_TYPES, guard }
     const outcome = await poll(deps, POLL_OPTIONS, signal).catch((error) => error)
     expect(takeReports()).toEqual([])
@@ -319,6 +322,7 @@ describe('another process that moves the checkpoint', () => {
   })
 
   test('a poll ends with NO_PROGRESS if another process moves the checkpoint before each page', async () => {
+    // The poll ends at the maximum number of repeated rounds. None of them is idle.
     await expect(pollContendedStore(Number.POSITIVE_INFINITY)).resolves.toMatchObject({
       code: 'NO_PROGRESS',
     })

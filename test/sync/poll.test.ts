@@ -22,7 +22,7 @@ import { openSource, openTenant, type TestTenant } from '../_support/tenant.js'
 const LOGS_PATH = '/api/v2/logs'
 /** Maximum number of entries that Auth0 returns for one search. */
 const MAX_SEARCH_ENTRIES = 1_000
-/** With an interval of 0, a sweep pauses for a catch-up before each request. */
+/** With a poll interval of 0, a sweep pauses for a catch-up before each of its searches. */
 const OPTIONS: PollOptions = { ...POLL_OPTIONS, pollIntervalMs: 0 }
 
 let database: TestDatabase
@@ -175,6 +175,7 @@ describe('a first start', () => {
     logOut(50, (n) => Date.now() - n * 12 * HOUR - 1_000)
     const { reports } = await runPoll()
     expect((await readRows(database)).users).toHaveLength(50)
+    // Only the newest logout is recent enough to be read in pages.
     expect(reports[0]).toMatchObject({ stage: 'catch-up', entries: 1 })
     const sweptBackTo = reports
       .filter(({ stage }) => stage === 'sweep')
@@ -291,9 +292,11 @@ describe('a first start', () => {
 
   test('polls sweep a log whose pages were empty at first, as they are if a scope is missing', async () => {
     logOut(3, (n) => Date.now() - (n + 1) * DAY)
+    // Each of the first two polls sends one request.
     auth0.simulator.faults.push({ path: LOGS_PATH, times: 2, respond: faults.respondWith(200, []) })
     for (let polls = 0; polls < 3; polls++) await runPoll()
     expect((await readRows(database)).users).toHaveLength(3)
+    // The log reaches back three days only. Logouts of valid tokens can be older than that.
     await expect(store.readGaps()).resolves.toMatchObject([{ reason: 'cold_start' }])
   })
 })
@@ -367,7 +370,7 @@ describe('a poll after the first start', () => {
     const depth = 20_000
     const deepEntry = JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`)
     const logId = syntheticLogId(Date.now() - 1_000)
-    // The page after the checkpoint contains the deep entry and, as its last entry, one with this log id.
+    // The page after the checkpoint contains the deep entry, and then an entry with this log id.
     const source: LogSource = {
       ...auth0.source,
       readPage: async (from, abortSignal) =>
@@ -434,6 +437,7 @@ describe('a poll after the first start', () => {
         },
       },
     })
+    // The second page was requested before the first page was stored.
     expect(steps.slice(0, 2)).toEqual(['requested', 'requested'])
     expect(steps).toContain('stored')
   })

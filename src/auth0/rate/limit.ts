@@ -22,8 +22,8 @@ export interface RateResponse {
   limit: number
   remaining: number
   /**
-   * When the bucket is full or the window ends, by Auth0's clock, rounded up to a second; `null`: the headers do not
-   * contain it.
+   * When the bucket is full, or when the fixed window of the limit ends, by Auth0's clock, rounded up to a second;
+   * `null`: the headers do not contain it.
    */
   resetAt: number | null
   /** The header `Date` of the response, rounded down to a second. */
@@ -66,11 +66,12 @@ function readRetryAfter(headers: Headers): number | null {
 
 /**
  * Reads `x-ratelimit-reset`, which contains Unix seconds. Returns the milliseconds until that time, by the server's
- * clock.
+ * clock. Returns `null` if the header is missing or invalid.
  */
 function readReset(headers: Headers): number | null {
   const reset = readNumber(headers, 'x-ratelimit-reset')
-  const resetInMs = reset === null ? Number.NaN : reset * 1000 - readServerTime(headers)
+  if (reset === null) return null
+  const resetInMs = reset * 1000 - readServerTime(headers)
   return Math.abs(resetInMs) <= MAX_RESET_MS ? resetInMs : null
 }
 
