@@ -2,7 +2,8 @@
  * Measures the client:
  *
  * - the time of a check of a token, as a share of the time that `jose` takes to verify the RS256 signature of the token.
- *   A logout revokes half of the tokens, or none of them, as is usual
+ *   It is measured twice: with tokens of which half are revoked, and with tokens of which none is revoked. The second
+ *   case is the usual one
  * - the time of a load, as a ratio to the time of parsing the same bytes
  * - the hold of the event loop: the longest time for which the load blocks it
  * - the memory of each user and session
@@ -29,8 +30,8 @@ const { createLastLogoutClient }: typeof Client = await import(builtPackage)
 /** Number of checks in a round. */
 const CHECKS = 100_000
 /**
- * Number of checks per measurement. The claims are built just before. If there are few, they are still in the
- * processor's cache, as when a JWT library has just parsed the claims.
+ * Number of checks per measurement. Their claims are built just before the measurement. So few claims are still in the
+ * processor's cache then, as the claims that a JWT library has just parsed.
  */
 const CHECKS_PER_MEASUREMENT = 200
 /** Number of verifications of a signature in a round. */
@@ -67,17 +68,17 @@ const { ms: loadMs, holdMs } = await measureHold(() => client.ready())
 const bytesPerSubject = (measureMemory() - bytesBefore) / (2 * userCount)
 console.log(
   `load of ${userCount} users and ${userCount} sessions: ${seconds(loadMs)} (limit ${seconds(MAX_LOAD_MS)}), ` +
-    `${(loadMs / parseMs).toFixed(2)} of parsing the same bytes (${seconds(parseMs)})\n` +
+    `${(loadMs / parseMs).toFixed(2)} times as long as parsing the same bytes (${seconds(parseMs)})\n` +
     `longest hold of the event loop: ${holdMs.toFixed(0)} ms (limit ${MAX_HOLD_MS} ms)\n` +
-    `memory of each: ${bytesPerSubject.toFixed(0)} bytes (limit ${MAX_SUBJECT_BYTES})\n`,
+    `memory of each user or session: ${bytesPerSubject.toFixed(0)} bytes (limit ${MAX_SUBJECT_BYTES})\n`,
 )
 
+// Only the users whose numbers are below `userCount` have logged out.
 console.log('half of the tokens are revoked')
 const checkShares = await measureChecks(() => randomBelow(2 * userCount))
 const checkShare = median(checkShares)
 console.log(`\nmedian share ${percent(checkShare)} (limit ${percent(MAX_CHECK_SHARE)})\n`)
 console.log('no token is revoked')
-// Only the users whose numbers are below `userCount` have logged out.
 const validShares = await measureChecks(() => userCount + randomBelow(userCount))
 console.log(`\nmedian share ${percent(median(validShares))}\n`)
 await client.close()
@@ -98,7 +99,8 @@ for (const [name, open] of [
   )
 }
 
-const tableToMapRatio = (cost: keyof StoreCosts) => [
+/** Returns a cost of the table divided by that of the `Map`, as a list of one ratio. */
+const tableToMapRatios = (cost: keyof StoreCosts) => [
   (stores.table?.[cost] ?? Number.NaN) / (stores.Map?.[cost] ?? Number.NaN),
 ]
 reportFigures([
@@ -122,9 +124,9 @@ reportFigures([
     ratios: [bytesPerSubject / MAX_SUBJECT_BYTES],
     atMost: 1,
   },
-  { name: "client's table: fill", peer: 'a Map', ratios: tableToMapRatio('fillMs') },
-  { name: "client's table: memory", peer: 'a Map', ratios: tableToMapRatio('bytes') },
-  { name: "client's table: find", peer: 'a Map', ratios: tableToMapRatio('findNs') },
+  { name: "client's table: fill", peer: 'a Map', ratios: tableToMapRatios('fillMs') },
+  { name: "client's table: memory", peer: 'a Map', ratios: tableToMapRatios('bytes') },
+  { name: "client's table: find", peer: 'a Map', ratios: tableToMapRatios('findNs') },
 ])
 
 if (
@@ -140,7 +142,7 @@ if (
 interface StoreCosts {
   /** Time of all inserts. */
   fillMs: number
-  /** Longest time of {@link ROWS_PER_MEASUREMENT} inserts, for which they block the event loop. */
+  /** Longest time for which {@link ROWS_PER_MEASUREMENT} inserts in a row would block the event loop. */
   maxHoldMs: number
   /** Memory of a row. */
   bytes: number

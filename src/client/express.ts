@@ -106,6 +106,7 @@ export function isRevoked(client: LastLogoutClient) {
     const { authorization } = Object(Object(req).headers)
     const refusal = toRefusal(await client.check(claims), authorization)
     if (refusal === null) return false
+    // `revoked_token` is the code with which `express-jwt` itself refuses a revoked token.
     throw new RejectedError(refusal, refusal.status === 401 ? 'revoked_token' : undefined)
   }
 

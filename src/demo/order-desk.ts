@@ -65,7 +65,7 @@ export function createOrderDesk(options: OrderDeskOptions): Express {
   app.get('/api-without/orders', verified, listOrders)
   app.get('/live/events', verified, streamOrders(client))
   app.get('/known', verified, showUserState(options))
-  app.get('/feed', feed(options))
+  app.get('/feed', proxyFeed(options))
   app.use(express.static(PAGE), express.static(SHARED))
   app.use('/documents', express.static(DOCUMENTS, { setHeaders: showAsText }))
   app.use(handleError)
@@ -122,7 +122,7 @@ function showUserState({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler
 }
 
 /** Proxies the change feed, so that the page does not need the API key. The feed starts one minute in the past. */
-function feed({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
+function proxyFeed({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
   return async (req, res) => {
     const feedController = new AbortController()
     res.on('close', () => feedController.abort())

@@ -40,6 +40,7 @@ export async function openDataDirectory(path: string) {
   const clusterStats = await nullIfMissing(fs.stat(cluster))
   const user = await binaries.chooseServerUser(clusterStats)
   if (user) await assertReachable(dataDir, user)
+  // PostgreSQL requires that the user that runs it owns the cluster. Root owns it, for example, after a copy by root.
   if (user && clusterStats?.uid === 0) {
     await promisify(execFile)('chown', ['-Rh', `${user.uid}:${user.gid}`, cluster])
   }
@@ -81,7 +82,7 @@ async function assertReachable(dataDir: string, user: ProgramUser): Promise<void
   if (await binaries.canEnter(dataDir, user)) return
   throw unusableError(
     dataDir,
-    `cannot be reached by user ${user.uid}, which PostgreSQL runs as because it refuses to run as root. Make it and all directories above it accessible (chmod o+x), set another one, or start this program as a user other than root.`,
+    `cannot be reached by user ${user.uid}. PostgreSQL runs as this user, because it refuses to run as root. Make the directory and all directories above it accessible (chmod o+x), set another directory, or start this program as a user other than root.`,
   )
 }
 

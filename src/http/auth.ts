@@ -77,7 +77,7 @@ export async function requireKeys(
     if (access === 'log stream' && isLogStream(authorization ?? '')) return done()
     // A gateway sends the token of a user in `Authorization`. This token must never count as a wrong key.
     const credentials = access === 'forward-auth' ? gatewayKey : authorization
-    const key = access === 'forward-auth' ? credentials : readKey(authorization)
+    const key = access === 'forward-auth' ? gatewayKey : readKey(authorization)
     const caller = typeof key === 'string' ? findCaller(key) : undefined
     // A valid key is accepted even from a throttled address.
     if (caller === undefined) {
@@ -105,6 +105,7 @@ function createTokenCheck(token: string | undefined): (authorization: string) =>
 
 /** Sends a 401. Its body is the same on every path, so that it does not reveal whether the API has a log stream. */
 function sendUnauthorized(request: FastifyRequest, reply: FastifyReply, hasCredentials: boolean) {
+  // A browser asks its user for a key only if the scheme is `Basic`.
   const isBrowser = request.url.startsWith('/docs')
   const error = hasCredentials ? ', error="invalid_token"' : ''
   reply.header('www-authenticate', `${isBrowser ? 'Basic' : 'Bearer'} realm="last-logout"${error}`)

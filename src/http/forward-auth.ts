@@ -39,7 +39,8 @@ export function forwardAuthRoutes(deps: TokenCheckDeps): FastifyPluginAsync {
         await respond(request, reply, check)
         return reply
       },
-      // The hook responds before Fastify parses the body: a gateway can send `Content-Type` without a body.
+      // Never called, because the hook responds. The hook runs before Fastify parses the body. A gateway can send
+      // `Content-Type` without a body, and the parser would reject such a request.
       handler: async () => {},
     } as const
     const otherMethods = ORIGINAL_METHODS.filter((method) => method !== 'GET' && method !== 'HEAD')
@@ -132,7 +133,7 @@ function identityHeaders(claims: VerifiedClaims): Record<string, string> {
   }
 }
 
-/** Percent-encodes a text (RFC 3986 §2.1). A lone surrogate has no encoding. */
+/** Percent-encodes a text (RFC 3986 §2.1). Replaces lone surrogates, which cannot be encoded, with U+FFFD. */
 function encode(text: string): string {
   return encodeURIComponent(text.toWellFormed())
 }

@@ -61,7 +61,9 @@ export async function examineRedis(client: Redis, keyPrefix: string): Promise<Re
   const infoText = await unlessRefused(client.info())
   const info = new Map(infoText?.split('\r\n').map(splitField))
   assertSupported(options, hello, info)
+  // Valkey reports `server_mode` in place of `redis_mode`.
   const mode = hello.get('mode') ?? info.get('redis_mode') ?? info.get('server_mode')
+  // In a cluster, a refusal is an error, because ioredis needs this command. Otherwise, there are no nodes to read.
   const slots = client.cluster('SLOTS')
   const nodes = toNodes(await (mode === 'cluster' ? slots : unlessRefused(slots)))
   if (nodes?.some(({ host }) => !host || host === '?')) {

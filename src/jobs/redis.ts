@@ -23,7 +23,7 @@ export interface RedisConnectorOptions {
   onNodeError(error: unknown, node: string): void
 }
 
-/** Options that determine what a command does while the server is unavailable: wait, retry or fail. */
+/** Options of ioredis that determine whether a command waits, is retried or fails while the server is unavailable. */
 type Limits = Pick<
   RedisOptions,
   'enableOfflineQueue' | 'maxRetriesPerRequest' | 'commandTimeout' | 'socketTimeout'

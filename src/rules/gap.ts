@@ -12,7 +12,8 @@ import type { Span } from './span.js'
 export const MIN_RETENTION_MS = DAY_MS
 
 /**
- * Maximum age of the oldest entry of a new tenant, in milliseconds. Auth0 has not deleted any entry of such a tenant.
+ * A tenant is new if the oldest entry of its log is younger than this, in milliseconds. Auth0 has not deleted any entry
+ * of a new tenant.
  */
 const MAX_NEW_TENANT_AGE_MS = MIN_RETENTION_MS / 2
 

@@ -39,8 +39,8 @@ interface WithoutCheckpoint {
  * | `not_started` | the log was never read | the log holds entries | `sweeping` |
  * | | | the log is empty | `empty_log` |
  * | `empty_log` | the log was read and held no entry | an entry appears | `reading` |
- * | | | a hidden entry from before the last poll appears | `sweeping`, after a gap is recorded |
- * | | | the log is still empty after a pause | `empty_log`, after a gap is recorded |
+ * | | | entries appear that are older than the last poll, at which Auth0 had hidden them | `sweeping`, after a gap is recorded |
+ * | | | the log is still empty after a time without polls | `empty_log`, after a gap is recorded |
  * | `sweeping` | pages are read from the checkpoint on, while a sweep searches for older logouts, the newest first | the sweep is complete | `reading` |
  * | `reading` | pages are read from the checkpoint to the end of the log | reading resumes after an outage | `reading`, after the outage is searched, and a gap is recorded if entries were deleted |
  * | `sweeping`, `reading` | | Auth0 refuses the checkpoint | the same state, from the same storage time or from the oldest entry; or `sweeping`, from the newest entry; or `empty_log` |

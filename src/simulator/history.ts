@@ -33,9 +33,12 @@ export interface HistoryOptions {
   prefix?: string
 }
 
+/** The types of the entries that are not logouts. A type that occurs twice in the list is twice as frequent. */
 const OTHER_TYPES = ['s', 's', 'seacft', 'sertft', 'sertft', 'ssa', 'fs', 'seccft', 'flo', 'sapi']
+/** The fraction of universal logouts among the logouts, and of late entries among the universal logouts. */
 const UNIVERSAL_SHARE = 0.1
 const LATE_SHARE = 0.5
+/** The fractions of logouts that lack a field. */
 const NO_SESSION_SHARE = 0.1
 const NO_USER_SHARE = 0.03
 const NO_DATE_SHARE = 0.01
@@ -57,6 +60,7 @@ export function generateHistory(options: HistoryOptions): LogEntry[] {
   const history: LogEntry[] = []
   for (let i = 0; i < entries; i++) {
     const storedAtMs = startMs + ((i + random()) / entries) * (endMs - startMs)
+    // The square is often small, so the first users are the most active.
     const person = pick(() => random() ** 2, people)
     const duplicate = random() < duplicateShare ? history.at(-1) : undefined
     const build = random() < logoutShare ? buildLogout : buildOther

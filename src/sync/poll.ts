@@ -90,7 +90,7 @@ async function readToEnd(deps: LoopDeps, options: PollOptions, signal: AbortSign
   await catchUpFromCheckpoint(deps, { ...options, isFirst: true }, signal)
   const beforeRequest = catchUpWhenDue(deps, options, signal)
   const isSwept = async () => (await deps.store.readProgress()).sweep === null
-  /** Stores the logouts of `part`. Returns false if another process has changed the span to sweep. */
+  /** Stores the logouts of `part`. Returns false if the span to sweep has been replaced, which ends this sweep. */
   const store = async (batch: Batch, part: Span) => {
     if (!(await deps.store.storeSweep(batch, part))) return false
     const { sweep: remaining } = await deps.store.readProgress()
@@ -159,6 +159,7 @@ async function catchUpFromCheckpoint(
   let isReplaced = false
   for (let replacements = 0; ; replacements++) {
     await coldStart(deps, options, signal)
+    // A replacement is progress. After a replacement that failed, the guard counts the round, and delays it.
     const progress = isReplaced ? await deps.store.readProgress() : await nextRound()
     const polledAt = isFirst ? null : progress.lastPollAt
     const checkOutage = createOutageCheck(deps, progress, { ...options, polledAt }, signal)

@@ -11,7 +11,7 @@ import { findUnusedPort } from './port.js'
 export interface TestRedis {
   /** The URL. Its scheme is `rediss:` if the server uses TLS, otherwise `redis:`. */
   url: string
-  /** Kills the server. For the server of REDIS_URL, does nothing, and the functions below throw. */
+  /** Kills the server. For the server of REDIS_URL, `stop` does nothing, and the functions below throw an error. */
   stop(): Promise<void>
   /** Starts the server again after `stop`. The server has the same port, but no data. */
   start(): Promise<void>
@@ -72,8 +72,14 @@ function toUncontrolledServer(url: string): TestRedis {
   const throwError = (): never => {
     throw new Error('the server of REDIS_URL cannot be controlled by tests: use forceNew: true')
   }
-  const [start, restart, freeze, thaw] = [throwError, throwError, throwError, throwError]
-  return { url, stop: async () => undefined, start, restart, freeze, thaw }
+  return {
+    url,
+    stop: async () => undefined,
+    start: throwError,
+    restart: throwError,
+    freeze: throwError,
+    thaw: throwError,
+  }
 }
 
 async function startServer({
@@ -140,6 +146,7 @@ async function launchServer(args: string[]): Promise<Server> {
   let output = ''
   for await (const chunk of server.stdout.iterator({ destroyOnReturn: false })) {
     output += chunk
+    // A server prints the first text, and a Redis Sentinel the second.
     if (/Ready to accept connections|Sentinel ID is/.test(output)) {
       server.stdout.resume()
       return server

@@ -173,11 +173,11 @@ describe('an exchange', () => {
     ['a login method from before the logout', methodsFields(20), LOGGED_OUT],
     ['two login methods, one from after the logout', methodsFields(20, 5), null],
     [
-      'a refresh token of a logged-out session from after the logout',
+      'a refresh token that is from after the logout, but of a logged-out session',
       refreshTokenFields(1, 'phone'),
       LOGGED_OUT,
     ],
-    ['an unknown session and login, although a logout may cover it', {}, null],
+    ['an unknown session and login, although the logout may cover the exchange', {}, null],
   ])('an exchange with %s: the denial is %s (null: not denied)', async (_what, fields, denied) => {
     expect((await run(buildExchange(fields))).denied).toBe(denied)
   })
@@ -235,8 +235,11 @@ describe('an unknown revocation status', () => {
   const denyUnknown = { LAST_LOGOUT_ON_ERROR: 'deny' }
 
   test.each([
-    ['an unknown login and a logout that may cover it', {}],
-    ['an unknown login and session', { user: { user_id: 'auth0|all' } }],
+    ['an unknown login and session, of a user who logged out of one session', {}],
+    [
+      'an unknown login and session, of a user who logged out of all sessions',
+      { user: { user_id: 'auth0|all' } },
+    ],
   ])(
     'LAST_LOGOUT_ON_ERROR decides about an exchange with %s (pitfall 28)',
     async (_what, fields) => {
@@ -314,6 +317,7 @@ describe('an unknown revocation status', () => {
       const observeMode = { ...secretOverrides, ...denyUnknown, LAST_LOGOUT_MODE: 'observe' }
       expect((await run(buildExchange({}, observeMode))).denied).toBeNull()
 
+      // The timeout of each of the four lookups is 200 ms. The rest is a margin for a busy machine.
       expect(performance.now() - startedAt).toBeLessThan(3_000)
       await close()
     },
@@ -402,9 +406,9 @@ describe('an unexpected error', () => {
     const fail = () => {
       throw new Error('unavailable')
     }
-    const api = { accessToken: { setCustomClaim: fail }, idToken: { setCustomClaim: fail } }
+    const failingApi = { accessToken: { setCustomClaim: fail }, idToken: { setCustomClaim: fail } }
     const fields = { refresh_token: { created_at: minutesAgo(20) } }
-    expect((await run(buildExchange(fields), api)).denied).toBe(LOGGED_OUT)
-    await run(buildExchange(fields), { ...api, access: { deny: fail } })
+    expect((await run(buildExchange(fields), failingApi)).denied).toBe(LOGGED_OUT)
+    await run(buildExchange(fields), { ...failingApi, access: { deny: fail } })
   })
 })

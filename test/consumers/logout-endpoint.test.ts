@@ -70,8 +70,8 @@ beforeEach(() => {
 const checkAccessToken = async () => (await client.check(decodeJwt(accessToken))).outcome
 
 /**
- * Waits until the token is revoked. The tenant has not logged the logout yet, so only the endpoint can have reported
- * it.
+ * Waits until the token is revoked, and records the outcome of a check, for `expectLogout`. The tenant has not logged the
+ * logout yet, so only the endpoint can have reported it.
  */
 async function beforeLogout({ searchParams: parameters }: URL) {
   const revoked = vi.waitFor(async () => expect(await checkAccessToken()).toBe('revoked'), WAIT)
@@ -97,7 +97,7 @@ async function readLogoutCode(heading: string, url: string): Promise<string> {
     .replaceAll('YOUR_CLIENT_ID', clientId)
 }
 
-/** Logs in and out with a browser without scripts. Returns the URLs that it visited, and the last response. */
+/** Logs in and out with a browser that runs no scripts. Returns the URLs that it visited, and the last response. */
 async function logInAndOut(url: string, paths: { login: string; token: string; logout: string }) {
   const browser = openCookieBrowser(LOGIN_USER.userId)
   await browser.visit(`${url}${paths.login}`)
@@ -185,6 +185,7 @@ test('nextjs-auth0 logs out through the endpoint', async () => {
     allowInsecureRequests: true,
   })
   const snippet = await readLogoutCode('@auth0/nextjs-auth0', url)
+  // With `return` instead of `export`, the function returns the middleware.
   middleware = new Function('auth0', snippet.replace('export ', 'return '))(auth0)
   await login.register({
     redirectUri: `${url}/auth/callback`,

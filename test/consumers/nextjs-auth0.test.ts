@@ -8,7 +8,7 @@ import { WAIT } from '../_support/wait.js'
 const { NextRequest } = requireInstalled('next/server.js')
 const { Auth0Client } = requireInstalled('@auth0/nextjs-auth0/server')
 const { generateSessionCookie } = requireInstalled('@auth0/nextjs-auth0/testing')
-// Like in an app, this package uses the same copy of Next.js.
+// As in an app, `last-logout-client` and this test use the same copy of Next.js.
 const { deleteSession, endLoggedOutSessions, isDeniedRefresh } = requireInstalled(
   'last-logout-client/nextjs-auth0',
 ) as typeof Entry
@@ -136,6 +136,7 @@ describe('endLoggedOutSessions', () => {
     const proxy = endLoggedOutSessions(feed.client, createAuth0())
     feed.logOut(USER_ID)
     await waitForEnd(proxy, () => createRequest(createSession()))
+    // The login of this session is after the logout.
     const authenticatedAt = { 'https://last-logout/authenticated_at': nowSeconds() + 1 }
     const request = await createRequest(createSession(authenticatedAt))
     expect(cookiesOfApp(request, await proxy(request))).toMatch(/^__session=/)
@@ -146,6 +147,7 @@ describe('endLoggedOutSessions', () => {
     feed.logOut(USER_ID)
     const withoutIdToken = { ...createSession(), tokenSet: { accessToken: 'access' } }
     await waitForEnd(proxy, () => createRequest(withoutIdToken))
+    // This session begins after the logout.
     const internal = { sid: 'new', createdAt: nowSeconds() + 1 }
     const request = await createRequest({ ...withoutIdToken, internal })
     expect(cookiesOfApp(request, await proxy(request))).toMatch(/^__session=/)
@@ -180,6 +182,7 @@ describe('endLoggedOutSessions', () => {
   })
 
   test("with mode: 'observe', a logout ends no session", async () => {
+    // With the client of the feed, which enforces logouts, the session ends.
     feed.logOut(USER_ID)
     const proxy = endLoggedOutSessions(feed.client, createAuth0())
     await waitForEnd(proxy, () => createRequest(createSession()))
@@ -187,6 +190,7 @@ describe('endLoggedOutSessions', () => {
     const onDecision = ({ outcome }: { outcome: string }) => void decisions.push(outcome)
     const observer = openClient(feed.url, { mode: 'observe', onDecision })
     await observer.ready()
+    // The observer was not connected at the first logout, and the feed does not repeat it.
     feed.logOut(USER_ID)
     await expect
       .poll(() => observer.checkNow({ sub: USER_ID, iat: 1 }).outcome, WAIT)

@@ -41,7 +41,7 @@ const CONCURRENCY = 20
 /** The share of the requests that are corrupted. They are sent over sockets, because most are not valid HTTP. */
 const CORRUPTED_SHARE = 0.05
 
-/** Maximum duration of a request, in milliseconds. The requests of a batch run at the same time. */
+/** Maximum duration of a request, in milliseconds. It includes the wait for the other requests of the batch. */
 const MAX_RESPONSE_MS = 10_000
 
 /** Maximum growth of the heap during the last nine tenths of the requests. */
@@ -171,6 +171,7 @@ test(`${REQUEST_COUNT} requests with a valid key cause no internal error and no 
   )
   const successful = await readSuccessfulRoutes()
   expect(ROUTES.filter((route) => !successful.includes(route))).toEqual([])
+  // Some requests report a logout of this user. The stored instant is never in the future.
   const response = await app.inject({
     url: '/v1/users/auth0%7C1/last-logout',
     headers: bearer({ name: '', roles: [], ...credentials }),
@@ -191,9 +192,9 @@ test(`${SUBSCRIPTION_COUNT} subscriptions get a stream or an error, and no subsc
     { seed: SEED, numRuns: Math.ceil(SUBSCRIPTION_COUNT / 5), endOnFailure: true },
   )
   expect([...statuses]).toEqual(expect.arrayContaining([200, 400]))
-  const countSubscribers = async () =>
-    /^last_logout_feed_clients (\d+)$/m.exec((await metrics.scrape()).text)
-  await expect.poll(async () => (await countSubscribers())?.[1]).toBe('0')
+  const readSubscriberCount = async () =>
+    /^last_logout_feed_clients (\d+)$/m.exec((await metrics.scrape()).text)?.[1]
+  await expect.poll(readSubscriberCount).toBe('0')
 }, 3_600_000)
 
 /** Subscribes, and reads the stream until its first event, or an error response until its end. Returns the status. */
@@ -221,9 +222,9 @@ async function sendRequests(count: number, seed: number): Promise<void> {
   const numRuns = Math.ceil(count / CONCURRENCY)
   const corruptedCount = Math.max(1, CONCURRENCY * CORRUPTED_SHARE)
   await fc.assert(
-    fc.asyncProperty(batch, fc.nat(), async (batchOfRequests, position) => {
+    fc.asyncProperty(batch, fc.nat(), async (batchOfRequests, randomNumber) => {
       const corruptedExchanges = batchOfRequests.slice(0, corruptedCount).map((request) => {
-        return exchange(corrupt(toBytes(request), position))
+        return exchange(corrupt(toBytes(request), randomNumber))
       })
       // `app.inject` accepts valid URLs only. A request with another path is sent over a socket.
       const intactExchanges = batchOfRequests.slice(corruptedCount).map((request) => {
@@ -235,6 +236,7 @@ async function sendRequests(count: number, seed: number): Promise<void> {
       expect(rules.findSecret(app.logLines.join('\n'))).toBe(undefined)
       app.logLines.length = 0
     }),
+    // Only a short run searches for a smaller batch that fails too, because the search takes long.
     { seed, numRuns, endOnFailure: REQUEST_COUNT > 10_000 },
   )
 }
@@ -274,9 +276,9 @@ function isQueueFull(response: string): boolean {
   return response.includes('other batches are being stored')
 }
 
-/** Replaces one byte. Both its place and its new value depend on the random number `position`. */
-function corrupt(bytes: Buffer, position: number): Buffer {
-  bytes[position % bytes.length] = (position >> 8) & 0xff
+/** Replaces one byte. The random number determines which byte is replaced, and its new value. */
+function corrupt(bytes: Buffer, randomNumber: number): Buffer {
+  bytes[randomNumber % bytes.length] = (randomNumber >> 8) & 0xff
   return bytes
 }
 
@@ -294,7 +296,7 @@ async function exchange(bytes: Buffer): Promise<void> {
   const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(response) ?? []
   if (status === undefined || isQueueFull(response)) return
   countStatus(Number(status))
-  // The bytes may be corrupted, so the request is that which the server has read.
+  // The bytes may be corrupted, so the method and the path are read from the bytes, as the server reads them.
   const [, method = '', path = ''] = /^(\S+) (\S+)/.exec(bytes.toString('latin1')) ?? []
   rules.check({ method, url: path }, { statusCode: Number(status), text: response })
 }

@@ -67,6 +67,7 @@ async function causeTraffic({ testTenant, service }: MeasuredService, url: strin
   const get = (path: string, key: string) =>
     fetch(url + path, { headers: { authorization: `Bearer ${key}` } })
   await get(`/v1/users/${encodeURIComponent(USER)}/last-logout?session_id=${SESSION}`, CALLER_KEY)
+  // Two failures of authentication: an unknown key, and a key without the role `feed`.
   await get('/v1/changes', 'an-unknown-key-of-more-than-32-characters')
   await get('/v1/changes', METRICS_KEY)
 }
@@ -133,6 +134,7 @@ describe('the metrics of a running service', () => {
 })
 
 describe('every alert', () => {
+  // An alert case consists of time series, and of the times at which they cause the alert to fire.
   test('every alert case uses series that a service exposes', () => {
     const series = ALERT_CASES.flatMap((alertCase) => Object.keys(alertCase.series))
     const problems = series.flatMap((text) => {
@@ -164,7 +166,8 @@ describe('every alert', () => {
       for (const [operator, , grouping = ''] of operators) {
         expect(grouping, `${alert}: ${operator}`).toMatch(/[( ]job[,)]/)
       }
-      // `absent()` cannot detect the outage of one of several tenants.
+      // `absent()` cannot detect the outage of one of several tenants. It is used only to detect that Prometheus scrapes no
+      // tenant.
       expect(expr.replace('absent(up{job=~"last-logout.*"})', ''), alert).not.toContain('absent')
       // An expression without an aggregation compares one metric with 0, and so keeps the label `job`.
       if (!/\bby\b/.test(expr)) expect(expr, alert).toMatch(/^\w+({[^}]*})? == 0$/)

@@ -87,6 +87,7 @@ describe('as_of', () => {
       code: 'CLOCK_AHEAD',
     })
     await expect(readAsOf()).resolves.toBe(NOW - 5_000)
+    // The poll is recorded nevertheless.
     await expect(store.readProgress()).resolves.toMatchObject({ lastPollAt: NOW })
   })
 
@@ -190,7 +191,7 @@ describe('a gap', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: NOW })
   })
 
-  test('a gap up to an entry can end in the future, but raises the floor only to the current time of the database', async () => {
+  test('a gap that ends at an entry can end in the future, but raises the floor only to the current time of the database', async () => {
     const gap = { from: NOW + HOUR_MS, to: NOW + 2 * HOUR_MS, reason: 'retention' } as const
     await expect(store.storeGap(gap, RAISE_FLOOR)).resolves.toBe(true)
     await expect(store.readGaps()).resolves.toEqual([{ ...gap, detectedAt: NOW }])
@@ -239,6 +240,7 @@ describe('the timeline of the server', () => {
     const page = await store.readChanges({ after: null, since: null, limit: 10 })
     // The stored timeline is now different from the timeline of the server, 00000001.
     await database.query(`UPDATE tenant SET timeline = '0000000F'`)
+    // The clock of the promoted replica can be behind.
     now = NOW - HOUR_MS
     await storeLogout('v', NOW - HOUR_MS)
     const cursor = page?.cursor ?? null

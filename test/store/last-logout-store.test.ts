@@ -357,8 +357,8 @@ describe('the lease', () => {
 })
 
 /**
- * Number of statements in the transaction of `claim` before its COMMIT. `openTestStore` calls `claim`, so each later
- * statement in a transaction of a test comes after these.
+ * Number of statements before the COMMIT in the transaction that claims the database for the tenant. `openTestStore`
+ * runs this transaction first, so a proxy that counts statements in transactions counts these too.
  */
 const STATEMENTS_OF_CLAIM = 5
 
@@ -413,29 +413,30 @@ describe('the database', () => {
   })
 
   test('the store sends no rollback if the database becomes unresponsive within a transaction', async () => {
-    // `claim` runs in the first transaction. The proxy freezes after the BEGIN of the next transaction.
+    // The proxy freezes after the BEGIN of the transaction that follows the claim of the database.
     const proxy = await openProxy(database.url, READY_IN_TRANSACTION, STATEMENTS_OF_CLAIM + 1)
     const timeouts = { connectTimeoutMs: 1_000, queryTimeoutMs: 1_000 }
     const unresponsive = await openTestStore({ ...database, url: proxy.url }, {}, timeouts)
     const startedAt = performance.now()
     const writing = unresponsive.setFirstCheckpoint(CHECKPOINT, null)
     await expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
-    // A rollback would wait for a second timeout of a second.
+    // A rollback would wait for another timeout of 1,000 ms.
     expect(performance.now() - startedAt).toBeLessThan(1_900)
     await unresponsive.close()
     await proxy.close()
   })
 
-  // PostgreSQL ends an idle transaction long before the writer's own timeout. The writer's timeout would end it only
-  // after the limit that the following two tests set for the other writer.
-  const SERVER_ENDS_FIRST = { idleTransactionTimeoutMs: 500 }
+  // In the following two tests, an unresponsive writer holds a lock, and another writer waits for it. The unresponsive
+  // writer gives up after `QUERY_TIMEOUT`. PostgreSQL ends its transaction earlier, after `IDLE_TIMEOUT`. The other writer
+  // must get the lock within `MAX_WAIT_MS`, and so before the unresponsive writer gives up.
+  const IDLE_TIMEOUT = { idleTransactionTimeoutMs: 500 }
   const QUERY_TIMEOUT = { queryTimeoutMs: 4_000 }
   const MAX_WAIT_MS = 3_500
 
   test('other writers can write after PostgreSQL has ended the transaction of an unresponsive writer', async () => {
     // The proxy freezes after the transaction has locked the tenant row with its third statement.
     const proxy = await openProxy(database.url, READY_IN_TRANSACTION, STATEMENTS_OF_CLAIM + 3)
-    const unresponsive = await openTestStore({ url: proxy.url }, SERVER_ENDS_FIRST, QUERY_TIMEOUT)
+    const unresponsive = await openTestStore({ url: proxy.url }, IDLE_TIMEOUT, QUERY_TIMEOUT)
     const writing = unresponsive.setFirstCheckpoint(CHECKPOINT, null)
     const failing = expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
     const findLocks = () =>
@@ -452,7 +453,7 @@ describe('the database', () => {
   test('another worker can acquire the lease after PostgreSQL has ended the transaction of an unresponsive worker', async () => {
     // The proxy freezes after the transaction has written the tenant row with its fourth statement.
     const proxy = await openProxy(database.url, READY_IN_TRANSACTION, STATEMENTS_OF_CLAIM + 4)
-    const unresponsive = await openTestStore({ url: proxy.url }, SERVER_ENDS_FIRST, QUERY_TIMEOUT)
+    const unresponsive = await openTestStore({ url: proxy.url }, IDLE_TIMEOUT, QUERY_TIMEOUT)
     const writing = unresponsive.finishReconcile(NOON)
     const failing = expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
     const findLocks = () =>
@@ -469,6 +470,7 @@ describe('the database', () => {
   })
 
   test('the store reports a read-only database as unavailable, and can write as soon as it is no longer read-only', async () => {
+    // `READ WRITE` allows this transaction to write although the database is read-only.
     const setReadOnly = (value: 'on' | 'off') =>
       database.query(`
         BEGIN READ WRITE;

@@ -205,7 +205,7 @@ describe('recorded traffic', () => {
     ],
     ['go-auth0', 'go-auth0_pull_checkpoint_2023-03-14.recording.json', '2023-03-14T14:48:00Z', 5],
   ])(
-    'a poll reads the log that %s recorded to its end in the order of log ids, and finds no logout (pitfall 1)',
+    'a poll reads the log of the recording of %s in the order of log ids and to its end, and finds no logout (pitfall 1)',
     async (_sdk, file, recordedAt, entryCount) => {
       const calls = readRecording(`test/fixtures/auth0-recordings/${file}`)
       const entries = await pollLog(Date.parse(recordedAt), (tenant) =>

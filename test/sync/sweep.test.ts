@@ -62,7 +62,7 @@ test('a sweep reads every entry of its span and no other entry, the newest part 
   )
 })
 
-test('a sweep fails after at most 20 requests if every search returns the same 1,000 entries, whatever its span is', async () => {
+test('a sweep fails after at most 20 requests if every search returns the same 1,000 entries, whatever span is searched', async () => {
   const entryCounts = fc.integer({ min: 1_000, max: 3_000 })
   const durations = fc.constantFrom(0, 1, 7, 400, 1_000, 60_000, HOUR_MS)
   await fc.assert(
