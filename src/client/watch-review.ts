@@ -85,7 +85,10 @@ const MAX_REQUESTS = 500
 
 const EXPIRED: WatchEnd = { outcome: 'expired', reason: 'expired' }
 
-/** A token that is accepted under `user` is accepted under `session`. In the other direction, a check must decide. */
+/**
+ * Adapts a watch to the policy of the service. A token that is accepted under `user` is also accepted under `session`.
+ * In the other direction, a check must decide.
+ */
 function applyPolicy(watch: Watch, policy: Policy): void {
   if (watch.acceptedPolicy === 'user') watch.acceptedPolicy = policy
   if (watch.acceptedPolicy === 'session' && policy === 'user') {
@@ -137,6 +140,7 @@ export function createWatchReview(
     const end = endOf(watch, decision, isUnknownTooLong)
     if (end === null) return false
     onEnd(watch)
+    // An expiry is not a decision of a check.
     if (end !== EXPIRED) settings.onDecision?.(decision, watch.claims as Record<string, unknown>)
     if (settings.mode === 'enforce') callSafely(() => watch.onRevoked(end), settings.onError)
     return true
