@@ -83,6 +83,7 @@ interface WatchReview {
 /** Maximum number of requests in progress. After a change of policy, every watch can need a request. */
 const MAX_REQUESTS = 500
 
+/** The end of a watch whose token has expired, which is not a decision of a check. */
 const EXPIRED: WatchEnd = { outcome: 'expired', reason: 'expired' }
 
 /**
@@ -140,7 +141,6 @@ export function createWatchReview(
     const end = endOf(watch, decision, isUnknownTooLong)
     if (end === null) return false
     onEnd(watch)
-    // An expiry is not a decision of a check.
     if (end !== EXPIRED) settings.onDecision?.(decision, watch.claims as Record<string, unknown>)
     if (settings.mode === 'enforce') callSafely(() => watch.onRevoked(end), settings.onError)
     return true

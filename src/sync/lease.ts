@@ -9,7 +9,7 @@ import type { Progress } from '../rules/progress.js'
  */
 const LEASE_TTL_MS = 30_000
 
-/** The run that holds the lease, or is acquiring it. */
+/** The run that holds the lease, or is acquiring it. After its abort, another run can replace it before it has ended. */
 interface Holder {
   signal: AbortSignal
   /** Resolves when the run no longer holds the lease. */
@@ -78,7 +78,6 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
 
   return {
     async run(signal, run) {
-      // An aborted run can still be ending. This run then replaces it as the holder.
       if (holder !== null && !holder.signal.aborted) return false
       let end = () => {}
       const ended = new Promise<void>((resolve) => {
