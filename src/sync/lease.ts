@@ -9,7 +9,7 @@ import type { Progress } from '../rules/progress.js'
  */
 const LEASE_TTL_MS = 30_000
 
-/** The run that holds the lease, or is acquiring it. After its abort, another run can replace it before it has ended. */
+/** The run that holds the lease, or is acquiring it. After its abort, another run can replace it before it ends. */
 interface Holder {
   signal: AbortSignal
   /** Resolves when the run no longer holds the lease. */
