@@ -4,9 +4,9 @@ import { createLastLogoutClient, type LastLogoutClient } from '../src/client/ind
 import { buildPeople } from '../src/simulator/people.js'
 import type { LoadReport, Logout } from './messages.js'
 
-/** Interval in which the reads that are due are sent. */
+/** Interval after which the reads that are due are sent. */
 const READ_TICK_MS = 10
-/** Interval in which the load checks what the subscribers have received. */
+/** Interval after which the load checks what the subscribers have received. */
 const MEASURE_TICK_MS = 50
 
 /** Maximum number of reads in flight: the reads of two seconds at 500 reads per second. */
@@ -98,6 +98,7 @@ function measureFeedDelay(): void {
   })
   for (const client of clients) {
     const { asOf } = client.checkNow({ sub: 'auth0|unknown', iat: Math.floor(nowMs / 1_000) })
+    // Without `as_of`, the age counts from 1970, which is longer than any limit.
     maxAgeMs = Math.max(maxAgeMs, asOf === null ? nowMs : nowMs - asOf)
   }
 }

@@ -52,7 +52,7 @@ function nameWithoutContainer({ script, cwd, env }: ProgramStart): string {
     npm_lifecycle_script: npmScript = '',
   } = env
   // npm's variables are inherited by the children of the program. `npmScript` shows whether npm started this program
-  // or its parent.
+  // itself, or a parent of it.
   if (npmCommand === 'exec' && /^'?last-logout\b/.test(npmScript)) return `npx ${NAME}`
   // If an npm script only starts this program, the command can be appended as an argument.
   if (
@@ -61,14 +61,14 @@ function nameWithoutContainer({ script, cwd, env }: ProgramStart): string {
   )
     return `npm run ${npmScriptName} --`
   const directory = dirname(script)
-  const isLink = directory.endsWith(join('node_modules', '.bin'))
+  const isNpmLink = directory.endsWith(join('node_modules', '.bin'))
   const isInPath = (env.PATH ?? '').split(delimiter).includes(directory)
   // npm adds `node_modules/.bin` to the PATH of its scripts. The PATH of the user does not contain this directory.
-  if (basename(script) === NAME && isInPath && !isLink) return NAME
+  if (basename(script) === NAME && isInPath && !isNpmLink) return NAME
   const path = relative(cwd, script)
   const isInCwd = !path.startsWith('..') && !isAbsolute(path)
   const quotedPath = quote(isInCwd ? path : script)
-  return isLink ? quotedPath : `node ${quotedPath}`
+  return isNpmLink ? quotedPath : `node ${quotedPath}`
 }
 
 /** Quotes a path for a POSIX shell if the path contains special characters. */

@@ -92,7 +92,7 @@ describe('readProgramName', () => {
     ],
     ['a shell in a container', { container: container('shell') }, 'node dist/main.js'],
     [
-      'the main process of a container, which will have stopped then',
+      'the main process of a container, which stops when this process ends',
       { container: container('run') },
       'node dist/main.js',
     ],

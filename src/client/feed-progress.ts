@@ -5,7 +5,7 @@ import type { FeedEvent } from './feed-events.js'
 import type { LogoutCache } from './logout-cache.js'
 import { createReloadTimer } from './reload-timer.js'
 
-/** Minimum of `since`. The service rejects an earlier instant, which a client whose clock is not set yet would send. */
+/** Minimum of `since`. The service rejects earlier instants. A client whose clock is not set yet would send one. */
 const MIN_SINCE: Instant = Date.UTC(2000, 0, 1)
 
 /**
@@ -72,6 +72,7 @@ export function createFeedProgress(cache: LogoutCache, options: FeedProgressOpti
       state = { ...state, name: 'live' }
       completeSince = state.since
       // After a restore of the database, logouts are missing until the service has read as much of the log as before.
+      // The cache keeps its logouts until then.
       if (isLatest) cache.dropUndelivered()
       reload.scheduleNext()
     }

@@ -146,6 +146,7 @@ export function createReceiver(
       const isFirst = timeliness === 'no_freshness_yet'
       const maxDelayMs = isFirst ? sinceRequestMs() : Number.POSITIVE_INFINITY
       const lateByMs = freshness.update(event.freshness, maxDelayMs)
+      // Until the service has read the log, `asOf` is null, and `ready` keeps waiting.
       if (event.freshness.asOf !== null) waiters.resolve()
       timeliness = lateByMs === 0 ? 'in_time' : 'late'
       if (timeliness === 'late') connection.abort(lateError(lateByMs))

@@ -37,7 +37,7 @@ export function createLogoutCache(): LogoutCache {
   let floorAt = NONE
   /** The number of the latest load. Each row contains the number of the load that has delivered it last. */
   let loadNumber = 0
-  const hashes = createHashes()
+  const hashFunctions = createHashFunctions()
 
   return {
     beginLoad() {
@@ -55,10 +55,10 @@ export function createLogoutCache(): LogoutCache {
           return isNew
         }
         case 'forgotten_user':
-          hashes.add(change.key, loadNumber)
+          hashFunctions.add(change.key, loadNumber)
           return rows.mergeUser(change.userHash, change, loadNumber)
         case 'forgotten_session':
-          hashes.add(change.key, loadNumber)
+          hashFunctions.add(change.key, loadNumber)
           return rows.mergeSession(change.sessionHash, change, loadNumber)
         default:
           return change satisfies never
@@ -66,7 +66,7 @@ export function createLogoutCache(): LogoutCache {
     },
     find({ subject, sessionId }, policy) {
       let knownLogouts = rows.find(subject, sessionId, policy, floorAt)
-      for (const hash of hashes.all()) {
+      for (const hash of hashFunctions.all()) {
         const sessionHash = sessionId === null ? null : hash(sessionId)
         knownLogouts = mergeLogouts(
           knownLogouts,
@@ -77,32 +77,32 @@ export function createLogoutCache(): LogoutCache {
     },
     dropUndelivered() {
       rows.dropBefore(loadNumber)
-      hashes.dropBefore(loadNumber)
+      hashFunctions.dropBefore(loadNumber)
     },
     count: rows.count,
   }
 }
 
 /**
- * Creates the collection of keyed hashes. The rows of forgotten people contain hashes instead of ids. A database has one
- * key, so there are several hashes only if another database has replaced the first one.
+ * Creates the collection of hash functions, one for each key. The rows of forgotten people contain hashes instead of
+ * ids. A database has one key, so there are several functions only if another database has replaced the first one.
  */
-function createHashes() {
-  const hashes = new Map<string, { hash: KeyedHash; loadNumber: number }>()
+function createHashFunctions() {
+  const functions = new Map<string, { hash: KeyedHash; loadNumber: number }>()
   let all: KeyedHash[] = []
   const update = () => {
-    all = Array.from(hashes.values(), ({ hash }) => hash)
+    all = Array.from(functions.values(), ({ hash }) => hash)
   }
   return {
     add(key: string, loadNumber: number): void {
-      const existing = hashes.get(key)
-      hashes.set(key, { hash: existing?.hash ?? createKeyedHash(key), loadNumber })
+      const existing = functions.get(key)
+      functions.set(key, { hash: existing?.hash ?? createKeyedHash(key), loadNumber })
       if (existing === undefined) update()
     },
-    /** Returns all hashes. Every check calls this function, so it returns a list that was built before. */
+    /** Returns all functions. Every check calls this function, so it returns a list that was built before. */
     all: (): readonly KeyedHash[] => all,
     dropBefore(loadNumber: number): void {
-      for (const [key, entry] of hashes) if (entry.loadNumber < loadNumber) hashes.delete(key)
+      for (const [key, entry] of functions) if (entry.loadNumber < loadNumber) functions.delete(key)
       update()
     },
   }
@@ -137,13 +137,13 @@ function createRows() {
       if (needsUser) fingerprint(subject, key, userFingerprint)
       if (sessionId !== null) fingerprint(sessionId, key, sessionFingerprint)
       const user = needsUser ? users.find(userFingerprint, needsLastLogout) : null
-      const session = sessionId === null ? -1 : sessions.find(sessionFingerprint)
+      const sessionRow = sessionId === null ? -1 : sessions.find(sessionFingerprint)
       return {
         user,
         session:
-          session < 0
+          sessionRow < 0
             ? null
-            : { at: sessions.first(session), ended: sessions.second(session) === 1 },
+            : { at: sessions.first(sessionRow), ended: sessions.second(sessionRow) === 1 },
         floorAt: floorAt === NONE ? null : floorAt,
       }
     },
@@ -168,7 +168,7 @@ function createUserTable() {
     hasAllSessionsRow: (): boolean => hasAllSessionsRow,
     merge(id: Fingerprint, { at, allSessionsAt }: UserLogout, loadNumber: number): boolean {
       const isNew = lastLogouts.merge(id, at, 0, loadNumber)
-      // A row of the user is marked as delivered even if the change has no such instant.
+      // If `allSessions` has a row of the user, the change marks this row as delivered even without `allSessionsAt`.
       const hasRow = hasAllSessionsRow && allSessions.find(id) !== -1
       if (allSessionsAt === null && !hasRow) return isNew
       hasAllSessionsRow = true

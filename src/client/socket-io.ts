@@ -4,7 +4,7 @@ import { toRefusal } from './refusal.js'
 import { assertClaims } from './verified-claims.js'
 import type { WatchEnd } from './watch-review.js'
 
-/** The used part of a `Socket` of Socket.IO. */
+/** The part of a Socket.IO `Socket` that the adapter uses. */
 interface SocketLike {
   readonly recovered?: boolean
   readonly conn: { close(): unknown }
@@ -13,7 +13,7 @@ interface SocketLike {
   once(event: 'disconnect', listener: () => void): unknown
 }
 
-/** The used part of a server or a namespace of Socket.IO. */
+/** The part of a Socket.IO server or namespace that the adapter uses. */
 interface NamespaceLike<Socket> {
   use(middleware: (socket: Socket, next: (error?: Error) => void) => void): unknown
   on(event: 'connection', listener: (socket: Socket) => void): unknown
@@ -76,6 +76,7 @@ export function lastLogout<Socket extends SocketLike>(
     const end = (outcome: WatchEnd['outcome']) => endSocket(socket, outcome)
     // A recovered connection must be checked synchronously, before the next handler sends data.
     if (socket.recovered === true) {
+      // If the check needs a request, the watch below sends it.
       const { allowed, outcome, reason } = client.checkNow(claims)
       if (!allowed && reason !== 'lookup_needed') {
         end(outcome === 'revoked' ? 'revoked' : 'unknown')

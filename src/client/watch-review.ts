@@ -83,9 +83,13 @@ interface WatchReview {
 /** Maximum number of requests in progress. After a change of policy, every watch can need a request. */
 const MAX_REQUESTS = 500
 
+/** The end of a watch whose token has expired, which is not a decision of a check. */
 const EXPIRED: WatchEnd = { outcome: 'expired', reason: 'expired' }
 
-/** A token that is accepted under `user` is accepted under `session`. In the other direction, a check must decide. */
+/**
+ * Adapts a watch to the policy of the service. A token that is accepted under `user` is also accepted under `session`.
+ * In the other direction, a check must decide.
+ */
 function applyPolicy(watch: Watch, policy: Policy): void {
   if (watch.acceptedPolicy === 'user') watch.acceptedPolicy = policy
   if (watch.acceptedPolicy === 'session' && policy === 'user') {

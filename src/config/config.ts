@@ -48,7 +48,10 @@ interface Credentials {
   clientSecret: string
 }
 
-/** The database: the URL of a PostgreSQL server, or the directory of an embedded server. */
+/**
+ * The database: the URL of a PostgreSQL server, or the directory of an embedded server. `directUrl` leads to the same
+ * database without a connection pooler, for migrations, notifications and the job queue.
+ */
 export type DatabaseConfig =
   | { url: string; directUrl: string | undefined; dataDir: undefined }
   | { url: undefined; directUrl: string | undefined; dataDir: string }

@@ -22,6 +22,8 @@ const SHUTDOWN_GRACE_MS = 5_000
 const STALE_LOCK_MS = 3_000
 /** The exit status of `WITH_LOCK` if another server holds the lock. */
 const LOCK_HELD_STATUS = 75
+/** PostgreSQL's output if its lock file names a process that exists (SQLSTATE F0001: lock_file_exists). */
+const LOCK_FILE_EXISTS = / F0001 FATAL:/
 const NOT_DURABLE = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }
 
 /**
@@ -92,10 +94,11 @@ async function startServer(directory: DataDirectory, durable: boolean): Promise<
     await server.stop()
     if ((await server.exited) === LOCK_HELD_STATUS) throw inUseError(directory)
     const output = await server.readOutput()
-    const [isLocked, isLast] = [/ F0001 FATAL:/.test(output), attempt === MAX_START_ATTEMPTS]
+    const [isLocked, isLast] = [LOCK_FILE_EXISTS.test(output), attempt === MAX_START_ATTEMPTS]
     if (isLocked && isLast) throw inUseError(directory)
     if (isLocked) await waitForLockFile(directory)
-    // Another program can use the port before the server does. The next attempt uses another port.
+    // If the port accepts connections, another program has taken it before the server. The next attempt uses another
+    // port.
     else if (isLast || !(await acceptsConnections(port))) throw notStartedError(directory, output)
   }
 }
@@ -169,6 +172,7 @@ async function waitForLockFile(directory: DataDirectory): Promise<void> {
   for (;;) {
     const lock = await nullIfMissing(fs.readFile(file, 'utf8'))
     if (lock === null) return
+    // The fourth line of the file is the port.
     const isAlive = await acceptsConnections(Number(lock.split('\n')[3]))
     if (isAlive && Date.now() > deadline) throw inUseError(directory)
     if (isAlive || lock !== previousLock) unresponsiveSince = Date.now()

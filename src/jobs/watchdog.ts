@@ -60,6 +60,7 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
     if (!isRegistered) options.onRegistered?.()
     isRegistered = true
     const isStuck = isOverdue && wasOverdue
+    // The worker that replaces a stuck one counts as stuck only after two more checks.
     wasOverdue = isOverdue && !isStuck
     if (!isStuck) return
     // A job was overdue at two consecutive checks. A BullMQ worker can stop taking jobs permanently, for example when a
@@ -74,7 +75,8 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
       conflicts = 0
       outage.recordSuccess()
     } catch (error) {
-      if (watching === undefined && isPermanent(error)) throw error
+      const isFirstCheck = watching === undefined
+      if (isFirstCheck && isPermanent(error)) throw error
       conflicts = isQueueConflict(error) ? conflicts + 1 : 0
       if (conflicts === 0 || conflicts > MAX_CONFLICTS) outage.recordFailure(error)
     }

@@ -19,7 +19,7 @@ import { type Tables, tablesIn } from './tables.js'
 
 /** Options of every transaction that writes. */
 export const TRANSACTION = {
-  /** The tests run the writes at this level alone. The default of a database or a role can be another level. */
+  /** The default of a database or a role can be another level, at which the writes are not tested. */
   isolationLevel: 'ReadCommitted',
   /** Maximum time to wait for a connection, in milliseconds. */
   maxWait: 10_000,
@@ -146,7 +146,7 @@ function toStoreError(error: unknown): unknown {
   return isConflictState(state) || isUnavailable(error) ? unavailableError(error, state) : error
 }
 
-/** Whether the error is an outage that can end by itself. For example, refused credentials must be corrected first. */
+/** Whether the error is an outage that can end by itself. Refused credentials, for example, must be corrected first. */
 export function isTransientOutage(error: unknown): boolean {
   if (!hasCode(error, 'DATABASE_UNAVAILABLE')) return false
   const state = readState(error.cause)

@@ -67,8 +67,8 @@ async function migrateSchema(
 ): Promise<string[]> {
   await assertEncoding(client)
   try {
-    // Above READ COMMITTED, this transaction would not see the migrations that another process has committed during the
-    // wait for the advisory lock.
+    // At a stricter isolation level, this transaction would not see the migrations that another process has committed
+    // during the wait for the advisory lock.
     await client.query('BEGIN ISOLATION LEVEL READ COMMITTED')
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK_KEY])
     // The wait for the advisory lock above has no limit, because another migration can take long.
@@ -129,6 +129,7 @@ async function assertNonePending(client: pg.Client, schema: string): Promise<voi
   const pending = await readPending(client, schema).catch(async (error) => {
     if (!(error instanceof pg.DatabaseError)) throw error
     if (error.code === UNDEFINED_TABLE) throw notMigratedError()
+    // The error of `assertPrivileges` names the missing privileges.
     if (error.code === INSUFFICIENT_PRIVILEGE) await assertPrivileges(client, schema)
     throw error
   })

@@ -42,6 +42,7 @@ export async function limitIdleTime(tx: Executor, timeoutMs: number): Promise<vo
   await tx.$queryRaw`SELECT ${idleTimeout(timeoutMs)}`
 }
 
+/** Returns SQL that sets the limit until the end of the transaction. */
 function idleTimeout(timeoutMs: number): Prisma.Sql {
   return Prisma.sql`set_config('idle_in_transaction_session_timeout', ${String(timeoutMs)}, true)`
 }

@@ -9,7 +9,7 @@ import type { Progress } from '../rules/progress.js'
  */
 const LEASE_TTL_MS = 30_000
 
-/** The run that holds the lease. */
+/** The run that holds the lease, or is acquiring it. After its abort, another run can replace it before it ends. */
 interface Holder {
   signal: AbortSignal
   /** Resolves when the run no longer holds the lease. */
@@ -32,7 +32,7 @@ export interface Lease {
   run(signal: AbortSignal, run: LeasedRun): Promise<boolean>
   /**
    * Waits with backoff before the next attempt to acquire the lease. The wait ends early when a run of this process
-   * releases the lease. Otherwise, each attempt could come when this process has already started another run.
+   * releases the lease. Otherwise, each attempt could fail because this process has already started another run.
    */
   wait(attempt: number, backoff: Backoff, signal: AbortSignal): Promise<void>
 }

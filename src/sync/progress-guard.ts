@@ -20,7 +20,8 @@ export interface ProgressLimits {
   maxIdleRounds: number
   /**
    * Maximum number of repeated rounds in one run, idle or not. Default: 10. After the lease has passed to another
-   * process, both processes can run for a short time. With the default backoff, the rounds take longer than this time.
+   * process, both processes can run for a short time. With the default backoff, the rounds take longer than this time,
+   * so the limit is not reached.
    */
   maxRepeats: number
   /** Backoff between two rounds. Default: 500 ms to 5,000 ms. */
@@ -37,7 +38,8 @@ const LIMITS: ProgressLimits = {
 export interface ProgressGuardOptions {
   limits?: Partial<ProgressLimits> | undefined
   /**
-   * Called for each idle round. `isFirst`: whether no idle round occurred since a successful run without idle rounds.
+   * Called for each idle round. `isFirst`: whether it is the first one since the last successful run without an idle
+   * round.
    */
   onIdleRound?(loop: SyncLoop, isFirst: boolean): void
 }
@@ -79,6 +81,7 @@ export function createProgressGuard({
       const addPosition = ({ checkpoint, sweep }: Progress): boolean => {
         const position = JSON.stringify([checkpoint, sweep])
         if (earlierPositions.has(position)) return false
+        // The first position of a run is no progress: nothing was written yet.
         if (earlierPositions.size > 0) idleRounds = 0
         earlierPositions.add(position)
         return true

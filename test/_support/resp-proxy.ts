@@ -97,10 +97,11 @@ function forEachValue(socket: Socket, handle: (value: string) => void): void {
 
 /** Returns the index after the value that begins at `start`, or -1 if the value is incomplete. */
 function endOfValue(text: string, start: number): number {
-  const lineEnd = text.indexOf('\r\n', start) + 2
-  if (start >= text.length || lineEnd < 2) return -1
+  const lineBreak = text.indexOf('\r\n', start)
+  if (lineBreak === -1) return -1
+  const lineEnd = lineBreak + 2
   const type = text[start] ?? ''
-  const size = Number(text.slice(start + 1, lineEnd - 2))
+  const size = Number(text.slice(start + 1, lineBreak))
   // A string or a long error: `size` bytes follow the line.
   if ('$=!'.includes(type)) {
     const end = size < 0 ? lineEnd : lineEnd + size + 2

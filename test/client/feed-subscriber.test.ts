@@ -72,6 +72,7 @@ function subscribe(
 }
 
 // A load is the reading of all logouts from `since` on. A freshness event ends it. Then the feed sends only changes.
+// `as_of` is the instant up to which the service has read the log. It goes back when a backup of the database is restored.
 describe('a feed subscriber', () => {
   test('a subscriber waits as long as `Retry-After` asks before it connects again', async () => {
     const requestedAtMs: number[] = []
@@ -131,7 +132,7 @@ describe('a feed subscriber', () => {
     expect(feed.queries[1]?.get('after')).toBeNull()
   })
 
-  test('a subscriber loads everything again after `as_of`, up to which the service has read the log, went back', async () => {
+  test('a subscriber loads everything again after `as_of` went back', async () => {
     feed = await openScriptedFeed(
       (response) =>
         response.write(
@@ -188,7 +189,12 @@ test('a check considers a logout that the feed delivers during the request of th
 describe('a cached logout', () => {
   /** Longer ago than the period of a load, which is 31 days. */
   const longAgo = NOW - 70 * DAY_MS
-  const lateLogout = { ...logout('auth0|1'), at: new Date(longAgo).toISOString() }
+  /** A logout that happened long ago, and was stored only recently. */
+  const lateLogout = {
+    ...logout('auth0|1'),
+    at: new Date(longAgo).toISOString(),
+    all_sessions_at: new Date(longAgo).toISOString(),
+  }
   const claimsBeforeLogout = { sub: 'auth0|1', iat: Math.floor(longAgo / 1000) - 60 }
 
   test('a logout stays cached during reloads if it happened long before it was stored', async () => {
@@ -236,6 +242,7 @@ describe('a cached logout', () => {
     )
     const { subscriber, cache } = subscribe({ maxReloadDelayMs: 1 }, { reloadIntervalMs: 100 })
     await expect.poll(() => subscriber.freshness()?.asOf).toBe(NOW - 1)
+    // Before the restore, the service had read the log up to `NOW`.
     expect(cache.count()).toBe(1)
     await expect.poll(() => subscriber.freshness()?.asOf).toBe(NOW + 1)
     expect(cache.count()).toBe(0)
@@ -314,7 +321,8 @@ describe('freshness', () => {
   )
 
   test('if a proxy delays the events, the data is stale, and the client replaces the connection', async () => {
-    // `as_of` goes back, so the client will load everything again: after half of the maximum delay, which is 5 s.
+    // `as_of` goes back, so the client will load everything again, after a random part of 10 s: here after half of it,
+    // long after the connection was replaced.
     const random = vi.spyOn(Math, 'random').mockReturnValue(0.5)
     onTestFinished(() => random.mockRestore())
     // The service's clock is an hour ahead, so a comparison with the client's clock would show no delay.
@@ -360,7 +368,7 @@ describe('freshness', () => {
     response.on('close', () => clearInterval(timer))
   }
 
-  test('after the clock of the client was set ahead, the age is correct after one reconnection', async () => {
+  test('after the clock of the client was set ahead, the age of the data is correct after one reconnection', async () => {
     feed = await openScriptedFeed(sendFreshnessRepeatedly)
     const clocks = createSettableClocks()
     const { subscriber } = subscribe({ clocks }, { maxStalenessMs: 20_000 })
@@ -373,7 +381,7 @@ describe('freshness', () => {
     expect(errors).toHaveLength(1)
   })
 
-  test('after the clock of the client was set back, the age is still correct', async () => {
+  test('after the clock of the client was set back, the age of the data is still correct', async () => {
     feed = await openScriptedFeed(sendFreshnessRepeatedly)
     const clocks = createSettableClocks()
     const { subscriber } = subscribe({ clocks }, { maxStalenessMs: 20_000 })
@@ -387,7 +395,7 @@ describe('freshness', () => {
     expect(feed.queries).toHaveLength(1)
   })
 
-  test('the age includes the time that the machine slept', async () => {
+  test('the age of the data includes the time that the machine slept', async () => {
     feed = await openScriptedFeed((response) => response.write(freshnessEvent(1_000)))
     const clocks = createSettableClocks()
     const { subscriber } = subscribe({ clocks })

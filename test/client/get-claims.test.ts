@@ -77,7 +77,7 @@ describe('Express', () => {
     expect(responses).toEqual([CLAIMS_ERROR, CLAIMS_ERROR])
   })
 
-  test('after express-jwt without getClaims, the Express adapter accepts only a request without a token', async () => {
+  test('without getClaims, the Express adapter that follows express-jwt accepts only a request without a token', async () => {
     const handlers = [
       verifyWithExpressJwt(tokenOptional),
       forExpress(client, { authRequired: false }),
@@ -109,7 +109,7 @@ describe('Express', () => {
     expect(statusesOf(await callExpress(handlers, ['auth0|out', 'auth0|in']))).toEqual([401, 200])
   })
 
-  test('the Express adapter accepts a request for which getClaims returns undefined only if no token is required', async () => {
+  test('if getClaims returns undefined, the Express adapter accepts the request only if no token is required', async () => {
     const getClaims = (req: ExpressJwtRequest) => req.auth
     const handlers = (authRequired: boolean) => [
       verifyWithExpressJwt(tokenOptional),
@@ -163,6 +163,7 @@ describe('Express', () => {
   })
 
   test('the Express adapter fails if getClaims returns a promise', async () => {
+    // With `allow`, a check of the promise itself would accept the request.
     const allowingClient = openClient(logouts.url, { onUnknown: 'allow' })
     const getClaims = async (req: Request) => req.auth?.payload
     const verify = auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE })
@@ -225,7 +226,7 @@ describe('Fastify', () => {
     expect(statusesOf(responses)).toEqual([401, 200])
   })
 
-  test('with complete: true, fastify-auth0-verify sets the decoded token, whose payload the Fastify adapter reads only with getClaims', async () => {
+  test('with complete: true, fastify-auth0-verify sets request.user to the decoded token, whose payload the Fastify adapter reads only with getClaims', async () => {
     const callWithHook = async (hook: preHandlerAsyncHookHandler) => {
       const app = Fastify()
       const options = {

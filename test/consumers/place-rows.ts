@@ -37,7 +37,10 @@ export type Variant = (typeof VARIANTS)[number]
 /** An outcome that can depend on `POLICY`. */
 type Cell = PlaceOutcome | Record<Policy, PlaceOutcome>
 
-/** The flows. `A` and `B` are browsers on which the user is logged in. */
+/**
+ * The flows. `A` and `B` are browsers on which the user is logged in. `logoutOfAForB` is the logout on A, and what it
+ * does to the access on B.
+ */
 export type FlowName =
   | 'logoutOfA'
   | 'logoutOfAForB'
@@ -52,6 +55,7 @@ export type FlowName =
 
 /** A row of the table: the outcome of a flow in each place, for some of the variants. */
 interface Row {
+  /** A number such as `³` refers to a note below the table. */
   title: string
   flow: FlowName
   variants: readonly Variant[]

@@ -255,6 +255,7 @@ async function runWithFault(
   const auth0 = await openTenant()
   onTestFinished(() => auth0.close())
   const sentTokens = recordTokens(auth0)
+  // The ids are in alphabetical order, as `readUserIds` returns them.
   const usersBefore = Array.from({ length: 3 }, (_, n) => `auth0|1-before-${n}`)
   // A page has at most 100 entries, so these logouts do not fit on one page.
   const usersDuring = Array.from({ length: 120 }, (_, n) => `auth0|2-during-${100 + n}`)
@@ -312,7 +313,7 @@ async function runWithFault(
   // No log line contains a user id.
   expect(allLines).not.toMatch(/auth0\|/)
   expect(redirectedRequests).toEqual([])
-  // The worker requests a token at its start. If Auth0 rejects the token, the worker soon requests only one more token.
+  // The worker requests a token at its start, and only one more if Auth0 rejects that token.
   if (path === LOGS) expect(auth0.simulator.requests.count({ path: TOKEN })).toBeLessThanOrEqual(2)
   await annotate(
     `logged after ${toSeconds(loggedMs)}, recovered ${toSeconds(recoveredMs)} after the end of the fault`,

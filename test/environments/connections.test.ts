@@ -215,7 +215,7 @@ describe('a limit of open files', () => {
       const sockets = await Promise.all(
         Array.from({ length: 200 }, () => openUnreadConnection(url)),
       )
-      // A socket notices that the server has closed it only while it is read.
+      // A socket that is not read does not notice that the server has closed it.
       const isOpen = (socket: Socket) => !socket.resume().destroyed
       await expect.poll(() => sockets.filter(isOpen).length, WAIT).toBe(128)
       const limitWarnings = logLinesOf(command).filter(

@@ -88,7 +88,7 @@ for (const program of PROXIES) {
         return outcome
       }
 
-      /** Runs the login Action for an exchange of a refresh token. Returns why it denies it; `null`: it does not. */
+      /** Runs the login Action for an exchange of a refresh token. Returns why it is denied; `null`: it is not. */
       const exchange = async (userId: string, sessionId: string) => {
         const event = buildExchangeEvent(
           { userId, sessionId, createdAt: LOGIN_BEFORE },

@@ -224,7 +224,7 @@ describe('a user of Redis with restricted permissions', () => {
     ['scripts', 'no-script', ['~*', '+@all', '-@scripting']],
     ['EXISTS in a script', 'no-exists', ['~*', '+@all', '-exists']],
     ['the keys of the queue', 'no-key', ['~other:*', '+@all']],
-    ['any command (its name contains a quote)', "o'user", ['~*']],
+    ['any command (the name of the user contains a quote)', "o'user", ['~*']],
   ])(
     'a worker waits while its user may not use %s, and continues after the command in the advice has run',
     async ([_missingPermission, user, rules], context) => {

@@ -77,8 +77,8 @@ const readToEnd = async (socket: Socket) => {
 }
 
 /**
- * Sends `text` every 200 ms until the connection is closed. Sends after the socket has been read: a write to a closed
- * connection would discard a response that was not read yet.
+ * Sends `text` every 200 ms until the connection is closed. `setImmediate` sends after the socket has been read: a
+ * write to a closed connection would discard a response that was not read yet.
  */
 const sendRepeatedly = (socket: Socket, text: string) => {
   const send = () => void (socket.writable && socket.write(text))
@@ -118,7 +118,7 @@ describe.concurrent('slow clients', () => {
     expect(durationMs).toBeLessThan(5_000)
   })
 
-  test.concurrent('the server disconnects a client that sends no key, and a body slowly', async () => {
+  test.concurrent('the server disconnects a client that sends a body slowly, and no key', async () => {
     const socket = await openConnection()
     socket.write(
       formatLines(['POST /v1/check HTTP/1.1', 'Host: x', 'Transfer-Encoding: chunked', '']),
@@ -168,7 +168,7 @@ describe.concurrent('slow clients', () => {
   })
 })
 
-test('by default, a request times out after 10 s, and an idle connection after 30 s', async () => {
+test('by default, a request times out after 10 s, a connection without traffic after 30 s, and one that waits for its next request after 65 s', async () => {
   const { server, close } = await openApiWithLongFeed()
   expect(server).toMatchObject({
     headersTimeout: 10_000,
@@ -193,7 +193,7 @@ describe('size limits', () => {
   })
 
   test('the server accepts ids of the maximum length', async () => {
-    // U+FFFD in percent-encoding.
+    // 800 characters, each U+FFFD in percent-encoding.
     const id = '%EF%BF%BD'.repeat(800)
     const path = `/v1/users/${id}/last-logout?session_id=${id}`
     const response = await fetch(new URL(path, url), { headers: bearer(keys.reader) })

@@ -233,6 +233,7 @@ describe('forgetting a person', () => {
     expect(await readStoredIds()).toEqual([USER_ID])
 
     const { users, sessions, remaining } = await store.forget(USER_ID)
+    // The remaining sessions are the two hashed ones and the new one.
     expect({ users, sessions, remaining }).toEqual({
       users: 1,
       sessions: 1,
@@ -244,7 +245,7 @@ describe('forgetting a person', () => {
     expect((await readLogouts(USER_ID)).user).toEqual({ at: laterAt, allSessionsAt: NOON - 1 })
   })
 
-  test('no id is stored again after a second call of forget while the clock of the database is set back', async () => {
+  test('no id is stored again if forget was called a second time while the clock of the database was set back', async () => {
     await store.forget(USER_ID)
     now = NOON - 10 * MINUTE_MS
     await store.forget(USER_ID)
@@ -381,7 +382,7 @@ describe('the hashed rows', () => {
     expect(await store.prune(RETAIN_MS)).toMatchObject({ forgotten: 0 })
   })
 
-  test('the store stops hashing ids after the last hashed row was deleted', async () => {
+  test('the store stops hashing ids when no hashed row remains and the last call of forget is older than the retention', async () => {
     // While `forgotten_at` of the tenant row is set, the store hashes each id to find rows of forgotten people.
     const isHashingIds = async () => {
       const [tenant] = await database.query('SELECT forgotten_at FROM tenant')
@@ -440,6 +441,7 @@ describe('unattributable entries', () => {
   })
 
   test('unattributable entries with an id are deleted in any JSON spelling of the id, even for a person without a logout', async () => {
+    // The two entries are U4 and the cut-off line, in which the id is spelled differently.
     expect(await store.forget(ID_WITH_QUOTES)).toMatchObject({
       users: 0,
       entries: 2,

@@ -160,6 +160,7 @@ describe('no gap is recorded', () => {
     await openTestTenant({ retentionMs: 5 * DAY })
     logIn()
     await runPoll()
+    // This entry is stored a second after the poll.
     logIn(clock.now() + SECOND)
     clock.pass(4 * DAY)
     writeLateEntry(HOUR)
@@ -424,7 +425,7 @@ describe('a checkpoint that Auth0 refuses', () => {
     await expect(readGaps()).resolves.toEqual([])
   })
 
-  /** Opens a tenant that no longer is new, with five recent logouts. Auth0 refuses all synthetic checkpoints. */
+  /** Opens a tenant whose log is too old for a new tenant, with five recent logouts. Auth0 refuses all synthetic checkpoints. */
   const openTenantWithoutSyntheticIds = async () => {
     await openTestTenant({ retentionMs: 40 * DAY })
     logIn(clock.now() - 35 * DAY)

@@ -21,7 +21,7 @@ import {
 
 const RUNTIME = 'node22'
 
-/** Maximum number of refusals to deploy an Action whose status is `built`. */
+/** Number of refusals to deploy an Action whose status is `built` after which the deployment fails. */
 const MAX_DEPLOY_REFUSALS = 5
 
 /** Access to the tenant, and the name of the login Action. */
@@ -148,7 +148,7 @@ async function deploy(deployment: Deployment): Promise<void> {
     pollIntervalMs: buildPollIntervalMs,
   }
   let refusals = 0
-  const isBuilt = async () => {
+  const deployIfBuilt = async () => {
     const { status } = await actions.get(id)
     if (status === 'failed') throw buildFailedError()
     if (status !== 'built') return false
@@ -162,7 +162,7 @@ async function deploy(deployment: Deployment): Promise<void> {
       },
     )
   }
-  await waitUntil(isBuilt, wait, signal)
+  await waitUntil(deployIfBuilt, wait, signal)
   // Auth0 deploys the Action asynchronously. The Action cannot be bound before it is deployed.
   const isDeployed = async () => (await actions.get(id)).all_changes_deployed === true
   await waitUntil(isDeployed, wait, signal)

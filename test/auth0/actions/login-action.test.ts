@@ -55,6 +55,8 @@ const deploy = ({ api, ...options }: DeployArguments, onStep: (step: Step) => vo
     options.signal ?? signal,
   )
 
+/** Whether a request lists Actions or bindings. Only these requests have a query, which states the page. */
+const isListRequest = ({ search }: URL) => search !== ''
 const stepKindsOf = (steps: Step[]) => steps.map(({ kind }) => kind)
 const readStatus = (api: ManagementApi) => readActionStatus({ api, name }, signal)
 const findLoginAction = ({ actions }: Simulator) =>
@@ -272,7 +274,7 @@ describe('the bindings of other Actions', () => {
       simulator.requests.all().some(({ url, method }) => url === BINDINGS && method === 'PATCH')
     simulator.faults.push({
       path: BINDINGS,
-      when: ({ search }) => search !== '' && isBindingWritten(),
+      when: (url) => isListRequest(url) && isBindingWritten(),
       respond,
     })
     await expect(deploy({ api })).rejects.toMatchObject({
@@ -316,8 +318,7 @@ describe('an interrupted deployment', () => {
       const { simulator, api } = await openActionTenant()
       const stop = new AbortController()
       // The next request of the deployment gets no response until the abort.
-      const isNextRequest = ({ pathname, search }: URL) =>
-        pathname.startsWith(nextPath) && search === ''
+      const isNextRequest = (url: URL) => url.pathname.startsWith(nextPath) && !isListRequest(url)
       simulator.faults.push({ when: isNextRequest, respond: faults.delay(60_000) })
       const deployment = deploy({ api, signal: stop.signal })
       await expect.poll(() => simulator.faults.pending()).toBe(0)
@@ -400,7 +401,7 @@ describe('a transient error', () => {
       addOlderVersion(simulator)
       return faults.connectionReset()(reply)
     }
-    simulator.faults.push({ path: ACTIONS, when: ({ search }) => search === '', respond })
+    simulator.faults.push({ path: ACTIONS, when: (url) => !isListRequest(url), respond })
     await deploy({ api })
     expect(listWriteRequests(simulator)).toEqual([CREATE, DEPLOY, BIND])
   })
@@ -409,8 +410,8 @@ describe('a transient error', () => {
 test('the error for a refused request contains the error code of Auth0, but not its message, which can quote a secret', async () => {
   const { simulator, api } = await openActionTenant()
   const body = { statusCode: 400, errorCode: 'invalid_body', message: secrets.LAST_LOGOUT_API_KEY }
-  const when = ({ search }: URL) => search === ''
-  simulator.faults.push({ path: ACTIONS, when, respond: faults.respondWith(400, body) })
+  const respond = faults.respondWith(400, body)
+  simulator.faults.push({ path: ACTIONS, when: (url) => !isListRequest(url), respond })
   const error = await deploy({ api }).catch((error) => error)
   expect(error).toMatchObject({ code: 'AUTH0_REFUSED', status: 400 })
   expect(error.message).toContain('invalid_body')
