@@ -32,7 +32,7 @@ export async function runUninstall(context: CommandContext, flags: UninstallFlag
     // An application that never deployed the Action does not need these scopes.
     if (yes || !hasCode(error, 'AUTH0_SCOPE')) return rethrowAbortAsUnfinished(error)
     context.print(
-      `the Action ${name} was not looked up: ${error.message}. If you never deployed it, skip step 2\n`,
+      `the Action ${name} was not looked up: ${error.message} If you never deployed it, skip step 2.\n`,
     )
   }
 }

@@ -112,7 +112,7 @@ describe('uninstall', () => {
     const { code, stdout, stderr } = await finishCommandLine(['uninstall'], env)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(
-      /the Action last-logout was not looked up: .*read:actions.* skip step 2\n$/s,
+      /the Action last-logout was not looked up: .*read:actions.*APIs\). If you never .* skip step 2\.\n$/s,
     )
   })
 })
