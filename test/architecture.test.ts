@@ -151,9 +151,12 @@ test.each(['explain', 'floor', 'forget', 'logout', 'status'])(
 )
 
 // Loading Auth0's SDK takes half a second and more than 30 MB of memory. The worker does not use it.
-test('reading the log does not load Auth0’s SDK', () => {
-  expect(listLoadedPaths('src/auth0/management-api.ts')).not.toContain('auth0')
-})
+test.each(['log-source', 'management-api'])(
+  'reading the log does not load Auth0’s SDK: src/auth0/%s.ts',
+  (name) => {
+    expect(listLoadedPaths(`src/auth0/${name}.ts`)).not.toContain('auth0')
+  },
+)
 
 // Container engines run `healthcheck` every few seconds.
 test('the command `healthcheck` loads only what it needs to send an HTTP request', () => {

@@ -72,15 +72,19 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
     request: AuthorizedRequest<T>,
     signal: AbortSignal,
   ): Promise<T> {
+    const usedSource = getToken
     try {
       return await sendOnce(request, signal)
     } catch (error) {
       if (!(error instanceof TokenRefused)) throw error
-      if (performance.now() - renewedAt <= MIN_RENEWAL_INTERVAL_MS)
-        throw toRefusal(error, scope, options)
+      // A concurrent request may already have renewed the refused token.
+      if (getToken === usedSource) {
+        if (performance.now() - renewedAt <= MIN_RENEWAL_INTERVAL_MS)
+          throw toRefusal(error, scope, options)
+        renewedAt = performance.now()
+        getToken = createTokenSource(send, options)
+      }
     }
-    renewedAt = performance.now()
-    getToken = createTokenSource(send, options)
     return sendOnce(request, signal).catch((error) => {
       throw error instanceof TokenRefused ? toRefusal(error, scope, options) : error
     })

@@ -31,8 +31,8 @@ const RATE_LIMIT_ADVICE =
   'The request is retried once Auth0 allows it. If this persists, find out what else calls the Management API of this tenant, or lower RATE_SHARE.'
 
 /**
- * Throws an error if the SDK would throw for this status. The SDK's own error would contain the complete body of the
- * response.
+ * Throws an error for a 401, a 403 and a redirect, and for every status but 200 of a token request. The callers judge
+ * the other statuses.
  */
 export function assertUsableStatus(
   { status, headers }: Response,

@@ -1,4 +1,6 @@
 import { unlessAborted } from '../async/abort.js'
+import { hasCode } from '../errors.js'
+import { canBeSent } from '../rules/api-key.js'
 import { noTokenError } from './management-errors.js'
 import { type ApiResponse, type SendRequest, type TenantConnection, TOKEN_PATH } from './request.js'
 
@@ -29,19 +31,26 @@ export function createTokenSource(send: SendRequest, options: TokenOptions): Tok
   let token: Token | undefined
   let pending: Promise<Token> | undefined
 
-  return async (signal) => {
-    // If the request of another caller fails, its signal may be the reason, so this caller sends its own request.
-    while (pending !== undefined)
-      await unlessAborted(
-        pending.catch(() => {}),
-        signal,
-      )
-    if (token !== undefined && Date.now() < token.usableUntil) return token.value
-    pending = requestToken(send, options, signal).finally(() => {
+  async function request(signal: AbortSignal): Promise<Token> {
+    try {
+      token = await requestToken(send, options, signal)
+      return token
+    } finally {
       pending = undefined
-    })
-    token = await pending
-    return token.value
+    }
+  }
+
+  return async function getToken(signal) {
+    if (token !== undefined && Date.now() < token.usableUntil) return token.value
+    // Concurrent callers share one request, and its error.
+    pending ??= request(signal)
+    try {
+      return (await unlessAborted(pending, signal)).value
+    } catch (error) {
+      // If the caller that sent the request was aborted, this caller sends its own request.
+      if (hasCode(error, 'ABORTED') && !signal.aborted) return getToken(signal)
+      throw error
+    }
   }
 }
 
@@ -60,8 +69,9 @@ async function requestToken(
   })
   const response = await send(TOKEN_PATH, { method: 'POST', body, signal })
   const { access_token: value, expires_in: expiresIn, scope, error } = readFields(response)
-  if (typeof value !== 'string' || value === '')
+  if (typeof value !== 'string' || !canBeSent(value)) {
     throw noTokenError(baseUrl, response.headers, error)
+  }
   onGrant?.(typeof scope === 'string' ? scope.split(' ').filter((name) => name !== '') : null)
   // A token without `expires_in` is used until Auth0 refuses it.
   const lifetimeMs = typeof expiresIn === 'number' ? expiresIn * 1000 : Number.POSITIVE_INFINITY

@@ -33,7 +33,7 @@ const MAX_RETRIES = 6
 const RETRY_BACKOFF: Backoff = { firstMs: 20, maxMs: 500 }
 
 const KEEP_STATEMENTS =
-  'for faster reads, let the connection pooler support prepared statements (PgBouncer 1.21 or later: max_prepared_statements)'
+  'for faster reads and writes, let the connection pooler support prepared statements (PgBouncer 1.21 or later: max_prepared_statements)'
 
 /** A Prisma client, with the names of the tables for raw SQL. */
 export type StoreClient = ReturnType<typeof withTables>

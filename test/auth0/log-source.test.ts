@@ -138,6 +138,40 @@ describe('the token', () => {
     expect(simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
+  test('concurrent requests share the failure of a token request', async () => {
+    const { source, simulator } = testTenant
+    const respond = faults.respondWith(401, { error: 'access_denied' })
+    simulator.faults.push({ path: '/oauth/token', respond })
+    const pages = [1, 2, 3].map(() => source.readPage(startPosition, signal))
+    for (const { status, reason } of (await Promise.allSettled(pages)) as PromiseRejectedResult[]) {
+      expect([status, reason?.code]).toEqual(['rejected', 'AUTH0_CREDENTIALS'])
+    }
+    expect(simulator.requests.count({ path: '/oauth/token' })).toBe(1)
+  })
+
+  test('concurrent requests with a token that Auth0 refuses renew it once, and both succeed', async () => {
+    const { source, simulator } = testTenant
+    await source.readPage(startPosition, signal)
+    simulator.faults.push({ path: LOGS, times: 2, respond: faults.respondWith(401, {}) })
+    await Promise.all([1, 2].map(() => source.readPage(startPosition, signal)))
+    expect(simulator.requests.count({ path: '/oauth/token' })).toBe(2)
+  })
+
+  test('a token that no header can carry is refused, is not quoted, and is not used again', async () => {
+    const { simulator } = testTenant
+    const respond = faults.respondWith(200, { access_token: 'two\nlines', expires_in: 86_400 })
+    simulator.faults.push({ path: '/oauth/token', respond })
+    const api = createManagementApi({
+      domain: DOMAIN,
+      baseUrl: simulator.url,
+      ...simulator.credentials,
+    })
+    const error = await api.get('logs', signal).catch((error) => error)
+    expect(error).toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
+    expect(inspect(error, { depth: 9 })).not.toContain('lines')
+    await expect(api.get('logs', signal)).resolves.toMatchObject({ status: 200 })
+  })
+
   test('the token is renewed once when Auth0 refuses it', async () => {
     await testTenant.source.readPage(startPosition, signal)
     testTenant.simulator.faults.push({ path: LOGS, respond: faults.invalidToken() })
