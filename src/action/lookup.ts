@@ -90,9 +90,9 @@ async function send({ url, apiKey, signal }: Service, subject: LoginSubject, for
 }
 
 function describeStatus(status: number): string {
-  if (status === 401) return 'status 401: the service does not accept LAST_LOGOUT_API_KEY'
+  if (status === 401) return 'status 401: probably the service does not accept LAST_LOGOUT_API_KEY'
   if (status === 403)
-    return 'status 403: the key in LAST_LOGOUT_API_KEY does not have the role read'
+    return 'status 403: probably the key in LAST_LOGOUT_API_KEY does not have the role read'
   return `status ${status}`
 }
 

@@ -31,10 +31,13 @@ export function readSettings(
   }
   const url = secrets.LAST_LOGOUT_URL ?? ''
   if (!URL.canParse(url)) warn('LAST_LOGOUT_URL must be the URL of last-logout')
-  const apiKey = secrets.LAST_LOGOUT_API_KEY ?? ''
+  // `fetch` trims a header, so a line break at the end of a key does no harm.
+  const apiKey = (secrets.LAST_LOGOUT_API_KEY ?? '').trim()
   if (apiKey === '') warn('LAST_LOGOUT_API_KEY is missing')
   else if (!canBeSent(apiKey)) {
-    warn('LAST_LOGOUT_API_KEY contains a space, a line break or a non-ASCII character')
+    warn(
+      'LAST_LOGOUT_API_KEY contains a space, a line break or another character that is not printable ASCII: copy it again',
+    )
   }
   const timeoutMs = Number(secrets.LAST_LOGOUT_TIMEOUT_MS || DEFAULT_TIMEOUT_MS)
   const isTimeout = timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS

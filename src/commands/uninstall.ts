@@ -60,13 +60,15 @@ function describeManualSteps({ auth0, database }: Config): string {
         : 'drop the database that the service used'
   return `To remove last-logout from ${auth0.domain}, in this order:
 
-  1. APIs       remove last-logout-client from each API and web app, and the check from each gateway, and deploy them
+  1. APIs       remove last-logout-client from each API and web app, the check from each gateway, and /logout from each app that
+                logs out through it; deploy them
   2. Action     this command removes it with --yes: see below
   3. service    stop every worker, API and cron job, and delete their units
   4. database   ${data}
   5. grants     Dashboard > Applications > the machine-to-machine application: delete it, or revoke its scopes under APIs
   6. log stream Dashboard > Monitoring > Streams: delete the stream to last-logout, if there is one
   7. secrets    delete .env, and the API keys that callers have
+  8. package    npm uninstall --global last-logout, if it was installed so
 
 `
 }

@@ -13,10 +13,16 @@ export type DemoKeys = ReturnType<typeof createKeys>
 
 /** Creates the API keys of a demo. */
 export function createKeys() {
-  return { demo: createKey(), action: createKey(), app: createKey(), gateway: createKey() }
+  return {
+    demo: createSecret(),
+    action: createSecret(),
+    app: createSecret(),
+    gateway: createSecret(),
+  }
 }
 
-function createKey(): string {
+/** Creates an API key, or another secret of the demo. */
+export function createSecret(): string {
   return randomBytes(24).toString('base64url')
 }
 
@@ -43,7 +49,7 @@ export function configureDemo(
     `demo:${keys.demo}:read+check+feed+logout+metrics`,
     `action:${keys.action}:read`,
     `order-desk:${keys.app}:feed+read`,
-    `orders-gateway:${keys.gateway}:forward-auth`,
+    `orders-gateway:${keys.gateway}:forward-auth+introspect`,
   ]
   return loadConfig(
     {

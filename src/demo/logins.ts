@@ -82,9 +82,7 @@ export function createLogins(options: LoginsOptions): Logins {
   /** When the user entered credentials, by session and `loginTs`. */
   const authentications = new Map<string, Date>()
 
-  /** Writes an entry. Auth0's types are `s` (login), `ssa` (silent login), `sertft` (exchange) and `slo` (logout). */
-  const write = (type: string, { user, sessionId, application }: WrittenLogin) =>
-    tenant.write(buildEntry(type, { domain: tenant.domain, sessionId, ...user, ...application }))
+  const write = (type: string, login: WrittenLogin) => writeEntry(tenant, type, login)
   const runAction = async (login: Omit<Login, 'run'>, protocol: string, fields: object) => {
     const { api, run } = createActionApi()
     const timestamp = login.authenticatedAt.toISOString()
@@ -125,7 +123,7 @@ export function createLogins(options: LoginsOptions): Logins {
       write('sertft', login)
       return null
     },
-    logOut: (user, sessionId, application) => void write('slo', { user, sessionId, application }),
+    logOut: (user, sessionId, application) => write('slo', { user, sessionId, application }),
     claimsOf(grantId = '') {
       const login = logins.get(grantId)
       if (login === undefined) return { accessToken: {}, idToken: {} }
@@ -134,4 +132,15 @@ export function createLogins(options: LoginsOptions): Logins {
       return { accessToken: run.accessToken, idToken: { ...run.idToken, sid: sessionId } }
     },
   }
+}
+
+/** Writes an entry. Auth0's types are `s` (login), `ssa` (silent login), `sertft` (exchange) and `slo` (logout). */
+function writeEntry(
+  tenant: Tenant,
+  type: string,
+  { user, sessionId, application }: WrittenLogin,
+): void {
+  const subject = { domain: tenant.domain, sessionId, ...user, ...application }
+  const withoutClient = { client_id: undefined, client_name: undefined }
+  tenant.write(buildEntry(type, subject, application === undefined ? withoutClient : {}))
 }

@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto'
 import type { ClientMetadata } from 'oidc-provider'
 import { readActionFile } from '../auth0/actions/code.js'
 import { loadAction } from '../simulator/run-action.js'
 import type { Tenant } from '../simulator/tenant.js'
+import { createSecret } from './configure.js'
 import { createLogins, type DemoUser } from './logins.js'
 import type { OpenServer } from './open-server.js'
 import { createProvider } from './provider.js'
@@ -54,7 +54,7 @@ export async function openLogin(deps: LoginDeps): Promise<LoginInfo> {
   const action = loadAction(await readActionFile(), { now: tenant.now, onLogLine })
   const logins = createLogins({ tenant, action, secrets, enterprise })
   const issuer = issuerOf(login)
-  const clientSecret = randomBytes(24).toString('base64url')
+  const clientSecret = createSecret()
   const clients: ClientMetadata[] = [
     {
       ...PAGE_CLIENT,
@@ -66,7 +66,6 @@ export async function openLogin(deps: LoginDeps): Promise<LoginInfo> {
       ...VISITOR_CLIENT,
       client_secret: clientSecret,
       redirect_uris: [`${VISITOR_APP_URL}/callback`],
-      post_logout_redirect_uris: [VISITOR_APP_URL],
     },
   ]
   const provider = createProvider({ issuer, clients, users: USERS, logins })

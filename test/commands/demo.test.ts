@@ -42,6 +42,20 @@ test('demo runs without configuration, prints a curl command that works, and del
   expect(explained).toMatchObject({ code: 0, stderr: '' })
   expect(explained.stdout).toMatch(/^subject +auth0\|demo-user-1\n(.*\n)*verdict/)
 
+  // The printed key of a gateway has the roles for both kinds of gateways. No token is sent, or an invalid one.
+  const [, apiUrl = ''] = /^ {2}API +(\S+)$/m.exec(command.stdout()) ?? []
+  const [, gatewayKey = ''] = /use the key (\S+) and tokens/.exec(command.stdout()) ?? []
+  const forwardAuth = await fetch(`${apiUrl}/v1/forward-auth`, {
+    headers: { 'x-last-logout-key': gatewayKey },
+  })
+  expect(forwardAuth.status).toBe(401)
+  const introspection = await fetch(`${apiUrl}/v1/introspect`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${gatewayKey}` },
+    body: new URLSearchParams({ token: 'invalid' }),
+  })
+  expect(await introspection.json()).toEqual({ active: false })
+
   command.kill('SIGINT')
   expect(await command.exited).toBe(0)
   expect(existsSync(dataDir)).toBe(false)

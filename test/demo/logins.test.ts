@@ -4,6 +4,14 @@ import { createTenant } from '../../src/simulator/tenant.js'
 
 const USER = { userId: 'auth0|demo-user-1', userName: 'demo-user-1@example.com' }
 const APPLICATION = { clientId: 'client', clientName: 'Order desk' }
+/** A login with credentials. */
+const LOGIN = {
+  user: USER,
+  application: APPLICATION,
+  sessionId: 'S1',
+  loginTs: 1,
+  isSilent: false,
+}
 
 /** The part of an Action's API that the Action of this test uses. */
 interface ActionApi {
@@ -27,7 +35,7 @@ function openLogins(enterprise: boolean) {
       if (state.denial !== '') access.deny(state.denial)
     },
   })
-  return { logins, events, state }
+  return { logins, events, state, tenant }
 }
 
 test.each([
@@ -37,13 +45,7 @@ test.each([
   'the Action gets the refresh token at an exchange on a plan %s Enterprise fields: %s',
   async (_plan, enterprise) => {
     const { logins, events } = openLogins(enterprise)
-    await logins.logIn('grant', {
-      user: USER,
-      application: APPLICATION,
-      sessionId: 'S1',
-      loginTs: 1,
-      isSilent: false,
-    })
+    await logins.logIn('grant', LOGIN)
     expect(await logins.refresh('grant')).toBe(null)
     const [login, exchange] = events
     expect(login).toMatchObject({
@@ -58,33 +60,23 @@ test.each([
 
 test('a silent login keeps the time at which the user entered credentials', async () => {
   const { logins, events } = openLogins(false)
-  await logins.logIn('one', {
-    user: USER,
-    application: APPLICATION,
-    sessionId: 'S1',
-    loginTs: 1,
-    isSilent: false,
-  })
-  await logins.logIn('two', {
-    user: USER,
-    application: APPLICATION,
-    sessionId: 'S1',
-    loginTs: 1,
-    isSilent: true,
-  })
+  await logins.logIn('one', LOGIN)
+  await logins.logIn('two', { ...LOGIN, isSilent: true })
   expect(events[1]?.authentication).toEqual(events[0]?.authentication)
 })
 
 test('an exchange is refused if the Action denies it, or if the login is unknown', async () => {
   const { logins, state } = openLogins(true)
-  await logins.logIn('grant', {
-    user: USER,
-    application: APPLICATION,
-    sessionId: 'S1',
-    loginTs: 1,
-    isSilent: false,
-  })
+  await logins.logIn('grant', LOGIN)
   state.denial = 'last_logout: the session was logged out'
   expect(await logins.refresh('grant')).toBe(state.denial)
   expect(await logins.refresh('other')).toBe('unknown login')
+})
+
+test('the entry of a logout names the application that requested the logout, or no application', async () => {
+  const { logins, tenant } = openLogins(false)
+  logins.logOut(USER, 'S1', APPLICATION)
+  logins.logOut(USER, 'S2')
+  const clientIds = tenant.entries().map(({ client_id }) => client_id)
+  expect(clientIds).toEqual([APPLICATION.clientId, undefined])
 })
