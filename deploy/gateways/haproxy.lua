@@ -1,8 +1,9 @@
 -- Asks last-logout whether the request may be forwarded. haproxy.cfg forwards it only if txn.last_logout is set.
 local url, key = os.getenv("LAST_LOGOUT_URL"), os.getenv("LAST_LOGOUT_KEY")
 
--- In milliseconds.
-local TIMEOUT = 3000
+-- In milliseconds, for one attempt. HAProxy makes up to four attempts, so that a user waits for at most 3 s if last-logout
+-- does not respond.
+local TIMEOUT = 750
 
 local function refuse(txn, status, headers)
   local reply = txn:reply({ status = status })
