@@ -1,9 +1,8 @@
 -- Asks last-logout whether the request may be forwarded. haproxy.cfg forwards it only if txn.last_logout is set.
 local url, key = os.getenv("LAST_LOGOUT_URL"), os.getenv("LAST_LOGOUT_KEY")
 
--- In milliseconds, for one attempt. HAProxy makes up to four attempts, so that a user waits for at most 3 s if last-logout
--- does not respond.
-local TIMEOUT = 750
+-- In milliseconds, for one attempt. The default is for the four attempts of HAProxy before 2.9: they take 3 s.
+local TIMEOUT = tonumber(os.getenv("LAST_LOGOUT_TIMEOUT") or 750)
 
 local function refuse(txn, status, headers)
   local reply = txn:reply({ status = status })
