@@ -1,8 +1,10 @@
 import type * as Fingerprints from '../src/client/fingerprint.js'
 import type * as Tables from '../src/client/table.js'
 
-/** A store of rows, as in the client's cache. Each row has an id and two numbers, and the number of the load that
- * has inserted it. */
+/**
+ * A store of rows, as in the client's cache. Each row has an id, two numbers, and the number of the load that has merged
+ * it last.
+ */
 export interface RowStore {
   /** Inserts a row. If the row exists, `first` and `second` keep the greater of their old and new values. */
   merge(id: string, first: number, second: number, loadNumber: number): void

@@ -36,7 +36,7 @@ export async function logWrites(database: Queryable): Promise<void> {
 export async function readWrites(database: Queryable) {
   const [totals] = await database.query<{ writes: number; pages: number }>(`
     SELECT count(*)::int AS writes, count(*) FILTER (WHERE writer LIKE 'worker-%'
-      AND before->>'checkpoint' < after->>'checkpoint')::int AS pages
+      AND after->>'checkpoint' COLLATE "C" > before->>'checkpoint' COLLATE "C")::int AS pages
     FROM write_log`)
   const wrongWrites = await database.query<{ description: string }>(`
     SELECT writer || ' deleted from ' || "table" || coalesce(': ' || before::text, '') AS description
@@ -45,13 +45,13 @@ export async function readWrites(database: Queryable) {
     SELECT writer || ' decreased ' || key || ' of ' || "table" || ' from ' || value || ' to '
       || coalesce(after->>key, 'nothing') || coalesce(' of ' || (after->>'user_id'), '')
     FROM write_log, jsonb_each_text(before)
-    WHERE operation = 'UPDATE' AND value IS NOT NULL AND NOT coalesce(CASE
+    WHERE operation = 'UPDATE' AND value IS NOT NULL AND (CASE
       WHEN key IN ('at', 'all_sessions_at', 'as_of', 'floor_at', 'reconciled_to')
         THEN (after->>key)::timestamptz >= value::timestamptz
       WHEN key IN ('seq', 'floor_seq', 'reconciled') THEN (after->>key)::bigint >= value::bigint
       WHEN key = 'checkpoint' THEN after->>key COLLATE "C" >= value COLLATE "C"
       WHEN key = 'ended' THEN (after->>key)::boolean >= value::boolean
-      ELSE true END, false)`)
+      ELSE true END) IS NOT TRUE`)
   const { writes = 0, pages = 0 } = totals ?? {}
   return { writes, pages, wrongWrites: wrongWrites.map(({ description }) => description) }
 }

@@ -1,15 +1,18 @@
 import { formatNumber } from '../figures.js'
 import { median } from '../median.js'
 import type { BenchResults } from '../results.js'
+import type { ClientResult } from './clients.js'
+import type { RowsResult } from './rows.js'
+import type { SubscribersResult } from './subscribers.js'
 
-/** How the cost of one unit of work changes from the smallest measured size to the largest. */
+/** How the cost of one unit of work, such as one read, changes from the smallest measured size to the largest. */
 export interface CostGrowth {
   name: string
   from: string
   to: string
   /**
-   * The cost at the largest size divided by the cost at the smallest size. If the factor is greater than 1, the cost
-   * grows faster than the work.
+   * The cost of the unit at the largest size divided by its cost at the smallest size. If the factor is greater than 1,
+   * the total cost grows faster than the work.
    */
   factor: number
 }
@@ -21,14 +24,11 @@ export function listCosts({ rows, clients, subscribers }: BenchResults): CostGro
     Object.values(bytes).reduce((a, b) => a + b, 0)
   const medianRate = (values: { requestsPerSecond: number }[]) =>
     median(values.map((each) => each.requestsPerSecond))
-  const rowCost = (name: string, cost: (each: BenchResults['rows'][string]) => number) =>
+  const rowCost = (name: string, cost: (each: RowsResult) => number) =>
     compareExtremes(name, Object.values(rows), describeUsers, cost)
-  const clientCost = (name: string, cost: (each: BenchResults['clients'][string]) => number) =>
+  const clientCost = (name: string, cost: (each: ClientResult) => number) =>
     compareExtremes(name, Object.values(clients), describeUsers, cost)
-  const subscriberCost = (
-    name: string,
-    cost: (each: BenchResults['subscribers'][string]) => number,
-  ) =>
+  const subscriberCost = (name: string, cost: (each: SubscribersResult) => number) =>
     compareExtremes(
       name,
       Object.values(subscribers),
@@ -45,7 +45,7 @@ export function listCosts({ rows, clients, subscribers }: BenchResults): CostGro
     clientCost('time to load a user and a session', (each) => each.seconds / each.users),
     clientCost("a client's memory of a user and a session", (each) => each.bytes / each.users),
     subscriberCost(
-      'time until the last client refuses (p99), per client',
+      'p99 of the last refusal, divided by the number of clients',
       (each) => each.p99Ms / each.subscribers,
     ),
     subscriberCost(

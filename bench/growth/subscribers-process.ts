@@ -1,8 +1,8 @@
 /**
  * Subscribes to the change feed many times in its own process, without parsing the events. A marker is a text in the
- * feed. The first marker is the event that ends the load. Each further marker comes from the parent process. This
- * process responds with `watching`. When the last subscriber has received a marker, this process sends a {@link
- * MarkerReceived}. The arguments are the URL of the API and the number of subscribers.
+ * feed. The first marker is the event after the initial load of all logouts. Each further marker comes from the parent
+ * process. This process responds with `watching`. When the last subscriber has received a marker, this process sends a
+ * {@link MarkerReceived}. The arguments are the URL of the API and the number of subscribers.
  */
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'

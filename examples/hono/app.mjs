@@ -17,7 +17,7 @@ const expected = { issuer, audience: AUDIENCE, algorithms: ['RS256'] }
 async function verify(c, next) {
   const [, token = ''] = /^Bearer (.+)$/i.exec(c.req.header('authorization') ?? '') ?? []
   const { payload } = await jwtVerify(token, keys, expected).catch((error) => {
-    // Other errors concern the keys, not the token.
+    // These errors mean that the token is invalid. Others mean that its keys are unavailable.
     if (!/^ERR_JW[TS]_|ALG_NOT_ALLOWED|NOT_SUPPORTED|MATCHING_KEY/.test(error.code)) throw error
     const headers = { 'WWW-Authenticate': 'Bearer' }
     throw new HTTPException(401, { res: new Response(null, { status: 401, headers }) })

@@ -18,7 +18,7 @@ const authorize = lastLogout(client)
 const issuer = new URL('/', ISSUER_BASE_URL).href
 const expected = { audience: AUDIENCE, issuer, algorithms: ['RS256'] }
 const invalid = (error) => {
-  // Other errors concern the keys, not the token.
+  // These errors mean that the token is invalid. Others mean that its keys are unavailable.
   if (!/^ERR_JW[TS]_|ALG_NOT_ALLOWED|NOT_SUPPORTED|MATCHING_KEY/.test(error.code)) throw error
   throw new Error('Unauthorized')
 }

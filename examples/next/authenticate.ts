@@ -29,7 +29,7 @@ export async function authenticate(request: Request): Promise<JWTPayload | Respo
   checks ??= createChecks()
   const [, token = ''] = /^Bearer (.+)$/i.exec(request.headers.get('authorization') ?? '') ?? []
   const claims = await checks.verify(token).catch((error) => {
-    // Other errors concern the keys, not the token.
+    // These errors mean that the token is invalid. Others mean that its keys are unavailable.
     if (!/^ERR_JW[TS]_|ALG_NOT_ALLOWED|NOT_SUPPORTED|MATCHING_KEY/.test(error.code)) throw error
   })
   if (!claims) return new Response(null, { status: 401, headers: { 'WWW-Authenticate': 'Bearer' } })

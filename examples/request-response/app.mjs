@@ -18,7 +18,7 @@ async function verify(request) {
   try {
     return (await jwtVerify(token, keys, expected)).payload
   } catch (error) {
-    // Other errors concern the keys, not the token.
+    // These errors mean that the token is invalid. Others mean that its keys are unavailable.
     if (/^ERR_JW[TS]_|ALG_NOT_ALLOWED|NOT_SUPPORTED|MATCHING_KEY/.test(error.code)) return null
     throw error
   }

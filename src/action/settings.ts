@@ -31,7 +31,7 @@ export function readSettings(
   }
   const url = secrets.LAST_LOGOUT_URL ?? ''
   if (!URL.canParse(url)) warn('LAST_LOGOUT_URL must be the URL of last-logout')
-  // `fetch` trims a header, so a line break at the end of a key does no harm.
+  // A line break at the end of a secret is a common mistake of copying.
   const apiKey = (secrets.LAST_LOGOUT_API_KEY ?? '').trim()
   if (apiKey === '') warn('LAST_LOGOUT_API_KEY is missing')
   else if (!canBeSent(apiKey)) {

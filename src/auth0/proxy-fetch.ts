@@ -65,7 +65,7 @@ async function openTunnels({ url, authorization }: ProxyOptions): Promise<Tunnel
     clientFactory: (origin, options) => {
       const pool = new Pool(origin, options)
       const connect = pool.connect.bind(pool)
-      const connectOnce = async (options: Dispatcher.ConnectOptions) => {
+      const connectWithoutRetry = async (options: Dispatcher.ConnectOptions) => {
         const { socket, ...response } = await connect(options).catch((cause: unknown) => {
           // After a UND_ERR_SOCKET, undici would repeat the request without delay and without end.
           throw new ProxyFailure(null, cause)
@@ -79,7 +79,7 @@ async function openTunnels({ url, authorization }: ProxyOptions): Promise<Tunnel
         socket.once('close', () => sockets.delete(socket as Socket))
         return { socket, ...response }
       }
-      return Object.assign(pool, { connect: connectOnce })
+      return Object.assign(pool, { connect: connectWithoutRetry })
     },
   })
   return {

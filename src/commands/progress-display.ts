@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { SyncProgress } from '../measurements.js'
 import type { Instant } from '../rules/instant.js'
-import { isReadTwice } from '../sync/catch-up.js'
+import { isReadAgainByCatchUp } from '../sync/catch-up.js'
 
 /** Returns the time of a monotonic clock, in milliseconds. */
 type Clock = () => number
@@ -66,7 +66,7 @@ function createDisplay(
     update({ stage, entries, events, pages, reachedAt }) {
       total.stage = stage
       total.pages += pages
-      if (!isReadTwice(stage)) {
+      if (!isReadAgainByCatchUp(stage)) {
         total.entries += entries
         total.events += events
       }
@@ -107,7 +107,8 @@ function toLine(total: TotalProgress): string {
 }
 
 function pagesPerSecond(pages: number, elapsedMs: number): number {
-  return Math.round((pages / Math.max(elapsedMs, 1)) * 10_000) / 10
+  const rate = pages / (Math.max(elapsedMs, 1) / 1000)
+  return Math.round(rate * 10) / 10
 }
 
 function toDuration(at: Instant | null): string {

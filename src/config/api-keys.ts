@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { canBeSent } from '../rules/api-key.js'
-import { fail, MIN_KEY_LENGTH, splitList } from './values.js'
+import { addProblem, MIN_KEY_LENGTH, splitList } from './values.js'
 
 const ROLES = ['read', 'check', 'feed', 'logout', 'metrics', 'introspect', 'forward-auth'] as const
 /** A permission of an API key. */
@@ -28,12 +28,12 @@ export function isGatewayKey({ roles }: Pick<ApiKey, 'roles'>): boolean {
 /** Schema of `API_KEYS`: a list of `name:key` or `name:key:role+role`. */
 export const apiKeys = z.string().transform((text, context) => {
   const keys = splitList(text).map(readApiKey)
-  if (keys.length === 0) fail(context, 'holds no key: add one as name:key')
-  for (const problem of keys.filter((key) => typeof key === 'string')) fail(context, problem)
+  if (keys.length === 0) addProblem(context, 'holds no key: add one as name:key')
+  for (const problem of keys.filter((key) => typeof key === 'string')) addProblem(context, problem)
   const apiKeys = keys.filter((key) => typeof key !== 'string')
   // If two entries had the same key, each caller would have the roles of both entries.
   if (new Set(apiKeys.map(({ key }) => key)).size < apiKeys.length) {
-    fail(context, 'has two entries with the same key: give every entry its own')
+    addProblem(context, 'has two entries with the same key: give every entry its own')
   }
   return apiKeys
 })

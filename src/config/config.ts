@@ -85,6 +85,7 @@ export function loadConfig<const Needs extends readonly Need[]>(
     const text = given[name]
     const source = fromFile.has(name) ? `${name} (from ${name}_FILE)` : name
     if (text !== undefined && QUOTED.test(text)) problems.push(`${source} ${REMOVE_QUOTES}`)
+    // Quotation marks are one problem. They must not also make the value invalid.
     const { data, error } = schema.safeParse(text?.replace(QUOTED, '$2'))
     for (const { message } of error?.issues ?? []) {
       problems.push(text === undefined ? describeMissing(name, given) : `${source} ${message}`)

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { fail } from './values.js'
+import { addProblem } from './values.js'
 
 const EXAMPLE = 'postgresql://user@host/database'
 
@@ -19,7 +19,7 @@ export const databaseUrl = z.string().superRefine((text, context) => {
   if (hosts.includes(',')) return refuseHosts(context)
   const url = URL.canParse(text) ? new URL(text) : null
   if (url === null || !PROTOCOLS.includes(url.protocol)) {
-    return fail(
+    return addProblem(
       context,
       `must be a URL such as ${EXAMPLE}, with a password percent-encoded (# is %23, / is %2F)`,
     )
@@ -27,10 +27,13 @@ export const databaseUrl = z.string().superRefine((text, context) => {
   if (url.searchParams.get('host')?.includes(',')) return refuseHosts(context)
   const name = SERVER_CHOICE_PARAMETERS.find((parameter) => url.searchParams.has(parameter))
   if (name !== undefined) {
-    fail(context, `must not contain ${name}, which is not supported: remove it, and ${ONE_HOST}`)
+    addProblem(
+      context,
+      `must not contain ${name}, which is not supported: remove it, and ${ONE_HOST}`,
+    )
   }
 })
 
 function refuseHosts(context: z.RefinementCtx): void {
-  fail(context, `must not contain several hosts, which are not supported: ${ONE_HOST}`)
+  addProblem(context, `must not contain several hosts, which are not supported: ${ONE_HOST}`)
 }

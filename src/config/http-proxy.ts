@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { fail } from './values.js'
+import { addProblem } from './values.js'
 
 /** An HTTP proxy. */
 export interface HttpProxy {
@@ -14,7 +14,7 @@ export const httpProxy = z.string().transform((text, context): HttpProxy => {
   const url = text.includes('://') ? text : `http://${text}`
   return (
     readProxy(URL.canParse(url) ? new URL(url) : null) ??
-    fail(
+    addProblem(
       context,
       'must be the URL of an HTTP proxy without a path, such as http://proxy.example:3128; credentials in it must be percent-encoded, and SOCKS is not supported',
     )

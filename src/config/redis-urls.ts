@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { fail, readUrl } from './values.js'
+import { addProblem, readUrl } from './values.js'
 
 /**
  * Schema of `REDIS_URL`. Its result is the URL of each node. Nodes of a cluster are separated by commas, either as
@@ -7,20 +7,23 @@ import { fail, readUrl } from './values.js'
  */
 export const redisUrls = z.string().transform((text, context) => {
   if (/^[a-z+-]*sentinel[a-z+-]*:/i.test(text)) {
-    return fail(
+    return addProblem(
       context,
       'names a Redis Sentinel, which is not supported: use the URL of the primary, as redis://host:6379, or remove REDIS_URL and run `last-logout migrate` to keep the schedule in PostgreSQL',
     )
   }
   const urls = splitNodes(text).map(readUrl)
   if (!urls.every(isRedisUrl)) {
-    return fail(
+    return addProblem(
       context,
       'must be a URL such as redis://host:6379, or redis://host1:6379,host2:6379 for the nodes of a cluster',
     )
   }
   if (new Set(urls.map(withoutHost)).size > 1) {
-    return fail(context, 'must have the same protocol, user, password and path for every node')
+    return addProblem(
+      context,
+      'must have the same protocol, user, password and path for every node',
+    )
   }
   const [first, ...others] = urls.map(({ href }) => href)
   return first === undefined ? z.NEVER : ([first, ...others] as const)

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { type ApiKey, isGatewayKey } from './api-keys.js'
-import { fail, isSecureUrl, readUrl, splitList } from './values.js'
+import { addProblem, isSecureUrl, readUrl, splitList } from './values.js'
 
 /** The audience of the tokens that a caller may check, with the name of the caller's API key. */
 interface KeyAudience {
@@ -17,7 +17,7 @@ export const tokenIssuers = z.string().transform((text, context) => {
   if (issuers.length > 0 && issuers.every(isSafeUrl)) {
     return issuers.map((issuer) => issuer.replace(/\/$/, ''))
   }
-  return fail(
+  return addProblem(
     context,
     'must be the claim `iss` of the tokens, such as https://example.eu.auth0.com/, or several of them separated by commas: https URLs; http is allowed for the loopback interface only',
   )
@@ -38,10 +38,10 @@ export const tokenAudiences = z.string().transform((text, context): KeyAudience[
   for (const [index, { name, audience }] of entries.entries()) {
     if (name !== '' && audience !== '') continue
     const form = 'write name=audience, such as orders-gateway=https://orders.example.com'
-    fail(context, `has an entry ${index + 1} that is not a name and an audience: ${form}`)
+    addProblem(context, `has an entry ${index + 1} that is not a name and an audience: ${form}`)
   }
   if (new Set(entries.map(({ name }) => name)).size < entries.length) {
-    fail(context, 'names a key twice: a key has one audience')
+    addProblem(context, 'names a key twice: a key has one audience')
   }
   return entries
 })

@@ -20,7 +20,7 @@ export const duration = (fallback: string, minMs: number) =>
       const [, digits, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? []
       const ms = Number(digits) * UNITS[unit as keyof typeof UNITS]
       if (ms >= minMs && ms <= MAX_DURATION_MS) return ms
-      return fail(context, `must be a duration of at least ${minMs} ms, such as ${fallback}`)
+      return addProblem(context, `must be a duration of at least ${minMs} ms, such as ${fallback}`)
     })
 
 /** Schema of a number from `min` to `max`. If `step` is 1, only integers are valid. */
@@ -53,13 +53,16 @@ export const eventTypes = z.string().transform((text, context) => {
   for (const type of types) {
     const problem = findTypeProblem(type)
     if (problem === 'forbidden') {
-      fail(
+      addProblem(
         context,
         `must not contain ${type}: outsiders can trigger it, or it does not end a whole session`,
       )
     }
     if (problem === 'unknown') {
-      fail(context, `contains the unknown event type ${type}: use ${OPTIONAL_TYPES.join(', ')}`)
+      addProblem(
+        context,
+        `contains the unknown event type ${type}: use ${OPTIONAL_TYPES.join(', ')}`,
+      )
     }
   }
   return [...new Set<string>([...DEFAULT_TYPES, ...types])]
@@ -70,7 +73,7 @@ function numberWithin(min: number, max: number, step?: 1) {
     const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
     const isInteger = step === undefined || Number.isInteger(value)
     if (value >= min && value <= max && isInteger) return value
-    return fail(context, `must be a ${step ? 'whole ' : ''}number from ${min} to ${max}`)
+    return addProblem(context, `must be a ${step ? 'whole ' : ''}number from ${min} to ${max}`)
   }
 }
 
@@ -78,9 +81,9 @@ function numberWithin(min: number, max: number, step?: 1) {
 export const proxies = z.string().transform((text, context) => {
   const networks = splitList(text)
   if (networks.length > 0 && networks.every(isNetwork)) return networks
-  return fail(
+  return addProblem(
     context,
-    'must list the addresses of your proxies, such as 10.0.0.0/8, 192.0.2.7 or loopback; the number of proxies is not accepted',
+    'must list the addresses of your proxies, such as 10.0.0.0/8, 192.0.2.7 or loopback; a number of hops is not accepted',
   )
 })
 
@@ -133,8 +136,12 @@ export function splitList(text: string): string[] {
     .filter((item) => item !== '')
 }
 
-/** Reports a problem of a variable to Zod. The message is printed after the name of the variable. */
-export function fail(context: z.RefinementCtx, message: string): never {
+/**
+ * Adds a problem of a variable to the problems that Zod collects. The message is printed after the name of the variable.
+ *
+ * @returns A placeholder for the value. It is never used, because a variable with a problem has no value.
+ */
+export function addProblem(context: z.RefinementCtx, message: string): typeof z.NEVER {
   context.addIssue({ code: 'custom', message })
   return z.NEVER
 }

@@ -28,7 +28,10 @@ export function readMaxOpenFiles(limits: string): number {
   return softLimit === undefined ? Number.POSITIVE_INFINITY : Number(softLimit)
 }
 
-/** Returns the maximum number of connections of a process that may open `maxOpenFiles` files. */
+/**
+ * Returns the maximum number of connections of a process that may open `maxOpenFiles` files. If the limit is very low,
+ * at least half of the files are for connections.
+ */
 export function connectionsWithin(maxOpenFiles: number): number {
   return Math.max(maxOpenFiles - RESERVED_FILES, Math.floor(maxOpenFiles / 2))
 }

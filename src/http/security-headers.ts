@@ -8,13 +8,16 @@ const DATA_POLICY = {
   'frame-ancestors': ["'none'"],
 }
 
-/** Content security policy of `/docs`. It allows scripts, styles, images and requests of the same origin. */
+/**
+ * Content security policy of `/docs`, in the form that `@fastify/swagger-ui` expects. It allows scripts, styles, images
+ * and requests of the same origin.
+ */
 export const DOCS_POLICY = {
   ...DATA_POLICY,
-  'script-src': "'self'",
-  'style-src': "'self' 'unsafe-inline'",
-  'img-src': "'self' data:",
-  'connect-src': "'self'",
+  'script-src': ["'self'"],
+  'style-src': ["'self'", "'unsafe-inline'"],
+  'img-src': ["'self'", 'data:'],
+  'connect-src': ["'self'"],
 }
 
 /**

@@ -6,7 +6,7 @@ import type { ScheduledJob } from '../jobs/jobs.js'
 import type { SyncProgress } from '../measurements.js'
 import type { Metrics } from '../metrics/metrics.js'
 import type { LastLogoutStore, LogSource } from '../ports.js'
-import { isReadTwice } from '../sync/catch-up.js'
+import { isReadAgainByCatchUp } from '../sync/catch-up.js'
 import type { Lease } from '../sync/lease.js'
 import { type PollDeps, type PollOutcome, poll, reconcile } from '../sync/poll.js'
 import {
@@ -170,7 +170,7 @@ async function runLogged(
 ): Promise<'skipped' | undefined> {
   const total = { pages: 0, entries: 0, events: 0 }
   const onProgress = ({ stage, pages, entries, events }: SyncProgress) => {
-    if (isReadTwice(stage)) return
+    if (isReadAgainByCatchUp(stage)) return
     total.pages += pages
     total.entries += entries
     total.events += events

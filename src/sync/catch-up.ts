@@ -43,8 +43,8 @@ export type Finding =
   /** A loop began another round, although neither the checkpoint nor the span to sweep had changed. */
   | { kind: 'no_progress'; loop: SyncLoop }
 
-/** Whether a catch-up also reads the entries of this stage. A total must count these entries once, not twice. */
-export function isReadTwice(stage: SyncProgress['stage']): boolean {
+/** Whether a later catch-up reads the entries of this stage again. Only the catch-up then counts them. */
+export function isReadAgainByCatchUp(stage: SyncProgress['stage']): boolean {
   return stage === 'outage' || stage === 'reconcile'
 }
 

@@ -133,7 +133,8 @@ async function openServer(
       await server.stop()
       await run('cp', ['-a', `${dir}/.`, copyDir])
       await server.start()
-      // The file `standby.signal` makes the copy a replica. `cp -p` keeps the owner of the file.
+      // A file with the name `standby.signal` makes the copy a replica, whatever it contains. To have the right owner, it
+      // is a copy of another file.
       await run('cp', ['-p', join(dataDir, 'PG_VERSION'), join(copyDir, 'data', 'standby.signal')])
       const primary_conninfo = `host=127.0.0.1 port=${port} user=test`
       const replica = await openServer(

@@ -56,6 +56,7 @@ describe.each(NODE_RELEASES)('the installed program on Node %i', (release) => {
     await expect.poll(demo.output, WAIT).toContain('Press Ctrl-C to stop the demo.')
     const [page = ''] = /http:\S+/.exec(demo.stdout()) ?? []
     expect(await (await fetch(page)).text()).toContain('Call both APIs')
+    // Both APIs of the demo expect a token of a user, not an API key.
     for (const path of ['api/orders', 'api-without/orders'])
       expect(await statusOf(`${page}/${path}`)).toBe(401)
     for (const path of ['elements.js', 'theme.css', 'documents/getting-started.md'])

@@ -124,7 +124,11 @@ describe('unwrapEntry', () => {
       { log_id: '9001', data: null },
       { log_id: '9001', data: null },
     ],
-    ['a wrapper and an entry without a log id', { data: { type: 'slo' } }, { type: 'slo' }],
+    [
+      'an entry in a webhook event, both without a log id',
+      { data: { type: 'slo' } },
+      { type: 'slo' },
+    ],
     ['a string', 'text', 'text'],
     ['an array', [entry], [entry]],
   ])(

@@ -13,9 +13,9 @@ let isUpdating = false
 
 element('key-form').addEventListener('submit', (event) => {
   event.preventDefault()
-  open(element('key').value.trim())
+  openConsole(element('key').value.trim())
 })
-element('lock').addEventListener('click', () => close(''))
+element('lock').addEventListener('click', () => closeConsole(''))
 handleLookups()
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redrawLag)
 addEventListener('resize', redrawLag)
@@ -23,7 +23,7 @@ element('key').focus()
 setInterval(updateIfIdle, UPDATE_INTERVAL_MS)
 
 /** Shows the data if the API accepts the key. */
-async function open(key) {
+async function openConsole(key) {
   setKey(key)
   await update()
   if (!hasKey()) return
@@ -33,7 +33,7 @@ async function open(key) {
 }
 
 /** Discards the key and all data, and shows the form for the key. */
-function close(message) {
+function closeConsole(message) {
   setKey(null)
   clearLookups()
   show(false)
@@ -59,15 +59,15 @@ async function update() {
     show(true)
     showServiceState(state)
   } catch (error) {
-    if (REFUSED.includes(error.status)) return close(error.message)
+    if (REFUSED.includes(error.status)) return closeConsole(error.message)
     if (error.status === undefined) throw error
-    if (element('data').hidden) return close(error.message)
+    if (element('data').hidden) return closeConsole(error.message)
     showUnreachable(error)
   }
 }
 
 function show(isOpen) {
-  element('entry').hidden = isOpen
+  element('key-section').hidden = isOpen
   element('data').hidden = !isOpen
   element('lock').hidden = !isOpen
 }
