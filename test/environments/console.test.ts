@@ -180,7 +180,7 @@ describe('the console in a browser', () => {
     await unlockConsole()
     await page.reload()
     // The form in which the operator enters a key.
-    expect(await page.isVisible('#entry')).toBe(true)
+    expect(await page.isVisible('#key-section')).toBe(true)
     expect(await page.isVisible('#data')).toBe(false)
   }, 60_000)
 
