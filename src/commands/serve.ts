@@ -21,6 +21,7 @@ export async function runServe(
   const log = await context.createLog(config.logLevel, 'stdout')
   const service = await createService(config, log, { waitForDatabase: true })
   try {
+    if (parts.includes('worker')) await service.loadWorker()
     // Starts the HTTP server before the database is available, so that health checks can report an outage.
     const endpoint = await startServing(service, parts, config.http.workerPort)
     await service.waitUntilOpen(context.stop)

@@ -3,6 +3,7 @@ import type { Config } from '../config/config.js'
 import { createLagHistory } from '../console/lag-history.js'
 import { LastLogoutError } from '../errors.js'
 import type { ConsoleState } from '../http/console.js'
+import { readSchedule } from '../jobs/read-schedule.js'
 import type { LastLogoutStore } from '../ports.js'
 import { toDateTime } from '../rules/instant.js'
 import { adviseOnGaps, describeGapState, GAP_REASONS } from './describe-gap.js'
@@ -38,7 +39,7 @@ export function createConsoleStateReader(deps: ConsoleStateDeps): ConsoleStateRe
   const { config, store } = deps
   const history = createLagHistory(store)
   const readCounts = cacheFor(COUNT_INTERVAL_MS, COUNT_TIMEOUT_MS, store.count)
-  const readSchedule = createScheduleReader(deps)
+  const readScheduleState = createScheduleReader(deps)
   return {
     close: history.close,
     async read() {
@@ -46,7 +47,7 @@ export function createConsoleStateReader(deps: ConsoleStateDeps): ConsoleStateRe
         store.readProgress(),
         store.readGaps(),
         readCounts(),
-        readSchedule(),
+        readScheduleState(),
       ])
       if (counts === null) {
         throw new LastLogoutError(
@@ -81,8 +82,6 @@ function createScheduleReader({ config, databaseUrl }: ConsoleStateDeps): () => 
   const store = connection.kind === 'redis' ? ('redis' as const) : ('postgresql' as const)
   const read = async (): Promise<Schedule> => {
     try {
-      // BullMQ is loaded only if an operator uses the console.
-      const { readSchedule } = await import('../jobs/read-schedule.js')
       const jobs = await readSchedule(connection, prefix)
       return {
         store,

@@ -76,6 +76,8 @@ export async function openStore(
     )
     const database = createDatabase(databaseUrl, storeLog, poolTimeouts)
     closers.push(() => database.close())
+    // An upgrade can remove the files of this version while the process waits.
+    if (waitForDatabase) await database.load()
     const unguarded = createLastLogoutStore({
       database,
       domain: config.auth0.domain,

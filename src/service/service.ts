@@ -1,7 +1,5 @@
 import type { Logger } from 'pino'
 import { type Closers, createClosers } from '../async/closers.js'
-import type { LogSourceOptions } from '../auth0/log-source.js'
-import type { ManagementApiOptions } from '../auth0/management-api.js'
 import type { Config } from '../config/config.js'
 import type { MonitorDeps } from '../http/app.js'
 import { listen } from '../http/listen.js'
@@ -11,16 +9,12 @@ import type { LastLogoutStore, LogSource } from '../ports.js'
 import { createChangeListener } from '../store/change-listener.js'
 import { createLease } from '../sync/lease.js'
 import { readVersion } from '../version.js'
-import { createConsoleStateReader } from './console-state.js'
+import type { Auth0Limits } from './create-log-source.js'
 import { createLogStream } from './create-log-stream.js'
 import { createTokenDeps } from './create-token-deps.js'
 import { queueConnection, queueName } from './open-database.js'
 import { type OpenStore, openStore, type StoreOptions, type StoreOverrides } from './open-store.js'
 import { createWorkerJobs, sync, type WorkerDeps } from './worker-jobs.js'
-
-/** Limits of requests to Auth0: the timeout, the size of a response, and the retries. */
-export type Auth0Limits = Pick<ManagementApiOptions, 'requestTimeoutMs' | 'maxBodyBytes'> &
-  Pick<LogSourceOptions, 'retryLimits'>
 
 /** Options for opening a service. */
 export interface ServiceOptions extends StoreOptions {
@@ -46,6 +40,11 @@ export interface Service {
   /** Runs all jobs once: reads the log to its end, searches it for late entries, and deletes old rows. */
   sync(signal: AbortSignal, onProgress?: (progress: SyncProgress) => void): Promise<void>
   /**
+   * Loads the modules that `startWorker` needs. A process that waits for its database calls this first: an upgrade can
+   * remove the files of this version in the meantime.
+   */
+  loadWorker(): Promise<void>
+  /**
    * Runs the scheduled jobs until `close`.
    *
    * @param onScheduled Called once, when the jobs are scheduled. While the queue is unavailable, no job is scheduled.
@@ -59,7 +58,10 @@ export interface Service {
   close(): Promise<void>
 }
 
-/** Creates the service. Modules that only one part needs, such as BullMQ, are loaded when that part starts. */
+/**
+ * Creates the service. Modules that only one part needs, such as BullMQ, are loaded when that part starts, and not
+ * later: an upgrade can remove the files of this version while the process runs.
+ */
 export async function createService(
   config: Config<'database'>,
   log: Logger,
@@ -84,6 +86,9 @@ export async function createService(
       metrics.expose('sync')
       await sync(await getWorkerDeps(), signal, onProgress)
     },
+    async loadWorker() {
+      await Promise.all([loadJobs(), getWorkerDeps()])
+    },
     async startWorker(onScheduled) {
       metrics.expose('sync')
       await startWorker(parts, await getWorkerDeps(), onScheduled)
@@ -107,30 +112,21 @@ async function createWorkerDeps(
   overrides: ServiceOverrides = {},
 ): Promise<WorkerDeps> {
   const { config, log, store, metrics } = parts
-  const { source = await createSource(parts, overrides.auth0Limits), stallTimeoutMs } = overrides
+  const { createConfiguredLogSource } = await import('./create-log-source.js')
+  const { source = createConfiguredLogSource(parts, overrides.auth0Limits), stallTimeoutMs } =
+    overrides
   return { config, log, store, source, lease: createLease(store), metrics, stallTimeoutMs }
 }
 
-async function createSource(
-  { config: { auth0 }, metrics }: Parts,
-  limits: Auth0Limits = {},
-): Promise<LogSource> {
-  const { createManagementApi } = await import('../auth0/management-api.js')
-  const { createLogSource } = await import('../auth0/log-source.js')
-  const { rateShare, clientId, clientSecret } = auth0
-  if (clientId === undefined || clientSecret === undefined) {
-    throw new TypeError('the configuration must be loaded with the need auth0 to read the log')
-  }
-  const api = createManagementApi({ ...auth0, clientId, clientSecret, ...limits })
-  return createLogSource({ api, rateShare, observe: metrics.onAuth0Response, ...limits })
-}
+/** Loads BullMQ and the jobs, which only the worker needs. */
+const loadJobs = () => import('../jobs/jobs.js')
 
 async function startWorker(
   parts: Parts,
   workerDeps: WorkerDeps,
   onScheduled: (() => void) | undefined,
 ): Promise<void> {
-  const { createJobs } = await import('../jobs/jobs.js')
+  const { createJobs } = await loadJobs()
   const { config, closers, databaseUrl, metrics } = parts
   const log = parts.log.child({ part: 'worker' })
   const jobs = await createJobs({
@@ -146,6 +142,7 @@ async function startWorker(
 
 async function startApi(parts: Parts): Promise<string> {
   const { buildApp } = await import('../http/app.js')
+  const { createConsoleStateReader } = await import('./console-state.js')
   const { config, store, metrics, closers, databaseUrl } = parts
   const log = parts.log.child({ part: 'api' })
   const listenUrl = config.database.directUrl ?? databaseUrl

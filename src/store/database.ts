@@ -52,6 +52,8 @@ export interface Database {
   prisma: StoreClient
   /** Runs a frequent statement as a prepared statement, outside of any transaction. */
   queryPrepared: PreparedQuery
+  /** Loads the modules that Prisma otherwise loads at the first query. Does not connect. */
+  load(): Promise<void>
   close(): Promise<void>
 }
 
@@ -76,6 +78,7 @@ export function createDatabase(
     queryPrepared: createPreparedQuery(pool, (err) =>
       log.info({ err, advice: KEEP_STATEMENTS }, 'prepared statements not kept by the pooler'),
     ),
+    load: () => prisma.$connect(),
     async close() {
       await prisma.$disconnect()
       if (!pool.ending) await pool.end()

@@ -1,7 +1,7 @@
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import { afterAll, describe, type TestContext, test } from 'vitest'
 import { RETRY_LIMITS } from '../../src/auth0/retry.js'
-import type { Auth0Limits } from '../../src/service/service.js'
+import type { Auth0Limits } from '../../src/service/create-log-source.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import { createTestDatabase } from '../_support/database.js'
