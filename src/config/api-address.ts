@@ -7,6 +7,9 @@ export const DEFAULT_HOST = '127.0.0.1'
 /** Default of `PORT`. */
 export const DEFAULT_PORT = 8080
 
+/** Maximum of a TCP port. */
+export const MAX_PORT = 65_535
+
 /** The loopback address for each address that means *all addresses of this machine*. */
 const LOOPBACK: Record<string, string> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
 
@@ -18,12 +21,18 @@ const LOOPBACK: Record<string, string> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
  */
 export function readApiUrl(env: Record<string, string | undefined>): string {
   const host = env.HOST || DEFAULT_HOST
-  const port = env.PORT || `${DEFAULT_PORT}`
+  const port = readNumber(env.PORT || `${DEFAULT_PORT}`)
   const address = LOOPBACK[host] ?? host
   const url = `http://${isIPv6(address) ? `[${address}]` : address}:${port}`
-  if (/^[1-9]\d*$/.test(port) && URL.canParse(url)) return url
+  const isPort = Number.isInteger(port) && port >= 1 && port <= MAX_PORT
+  if (isPort && URL.canParse(url)) return url
   throw new LastLogoutError(
     'CONFIGURATION',
     'HOST or PORT does not name the address of an API: set HOST to that of the API, such as 127.0.0.1, and PORT to a number from 1 to 65535',
   )
+}
+
+/** Reads a number of a variable: digits, with an optional fraction. Returns `NaN` for any other text. */
+export function readNumber(text: string): number {
+  return /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
 }

@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import { z } from 'zod'
 import { DEFAULT_TYPES, findTypeProblem, OPTIONAL_TYPES } from '../rules/event-types.js'
 import { DAY_MS, HOUR_MS } from '../rules/instant.js'
+import { MAX_PORT, readNumber } from './api-address.js'
 
 /** Minimum length of an API key and of the log stream's token, in characters. */
 export const MIN_KEY_LENGTH = 32
@@ -31,7 +32,7 @@ export const number = (fallback: number, min: number, max: number, step?: 1) =>
     .transform(numberWithin(min, max, step))
 
 /** Schema of a TCP port. 0 means any free port. */
-export const port = z.string().transform(numberWithin(0, 65_535, 1))
+export const port = z.string().transform(numberWithin(0, MAX_PORT, 1))
 
 /** Schema of a host name, with an optional port. */
 export const domain = z
@@ -70,7 +71,7 @@ export const eventTypes = z.string().transform((text, context) => {
 
 function numberWithin(min: number, max: number, step?: 1) {
   return (text: string, context: z.RefinementCtx): number => {
-    const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
+    const value = readNumber(text)
     const isInteger = step === undefined || Number.isInteger(value)
     if (value >= min && value <= max && isInteger) return value
     return addProblem(context, `must be a ${step ? 'whole ' : ''}number from ${min} to ${max}`)

@@ -2,12 +2,14 @@ import { createServer } from 'node:http'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runHealthcheck } from '../../src/commands/healthcheck.js'
 import { readApiUrl } from '../../src/config/api-address.js'
+import { loadConfig } from '../../src/config/config.js'
 import { finishCommand } from '../_support/cli.js'
 import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openLoopback } from '../_support/loopback.js'
 import { findUnusedPort } from '../_support/port.js'
-import { serveApi } from '../_support/served-api.js'
+import { KEY, serveApi } from '../_support/served-api.js'
+import { DOMAIN } from '../_support/tenant.js'
 
 let database: TestDatabase
 let api: Awaited<ReturnType<typeof serveApi>>
@@ -106,12 +108,16 @@ test.each([
   [{}, 'http://127.0.0.1:8080'],
   [{ HOST: '', PORT: '' }, 'http://127.0.0.1:8080'],
   [{ HOST: '0.0.0.0', PORT: '80' }, 'http://127.0.0.1:80'],
+  [{ PORT: '08080' }, 'http://127.0.0.1:8080'],
+  [{ PORT: '8081.0' }, 'http://127.0.0.1:8081'],
   [{ HOST: '::' }, 'http://[::1]:8080'],
   [{ HOST: 'fe80::1' }, 'http://[fe80::1]:8080'],
   [{ HOST: 'localhost' }, 'http://localhost:8080'],
   [{ HOST: '10.0.0.7' }, 'http://10.0.0.7:8080'],
-])('healthcheck reads the URL of the API from %j', (env, url) => {
+])('healthcheck reads the URL of the API from %j, and the port as the API does', (env, url) => {
   expect(readApiUrl(env)).toBe(url)
+  const { http } = loadConfig({ AUTH0_DOMAIN: DOMAIN, API_KEYS: `test:${KEY}`, ...env }, ['api'])
+  expect(`${http.port}`).toBe(new URL(url).port || '80')
 })
 
 test.each([{ PORT: '0' }, { PORT: 'http' }, { PORT: '65536' }, { HOST: 'a b' }])(
