@@ -142,7 +142,7 @@ function toUnreachableCheck(name: string, error: unknown): Check {
   return failure(
     name,
     message,
-    `check that PostgreSQL runs, that it is reachable from here, and ${variable}`,
+    `check that PostgreSQL runs and is reachable from this host, and that ${variable} is correct`,
   )
 }
 

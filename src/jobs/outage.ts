@@ -19,10 +19,10 @@ interface Explanation {
 }
 
 const NODE_ADVICE =
-  'check that this node runs, and that the address that it announces is reachable from here (cluster-announce-ip, cluster-announce-hostname)'
+  'check that this node runs, and that the address that it announces is reachable from this host (cluster-announce-ip, cluster-announce-hostname)'
 
 const POSTGRES_ADVICE =
-  'check that postgresql runs and is reachable from here, and DATABASE_DIRECT_URL or DATABASE_URL'
+  'check that PostgreSQL runs and is reachable from this host, and that DATABASE_DIRECT_URL is correct, or DATABASE_URL if only that is set'
 
 /**
  * Creates a tracker that logs the beginning and the end of each outage of the queue. An outage ends at the second of

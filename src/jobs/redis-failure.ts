@@ -45,7 +45,8 @@ const ADVICE = new Map([
 const SENTINEL_PORT = '26379'
 const SENTINEL_HINT = '. Port 26379 is that of Redis Sentinel, which is not supported'
 
-const CHECK_SERVER = 'check that redis runs and is reachable from here, and REDIS_URL'
+const CHECK_SERVER =
+  'check that Redis runs and is reachable from this host, and that REDIS_URL is correct'
 
 /** Whether a reply refuses a command or a key to the user. */
 export function isPermissionReply(message: string): boolean {

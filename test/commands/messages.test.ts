@@ -420,7 +420,9 @@ describe('what a new user sees', () => {
     await expect.poll(command.stdout, { timeout: 20_000 }).toContain('"job queue unavailable"')
     command.stop()
     expect(await command.ended).toBe(0)
-    expect(command.stdout()).toMatch(/"advice":"the log is not read until .*check that redis runs/)
+    expect(command.stdout()).toMatch(
+      /"advice":"the log is not read until .*check that Redis runs and is reachable from this host, and that REDIS_URL is correct/,
+    )
     expect(command.stdout()).not.toContain('"polling"')
   })
 })

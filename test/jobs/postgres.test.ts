@@ -59,7 +59,12 @@ describe.concurrent('a queue in PostgreSQL', () => {
     const job = createTestJob(100)
     await startJobs(context, { connection, prefix, jobs: [job], log })
     expect(lines('warn')).toMatchObject([
-      { msg: 'job queue unavailable', advice: expect.stringContaining('check that postgresql') },
+      {
+        msg: 'job queue unavailable',
+        advice: expect.stringContaining(
+          'check that PostgreSQL runs and is reachable from this host, and that DATABASE_DIRECT_URL is correct, or DATABASE_URL if only that is set',
+        ),
+      },
     ])
     proxy.redirectTo(url)
     await waitForStarts(job)

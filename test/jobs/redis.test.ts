@@ -75,7 +75,9 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
           err: { code: 'ECONNREFUSED' },
           host: new URL(url).host,
           msg: 'job queue unavailable',
-          advice: expect.stringMatching(/check that redis.*REDIS_URL/),
+          advice: expect.stringMatching(
+            /check that Redis runs and is reachable from this host, and that REDIS_URL is correct/,
+          ),
         },
       ])
     }
