@@ -127,9 +127,10 @@ export function malformedPageError(why: string): LastLogoutError {
   return new LastLogoutError('AUTH0_MALFORMED_PAGE', message)
 }
 
-/** Creates the error after a response that is larger than allowed. */
-export function tooLargeError(bytes: number): LastLogoutError {
-  return malformedPageError(`it is larger than ${bytes / 1024 ** 2} MB`)
+/** Creates the error after a response that is larger than allowed. `what` names the request. */
+export function tooLargeError(what: string, bytes: number): LastLogoutError {
+  const message = `The response to ${what} is larger than ${bytes / 1024 ** 2} MiB. ${CHECK_NETWORK_ADVICE}`
+  return new LastLogoutError('AUTH0_MALFORMED_PAGE', message)
 }
 
 /** Creates the error after a response that was not complete before the timeout. */

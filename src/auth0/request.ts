@@ -50,7 +50,10 @@ export function createSendRequest(options: TenantConnection): SendRequest {
   async function sendRequest(path: string, init: Parameters<SendRequest>[1]): Promise<ApiResponse> {
     try {
       const response = await fetchResponse(baseUrl + path, { ...init, redirect: 'manual' })
-      const body = await readBody(response, init.signal, maxBodyBytes)
+      const body = await readBody(response, init.signal, {
+        maxBytes: maxBodyBytes,
+        what: describeRequest(path),
+      })
       assertUsableStatus(response, path === TOKEN_PATH, options)
       return { status: response.status, headers: response.headers, body }
     } catch (error) {
@@ -62,6 +65,13 @@ export function createSendRequest(options: TenantConnection): SendRequest {
   return (path, init) => unlessAborted(sendRequest(path, init), init.signal)
 }
 
+/** Names a request for messages. */
+function describeRequest(path: string): string {
+  if (path === TOKEN_PATH) return 'the token request'
+  if (path.startsWith('/api/v2/logs')) return 'a log request'
+  return path.startsWith('/api/v2/actions') ? 'a request for Actions' : 'a request'
+}
+
 /**
  * Reads the body of a response as text, without a byte order mark, for which `JSON.parse` throws. Cancels the reader
  * when the signal aborts. Without that, the read may never end on Node 20, because garbage collection can remove the
@@ -70,7 +80,7 @@ export function createSendRequest(options: TenantConnection): SendRequest {
 async function readBody(
   response: Response,
   signal: AbortSignal,
-  maxBytes: number,
+  { maxBytes, what }: { maxBytes: number; what: string },
 ): Promise<string> {
   const reader = response.body?.getReader()
   if (reader === undefined) return ''
@@ -81,7 +91,7 @@ async function readBody(
     let bytes = 0
     for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
       bytes += chunk.value.byteLength
-      if (bytes > maxBytes) throw tooLargeError(maxBytes)
+      if (bytes > maxBytes) throw tooLargeError(what, maxBytes)
       chunks.push(chunk.value)
     }
     signal.throwIfAborted()

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import { createManagementApi } from '../../src/auth0/management-api.js'
 import * as faults from '../../src/simulator/faults.js'
+import { ACTION_SCOPES } from '../_support/actions.js'
 import { DOMAIN, openTenant } from '../_support/tenant.js'
 
 const { signal } = new AbortController()
@@ -50,11 +51,28 @@ test('a request without a response times out after 30 s', async () => {
   })
 })
 
-test('a request whose response does not end is aborted at 64 MB', async () => {
+test('a request whose response does not end is aborted at 64 MiB', async () => {
   const { api } = await openApi(faults.endlessBody())
   await expect(api.get(PATH, signal)).rejects.toMatchObject({
     code: 'AUTH0_MALFORMED_PAGE',
-    message: expect.stringContaining('larger than 64 MB'),
+    message: expect.stringMatching(/^The response to a log request is larger than 64 MiB\. Check/),
+  })
+})
+
+test.each([
+  ['/oauth/token', 'the token request'],
+  ['/api/v2/actions/actions', 'a request for Actions'],
+])('the error for a response that is too large from %s names %s', async (path, what) => {
+  const { simulator, close } = await openTenant({}, { scopes: ACTION_SCOPES })
+  onTestFinished(close)
+  simulator.faults.push({ path, respond: faults.endlessBody() })
+  const options = { domain: DOMAIN, baseUrl: simulator.url, ...simulator.credentials }
+  const api = createManagementApi({ ...options, maxBodyBytes: 1024 ** 2 })
+  await expect(
+    api.call('read:actions', (client) => client.actions.list(), signal),
+  ).rejects.toMatchObject({
+    code: 'AUTH0_MALFORMED_PAGE',
+    message: expect.stringContaining(`The response to ${what} is larger than 1 MiB.`),
   })
 })
 

@@ -184,7 +184,7 @@ const FAULTS_OF_LOG_REQUESTS: Fault[] = [
     name: 'an endless body',
     respond: faults.endlessBody(),
     code: MALFORMED,
-    message: malformedPageMessage('it is larger than 1 MB'),
+    message: /The response to a log request is larger than 1 MiB\. Check AUTH0_DOMAIN/,
   },
   {
     name: 'an object instead of an array',

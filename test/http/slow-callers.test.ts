@@ -182,7 +182,7 @@ test('by default, a request times out after 10 s, a connection without traffic a
 })
 
 describe('size limits', () => {
-  test('the server rejects headers of more than 24 KB with 431', async () => {
+  test('the server rejects headers of more than 24 KiB with 431', async () => {
     const socket = await openConnection()
     socket.write(
       formatLines(['GET /health/live HTTP/1.1', 'Host: x', `X: ${'x'.repeat(24 * 1024)}`, '']),
