@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { withClient } from '../../src/pg/client.js'
 import { receivesNotifications } from '../../src/pg/notifications.js'
 import type { LastLogoutStore } from '../../src/ports.js'
+import { fold } from '../../src/rules/fold.js'
 import { createDatabase } from '../../src/store/database.js'
 import { createLastLogoutStore } from '../../src/store/last-logout-store.js'
 import { finishCommandLine, startCommandLine } from '../_support/command-line.js'
@@ -240,18 +241,26 @@ describe('with the queue on Redis', () => {
   )
 })
 
-test('reads through a pooler that does not support prepared statements return the right rows, and the log reports the pooler', async () => {
-  const pooler = await openPooler({ pool_mode: 'transaction', default_pool_size: 3 })
-  const lines: string[] = []
-  const log = pino({ level: 'info' }, { write: (line) => void lines.push(line) })
-  const databases = [createDatabase(pooler.url, log), createDatabase(pooler.url, log)]
-  const stores = databases.map((database) =>
-    // A read needs the horizon only to judge gaps in the log, which this test does not create.
-    createLastLogoutStore({ database, domain: DOMAIN, horizonMs: 0 }),
-  )
-  onTestFinished(() => Promise.all(databases.map(({ close }) => close())).then(() => {}))
+describe('a pooler that does not support prepared statements', () => {
   const userIds = Array.from({ length: 100 }, (_, n) => `auth0|prepared-${n}`)
   const firstLogoutAt = Date.now() - 60_000
+
+  /** Opens two stores behind the pooler, each with connections of its own, until the end of the test. */
+  const openStores = async () => {
+    const pooler = await openPooler({ pool_mode: 'transaction', default_pool_size: 3 })
+    const messages: string[] = []
+    const write = (line: string) => void messages.push((JSON.parse(line) as { msg: string }).msg)
+    const log = pino({ level: 'info' }, { write })
+    const databases = [createDatabase(pooler.url, log), createDatabase(pooler.url, log)]
+    onTestFinished(() => Promise.all(databases.map(({ close }) => close())).then(() => {}))
+    const stores = databases.map((database) =>
+      // A read needs the horizon only to judge gaps in the log, which these tests do not create.
+      createLastLogoutStore({ database, domain: DOMAIN, horizonMs: 0 }),
+    )
+    await Promise.all(stores.map((store) => store.claim()))
+    return { stores, messages }
+  }
+
   /** Stores a logout of each user, each at another instant. Returns the instants. Repetitions change nothing. */
   const reportAll = (store: LastLogoutStore) =>
     Promise.all(
@@ -264,20 +273,58 @@ test('reads through a pooler that does not support prepared statements return th
         }),
       ),
     )
-  const expectedInstants = await reportAll(stores[0] as LastLogoutStore)
-  for (let round = 0; round < 10; round++) {
-    // Transactions occupy connections of the pooler, so it forwards successive reads to different connections.
+
+  /** Expects that only the pooler was logged, and by each store at most once. */
+  const expectPoolerLogged = (messages: string[], stores: LastLogoutStore[]) => {
+    expect(new Set(messages)).toEqual(new Set(['prepared statements not kept by the pooler']))
+    expect(messages.length).toBeLessThanOrEqual(stores.length)
+  }
+
+  test('reads through it return the right rows, and the log reports the pooler', async () => {
+    const { stores, messages } = await openStores()
+    const expectedInstants = await reportAll(stores[0] as LastLogoutStore)
+    for (let round = 0; round < 10; round++) {
+      // Transactions occupy connections of the pooler, so it forwards successive reads to different connections.
+      const reports = stores.map(reportAll)
+      for (const store of stores) {
+        const reads = await Promise.all(
+          userIds.map((userId) => store.readKnownLogouts(userId, null)),
+        )
+        expect(reads.map(({ user }) => user?.at)).toEqual(expectedInstants)
+      }
+      await Promise.all(reports)
+    }
+    expectPoolerLogged(messages, stores)
+  })
+
+  test('each page of the log that is stored through it is stored once, and the log reports the pooler', async () => {
+    const { stores, messages } = await openStores()
+    await database.query(`UPDATE tenant SET checkpoint = 'P0'`)
+    const pages = Array.from({ length: 40 }, (_, n) => {
+      const [userId, at] = [`auth0|page-${n}`, firstLogoutAt + n]
+      const event = { logId: `P${n + 1}`, type: 'slo', at, userId, sessionId: `session ${n}` }
+      const batch = { ...fold([event]), unattributable: [] }
+      return { from: `P${n}`, next: `P${n + 1}`, storedAt: at, batch }
+    })
     const reports = stores.map(reportAll)
-    for (const store of stores) {
-      const reads = await Promise.all(userIds.map((userId) => store.readKnownLogouts(userId, null)))
-      expect(reads.map(({ user }) => user?.at)).toEqual(expectedInstants)
+    for (const [n, page] of pages.entries()) {
+      // The stores take turns, as two workers do. The page of the other store is refused.
+      const [store, otherStore] = n % 2 === 0 ? stores : stores.toReversed()
+      expect(await store?.storePage(page)).toBe(true)
+      expect(await otherStore?.storePage(page)).toBe(false)
     }
     await Promise.all(reports)
-  }
-  const messages = lines.map((line) => (JSON.parse(line) as { msg: string }).msg)
-  expect(new Set(messages)).toEqual(new Set(['prepared statements not kept by the pooler']))
-  // Each store logs the message at most once.
-  expect(messages.length).toBeLessThanOrEqual(databases.length)
+    const rows = await database.query<{ user_id: string; at: Date }>(
+      `SELECT user_id, at FROM session_logout WHERE user_id LIKE 'auth0|page-%' ORDER BY at`,
+    )
+    expect(rows).toEqual(
+      pages.map(({ batch }) => ({
+        user_id: batch.sessions[0]?.userId,
+        at: new Date(batch.sessions[0]?.at ?? 0),
+      })),
+    )
+    expectPoolerLogged(messages, stores)
+  })
 })
 
 describe('receivesNotifications', () => {
