@@ -4,7 +4,7 @@ import { AREAS, type Area, type Compatibility } from '../test/environments/compa
 
 const compatibilitySchema: z.ZodType<Compatibility> = z.object({
   area: z.enum(AREAS),
-  environment: z.string().nullable(),
+  environment: z.string(),
   outcome: z.enum(['works', 'is refused']),
   note: z.string(),
 })
@@ -17,7 +17,6 @@ const reportSchema = z.object({
       assertionResults: z.array(
         z.object({
           status: z.string(),
-          title: z.string(),
           fullName: z.string(),
           meta: z.object({ compatibility: compatibilitySchema.optional() }),
         }),
@@ -28,7 +27,6 @@ const reportSchema = z.object({
 
 /** A row of the table. */
 interface Row extends Compatibility {
-  environment: string
   /** The file of the test that shows the outcome. */
   file: string
 }
@@ -57,12 +55,10 @@ function readRows(json: string): Row[] {
   const rows = new Map<string, Row>()
   for (const { name: testFile, assertionResults } of reportSchema.parse(JSON.parse(json))
     .testResults) {
-    for (const { status, title, fullName, meta } of assertionResults) {
+    for (const { status, fullName, meta } of assertionResults) {
       if (meta.compatibility === undefined) continue
       if (status !== 'passed') throw new Error(`${fullName}: ${status}, run the tests again`)
-      const { environment } = meta.compatibility
-      const file = relative(process.cwd(), testFile)
-      const row = { ...meta.compatibility, environment: environment ?? title, file }
+      const row = { ...meta.compatibility, file: relative(process.cwd(), testFile) }
       // A later test of the same environment replaces the row.
       rows.set(`${row.area}: ${row.environment}`, row)
     }

@@ -1,8 +1,7 @@
 /** A row of docs/compatibility.md, which states for each tested environment whether last-logout works in it. */
 export interface Compatibility {
   area: Area
-  /** The name of the environment. If it is `null`, the document shows the title of the test. */
-  environment: string | null
+  environment: string
   outcome: 'works' | 'is refused'
   /** What users must know about this environment, or how last-logout refuses to run in it. Can be empty. */
   note: string
@@ -33,7 +32,7 @@ declare module 'vitest' {
  * Returns the options of a `test` or `describe` that passes if last-logout works in the environment. If it passes,
  * docs/compatibility.md lists the environment as working.
  */
-export function listedAsWorking(area: Area, environment: string | null, note = '') {
+export function listedAsWorking(area: Area, environment: string, note = '') {
   return { meta: { compatibility: { area, environment, outcome: 'works', note } as const } }
 }
 
@@ -41,6 +40,6 @@ export function listedAsWorking(area: Area, environment: string | null, note = '
  * Returns the options of a `test` or `describe` that passes if last-logout refuses to run in the environment. If it
  * passes, docs/compatibility.md lists the environment as refused.
  */
-export function listedAsRefused(area: Area, environment: string | null, note: string) {
+export function listedAsRefused(area: Area, environment: string, note: string) {
   return { meta: { compatibility: { area, environment, outcome: 'is refused', note } as const } }
 }

@@ -236,13 +236,17 @@ describe('PostgreSQL with TLS', () => {
   })
 })
 
-test(
-  'api refuses a server without TLS if DATABASE_URL requires TLS',
-  listedAsRefused('PostgreSQL', '`sslmode=require` on a server without TLS', 'exit code 2'),
-  async () => {
+test.each(['require', 'verify-full'])(
+  'api refuses a server without TLS if DATABASE_URL has sslmode=%s',
+  listedAsRefused(
+    'PostgreSQL',
+    '`sslmode=require` or `sslmode=verify-full` on a server without TLS',
+    'exit code 2',
+  ),
+  async (sslmode) => {
     const database = await createTestDatabase()
     closers.push(database.drop)
-    const env = { DATABASE_URL: `${database.url}?sslmode=verify-full` }
+    const env = { DATABASE_URL: `${database.url}?sslmode=${sslmode}` }
     await expectRefused(['api'], env, /PostgreSQL does not support TLS: .* or remove sslmode/)
   },
 )
