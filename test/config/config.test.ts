@@ -225,7 +225,9 @@ describe('the audiences of gateways', () => {
     // A worker can have TOKEN_AUDIENCES, which it shares with the API, without having API_KEYS.
     expect(problemsOf({ ...withTypo, API_KEYS: undefined }, ['auth0', 'database'])).toEqual([])
   })
+})
 
+describe('the issuers and the key set of the tokens of users', () => {
   test('the issuers of several domains share the JWKS of the tenant', () => {
     const { tokens } = loadConfig(
       {
