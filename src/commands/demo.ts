@@ -64,7 +64,7 @@ To protect your own API, run it with
 
 To end the cookie sessions of an app, run examples/express-openid-connect with
 
-  PORT=${new URL(visitorApp.url).port} BASE_URL=${visitorApp.url} SECRET=${visitorApp.clientSecret} ISSUER_BASE_URL=${issuer} ${application} ${service}
+  PORT=${new URL(visitorApp.url).port} BASE_URL=${visitorApp.url} SECRET=${visitorApp.cookieSecret} ISSUER_BASE_URL=${issuer} ${application} ${service}
 
 To protect an API with your own gateway, use the key ${gatewayKey} and tokens that you copy on the page.
 

@@ -16,6 +16,7 @@ import { openApp } from './open-app.js'
 import { issuerOf, type LoginInfo, openLogin } from './open-login.js'
 import { openServer } from './open-server.js'
 import { AUDIENCE } from './provider.js'
+import { reservePort } from './reserve-port.js'
 
 /** Domain of the simulated tenant. */
 export const DEMO_DOMAIN = 'acme.eu.auth0.com'
@@ -23,7 +24,7 @@ const HOUR_MS = 3_600_000
 /** Interval between two events in the simulated tenant, in milliseconds. */
 const TRAFFIC_INTERVAL_MS = 1_000
 /** The preferred ports. If such a port is not free, any free port is used. */
-const PORTS = { page: 3000, login: 3001 }
+const PORTS = { page: 3000, login: 3001, visitorApp: 3002 }
 
 /** The options of {@link createDemo}. */
 export interface DemoOptions {
@@ -79,12 +80,9 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
     onStage?.('a simulated tenant, with a log of an hour')
     const { tenant, simulator } = await openTenant(options, closers)
 
-    const port = await reservePort(env)
+    const port = await reserveApiPort(env)
     closers.push(port.release)
-    const page = await openServer(PORTS.page)
-    closers.push(page.close)
-    const login = await openServer(PORTS.login)
-    closers.push(login.close)
+    const { page, login, visitorPort } = await openPorts(closers)
     const keys = createKeys()
     const issuer = issuerOf(login)
     const places = { ...environmentOf(simulator), DATA_DIR: dataDir, PORT: port.number }
@@ -102,6 +100,7 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
       tenant,
       login,
       pageUrl: page.url,
+      visitorAppUrl: visitorPort.url,
       apiUrl: readApiUrl({ HOST: env.HOST, PORT: port.number }),
       actionKey: keys.action,
       enterprise,
@@ -116,6 +115,7 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
     )
     await openApp({ page, login: loginInfo, apiUrl, keys, nginx, enterprise }, closers)
     startTraffic(tenant, closers)
+    await visitorPort.release()
 
     const { policy } = config
     const serviceInfo = { apiUrl, tenantUrl: simulator.url, dataDir, policy }
@@ -144,6 +144,17 @@ async function openTenant({ lagMs }: DemoOptions, closers: Closers) {
   return { tenant, simulator }
 }
 
+async function openPorts(closers: Closers) {
+  const page = await openServer(PORTS.page)
+  closers.push(page.close)
+  const login = await openServer(PORTS.login)
+  closers.push(login.close)
+  // Other parts of the demo use free ports, but not this one.
+  const visitorPort = await reservePort(PORTS.visitorApp)
+  closers.push(visitorPort.release)
+  return { page, login, visitorPort }
+}
+
 /** Returns the directories in which the demo searches for nginx. */
 function listDirectories({ PATH = '' }: DemoOptions['env']): string[] {
   return [...PATH.split(delimiter).filter((directory) => directory !== ''), ...NGINX_DIRECTORIES]
@@ -159,7 +170,7 @@ function startTraffic(tenant: Tenant, closers: Closers): void {
  * Chooses the port of the API. A given `PORT` is used without a reservation. Otherwise reserves the default port, or
  * any free port if the default port is not free or `PORT` is 0, until `release` is called.
  */
-async function reservePort({
+async function reserveApiPort({
   HOST,
   PORT,
 }: DemoOptions['env']): Promise<{ number: string; release(): Promise<void> }> {
@@ -167,14 +178,8 @@ async function reservePort({
   if (PORT && PORT !== '0') return unreserved
   // Here, `PORT` is 0 or not set.
   const preferred = PORT ? 0 : DEFAULT_PORT
-  const server = await openServer(preferred, HOST || DEFAULT_HOST).catch(() => null)
+  const reserved = await reservePort(preferred, HOST || DEFAULT_HOST).catch(() => null)
   // If no port of this host can be bound, the start of the API fails with the reason.
-  if (server === null) return unreserved
-  const { url, close } = server
-  let closing: Promise<void> | undefined
-  const release = () => {
-    closing ??= close()
-    return closing
-  }
-  return { number: new URL(url).port, release }
+  if (reserved === null) return unreserved
+  return { number: new URL(reserved.url).port, release: reserved.release }
 }

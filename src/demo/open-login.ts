@@ -11,8 +11,6 @@ import { createProvider } from './provider.js'
 const PAGE_CLIENT = { client_id: 'OrderDeskWebClient00000000000001', client_name: 'Order desk' }
 /** An application for a program of the visitor: a confidential client (RFC 6749 §2.1). */
 const VISITOR_CLIENT = { client_id: 'YourWebAppClient0000000000000002', client_name: 'Your app' }
-/** URL of this application. */
-const VISITOR_APP_URL = 'http://127.0.0.1:3002'
 
 const FIRST_USER = createUser(1)
 const USERS: readonly DemoUser[] = [FIRST_USER, createUser(2)]
@@ -24,6 +22,8 @@ export interface LoginDeps {
   login: OpenServer
   /** URL of the page. A login and a logout redirect to this page. */
   pageUrl: string
+  /** URL at which the visitor's application must run. */
+  visitorAppUrl: string
   /** URL of the API of last-logout, and the key of the login Action. */
   apiUrl: string
   actionKey: string
@@ -37,8 +37,11 @@ export interface LoginDeps {
 export interface LoginInfo {
   issuer: string
   clientId: string
-  /** The application for a program of the visitor. The program must run at `url`, with the callback `/callback`. */
-  visitorApp: { url: string; clientId: string; clientSecret: string }
+  /**
+   * The application for a program of the visitor. The program must run at `url`, with the callback `/callback`. It can
+   * sign its session cookie with `cookieSecret`, which the tenant does not use.
+   */
+  visitorApp: { url: string; clientId: string; clientSecret: string; cookieSecret: string }
   userId: string
 }
 
@@ -49,7 +52,7 @@ export function issuerOf({ url }: OpenServer): string {
 
 /** Serves the tenant's login, with the login Action. */
 export async function openLogin(deps: LoginDeps): Promise<LoginInfo> {
-  const { tenant, login, pageUrl, apiUrl, actionKey, enterprise, onLogLine } = deps
+  const { tenant, login, pageUrl, visitorAppUrl, apiUrl, actionKey, enterprise, onLogLine } = deps
   const secrets = { LAST_LOGOUT_URL: apiUrl, LAST_LOGOUT_API_KEY: actionKey }
   const action = loadAction(await readActionFile(), { now: tenant.now, onLogLine })
   const logins = createLogins({ tenant, action, secrets, enterprise })
@@ -65,12 +68,17 @@ export async function openLogin(deps: LoginDeps): Promise<LoginInfo> {
     {
       ...VISITOR_CLIENT,
       client_secret: clientSecret,
-      redirect_uris: [`${VISITOR_APP_URL}/callback`],
+      redirect_uris: [`${visitorAppUrl}/callback`],
     },
   ]
   const provider = createProvider({ issuer, clients, users: USERS, logins })
   login.server.on('request', provider.callback())
-  const visitorApp = { url: VISITOR_APP_URL, clientId: VISITOR_CLIENT.client_id, clientSecret }
+  const visitorApp = {
+    url: visitorAppUrl,
+    clientId: VISITOR_CLIENT.client_id,
+    clientSecret,
+    cookieSecret: createSecret(),
+  }
   return { issuer, clientId: PAGE_CLIENT.client_id, visitorApp, userId: FIRST_USER.userId }
 }
 

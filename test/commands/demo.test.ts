@@ -1,8 +1,14 @@
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { expect, test } from 'vitest'
+import { createServer } from 'node:http'
+import { expect, onTestFinished, test } from 'vitest'
 import { finishCommand, runCommand } from '../_support/cli.js'
 
 test('demo runs without configuration, prints a curl command that works, and deletes its database', async () => {
+  // The preferred port of the visitor's app is in use, by this server or by another program.
+  const server = createServer().on('error', () => {})
+  server.listen(3002, '127.0.0.1')
+  onTestFinished(() => void server.close())
   const command = runCommand(['demo'])
   await expect
     .poll(() => command.stdout(), { timeout: 30_000 })
@@ -55,6 +61,27 @@ test('demo runs without configuration, prints a curl command that works, and del
     body: new URLSearchParams({ token: 'invalid' }),
   })
   expect(await introspection.json()).toEqual({ active: false })
+
+  // The visitor's app gets a free port, which the tenant accepts for the callback, and a cookie secret of its own.
+  const printed = (name: string) =>
+    new RegExp(`^  PORT=.* ${name}=(\\S+)`, 'm').exec(command.stdout())?.[1] ?? ''
+  const [, appPort = ''] = /^ {2}PORT=(\d+) /m.exec(command.stdout()) ?? []
+  expect(appPort).not.toBe('3002')
+  expect(printed('BASE_URL')).toBe(`http://127.0.0.1:${appPort}`)
+  await once(createServer().listen(Number(appPort), '127.0.0.1').unref(), 'listening')
+  const login = new URL('authorize', printed('ISSUER_BASE_URL'))
+  login.search = `${new URLSearchParams({
+    client_id: printed('CLIENT_ID'),
+    redirect_uri: `${printed('BASE_URL')}/callback`,
+    response_type: 'code',
+    scope: 'openid',
+    code_challenge: 'a'.repeat(43),
+    code_challenge_method: 'S256',
+  })}`
+  const redirect = await fetch(login, { redirect: 'manual' })
+  expect(redirect.headers.get('location')).toMatch(/\/login\//)
+  expect(printed('SECRET')).toMatch(/^[\w-]{32}$/)
+  expect(printed('SECRET')).not.toBe(printed('CLIENT_SECRET'))
 
   command.kill('SIGINT')
   expect(await command.exited).toBe(0)

@@ -11,7 +11,7 @@ test('the variables that demo prints run the example for cookie sessions, and a 
     await demo.exited
   })
   await expect.poll(() => demo.stdout(), WAIT).toContain('Press Ctrl-C to stop the demo.')
-  const printedVariables = /^ {2}(PORT=3002 .*)$/m.exec(demo.stdout())?.[1] ?? ''
+  const printedVariables = /^ {2}(PORT=\d+ .*)$/m.exec(demo.stdout())?.[1] ?? ''
   const env = Object.fromEntries(
     printedVariables.split(' ').map((variable) => variable.split(/=(.*)/s).slice(0, 2)),
   )

@@ -1,0 +1,22 @@
+import { LOOPBACK, openServer } from './open-server.js'
+
+/** A port that no other program can use until `release` is called. */
+export interface ReservedPort {
+  /** URL of the port. */
+  url: string
+  /** Frees the port. Can be called more than once. */
+  release(): Promise<void>
+}
+
+/** Reserves the preferred port. If this port is not free, reserves any free port. */
+export async function reservePort(preferredPort: number, host = LOOPBACK): Promise<ReservedPort> {
+  const { url, close } = await openServer(preferredPort, host)
+  let closing: Promise<void> | undefined
+  return {
+    url,
+    release() {
+      closing ??= close()
+      return closing
+    },
+  }
+}
