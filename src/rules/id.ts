@@ -10,10 +10,12 @@ export function readId(value: unknown): string | null {
   return value.trim() === '' || !isStorable(value) ? null : value
 }
 
-/**
- * Whether PostgreSQL can store the text: it contains neither U+0000 nor a lone surrogate. The login Action also runs on
- * Node 18, which has no `String.prototype.isWellFormed`.
- */
+/** Whether PostgreSQL can store the text: it contains neither U+0000 nor a lone surrogate. */
 function isStorable(text: string): boolean {
-  return !text.includes('\0') && !/\p{Surrogate}/u.test(text)
+  return !text.includes('\0') && isWellFormed(text)
+}
+
+/** Whether the text contains no lone surrogate. The login Action also runs on Node 18, which has no such method. */
+function isWellFormed(text: string): boolean {
+  return text.isWellFormed?.() ?? !/\p{Surrogate}/u.test(text)
 }

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { MAX_ID_LENGTH, readId } from '../../src/rules/id.js'
 
 // `readId` reads an id of a user, a session or a log entry from a value of any type.
@@ -22,14 +22,33 @@ test.each(['auth0|123', 'x|ü ł', 'a\u{1f600}b', 'x'.repeat(MAX_ID_LENGTH)])(
   },
 )
 
-test('readId accepts a text if and only if it is well-formed Unicode without a null character', () => {
-  const text = fc.string({ unit: 'binary', minLength: 1 })
-  const surrogateOrNothing = fc.constantFrom('', '\ud83d', '\ude00')
-  fc.assert(
-    fc.property(text, surrogateOrNothing, text, (textBefore, surrogate, textAfter) => {
-      // The `x` ensures that the text is not blank.
-      const id = `x${textBefore}${surrogate}${textAfter}`
-      expect(readId(id) !== null).toBe(id.isWellFormed() && !id.includes('\0'))
-    }),
-  )
+describe.each([
+  ['with', String.prototype.isWellFormed],
+  ['without', undefined],
+])('%s String.prototype.isWellFormed, as on other versions of Node.js', (_case, isWellFormed) => {
+  const original = String.prototype.isWellFormed
+  const setMethod = (value: unknown) => Object.assign(String.prototype, { isWellFormed: value })
+  beforeEach(() => {
+    setMethod(isWellFormed)
+  })
+  afterEach(() => {
+    setMethod(original)
+  })
+
+  test('readId accepts a text if and only if it is well-formed Unicode without a null character', () => {
+    const wellFormedText = fc.string({ unit: 'binary', minLength: 1 })
+    const surrogateOrNothing = fc.constantFrom('', '\ud83d', '\ude00')
+    fc.assert(
+      fc.property(
+        wellFormedText,
+        surrogateOrNothing,
+        wellFormedText,
+        (textBefore, surrogate, textAfter) => {
+          // The `x` ensures that the text is not blank.
+          const id = `x${textBefore}${surrogate}${textAfter}`
+          expect(readId(id) !== null).toBe(surrogate === '' && !id.includes('\0'))
+        },
+      ),
+    )
+  })
 })
