@@ -181,9 +181,9 @@ function listLoadedPaths(file: string): string[] {
   return [...loadedPaths]
 }
 
-test('no file of src has more than 200 lines', async () => {
+test('no TypeScript or JavaScript file of src has more than 200 lines', async () => {
   const lengths = await Promise.all(
-    sources.map(async ({ file }) => ({
+    (await listFiles(/\.(ts|js)$/)).map(async (file) => ({
       file,
       lines: (await readFile(file, 'utf8')).split('\n').length - 1,
     })),
@@ -235,13 +235,18 @@ test('only src/main.ts and src/simulator/main.ts use the environment variables, 
 
 /** Reads all files of `src`, except generated code. */
 async function readSources(): Promise<Source[]> {
-  const files = (await readdir('src', { recursive: true }))
-    .map((file) => join('src', file))
-    .filter((file) => file.endsWith('.ts') && !file.includes('/generated/'))
-    .sort()
+  const files = await listFiles(/\.ts$/)
   return Promise.all(
     files.map(async (file) => ({ file, part: partOf(file), ...(await readImports(file)) })),
   )
+}
+
+/** Lists the files of `src` whose names match, without generated code. */
+async function listFiles(name: RegExp): Promise<string[]> {
+  return (await readdir('src', { recursive: true }))
+    .map((file) => join('src', file))
+    .filter((file) => name.test(file) && !file.includes('/generated/'))
+    .sort()
 }
 
 /** Returns the imports and re-exports of a file, without those of generated code. */

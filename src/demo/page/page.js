@@ -1,12 +1,12 @@
 import { callApis, resetBoth, toCurl } from './apis.js'
 import { element } from './elements.js'
 import { followFeed, showFreshness } from './feed.js'
-import { insertLine } from './lists.js'
 import { openLiveConnections } from './live.js'
 import { LOGOUT_CHANNEL, openLogout, startLogin, takeCallback, tokenRequest } from './login.js'
+import { adviceAfter, showResponses, showResult } from './responses.js'
 import { settings } from './settings.js'
 import { isWaiting, showSteps, showTimeline } from './steps.js'
-import { cancelLogout, recordLogout, run, storedValue, tokens, updateRun } from './stored.js'
+import { cancelLogout, recordLogout, run, tokens, updateRun } from './stored.js'
 import { showState, showToken } from './token.js'
 import { showUses } from './uses.js'
 
@@ -16,19 +16,9 @@ const CALL_INTERVAL_MS = 1_000
 /** Interval at which the running counter is drawn, in milliseconds. */
 const DRAW_INTERVAL_MS = 100
 
-/** The advice for each error. */
-const ADVICE = {
-  invalid_token: 'The API with last-logout refused the token. The next step: log in.',
-  access_denied:
-    'The login Action denied the exchange: log in again, with prompt=login and no cached token.',
-  login_required: 'This browser has no session: log in.',
-  invalid_grant: 'The tenant does not know this refresh token: log in again.',
-}
-
 /** Interval at which the page checks whether the window of the logout is closed, in milliseconds. */
 const WINDOW_INTERVAL_MS = 500
 
-const responses = storedValue('responses', [])
 let isCalling = false
 /** The window of the logout, until it has reported the logout or is closed. */
 let logoutWindow = null
@@ -48,7 +38,7 @@ element('copy-curl').onclick = () => copy('command', toCurl())
 element('show-others').onchange = ({ target }) =>
   element('feed').classList.toggle('own-only', !target.checked)
 
-for (const response of responses.get()) showResponse(response)
+showResponses()
 await attempt('login', handleCallback)
 resetBoth()
 if (run.get().isCalled) await attempt('call', callApis)
@@ -64,7 +54,7 @@ async function attempt(what, action) {
   try {
     await action()
   } catch {
-    report(what, false, 'no response', 'No response: check that the demo is running.')
+    showResult(what, false, 'no response', 'No response: check that the demo is running.')
   }
 }
 
@@ -72,7 +62,7 @@ async function handleCallback() {
   const callback = takeCallback()
   if (callback === null) return
   const { kind, error, code, verifier } = callback
-  if (error !== null) return report(kind, false, error, adviceFor(error))
+  if (error !== null) return showResult(kind, false, error, adviceAfter(error))
   const { ok, body } = await tokenRequest(settings, {
     grant_type: 'authorization_code',
     code,
@@ -83,7 +73,7 @@ async function handleCallback() {
     tokens.set(body)
     run.set({})
   }
-  report(kind, ok, ok ? 'a new token' : body.error, adviceFor(body.error))
+  showResult(kind, ok, ok ? 'a new token' : body.error, adviceAfter(body.error))
 }
 
 /**
@@ -92,7 +82,7 @@ async function handleCallback() {
 function logOut(way) {
   logoutWindow = openLogout(settings, way, tokens.get().id_token)
   if (logoutWindow === null) {
-    return report(
+    return showResult(
       'logout',
       false,
       'no window',
@@ -108,7 +98,7 @@ function onLoggedOut() {
   if (logoutWindow === null) return
   logoutWindow = null
   const advice = 'Logged out. This page keeps the token, and calls both APIs once a second.'
-  report('logout', true, 'the session at the tenant has ended', advice)
+  showResult('logout', true, 'the session at the tenant has ended', advice)
   callWhileWaiting()
 }
 
@@ -121,7 +111,7 @@ function checkWindow() {
     if (logoutWindow !== closedWindow) return
     logoutWindow = null
     cancelLogout()
-    report('logout', false, 'the window was closed', 'Log out again, and wait for the window.')
+    showResult('logout', false, 'the window was closed', 'Log out again, and wait for the window.')
     showAll()
   }, WINDOW_INTERVAL_MS)
 }
@@ -129,8 +119,13 @@ function checkWindow() {
 async function callNow() {
   const result = await callApis()
   if (result === null) return
-  report('without last-logout', result.without.ok, describe(result.without), '')
-  report('with last-logout', result.with.ok, describe(result.with), adviceFor(result.with.error))
+  showResult('without last-logout', result.without.ok, describe(result.without), '')
+  showResult(
+    'with last-logout',
+    result.with.ok,
+    describe(result.with),
+    adviceAfter(result.with.error),
+  )
   showAll()
 }
 
@@ -141,7 +136,7 @@ async function callWhileWaiting() {
   await attempt('call', async () => {
     const result = await callApis()
     if (!result?.isRefused) return
-    report('with last-logout', false, describe(result.with), adviceFor(result.with.error))
+    showResult('with last-logout', false, describe(result.with), adviceAfter(result.with.error))
     showAll()
   })
   isCalling = false
@@ -157,7 +152,7 @@ async function refreshToken() {
   if (ok) tokens.set({ ...tokens.get(), ...body })
   else updateRun({ isDenied: true })
   const result = ok ? 'a new token' : `${body.error}: ${body.error_description}`
-  report('refresh', ok, result, adviceFor(body.error))
+  showResult('refresh', ok, result, adviceAfter(body.error))
   showAll()
 }
 
@@ -168,22 +163,6 @@ async function copy(what, text) {
   } catch {
     element('notice').textContent = `The browser does not permit to copy the ${what}.`
   }
-}
-
-function adviceFor(error) {
-  return error ? (ADVICE[error] ?? `The error was ${error}.`) : ''
-}
-
-/** Shows the result of an action, with advice after a failure. */
-function report(what, ok, result, advice) {
-  const response = { at: Date.now(), ok, text: `${what}: ${result}` }
-  responses.set([...responses.get(), response].slice(-50))
-  showResponse(response)
-  element('notice').textContent = advice
-}
-
-function showResponse({ at, ok, text }) {
-  insertLine('responses', { at, text, className: ok ? '' : 'bad' })
 }
 
 function showAll() {
