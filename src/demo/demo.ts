@@ -16,7 +16,7 @@ import { openApp } from './open-app.js'
 import { issuerOf, type LoginInfo, openLogin } from './open-login.js'
 import { openServer } from './open-server.js'
 import { AUDIENCE } from './provider.js'
-import { reservePort } from './reserve-port.js'
+import { preferUnless, reservePort } from './reserve-port.js'
 
 /** Domain of the simulated tenant. */
 export const DEMO_DOMAIN = 'acme.eu.auth0.com'
@@ -82,7 +82,7 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
 
     const port = await reserveApiPort(env)
     closers.push(port.release)
-    const { page, login, visitorPort } = await openPorts(closers)
+    const { page, login, visitorPort } = await openPorts(env, closers)
     const keys = createKeys()
     const issuer = issuerOf(login)
     const places = { ...environmentOf(simulator), DATA_DIR: dataDir, PORT: port.number }
@@ -144,13 +144,14 @@ async function openTenant({ lagMs }: DemoOptions, closers: Closers) {
   return { tenant, simulator }
 }
 
-async function openPorts(closers: Closers) {
-  const page = await openServer(PORTS.page)
+/** Opens the ports of the demo, except that of the API. */
+async function openPorts({ PORT }: DemoOptions['env'], closers: Closers) {
+  const page = await openServer(preferUnless(PORT, PORTS.page))
   closers.push(page.close)
-  const login = await openServer(PORTS.login)
+  const login = await openServer(preferUnless(PORT, PORTS.login))
   closers.push(login.close)
   // Other parts of the demo use free ports, but not this one.
-  const visitorPort = await reservePort(PORTS.visitorApp)
+  const visitorPort = await reservePort(preferUnless(PORT, PORTS.visitorApp))
   closers.push(visitorPort.release)
   return { page, login, visitorPort }
 }

@@ -20,3 +20,13 @@ export async function reservePort(preferredPort: number, host = LOOPBACK): Promi
     },
   }
 }
+
+/**
+ * Returns the preferred port, unless the API has it.
+ *
+ * @param apiPort The port of the API, if it was given.
+ * @returns The port; 0: any free port.
+ */
+export function preferUnless(apiPort: string | undefined, preferredPort: number): number {
+  return Number(apiPort) === preferredPort ? 0 : preferredPort
+}

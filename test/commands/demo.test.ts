@@ -6,8 +6,8 @@ import { finishCommand, runCommand } from '../_support/cli.js'
 
 test('demo runs without configuration, prints a curl command that works, and deletes its database', async () => {
   // The preferred port of the visitor's app is in use, by this server or by another program.
-  const server = createServer().on('error', () => {})
-  server.listen(3002, '127.0.0.1')
+  const server = createServer().listen(3002, '127.0.0.1')
+  await Promise.race([once(server, 'listening'), once(server, 'error')])
   onTestFinished(() => void server.close())
   const command = runCommand(['demo'])
   await expect
@@ -68,7 +68,9 @@ test('demo runs without configuration, prints a curl command that works, and del
   const [, appPort = ''] = /^ {2}PORT=(\d+) /m.exec(command.stdout()) ?? []
   expect(appPort).not.toBe('3002')
   expect(printed('BASE_URL')).toBe(`http://127.0.0.1:${appPort}`)
-  await once(createServer().listen(Number(appPort), '127.0.0.1').unref(), 'listening')
+  const app = createServer().listen(Number(appPort), '127.0.0.1')
+  onTestFinished(() => void app.close())
+  await once(app, 'listening')
   const login = new URL('authorize', printed('ISSUER_BASE_URL'))
   login.search = `${new URLSearchParams({
     client_id: printed('CLIENT_ID'),
