@@ -33,13 +33,9 @@ interface Tunnels {
  * would continue to open the connection of this request.
  */
 export function createProxyFetch(proxy: ProxyOptions): typeof fetch {
-  // Loaded now, not with the first request: an upgrade can remove the files of this version in the meantime.
-  const undici = import('undici')
-  // The first request rejects with this error.
-  undici.catch(() => {})
   let tunnels: Promise<Tunnels> | undefined
   return async (url, { signal, ...init } = {}) => {
-    const { fetch } = await undici
+    const { fetch } = await import('undici')
     signal?.throwIfAborted()
     tunnels ??= openTunnels(proxy)
     const currentTunnels = tunnels

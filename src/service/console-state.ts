@@ -3,7 +3,6 @@ import type { Config } from '../config/config.js'
 import { createLagHistory } from '../console/lag-history.js'
 import { LastLogoutError } from '../errors.js'
 import type { ConsoleState } from '../http/console.js'
-import { readSchedule } from '../jobs/read-schedule.js'
 import type { LastLogoutStore } from '../ports.js'
 import { toDateTime } from '../rules/instant.js'
 import { adviseOnGaps, describeGapState, GAP_REASONS } from './describe-gap.js'
@@ -39,7 +38,7 @@ export function createConsoleStateReader(deps: ConsoleStateDeps): ConsoleStateRe
   const { config, store } = deps
   const history = createLagHistory(store)
   const readCounts = cacheFor(COUNT_INTERVAL_MS, COUNT_TIMEOUT_MS, store.count)
-  const readScheduleState = createScheduleReader(deps)
+  const readSchedule = createScheduleReader(deps)
   return {
     close: history.close,
     async read() {
@@ -47,7 +46,7 @@ export function createConsoleStateReader(deps: ConsoleStateDeps): ConsoleStateRe
         store.readProgress(),
         store.readGaps(),
         readCounts(),
-        readScheduleState(),
+        readSchedule(),
       ])
       if (counts === null) {
         throw new LastLogoutError(
@@ -73,6 +72,12 @@ export function createConsoleStateReader(deps: ConsoleStateDeps): ConsoleStateRe
 type Schedule = ConsoleState['schedule']
 
 /**
+ * Loads the module that reads the schedule, and BullMQ. An API without a worker loads them only if an operator uses the
+ * console, because they take 12 MiB.
+ */
+export const loadScheduleReader = () => import('../jobs/read-schedule.js')
+
+/**
  * Creates a function that reads the schedule from the store of the queue: Redis or PostgreSQL. If the store is
  * unavailable, the function returns the error code as `error`.
  */
@@ -82,6 +87,7 @@ function createScheduleReader({ config, databaseUrl }: ConsoleStateDeps): () => 
   const store = connection.kind === 'redis' ? ('redis' as const) : ('postgresql' as const)
   const read = async (): Promise<Schedule> => {
     try {
+      const { readSchedule } = await loadScheduleReader()
       const jobs = await readSchedule(connection, prefix)
       return {
         store,

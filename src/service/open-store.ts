@@ -9,7 +9,7 @@ import { createDatabase } from '../store/database.js'
 import { clockForTests } from '../store/epoch.js'
 import { guardStore } from '../store/guard.js'
 import { createLastLogoutStore } from '../store/last-logout-store.js'
-import { assertUsable } from '../store/migrations.js'
+import { assertUsable, loadMigrations } from '../store/migrations.js'
 import { openWhenAvailable } from '../store/open-when-available.js'
 import { assertServerSupported } from '../store/supported-server.js'
 import { openDatabase } from './open-database.js'
@@ -76,8 +76,8 @@ export async function openStore(
     )
     const database = createDatabase(databaseUrl, storeLog, poolTimeouts)
     closers.push(() => database.close())
-    // An upgrade can remove the files of this version while the process waits.
-    if (waitForDatabase) await database.load()
+    // An upgrade can replace the files of this version while the process waits.
+    if (waitForDatabase) await Promise.all([database.load(), loadMigrations()])
     const unguarded = createLastLogoutStore({
       database,
       domain: config.auth0.domain,

@@ -87,7 +87,8 @@ export async function createService(
       await sync(await getWorkerDeps(), signal, onProgress)
     },
     async loadWorker() {
-      await Promise.all([loadJobs(), getWorkerDeps()])
+      const { loadScheduleReader } = await loadConsoleState()
+      await Promise.all([loadJobs(), getWorkerDeps(), loadScheduleReader()])
     },
     async startWorker(onScheduled) {
       metrics.expose('sync')
@@ -118,8 +119,13 @@ async function createWorkerDeps(
   return { config, log, store, source, lease: createLease(store), metrics, stallTimeoutMs }
 }
 
-/** Loads BullMQ and the jobs, which only the worker needs. */
+/**
+ * Loads BullMQ and the jobs, which only the worker needs. Later calls need no file. An `import` in another module would:
+ * Node.js resolves the path of a module once for each importing module.
+ */
 const loadJobs = () => import('../jobs/jobs.js')
+/** Loads the reader of the data that the console shows. */
+const loadConsoleState = () => import('./console-state.js')
 
 async function startWorker(
   parts: Parts,
@@ -142,7 +148,7 @@ async function startWorker(
 
 async function startApi(parts: Parts): Promise<string> {
   const { buildApp } = await import('../http/app.js')
-  const { createConsoleStateReader } = await import('./console-state.js')
+  const { createConsoleStateReader } = await loadConsoleState()
   const { config, store, metrics, closers, databaseUrl } = parts
   const log = parts.log.child({ part: 'api' })
   const listenUrl = config.database.directUrl ?? databaseUrl

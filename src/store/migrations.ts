@@ -33,7 +33,8 @@ const CREATE_HISTORY = `
     applied_steps_count INTEGER NOT NULL DEFAULT 0
   )`
 
-interface Migration {
+/** A migration. */
+export interface Migration {
   name: string
   sql: string
   checksum: string
@@ -142,7 +143,7 @@ async function readPending(client: pg.Client, schema: string): Promise<Migration
      FROM ${qualifyNames(schema).migrations} WHERE rolled_back_at IS NULL`,
   )
   const applied = new Map(rows.map((row) => [row.name, row]))
-  const migrations = await readMigrations()
+  const migrations = await loadMigrations()
   return migrations.filter((migration) => {
     const row = applied.get(migration.name)
     if (row === undefined) return true
@@ -163,6 +164,18 @@ async function apply(client: pg.Client, { name, sql, checksum }: Migration): Pro
      VALUES ($1, $2, $3, now(), 1)`,
     [randomUUID(), checksum, name],
   )
+}
+
+/** The migrations of this version, after they have been read. */
+let loadedMigrations: Promise<Migration[]> | undefined
+
+/**
+ * Reads the migrations of this version from their files, once. A process that waits for its database calls this first:
+ * an upgrade can replace the files in the meantime.
+ */
+export function loadMigrations(): Promise<Migration[]> {
+  loadedMigrations ??= readMigrations()
+  return loadedMigrations
 }
 
 async function readMigrations(): Promise<Migration[]> {

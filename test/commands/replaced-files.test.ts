@@ -11,7 +11,7 @@ import { KEY } from '../_support/served-api.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
 
-/** Copies the built program. `remove` removes its code, and the packages that it can load, as an upgrade in place. */
+/** Copies the built program. `remove` removes its code, its migrations and its packages, as an upgrade in place. */
 async function installProgram() {
   const directory = await mkdtemp(join(tmpdir(), 'last-logout-installed-'))
   onTestFinished(() => rm(directory, { recursive: true }))
@@ -27,6 +27,7 @@ async function installProgram() {
     async remove() {
       await rm(join(directory, 'dist'), { recursive: true })
       await rm(join(directory, 'node_modules'))
+      await rm(join(directory, 'prisma'))
     },
   }
 }
@@ -52,17 +53,17 @@ async function openEnvironment(isAvailable: boolean) {
   return { env, auth0, request, startDatabase: () => proxy.redirectTo(database.url) }
 }
 
-test('the console of a running API shows the schedule after the files of its version were removed', async () => {
+test('the console of a running service shows the schedule after the files of its version were removed', async () => {
   const { env, request } = await openEnvironment(true)
   const { script, remove } = await installProgram()
-  const api = runCommand(['api'], env, { script })
-  onTestFinished(() => api.kill('SIGKILL'))
-  await expect.poll(api.output, WAIT).toContain('"serving"')
+  const service = runCommand(['start'], env, { script })
+  onTestFinished(() => service.kill('SIGKILL'))
+  await expect.poll(service.output, WAIT).toContain('"polling"')
   await remove()
   const state = await (await request('/console/data')).json()
   expect(state).toMatchObject({ schedule: { store: 'postgresql', error: null } })
-  api.kill('SIGTERM')
-  expect(await api.exited).toBe(0)
+  service.kill('SIGTERM')
+  expect(await service.exited).toBe(0)
 })
 
 test('start polls when PostgreSQL becomes available after the files of its version were removed', async () => {
