@@ -70,16 +70,17 @@ async function measure(databaseUrl: string): Promise<void> {
   closers.push(api.close)
   await sleep(IDLE_MS)
   const { nowMiB: peerMiB } = await readMemory(librariesProcess.pid)
+  const peer = 'Node.js with the libraries'
   const figures: Figure[] = []
   const addFigure = (name: string, mib: number) => {
     console.log(`${name.padEnd(40)} ${mib.toFixed(0).padStart(7)}`)
-    const peer = 'Node.js with the libraries'
+    if (name === peer) return
     figures.push({ name: `memory: ${name}`, peer, ratios: [mib / peerMiB], values: { MiB: mib } })
   }
   console.log(`${script}, Node.js ${process.version}\n`)
   console.log(`${''.padEnd(44)} MiB`)
   addFigure('Node.js', (await readMemory(nodeProcess.pid)).nowMiB)
-  addFigure('Node.js with the libraries', peerMiB)
+  addFigure(peer, peerMiB)
   addFigure(`start, idle for ${IDLE_MS / 1000} s`, (await readMemory(service.pid)).nowMiB)
   addFigure(`api, idle for ${IDLE_MS / 1000} s`, (await readMemory(api.pid)).nowMiB)
 

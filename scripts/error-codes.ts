@@ -59,7 +59,7 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
     todo: 'Follow the message. Report it if it lasts, with the version of last-logout.',
   },
   AUTH0_MALFORMED_PAGE: {
-    when: "A response of Auth0 differs from Auth0's documentation. last-logout does not read past this response, so that it misses no logout.",
+    when: "A response of Auth0 differs from Auth0's documentation, or is too large. If it is a page of the log, last-logout does not read past it, so that it misses no logout.",
     todo: 'Check `AUTH0_BASE_URL` and the proxies between last-logout and Auth0. Report it if it lasts, with the version of last-logout.',
   },
   AUTH0_UNAVAILABLE: {

@@ -69,7 +69,9 @@ export function createSendRequest(options: TenantConnection): SendRequest {
 function describeRequest(path: string): string {
   if (path === TOKEN_PATH) return 'the token request'
   if (path.startsWith('/api/v2/logs')) return 'a log request'
-  return path.startsWith('/api/v2/actions') ? 'a request for Actions' : 'a request'
+  return path.startsWith('/api/v2/actions')
+    ? 'a request for Actions'
+    : 'a request to the Management API'
 }
 
 /**

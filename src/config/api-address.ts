@@ -32,7 +32,10 @@ export function readApiUrl(env: Record<string, string | undefined>): string {
   )
 }
 
-/** Reads a number of a variable: digits, with an optional fraction. Returns `NaN` for any other text. */
+/**
+ * Reads a number of a variable: digits, with an optional fraction. Returns `NaN` for any other text. It is in this module,
+ * because health checks do not load the schemas of the other variables.
+ */
 export function readNumber(text: string): number {
   return /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
 }
