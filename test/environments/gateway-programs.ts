@@ -1,10 +1,17 @@
-import { readFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { chmod, readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { configureNginx } from '../../src/demo/nginx-configuration.js'
-import { apacheConfig, findProxy, type ProxyProgram } from './proxy-programs.js'
+import { type Certificates, openTlsFront, type TlsFront } from '../_support/tls.js'
+import {
+  apacheConfig,
+  findProxy,
+  type ProxyProgram,
+  type RunningProxy,
+  startProxy,
+} from './proxy-programs.js'
 
 /** The values that replace the examples in the configuration of a gateway. */
-export interface GatewaySettings {
+interface ConfigurationValues {
   /** The host and port of the API behind the gateway. */
   upstream: string
   /** The API key with which the gateway calls last-logout. */
@@ -19,6 +26,45 @@ const APACHE_MODULES = ['authn_core', 'authz_user', 'headers', 'macro', 'auth_op
 /** The gateways with a configuration in deploy/gateways. */
 export type GatewayName = 'nginx' | 'Apache' | 'HAProxy' | 'Caddy'
 
+/** Where a gateway finds last-logout and the API behind the gateway, and the API key with which it calls last-logout. */
+export interface GatewayOptions {
+  lastLogoutUrl: string
+  upstreamUrl: string
+  key: string
+  certificates: Certificates
+}
+
+/** A running gateway. */
+export interface RunningGateway extends RunningProxy {
+  /** Last-logout with TLS, which Apache requires. The other gateways do not use it. */
+  tlsFront: TlsFront
+}
+
+/** Starts a gateway. `close` also closes its `tlsFront`. */
+export async function startGateway(
+  name: GatewayName,
+  { lastLogoutUrl, upstreamUrl, key, certificates }: GatewayOptions,
+): Promise<RunningGateway> {
+  const certificate = await certificates.create('IP:127.0.0.1')
+  // Apache reads the certificate as another user.
+  await chmod(dirname(certificate.file), 0o755)
+  const tlsFront = await openTlsFront(lastLogoutUrl, certificate)
+  const program = await createGateway(name, {
+    upstream: new URL(upstreamUrl).host,
+    key,
+    certificateFile: certificate.file,
+  })
+  const { url, close } = await startProxy(program, name === 'Apache' ? tlsFront.url : lastLogoutUrl)
+  return {
+    url,
+    tlsFront,
+    async close() {
+      await close()
+      await tlsFront.close()
+    },
+  }
+}
+
 /**
  * Returns a gateway: a proxy in front of an API that sends the tokens of users to last-logout before it forwards a
  * request. Its configuration is the one in deploy/gateways, with other addresses and another key. The `target` of the
@@ -27,9 +73,9 @@ export type GatewayName = 'nginx' | 'Apache' | 'HAProxy' | 'Caddy'
  * In the configurations, the address of the API is 127.0.0.1:3000, that of last-logout is 127.0.0.1:8080 or
  * last-logout.example.com, and the gateway listens on port 8000.
  */
-export async function createGateway(
+async function createGateway(
   name: GatewayName,
-  { upstream, key, certificateFile }: GatewaySettings,
+  { upstream, key, certificateFile }: ConfigurationValues,
 ): Promise<ProxyProgram> {
   /** Reads a configuration, and replaces the address of the API and the key. */
   const readConfiguration = async (file: string) => {

@@ -1,16 +1,8 @@
-import { chmod } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import { dirname } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type LoopbackServer, openLoopback } from '../_support/loopback.js'
-import {
-  type Certificates,
-  openCertificates,
-  openTlsFront,
-  type TlsFront,
-} from '../_support/tls.js'
-import { createGateway, type GatewayName } from './gateway-programs.js'
-import { type RunningProxy, startProxy } from './proxy-programs.js'
+import { type Certificates, openCertificates } from '../_support/tls.js'
+import { type GatewayName, type RunningGateway, startGateway } from './gateway-programs.js'
 
 /*
  * A replacement for last-logout accepts every token, until it stops responding. Then it still accepts connections and
@@ -57,9 +49,7 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', ({ na
   let responds = true
   /** The requests to which `lastLogout` has not responded. */
   let pendingRequests = 0
-  /** `lastLogout` with TLS, which Apache requires. */
-  let tlsFront: TlsFront
-  let gateway: RunningProxy
+  let gateway: RunningGateway
   beforeAll(async () => {
     lastLogout = await openLoopback(
       createServer((request, response) => {
@@ -75,20 +65,15 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', ({ na
         }
       }),
     )
-    const certificate = await certificates.create('IP:127.0.0.1')
-    // Apache reads the certificate as another user.
-    await chmod(dirname(certificate.file), 0o755)
-    tlsFront = await openTlsFront(lastLogout.url, certificate)
-    const program = await createGateway(name, {
-      upstream: new URL(upstream.url).host,
+    gateway = await startGateway(name, {
+      lastLogoutUrl: lastLogout.url,
+      upstreamUrl: upstream.url,
       key: 'key-of-the-gateway',
-      certificateFile: certificate.file,
+      certificates,
     })
-    gateway = await startProxy(program, name === 'Apache' ? tlsFront.url : lastLogout.url)
   })
   afterAll(async () => {
     await gateway?.close()
-    await tlsFront?.close()
     await lastLogout?.close()
   })
 

@@ -1,7 +1,5 @@
 import { once } from 'node:events'
-import { chmod } from 'node:fs/promises'
 import { createServer, request as httpRequest, type IncomingMessage } from 'node:http'
-import { dirname } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { LastLogoutError } from '../../src/errors.js'
@@ -21,14 +19,8 @@ import {
   openTenantTokens,
   type TenantTokens,
 } from '../_support/tenant-tokens.js'
-import {
-  type Certificates,
-  openCertificates,
-  openTlsFront,
-  type TlsFront,
-} from '../_support/tls.js'
-import { createGateway, type GatewayName } from './gateway-programs.js'
-import { type RunningProxy, startProxy } from './proxy-programs.js'
+import { type Certificates, openCertificates } from '../_support/tls.js'
+import { type GatewayName, type RunningGateway, startGateway } from './gateway-programs.js'
 
 /*
  * A gateway is a proxy in front of an API. It sends the token of each request to last-logout, and forwards the request
@@ -117,29 +109,20 @@ afterEach(() => {
 describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gatewayCase) => {
   /** The API of last-logout. It judges tokens by the logouts in `api.snapshot`. */
   let api: GatewayApi
-  /** `api` with TLS, which Apache requires. */
-  let tlsFront: TlsFront
-  let gateway: RunningProxy
+  let gateway: RunningGateway
   let authorization: string
   beforeAll(async () => {
     api = await openGatewayApi(tenantTokens)
-    const certificate = await certificates.create('IP:127.0.0.1')
-    // Apache reads the certificate as another user.
-    await chmod(dirname(certificate.file), 0o755)
-    const apiUrl = await listenOnLoopback(api.app)
-    tlsFront = await openTlsFront(apiUrl, certificate)
-    const isApache = gatewayCase.name === 'Apache'
-    const program = await createGateway(gatewayCase.name, {
-      upstream: new URL(upstream.url).host,
-      key: isApache ? introspectionKey : forwardAuthKey,
-      certificateFile: certificate.file,
+    gateway = await startGateway(gatewayCase.name, {
+      lastLogoutUrl: await listenOnLoopback(api.app),
+      upstreamUrl: upstream.url,
+      key: gatewayCase.name === 'Apache' ? introspectionKey : forwardAuthKey,
+      certificates,
     })
-    gateway = await startProxy(program, isApache ? tlsFront.url : apiUrl)
     authorization = `Bearer ${await tenantTokens.signAccessToken({ sub: 'samlp|corp|Jürgen' })}`
   })
   afterAll(async () => {
     await gateway?.close()
-    await tlsFront?.close()
     await api?.app.close()
   })
   afterEach(() => {
@@ -279,7 +262,7 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gate
 
   // This test must be the last one, because it stops last-logout.
   test('the gateway refuses a request while last-logout is unreachable', async () => {
-    await tlsFront.close()
+    await gateway.tlsFront.close()
     await api.app.close()
     expectRefusal(await send(), gatewayCase.unreachableStatus)
   })
