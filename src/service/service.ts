@@ -40,8 +40,8 @@ export interface Service {
   /** Runs all jobs once: reads the log to its end, searches it for late entries, and deletes old rows. */
   sync(signal: AbortSignal, onProgress?: (progress: SyncProgress) => void): Promise<void>
   /**
-   * Loads the modules that `startWorker` needs. A process that waits for its database calls this first: an upgrade can
-   * remove the files of this version in the meantime.
+   * Loads the modules that `startWorker` needs, and those with which the console reads the schedule. A process that waits
+   * for its database calls this first: an upgrade can remove the files of this version in the meantime.
    */
   loadWorker(): Promise<void>
   /**
@@ -59,8 +59,9 @@ export interface Service {
 }
 
 /**
- * Creates the service. Modules that only one part needs, such as BullMQ, are loaded when that part starts, and not
- * later: an upgrade can remove the files of this version while the process runs.
+ * Creates the service. Modules that only one part needs, such as BullMQ, are loaded when that part starts. They are not
+ * loaded later, because an upgrade can remove the files of this version while the process runs. The only exception: an
+ * API without a worker loads BullMQ with the first use of the console.
  */
 export async function createService(
   config: Config<'database'>,
