@@ -1,5 +1,5 @@
 import { invalidResponse, LastLogoutClientError } from './errors.js'
-import { createEventReader, type ServerSentEvent } from './event-stream.js'
+import { createFeedReader, type FeedEvent } from './feed-events.js'
 import { nextTurn } from './next-turn.js'
 import { type RequestOptions, readText, reasonOf, request } from './request.js'
 
@@ -19,7 +19,7 @@ export interface ConnectionOptions {
   /** Maximum time without data before the connection ends, in milliseconds. */
   silenceTimeoutMs: number
   /** Called for each event. If it throws, the connection ends. */
-  onEvent(event: ServerSentEvent): void
+  onEvent(event: FeedEvent): void
 }
 
 /**
@@ -47,7 +47,7 @@ export async function readFeed(
     const response = await request(service, `v1/changes?${query}`, { accept: EVENT_STREAM, signal })
     assertEventStream(response, service)
     let workMs = 0
-    const read = createEventReader((event) => void (signal.aborted || onEvent(event)))
+    const read = createFeedReader((event) => void (signal.aborted || onEvent(event)))
     for await (const text of readText(response, signal)) {
       restartSilenceTimer()
       const startedAt = performance.now()

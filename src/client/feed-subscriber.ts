@@ -1,9 +1,8 @@
 import type { Instant } from '../rules/instant.js'
 import { type Clocks, startStopwatch, systemClocks } from './clocks.js'
 import { closedError, LastLogoutClientError } from './errors.js'
-import type { ServerSentEvent } from './event-stream.js'
 import { ENDED_ON_PURPOSE, readFeed } from './feed-connection.js'
-import { readFeedEvent } from './feed-events.js'
+import type { FeedEvent } from './feed-events.js'
 import { createFeedFreshness, type FeedFreshness } from './feed-freshness.js'
 import { createFeedProgress, type FeedProgress } from './feed-progress.js'
 import type { Freshness } from './freshness.js'
@@ -139,8 +138,7 @@ export function createReceiver(
   let timeliness: Timeliness = 'no_freshness_yet'
   return {
     timeliness: () => timeliness,
-    receive(serverSentEvent: ServerSentEvent): void {
-      const event = readFeedEvent(serverSentEvent)
+    receive(event: FeedEvent): void {
       progress.apply(event)
       if (event.kind !== 'freshness') return
       const isFirst = timeliness === 'no_freshness_yet'

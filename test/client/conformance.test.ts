@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type CheckContext, checkWithoutRequest } from '../../src/client/check.js'
 import { createClaimReport } from '../../src/client/claim-report.js'
 import { createEventReader, type ServerSentEvent } from '../../src/client/event-stream.js'
+import { createFeedReader } from '../../src/client/feed-events.js'
 import { createFeedFreshness } from '../../src/client/feed-freshness.js'
 import { createFeedProgress } from '../../src/client/feed-progress.js'
 import { createReceiver, type FeedSubscriber } from '../../src/client/feed-subscriber.js'
@@ -106,7 +107,7 @@ function openFeedParts() {
       connection = new AbortController()
       const { signal } = connection
       const { receive } = createReceiver(receiverContext, connection, clocks)
-      readChunk = createEventReader((event) => void (signal.aborted || receive(event)))
+      readChunk = createFeedReader((event) => void (signal.aborted || receive(event)))
       return progress.nextQuery()
     },
     /** Returns whether the client has ended the connection. */

@@ -1,5 +1,9 @@
-import { describe, expect, test } from 'vitest'
-import { readFeedEvent } from '../../src/client/feed-events.js'
+import fc from 'fast-check'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { createEventReader } from '../../src/client/event-stream.js'
+import { createFeedReader, type FeedEvent, readFeedEvent } from '../../src/client/feed-events.js'
+import { createPageFormatter } from '../../src/http/event-stream.js'
+import type { Change } from '../../src/rules/change-feed.js'
 
 const AT = '2026-11-23T10:00:00.123Z'
 const AT_MS = Date.parse(AT)
@@ -113,6 +117,100 @@ describe('an event of the change feed', () => {
         code: 'NOT_UNDERSTOOD',
         message: expect.not.stringContaining('auth0'),
       }),
+    )
+  })
+})
+
+describe('the stream of the change feed', () => {
+  /** Formats a page of the change feed as the service does. */
+  function formatPage(changes: Change[]): string {
+    const page = { changes, cursor: 'f.1', asOf: AT_MS, now: AT_MS, more: false }
+    return createPageFormatter('session')(page).toString()
+  }
+
+  function readStream(pieces: string[]): FeedEvent[] {
+    const events: FeedEvent[] = []
+    const read = createFeedReader((event) => void events.push(event))
+    for (const piece of pieces) read(piece)
+    return events
+  }
+
+  const at = fc.integer({ min: Date.UTC(2000, 0, 1), max: Date.UTC(2199, 11, 31) })
+  // Many of these ids contain quotes or escapes.
+  const text = fc.oneof(
+    fc.string({ unit: 'grapheme' }),
+    fc.string({ unit: fc.constantFrom(...'"\\\n,:{}u') }),
+  )
+  const nullable = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: null })
+  const type = fc.constantFrom('slo', 'api', 'a"b', 'c\\d')
+  const change: fc.Arbitrary<Change> = fc.oneof(
+    fc.record({
+      kind: fc.constant('user' as const),
+      userId: text,
+      at,
+      allSessionsAt: nullable(at),
+      type,
+    }),
+    fc.record({
+      kind: fc.constant('session' as const),
+      sessionId: text,
+      userId: nullable(text),
+      at,
+      ended: fc.boolean(),
+      type,
+    }),
+    fc.record({ kind: fc.constant('floor' as const), at }),
+  )
+
+  test('createFeedReader reads the events of the service as readFeedEvent does, wherever the stream is cut', () => {
+    const cuts = fc.array(fc.nat(2_000))
+    fc.assert(
+      fc.property(fc.array(change), cuts, (changes, positions) => {
+        const stream = formatPage(changes)
+        const ends = [...positions.sort((a, b) => a - b), stream.length]
+        const pieces = ends.map((end, i) => stream.slice(i === 0 ? 0 : ends[i - 1], end))
+        const expectedEvents: FeedEvent[] = []
+        createEventReader((event) => void expectedEvents.push(readFeedEvent(event)))(stream)
+        expect(expectedEvents).toHaveLength(changes.length + 1)
+        expect(readStream(pieces)).toEqual(expectedEvents)
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
+  test('createFeedReader reads the usual changes of a load without JSON.parse, which takes longer', () => {
+    const allSessionsAt = AT_MS - 1
+    const usualChanges: Change[] = [
+      { kind: 'user', userId: 'auth0|1', at: AT_MS, allSessionsAt: null, type: 'slo' },
+      { kind: 'user', userId: 'Zoë | ü@例.example', at: AT_MS, allSessionsAt, type: 'slo' },
+      { kind: 'session', sessionId: 'S1', userId: 'auth0|1', at: AT_MS, ended: true, type: 'slo' },
+      { kind: 'session', sessionId: 'S2', userId: null, at: AT_MS, ended: false, type: 'slo' },
+    ]
+    const stream = formatPage(usualChanges)
+    const parseJson = vi.spyOn(JSON, 'parse')
+    onTestFinished(() => parseJson.mockRestore())
+    const events = readStream([stream])
+    // The freshness event at the end of the page is JSON.
+    expect(parseJson).toHaveBeenCalledTimes(1)
+    expect(events).toHaveLength(usualChanges.length + 1)
+    expect(events[1]).toEqual({
+      kind: 'change',
+      change: { kind: 'user', userId: 'Zoë | ü@例.example', at: AT_MS, allSessionsAt },
+      cursor: null,
+    })
+    expect(events[3]).toEqual({
+      kind: 'change',
+      change: { kind: 'session', sessionId: 'S2', userId: null, at: AT_MS, ended: false },
+      cursor: 'f.1',
+    })
+  })
+
+  test('the error of createFeedReader for a malformed instant names the field', () => {
+    const stream = formatPage([
+      { kind: 'user', userId: 'auth0|1', at: AT_MS, allSessionsAt: null, type: 'slo' },
+    ]).replace(AT, '2026-11-23 10:00')
+    expect(() => readStream([stream])).toThrow(
+      'event in which the field at is missing or malformed',
     )
   })
 })
