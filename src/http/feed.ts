@@ -3,8 +3,8 @@
  *
  * 1. A subscriber reads pages after its cursor until no page is left. This first reading is the load.
  * 2. The subscriber waits for the next wake-up, and then reads the pages after its cursor again. A notification of
- *    PostgreSQL causes a wake-up, and so does a timer, the heartbeat. If the last wake-up was less than 25 ms ago, the
- *    next wake-up is delayed.
+ *    PostgreSQL causes a wake-up. Without notifications, a timer does: the heartbeat. If the last wake-up was less than
+ *    25 ms ago, the next wake-up is delayed.
  * 3. After the load, subscribers with the same cursor share one query and one page. Most subscribers have the same
  *    cursor, so the number of queries does not grow with the number of subscribers.
  */
@@ -64,9 +64,8 @@ export function createFeed({ readChanges, subscribe, feedLimits }: FeedDeps): Fe
   const read = (query: Omit<ChangesQuery, 'limit'>) =>
     readChanges({ ...query, limit: STREAM_PAGE_SIZE })
   const sharedReads = createSharedReads((cursor) => read({ after: cursor, since: null }))
-  const wakeUp = createWakeUp(sharedReads.clear)
+  const wakeUp = createWakeUp(heartbeatIntervalMs, sharedReads.clear)
   const unsubscribe = subscribe(wakeUp.schedule)
-  const heartbeat = setInterval(wakeUp.schedule, heartbeatIntervalMs)
 
   async function* stream({ after, since }: FeedStart): AsyncGenerator<ChangesPage | null> {
     let cursor = after
@@ -89,7 +88,6 @@ export function createFeed({ readChanges, subscribe, feedLimits }: FeedDeps): Fe
     close() {
       isOpen = false
       unsubscribe()
-      clearInterval(heartbeat)
       wakeUp.close()
     },
   }
@@ -105,8 +103,12 @@ interface WakeUp {
   close(): void
 }
 
-/** Creates a {@link WakeUp}. `onWake` is called at each wake-up, before the streams continue. */
-function createWakeUp(onWake: () => void): WakeUp {
+/**
+ * Creates a {@link WakeUp}. If nothing causes a wake-up for `maxIntervalMs`, a timer does.
+ *
+ * @param onWake Called at each wake-up, before the streams continue.
+ */
+function createWakeUp(maxIntervalMs: number, onWake: () => void): WakeUp {
   let resolveNext = () => {}
   const createNext = () =>
     new Promise<void>((resolve) => {
@@ -116,10 +118,17 @@ function createWakeUp(onWake: () => void): WakeUp {
   let isScheduled = false
   /** Runs while {@link MIN_WAKE_INTERVAL_MS} have not passed since the last wake-up. */
   let timer: NodeJS.Timeout | undefined
+  const heartbeat = setInterval(schedule, maxIntervalMs)
+
+  function schedule(): void {
+    isScheduled = true
+    if (timer === undefined) wake()
+  }
 
   function wake(): void {
     isScheduled = false
     timer = setTimeout(endInterval, MIN_WAKE_INTERVAL_MS)
+    heartbeat.refresh()
     onWake()
     resolveNext()
     next = createNext()
@@ -132,11 +141,9 @@ function createWakeUp(onWake: () => void): WakeUp {
 
   return {
     next: () => next,
-    schedule() {
-      isScheduled = true
-      if (timer === undefined) wake()
-    },
+    schedule,
     close() {
+      clearInterval(heartbeat)
       clearTimeout(timer)
       resolveNext()
     },

@@ -11,6 +11,25 @@ const createPage = (cursor: string): ChangesPage => ({
   more: false,
 })
 
+/** Opens a feed on fake timers until the end of the test. Page `n` has the cursor `f.n`. */
+function openFeedWithFakeTimers() {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
+  let notify = () => {}
+  let queryCount = 0
+  const feed = createFeed({
+    readChanges: async () => createPage(`f.${++queryCount}`),
+    subscribe: (onNotification) => {
+      notify = onNotification
+      return () => {}
+    },
+  })
+  onTestFinished(() => {
+    feed.close()
+    vi.useRealTimers()
+  })
+  return { feed, notify: () => notify(), countQueries: () => queryCount }
+}
+
 test('by default, the heartbeat interval is 4 s, the limit is 2,000 subscribers, and the write timeout is 15 s', () => {
   expect(FEED_LIMITS).toEqual({
     heartbeatIntervalMs: 4_000,
@@ -60,17 +79,7 @@ test('subscribers with the same cursor share a query, but a failed query is not 
 })
 
 test('the first notification causes a query at once, and all notifications in the next 25 ms cause one more query', async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
-  onTestFinished(() => void vi.useRealTimers())
-  let notify = () => {}
-  let queryCount = 0
-  const feed = createFeed({
-    readChanges: async () => createPage(`f.${++queryCount}`),
-    subscribe: (onNotification) => {
-      notify = onNotification
-      return () => {}
-    },
-  })
+  const { feed, notify, countQueries } = openFeedWithFakeTimers()
   const pages = feed.stream({ after: null, since: null })
   await pages.next()
   const secondPage = pages.next()
@@ -80,15 +89,29 @@ test('the first notification causes a query at once, and all notifications in th
   notify()
   notify()
   await vi.advanceTimersByTimeAsync(24)
-  expect(queryCount).toBe(2)
+  expect(countQueries()).toBe(2)
   await vi.advanceTimersByTimeAsync(1)
   expect(await thirdPage).toMatchObject({ value: { cursor: 'f.3' } })
   const fourthPage = pages.next()
   await vi.advanceTimersByTimeAsync(25)
-  expect(queryCount).toBe(3)
+  expect(countQueries()).toBe(3)
   notify()
   expect(await fourthPage).toMatchObject({ value: { cursor: 'f.4' } })
-  feed.close()
+})
+
+test('a heartbeat causes a query 4 s after the last wake-up', async () => {
+  const { feed, notify, countQueries } = openFeedWithFakeTimers()
+  const pages = feed.stream({ after: null, since: null })
+  await pages.next()
+  const secondPage = pages.next()
+  await vi.advanceTimersByTimeAsync(3_000)
+  notify()
+  expect(await secondPage).toMatchObject({ value: { cursor: 'f.2' } })
+  const thirdPage = pages.next()
+  await vi.advanceTimersByTimeAsync(3_999)
+  expect(countQueries()).toBe(2)
+  await vi.advanceTimersByTimeAsync(1)
+  expect(await thirdPage).toMatchObject({ value: { cursor: 'f.3' } })
 })
 
 test('a page for several subscribers is formatted once', () => {
