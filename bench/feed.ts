@@ -16,7 +16,7 @@ import { quantile } from './quantile.js'
 import { BENCH_KEY, startApi } from './start-api.js'
 
 const CLIENTS_PER_PROCESS = 250
-const WARM_UP_REPORTS = 20
+const WARM_UP_REPORTS = 10
 /** Pause before each report. */
 const PAUSE_MS = 60
 const [reports = '100', clientCounts = '1,100,1000'] = process.argv.slice(2)

@@ -12,9 +12,9 @@ export interface ServerSentEvent {
 const MAX_EVENT_LENGTH = 1_000_000
 
 /**
- * Reads one event from a text, in less time than the parser takes for any event.
+ * Reads the event at `begin` if the event has a usual form, and delivers it. Takes less time than the general parser.
  *
- * @returns The position after the event; -1: the event at `begin` has another form, or is not complete.
+ * @returns The position after the event; -1: the event has no usual form, or is not complete.
  */
 export type FastReader = (text: string, begin: number) => number
 
@@ -43,7 +43,12 @@ export function createEventReader(
   return (piece: string): void => {
     const text = incomplete + piece
     let begin = 0
-    for (let next = readNext(text, begin); next >= 0; next = readNext(text, begin)) begin = next
+    // Until the end of an event arrives, nothing is read, so that a long event is not read again with each piece.
+    let next = text.includes('\n\n', incomplete.length - 1) ? 0 : -1
+    while (next >= 0) {
+      begin = next
+      next = readNext(text, begin)
+    }
     incomplete = text.slice(begin)
     if (incomplete.length > MAX_EVENT_LENGTH) {
       throw invalidEvent(

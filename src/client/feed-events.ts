@@ -53,26 +53,28 @@ const SESSION_EVENT = new RegExp(
 
 /**
  * Creates a reader of the changes of users and sessions, in exactly the form that the service sends. A load contains
- * millions of them, and parsing their JSON would take three times as long. The parser reads all other events, such as a
- * change whose strings contain escapes.
+ * millions of them, and takes 1.7 times as long with `JSON.parse` alone. The general parser reads all other events, such
+ * as a change whose strings contain escapes.
  */
 function createChangeReader(onEvent: (event: FeedEvent) => void): FastReader {
   return (text, begin) => {
     const user = matchAt(USER_EVENT, text, begin)
     if (user !== null) {
+      const end = USER_EVENT.lastIndex
       const [, cursor = null, userId = '', at, allSessionsAt = null] = user
       onEvent({ kind: 'change', change: readUser(userId, at, allSessionsAt), cursor })
-      return USER_EVENT.lastIndex
+      return end
     }
     const session = matchAt(SESSION_EVENT, text, begin)
     if (session === null) return -1
+    const end = SESSION_EVENT.lastIndex
     const [, cursor = null, sessionId = '', userId = null, at, ended] = session
     onEvent({
       kind: 'change',
       change: readSession(sessionId, userId, at, ended === 'true'),
       cursor,
     })
-    return SESSION_EVENT.lastIndex
+    return end
   }
 }
 

@@ -47,16 +47,27 @@ export function createLogoutListeners(
   }
 }
 
+/** Copies the ids, so that a listener can keep them without keeping the text of the stream in memory. */
 function toLogout(change: ReceivedChange): ReceivedLogout | null {
   const { at } = change
   switch (change.kind) {
     case 'user':
-      return { kind: 'user', userId: change.userId, at }
+      return { kind: 'user', userId: copyText(change.userId), at }
     case 'session':
-      return { kind: 'session', sessionId: change.sessionId, userId: change.userId, at }
+      return {
+        kind: 'session',
+        sessionId: copyText(change.sessionId),
+        userId: change.userId === null ? null : copyText(change.userId),
+        at,
+      }
     case 'floor':
       return { kind: 'floor', at }
     default:
       return null
   }
+}
+
+/** Returns an independent copy. In V8, a part of a text refers to the whole text. */
+function copyText(text: string): string {
+  return JSON.parse(JSON.stringify(text))
 }

@@ -128,6 +128,7 @@ function createWakeUp(maxIntervalMs: number, onWake: () => void): WakeUp {
   function wake(): void {
     isScheduled = false
     timer = setTimeout(endInterval, MIN_WAKE_INTERVAL_MS)
+    // A heartbeat just before a notification would delay the wake-up of the notification.
     heartbeat.refresh()
     onWake()
     resolveNext()

@@ -44,8 +44,8 @@ export function readDateTime(value: unknown): Instant | null {
 }
 
 /**
- * Reads the canonical form. A client loads millions of instants, and `Date.parse` takes more than twice as long. Like
- * `Date.parse` of V8, counts a day that the month does not have from the first day: 31 February is 3 March.
+ * Reads the canonical form. A client loads millions of instants, and `Date.parse` takes more than twice as long. A day
+ * that the month does not have is read as a day of the next month, as by `Date.parse` of V8.
  */
 function readCanonical(text: string): Instant {
   const read = (i: number) => 10 * text.charCodeAt(i) + text.charCodeAt(i + 1) - 11 * ZERO

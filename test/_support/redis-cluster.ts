@@ -10,7 +10,7 @@ export interface TestCluster {
   /** All nodes of the cluster: first the three primaries, then their replicas. */
   nodes: [TestRedis, ...TestRedis[]]
   /** Asks the node `from` which primary stores a key, and returns this primary. Default of `from`: the first node. */
-  primaryOf(key: string, options?: { from?: TestRedis | undefined }): Promise<TestRedis>
+  primaryOf(key: string, options?: { from?: TestRedis }): Promise<TestRedis>
   stop(): Promise<void>
 }
 

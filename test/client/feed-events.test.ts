@@ -1,7 +1,10 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createEventReader } from '../../src/client/event-stream.js'
 import { createFeedReader, type FeedEvent, readFeedEvent } from '../../src/client/feed-events.js'
+import { createLogoutListeners } from '../../src/client/logout-listeners.js'
 import { createPageFormatter } from '../../src/http/event-stream.js'
 import type { Change } from '../../src/rules/change-feed.js'
 
@@ -203,6 +206,71 @@ describe('the stream of the change feed', () => {
       change: { kind: 'session', sessionId: 'S2', userId: null, at: AT_MS, ended: false },
       cursor: 'f.1',
     })
+  })
+
+  const [userEvent, sessionEvent] = (['user', 'session'] as const).map((kind) =>
+    formatPage([
+      kind === 'user'
+        ? { kind, userId: 'auth0|1', at: AT_MS, allSessionsAt: null, type: 'slo' }
+        : { kind, sessionId: 'S1', userId: 'auth0|1', at: AT_MS, ended: true, type: 'slo' },
+    ]),
+  ) as [string, string]
+
+  test.each([
+    ['a control character in an id', userEvent.replace('auth0|1', 'auth0\t1')],
+    ['a control character in the type', userEvent.replace('slo', 's\to')],
+    ['an incomplete escape', sessionEvent.replace('S1', 'S\\u00')],
+    ['no type', sessionEvent.replace(',"type":"slo"', '')],
+    ['a further field', userEvent.replace('"type"', '"ip":"::1","type"')],
+    [
+      'another order of fields',
+      userEvent.replace('"kind":"user",', '').replace('}', ',"kind":"user"}'),
+    ],
+    ['an empty id', userEvent.replace('id: f.1', 'id:')],
+    ['the id after the data', sessionEvent.replace(/(id: f\.1\n)(data: .*\n)/, '$2$1')],
+    ['data in two lines', userEvent.replace('"at":', '"at":\ndata: ')],
+    ['a further line', sessionEvent.replace('data: ', ': comment\ndata: ')],
+    ['another name', userEvent.replace('event: change', 'event: changed')],
+    ['no user_id', sessionEvent.replace('"auth0|1"', 'null')],
+    ['a number as user_id', userEvent.replace('"auth0|1"', '1')],
+    ['a number as at', sessionEvent.replace(`"${AT}"`, '1')],
+    ['another value of ended', sessionEvent.replace('"ended":true', '"ended":1')],
+  ])('createFeedReader reads an event with %s as readFeedEvent does', (_case, stream) => {
+    const readGenerally = () => {
+      const events: FeedEvent[] = []
+      createEventReader((event) => void events.push(readFeedEvent(event)))(stream)
+      return events
+    }
+    const resultOf = (read: () => FeedEvent[]) => {
+      try {
+        return read()
+      } catch (error) {
+        return String(error)
+      }
+    }
+    expect(resultOf(() => readStream([stream]))).toEqual(resultOf(readGenerally))
+  })
+
+  test('a listener that keeps an id does not keep the piece of the stream in memory', () => {
+    setFlagsFromString('--expose-gc')
+    const collectGarbage: () => void = runInNewContext('gc')
+    const measureHeap = () => {
+      collectGarbage()
+      return process.memoryUsage().heapUsed
+    }
+    const listeners = createLogoutListeners(undefined)
+    const keptIds: string[] = []
+    listeners.add((logout) => void (logout.kind === 'user' && keptIds.push(logout.userId)))
+    const read = createFeedReader((event) => {
+      if (event.kind === 'change') listeners.notify(event.change)
+    })
+    const comment = `: ${'x'.repeat(100_000)}\n\n`
+    const heapBefore = measureHeap()
+    for (let n = 0; n < 100; n++)
+      read(userEvent.replace('auth0|1', `auth0|${'7'.repeat(24)}${n}`) + comment)
+    expect(keptIds).toHaveLength(100)
+    // The pieces have ten million characters.
+    expect(measureHeap() - heapBefore).toBeLessThan(2_000_000)
   })
 
   test('the error of createFeedReader for a malformed instant names the field', () => {
