@@ -5,8 +5,8 @@ import { generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import pg from 'pg'
 import { Agent, request } from 'undici'
 import { type Closers, createClosers } from '../src/async/closers.js'
-import type * as Client from '../src/client/index.js'
 import { startRedis } from '../test/_support/redis.js'
+import { builtClient } from './built-client.js'
 import type { IntrospectionServer } from './introspection-process.js'
 import { openBenchDatabase } from './open-bench-database.js'
 import { BENCH_KEY, startApi } from './start-api.js'
@@ -36,10 +36,6 @@ const userIds = Array.from({ length: USERS }, (_, n) => userIdOf(n))
 /** The tokens are issued after every stored logout, so no check finds them revoked. */
 const iat = Math.floor(Date.now() / 1000) + 60
 
-// As in `check.ts`, the built package is measured.
-const builtPackage = '../dist/client-package/esm/client/index.js'
-const { createLastLogoutClient }: typeof Client = await import(builtPackage)
-
 /** Starts the servers, and returns the peers. The tables and Redis contain a logout of every user. */
 export async function openPeers(): Promise<{ peers: Peer[]; close(): Promise<void> }> {
   const closers = createClosers()
@@ -66,7 +62,7 @@ export async function openPeers(): Promise<{ peers: Peer[]; close(): Promise<voi
 }
 
 async function openClient(url: string, closers: Closers): Promise<Peer> {
-  const client = createLastLogoutClient({ url, apiKey: BENCH_KEY, onUnknown: 'deny' })
+  const client = builtClient.createLastLogoutClient({ url, apiKey: BENCH_KEY, onUnknown: 'deny' })
   closers.push(client.close)
   await client.ready()
   return {

@@ -10,13 +10,9 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type * as Client from '../src/client/index.js'
+import { builtClient } from './built-client.js'
 import { reportFigures } from './figures.js'
 import { sessionIdOf, userIdOf } from './subjects.js'
-
-// As in `check.ts`, the built package is measured.
-const builtPackage = '../dist/client-package/esm/client/index.js'
-const { createLastLogoutClient }: typeof Client = await import(builtPackage)
 
 /** Maximum active time of the event loop per change. */
 const MAX_CHANGE_MS = 5
@@ -26,7 +22,7 @@ const changeCount = Number(changes)
 
 const feed = fork(new URL('./watch-feed.ts', import.meta.url))
 const [port] = (await once(feed, 'message')) as [number]
-const client = createLastLogoutClient({
+const client = builtClient.createLastLogoutClient({
   url: `http://127.0.0.1:${port}`,
   apiKey: 'unused',
   onUnknown: 'deny',

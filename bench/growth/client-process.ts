@@ -3,20 +3,17 @@
  * {@link ClientLoad} to the parent process. The arguments are the URL of the feed, and the number of users in the feed.
  * Needs `--expose-gc`.
  */
-import type * as Client from '../../src/client/index.js'
+import { builtClient } from '../built-client.js'
 import { BENCH_KEY } from '../start-api.js'
 import { userIdOf } from '../subjects.js'
 import type { ClientLoad } from './clients.js'
 
-// As in `../check.ts`, the built package is measured, without a TypeScript loader.
-const builtPackage = '../../dist/client-package/esm/client/index.js'
-const { createLastLogoutClient }: typeof Client = await import(builtPackage)
 const [url = '', users = ''] = process.argv.slice(2)
 const DAY_SECONDS = 86_400
 
 const bytesBefore = measureMemory()
 const startedMs = performance.now()
-const client = createLastLogoutClient({ url, apiKey: BENCH_KEY, onUnknown: 'deny' })
+const client = builtClient.createLastLogoutClient({ url, apiKey: BENCH_KEY, onUnknown: 'deny' })
 await client.ready()
 const seconds = (performance.now() - startedMs) / 1000
 const sub = userIdOf(Number(users) - 1)

@@ -1,7 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
+import { expect, vi } from 'vitest'
 import { startRedis, type TestRedis, type TestRedisOptions } from './redis.js'
+import { WAIT } from './wait.js'
 
 const PRIMARY_COUNT = 3
 
@@ -75,6 +77,22 @@ export async function startRedisCluster({
     await stop()
     throw error
   }
+}
+
+/**
+ * Waits until another node has replaced the primary that stores a key.
+ *
+ * @param wait The limit of the wait. The nodes repeat an election that gets no majority.
+ */
+export async function waitForReplacement(
+  { nodes, primaryOf }: TestCluster,
+  key: string,
+  primary: TestRedis,
+  wait = WAIT,
+): Promise<void> {
+  const from = nodes.find((node) => node !== primary)
+  if (from === undefined) throw new Error('the cluster has one node')
+  await vi.waitFor(async () => expect(await primaryOf(key, { from })).not.toBe(primary), wait)
 }
 
 /** Sends one command to a Redis server, and returns the reply. Throws if the reply is an error. */

@@ -131,6 +131,24 @@ describe('the stream of the change feed', () => {
     return createPageFormatter('session')(page).toString()
   }
 
+  const userChange: Change = {
+    kind: 'user',
+    userId: 'auth0|1',
+    at: AT_MS,
+    allSessionsAt: null,
+    type: 'slo',
+  }
+  const sessionChange: Change = {
+    kind: 'session',
+    sessionId: 'S1',
+    userId: 'auth0|1',
+    at: AT_MS,
+    ended: true,
+    type: 'slo',
+  }
+  const userEvent = formatPage([userChange])
+  const sessionEvent = formatPage([sessionChange])
+
   function readStream(pieces: string[]): FeedEvent[] {
     const events: FeedEvent[] = []
     const read = createFeedReader((event) => void events.push(event))
@@ -184,10 +202,10 @@ describe('the stream of the change feed', () => {
   test('createFeedReader reads the usual changes of a load without JSON.parse, which takes longer', () => {
     const allSessionsAt = AT_MS - 1
     const usualChanges: Change[] = [
-      { kind: 'user', userId: 'auth0|1', at: AT_MS, allSessionsAt: null, type: 'slo' },
-      { kind: 'user', userId: 'Zoë | ü@例.example', at: AT_MS, allSessionsAt, type: 'slo' },
-      { kind: 'session', sessionId: 'S1', userId: 'auth0|1', at: AT_MS, ended: true, type: 'slo' },
-      { kind: 'session', sessionId: 'S2', userId: null, at: AT_MS, ended: false, type: 'slo' },
+      userChange,
+      { ...userChange, userId: 'Zoë | ü@例.example', allSessionsAt },
+      sessionChange,
+      { ...sessionChange, sessionId: 'S2', userId: null, ended: false },
     ]
     const stream = formatPage(usualChanges)
     const parseJson = vi.spyOn(JSON, 'parse')
@@ -207,14 +225,6 @@ describe('the stream of the change feed', () => {
       cursor: 'f.1',
     })
   })
-
-  const [userEvent, sessionEvent] = (['user', 'session'] as const).map((kind) =>
-    formatPage([
-      kind === 'user'
-        ? { kind, userId: 'auth0|1', at: AT_MS, allSessionsAt: null, type: 'slo' }
-        : { kind, sessionId: 'S1', userId: 'auth0|1', at: AT_MS, ended: true, type: 'slo' },
-    ]),
-  ) as [string, string]
 
   test.each([
     ['a control character in an id', userEvent.replace('auth0|1', 'auth0\t1')],
@@ -274,9 +284,7 @@ describe('the stream of the change feed', () => {
   })
 
   test('the error of createFeedReader for a malformed instant names the field', () => {
-    const stream = formatPage([
-      { kind: 'user', userId: 'auth0|1', at: AT_MS, allSessionsAt: null, type: 'slo' },
-    ]).replace(AT, '2026-11-23 10:00')
+    const stream = userEvent.replace(AT, '2026-11-23 10:00')
     expect(() => readStream([stream])).toThrow(
       'event in which the field at is missing or malformed',
     )
