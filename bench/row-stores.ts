@@ -2,13 +2,13 @@ import type * as Fingerprints from '../src/client/fingerprint.js'
 import type * as Tables from '../src/client/table.js'
 
 /**
- * A store of rows, as in the client's cache. Each row has an id, two numbers, and the number of the load that has merged
- * it last.
+ * A store of rows, as in the client's cache. Each row has an id, the instant of a logout, and the number of the load
+ * that has merged it last.
  */
 export interface RowStore {
-  /** Inserts a row. If the row exists, `first` and `second` keep the greater of their old and new values. */
-  merge(id: string, first: number, second: number, loadNumber: number): void
-  /** Returns the sum of `first` and `second`, or -1 if there is no row. The sum makes the store read both numbers. */
+  /** Inserts a row. If the row exists, it keeps the later instant. */
+  merge(id: string, at: number, loadNumber: number): void
+  /** Returns the instant of a row, or -1 if there is no row. */
   find(id: string): number
 }
 
@@ -25,35 +25,31 @@ export function openTableStore(): RowStore {
   const key = createKey()
   const hash = new Uint32Array(2)
   return {
-    merge(id, first, second, loadNumber) {
+    merge(id, at, loadNumber) {
       fingerprint(id, key, hash)
-      table.merge(hash, first, second, loadNumber)
+      table.merge(hash, at, true, loadNumber)
     },
     find(id) {
       fingerprint(id, key, hash)
       const position = table.find(hash)
-      return position < 0 ? -1 : table.first(position) + table.second(position)
+      return position < 0 ? -1 : table.at(position)
     },
   }
 }
 
 /** Opens a store that uses a `Map` with an object for each row. */
 export function openMapStore(): RowStore {
-  const rows = new Map<string, { first: number; second: number; loadNumber: number }>()
+  const rows = new Map<string, { at: number; hasEnded: boolean; loadNumber: number }>()
   return {
-    merge(id, first, second, loadNumber) {
+    merge(id, at, loadNumber) {
       const row = rows.get(id)
       if (row === undefined) {
-        rows.set(id, { first, second, loadNumber })
+        rows.set(id, { at, hasEnded: true, loadNumber })
         return
       }
-      row.first = Math.max(row.first, first)
-      row.second = Math.max(row.second, second)
+      row.at = Math.max(row.at, at)
       row.loadNumber = loadNumber
     },
-    find(id) {
-      const row = rows.get(id)
-      return row === undefined ? -1 : row.first + row.second
-    },
+    find: (id) => rows.get(id)?.at ?? -1,
   }
 }

@@ -5,10 +5,10 @@ import type { Token } from '../rules/token.js'
 import type { ReceivedChange } from './feed-events.js'
 import { createKey, type Fingerprint, fingerprint } from './fingerprint.js'
 import { mergeLogouts } from './merge-logouts.js'
-import { createTable } from './table.js'
+import { createTable, MAX_LOAD_NUMBER } from './table.js'
 
 /** Sentinel value for a missing instant. It is less than every instant. */
-const NONE = Number.NEGATIVE_INFINITY
+const NONE: Instant = 0
 
 /** The logouts in the memory of a client. A stored instant is replaced only by a later one. */
 export interface LogoutCache {
@@ -41,7 +41,7 @@ export function createLogoutCache(): LogoutCache {
 
   return {
     beginLoad() {
-      loadNumber++
+      loadNumber = Math.min(loadNumber + 1, MAX_LOAD_NUMBER)
     },
     merge(change) {
       switch (change.kind) {
@@ -111,7 +111,6 @@ function createHashFunctions() {
 /** Creates the rows of users and sessions. Their keys are ids or, for forgotten people, hashes of ids. */
 function createRows() {
   const users = createUserTable()
-  // The first number of a session is the logout, the second is 1 if the session has ended, else 0.
   const sessions = createTable()
   const key = createKey()
   const userFingerprint = new Uint32Array(2)
@@ -123,7 +122,7 @@ function createRows() {
     },
     mergeSession(id: string, { at, ended }: SessionLogout, loadNumber: number): boolean {
       fingerprint(id, key, sessionFingerprint)
-      return sessions.merge(sessionFingerprint, at, ended ? 1 : 0, loadNumber)
+      return sessions.merge(sessionFingerprint, at, ended, loadNumber)
     },
     find(
       subject: string,
@@ -143,7 +142,7 @@ function createRows() {
         session:
           sessionRow < 0
             ? null
-            : { at: sessions.first(sessionRow), ended: sessions.second(sessionRow) === 1 },
+            : { at: sessions.at(sessionRow), ended: sessions.hasEnded(sessionRow) },
         floorAt: floorAt === NONE ? null : floorAt,
       }
     },
@@ -160,29 +159,28 @@ function createRows() {
  * is so small that the processor's cache holds it.
  */
 function createUserTable() {
-  // The first number of a user is the instant of the logout. The second number is not used.
   const lastLogouts = createTable()
   const allSessions = createTable()
   let hasAllSessionsRow = false
   return {
     hasAllSessionsRow: (): boolean => hasAllSessionsRow,
     merge(id: Fingerprint, { at, allSessionsAt }: UserLogout, loadNumber: number): boolean {
-      const isNew = lastLogouts.merge(id, at, 0, loadNumber)
+      const isNew = lastLogouts.merge(id, at, false, loadNumber)
       // If `allSessions` has a row of the user, the change marks this row as delivered even without `allSessionsAt`.
       const hasRow = hasAllSessionsRow && allSessions.find(id) !== -1
       if (allSessionsAt === null && !hasRow) return isNew
       hasAllSessionsRow = true
-      return allSessions.merge(id, allSessionsAt ?? NONE, 0, loadNumber) || isNew
+      return allSessions.merge(id, allSessionsAt ?? NONE, false, loadNumber) || isNew
     },
     /** Without `needsLastLogout`, finds only the last logout of all sessions. */
     find(id: Fingerprint, needsLastLogout: boolean): KnownLogouts['user'] {
       const allSessionsRow = allSessions.find(id)
-      const allSessionsAt = allSessionsRow < 0 ? null : allSessions.first(allSessionsRow)
+      const allSessionsAt = allSessionsRow < 0 ? null : allSessions.at(allSessionsRow)
       if (!needsLastLogout) {
         return allSessionsAt === null ? null : { at: allSessionsAt, allSessionsAt }
       }
       const row = lastLogouts.find(id)
-      return row < 0 ? null : { at: lastLogouts.first(row), allSessionsAt }
+      return row < 0 ? null : { at: lastLogouts.at(row), allSessionsAt }
     },
     dropBefore(loadNumber: number): void {
       lastLogouts.dropBefore(loadNumber)

@@ -1,4 +1,17 @@
+import type { Instant } from '../rules/instant.js'
 import type { Fingerprint } from './fingerprint.js'
+import {
+  countRows,
+  createSegment,
+  hasEnded,
+  hasRow,
+  instantOf,
+  rebuild,
+  type Segment,
+  slotOf,
+  writeFingerprint,
+  writeLogout,
+} from './table-segment.js'
 
 /**
  * Number of bits of a fingerprint that determine the segment of the row. Each segment grows separately, because copying
@@ -8,28 +21,39 @@ const SEGMENT_BITS = 6
 const SEGMENTS = 2 ** SEGMENT_BITS
 /** Capacity of an empty segment. All capacities are powers of two. */
 const INITIAL_CAPACITY = 16
-/** If more than this share of the slots is used, the segment is rebuilt. */
-const MAX_LOAD_FACTOR = 0.6
-/** If the remaining rows need more than this share of the slots, the rebuilt segment has twice the capacity. */
-const MAX_REMAINING_FACTOR = 0.5
+/**
+ * If more than this share of the slots is used, the segment is rebuilt. The share depends on the segment, because all
+ * segments have about the same number of rows, and should not grow at the same time.
+ */
+const MIN_LOAD_FACTOR = 0.55
+const MAX_LOAD_FACTOR = 0.65
+/**
+ * The greatest number of a load. A client that has reached it must keep this number for all further loads. Then no more
+ * rows are dropped. With a load every hour, this takes a century.
+ */
+export const MAX_LOAD_NUMBER = 2 ** 20 - 1
 
 /**
- * A hash table whose keys are fingerprints of ids. A row contains two numbers, which only increase, and the number of
- * the load that has delivered the row last. A load is a reading of all rows from the service.
+ * A hash table of logouts whose keys are fingerprints of ids. A row contains the instant of the last logout, whether the
+ * session has ended, and the number of the load that has delivered the row last. A load is a reading of all rows from
+ * the service.
  */
 export interface Table {
   /** Returns the position of a row; -1: the table has no such row. The position is valid until the next change. */
   find(id: Fingerprint): number
-  /** Returns the first number of a row. */
-  first(position: number): number
-  /** Returns the second number of a row. */
-  second(position: number): number
+  /** Returns the instant of a row. */
+  at(position: number): Instant
+  /** Returns whether the session of a row has ended. */
+  hasEnded(position: number): boolean
   /**
-   * Inserts a row, or raises the numbers of a row. Marks the row as delivered by load `loadNumber`.
+   * Inserts a row, or updates a row: the later instant remains, and a session that has ended stays ended. Marks the row
+   * as delivered by load `loadNumber`.
    *
-   * @returns Whether the row is new, or a number was raised.
+   * @param at From 0 to 2^43 - 1, which is in the year 2248.
+   * @param loadNumber From 0 to {@link MAX_LOAD_NUMBER}.
+   * @returns Whether the row is new, or its instant or its session has changed.
    */
-  merge(id: Fingerprint, first: number, second: number, loadNumber: number): boolean
+  merge(id: Fingerprint, at: Instant, hasEnded: boolean, loadNumber: number): boolean
   /**
    * Drops the rows that neither load `loadNumber` nor a later load has delivered. Takes constant time. The memory of the
    * rows is freed when their segments are rebuilt.
@@ -40,31 +64,7 @@ export interface Table {
 }
 
 /**
- * A part of the table, with open addressing and linear probing. A lookup spends most of its time on memory access. But
- * most ids have no row, and for such an id, a lookup reads only the tags, which fit into the processor's cache.
- */
-interface Segment {
-  capacity: number
-  /** Number of used slots, including the slots of dropped rows. */
-  used: number
-  /** The tag of each slot: a byte other than 0, computed from the fingerprint; 0: the slot is free. */
-  tags: Uint8Array
-  /** A slot has eight words of 32 bits. Words 0 and 1 are the fingerprint. */
-  fingerprints: Uint32Array
-  /**
-   * A view of the same memory, with four numbers for each slot. Number 0 overlaps the fingerprint. Numbers 1 and 2 are
-   * the numbers of the row. Number 3 is the load that has delivered the row last.
-   */
-  numbers: Float64Array
-}
-
-/**
- * A slot takes half a cache line, so that reading the fingerprint also loads the numbers into the processor's cache.
- */
-const SLOT_BYTES = 32
-
-/**
- * Creates an empty table. It contains 64-bit fingerprints instead of ids. A row takes 55 to 130 bytes, outside the
+ * Creates an empty table. It contains 64-bit fingerprints instead of ids. A row takes 26 to 68 bytes, outside the
  * JavaScript heap. About one lookup in 10^13 finds the row of another id with the same fingerprint. Such a row can only
  * revoke a valid token. It cannot make a revoked token valid.
  *
@@ -74,20 +74,8 @@ const SLOT_BYTES = 32
 export function createTable(): Table {
   const segments = Array.from({ length: SEGMENTS }, () => createSegment(INITIAL_CAPACITY))
   /** Rows of earlier loads are dropped. */
-  let minLoad = Number.NEGATIVE_INFINITY
+  let minLoad = 0
   const segmentAt = (position: number) => segments[position & (SEGMENTS - 1)] as Segment
-
-  /** Copies the rows that are not dropped into a new segment. */
-  function rebuild(index: number): Segment {
-    const old = segmentAt(index)
-    const remaining = countRows(old, minLoad)
-    const isFull = remaining > MAX_REMAINING_FACTOR * old.capacity
-    const segment = createSegment(isFull ? 2 * old.capacity : old.capacity)
-    for (let slot = 0; slot < old.capacity; slot++)
-      if (hasRow(old, slot, minLoad)) copyRow(old, slot, segment)
-    segments[index] = segment
-    return segment
-  }
 
   return {
     find(id) {
@@ -96,24 +84,26 @@ export function createTable(): Table {
       const slot = slotOf(segment, id[0] as number, id[1] as number)
       return hasRow(segment, slot, minLoad) ? (slot << SEGMENT_BITS) | index : -1
     },
-    first: (position) => segmentAt(position).numbers[4 * (position >>> SEGMENT_BITS) + 1] as number,
-    second: (position) =>
-      segmentAt(position).numbers[4 * (position >>> SEGMENT_BITS) + 2] as number,
-    merge(id, first, second, loadNumber) {
+    at: (position) => instantOf(segmentAt(position), position >>> SEGMENT_BITS),
+    hasEnded: (position) => hasEnded(segmentAt(position), position >>> SEGMENT_BITS),
+    merge(id, at, ended, loadNumber) {
       const [low, high] = [id[0] as number, id[1] as number]
       const index = indexOf(id)
       let segment = segmentAt(index)
-      if (segment.used + 1 > MAX_LOAD_FACTOR * segment.capacity) segment = rebuild(index)
-      const slot = slotOf(segment, low, high)
-      if (!hasRow(segment, slot, minLoad)) {
-        put(segment, slot, [low, high, first, second, loadNumber])
-        return true
+      if (segment.used + 1 > loadFactorOf(index) * segment.capacity) {
+        segment = rebuild(segment, minLoad)
+        segments[index] = segment
       }
-      const { numbers } = segment
-      numbers[4 * slot + 3] = loadNumber
-      // Both calls are necessary: each raises one number.
-      const isFirstRaised = raise(numbers, 4 * slot + 1, first)
-      return raise(numbers, 4 * slot + 2, second) || isFirstRaised
+      const slot = slotOf(segment, low, high)
+      if (hasRow(segment, slot, minLoad)) {
+        const oldAt = instantOf(segment, slot)
+        const oldEnded = hasEnded(segment, slot)
+        writeLogout(segment, slot, Math.max(oldAt, at), oldEnded || ended, loadNumber)
+        return at > oldAt || (ended && !oldEnded)
+      }
+      writeFingerprint(segment, slot, low, high)
+      writeLogout(segment, slot, at, ended, loadNumber)
+      return true
     },
     dropBefore(loadNumber) {
       minLoad = Math.max(minLoad, loadNumber)
@@ -122,77 +112,12 @@ export function createTable(): Table {
   }
 }
 
-function createSegment(capacity: number): Segment {
-  const memory = new ArrayBuffer(SLOT_BYTES * capacity)
-  return {
-    capacity,
-    used: 0,
-    tags: new Uint8Array(capacity),
-    fingerprints: new Uint32Array(memory),
-    numbers: new Float64Array(memory),
-  }
-}
-
 /** Returns the segment of a fingerprint, by bits that determine neither its slot nor its tag. */
 function indexOf(id: Fingerprint): number {
   return ((id[1] as number) >>> 8) & (SEGMENTS - 1)
 }
 
-/** Returns the slot of a fingerprint, or the free slot to insert it into. */
-function slotOf({ capacity, tags, fingerprints }: Segment, low: number, high: number): number {
-  const tag = tagOf(high)
-  let slot = low & (capacity - 1)
-  for (;;) {
-    const slotTag = tags[slot]
-    if (slotTag === 0) return slot
-    if (slotTag === tag && fingerprints[8 * slot] === low && fingerprints[8 * slot + 1] === high) {
-      return slot
-    }
-    slot = (slot + 1) & (capacity - 1)
-  }
-}
-
-function tagOf(high: number): number {
-  return high & 0xff || 1
-}
-
-/** Whether a slot contains a row that is not dropped. */
-function hasRow({ tags, numbers }: Segment, slot: number, minLoad: number): boolean {
-  return tags[slot] !== 0 && (numbers[4 * slot + 3] as number) >= minLoad
-}
-
-function countRows(segment: Segment, minLoad: number): number {
-  let rows = 0
-  for (let slot = 0; slot < segment.capacity; slot++) if (hasRow(segment, slot, minLoad)) rows++
-  return rows
-}
-
-/** Raises a number to a value. Returns whether the number was less. */
-function raise(numbers: Float64Array, i: number, value: number): boolean {
-  if ((numbers[i] as number) >= value) return false
-  numbers[i] = value
-  return true
-}
-
-/** Copies a row into a segment that does not have it. */
-function copyRow(from: Segment, slot: number, to: Segment): void {
-  const { fingerprints } = from
-  const toSlot = slotOf(to, fingerprints[8 * slot] as number, fingerprints[8 * slot + 1] as number)
-  to.used++
-  to.tags[toSlot] = from.tags[slot] as number
-  for (let word = 0; word < 8; word++)
-    to.fingerprints[8 * toSlot + word] = fingerprints[8 * slot + word] as number
-}
-
-/** Writes a row into a free slot, or over a dropped row of the same id. */
-function put(segment: Segment, slot: number, row: [number, number, number, number, number]): void {
-  const { tags, fingerprints, numbers } = segment
-  const [low, high, first, second, loadNumber] = row
-  if (tags[slot] === 0) segment.used++
-  tags[slot] = tagOf(high)
-  fingerprints[8 * slot] = low
-  fingerprints[8 * slot + 1] = high
-  numbers[4 * slot + 1] = first
-  numbers[4 * slot + 2] = second
-  numbers[4 * slot + 3] = loadNumber
+/** Returns the share of used slots above which a segment is rebuilt. */
+function loadFactorOf(index: number): number {
+  return MIN_LOAD_FACTOR + ((MAX_LOAD_FACTOR - MIN_LOAD_FACTOR) * index) / SEGMENTS
 }

@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createLogoutCache } from '../../src/client/logout-cache.js'
+import { MAX_LOAD_NUMBER } from '../../src/client/table.js'
 import { judge } from '../../src/rules/judge.js'
 
 /** The tests add or subtract a few milliseconds, so that all instants differ. */
@@ -144,4 +145,17 @@ test('the logouts that are found under a policy lead to the same verdict as all 
       expect(judge(token, cache.find(token, policy), { policy })).toEqual(expected)
     }),
   )
+})
+
+test('after more loads than a row can count, the cache still keeps every row that a load has delivered', () => {
+  const cache = createLogoutCache()
+  const userChange = (userId: string) =>
+    ({ kind: 'user', userId, at: NOON, allSessionsAt: null }) as const
+  for (let load = 0; load < MAX_LOAD_NUMBER + 10; load++) cache.beginLoad()
+  cache.merge(userChange('auth0|1'))
+  cache.dropUndelivered()
+  cache.beginLoad()
+  cache.merge(userChange('auth0|2'))
+  cache.dropUndelivered()
+  expect(cache.count()).toBe(2)
 })

@@ -1,16 +1,19 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { fingerprint } from '../../src/client/fingerprint.js'
-import { createTable } from '../../src/client/table.js'
+import { createTable, MAX_LOAD_NUMBER } from '../../src/client/table.js'
 
 const anyId = fc.oneof(fc.constantFrom('auth0|1', 'auth0|2', 'S1', 'ä', '€'), fc.string())
 
-/** Inserts a row, or raises its numbers. The current load has delivered the row. */
+/** The greatest instant that a row can contain. */
+const MAX_AT = 2 ** 43 - 1
+
+/** Inserts or updates a row. The current load has delivered the row. */
 const mergeStep = fc.record({
   kind: fc.constant('merge' as const),
   id: anyId,
-  first: fc.integer({ min: 0, max: 99 }),
-  second: fc.integer({ min: 0, max: 99 }),
+  at: fc.oneof(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 0, max: MAX_AT })),
+  hasEnded: fc.boolean(),
 })
 
 /**
@@ -31,22 +34,22 @@ const fingerprintOf = (text: string, hashKey = KEY) => {
 }
 
 describe('a table', () => {
-  test('a table keeps the maximum of each of the two numbers of an id, and drops the rows that the last load has not delivered (pitfall 30)', () => {
+  test('a table keeps the latest instant and the end of a session, and drops the rows that the last load has not delivered (pitfall 30)', () => {
     const anyStep = fc.oneof({ weight: 20, arbitrary: mergeStep }, endOfLoadStep)
     fc.assert(
       fc.property(fc.array(anyStep, { maxLength: 200 }), (steps) => {
         const table = createTable()
-        const expectedRows = new Map<string, { first: number; second: number; load: number }>()
+        const expectedRows = new Map<string, { at: number; hasEnded: boolean; load: number }>()
         let load = 1
         for (const step of steps) {
           if (step.kind === 'merge') {
-            const { first, second } = expectedRows.get(step.id) ?? step
-            expectedRows.set(step.id, {
-              first: Math.max(first, step.first),
-              second: Math.max(second, step.second),
-              load,
-            })
-            table.merge(fingerprintOf(step.id), step.first, step.second, load)
+            const old = expectedRows.get(step.id)
+            const at = Math.max(old?.at ?? 0, step.at)
+            const hasEnded = old?.hasEnded === true || step.hasEnded
+            expectedRows.set(step.id, { at, hasEnded, load })
+            const hasChanged = old === undefined || at > old.at || hasEnded !== old.hasEnded
+            const result = table.merge(fingerprintOf(step.id), step.at, step.hasEnded, load)
+            expect(result).toBe(hasChanged)
           } else {
             if (step.drops) {
               for (const [id, row] of expectedRows) if (row.load < load) expectedRows.delete(id)
@@ -56,23 +59,41 @@ describe('a table', () => {
           }
         }
         expect(table.count()).toBe(expectedRows.size)
-        for (const [id, { first, second }] of expectedRows) {
+        for (const [id, { at, hasEnded }] of expectedRows) {
           const position = table.find(fingerprintOf(id))
-          expect([table.first(position), table.second(position)]).toEqual([first, second])
+          expect([table.at(position), table.hasEnded(position)]).toEqual([at, hasEnded])
         }
         expect(table.find(fingerprintOf('not in the table'))).toBe(-1)
       }),
     )
   })
 
+  test.each([
+    [0, false, 0],
+    [MAX_AT, false, MAX_LOAD_NUMBER],
+    [2 ** 32 - 1, true, MAX_LOAD_NUMBER],
+    [2 ** 31, true, 1],
+  ])(
+    'a row keeps the instant %i, the end of the session (%s) and the load %i',
+    (at, hasEnded, load) => {
+      const table = createTable()
+      const id = fingerprintOf('auth0|1')
+      table.merge(id, at, hasEnded, load)
+      table.dropBefore(load)
+      expect([table.at(table.find(id)), table.hasEnded(table.find(id))]).toEqual([at, hasEnded])
+      table.dropBefore(load + 1)
+      expect(table.find(id)).toBe(-1)
+    },
+  )
+
   test('a table distinguishes fingerprints with the same slot and the same tag', () => {
     const table = createTable()
     const fingerprints = Array.from({ length: 500 }, (_, n) =>
       Uint32Array.of(1_000, (n << 8) | 0xff),
     )
-    for (const [n, fingerprint] of fingerprints.entries()) table.merge(fingerprint, n, 0, n)
+    for (const [n, fingerprint] of fingerprints.entries()) table.merge(fingerprint, n, false, n)
     for (const [n, fingerprint] of fingerprints.entries()) {
-      expect(table.first(table.find(fingerprint))).toBe(n)
+      expect(table.at(table.find(fingerprint))).toBe(n)
     }
     expect(table.find(Uint32Array.of(1_000, 0xfe))).toBe(-1)
     // The row n was delivered by the load n, so only the last row remains.
@@ -85,12 +106,12 @@ describe('a table', () => {
     // Load 2 delivers only the last ten rows.
     const loadOf = (n: number) => (n < 99_990 ? 1 : 2)
     for (let n = 0; n < 100_000; n++) {
-      table.merge(fingerprintOf(`auth0|${n}`), n, -n, loadOf(n))
+      table.merge(fingerprintOf(`auth0|${n}`), n, n % 2 === 0, loadOf(n))
     }
     expect(table.count()).toBe(100_000)
     for (let n = 0; n < 100_000; n++) {
       const position = table.find(fingerprintOf(`auth0|${n}`))
-      const isCorrect = table.first(position) === n && table.second(position) === -n
+      const isCorrect = table.at(position) === n && table.hasEnded(position) === (n % 2 === 0)
       if (!isCorrect) throw new Error(`the row of auth0|${n} is lost`)
     }
     table.dropBefore(2)
@@ -103,12 +124,12 @@ describe('a table', () => {
     const idsOf = (load: number) =>
       Array.from({ length: 1_500 }, (_, n) => fingerprintOf(`auth0|${load}-${n}`))
     for (let load = 1; load <= 12; load++) {
-      for (const id of idsOf(load)) table.merge(id, load, -load, load)
+      for (const id of idsOf(load)) table.merge(id, load, false, load)
       table.dropBefore(load)
       expect(table.count()).toBe(1_500)
     }
     for (const id of idsOf(11)) expect(table.find(id)).toBe(-1)
-    for (const id of idsOf(12)) expect(table.first(table.find(id))).toBe(12)
+    for (const id of idsOf(12)) expect(table.at(table.find(id))).toBe(12)
   })
 })
 
