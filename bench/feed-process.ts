@@ -1,11 +1,12 @@
 /**
- * Serves a change feed in its own process, and sends the port to the parent process. The feed sends a change for each
- * user, a change for each user's session, and then one freshness event. The argument is the number of users. The events
+ * Serves a change feed in its own process, and sends the port to the parent process. The feed sends the changes of all
+ * users and of one session of each, in columns, and then one freshness event. The argument is the number of users. The events
  * are formatted before the first request, so that the measured time of a load does not include the formatting.
  */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
+import type { ChangeColumns } from '../src/rules/change-feed.js'
 import { sessionIdOf, userIdOf } from './subjects.js'
 
 const userCount = Number(process.argv[2])
@@ -15,22 +16,20 @@ const USERS_PER_CHUNK = 1_000
 const FIRST_LOGOUT_AGE_MS = 3_600_000
 
 function formatChunk(firstUser: number): Buffer {
-  let text = ''
-  for (let i = firstUser; i < Math.min(firstUser + USERS_PER_CHUNK, userCount); i++) {
-    const at = new Date(Date.now() - FIRST_LOGOUT_AGE_MS + i).toISOString()
-    const user = { kind: 'user', user_id: userIdOf(i), at, all_sessions_at: null, type: 'slo' }
-    const session = {
-      kind: 'session',
-      session_id: sessionIdOf(i),
-      user_id: userIdOf(i),
-      at,
-      ended: true,
-      type: 'slo',
-    }
-    for (const change of [user, session])
-      text += `event: change\ndata: ${JSON.stringify(change)}\n\n`
+  const end = Math.min(firstUser + USERS_PER_CHUNK, userCount)
+  const numbers = Array.from({ length: end - firstUser }, (_, i) => firstUser + i)
+  const at_ms = numbers.map((n) => Date.now() - FIRST_LOGOUT_AGE_MS + n)
+  const user_id = numbers.map(userIdOf)
+  const columns: ChangeColumns = {
+    users: { user_id, at_ms, all_sessions_at_ms: numbers.map(() => null) },
+    sessions: {
+      session_id: numbers.map(sessionIdOf),
+      user_id,
+      at_ms,
+      ended: numbers.map(() => true),
+    },
   }
-  return Buffer.from(text)
+  return Buffer.from(`event: columns\ndata: ${JSON.stringify(columns)}\n\n`)
 }
 
 const chunks: Buffer[] = []

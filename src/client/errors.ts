@@ -55,3 +55,10 @@ export function invalidEvent(problem: string): LastLogoutClientError {
     `${problem}: check that no proxy changes the responses of last-logout; connecting again`,
   )
 }
+
+/** Creates the error of an event of the change feed with a missing or malformed field. */
+export function malformedField(field: string): LastLogoutClientError {
+  return invalidEvent(
+    `the change feed sent an event in which the field ${field} is missing or malformed`,
+  )
+}

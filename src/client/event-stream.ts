@@ -8,7 +8,7 @@ export interface ServerSentEvent {
   id: string | null
 }
 
-/** Maximum length of an event, in UTF-16 code units. The events of the service are much shorter. */
+/** Maximum length of an event, in UTF-16 code units. The events of the service are shorter. */
 const MAX_EVENT_LENGTH = 1_000_000
 
 /**
@@ -40,16 +40,21 @@ export function createEventReader(
     onEvent(readEvent(text.slice(begin, end)))
     return end + 2
   }
-  return (piece: string): void => {
-    const text = incomplete + piece
+  /** Reads all complete events of a text. Returns the rest of the text. */
+  const readAll = (text: string): string => {
     let begin = 0
-    // Until the end of an event arrives, nothing is read, so that a long event is not read again with each piece.
-    let next = text.includes('\n\n', incomplete.length - 1) ? 0 : -1
-    while (next >= 0) {
-      begin = next
-      next = readNext(text, begin)
-    }
-    incomplete = text.slice(begin)
+    for (let next = 0; next >= 0; next = readNext(text, begin)) begin = next
+    return text.slice(begin)
+  }
+  let endsInLineFeed = false
+  return (piece: string): void => {
+    if (piece === '') return
+    // Until the end of an event arrives, only the new piece is searched: V8 copies a concatenated string before it
+    // searches the string.
+    const hasEnd = piece.includes('\n\n') || (endsInLineFeed && piece.startsWith('\n'))
+    endsInLineFeed = piece.endsWith('\n')
+    incomplete += piece
+    if (hasEnd) incomplete = readAll(incomplete)
     if (incomplete.length > MAX_EVENT_LENGTH) {
       throw invalidEvent(
         `the change feed sent an event of more than ${MAX_EVENT_LENGTH} characters`,

@@ -44,7 +44,9 @@ export async function readFeed(
   }
   restartSilenceTimer()
   try {
-    const response = await request(service, `v1/changes?${query}`, { accept: EVENT_STREAM, signal })
+    // Services of earlier releases ignore `load`.
+    const path = `v1/changes?${query}&load=columns`
+    const response = await request(service, path, { accept: EVENT_STREAM, signal })
     assertEventStream(response, service)
     let workMs = 0
     const read = createFeedReader((event) => void (signal.aborted || onEvent(event)))

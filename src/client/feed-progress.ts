@@ -89,6 +89,7 @@ export function createFeedProgress(cache: LogoutCache, options: FeedProgressOpti
     },
     apply(event) {
       if (event.kind === 'change') cache.merge(event.change)
+      if (event.kind === 'columns') for (const change of event.changes) cache.merge(change)
       if (event.kind === 'freshness') applyFreshness(event.freshness)
       if (state.name === 'load_due') return
       if (event.kind === 'reset') state = beginLoad(state.since)

@@ -2,9 +2,9 @@ import type { Instant } from '../rules/instant.js'
 import type { KnownLogouts, Policy } from '../rules/judge.js'
 import { createKeyedHash, type KeyedHash } from '../rules/keyed-hash.js'
 import type { Token } from '../rules/token.js'
-import type { ReceivedChange } from './feed-events.js'
 import { createKey, type Fingerprint, fingerprint } from './fingerprint.js'
 import { mergeLogouts } from './merge-logouts.js'
+import type { ReceivedChange } from './received-change.js'
 import { createTable, MAX_LOAD_NUMBER } from './table.js'
 
 /** Sentinel value for a missing instant. It is less than every instant. */

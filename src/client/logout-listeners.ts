@@ -1,6 +1,6 @@
 import type { Instant } from '../rules/instant.js'
 import { callSafely } from './call-safely.js'
-import type { ReceivedChange } from './feed-events.js'
+import type { ReceivedChange } from './received-change.js'
 
 /**
  * A logout that is new to the client. It can revoke tokens of its user, or of all users if its kind is `floor`. Use

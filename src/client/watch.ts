@@ -1,6 +1,6 @@
 import { readNumericDate } from '../rules/instant.js'
 import { readToken } from '../rules/token.js'
-import type { ReceivedChange } from './feed-events.js'
+import type { ReceivedChange } from './received-change.js'
 import { BATCH_LIMITS, type BatchLimits, createReviewQueue } from './review-queue.js'
 import { createWatchIndex, type WatchIndex } from './watch-index.js'
 import {

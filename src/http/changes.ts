@@ -34,6 +34,10 @@ const querySchema = z.object({
     .optional()
     .describe('May omit rows that have not changed since this instant; RFC 3339'),
   limit: z.coerce.number().int().min(1).max(MAX_LIMIT).default(1_000),
+  load: z
+    .enum(['changes', 'columns'])
+    .default('changes')
+    .describe('Only for a stream: the form of the changes of users and sessions in the load'),
 })
 
 const changesSchema = z.object({
@@ -75,7 +79,8 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
           tags: inGroup('Change feed'),
           description:
             'With `Accept: text/event-stream`, the response is a stream of the events `change`, `freshness` (cursor, `as_of`, `lag_ms`, `policy`) and `reset`. ' +
-            'After `reset`, the feed begins again without a cursor. The stream resumes after `Last-Event-ID`, else after `after`.',
+            'After `reset`, the feed begins again without a cursor. The stream resumes after `Last-Event-ID`, else after `after`. ' +
+            'With `load=columns`, the changes of users and sessions arrive in events `columns` until the first `freshness`.',
           querystring: querySchema,
           response: {
             200: changesSchema,
@@ -87,11 +92,12 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
         },
       },
       async ({ query, headers }, reply) => {
-        const { after = null, since = null, limit } = query
+        const { after = null, since = null, limit, load } = query
         if (headers.accept?.includes(EVENT_STREAM)) {
           const lastEventId = String(headers['last-event-id'] ?? '') || null
           // A browser reconnects with the original URL, so its cursor is in `Last-Event-ID`.
-          return subscribe({ after: lastEventId ?? after, since }, reply)
+          const start = { after: lastEventId ?? after, since, inColumns: load === 'columns' }
+          return subscribe(start, reply)
         }
         const page = await deps.readChanges({ after, since, limit })
         if (page !== null) return toResponse(page, deps)

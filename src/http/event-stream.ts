@@ -17,7 +17,7 @@ type FormatPage = (page: ChangesPage | null) => Buffer
 /** Creates a function that formats pages. A page for several subscribers is formatted once. */
 export function createPageFormatter(policy: Policy): FormatPage {
   // An empty id makes a browser discard its unknown cursor.
-  const reset = Buffer.from(formatEvent('reset', {}, ''))
+  const reset = Buffer.from(formatEvent('reset', '{}', ''))
   const formatted = new WeakMap<ChangesPage, Buffer>()
   return (page) => {
     if (page === null) return reset
@@ -40,16 +40,22 @@ export async function* toEvents(
 }
 
 function formatPage(page: ChangesPage, policy: Policy): string {
-  const { changes, cursor, more } = page
-  const lastIndex = changes.length - 1
-  // A stream cannot resume within a page, so only the last change has the cursor as its id.
-  const events = changes.map((change, i) =>
-    formatEvent('change', toWireChange(change), i === lastIndex ? cursor : undefined),
-  )
-  const freshness = { cursor, ...toFreshness(page), policy }
-  return events.join('') + (more ? '' : formatEvent('freshness', freshness, cursor))
+  const { changes, columns, cursor, more } = page
+  const events = changes.map((change) => ({
+    name: 'change',
+    data: JSON.stringify(toWireChange(change)),
+  }))
+  if (columns !== undefined) events.push({ name: 'columns', data: columns })
+  const lastIndex = events.length - 1
+  // A stream cannot resume within a page, so only the last event with changes has the cursor as its id.
+  const text = events
+    .map(({ name, data }, i) => formatEvent(name, data, i === lastIndex ? cursor : undefined))
+    .join('')
+  const freshness = JSON.stringify({ cursor, ...toFreshness(page), policy })
+  return text + (more ? '' : formatEvent('freshness', freshness, cursor))
 }
 
-function formatEvent(name: string, data: object, id?: string): string {
-  return `event: ${name}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`
+/** Formats an event. `data` is JSON. */
+function formatEvent(name: string, data: string, id?: string): string {
+  return `event: ${name}\n${id === undefined ? '' : `id: ${id}\n`}data: ${data}\n\n`
 }

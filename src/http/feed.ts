@@ -1,7 +1,8 @@
 /*
  * The change feed: all changes of last logouts, in commit order.
  *
- * 1. A subscriber reads pages after its cursor until no page is left. This first reading is the load.
+ * 1. A subscriber reads pages after its cursor until no page is left. This first reading is the load. While the
+ *    subscriber receives a page, the next page is read.
  * 2. The subscriber waits for the next wake-up, and then reads the pages after its cursor again. A notification of
  *    PostgreSQL causes a wake-up. Without notifications, a timer does: the heartbeat. If the last wake-up was less than
  *    25 ms ago, the next wake-up is delayed.
@@ -34,6 +35,15 @@ const MIN_WAKE_INTERVAL_MS = 25
 /** Number of changes in a page of a stream. */
 const STREAM_PAGE_SIZE = 1_000
 
+/** Number of changes in a page in columns. They take about as many bytes as the changes of the other pages. */
+const COLUMNS_PAGE_SIZE = 2_000
+
+/**
+ * Maximum length of the columns of a page, in UTF-16 code units. Clients reject an event of more than a million. Columns
+ * are that long only if most ids have more than two hundred characters.
+ */
+const MAX_COLUMNS_LENGTH = 900_000
+
 /** Dependencies of the feed. */
 export interface FeedDeps {
   readChanges(query: ChangesQuery): Promise<ChangesPage | null>
@@ -43,8 +53,8 @@ export interface FeedDeps {
   feedLimits?: FeedLimits | undefined
 }
 
-/** The beginning of a stream. `since` limits only the load. */
-export type FeedStart = Pick<ChangesQuery, 'after' | 'since'>
+/** The beginning of a stream. `since` and `inColumns` apply only to the load. */
+export type FeedStart = Pick<ChangesQuery, 'after' | 'since' | 'inColumns'>
 
 /** The change feed as a stream. */
 export interface Feed {
@@ -61,25 +71,41 @@ export interface Feed {
 export function createFeed({ readChanges, subscribe, feedLimits }: FeedDeps): Feed {
   const { heartbeatIntervalMs } = feedLimits ?? FEED_LIMITS
   let isOpen = true
-  const read = (query: Omit<ChangesQuery, 'limit'>) =>
-    readChanges({ ...query, limit: STREAM_PAGE_SIZE })
-  const sharedReads = createSharedReads((cursor) => read({ after: cursor, since: null }))
+  const sharedReads = createSharedReads((cursor) =>
+    readChanges({ after: cursor, since: null, limit: STREAM_PAGE_SIZE }),
+  )
   const wakeUp = createWakeUp(heartbeatIntervalMs, sharedReads.clear)
   const unsubscribe = subscribe(wakeUp.schedule)
 
-  async function* stream({ after, since }: FeedStart): AsyncGenerator<ChangesPage | null> {
-    let cursor = after
+  async function readLoad(start: FeedStart): Promise<ChangesPage | null> {
+    if (start.inColumns === true) {
+      const page = await readChanges({ ...start, limit: COLUMNS_PAGE_SIZE })
+      if ((page?.columns ?? '').length <= MAX_COLUMNS_LENGTH) return page
+    }
+    return readChanges({ ...start, inColumns: false, limit: STREAM_PAGE_SIZE })
+  }
+
+  async function* stream(start: FeedStart): AsyncGenerator<ChangesPage | null> {
     let isLoading = true
-    while (isOpen) {
+    const read = (cursor: string | null) => {
       // This call must precede the query. Otherwise, the stream would miss a change that is committed during the query.
       const nextWakeUp = wakeUp.next()
-      const page: ChangesPage | null = isLoading
-        ? await read({ after: cursor, since })
-        : await sharedReads.read(cursor)
-      yield page
+      const page = isLoading ? readLoad({ ...start, after: cursor }) : sharedReads.read(cursor)
+      // The stream can end before it awaits the page.
+      page.catch(() => {})
+      return { page, nextWakeUp }
+    }
+    let cursor = start.after
+    let next: ReturnType<typeof read> | undefined
+    while (isOpen) {
+      const { page: pendingPage, nextWakeUp } = next ?? read(cursor)
+      const page = await pendingPage
       cursor = page?.cursor ?? null
       isLoading = page === null || (isLoading && page.more)
-      if (page !== null && !page.more && isOpen) await nextWakeUp
+      const isLast = page !== null && !page.more
+      next = isLast ? undefined : read(cursor)
+      yield page
+      if (isLast && isOpen) await nextWakeUp
     }
   }
 

@@ -1,9 +1,9 @@
 import type { Change, ChangesPage, ChangesQuery } from '../rules/change-feed.js'
 import type { Instant } from '../rules/instant.js'
+import { pageInColumns, pageOfChanges } from './changes-sql.js'
 import { type Executor, tenantRowMissingError } from './database.js'
-import { positionAt, readClock, type SqlClock, toEpoch } from './epoch.js'
+import { readClock, type SqlClock, toEpoch } from './epoch.js'
 import { Prisma } from './generated/client.js'
-import type { Tables } from './tables.js'
 
 /** A cursor contains the id of the feed and a position. */
 const CURSOR = /^([0-9a-f]{12})\.(\d{1,18})$/
@@ -21,7 +21,13 @@ interface Row {
   feed: string
   seq: bigint
   as_of: Instant | null
+  /** Number of changes in the page. */
+  count: number
+  /** Position of the last change in the page. */
+  last_position: bigint | null
   changes: ChangeRow[]
+  /** `null`: all changes are in `changes`. */
+  columns: string | null
 }
 
 /** A change. Columns that do not apply to this kind of change are `null`. */
@@ -47,62 +53,35 @@ interface ChangeRow {
 export async function readChanges(
   prisma: Executor,
   clock: SqlClock,
-  { after, since, limit }: ChangesQuery,
+  { after, since, limit, inColumns = false }: ChangesQuery,
 ): Promise<ChangesPage | null> {
   const [, feed, position = '0'] = CURSOR.exec(after ?? '') ?? []
   if (after !== null && feed === undefined) return null
   const from = BigInt(position)
+  const { tables } = prisma
+  // The statement reads one change more than `limit`, to find out whether another page follows.
+  const range = { from, since, limit: limit + 1 }
   const [row] = await prisma.$queryRaw<Row[]>`
-    SELECT ${readClock(clock)} AS now, ${FEED} AS feed, seq, ${toEpoch('as_of')} AS as_of, (
-      SELECT coalesce(json_agg(change ORDER BY position), '[]')
-      FROM (${changesAfter(prisma.tables, { from, since, limit: limit + 1 })}) AS change
-    ) AS changes
-    FROM ${prisma.tables.tenant}`
+    SELECT ${readClock(clock)} AS now, ${FEED} AS feed, seq, ${toEpoch('as_of')} AS as_of, page.*
+    FROM ${tables.tenant},
+      LATERAL (${inColumns ? pageInColumns(tables, range) : pageOfChanges(tables, range)}) AS page`
   if (row === undefined) throw tenantRowMissingError()
   if (after !== null && (row.feed !== feed || from > row.seq)) return null
 
-  // The statement reads one change more than `limit`, to find out whether another page follows.
-  const more = row.changes.length > limit
-  const rows = row.changes.slice(0, limit)
-  const lastPosition = more ? rows.at(-1)?.position : row.seq
+  const { columns } = row
+  const more = row.count > limit
+  // A page in columns contains the additional change, too.
+  const changes = (inColumns ? row.changes : row.changes.slice(0, limit)).map(toChange)
+  const lastPosition = inColumns ? row.last_position : row.changes[limit - 1]?.position
   return {
-    changes: rows.map(toChange),
-    cursor: `${row.feed}.${lastPosition}`,
+    changes,
+    ...(columns !== null && row.count > changes.length && { columns }),
+    cursor: `${row.feed}.${more ? lastPosition : row.seq}`,
     // Only the last page has an `asOf`: the subscriber must first receive every change up to that instant.
     asOf: more ? null : row.as_of,
     now: row.now,
     more,
   }
-}
-
-/**
- * Returns SQL that selects the changes after the position `from`. The position of a row is the time at which the row
- * last changed. The logout can be much older.
- *
- * Rows that last changed before `since` are skipped. The floor, an instant that ends older tokens of all users, is
- * never skipped.
- */
-function changesAfter(
-  { lastLogout, sessionLogout, tenant }: Tables,
-  { from, since, limit }: { from: bigint; since: Instant | null; limit: number },
-): Prisma.Sql {
-  const changedSince = since === null ? 0n : positionAt(since) - 1n
-  const rowsFrom = changedSince > from ? changedSince : from
-  // Only rows of forgotten people contain keyed hashes.
-  const key = Prisma.sql`CASE WHEN forgotten_at IS NOT NULL THEN (SELECT forget_key::text FROM ${tenant}) END`
-  const isNext = Prisma.sql`seq > ${rowsFrom} ORDER BY seq LIMIT ${limit}`
-  return Prisma.sql`
-    (SELECT seq AS position, 'user' AS kind, user_id, NULL AS session_id, ${toEpoch('at')} AS at,
-      ${toEpoch('all_sessions_at')} AS all_sessions_at, NULL::boolean AS ended, type,
-      ${key} AS key
-    FROM ${lastLogout} WHERE ${isNext})
-    UNION ALL
-    (SELECT seq, 'session', user_id, session_id, ${toEpoch('at')}, NULL, ended, type, ${key}
-    FROM ${sessionLogout} WHERE ${isNext})
-    UNION ALL
-    (SELECT floor_seq, 'floor', NULL, NULL, ${toEpoch('floor_at')}, NULL, NULL, NULL, NULL
-    FROM ${tenant} WHERE floor_seq > ${from} AND floor_at IS NOT NULL)
-    ORDER BY position LIMIT ${limit}`
 }
 
 function toChange(row: ChangeRow): Change {

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import type { FeedEvent, ReceivedChange } from '../../src/client/feed-events.js'
+import type { FeedEvent } from '../../src/client/feed-events.js'
 import { createFeedProgress, type FeedProgress } from '../../src/client/feed-progress.js'
 import { createLogoutCache, type LogoutCache } from '../../src/client/logout-cache.js'
+import type { ReceivedChange } from '../../src/client/received-change.js'
 
 const NOW = Date.UTC(2026, 10, 23, 10)
 const DAY_MS = 86_400_000

@@ -211,6 +211,27 @@ describe('the event stream', () => {
     await feed.close()
   })
 
+  test('with load=columns, the stream sends the load in columns, and then each change as an event of its own', async () => {
+    await logOut(1, 2)
+    const feed = await subscribeToFeed(api.url, '?load=columns')
+    await waitForLoad(feed)
+    const names = feed.events.map(({ name }) => name)
+    expect(names.slice(0, 3)).toEqual(['message', 'columns', 'freshness'])
+    expect(feed.dataOf('columns')).toMatchObject([{ users: { user_id: ['auth0|1', 'auth0|2'] } }])
+    await logOut(3)
+    await expect.poll(() => userIdsOf(feed)).toEqual(['auth0|3'])
+    await feed.close()
+  })
+
+  test('with load=columns and an unknown cursor, the stream sends `reset`, then the load in columns', async () => {
+    await logOut(1)
+    const feed = await subscribeToFeed(api.url, '?after=0123456789ab.1&load=columns')
+    await waitForLoad(feed)
+    const names = feed.events.map(({ name }) => name).filter((name) => name !== 'message')
+    expect(names.slice(0, 3)).toEqual(['reset', 'columns', 'freshness'])
+    await feed.close()
+  })
+
   test('the stream sends a logout that is stored after the load, even if it happened long before', async () => {
     const feed = await subscribeToFeed(api.url, `?since=${new Date(NOON).toISOString()}`)
     await waitForLoad(feed)

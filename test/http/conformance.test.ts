@@ -22,6 +22,7 @@ interface ServiceVector {
   page: { changes: object[] }
   first_page: { limit: number; more: boolean; as_of: null; lag_ms: null }
   stream: string[]
+  stream_in_columns: string[]
   reset: string
   gone: { status: number; error: string }
 }
@@ -98,6 +99,12 @@ test('the stream equals the stream of service.json, byte for byte', async () => 
   const { body } = await get()
   const expected = vector.stream.join('').replaceAll('<cursor>', body.cursor)
   expect(await readStream('')).toBe(expected)
+})
+
+test('the stream in columns equals that of service.json, byte for byte', async () => {
+  const { body } = await get()
+  const expected = vector.stream_in_columns.join('').replaceAll('<cursor>', body.cursor)
+  expect(await readStream('?load=columns')).toBe(expected)
 })
 
 test('the stream after an unknown cursor contains the reset event of service.json before all rows', async () => {

@@ -120,3 +120,60 @@ test('a page for several subscribers is formatted once', () => {
   expect(format(sharedPage)).toBe(format(sharedPage))
   expect(format(createPage('f.2')).toString()).toMatch(/^event: freshness\nid: f\.2\ndata: \{/)
 })
+
+test('while a subscriber receives a page of the load, the next page is read, and no further page', async () => {
+  const cursors: (string | null)[] = []
+  const feed = createFeed({
+    readChanges: async ({ after }) => {
+      cursors.push(after)
+      return { ...createPage(`f.${cursors.length}`), more: cursors.length < 4 }
+    },
+    subscribe: () => () => {},
+  })
+  const pages = feed.stream({ after: null, since: null })
+  await pages.next()
+  expect(cursors).toEqual([null, 'f.1'])
+  expect(await pages.next()).toMatchObject({ value: { cursor: 'f.2' } })
+  expect(cursors).toEqual([null, 'f.1', 'f.2'])
+  await pages.next()
+  await pages.next()
+  expect(cursors).toEqual([null, 'f.1', 'f.2', 'f.3'])
+  feed.close()
+})
+
+test.each([
+  ['short', 900_000, [true]],
+  ['too long for a client', 900_001, [true, false]],
+])('a page whose columns are %s is read in these forms', async (_case, length, forms) => {
+  const queries: ChangesQuery[] = []
+  const feed = createFeed({
+    readChanges: async (query) => {
+      queries.push(query)
+      return { ...createPage('f.1'), ...(query.inColumns && { columns: 'x'.repeat(length) }) }
+    },
+    subscribe: () => () => {},
+  })
+  const pages = feed.stream({ after: null, since: 5, inColumns: true })
+  const { value: page } = await pages.next()
+  expect(queries.map(({ inColumns }) => inColumns)).toEqual(forms)
+  expect(queries.every(({ since }) => since === 5)).toBe(true)
+  expect(page?.columns === undefined).toBe(forms.length > 1)
+  feed.close()
+})
+
+test('a subscriber that leaves during a failing read causes no unhandled rejection', async () => {
+  let readCount = 0
+  const feed = createFeed({
+    readChanges: async () => {
+      if (++readCount > 1) throw new Error('the database is unavailable')
+      return { ...createPage('f.1'), more: true }
+    },
+    subscribe: () => () => {},
+  })
+  // Vitest fails a run with an unhandled rejection.
+  const pages = feed.stream({ after: null, since: null })
+  await pages.next()
+  await pages.return(null)
+  expect(readCount).toBe(2)
+  feed.close()
+})

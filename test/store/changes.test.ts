@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { readColumns } from '../../src/client/change-columns.js'
+import type { Change } from '../../src/rules/change-feed.js'
 import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
@@ -68,4 +70,55 @@ test('after a restore that loses changes, new changes come after every cursor fr
   for (const n of [4, 5, 6]) await storeLogout(n)
   const pageAfterRestore = await readFeed(cursor)
   expect(pageAfterRestore?.changes).toMatchObject([4, 5, 6].map((n) => ({ userId: `auth0|${n}` })))
+})
+
+/** Reads all pages. Returns the changes in a comparable form, without what a client does not need. */
+async function readAll(limit: number, inColumns: boolean) {
+  const changes: Partial<Change>[] = []
+  let pageCount = 0
+  for (let after: string | null = null, more = true; more; pageCount++) {
+    const page = await store.readChanges({ after, since: null, limit, inColumns })
+    if (page === null) throw new Error(`the cursor ${after} is unknown`)
+    const columns = page.columns === undefined ? [] : readColumns(JSON.parse(page.columns))
+    changes.push(...page.changes, ...columns)
+    ;({ cursor: after, more } = page)
+    expect(page.asOf, 'only the last page has an as_of').toBe(more ? null : NOON)
+  }
+  const sortedChanges = changes
+    .map((change) => JSON.stringify({ ...change, type: undefined }, Object.keys(change).sort()))
+    .sort()
+  return { sortedChanges, pageCount }
+}
+
+test.each([1, 2, 3, 7, 100])(
+  'pages of %i changes in columns contain the same changes as pages without columns',
+  async (limit) => {
+    const ids = ['auth0|1', 'auth0|"quote\\', 'auth0|\n\u2028', 'sms|Łódź😀', 'auth0|gone']
+    for (const [n, userId] of ids.entries()) {
+      const event = { logId: `L${n}`, type: 'slo', at: NOON + n, userId, sessionId: `S${n}` }
+      await store.storeBatch({ ...fold([event]), unattributable: [] })
+    }
+    for (const ids of [
+      { userId: 'auth0|all', sessionId: null },
+      { userId: null, sessionId: 'S' },
+    ]) {
+      const event = { logId: 'L', type: 'slo', at: NOON + 0.999, ...ids }
+      await store.storeBatch({ ...fold([event]), unattributable: [] })
+    }
+    await store.raiseFloor(NOON)
+    await store.forget('auth0|gone')
+    await store.storeCaughtUp(CHECKPOINT, NOON)
+    const expected = await readAll(100, false)
+    expect(expected.sortedChanges.length).toBeGreaterThan(10)
+    const { sortedChanges, pageCount } = await readAll(limit, true)
+    expect(sortedChanges).toEqual(expected.sortedChanges)
+    if (limit === 100) expect(pageCount).toBe(1)
+  },
+)
+
+test('a page in columns without changes of users and sessions has no columns', async () => {
+  await store.raiseFloor(NOON)
+  const page = await store.readChanges({ after: null, since: null, limit: 10, inColumns: true })
+  expect(page).toMatchObject({ changes: [{ kind: 'floor', at: NOON }] })
+  expect(page).not.toHaveProperty('columns')
 })
