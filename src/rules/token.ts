@@ -95,5 +95,6 @@ export function isSessionUnreadable({
 
 /** Whether the subject is an application (client credentials grant). An application cannot log out. */
 export function isMachine(subject: string): boolean {
-  return subject.endsWith('@clients') && /^[^|]+@clients$/.test(subject)
+  // Every check calls this function. Looking at the last character takes less time than `endsWith`.
+  return subject[subject.length - 1] === 's' && /^[^|]+@clients$/.test(subject)
 }
