@@ -1,7 +1,7 @@
 /**
  * Serves a change feed in its own process, and sends the port to the parent process. The feed sends the changes of all
- * users and of one session of each, in columns, and then one freshness event. The argument is the number of users. The events
- * are formatted before the first request, so that the measured time of a load does not include the formatting.
+ * users and of one session of each, in columns, and then one freshness event. The argument is the number of users. The
+ * events are formatted before the first request, so that the measured time of a load does not include the formatting.
  */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'

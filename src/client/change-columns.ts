@@ -65,7 +65,7 @@ function readId(value: unknown, field: string): string {
 }
 
 function readInstant(value: unknown, field: string): Instant {
-  const at = typeof value === 'number' ? plausibleInstant(value) : null
+  const at = Number.isInteger(value) ? plausibleInstant(value as number) : null
   if (at === null) throw malformedField(field)
   return at
 }

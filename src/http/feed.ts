@@ -16,7 +16,7 @@ import type { ChangesPage, ChangesQuery } from '../rules/change-feed.js'
 export interface FeedLimits {
   /** Maximum time between two `freshness` events of a subscriber, in milliseconds. Excludes the time of the query. */
   heartbeatIntervalMs: number
-  /** Maximum number of concurrent subscribers. Each can hold a page in memory. */
+  /** Maximum number of concurrent subscribers. Each can hold two pages in memory. */
   maxSubscribers: number
   /** How long a subscriber may take to read a page before it is disconnected, in milliseconds. */
   writeTimeoutMs: number
@@ -96,16 +96,22 @@ export function createFeed({ readChanges, subscribe, feedLimits }: FeedDeps): Fe
       return { page, nextWakeUp }
     }
     let cursor = start.after
+    /** The next page of the load. */
     let next: ReturnType<typeof read> | undefined
     while (isOpen) {
-      const { page: pendingPage, nextWakeUp } = next ?? read(cursor)
-      const page = await pendingPage
+      let reading = next ?? read(cursor)
+      let page = await reading.page
+      // The last page is read again, because a slow subscriber may have received the previous page for a long time. The
+      // freshness of the page would be that old.
+      if (next !== undefined && page?.more === false) {
+        reading = read(cursor)
+        page = await reading.page
+      }
       cursor = page?.cursor ?? null
       isLoading = page === null || (isLoading && page.more)
-      const isLast = page !== null && !page.more
-      next = isLast ? undefined : read(cursor)
+      next = isLoading ? read(cursor) : undefined
       yield page
-      if (isLast && isOpen) await nextWakeUp
+      if (page !== null && !page.more && isOpen) await reading.nextWakeUp
     }
   }
 

@@ -121,23 +121,25 @@ test('a page for several subscribers is formatted once', () => {
   expect(format(createPage('f.2')).toString()).toMatch(/^event: freshness\nid: f\.2\ndata: \{/)
 })
 
-test('while a subscriber receives a page of the load, the next page is read, and no further page', async () => {
-  const cursors: (string | null)[] = []
+test('while a subscriber receives a page of the load, the next page is read; the last page is read again when the subscriber requests it', async () => {
+  const readCursors: (string | null)[] = []
+  let now = 1
   const feed = createFeed({
     readChanges: async ({ after }) => {
-      cursors.push(after)
-      return { ...createPage(`f.${cursors.length}`), more: cursors.length < 4 }
+      readCursors.push(after)
+      const page = Number(after ?? 0) + 1
+      return { ...createPage(`${page}`), now, more: page < 3 }
     },
     subscribe: () => () => {},
   })
   const pages = feed.stream({ after: null, since: null })
-  await pages.next()
-  expect(cursors).toEqual([null, 'f.1'])
-  expect(await pages.next()).toMatchObject({ value: { cursor: 'f.2' } })
-  expect(cursors).toEqual([null, 'f.1', 'f.2'])
-  await pages.next()
-  await pages.next()
-  expect(cursors).toEqual([null, 'f.1', 'f.2', 'f.3'])
+  expect(await pages.next()).toMatchObject({ value: { cursor: '1' } })
+  expect(readCursors).toEqual([null, '1'])
+  expect(await pages.next()).toMatchObject({ value: { cursor: '2' } })
+  expect(readCursors).toEqual([null, '1', '2'])
+  now = 2
+  expect(await pages.next()).toMatchObject({ value: { cursor: '3', now: 2 } })
+  expect(readCursors).toEqual([null, '1', '2', '2'])
   feed.close()
 })
 
