@@ -21,7 +21,7 @@ function readUsers(fields: Record<keyof ChangeColumns['users'], unknown>): Recei
     const allSessionsAt = allSessionsInstants[i]
     return {
       kind: 'user',
-      userId: readId(id, 'user_id'),
+      userId: readTextField(id, 'user_id'),
       at: readInstant(instants[i], 'at_ms'),
       allSessionsAt:
         allSessionsAt === null ? null : readInstant(allSessionsAt, 'all_sessions_at_ms'),
@@ -38,7 +38,7 @@ function readSessions(fields: Record<keyof ChangeColumns['sessions'], unknown>):
     const userId = userIds[i]
     return {
       kind: 'session',
-      sessionId: readId(id, 'session_id'),
+      sessionId: readTextField(id, 'session_id'),
       userId: typeof userId === 'string' ? userId : null,
       at: readInstant(instants[i], 'at_ms'),
       ended: ended[i] === true,
@@ -59,7 +59,12 @@ function readColumn<Field extends string>(
   return column
 }
 
-function readId(value: unknown, field: string): string {
+/**
+ * Returns a field that must be a string.
+ *
+ * @throws `NOT_UNDERSTOOD` for any other value.
+ */
+export function readTextField(value: unknown, field: string): string {
   if (typeof value !== 'string') throw malformedField(field)
   return value
 }

@@ -56,7 +56,7 @@ export function invalidEvent(problem: string): LastLogoutClientError {
   )
 }
 
-/** Creates the error of an event of the change feed with a missing or malformed field. */
+/** Creates the error of an event of the change feed in which a field is missing or malformed. */
 export function malformedField(field: string): LastLogoutClientError {
   return invalidEvent(
     `the change feed sent an event in which the field ${field} is missing or malformed`,

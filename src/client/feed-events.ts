@@ -1,6 +1,6 @@
 import { type Instant, readDateTime } from '../rules/instant.js'
 import { readFreshness, type StatedFreshness } from '../rules/last-logout-response.js'
-import { readColumns } from './change-columns.js'
+import { readColumns, readTextField } from './change-columns.js'
 import { invalidEvent, malformedField } from './errors.js'
 import { createEventReader, type FastReader, type ServerSentEvent } from './event-stream.js'
 import type { ReceivedChange } from './received-change.js'
@@ -109,26 +109,26 @@ function readChange(json: unknown): ReceivedChange | null {
   const { kind, user_id, session_id, key, user_hash, session_hash } = fields
   switch (kind) {
     case 'user':
-      return readUser(readText(user_id, 'user_id'), fields.at, fields.all_sessions_at)
+      return readUser(readTextField(user_id, 'user_id'), fields.at, fields.all_sessions_at)
     case 'session': {
       const userId = typeof user_id === 'string' ? user_id : null
-      return readSession(readText(session_id, 'session_id'), userId, fields.at, fields.ended)
+      return readSession(readTextField(session_id, 'session_id'), userId, fields.at, fields.ended)
     }
     case 'floor':
       return { kind, at: readInstant(fields.at, 'at') }
     case 'forgotten_user':
       return {
         kind,
-        key: readText(key, 'key'),
-        userHash: readText(user_hash, 'user_hash'),
+        key: readTextField(key, 'key'),
+        userHash: readTextField(user_hash, 'user_hash'),
         at: readInstant(fields.at, 'at'),
         allSessionsAt: readAllSessionsAt(fields.all_sessions_at),
       }
     case 'forgotten_session':
       return {
         kind,
-        key: readText(key, 'key'),
-        sessionHash: readText(session_hash, 'session_hash'),
+        key: readTextField(key, 'key'),
+        sessionHash: readTextField(session_hash, 'session_hash'),
         at: readInstant(fields.at, 'at'),
         ended: fields.ended === true,
       }
@@ -163,11 +163,6 @@ function readInstant(value: unknown, field: string): Instant {
   const at = readDateTime(value)
   if (at === null) throw malformedField(field)
   return at
-}
-
-function readText(value: unknown, field: string): string {
-  if (typeof value !== 'string') throw malformedField(field)
-  return value
 }
 
 function parseJson(data: string): unknown {

@@ -25,8 +25,8 @@ const WORDS = 4
 const HIGH_BITS_OF_INSTANT = 0x7ff
 const HAS_ENDED = 0x800
 const LOAD_SHIFT = 12
-/** If the remaining rows need more than this share of the slots, the rebuilt segment has twice the capacity. */
-const MAX_REMAINING_FACTOR = 0.5
+/** If the remaining rows need at least this share of the slots, the rebuilt segment has twice the capacity. */
+const MIN_GROWTH_FACTOR = 0.5
 
 /** Creates an empty segment. */
 export function createSegment(capacity: number): Segment {
@@ -41,7 +41,7 @@ export function createSegment(capacity: number): Segment {
 /** Returns a copy without the rows that are dropped. */
 export function rebuild(segment: Segment, minLoad: number): Segment {
   const { capacity } = segment
-  const isFull = countRows(segment, minLoad) > MAX_REMAINING_FACTOR * capacity
+  const isFull = countRows(segment, minLoad) >= MIN_GROWTH_FACTOR * capacity
   const copy = createSegment(isFull ? 2 * capacity : capacity)
   for (let slot = 0; slot < capacity; slot++)
     if (hasRow(segment, slot, minLoad)) copyRow(segment, slot, copy)

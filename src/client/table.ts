@@ -29,7 +29,8 @@ const MIN_LOAD_FACTOR = 0.55
 const MAX_LOAD_FACTOR = 0.65
 /**
  * The greatest number of a load. A client that has reached it must keep this number for all further loads. Then no more
- * rows are dropped. With a load every hour, this takes a century.
+ * rows are dropped. With a load every hour, this takes a century. Before the first load, each attempt to connect begins a
+ * load, so this takes three months if the service is unavailable for all this time.
  */
 export const MAX_LOAD_NUMBER = 2 ** 20 - 1
 

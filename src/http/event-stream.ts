@@ -55,7 +55,7 @@ function formatPage(page: ChangesPage, policy: Policy): string {
   return text + (more ? '' : formatEvent('freshness', freshness, cursor))
 }
 
-/** Formats an event. `data` is JSON. */
+/** Formats an event. `data` is JSON without line feeds. */
 function formatEvent(name: string, data: string, id?: string): string {
   return `event: ${name}\n${id === undefined ? '' : `id: ${id}\n`}data: ${data}\n\n`
 }

@@ -46,6 +46,7 @@ export interface ChangesQuery {
   after: string | null
   /** Skips rows that last changed before this instant; `null`: skips none. */
   since: Instant | null
+  /** Maximum number of changes in the page. A page in columns can have one more. */
   limit: number
   /** Whether the page should contain the changes of users and sessions in columns. Default: `false`. */
   inColumns?: boolean

@@ -14,7 +14,7 @@ export interface ChangeRange {
 /** Returns SQL that reads a page of changes. */
 export function pageOfChanges(tables: Tables, range: ChangeRange): Prisma.Sql {
   return Prisma.sql`
-    SELECT count(*)::int AS count, max(position) AS last_position,
+    SELECT count(*)::int AS count, NULL::bigint AS last_position,
       coalesce(json_agg(change ORDER BY position), '[]') AS changes, NULL AS columns
     FROM (SELECT ${changeFields(tables)} FROM (${rowsIn(tables, range)}) AS page_row) AS change`
 }
@@ -38,7 +38,10 @@ export function pageInColumns(tables: Tables, range: ChangeRange): Prisma.Sql {
     FROM (${rowsIn(tables, range)}) AS page_row`
 }
 
-/** Returns SQL that aggregates an expression over the changes of one kind. All these arrays have the same order. */
+/**
+ * Returns SQL that aggregates an expression over the changes of one kind. All these arrays have the same order. The
+ * expression must be scalar: between records, `json_agg` inserts line feeds, which would end the `data` of the event.
+ */
 function column(kind: 'user' | 'session', expression: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`
     coalesce(json_agg(${expression}) FILTER (WHERE kind = ${kind} AND NOT is_forgotten), '[]')`

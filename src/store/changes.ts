@@ -23,7 +23,7 @@ interface Row {
   as_of: Instant | null
   /** Number of changes in the page. */
   count: number
-  /** Position of the last change in the page. */
+  /** Position of the last change in a page in columns. */
   last_position: bigint | null
   changes: ChangeRow[]
   /** `null`: all changes are in `changes`. */

@@ -122,48 +122,77 @@ test('a page for several subscribers is formatted once', () => {
 })
 
 test('while a subscriber receives a page of the load, the next page is read; the last page is read again when the subscriber requests it', async () => {
-  const readCursors: (string | null)[] = []
+  const queries: ChangesQuery[] = []
+  const readCursors = () => queries.map(({ after }) => after)
   let now = 1
   const feed = createFeed({
-    readChanges: async ({ after }) => {
-      readCursors.push(after)
-      const page = Number(after ?? 0) + 1
+    readChanges: async (query) => {
+      queries.push(query)
+      const page = Number(query.after ?? 0) + 1
       return { ...createPage(`${page}`), now, more: page < 3 }
     },
     subscribe: () => () => {},
   })
-  const pages = feed.stream({ after: null, since: null })
+  const pages = feed.stream({ after: null, since: 5, inColumns: true })
   expect(await pages.next()).toMatchObject({ value: { cursor: '1' } })
-  expect(readCursors).toEqual([null, '1'])
+  expect(readCursors()).toEqual([null, '1'])
   expect(await pages.next()).toMatchObject({ value: { cursor: '2' } })
-  expect(readCursors).toEqual([null, '1', '2'])
+  expect(readCursors()).toEqual([null, '1', '2'])
   now = 2
   expect(await pages.next()).toMatchObject({ value: { cursor: '3', now: 2 } })
-  expect(readCursors).toEqual([null, '1', '2', '2'])
+  expect(readCursors()).toEqual([null, '1', '2', '2'])
+  for (const query of queries) expect(query).toMatchObject({ since: 5, inColumns: true })
+  feed.close()
+})
+
+test('a notification during the last reading of a load causes another query at once', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
+  onTestFinished(() => void vi.useRealTimers())
+  let notify = () => {}
+  let queryCount = 0
+  const feed = createFeed({
+    readChanges: async () => {
+      const query = ++queryCount
+      // Query 3 reads the last page again. The notification arrives before the subscriber has this page.
+      if (query === 3) notify()
+      return { ...createPage(`f.${query}`), more: query === 1 }
+    },
+    subscribe: (onNotification) => {
+      notify = onNotification
+      return () => {}
+    },
+  })
+  const pages = feed.stream({ after: null, since: null })
+  await pages.next()
+  expect(await pages.next()).toMatchObject({ value: { cursor: 'f.3' } })
+  expect(await pages.next()).toMatchObject({ value: { cursor: 'f.4' } })
   feed.close()
 })
 
 test.each([
   ['short', 900_000, [true]],
   ['too long for a client', 900_001, [true, false]],
-])('a page whose columns are %s is read in these forms', async (_case, length, forms) => {
-  const queries: ChangesQuery[] = []
-  const feed = createFeed({
-    readChanges: async (query) => {
-      queries.push(query)
-      return { ...createPage('f.1'), ...(query.inColumns && { columns: 'x'.repeat(length) }) }
-    },
-    subscribe: () => () => {},
-  })
-  const pages = feed.stream({ after: null, since: 5, inColumns: true })
-  const { value: page } = await pages.next()
-  expect(queries.map(({ inColumns }) => inColumns)).toEqual(forms)
-  expect(queries.every(({ since }) => since === 5)).toBe(true)
-  expect(page?.columns === undefined).toBe(forms.length > 1)
-  feed.close()
-})
+])(
+  'a page with columns that are %s is read in the form of single changes only if they are too long',
+  async (_case, length, forms) => {
+    const queries: ChangesQuery[] = []
+    const feed = createFeed({
+      readChanges: async (query) => {
+        queries.push(query)
+        return { ...createPage('f.1'), ...(query.inColumns && { columns: 'x'.repeat(length) }) }
+      },
+      subscribe: () => () => {},
+    })
+    const pages = feed.stream({ after: null, since: 5, inColumns: true })
+    const { value: page } = await pages.next()
+    expect(queries.map(({ inColumns }) => inColumns)).toEqual(forms)
+    expect(queries.every(({ since }) => since === 5)).toBe(true)
+    expect(page?.columns === undefined).toBe(forms.length > 1)
+    feed.close()
+  },
+)
 
-test('a subscriber that leaves during a failing read causes no unhandled rejection', async () => {
+test('a subscriber that disconnects during a failing read causes no unhandled rejection', async () => {
   let readCount = 0
   const feed = createFeed({
     readChanges: async () => {
