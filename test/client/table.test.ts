@@ -2,6 +2,12 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { fingerprint } from '../../src/client/fingerprint.js'
 import { createTable, MAX_LOAD_NUMBER } from '../../src/client/table.js'
+import {
+  createSegment,
+  rebuild,
+  writeFingerprint,
+  writeLogout,
+} from '../../src/client/table-segment.js'
 
 const anyId = fc.oneof(fc.constantFrom('auth0|1', 'auth0|2', 'S1', 'ä', '€'), fc.string())
 
@@ -117,6 +123,18 @@ describe('a table', () => {
     table.dropBefore(2)
     expect(table.count()).toBe(10)
     expect(table.find(fingerprintOf('auth0|5'))).toBe(-1)
+  })
+
+  test('a segment whose rows take half of the slots doubles when it is rebuilt, so that the next row does not rebuild it again', () => {
+    const segment = createSegment(16)
+    const insertRow = (slot: number) => {
+      writeFingerprint(segment, slot, slot, slot)
+      writeLogout(segment, slot, 1, false, 1)
+    }
+    for (let slot = 0; slot < 7; slot++) insertRow(slot)
+    expect(rebuild(segment, 0)).toMatchObject({ capacity: 16, used: 7 })
+    insertRow(7)
+    expect(rebuild(segment, 0)).toMatchObject({ capacity: 32, used: 8 })
   })
 
   test('after twelve loads of different ids, a table contains only the rows of the last load', () => {
