@@ -2,6 +2,7 @@ import { invalidResponse, LastLogoutClientError } from './errors.js'
 import { createFeedReader, type FeedEvent } from './feed-events.js'
 import { nextTurn } from './next-turn.js'
 import { type RequestOptions, readText, reasonOf, request } from './request.js'
+import { startSilenceTimer } from './silence-timer.js'
 
 const EVENT_STREAM = 'text/event-stream'
 
@@ -34,15 +35,9 @@ export async function readFeed(
   { query, connection, silenceTimeoutMs, onEvent }: ConnectionOptions,
 ): Promise<void> {
   const { signal } = connection
-  let silenceTimer: ReturnType<typeof setTimeout> | undefined
-  const restartSilenceTimer = () => {
-    clearTimeout(silenceTimer)
-    silenceTimer = setTimeout(
-      () => connection.abort(silenceError(silenceTimeoutMs)),
-      silenceTimeoutMs,
-    )
-  }
-  restartSilenceTimer()
+  const silenceTimer = startSilenceTimer(silenceTimeoutMs, () =>
+    connection.abort(silenceError(silenceTimeoutMs)),
+  )
   try {
     // Services of earlier releases ignore `load`.
     const path = `v1/changes?${query}&load=columns`
@@ -50,23 +45,22 @@ export async function readFeed(
     assertEventStream(response, service)
     let workMs = 0
     const read = createFeedReader((event) => void (signal.aborted || onEvent(event)))
-    for await (const text of readText(response, signal)) {
-      restartSilenceTimer()
+    await readText(response, signal, (text) => {
+      silenceTimer.restart()
       const startedAt = performance.now()
       read(text)
       workMs += performance.now() - startedAt
+      if (workMs < MAX_WORK_MS) return
       // Node.js reads up to 2 MiB of a socket in one turn of the event loop. Processing this data takes about 30 ms.
-      if (workMs >= MAX_WORK_MS) {
-        await nextTurn()
-        workMs = 0
-      }
-    }
+      workMs = 0
+      return nextTurn()
+    })
   } catch (error) {
     const cause = signal.aborted ? signal.reason : error
     if (cause === ENDED_ON_PURPOSE) return
     throw cause instanceof LastLogoutClientError ? cause : connectionLost(cause, service)
   } finally {
-    clearTimeout(silenceTimer)
+    silenceTimer.stop()
     // Discards the rest of the response. Nothing reads the abort reason after this point.
     connection.abort(ENDED_ON_PURPOSE)
   }

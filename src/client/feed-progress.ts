@@ -93,7 +93,7 @@ export function createFeedProgress(cache: LogoutCache, options: FeedProgressOpti
       if (event.kind === 'freshness') applyFreshness(event.freshness)
       if (state.name === 'load_due') return
       if (event.kind === 'reset') state = beginLoad(state.since)
-      if (event.cursor !== null) state = { ...state, cursor: event.cursor }
+      if (event.cursor !== null) state.cursor = event.cursor
     },
     completeSince: () => completeSince,
     close: reload.stop,

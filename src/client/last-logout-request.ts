@@ -70,7 +70,9 @@ async function readBody(
 ): Promise<string> {
   let text = ''
   try {
-    for await (const piece of readText(response, signal)) text += piece
+    await readText(response, signal, (piece) => {
+      text += piece
+    })
   } catch (error) {
     const message = `the response of ${url} was incomplete (${reasonOf(error)}): check that no proxy cuts it off`
     throw new LastLogoutClientError('UNAVAILABLE', message, error)

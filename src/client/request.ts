@@ -45,8 +45,15 @@ export async function request(
 /**
  * Reads the body of a response in pieces. An abort of `signal` ends the reading, even though `fetch` has the same
  * signal: in Node.js 20, `fetch` can lose its signal in a garbage collection.
+ *
+ * @param onText Called with each piece. If it returns a promise, the next piece is read after this promise has resolved.
+ *   An async generator would be simpler, but takes longer for each event of the feed.
  */
-export async function* readText(response: Response, signal: AbortSignal): AsyncGenerator<string> {
+export async function readText(
+  response: Response,
+  signal: AbortSignal,
+  onText: (text: string) => Promise<void> | void,
+): Promise<void> {
   const reader = response.body?.getReader()
   if (reader === undefined) return
   const cancel = () => void reader.cancel().catch(() => {})
@@ -54,7 +61,8 @@ export async function* readText(response: Response, signal: AbortSignal): AsyncG
   try {
     const decode = createUtf8Decoder()
     for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
-      yield decode(chunk.value)
+      const pause = onText(decode(chunk.value))
+      if (pause !== undefined) await pause
     }
     signal.throwIfAborted()
   } finally {

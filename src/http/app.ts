@@ -16,12 +16,7 @@ import { HTTP_LIMITS, type HttpLimits, MAX_CONNECTIONS } from './limits.js'
 import { type LogStream, logStreamRoute } from './log-stream.js'
 import { logoutRoutes } from './logout.js'
 import { type ReportDeps, reportRoutes } from './report.js'
-import {
-  type HttpMetrics,
-  measureRequests,
-  measureSubscribers,
-  metricsRoute,
-} from './request-metrics.js'
+import { type HttpMetrics, measureRequests, metricsRoute } from './request-metrics.js'
 import { secureEarlyResponse, secureResponses } from './security-headers.js'
 import { createSerializerCompiler } from './serializer.js'
 import { createHttpServer } from './server.js'
@@ -71,13 +66,11 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   await app.register(lastLogoutRoutes(deps))
   await app.register(checkRoute(deps))
   let subscribers = 0
-  const onSubscribers = (count: number) => {
-    subscribers = count
+  const onSubscriber = (change: 1 | -1) => {
+    subscribers += change
+    deps.metrics?.onSubscriber(change)
   }
-  await app.register(async (scope) => {
-    if (deps.metrics) measureSubscribers(scope, deps.metrics)
-    await scope.register(changesRoute({ ...deps, onSubscribers }))
-  })
+  await app.register(changesRoute({ ...deps, onSubscriber }))
   await app.register(reportRoutes(deps))
   if (readConsoleState) {
     const countSubscribers = () => subscribers

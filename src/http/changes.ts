@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
@@ -6,17 +5,18 @@ import type { ChangesPage } from '../rules/change-feed.js'
 import type { Policy } from '../rules/judge.js'
 import { inGroup } from './docs.js'
 import { sendError } from './errors.js'
-import { createPageFormatter, EVENT_STREAM, toEvents } from './event-stream.js'
+import { createPageFormatter, EVENT_STREAM } from './event-stream.js'
 import { createFeed, FEED_LIMITS, type FeedDeps, type FeedStart } from './feed.js'
 import { toFreshness } from './freshness.js'
 import { dateTimeSchema, errorResponses, freshnessSchema, policySchema } from './schemas.js'
+import { sendPages } from './send-pages.js'
 import { changeSchema, toWireChange } from './wire-change.js'
 
 /** Dependencies of the change feed. */
 export interface ChangesDeps extends FeedDeps {
   policy: Policy
   /** Called when the number of subscribers changes. */
-  onSubscribers?(count: number): void
+  onSubscriber?(change: 1 | -1): void
 }
 
 /** Maximum number of changes in a response. */
@@ -55,18 +55,18 @@ const changesSchema = z.object({
 export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
   return async (app) => {
     const feed = createFeed(deps)
-    const formatPage = createPageFormatter(deps.policy)
+    const format = createPageFormatter(deps.policy)
     const { maxSubscribers, writeTimeoutMs } = deps.feedLimits ?? FEED_LIMITS
     // A closing server waits for its connections, so the streams must end first.
     app.addHook('preClose', async () => feed.close())
-    const subscribers = createSubscriberCount(deps.onSubscribers)
+    const subscribers = createSubscriberCount(deps.onSubscriber)
     const subscribe = async (start: FeedStart, reply: FastifyReply) => {
       if (subscribers.count() >= maxSubscribers) return refuseSubscriber(reply, maxSubscribers)
       subscribers.add(reply)
       const pages = feed.stream(start)
       // The first page is read before the headers are sent. If the database is unavailable, the response can be a 503.
       const { value: first = null } = await pages.next()
-      return sendEvents(reply, toEvents(first, pages, formatPage), writeTimeoutMs)
+      await sendPages(reply, { first, next: pages, format, writeTimeoutMs })
     }
     app.get(
       '/v1/changes',
@@ -110,11 +110,11 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
 }
 
 /** Creates a counter of subscribers. A subscriber is counted until its connection is closed. */
-function createSubscriberCount(onChange: ChangesDeps['onSubscribers']) {
+function createSubscriberCount(onChange: ChangesDeps['onSubscriber']) {
   let count = 0
   const change = (by: 1 | -1) => {
     count += by
-    onChange?.(count)
+    onChange?.(by)
   }
   return {
     count: () => count,
@@ -136,40 +136,4 @@ function refuseSubscriber(reply: FastifyReply, maxSubscribers: number): never {
   reply.header('retry-after', `${RETRY_AFTER_SECONDS}`)
   const message = `the limit of ${maxSubscribers} subscribers is reached: retry later; the operator can run another API process`
   return sendError(reply, 503, message) as never
-}
-
-/** Streams events. Disconnects a subscriber that reads too slowly. The subscriber can resume with its cursor. */
-function sendEvents(reply: FastifyReply, events: AsyncIterable<Buffer>, timeoutMs: number): never {
-  const disconnect = () => void reply.raw.destroy()
-  const chunks = withWriteTimeout(events, timeoutMs, disconnect)
-  return (
-    reply
-      .header('content-type', EVENT_STREAM)
-      .header('cache-control', 'no-store, no-transform')
-      // Caddy compresses and buffers events, in spite of no-transform, unless the response has an encoding.
-      .header('content-encoding', 'identity')
-      // Without this header, a closing server waits for the keep-alive timeout.
-      .header('connection', 'close')
-      // Without this header, nginx buffers the events.
-      .header('x-accel-buffering', 'no')
-      .send(Readable.from(chunks, { highWaterMark: 1 })) as never
-  )
-}
-
-/** Yields `chunks`. Calls `onTimeout` if the consumer does not request the next chunk within `timeoutMs`. */
-async function* withWriteTimeout(
-  chunks: AsyncIterable<Buffer>,
-  timeoutMs: number,
-  onTimeout: () => void,
-): AsyncGenerator<Buffer> {
-  let timer: NodeJS.Timeout | undefined
-  try {
-    for await (const chunk of chunks) {
-      timer = setTimeout(onTimeout, timeoutMs)
-      yield chunk
-      clearTimeout(timer)
-    }
-  } finally {
-    clearTimeout(timer)
-  }
 }

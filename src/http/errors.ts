@@ -11,17 +11,22 @@ export function handleError(
   const statusCode = readStatus(error)
   if (statusCode < 500) return sendError(reply, statusCode, error.message)
 
-  // The store logs each outage of the database once. Failed requests need no further line.
-  const level = statusCode === 503 ? 'debug' : 'error'
-  // `routeOptions.url` is the pattern of the route. The URL of the request can contain a user id.
-  const fields = { err: error, reqId: request.id, route: request.routeOptions.url }
-  request.log[level](fields, 'request failed')
+  logFailure(error, request, 'request failed')
   if (statusCode !== 503) {
     const message = `internal error: see the server log for the request id ${request.id}`
     return sendError(reply, statusCode, message)
   }
   reply.header('retry-after', '1')
   return sendError(reply, statusCode, 'the database is unavailable: retry later')
+}
+
+/** Logs why a request or a stream failed. */
+export function logFailure(error: FastifyError, request: FastifyRequest, message: string): void {
+  // The store logs each outage of the database once. Failed requests need no further line.
+  const level = readStatus(error) === 503 ? 'debug' : 'error'
+  // `routeOptions.url` is the pattern of the route. The URL of the request can contain a user id.
+  const fields = { err: error, reqId: request.id, route: request.routeOptions.url }
+  request.log[level](fields, message)
 }
 
 /** Sends the response for an unknown path. Only callers with a key get this response. */

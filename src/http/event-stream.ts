@@ -9,10 +9,11 @@ export const EVENT_STREAM = 'text/event-stream'
 /** Delay before a browser reconnects, in milliseconds. */
 const RECONNECT_DELAY_MS = 1_000
 
-const RETRY = Buffer.from(`retry: ${RECONNECT_DELAY_MS}\n\n`)
+/** The first event of a stream: it sets the delay before a browser reconnects. */
+export const RETRY = Buffer.from(`retry: ${RECONNECT_DELAY_MS}\n\n`)
 
 /** Formats a page of the change feed as Server-Sent Events. Formats `null`, an unknown cursor, as the event `reset`. */
-type FormatPage = (page: ChangesPage | null) => Buffer
+export type FormatPage = (page: ChangesPage | null) => Buffer
 
 /** Creates a function that formats pages. A page for several subscribers is formatted once. */
 export function createPageFormatter(policy: Policy): FormatPage {
@@ -25,18 +26,6 @@ export function createPageFormatter(policy: Policy): FormatPage {
     formatted.set(page, events)
     return events
   }
-}
-
-/** Formats a stream of pages as Server-Sent Events. `firstPage` precedes `nextPages`. */
-export async function* toEvents(
-  firstPage: ChangesPage | null,
-  nextPages: AsyncIterable<ChangesPage | null>,
-  format: FormatPage,
-): AsyncGenerator<Buffer> {
-  // Some proxies compress a stream if its first chunk is large, so this chunk is sent alone.
-  yield RETRY
-  yield format(firstPage)
-  for await (const page of nextPages) yield format(page)
 }
 
 function formatPage(page: ChangesPage, policy: Policy): string {

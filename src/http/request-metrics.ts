@@ -57,18 +57,6 @@ export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): voi
   })
 }
 
-/** Measures the number of subscribers: callers that receive an event stream from the routes of `app`. */
-export function measureSubscribers(app: FastifyInstance, metrics: HttpMetrics): void {
-  app.addHook('onSend', (_request, reply, _payload, done) => {
-    // A destroyed response emits no `close` event, so its subscriber would be counted forever.
-    if (isEventStream(reply) && !reply.raw.destroyed) {
-      metrics.onSubscriber(1)
-      reply.raw.once('close', () => metrics.onSubscriber(-1))
-    }
-    done()
-  })
-}
-
 function isEventStream(reply: FastifyReply): boolean {
   return reply.getHeader('content-type') === EVENT_STREAM
 }
