@@ -17,7 +17,7 @@ const UNIT = [
   'test/commands/{documents,progress-display}.test.ts',
   'test/demo/{live-connections,logins,nginx,reserve-port}.test.ts',
   'test/doctor/*.test.ts',
-  'test/http/{connection-limit,console,failing-stream,feed,forward-auth,gateway-requests,introspect,serializer}.test.ts',
+  'test/http/{connection-limit,console,feed,forward-auth,gateway-requests,introspect,send-pages,serializer}.test.ts',
   'test/jobs/runner.test.ts',
   'test/store/{migrations-only-add,schema}.test.ts',
   'test/sync/{catch-up-when-due,end-of-log,no-progress,progress-guard,read-ahead,read-lines,sweep}.test.ts',

@@ -48,7 +48,8 @@ async function writePages(
   { first, next, format, writeTimeoutMs }: PagesToSend,
 ): Promise<void> {
   const write = async (page: ChangesPage | null) => {
-    if (!raw.write(format(page))) await drained(raw, writeTimeoutMs)
+    const isFull = !raw.destroyed && !raw.write(format(page))
+    if (isFull) await drained(raw, writeTimeoutMs)
   }
   raw.write(RETRY)
   // Some proxies compress a stream if its first chunk is large, so this chunk is sent alone.
@@ -64,12 +65,16 @@ async function writePages(
 /** Resolves when the subscriber has read what was written, or has left. Disconnects it after `timeoutMs`. */
 function drained(raw: FastifyReply['raw'], timeoutMs: number): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => raw.destroy(), timeoutMs)
     const finish = () => {
       clearTimeout(timer)
       raw.off('drain', finish).off('close', finish)
       resolve()
     }
+    const timer = setTimeout(() => {
+      raw.destroy()
+      // A pipelined response whose turn has not come emits no `close` event.
+      finish()
+    }, timeoutMs)
     raw.on('drain', finish).on('close', finish)
   })
 }

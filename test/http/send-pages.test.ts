@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import { get } from 'node:http'
+import Fastify from 'fastify'
 import { expect, onTestFinished, test } from 'vitest'
 import { LastLogoutError } from '../../src/errors.js'
+import { sendPages } from '../../src/http/send-pages.js'
 import type { ChangesPage } from '../../src/rules/change-feed.js'
 import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 
@@ -52,3 +54,40 @@ test.each([
     ])
   },
 )
+
+test.each([
+  ['before the first page', 'close'],
+  ['while it receives pages', 'data'],
+])('the pages end if the subscriber leaves %s', async (_case, leaveAt) => {
+  let hasEnded = false
+  async function* createPages() {
+    try {
+      for (;;) yield PAGE
+    } finally {
+      hasEnded = true
+    }
+  }
+  const app = Fastify()
+  onTestFinished(() => app.close())
+  app.get('/', async (_request, reply) => {
+    if (leaveAt === 'close') await once(reply.raw, 'close')
+    await sendPages(reply, {
+      first: PAGE,
+      next: createPages(),
+      format: () => Buffer.alloc(1_000_000),
+      writeTimeoutMs: 60_000,
+    })
+  })
+  const url = await listenOnLoopback(app)
+  const request = get(url)
+  request.on('error', () => {})
+  if (leaveAt === 'close') await once(app.server, 'request')
+  else {
+    const [response] = await once(request, 'response')
+    response.on('error', () => {})
+    await once(response, 'data')
+  }
+  expect(hasEnded).toBe(false)
+  request.destroy()
+  await expect.poll(() => hasEnded).toBe(true)
+})
