@@ -1,20 +1,24 @@
 /** Maximum length of a character, in bytes. */
 const MAX_CHARACTER_BYTES = 4
 
+const NO_BYTES = new Uint8Array()
+
 /**
  * Creates a decoder of UTF-8 that arrives in pieces. It keeps the bytes of an incomplete character for the next piece.
  * In Node.js, a `TextDecoder` with the option `stream` takes six times as long, and its strings take twice the memory.
  */
 export function createUtf8Decoder(): (bytes: Uint8Array) => string {
   let decoder = new TextDecoder()
-  let incomplete = new Uint8Array()
+  // Only the beginning of the text can be a byte order mark. Elsewhere, U+FEFF is a character.
+  const nextDecoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  let incomplete = NO_BYTES
   return (bytes) => {
     const all = incomplete.length === 0 ? bytes : concat(incomplete, bytes)
     const end = endOfCharacters(all)
-    incomplete = all.slice(end)
-    const text = decoder.decode(all.subarray(0, end))
-    // Only the beginning of the text can be a byte order mark. Elsewhere, U+FEFF is a character.
-    if (end > 0) decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+    const isComplete = end === all.length
+    incomplete = isComplete ? NO_BYTES : all.slice(end)
+    const text = decoder.decode(isComplete ? all : all.subarray(0, end))
+    if (end > 0) decoder = nextDecoder
     return text
   }
 }
