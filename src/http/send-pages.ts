@@ -8,15 +8,18 @@ import { EVENT_STREAM, type FormatPage, RETRY } from './event-stream.js'
 /** Pages for a subscriber, and how to send them. */
 export interface PagesToSend {
   first: ChangesPage | null
-  next: AsyncIterable<ChangesPage | null>
+  next: AsyncGenerator<ChangesPage | null>
   format: FormatPage
   /** How long a subscriber may take to read a page before it is disconnected, in milliseconds. */
   writeTimeoutMs: number
 }
 
+/** The errors that were logged. Subscribers share queries, so one error can end the streams of all of them. */
+const loggedErrors = new WeakSet<FastifyError>()
+
 /**
- * Sends pages as Server-Sent Events, until there are no more pages or the subscriber has left. Disconnects a subscriber
- * that reads too slowly, and all subscribers if the pages fail. A subscriber can resume with its cursor.
+ * Sends pages as Server-Sent Events, until there are no more pages or the subscriber has left. Disconnects the
+ * subscriber if it reads too slowly, or if its pages fail. It can resume with its cursor.
  *
  * This function writes to the connection itself: with a `Readable` and Fastify, a change reaches the last of a thousand
  * subscribers a tenth later.
@@ -36,8 +39,10 @@ export async function sendPages(reply: FastifyReply, pages: PagesToSend): Promis
   raw.writeHead(200, reply.getHeaders() as OutgoingHttpHeaders)
   try {
     await writePages(raw, pages)
-  } catch (error) {
-    logFailure(error as FastifyError, request, 'event stream failed')
+  } catch (failure) {
+    const error = failure as FastifyError
+    if (!loggedErrors.has(error)) logFailure(error, request, 'event stream failed')
+    loggedErrors.add(error)
     // Without the end of its chunked encoding, the subscriber sees that the stream is incomplete.
     raw.destroy()
   }
@@ -51,18 +56,20 @@ async function writePages(
     const isFull = !raw.destroyed && !raw.write(format(page))
     if (isFull) await drained(raw, writeTimeoutMs)
   }
-  raw.write(RETRY)
   // Some proxies compress a stream if its first chunk is large, so this chunk is sent alone.
+  raw.write(RETRY)
   await nextTurn()
   await write(first)
+  // If the subscriber has left, no further page is read.
+  if (raw.destroyed) return void (await next.return(undefined))
   for await (const page of next) {
-    if (raw.destroyed) return
     await write(page)
+    if (raw.destroyed) return
   }
   raw.end()
 }
 
-/** Resolves when the subscriber has read what was written, or has left. Disconnects it after `timeoutMs`. */
+/** Resolves when Node.js has sent what was written, or the subscriber has left. Disconnects it after `timeoutMs`. */
 function drained(raw: FastifyReply['raw'], timeoutMs: number): Promise<void> {
   return new Promise((resolve) => {
     const finish = () => {
@@ -72,7 +79,6 @@ function drained(raw: FastifyReply['raw'], timeoutMs: number): Promise<void> {
     }
     const timer = setTimeout(() => {
       raw.destroy()
-      // A pipelined response whose turn has not come emits no `close` event.
       finish()
     }, timeoutMs)
     raw.on('drain', finish).on('close', finish)

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
-import { get } from 'node:http'
+import { type ClientRequest, get, type IncomingMessage } from 'node:http'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import Fastify from 'fastify'
 import { expect, onTestFinished, test } from 'vitest'
 import { LastLogoutError } from '../../src/errors.js'
@@ -23,10 +24,11 @@ test.each([
   ],
   ['any other failure', ERROR, new Error('the page is unreadable')],
 ])(
-  'a stream whose pages fail has no regular end, and logs %s with level %i',
+  'two streams whose shared page fails have no regular end, and log %s once, with level %i',
   async (_case, level, error) => {
     let wake = () => {}
-    const pages = [async () => PAGE, async () => Promise.reject(error)]
+    // Each subscriber reads a page of its own, and then both read the same page.
+    const pages = [async () => PAGE, async () => PAGE, async () => Promise.reject(error)]
     const app = await openApi({
       readKnownLogouts: failIfCalled,
       readProgress: failIfCalled,
@@ -40,12 +42,16 @@ test.each([
     onTestFinished(() => app.close())
     const url = await listenOnLoopback(app)
     const headers = { ...bearer(keys.subscriber), accept: 'text/event-stream' }
-    const [response] = await once(get(`${url}/v1/changes`, { headers }), 'response')
-    const readAll = async () => {
-      for await (const chunk of response) if (String(chunk).includes('freshness')) wake()
-    }
-    await expect(readAll()).rejects.toThrow('aborted')
-    expect(response.complete).toBe(false)
+    const responses = await Promise.all(
+      [1, 2].map(() => responseOf(get(`${url}/v1/changes`, { headers }))),
+    )
+    await Promise.all(responses.map(receiveFreshness))
+    const cuts = responses.map(
+      (response) => new Promise((resolve) => response.on('close', resolve)),
+    )
+    wake()
+    await Promise.all(cuts)
+    expect(responses.map(({ complete }) => complete)).toEqual([false, false])
     const failures = app.logLines
       .map((line) => JSON.parse(line))
       .filter(({ msg }) => msg === 'event stream failed')
@@ -55,39 +61,68 @@ test.each([
   },
 )
 
-test.each([
-  ['before the first page', 'close'],
-  ['while it receives pages', 'data'],
-])('the pages end if the subscriber leaves %s', async (_case, leaveAt) => {
-  let hasEnded = false
+/** Resolves when a response has received an event `freshness`. */
+function receiveFreshness(response: IncomingMessage): Promise<void> {
+  return new Promise((resolve) => {
+    response.on('data', (chunk) => {
+      if (String(chunk).includes('freshness')) resolve()
+    })
+  })
+}
+
+/** Starts a server that sends `first` and then further pages of a megabyte. `pagesRead` counts the further pages. */
+async function servePages(options: { writeTimeoutMs: number; waitForClose?: boolean }) {
+  const state = { pagesRead: 0, hasEnded: false }
   async function* createPages() {
     try {
-      for (;;) yield PAGE
+      yield PAGE
+      for (;;) {
+        state.pagesRead++
+        await nextTurn()
+        yield PAGE
+      }
     } finally {
-      hasEnded = true
+      state.hasEnded = true
     }
   }
   const app = Fastify()
   onTestFinished(() => app.close())
   app.get('/', async (_request, reply) => {
-    if (leaveAt === 'close') await once(reply.raw, 'close')
-    await sendPages(reply, {
-      first: PAGE,
-      next: createPages(),
-      format: () => Buffer.alloc(1_000_000),
-      writeTimeoutMs: 60_000,
-    })
+    const next = createPages()
+    const { value: first = null } = await next.next()
+    if (options.waitForClose) await once(reply.raw, 'close')
+    const format = () => Buffer.alloc(1_000_000)
+    await sendPages(reply, { first, next, format, writeTimeoutMs: options.writeTimeoutMs })
   })
-  const url = await listenOnLoopback(app)
-  const request = get(url)
+  const request = get(await listenOnLoopback(app))
   request.on('error', () => {})
-  if (leaveAt === 'close') await once(app.server, 'request')
-  else {
-    const [response] = await once(request, 'response')
-    response.on('error', () => {})
-    await once(response, 'data')
-  }
-  expect(hasEnded).toBe(false)
+  return { app, request, state }
+}
+
+async function responseOf(request: ClientRequest): Promise<IncomingMessage> {
+  const [response] = await once(request, 'response')
+  return response.on('error', () => {})
+}
+
+test('the pages end without a further page if the subscriber has left before the first page', async () => {
+  const { app, request, state } = await servePages({ writeTimeoutMs: 60_000, waitForClose: true })
+  await once(app.server, 'request')
   request.destroy()
-  await expect.poll(() => hasEnded).toBe(true)
+  await expect.poll(() => state).toEqual({ pagesRead: 0, hasEnded: true })
+})
+
+test('the pages end if the subscriber leaves while it receives pages', async () => {
+  const { request, state } = await servePages({ writeTimeoutMs: 60_000 })
+  const response = await responseOf(request)
+  await once(response, 'data')
+  expect(state.hasEnded).toBe(false)
+  request.destroy()
+  await expect.poll(() => state.hasEnded).toBe(true)
+})
+
+test('a subscriber that reads nothing for the write timeout is disconnected', async () => {
+  const { request, state } = await servePages({ writeTimeoutMs: 100 })
+  const response = await responseOf(request)
+  response.pause()
+  await expect.poll(() => state.hasEnded).toBe(true)
 })
