@@ -25,6 +25,11 @@ export function bearer({ key }: ApiKey): { authorization: string } {
   return { authorization: `Bearer ${key}` }
 }
 
+/** Replaces a function that the test must not call. */
+export async function failIfCalled(): Promise<never> {
+  throw new Error('not called')
+}
+
 /** Creates the API with functions that replace the store. `logLines` contains the log lines of the API. */
 export async function openApi(
   deps: Pick<AppDeps, 'readKnownLogouts' | 'readProgress' | 'readChanges' | 'storeReported'> &

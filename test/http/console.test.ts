@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ApiKey } from '../../src/config/api-keys.js'
 import { LastLogoutError } from '../../src/errors.js'
-import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
+import { bearer, failIfCalled, keys, listenOnLoopback, openApi } from '../_support/api.js'
 import { CONSOLE_STATE, CONSOLE_NOW as NOW } from '../_support/console-state.js'
 
 const operator: ApiKey = { name: 'operator', key: 'o'.repeat(32), roles: ['read', 'metrics'] }
@@ -28,9 +28,7 @@ beforeAll(async () => {
   app = await openApi({
     apiKeys: [...Object.values(keys), operator, scraper],
     readKnownLogouts: async () => snapshot,
-    readProgress: async () => {
-      throw new Error('not called')
-    },
+    readProgress: failIfCalled,
     readChanges: async () => feedPage,
     storeReported: async () => null,
     readConsoleState: () => readConsoleState(),

@@ -1,12 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import type { AppDeps } from '../../src/http/app.js'
-import { bearer, keys, openApi } from '../_support/api.js'
+import { bearer, failIfCalled, keys, openApi } from '../_support/api.js'
 import { createTestDatabase } from '../_support/database.js'
 import { serveApi } from '../_support/served-api.js'
 
-const failIfCalled = async () => {
-  throw new Error('not called')
-}
 /** Opens an API that knows no logout. */
 const openAppWith = (deps: Partial<AppDeps> = {}) =>
   openApi({

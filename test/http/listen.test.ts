@@ -2,11 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { listen } from '../../src/http/listen.js'
-import { openApi } from '../_support/api.js'
-
-const failIfCalled = async () => {
-  throw new Error('not called')
-}
+import { failIfCalled, openApi } from '../_support/api.js'
 
 /** Opens an API that allows two connections. The API is closed after the test. */
 async function openApp() {

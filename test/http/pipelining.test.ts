@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { MAX_WAITING_REQUESTS } from '../../src/http/pipelining.js'
 import type { LogoutSnapshot } from '../../src/rules/logout-snapshot.js'
-import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
+import { bearer, failIfCalled, keys, listenOnLoopback, openApi } from '../_support/api.js'
 
 const NO_LOGOUT: LogoutSnapshot = {
   user: null,
@@ -22,9 +22,6 @@ let requestedUsers: string[] = []
 let pendingResponses: (() => void)[] = []
 let app: Awaited<ReturnType<typeof openApi>>
 let url: URL
-const failIfCalled = async () => {
-  throw new Error('not called')
-}
 beforeAll(async () => {
   app = await openApi({
     readKnownLogouts: (userId) => {

@@ -1,14 +1,10 @@
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
+import { bearer, failIfCalled, keys, listenOnLoopback, openApi } from '../_support/api.js'
 import { findBrowser, openBrowser } from '../_support/browser.js'
 
 const snapshot = { user: null, session: null, floorAt: null, asOf: null, now: 0, complete: false }
 const changesPage = { changes: [], cursor: 'c', asOf: null, now: 0, more: false }
-const failIfCalled = async () => {
-  throw new Error('not called')
-}
-
 let app: Awaited<ReturnType<typeof openApi>>
 let url: string
 const storedLogouts: unknown[] = []

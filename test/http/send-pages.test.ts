@@ -6,15 +6,11 @@ import { expect, onTestFinished, test } from 'vitest'
 import { LastLogoutError } from '../../src/errors.js'
 import { sendPages } from '../../src/http/send-pages.js'
 import type { ChangesPage } from '../../src/rules/change-feed.js'
-import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
+import { bearer, failIfCalled, keys, listenOnLoopback, openApi } from '../_support/api.js'
 
 const PAGE: ChangesPage = { changes: [], cursor: 'c', asOf: null, now: 0, more: false }
 /** Levels of pino. */
 const [DEBUG, ERROR] = [20, 50]
-
-const failIfCalled = async () => {
-  throw new Error('not called')
-}
 
 test.each([
   [
@@ -70,7 +66,7 @@ function receiveFreshness(response: IncomingMessage): Promise<void> {
   })
 }
 
-/** Starts a server that sends `first` and then further pages of a megabyte. `pagesRead` counts the further pages. */
+/** Starts a server that sends pages of a megabyte. `pagesRead` counts the pages after the first. */
 async function servePages(options: { writeTimeoutMs: number; waitForClose?: boolean }) {
   const state = { pagesRead: 0, hasEnded: false }
   async function* createPages() {

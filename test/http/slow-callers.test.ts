@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { HTTP_LIMITS, type HttpLimits } from '../../src/http/limits.js'
-import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
+import { bearer, failIfCalled, keys, listenOnLoopback, openApi } from '../_support/api.js'
 
 /** A suffix of each user id, which makes a response larger than the buffers of a connection. */
 const ID_SUFFIX = 'x'.repeat(64)
@@ -48,9 +48,7 @@ async function openApiWithLongFeed(limits?: HttpLimits) {
       now: 0,
       complete: false,
     }),
-    readProgress: async () => {
-      throw new Error('not called')
-    },
+    readProgress: failIfCalled,
     readChanges: async () => ({ changes, cursor: 'c', asOf: null, now: 0, more: false }),
     storeReported: async () => null,
   })

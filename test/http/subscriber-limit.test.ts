@@ -2,16 +2,13 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { FEED_LIMITS } from '../../src/http/feed.js'
-import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
+import { bearer, failIfCalled, keys, listenOnLoopback, openApi } from '../_support/api.js'
 
 /** The limit of concurrent subscribers in this test. */
 const MAX_SUBSCRIBERS = 200
 
 let app: Awaited<ReturnType<typeof openApi>>
 let url: URL
-const failIfCalled = async () => {
-  throw new Error('not called')
-}
 beforeEach(async () => {
   app = await openApi({
     readKnownLogouts: failIfCalled,
