@@ -221,7 +221,7 @@ async function measureStore(open: () => RowStore): Promise<StoreCosts> {
     // In the client too, ids come from parsed JSON.
     const ids = freshIds(Array.from({ length: ROWS_PER_MEASUREMENT }, (_, i) => first + i))
     const startedAt = performance.now()
-    for (const id of ids) store.merge(id, at, 1)
+    for (const id of ids) store.merge(id, at)
     const insertMs = performance.now() - startedAt
     fillMs += insertMs
     maxHoldMs = Math.max(maxHoldMs, insertMs)

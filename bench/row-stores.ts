@@ -1,13 +1,10 @@
 import type * as Fingerprints from '../src/client/fingerprint.js'
 import type * as Tables from '../src/client/table.js'
 
-/**
- * A store of rows, as in the client's cache. Each row has an id, the instant of a logout, and the number of the load
- * that has merged it last.
- */
+/** A store of rows, as in the client's cache. Each row has an id and the instant of a logout. */
 export interface RowStore {
   /** Inserts a row. If the row exists, it keeps the later instant. */
-  merge(id: string, at: number, loadNumber: number): void
+  merge(id: string, at: number): void
   /** Returns the instant of a row, or -1 if there is no row. */
   find(id: string): number
 }
@@ -25,9 +22,9 @@ export function openTableStore(): RowStore {
   const key = createKey()
   const hash = new Uint32Array(2)
   return {
-    merge(id, at, loadNumber) {
+    merge(id, at) {
       fingerprint(id, key, hash)
-      table.merge(hash, at, true, loadNumber)
+      table.merge(hash, at, true)
     },
     find(id) {
       fingerprint(id, key, hash)
@@ -41,14 +38,14 @@ export function openTableStore(): RowStore {
 export function openMapStore(): RowStore {
   const rows = new Map<string, { at: number; hasEnded: boolean; loadNumber: number }>()
   return {
-    merge(id, at, loadNumber) {
+    merge(id, at) {
       const row = rows.get(id)
       if (row === undefined) {
-        rows.set(id, { at, hasEnded: true, loadNumber })
+        // As a row of the table, the object contains the number of the load that has delivered it last.
+        rows.set(id, { at, hasEnded: true, loadNumber: 1 })
         return
       }
       row.at = Math.max(row.at, at)
-      row.loadNumber = loadNumber
     },
     find: (id) => rows.get(id)?.at ?? -1,
   }

@@ -2,10 +2,11 @@ import type { Instant } from '../rules/instant.js'
 import type { KnownLogouts, Policy } from '../rules/judge.js'
 import { createKeyedHash, type KeyedHash } from '../rules/keyed-hash.js'
 import type { Token } from '../rules/token.js'
-import { createKey, type Fingerprint, fingerprint } from './fingerprint.js'
+import { createKey, fingerprint } from './fingerprint.js'
 import { mergeLogouts } from './merge-logouts.js'
 import type { ReceivedChange } from './received-change.js'
-import { createTable, MAX_LOAD_NUMBER } from './table.js'
+import { createTable } from './table.js'
+import { createUserTable, type UserLogout } from './user-table.js'
 
 /** Sentinel value for a missing instant. It is less than every instant. */
 const NONE: Instant = 0
@@ -27,7 +28,7 @@ export interface LogoutCache {
    * the service can store a logout long after it happened.
    */
   dropUndelivered(): void
-  /** Counts the users and sessions. Reads the whole cache. */
+  /** Returns the number of users and sessions. */
   count(): number
 }
 
@@ -35,31 +36,30 @@ export interface LogoutCache {
 export function createLogoutCache(): LogoutCache {
   const rows = createRows()
   let floorAt = NONE
-  /** The number of the latest load. Each row contains the number of the load that has delivered it last. */
-  let loadNumber = 0
   const hashFunctions = createHashFunctions()
 
   return {
     beginLoad() {
-      loadNumber = Math.min(loadNumber + 1, MAX_LOAD_NUMBER)
+      rows.beginLoad()
+      hashFunctions.beginLoad()
     },
     merge(change) {
       switch (change.kind) {
         case 'user':
-          return rows.mergeUser(change.userId, change, loadNumber)
+          return rows.mergeUser(change.userId, change)
         case 'session':
-          return rows.mergeSession(change.sessionId, change, loadNumber)
+          return rows.mergeSession(change.sessionId, change)
         case 'floor': {
           const isNew = change.at > floorAt
           floorAt = Math.max(floorAt, change.at)
           return isNew
         }
         case 'forgotten_user':
-          hashFunctions.add(change.key, loadNumber)
-          return rows.mergeUser(change.userHash, change, loadNumber)
+          hashFunctions.add(change.key)
+          return rows.mergeUser(change.userHash, change)
         case 'forgotten_session':
-          hashFunctions.add(change.key, loadNumber)
-          return rows.mergeSession(change.sessionHash, change, loadNumber)
+          hashFunctions.add(change.key)
+          return rows.mergeSession(change.sessionHash, change)
         default:
           return change satisfies never
       }
@@ -76,8 +76,8 @@ export function createLogoutCache(): LogoutCache {
       return knownLogouts
     },
     dropUndelivered() {
-      rows.dropBefore(loadNumber)
-      hashFunctions.dropBefore(loadNumber)
+      rows.dropUndelivered()
+      hashFunctions.dropUndelivered()
     },
     count: rows.count,
   }
@@ -88,21 +88,25 @@ export function createLogoutCache(): LogoutCache {
  * ids. A database has one key, so there are several functions only if another database has replaced the first one.
  */
 function createHashFunctions() {
-  const functions = new Map<string, { hash: KeyedHash; loadNumber: number }>()
+  const functions = new Map<string, KeyedHash>()
+  /** The keys that the latest load has delivered. */
+  const deliveredKeys = new Set<string>()
   let all: KeyedHash[] = []
   const update = () => {
-    all = Array.from(functions.values(), ({ hash }) => hash)
+    all = [...functions.values()]
   }
   return {
-    add(key: string, loadNumber: number): void {
-      const existing = functions.get(key)
-      functions.set(key, { hash: existing?.hash ?? createKeyedHash(key), loadNumber })
-      if (existing === undefined) update()
+    beginLoad: () => deliveredKeys.clear(),
+    add(key: string): void {
+      deliveredKeys.add(key)
+      if (functions.has(key)) return
+      functions.set(key, createKeyedHash(key))
+      update()
     },
     /** Returns all functions. Every check calls this function, so it returns a list that was built before. */
     all: (): readonly KeyedHash[] => all,
-    dropBefore(loadNumber: number): void {
-      for (const [key, entry] of functions) if (entry.loadNumber < loadNumber) functions.delete(key)
+    dropUndelivered(): void {
+      for (const key of functions.keys()) if (!deliveredKeys.has(key)) functions.delete(key)
       update()
     },
   }
@@ -116,13 +120,17 @@ function createRows() {
   const userFingerprint = new Uint32Array(2)
   const sessionFingerprint = new Uint32Array(2)
   return {
-    mergeUser(id: string, logout: UserLogout, loadNumber: number): boolean {
-      fingerprint(id, key, userFingerprint)
-      return users.merge(userFingerprint, logout, loadNumber)
+    beginLoad(): void {
+      users.beginLoad()
+      sessions.beginLoad()
     },
-    mergeSession(id: string, { at, ended }: SessionLogout, loadNumber: number): boolean {
+    mergeUser(id: string, logout: UserLogout): boolean {
+      fingerprint(id, key, userFingerprint)
+      return users.merge(userFingerprint, logout)
+    },
+    mergeSession(id: string, { at, ended }: SessionLogout): boolean {
       fingerprint(id, key, sessionFingerprint)
-      return sessions.merge(sessionFingerprint, at, ended, loadNumber)
+      return sessions.merge(sessionFingerprint, at, ended)
     },
     find(
       subject: string,
@@ -146,49 +154,12 @@ function createRows() {
         floorAt: floorAt === NONE ? null : floorAt,
       }
     },
-    dropBefore(loadNumber: number): void {
-      users.dropBefore(loadNumber)
-      sessions.dropBefore(loadNumber)
+    dropUndelivered(): void {
+      users.dropUndelivered()
+      sessions.dropUndelivered()
     },
     count: () => users.count() + sessions.count(),
   }
 }
 
-/**
- * Creates the tables of users. Few users have a logout of all sessions. These logouts have a table of their own, which
- * is so small that the processor's cache holds it.
- */
-function createUserTable() {
-  const lastLogouts = createTable()
-  const allSessions = createTable()
-  let hasAllSessionsRow = false
-  return {
-    hasAllSessionsRow: (): boolean => hasAllSessionsRow,
-    merge(id: Fingerprint, { at, allSessionsAt }: UserLogout, loadNumber: number): boolean {
-      const isNew = lastLogouts.merge(id, at, false, loadNumber)
-      // If `allSessions` has a row of the user, the change marks this row as delivered even without `allSessionsAt`.
-      const hasRow = hasAllSessionsRow && allSessions.find(id) !== -1
-      if (allSessionsAt === null && !hasRow) return isNew
-      hasAllSessionsRow = true
-      return allSessions.merge(id, allSessionsAt ?? NONE, false, loadNumber) || isNew
-    },
-    /** Without `needsLastLogout`, finds only the last logout of all sessions. */
-    find(id: Fingerprint, needsLastLogout: boolean): KnownLogouts['user'] {
-      const allSessionsRow = allSessions.find(id)
-      const allSessionsAt = allSessionsRow < 0 ? null : allSessions.at(allSessionsRow)
-      if (!needsLastLogout) {
-        return allSessionsAt === null ? null : { at: allSessionsAt, allSessionsAt }
-      }
-      const row = lastLogouts.find(id)
-      return row < 0 ? null : { at: lastLogouts.at(row), allSessionsAt }
-    },
-    dropBefore(loadNumber: number): void {
-      lastLogouts.dropBefore(loadNumber)
-      allSessions.dropBefore(loadNumber)
-    },
-    count: () => lastLogouts.count(),
-  }
-}
-
-type UserLogout = Pick<NonNullable<KnownLogouts['user']>, 'at' | 'allSessionsAt'>
 type SessionLogout = Pick<NonNullable<KnownLogouts['session']>, 'at' | 'ended'>

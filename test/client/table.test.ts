@@ -1,13 +1,15 @@
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { fingerprint } from '../../src/client/fingerprint.js'
 import { createTable, MAX_LOAD_NUMBER } from '../../src/client/table.js'
-import {
-  createSegment,
-  rebuild,
-  writeFingerprint,
-  writeLogout,
-} from '../../src/client/table-segment.js'
+import type * as Slots from '../../src/client/table-slots.js'
+import { createSlots } from '../../src/client/table-slots.js'
+
+// The function stays as it is. Only its calls are recorded.
+vi.mock('../../src/client/table-slots.js', async (importOriginal) => {
+  const original = await importOriginal<typeof Slots>()
+  return { ...original, createSlots: vi.fn(original.createSlots) }
+})
 
 const anyId = fc.oneof(fc.constantFrom('auth0|1', 'auth0|2', 'S1', 'ä', '€'), fc.string())
 
@@ -20,6 +22,12 @@ const mergeStep = fc.record({
   id: anyId,
   at: fc.oneof(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 0, max: MAX_AT })),
   hasEnded: fc.boolean(),
+})
+
+/** Inserts new rows, so that the table grows. */
+const growthStep = fc.record({
+  kind: fc.constant('growth' as const),
+  rows: fc.integer({ min: 1, max: 1_500 }),
 })
 
 /**
@@ -40,34 +48,51 @@ const fingerprintOf = (text: string, hashKey = KEY) => {
 }
 
 describe('a table', () => {
-  test('a table keeps the latest instant and the end of a session, and drops the rows that the last load has not delivered (pitfall 30)', () => {
-    const anyStep = fc.oneof({ weight: 20, arbitrary: mergeStep }, endOfLoadStep)
+  beforeEach(() => vi.mocked(createSlots).mockClear())
+
+  test('a table keeps the latest instant and the end of a session, and drops the rows that the last load has not delivered, also while its rows move into new slots (pitfall 30)', () => {
+    const anyStep = fc.oneof(
+      { weight: 20, arbitrary: mergeStep },
+      { weight: 3, arbitrary: growthStep },
+      { weight: 2, arbitrary: endOfLoadStep },
+    )
     fc.assert(
-      fc.property(fc.array(anyStep, { maxLength: 200 }), (steps) => {
+      fc.property(fc.array(anyStep, { maxLength: 100 }), (steps) => {
         const table = createTable()
         const expectedRows = new Map<string, { at: number; hasEnded: boolean; load: number }>()
-        let load = 1
-        for (const step of steps) {
-          if (step.kind === 'merge') {
-            const old = expectedRows.get(step.id)
-            const at = Math.max(old?.at ?? 0, step.at)
-            const hasEnded = old?.hasEnded === true || step.hasEnded
-            expectedRows.set(step.id, { at, hasEnded, load })
-            const hasChanged = old === undefined || at > old.at || hasEnded !== old.hasEnded
-            const result = table.merge(fingerprintOf(step.id), step.at, step.hasEnded, load)
-            expect(result).toBe(hasChanged)
-          } else {
+        let load = 0
+        const merge = (id: string, stepAt: number, stepHasEnded: boolean) => {
+          const old = expectedRows.get(id)
+          const at = Math.max(old?.at ?? 0, stepAt)
+          const hasEnded = old?.hasEnded === true || stepHasEnded
+          expectedRows.set(id, { at, hasEnded, load })
+          const hasChanged = old === undefined || at > old.at || hasEnded !== old.hasEnded
+          expect(table.merge(fingerprintOf(id), stepAt, stepHasEnded)).toBe(hasChanged)
+        }
+        for (const [n, step] of steps.entries()) {
+          if (step.kind === 'merge') merge(step.id, step.at, step.hasEnded)
+          if (step.kind === 'growth') {
+            for (let row = 0; row < step.rows; row++) merge(`${n}.${row}`, row, row % 2 === 0)
+          }
+          if (step.kind === 'end of load') {
             if (step.drops) {
               for (const [id, row] of expectedRows) if (row.load < load) expectedRows.delete(id)
-              table.dropBefore(load)
+              table.dropUndelivered()
             }
             load++
+            table.beginLoad()
           }
+          expect(table.count()).toBe(expectedRows.size)
+          // A row of this id may still be in the old slots.
+          const position = table.find(fingerprintOf('auth0|1'))
+          const expectedRow = expectedRows.get('auth0|1')
+          expect(position < 0 ? undefined : table.at(position)).toBe(expectedRow?.at)
         }
-        expect(table.count()).toBe(expectedRows.size)
         for (const [id, { at, hasEnded }] of expectedRows) {
           const position = table.find(fingerprintOf(id))
-          expect([table.at(position), table.hasEnded(position)]).toEqual([at, hasEnded])
+          if (table.at(position) !== at || table.hasEnded(position) !== hasEnded) {
+            throw new Error(`the row of ${id} is wrong`)
+          }
         }
         expect(table.find(fingerprintOf('not in the table'))).toBe(-1)
       }),
@@ -76,18 +101,20 @@ describe('a table', () => {
 
   test.each([
     [0, false, 0],
-    [MAX_AT, false, MAX_LOAD_NUMBER],
-    [2 ** 32 - 1, true, MAX_LOAD_NUMBER],
+    [MAX_AT, false, MAX_LOAD_NUMBER - 1],
+    [2 ** 32 - 1, true, MAX_LOAD_NUMBER - 1],
     [2 ** 31, true, 1],
   ])(
     'a row keeps the instant %i, the end of the session (%s) and the load %i',
     (at, hasEnded, load) => {
       const table = createTable()
       const id = fingerprintOf('auth0|1')
-      table.merge(id, at, hasEnded, load)
-      table.dropBefore(load)
+      for (let n = 0; n < load; n++) table.beginLoad()
+      table.merge(id, at, hasEnded)
+      table.dropUndelivered()
       expect([table.at(table.find(id)), table.hasEnded(table.find(id))]).toEqual([at, hasEnded])
-      table.dropBefore(load + 1)
+      table.beginLoad()
+      table.dropUndelivered()
       expect(table.find(id)).toBe(-1)
     },
   )
@@ -97,22 +124,30 @@ describe('a table', () => {
     const fingerprints = Array.from({ length: 500 }, (_, n) =>
       Uint32Array.of(1_000, (n << 8) | 0xff),
     )
-    for (const [n, fingerprint] of fingerprints.entries()) table.merge(fingerprint, n, false, n)
+    for (const [n, fingerprint] of fingerprints.entries()) {
+      table.beginLoad()
+      table.merge(fingerprint, n, false)
+    }
     for (const [n, fingerprint] of fingerprints.entries()) {
       expect(table.at(table.find(fingerprint))).toBe(n)
     }
     expect(table.find(Uint32Array.of(1_000, 0xfe))).toBe(-1)
-    // The row n was delivered by the load n, so only the last row remains.
-    table.dropBefore(499)
+    // Each load has delivered one row.
+    table.dropUndelivered()
     expect(table.count()).toBe(1)
   })
 
   test('a table grows to a hundred thousand rows without losing a row', () => {
     const table = createTable()
-    // Load 2 delivers only the last ten rows.
-    const loadOf = (n: number) => (n < 99_990 ? 1 : 2)
     for (let n = 0; n < 100_000; n++) {
-      table.merge(fingerprintOf(`auth0|${n}`), n, n % 2 === 0, loadOf(n))
+      // The second load delivers only the last ten rows.
+      if (n === 99_990) table.beginLoad()
+      table.merge(fingerprintOf(`auth0|${n}`), n, n % 2 === 0)
+      // Most of these rows are found while rows move.
+      const earlier = n >>> 1
+      if (table.at(table.find(fingerprintOf(`auth0|${earlier}`))) !== earlier) {
+        throw new Error(`after ${n} rows, the row of auth0|${earlier} is lost`)
+      }
     }
     expect(table.count()).toBe(100_000)
     for (let n = 0; n < 100_000; n++) {
@@ -120,34 +155,62 @@ describe('a table', () => {
       const isCorrect = table.at(position) === n && table.hasEnded(position) === (n % 2 === 0)
       if (!isCorrect) throw new Error(`the row of auth0|${n} is lost`)
     }
-    table.dropBefore(2)
+    table.dropUndelivered()
     expect(table.count()).toBe(10)
     expect(table.find(fingerprintOf('auth0|5'))).toBe(-1)
   })
 
-  test('a segment whose rows take half of the slots doubles when it is rebuilt, so that the next row does not rebuild it again', () => {
-    const segment = createSegment(16)
-    const insertRow = (slot: number) => {
-      writeFingerprint(segment, slot, slot, slot)
-      writeLogout(segment, slot, 1, false, 1)
+  test('a row that is updated before it has moved keeps the update', () => {
+    const table = createTable()
+    const ids = Array.from({ length: 1_000 }, (_, n) => fingerprintOf(`auth0|${n}`))
+    const [inserted, others] = [ids.slice(0, 616), ids.slice(616)]
+    for (const id of inserted) table.merge(id, 1, false)
+    // The rows begin to move with the last of these merges.
+    expect(vi.mocked(createSlots).mock.calls).toEqual([[1_024], [2_048]])
+    const updated = inserted.slice(0, 25)
+    for (const id of updated) expect(table.merge(id, 2, true)).toBe(true)
+    for (const id of others) table.merge(id, 1, false)
+    for (const id of updated) {
+      expect([table.at(table.find(id)), table.hasEnded(table.find(id))]).toEqual([2, true])
     }
-    for (let slot = 0; slot < 7; slot++) insertRow(slot)
-    expect(rebuild(segment, 0)).toMatchObject({ capacity: 16, used: 7 })
-    insertRow(7)
-    expect(rebuild(segment, 0)).toMatchObject({ capacity: 32, used: 8 })
+    expect(table.count()).toBe(1_000)
   })
 
-  test('after twelve loads of different ids, a table contains only the rows of the last load', () => {
+  test.each([
+    ['fewer than half', 511, 1_024],
+    ['half', 512, 2_048],
+  ])(
+    'when too many slots are used and rows need %s of them (%i), the table gets %i new slots',
+    (_, rows, capacity) => {
+      const table = createTable()
+      const usedSlots = 615
+      for (let n = 0; n < usedSlots - rows; n++)
+        table.merge(fingerprintOf(`dropped|${n}`), n, false)
+      table.beginLoad()
+      table.dropUndelivered()
+      for (let n = 0; n < rows; n++) table.merge(fingerprintOf(`auth0|${n}`), n, false)
+      expect(vi.mocked(createSlots).mock.calls).toEqual([[1_024]])
+      table.merge(fingerprintOf('auth0|0'), 0, false)
+      expect(vi.mocked(createSlots).mock.calls).toEqual([[1_024], [capacity]])
+      expect(table.count()).toBe(rows)
+    },
+  )
+
+  test('after fifty loads of different ids, a table contains only the rows of the last load, and has not grown further', () => {
     const table = createTable()
     const idsOf = (load: number) =>
       Array.from({ length: 1_500 }, (_, n) => fingerprintOf(`auth0|${load}-${n}`))
-    for (let load = 1; load <= 12; load++) {
-      for (const id of idsOf(load)) table.merge(id, load, false, load)
-      table.dropBefore(load)
+    for (let load = 1; load <= 50; load++) {
+      table.beginLoad()
+      for (const id of idsOf(load)) table.merge(id, load, false)
+      table.dropUndelivered()
       expect(table.count()).toBe(1_500)
     }
-    for (const id of idsOf(11)) expect(table.find(id)).toBe(-1)
-    for (const id of idsOf(12)) expect(table.at(table.find(id))).toBe(12)
+    for (const id of idsOf(49)) expect(table.find(id)).toBe(-1)
+    for (const id of idsOf(50)) expect(table.at(table.find(id))).toBe(50)
+    const capacities = vi.mocked(createSlots).mock.calls.map(([capacity]) => capacity)
+    // Before each drop, the table contains the rows of two loads.
+    expect(Math.max(...capacities)).toBe(8_192)
   })
 })
 

@@ -1,10 +1,10 @@
 import type { Instant } from '../rules/instant.js'
 
 /**
- * A part of the table, with open addressing and linear probing. A lookup spends most of its time on memory access. But
- * most ids have no row, and for such an id, a lookup reads only the tags, which fit into the processor's cache.
+ * The slots of a table, with open addressing and linear probing. A lookup spends most of its time on memory access. But
+ * most ids have no row, and for such an id, a lookup reads only the tags, which take a byte for each slot.
  */
-export interface Segment {
+export interface Slots {
   /** Number of slots: a power of two. */
   capacity: number
   /** Number of used slots, including the slots of dropped rows. */
@@ -25,11 +25,9 @@ const WORDS = 4
 const HIGH_BITS_OF_INSTANT = 0x7ff
 const HAS_ENDED = 0x800
 const LOAD_SHIFT = 12
-/** If the remaining rows need at least this share of the slots, the rebuilt segment has twice the capacity. */
-const MIN_GROWTH_FACTOR = 0.5
 
-/** Creates an empty segment. */
-export function createSegment(capacity: number): Segment {
+/** Creates free slots. Takes constant time, because the system clears new memory only when it is used. */
+export function createSlots(capacity: number): Slots {
   return {
     capacity,
     used: 0,
@@ -38,18 +36,8 @@ export function createSegment(capacity: number): Segment {
   }
 }
 
-/** Returns a copy without the rows that are dropped. */
-export function rebuild(segment: Segment, minLoad: number): Segment {
-  const { capacity } = segment
-  const isFull = countRows(segment, minLoad) >= MIN_GROWTH_FACTOR * capacity
-  const copy = createSegment(isFull ? 2 * capacity : capacity)
-  for (let slot = 0; slot < capacity; slot++)
-    if (hasRow(segment, slot, minLoad)) copyRow(segment, slot, copy)
-  return copy
-}
-
 /** Returns the slot of a fingerprint, or the free slot to insert it into. */
-export function slotOf({ capacity, tags, words }: Segment, low: number, high: number): number {
+export function slotOf({ capacity, tags, words }: Slots, low: number, high: number): number {
   const tag = tagOf(high)
   let slot = low & (capacity - 1)
   for (;;) {
@@ -62,33 +50,36 @@ export function slotOf({ capacity, tags, words }: Segment, low: number, high: nu
   }
 }
 
-/** Whether a slot contains a row that is not dropped. */
-export function hasRow({ tags, words }: Segment, slot: number, minLoad: number): boolean {
-  return tags[slot] !== 0 && (words[WORDS * slot + 3] as number) >>> LOAD_SHIFT >= minLoad
+/** Whether a slot contains a row of load `minLoad` or a later load. Rows of earlier loads are dropped. */
+export function hasRow(slots: Slots, slot: number, minLoad: number): boolean {
+  return !isFree(slots, slot) && loadOf(slots, slot) >= minLoad
 }
 
-/** Counts the rows that are not dropped. */
-export function countRows(segment: Segment, minLoad: number): number {
-  let rows = 0
-  for (let slot = 0; slot < segment.capacity; slot++) if (hasRow(segment, slot, minLoad)) rows++
-  return rows
+/** Whether a slot is free: it contains no row, not even a dropped row. */
+export function isFree({ tags }: Slots, slot: number): boolean {
+  return tags[slot] === 0
+}
+
+/** Returns the number of the load that has delivered the row last. */
+export function loadOf({ words }: Slots, slot: number): number {
+  return (words[WORDS * slot + 3] as number) >>> LOAD_SHIFT
 }
 
 /** Returns the instant of a row. */
-export function instantOf({ words }: Segment, slot: number): Instant {
+export function instantOf({ words }: Slots, slot: number): Instant {
   const highBits = (words[WORDS * slot + 3] as number) & HIGH_BITS_OF_INSTANT
   return highBits * 2 ** 32 + (words[WORDS * slot + 2] as number)
 }
 
 /** Returns whether the session of a row has ended. */
-export function hasEnded({ words }: Segment, slot: number): boolean {
+export function hasEnded({ words }: Slots, slot: number): boolean {
   return ((words[WORDS * slot + 3] as number) & HAS_ENDED) !== 0
 }
 
 /** Begins a row in a free slot, or over a dropped row of the same fingerprint. */
-export function writeFingerprint(segment: Segment, slot: number, low: number, high: number): void {
-  const { tags, words } = segment
-  if (tags[slot] === 0) segment.used++
+export function writeFingerprint(slots: Slots, slot: number, low: number, high: number): void {
+  const { tags, words } = slots
+  if (tags[slot] === 0) slots.used++
   tags[slot] = tagOf(high)
   words[WORDS * slot] = low
   words[WORDS * slot + 1] = high
@@ -96,7 +87,7 @@ export function writeFingerprint(segment: Segment, slot: number, low: number, hi
 
 /** Writes a row except its fingerprint. */
 export function writeLogout(
-  { words }: Segment,
+  { words }: Slots,
   slot: number,
   at: Instant,
   ended: boolean,
@@ -108,15 +99,16 @@ export function writeLogout(
     Math.floor(at / 2 ** 32) | (ended ? HAS_ENDED : 0) | (loadNumber << LOAD_SHIFT)
 }
 
-function tagOf(high: number): number {
-  return high & 0xff || 1
-}
-
-/** Copies a row into a segment that does not have it. */
-function copyRow(from: Segment, slot: number, to: Segment): void {
+/** Copies a row into other slots, unless they already have a row of its fingerprint. */
+export function copyRow(from: Slots, slot: number, to: Slots): void {
   const { words } = from
   const [low, high] = [words[WORDS * slot] as number, words[WORDS * slot + 1] as number]
   const toSlot = slotOf(to, low, high)
+  if (!isFree(to, toSlot)) return
   writeFingerprint(to, toSlot, low, high)
   for (const word of [2, 3]) to.words[WORDS * toSlot + word] = words[WORDS * slot + word] as number
+}
+
+function tagOf(high: number): number {
+  return high & 0xff || 1
 }
