@@ -38,7 +38,7 @@ const results: BenchResults = {
     ],
   },
   rows: { 1000: resultsWith(1_000, 1), 100000: resultsWith(100_000, 3) },
-  clients: { 1000: { users: 1_000, seconds: 0.1, bytes: 200_000 } },
+  clients: { 1000: { users: 1_000, seconds: 0.1, bytes: 80_000 } },
   subscribers: {
     100: { subscribers: 100, p50Ms: 5, p99Ms: 10, changesPerSecond: [50_000], bytesPerChange: 200 },
   },
@@ -94,7 +94,14 @@ describe('docs/scaling.md', () => {
     expect(cellsOf(markdown, 'changes delivered')?.[1]).toBe('2,000 (4.0 %)')
     expect(cellsOf(markdown, 'session rows')?.[0]).toBe('51,840,000')
     expect(cellsOf(markdown, 'their tables')?.[0]).toBe('16 GB')
-    expect(cellsOf(markdown, 'memory of a client')?.[1]).toBe('276 GB')
+    // The measured rows take 40 bytes. The document counts on the maximum of 57 bytes.
+    expect(cellsOf(markdown, 'memory of a client')?.[1]).toBe('158 GB')
+  })
+
+  test('the document cannot be rendered if the measured memory of a row is above the maximum', async () => {
+    const clients = { 1000: { users: 1_000, seconds: 0.1, bytes: 120_000 } }
+    const document = await readFile('docs/scaling.md', 'utf8')
+    expect(() => renderScaling(document, { ...results, clients })).toThrow(/takes 60 bytes/)
   })
 
   test('the document cannot be rendered if the comments around its tables are missing', () => {
