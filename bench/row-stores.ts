@@ -41,7 +41,7 @@ export function openMapStore(): RowStore {
     merge(id, at) {
       const row = rows.get(id)
       if (row === undefined) {
-        // As a row of the table, the object contains the number of the load that has delivered it last.
+        // Like a row of the table, the object contains the number of the load that has delivered it last.
         rows.set(id, { at, hasEnded: true, loadNumber: 1 })
         return
       }

@@ -26,7 +26,7 @@ const HIGH_BITS_OF_INSTANT = 0x7ff
 const HAS_ENDED = 0x800
 const LOAD_SHIFT = 12
 
-/** Creates free slots. Takes constant time, because the system clears new memory only when it is used. */
+/** Creates free slots. The system clears their memory when it is first used, so this takes little time. */
 export function createSlots(capacity: number): Slots {
   return {
     capacity,
@@ -48,6 +48,12 @@ export function slotOf({ capacity, tags, words }: Slots, low: number, high: numb
     }
     slot = (slot + 1) & (capacity - 1)
   }
+}
+
+/** Like {@link slotOf}, for the fingerprint of a row of other slots. */
+export function slotOfRow(slots: Slots, from: Slots, fromSlot: number): number {
+  const { words } = from
+  return slotOf(slots, words[WORDS * fromSlot] as number, words[WORDS * fromSlot + 1] as number)
 }
 
 /** Whether a slot contains a row of load `minLoad` or a later load. Rows of earlier loads are dropped. */
@@ -99,14 +105,13 @@ export function writeLogout(
     Math.floor(at / 2 ** 32) | (ended ? HAS_ENDED : 0) | (loadNumber << LOAD_SHIFT)
 }
 
-/** Copies a row into other slots, unless they already have a row of its fingerprint. */
-export function copyRow(from: Slots, slot: number, to: Slots): void {
-  const { words } = from
-  const [low, high] = [words[WORDS * slot] as number, words[WORDS * slot + 1] as number]
-  const toSlot = slotOf(to, low, high)
-  if (!isFree(to, toSlot)) return
-  writeFingerprint(to, toSlot, low, high)
-  for (const word of [2, 3]) to.words[WORDS * toSlot + word] = words[WORDS * slot + word] as number
+/** Copies a row into a free slot. */
+export function copyRow(from: Slots, fromSlot: number, to: Slots, toSlot: number): void {
+  to.used++
+  to.tags[toSlot] = from.tags[fromSlot] as number
+  for (let word = 0; word < WORDS; word++) {
+    to.words[WORDS * toSlot + word] = from.words[WORDS * fromSlot + word] as number
+  }
 }
 
 function tagOf(high: number): number {

@@ -6,8 +6,8 @@ import { createTable } from './table.js'
 export type UserLogout = Pick<NonNullable<KnownLogouts['user']>, 'at' | 'allSessionsAt'>
 
 /**
- * Creates the tables of users. Few users have a logout of all sessions. These logouts have a table of their own, which
- * is so small that the processor's cache holds it.
+ * Creates the table of users. Few users have a logout of all sessions. These logouts have a table of their own, which is
+ * so small that the processor's cache holds it.
  */
 export function createUserTable() {
   const lastLogouts = createTable()

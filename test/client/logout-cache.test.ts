@@ -90,6 +90,38 @@ test('at the end of a load, the cache drops the rows with a hash that the load h
   expect(cache.find(TOKEN, 'user')).toEqual(NO_LOGOUT)
 })
 
+test('at the end of a load, the cache drops every kind of row that the load has not delivered', () => {
+  const cache = createLogoutCache()
+  const session = { kind: 'session', sessionId: 'S1', userId: null, at: NOON, ended: true } as const
+  const user = { kind: 'user', userId: 'auth0|1', at: NOON, allSessionsAt: NOON } as const
+  const changes = [session, user, forgottenSession(NOON, true), forgottenUser(NOON, NOON)]
+  for (const delivered of [...changes, null]) {
+    cache.beginLoad()
+    for (const change of changes) cache.merge(change)
+    cache.dropUndelivered()
+    expect(cache.find(TOKEN, 'user')).toEqual({
+      user: { at: NOON, allSessionsAt: NOON },
+      session: { at: NOON, ended: true },
+      floorAt: null,
+    })
+    cache.beginLoad()
+    if (delivered !== null) cache.merge(delivered)
+    cache.dropUndelivered()
+    expect(cache.count()).toBe(delivered === null ? 0 : 1)
+    const isUser = delivered === user || delivered?.kind === 'forgotten_user'
+    const hasSession = delivered !== null && !isUser
+    expect(cache.find(TOKEN, 'user')).toEqual({
+      user: isUser ? { at: NOON, allSessionsAt: NOON } : null,
+      session: hasSession ? { at: NOON, ended: true } : null,
+      floorAt: null,
+    })
+    // Under this policy, only the table of the logouts of all sessions has the user.
+    expect(cache.find(TOKEN, 'session').user).toEqual(
+      isUser ? { at: NOON, allSessionsAt: NOON } : null,
+    )
+  }
+})
+
 test('the cache finds rows with hashes of different keys', () => {
   const cache = createLogoutCache()
   cache.beginLoad()

@@ -1,15 +1,14 @@
 import fc from 'fast-check'
-import { beforeEach, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { fingerprint } from '../../src/client/fingerprint.js'
+import {
+  createGrowingSlots,
+  findSlot,
+  type GrowingSlots,
+  makeRoom,
+} from '../../src/client/growing-slots.js'
 import { createTable, MAX_LOAD_NUMBER } from '../../src/client/table.js'
-import type * as Slots from '../../src/client/table-slots.js'
-import { createSlots } from '../../src/client/table-slots.js'
-
-// The function stays as it is. Only its calls are recorded.
-vi.mock('../../src/client/table-slots.js', async (importOriginal) => {
-  const original = await importOriginal<typeof Slots>()
-  return { ...original, createSlots: vi.fn(original.createSlots) }
-})
+import { writeFingerprint, writeLogout } from '../../src/client/table-slots.js'
 
 const anyId = fc.oneof(fc.constantFrom('auth0|1', 'auth0|2', 'S1', 'ä', '€'), fc.string())
 
@@ -47,9 +46,15 @@ const fingerprintOf = (text: string, hashKey = KEY) => {
   return words
 }
 
-describe('a table', () => {
-  beforeEach(() => vi.mocked(createSlots).mockClear())
+/** Inserts the row of the id `n`, which load 0 has delivered. */
+function insertRow(growing: GrowingSlots, n: number): void {
+  const [low = 0, high = 0] = fingerprintOf(String(n))
+  const slot = findSlot(growing, low, high, 0)
+  writeFingerprint(growing.slots, slot, low, high)
+  writeLogout(growing.slots, slot, 1, false, 0)
+}
 
+describe('a table', () => {
   test('a table keeps the latest instant and the end of a session, and drops the rows that the last load has not delivered, also while its rows move into new slots (pitfall 30)', () => {
     const anyStep = fc.oneof(
       { weight: 20, arbitrary: mergeStep },
@@ -160,13 +165,50 @@ describe('a table', () => {
     expect(table.find(fingerprintOf('auth0|5'))).toBe(-1)
   })
 
+  test('after growth, each search moves a few rows, until all rows have moved', () => {
+    const growing = createGrowingSlots()
+    for (let n = 0; n < 615; n++) insertRow(growing, n)
+    makeRoom(growing, 615)
+    const usedSlots: number[] = []
+    while (growing.oldSlots !== null) {
+      // No row has this fingerprint.
+      findSlot(growing, 1, 1, 0)
+      usedSlots.push(growing.slots.used)
+    }
+    // Of 1,024 old slots, each search moves the rows of 32.
+    expect(usedSlots).toHaveLength(32)
+    expect(usedSlots[0]).toBeLessThan(33)
+    expect(usedSlots.at(-1)).toBe(615)
+  })
+
+  test('a search for a dropped row that has not moved does not move the row', () => {
+    const growing = createGrowingSlots()
+    for (let n = 0; n < 615; n++) insertRow(growing, n)
+    makeRoom(growing, 615)
+    for (let n = 0; n < 615; n++) {
+      const [low = 0, high = 0] = fingerprintOf(String(n))
+      // The rows belong to load 0.
+      findSlot(growing, low, high, 1)
+    }
+    expect(growing).toMatchObject({ slots: { used: 0 }, oldSlots: null })
+  })
+
+  test('if there is no memory for new slots, the slots do not change', () => {
+    const slots = { ...createGrowingSlots().slots, capacity: 2 ** 60, used: 2 ** 60 }
+    const growing = { slots, oldSlots: null, nextMove: 0 }
+    expect(() => makeRoom(growing, slots.used)).toThrow(RangeError)
+    expect(growing).toEqual({ slots, oldSlots: null, nextMove: 0 })
+    expect(growing.slots).toBe(slots)
+  })
+
   test('a row that is updated before it has moved keeps the update', () => {
-    const table = createTable()
+    const growing = createGrowingSlots()
+    const table = createTable(growing)
     const ids = Array.from({ length: 1_000 }, (_, n) => fingerprintOf(`auth0|${n}`))
     const [inserted, others] = [ids.slice(0, 616), ids.slice(616)]
     for (const id of inserted) table.merge(id, 1, false)
     // The rows begin to move with the last of these merges.
-    expect(vi.mocked(createSlots).mock.calls).toEqual([[1_024], [2_048]])
+    expect(growing.nextMove).toBe(32)
     const updated = inserted.slice(0, 25)
     for (const id of updated) expect(table.merge(id, 2, true)).toBe(true)
     for (const id of others) table.merge(id, 1, false)
@@ -181,23 +223,22 @@ describe('a table', () => {
     ['half', 512, 2_048],
   ])(
     'when too many slots are used and rows need %s of them (%i), the table gets %i new slots',
-    (_, rows, capacity) => {
-      const table = createTable()
-      const usedSlots = 615
-      for (let n = 0; n < usedSlots - rows; n++)
-        table.merge(fingerprintOf(`dropped|${n}`), n, false)
-      table.beginLoad()
-      table.dropUndelivered()
-      for (let n = 0; n < rows; n++) table.merge(fingerprintOf(`auth0|${n}`), n, false)
-      expect(vi.mocked(createSlots).mock.calls).toEqual([[1_024]])
-      table.merge(fingerprintOf('auth0|0'), 0, false)
-      expect(vi.mocked(createSlots).mock.calls).toEqual([[1_024], [capacity]])
-      expect(table.count()).toBe(rows)
+    (_, rowCount, capacity) => {
+      const growing = createGrowingSlots()
+      for (let n = 0; n < 614; n++) insertRow(growing, n)
+      makeRoom(growing, rowCount)
+      expect(growing.oldSlots).toBeNull()
+      insertRow(growing, 614)
+      const { slots } = growing
+      makeRoom(growing, rowCount)
+      expect(growing.oldSlots).toBe(slots)
+      expect(growing.slots.capacity).toBe(capacity)
     },
   )
 
   test('after fifty loads of different ids, a table contains only the rows of the last load, and has not grown further', () => {
-    const table = createTable()
+    const growing = createGrowingSlots()
+    const table = createTable(growing)
     const idsOf = (load: number) =>
       Array.from({ length: 1_500 }, (_, n) => fingerprintOf(`auth0|${load}-${n}`))
     for (let load = 1; load <= 50; load++) {
@@ -208,9 +249,8 @@ describe('a table', () => {
     }
     for (const id of idsOf(49)) expect(table.find(id)).toBe(-1)
     for (const id of idsOf(50)) expect(table.at(table.find(id))).toBe(50)
-    const capacities = vi.mocked(createSlots).mock.calls.map(([capacity]) => capacity)
     // Before each drop, the table contains the rows of two loads.
-    expect(Math.max(...capacities)).toBe(8_192)
+    expect(growing.slots.capacity).toBe(8_192)
   })
 })
 
