@@ -9,11 +9,16 @@ import {
 import { toRefusal } from './refusal.js'
 import type { WatchEnd } from './watch-review.js'
 
-/** The used part of a `ServerResponse` of Node.js. */
+/** The used part of a `ServerResponse` or an `Http2ServerResponse` of Node.js. */
 interface ResponseLike {
-  readonly destroyed: boolean
+  readonly headersSent: boolean
+  /** Only of HTTP/1.1. */
+  readonly destroyed?: boolean
+  /** Only of HTTP/2. */
+  readonly stream?: { readonly destroyed: boolean }
   writeHead(status: number, headers: Record<string, string>): unknown
-  end(body?: string): unknown
+  end(): unknown
+  end(body: string): unknown
   destroy(): unknown
   on(event: 'error', listener: () => void): unknown
   once(event: 'close', listener: () => void): unknown
@@ -44,7 +49,7 @@ export function lastLogout(
   options: LiveOptions = {},
 ): (response: ResponseLike, claims: object) => Promise<boolean> {
   return async (response, claims) => {
-    if (response.destroyed) return false
+    if (response.destroyed || response.stream?.destroyed) return false
     const closed = signalOfClose(response)
     let isAccepted = false
     const end = (outcome: WatchEnd['outcome']) => {
@@ -59,7 +64,10 @@ export function lastLogout(
 function endStream(response: ResponseLike, closed: AbortSignal): void {
   // The app may write further events before the response is closed. Each write then causes an `error` event.
   response.on('error', () => {})
-  response.end()
+  // If the app has not sent the headers yet, the end would send them. An `EventSource` would stop for good, because they
+  // lack the content type, and `writeHead` of the app would throw.
+  if (response.headersSent) response.end()
+  else response.destroy()
   destroyUnlessClosed(closed, () => response.destroy())
 }
 

@@ -1,5 +1,7 @@
+import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
-import { connect as connectSocket } from 'node:net'
+import { connect as connectHttp2, constants, createServer as createHttp2Server } from 'node:http2'
+import { type AddressInfo, connect as connectSocket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import express from 'express'
 import fastify from 'fastify'
@@ -55,20 +57,34 @@ interface ServerOptions {
   maxUnknownMs?: number
   /** The size of the first event, in bytes. */
   firstEventBytes?: number
+  /** The time from the check until the app sends the headers. */
+  headersDelayMs?: number
 }
 
 describe.each(SERVERS)('Server-Sent Events with %s', (_case, openApp) => {
   /** Opens a server that sends an event every few milliseconds, until the response is closed. */
-  async function openServer({ firstEventBytes = 0, ...options }: ServerOptions = {}) {
+  async function openServer({
+    firstEventBytes = 0,
+    headersDelayMs = 0,
+    ...options
+  }: ServerOptions = {}) {
     const protect = lastLogout(feed.client, options)
     /** Whether each connection was accepted. */
     const wereAccepted: boolean[] = []
     const openResponses = new Set<ServerResponse>()
+    /** The errors of `writeHead`. */
+    const errors: unknown[] = []
     const server = await openApp(async (response, claims) => {
       const isAccepted = await protect(response, claims)
       wereAccepted.push(isAccepted)
       if (!isAccepted) return
-      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      if (headersDelayMs > 0) await sleep(headersDelayMs)
+      try {
+        response.writeHead(200, { 'content-type': 'text/event-stream' })
+      } catch (error) {
+        errors.push(error)
+      }
+      if (response.destroyed) return
       // Clients reconnect after 50 ms.
       response.write('retry: 50\n\n')
       if (firstEventBytes > 0) response.write(`: ${'x'.repeat(firstEventBytes)}\n\n`)
@@ -81,7 +97,7 @@ describe.each(SERVERS)('Server-Sent Events with %s', (_case, openApp) => {
       })
     })
     onTestFinished(() => server.close())
-    return { url: server.url, wereAccepted, openResponses }
+    return { url: server.url, wereAccepted, openResponses, errors }
   }
 
   /** Connects with an `EventSource`, which reconnects by itself. Records the events and the statuses of errors. */
@@ -110,6 +126,16 @@ describe.each(SERVERS)('Server-Sent Events with %s', (_case, openApp) => {
     expect(phone.receivedEvents).toHaveLength(phoneCount)
     expect(laptop.receivedEvents.length).toBeGreaterThan(laptopCount)
     expect(wereAccepted).toEqual([true, true, false])
+  })
+
+  test('after a logout before the headers, the app can still send them, and the client connects again and stops after a 401', async () => {
+    const { url, wereAccepted, errors } = await openServer({ headersDelayMs: 300 })
+    const client = connect(url, liveClaims('auth0|1'))
+    await expect.poll(() => wereAccepted, WAIT).toEqual([true])
+    feed.logOut('auth0|1')
+    await expect.poll(() => client.source.readyState, WAIT).toBe(EventSource.CLOSED)
+    await sleep(300)
+    expect([client.errors.at(-1), wereAccepted, errors]).toEqual([401, [true, false], []])
   })
 
   test('a request with a revoked token is refused with 401 and a challenge', async () => {
@@ -162,4 +188,25 @@ describe.each(SERVERS)('Server-Sent Events with %s', (_case, openApp) => {
     feed.logOut('auth0|1')
     await expect.poll(() => openResponses.size, WAIT).toBe(0)
   })
+})
+
+test('with HTTP/2, a request that is cancelled before the check is not accepted', async () => {
+  const protect = lastLogout(feed.client)
+  const results: Promise<boolean>[] = []
+  const server = createHttp2Server((_request, response) => {
+    response.once('close', () => results.push(protect(response, liveClaims('auth0|1'))))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const session = connectHttp2(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  onTestFinished(() => {
+    session.destroy()
+    server.close()
+  })
+  const stream = session.request({ ':path': '/events' })
+  stream.on('error', () => {})
+  await once(server, 'request')
+  stream.close(constants.NGHTTP2_CANCEL)
+  await expect.poll(() => results.length, WAIT).toBe(1)
+  expect(await results[0]).toBe(false)
 })
