@@ -25,7 +25,8 @@ export interface Delivery {
  *
  * Errors of the estimate:
  *
- * - The estimate is too low by at most the delay of the fastest event.
+ * - The estimate is too low by at most the delay of the fastest event. Until the second event, this is the delay of the
+ *   first event.
  * - If `lagMs` is 0, `asOf` may be up to 60 s ahead, so the estimate is too low by up to 60 s. If `lagMs` was 0 in all
  *   events so far, the estimate is too low by up to another 60 s.
  * - If the client's clock is set ahead (or the service's clock back), the estimate is too high by that amount. The next

@@ -24,8 +24,8 @@ export interface ConnectionOptions {
 }
 
 /**
- * Reads the change feed over one connection. Resolves when the service closes the connection, or after an abort with
- * `ENDED_ON_PURPOSE`.
+ * Reads the change feed over one connection. Resolves to `true` when the service closes the connection, and to `false`
+ * after an abort with `ENDED_ON_PURPOSE`.
  *
  * @throws `LastLogoutClientError` if the connection ends in any other way. If the connection was aborted with a
  *   `LastLogoutClientError`, throws this error.
@@ -33,7 +33,7 @@ export interface ConnectionOptions {
 export async function readFeed(
   service: RequestOptions,
   { query, connection, silenceTimeoutMs, onEvent }: ConnectionOptions,
-): Promise<void> {
+): Promise<boolean> {
   const { signal } = connection
   const silenceTimer = startSilenceTimer(silenceTimeoutMs, () =>
     connection.abort(silenceError(silenceTimeoutMs)),
@@ -55,9 +55,10 @@ export async function readFeed(
       workMs = 0
       return nextTurn()
     })
+    return true
   } catch (error) {
     const cause = signal.aborted ? signal.reason : error
-    if (cause === ENDED_ON_PURPOSE) return
+    if (cause === ENDED_ON_PURPOSE) return false
     throw cause instanceof LastLogoutClientError ? cause : connectionLost(cause, service)
   } finally {
     silenceTimer.stop()

@@ -80,21 +80,19 @@ export function createFeedSubscriber(
     onReload: () => connection.abort(ENDED_ON_PURPOSE),
   })
 
+  const context: ReceiverContext = { progress, freshness, waiters, outage }
+
   /** Reads one connection to its end. The attempt was successful if the latest freshness event arrived in time. */
   async function connect(): Promise<AttemptResult> {
     connection = new AbortController()
-    const receiver = createReceiver({ progress, freshness, waiters, outage }, connection, clocks)
+    const receiver = createReceiver(context, connection, clocks)
     const query = progress.nextQuery()
     const options = { query, connection, silenceTimeoutMs, onEvent: receiver.receive }
-    const retryAfterMs = await readFeed(settings, options).then(() => undefined, report)
+    const retryAfterMs = await readFeed(settings, options).then(
+      (hasServiceClosed) => reportEarlyEnd(hasServiceClosed, context, settings),
+      (error) => reportFailure(error, context),
+    )
     return { isSuccess: receiver.timeliness() === 'in_time', retryAfterMs }
-  }
-
-  /** Reports why a connection failed. Returns `Retry-After` in milliseconds, if the service has sent this header. */
-  function report(error: LastLogoutClientError): number | undefined {
-    if (error.code === 'UNAUTHORIZED') waiters.reject(error)
-    outage.recordFailure(error)
-    return error.retryAfterMs
   }
 
   function start(): void {
@@ -119,6 +117,27 @@ export function createFeedSubscriber(
       await stop?.()
     },
   }
+}
+
+/** Reports why a connection failed. Returns `Retry-After` in milliseconds, if the service has sent this header. */
+function reportFailure(
+  error: LastLogoutClientError,
+  { waiters, outage }: ReceiverContext,
+): number | undefined {
+  if (error.code === 'UNAUTHORIZED') waiters.reject(error)
+  outage.recordFailure(error)
+  return error.retryAfterMs
+}
+
+/** Reports that the service has closed the connection during the first load. Later, stale data is reported instead. */
+function reportEarlyEnd(
+  hasServiceClosed: boolean,
+  { freshness, outage }: ReceiverContext,
+  { url }: ClientSettings,
+): undefined {
+  if (!hasServiceClosed || freshness.current() !== null) return
+  const message = `the change feed of ${url} ended before the first load was complete: a proxy limits the duration of a response, or the service has restarted; connecting again`
+  outage.recordFailure(new LastLogoutClientError('UNAVAILABLE', message))
 }
 
 /** Whether the latest freshness event of a connection arrived in time. */
@@ -154,6 +173,6 @@ export function createReceiver(
 }
 
 function lateError(delayMs: number): LastLogoutClientError {
-  const message = `events of the change feed arrive ${Math.round(delayMs / 1000)} s late: a proxy buffers them, or a clock was set; connecting again`
+  const message = `events of the change feed arrive ${Math.round(delayMs / 1000)} s late: a proxy buffers them, the process was suspended, or a clock was set; connecting again`
   return new LastLogoutClientError('UNAVAILABLE', message)
 }

@@ -395,6 +395,40 @@ describe('freshness', () => {
     expect(feed.queries).toHaveLength(1)
   })
 
+  test('if the service ends each connection before the first load is complete, the client reports it once', async () => {
+    feed = await openScriptedFeed((response) => response.end(': no events\n\n'))
+    openSubscribedClient()
+    await expect.poll(() => feed.queries.length, { timeout: 5_000 }).toBeGreaterThan(3)
+    expect(errors).toHaveLength(1)
+    expect(errors[0]).toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringMatching(/ended before the first load was complete: a proxy limits/),
+    })
+    expect(client.checkNow(claimsOf('auth0|1')).reason).toBe('not_loaded')
+  })
+
+  test('after the first load, the end of a connection is no failure', async () => {
+    feed = await openScriptedFeed((response) => response.end(freshnessEvent(1_000)))
+    openSubscribedClient()
+    await expect.poll(() => feed.queries.length, { timeout: 5_000 }).toBeGreaterThan(3)
+    expect(errors).toEqual([])
+  })
+
+  test('a process that was suspended before it read its first event does not take old data as fresh', async () => {
+    const clocks = createSettableClocks()
+    feed = await openScriptedFeed((response) => {
+      // After the suspension, the service is unavailable.
+      if (feed.queries.length > 1) return void response.destroy()
+      clocks.suspend(HOUR_MS)
+      response.write(freshnessEvent(1_000))
+    })
+    const { subscriber } = subscribe({ clocks })
+    await subscriber.ready()
+    expect(subscriber.freshness()?.ageMs()).toBeGreaterThanOrEqual(HOUR_MS)
+    await expect.poll(() => feed.queries.length).toBeGreaterThan(1)
+    expect(errors[0]?.message).toMatch(/^events of the change feed arrive 3600 s late/)
+  })
+
   test('the age of the data includes the time that the machine slept', async () => {
     feed = await openScriptedFeed((response) => response.write(freshnessEvent(1_000)))
     const clocks = createSettableClocks()
