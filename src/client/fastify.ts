@@ -17,7 +17,6 @@ interface RequestLike {
 interface ReplyLike {
   code(status: number): this
   headers(headers: Record<string, string>): this
-  serialize(body: object): unknown
   serializer(serialize: (body: unknown) => string): this
   send(body: object): this
 }
@@ -77,17 +76,8 @@ function refuse(refusal: Refusal, request: RequestLike, reply: ReplyLike): Reply
   reply.headers(headers)
   const { name } = Object(request.server?.errorHandler)
   if (name !== undefined && name !== DEFAULT_ERROR_HANDLER) throw new RejectedError(refusal)
-  reply.code(status)
-  // If the body does not fit the response schema of the route, Fastify would respond with 500.
-  if (!fitsSchema(reply, body)) reply.serializer(JSON.stringify)
-  return reply.send(body)
-}
-
-function fitsSchema(reply: ReplyLike, body: object): boolean {
-  try {
-    reply.serialize(body)
-    return true
-  } catch {
-    return false
-  }
+  // A hook may have set another content type, and the body may not fit the response schema of the route. Without these
+  // calls, Fastify would respond with 500, or drop fields of the body.
+  reply.headers({ 'content-type': 'application/json; charset=utf-8' }).serializer(JSON.stringify)
+  return reply.code(status).send(body)
 }

@@ -24,6 +24,20 @@ interface LiveConnection extends LiveOptions {
 const DESTROY_AFTER_MS = 2_000
 
 /**
+ * Asserts that the client can watch tokens with these options, so that a wrong option is noticed before the first
+ * connection.
+ *
+ * @throws `TypeError` for a client with `lookup: 'request'`, or for a wrong option.
+ */
+export function assertCanWatch(
+  client: LastLogoutClient,
+  { maxUnknownMs }: { maxUnknownMs?: number | undefined },
+): void {
+  // An aborted signal ends the watch before it begins.
+  client.watch({}, { maxUnknownMs, signal: AbortSignal.abort(), onRevoked: () => {} })
+}
+
+/**
  * Checks the token of a connection. If the token is accepted, watches it until the connection is closed. Otherwise,
  * ends the connection.
  *

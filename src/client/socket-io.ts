@@ -1,5 +1,5 @@
 import type { LastLogoutClient } from './client.js'
-import type { LiveOptions } from './live-connection.js'
+import { assertCanWatch, type LiveOptions } from './live-connection.js'
 import { toRefusal } from './refusal.js'
 import { assertClaims } from './verified-claims.js'
 import type { WatchEnd } from './watch-review.js'
@@ -36,7 +36,8 @@ const MIN_CLOSE_DELAY_MS = 2_000
 const MAX_CLOSE_DELAY_MS = 5_000
 
 /**
- * Creates a function that protects a server or a namespace of Socket.IO.
+ * Creates a function that protects a namespace of Socket.IO. A server stands for its namespace `/`. Every other namespace
+ * needs a call of its own.
  *
  * - If a token is revoked, the connection is refused with an error.
  * - If the token of an open connection is revoked or expires, the client is disconnected, and does not reconnect by
@@ -53,6 +54,7 @@ export function lastLogout<Socket extends SocketLike>(
   client: LastLogoutClient,
   { getClaims, maxUnknownMs }: SocketIoOptions<Socket>,
 ): (namespace: NamespaceLike<Socket>) => void {
+  assertCanWatch(client, { maxUnknownMs })
   const readClaims = (socket: Socket) => assertClaims(getClaims(socket), 'the result of getClaims')
 
   async function checkSocket(socket: Socket, next: (error?: Error) => void): Promise<void> {
@@ -67,9 +69,11 @@ export function lastLogout<Socket extends SocketLike>(
   }
 
   function watchSocket(socket: Socket): void {
-    const claims = getClaims(socket)
-    // A recovered connection bypasses the middleware, and can lack the data from which `getClaims` reads.
-    if (claims === undefined) {
+    let claims: object
+    try {
+      claims = readClaims(socket)
+    } catch {
+      // A recovered connection bypasses the middlewares, and can lack the data from which `getClaims` reads.
       socket.disconnect(true)
       return
     }

@@ -1,6 +1,7 @@
 import { schemeOfClaims } from './challenge-scheme.js'
 import type { LastLogoutClient } from './client.js'
 import {
+  assertCanWatch,
   destroyUnlessClosed,
   type LiveOptions,
   protectConnection,
@@ -9,6 +10,13 @@ import {
 import { toRefusal } from './refusal.js'
 import type { WatchEnd } from './watch-review.js'
 
+/** The used part of the socket of a request. */
+interface SocketLike {
+  readonly destroyed: boolean
+  once(event: 'close', listener: () => void): unknown
+  off(event: 'close', listener: () => void): unknown
+}
+
 /** The used part of a `ServerResponse` or an `Http2ServerResponse` of Node.js. */
 interface ResponseLike {
   readonly headersSent: boolean
@@ -16,6 +24,7 @@ interface ResponseLike {
   readonly destroyed?: boolean
   /** Only of HTTP/2. */
   readonly stream?: { readonly destroyed: boolean }
+  readonly req: { readonly socket: SocketLike }
   writeHead(status: number, headers: Record<string, string>): unknown
   end(): unknown
   end(body: string): unknown
@@ -36,7 +45,8 @@ const RETRY_MS = 5_000
  *   reconnects. After a 503, it would not.
  *
  * @returns A function that takes the response and the verified claims. Its promise resolves to `true` if the request is
- *   accepted. If it resolves to `false`, the response was already sent. Without claims, it rejects with a `TypeError`.
+ *   accepted. If it resolves to `false`, the response was already sent. Call it before the app sends the headers: after
+ *   them, the response cannot be a 401, and an `EventSource` reconnects without end. Without claims, it rejects with a `TypeError`.
  * @example
  * const protect = lastLogout(client)
  * app.get('/events', auth(), async (req, res) => {
@@ -48,17 +58,39 @@ export function lastLogout(
   client: LastLogoutClient,
   options: LiveOptions = {},
 ): (response: ResponseLike, claims: object) => Promise<boolean> {
+  assertCanWatch(client, options)
   return async (response, claims) => {
-    if (response.destroyed || response.stream?.destroyed) return false
-    const closed = signalOfClose(response)
+    if (isDestroyed(response)) return false
+    const closed = signalOfResponse(response)
     let isAccepted = false
     const end = (outcome: WatchEnd['outcome']) => {
-      if (isAccepted) endStream(response, closed)
+      if (isAccepted || response.headersSent) endStream(response, closed)
       else refuse(response, outcome, claims)
     }
     isAccepted = await protectConnection(client, { ...options, claims, closed, end })
     return isAccepted
   }
+}
+
+/** Whether the request has been cancelled. */
+function isDestroyed({ destroyed, stream, req }: ResponseLike): boolean {
+  return stream === undefined ? destroyed === true || req.socket.destroyed : stream.destroyed
+}
+
+/** Returns a signal that aborts when the response is closed. */
+function signalOfResponse(response: ResponseLike): AbortSignal {
+  const closed = signalOfClose(response)
+  if (response.stream !== undefined) return closed
+  // A response that waits for the response to an earlier request of the same connection emits no `close`.
+  const { socket } = response.req
+  const controller = new AbortController()
+  const abort = () => controller.abort()
+  socket.once('close', abort)
+  closed.addEventListener('abort', () => {
+    socket.off('close', abort)
+    abort()
+  })
+  return controller.signal
 }
 
 function endStream(response: ResponseLike, closed: AbortSignal): void {

@@ -82,9 +82,11 @@ export function createWatcher(context: WatchContext, limits: Partial<WatchLimits
   return {
     watch(claims, options) {
       assertWatchable(claims, options)
-      context.feed.start()
       const watch = createWatch(context, claims, options, remove)
-      if (options.signal?.aborted !== true) add(watch)
+      if (options.signal?.aborted !== true) {
+        context.feed.start()
+        add(watch)
+      }
       return watch.stop
     },
     applyChange(change) {

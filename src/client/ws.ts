@@ -1,5 +1,6 @@
 import type { LastLogoutClient } from './client.js'
 import {
+  assertCanWatch,
   destroyUnlessClosed,
   type LiveOptions,
   protectConnection,
@@ -14,6 +15,7 @@ interface SocketLike {
   resume(): void
   close(code: number, reason: string): void
   terminate(): void
+  on(event: 'error', listener: () => void): unknown
   once(event: 'close', listener: () => void): unknown
   removeAllListeners(event: 'message'): unknown
 }
@@ -42,6 +44,7 @@ const CLOSE: Record<WatchEnd['outcome'], [code: number, reason: string]> = {
  * @example
  * const protect = lastLogout(client)
  * server.on('connection', async (socket, request) => {
+ *   socket.on('error', () => {})
  *   if (await protect(socket, await verify(request))) socket.on('message', handle)
  * })
  * // graphql-ws
@@ -51,7 +54,10 @@ export function lastLogout(
   client: LastLogoutClient,
   options: LiveOptions = {},
 ): (socket: SocketLike, claims: object) => Promise<boolean> {
+  assertCanWatch(client, options)
   return async (socket, claims) => {
+    // An invalid frame closes the connection. Without a listener, its error would end the process.
+    socket.on('error', () => {})
     if (socket.readyState !== OPEN) return false
     const closed = signalOfClose(socket)
     const end = (outcome: WatchEnd['outcome']) => {

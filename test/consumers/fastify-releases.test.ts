@@ -24,6 +24,7 @@ describe.each(FASTIFY)('%s', (_case, loadFastify) => {
     const { statusCode, headers, payload } = await app.inject('/')
     await app.close()
     const challenge = headers['www-authenticate']
+    expect(headers['content-type']).toBe('application/json; charset=utf-8')
     return { status: statusCode, challenge, body: JSON.parse(payload) }
   }
   const REVOKED_CHALLENGE = expect.stringMatching(/^Bearer error="invalid_token"/)
@@ -41,10 +42,22 @@ describe.each(FASTIFY)('%s', (_case, loadFastify) => {
     const body = expect.objectContaining({ error: 'invalid_token' })
     expect(await call(loadFastify()())).toEqual({ status: 401, challenge: REVOKED_CHALLENGE, body })
     const strictSchema = { type: 'object', required: ['problem'], properties: {} }
-    expect(await call(loadFastify()(), { 401: strictSchema })).toEqual({
-      status: 401,
-      challenge: REVOKED_CHALLENGE,
-      body,
+    const optionalSchema = { type: 'object', properties: { problem: { type: 'string' } } }
+    for (const schema of [strictSchema, optionalSchema]) {
+      expect(await call(loadFastify()(), { 401: schema })).toEqual({
+        status: 401,
+        challenge: REVOKED_CHALLENGE,
+        body,
+      })
+    }
+  })
+
+  test('the refusal is JSON, even if a hook has set another content type', async () => {
+    const app = loadFastify()()
+    app.addHook('onRequest', async (_request, reply) => {
+      reply.type('text/event-stream')
     })
+    const body = expect.objectContaining({ error: 'invalid_token' })
+    expect(await call(app)).toEqual({ status: 401, challenge: REVOKED_CHALLENGE, body })
   })
 })

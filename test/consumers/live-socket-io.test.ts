@@ -30,8 +30,10 @@ beforeEach(async () => {
 /** Opens a server. For simplicity, the clients send claims instead of a signed token. */
 async function openServer({
   maxUnknownMs,
+  getClaims = (socket) => socket.data.claims,
   ...options
 }: {
+  getClaims?: (socket: ServerSocket) => object | undefined
   maxUnknownMs?: number
   connectionStateRecovery?: object
 } = {}) {
@@ -43,7 +45,6 @@ async function openServer({
     Object.assign(socket.data, { claims: socket.handshake.auth.claims })
     next()
   })
-  const getClaims = (socket: ServerSocket) => socket.data.claims
   lastLogout<ServerSocket>(feed.client, { getClaims, ...(maxUnknownMs && { maxUnknownMs }) })(
     server,
   )
@@ -123,6 +124,29 @@ test('a recovered connection is disconnected by a later logout', async () => {
   feed.logOut('auth0|1')
   await expect.poll(() => events.slice(-2), WAIT).toEqual(['revoked', 'io server disconnect'])
 })
+
+test.each<[string, () => undefined]>([
+  [
+    'throws',
+    () => {
+      throw new TypeError('no request.auth')
+    },
+  ],
+  ['returns nothing', () => undefined],
+])(
+  'if getClaims %s for a recovered connection, the connection is disconnected',
+  async (_case, fail) => {
+    const { url, connectedSockets } = await openServer({
+      connectionStateRecovery: {},
+      getClaims: (socket) => (socket.recovered ? fail() : socket.data.claims),
+    })
+    const { socket, events } = connect(url, liveClaims('auth0|1'))
+    await expect.poll(() => connectedSockets.length, WAIT).toBe(1)
+    socket.io.engine.close()
+    await expect.poll(() => connectedSockets.length, WAIT).toBe(2)
+    await expect.poll(() => events.at(-1), WAIT).toBe('io server disconnect')
+  },
+)
 
 test('a client is disconnected when its token expires, and receives the reason', async () => {
   const { url } = await openServer()

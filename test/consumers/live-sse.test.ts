@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import express from 'express'
 import fastify from 'fastify'
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout } from '../../src/client/sse.js'
 import { type ControlledFeed, liveClaims, openControlledFeed } from '../_support/controlled-feed.js'
 import { requireInstalled } from '../_support/installed.js'
@@ -59,6 +60,8 @@ interface ServerOptions {
   firstEventBytes?: number
   /** The time from the check until the app sends the headers. */
   headersDelayMs?: number
+  /** Whether the app sends the headers before the check. */
+  sendsHeadersFirst?: boolean
 }
 
 describe.each(SERVERS)('Server-Sent Events with %s', (_case, openApp) => {
@@ -66,6 +69,7 @@ describe.each(SERVERS)('Server-Sent Events with %s', (_case, openApp) => {
   async function openServer({
     firstEventBytes = 0,
     headersDelayMs = 0,
+    sendsHeadersFirst = false,
     ...options
   }: ServerOptions = {}) {
     const protect = lastLogout(feed.client, options)
@@ -75,6 +79,7 @@ describe.each(SERVERS)('Server-Sent Events with %s', (_case, openApp) => {
     /** The errors of `writeHead`. */
     const errors: unknown[] = []
     const server = await openApp(async (response, claims) => {
+      if (sendsHeadersFirst) response.writeHead(200, { 'content-type': 'text/event-stream' })
       const isAccepted = await protect(response, claims)
       wereAccepted.push(isAccepted)
       if (!isAccepted) return
@@ -136,6 +141,40 @@ describe.each(SERVERS)('Server-Sent Events with %s', (_case, openApp) => {
     await expect.poll(() => client.source.readyState, WAIT).toBe(EventSource.CLOSED)
     await sleep(300)
     expect([client.errors.at(-1), wereAccepted, errors]).toEqual([401, [true, false], []])
+  })
+
+  test('if the app has sent the headers before the check, the response to a revoked token ends', async () => {
+    const { url, wereAccepted } = await openServer({ sendsHeadersFirst: true })
+    feed.logOut('auth0|1')
+    const claims = liveClaims('auth0|1')
+    await expect.poll(() => feed.client.checkNow(claims).outcome, WAIT).toBe('revoked')
+    const response = await fetch(createEventsUrl(url, claims))
+    expect([response.status, await response.text(), wereAccepted]).toEqual([200, '', [false]])
+  })
+
+  test('the watches of pipelined requests end with their connection', async () => {
+    const watchSignals = new Set<AbortSignal>()
+    const client: LastLogoutClient = {
+      ...feed.client,
+      watch(claims, options) {
+        if (options.signal !== undefined) watchSignals.add(options.signal)
+        return feed.client.watch(claims, options)
+      },
+    }
+    const protect = lastLogout(client)
+    watchSignals.clear()
+    const { url, close } = await openApp(async (response, claims) => {
+      if (await protect(response, claims)) response.writeHead(200).flushHeaders()
+    })
+    onTestFinished(close)
+    const { hostname, port, pathname, search } = createEventsUrl(url, liveClaims('auth0|1'))
+    const socket = connectSocket(Number(port), hostname)
+    onTestFinished(() => void socket.destroy())
+    socket.write(`GET ${pathname}${search} HTTP/1.1\r\nhost: localhost\r\n\r\n`.repeat(5))
+    await expect.poll(() => watchSignals.size, WAIT).toBe(5)
+    socket.destroy()
+    const openWatches = () => [...watchSignals].filter(({ aborted }) => !aborted)
+    await expect.poll(openWatches, WAIT).toEqual([])
   })
 
   test('a request with a revoked token is refused with 401 and a challenge', async () => {

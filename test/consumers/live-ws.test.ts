@@ -1,7 +1,10 @@
 import { createServer } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { lastLogout as protectNamespace } from '../../src/client/socket-io.js'
+import { lastLogout as protectStream } from '../../src/client/sse.js'
 import { lastLogout } from '../../src/client/ws.js'
+import { openClient } from '../_support/client.js'
 import { type ControlledFeed, liveClaims, openControlledFeed } from '../_support/controlled-feed.js'
 import { requireInstalled } from '../_support/installed.js'
 import { openLoopback } from '../_support/loopback.js'
@@ -100,6 +103,28 @@ describe('a server with ws', () => {
     await expect.poll(() => server.clients.size, { ...WAIT, interval: 50 }).toBe(0)
     clearInterval(sendTimer)
     expect(receivedMessages).toEqual(['first'])
+  })
+
+  test('an invalid frame closes the connection, and its error does not end the process', async () => {
+    const { url, wereAccepted } = await openServer()
+    const { socket, closes } = connect(url, liveClaims('auth0|1'))
+    await expect.poll(() => wereAccepted, WAIT).toEqual([true])
+    // A text frame without a mask. Without a listener, Vitest would report the error of the server's socket.
+    Object(socket)._socket.write(Buffer.of(0x81, 0x01, 0x41))
+    await expect.poll(() => closes.length, WAIT).toBe(1)
+  })
+
+  test('a client that cannot watch tokens, or a wrong option, is refused before the first connection', () => {
+    const requestClient = openClient('http://127.0.0.1:9', { lookup: 'request' })
+    onTestFinished(() => requestClient.close())
+    const getClaims = () => undefined
+    for (const createAdapter of [lastLogout, protectStream]) {
+      expect(() => createAdapter(requestClient)).toThrow(/lookup: 'request' receives no logouts/)
+      expect(() => createAdapter(feed.client, { maxUnknownMs: -1 })).toThrow(/maxUnknownMs/)
+    }
+    expect(() => protectNamespace(requestClient, { getClaims })).toThrow(/receives no logouts/)
+    const options = { getClaims, maxUnknownMs: Number.NaN }
+    expect(() => protectNamespace(feed.client, options)).toThrow(/maxUnknownMs/)
   })
 
   test('the connection is closed with 4403 when its token expires', async () => {
