@@ -71,6 +71,34 @@ export function findGap(progress: Progress, retained: RetainedLog): Gap | null {
   return isTruncated && sweep.from < to ? { from: sweep.from, to, reason: 'cold_start' } : null
 }
 
+/** A part of a sweep, and the gap that was recorded before. */
+interface SweptPart {
+  /** End of the part. */
+  searchedTo: Instant
+  /** The gap that begins where the sweep ends; `null`: no gap was recorded. */
+  recorded: Gap | null
+}
+
+/**
+ * Returns the gap of a first start, extended by the entries that Auth0 deleted during the sweep; `null`: the recorded
+ * gap is up to date, or there is no gap.
+ */
+export function findSweepGap(
+  { sweep, reconciledTo }: Progress,
+  { oldestAt, requestedAt }: RetainedLog,
+  { searchedTo, recorded }: SweptPart,
+): Gap | null {
+  if (sweep === null || oldestAt === null) return null
+  const to = Math.min(oldestAt, searchedTo)
+  if (to <= (recorded?.to ?? sweep.from)) return null
+  // Before the first reconcile, `reconciledTo` is the time of the first start.
+  const startedAt = reconciledTo ?? requestedAt
+  // A tenant that was new at the first start can be older now.
+  const isNew = isNewTenant(oldestAt, startedAt) && requestedAt - startedAt < MAX_NEW_TENANT_AGE_MS
+  if (recorded === null && isNew) return null
+  return { from: sweep.from, to, reason: recorded?.reason ?? 'cold_start' }
+}
+
 /** Whether the oldest entry of the log is so recent that Auth0 cannot have deleted any entry. */
 export function isNewTenant(oldestAt: Instant, requestedAt: Instant): boolean {
   return oldestAt > requestedAt - MAX_NEW_TENANT_AGE_MS

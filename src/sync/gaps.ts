@@ -1,6 +1,6 @@
 import { hasCode } from '../errors.js'
 import { readLogId } from '../rules/entry.js'
-import { findGap, isNewTenant, type RetainedLog, readUpTo } from '../rules/gap.js'
+import { findGap, type Gap, isNewTenant, type RetainedLog, readUpTo } from '../rules/gap.js'
 import { type Instant, readDateTime } from '../rules/instant.js'
 import { DEFAULT_PREFIX, prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import type { Progress } from '../rules/progress.js'
@@ -21,6 +21,8 @@ interface GapSearch extends GapOptions {
   progress: Progress
   /** When Auth0 stored the first entry that the current catch-up has read; `null` if it has read no entry. */
   firstAt: Instant | null
+  /** Finds the gap. Default: {@link findGap}. */
+  find?: (retained: RetainedLog) => Gap | null
 }
 
 /** The retained log, and the prefix of the tenant's log ids. */
@@ -37,14 +39,14 @@ export async function recordGap(
   search: GapSearch,
   signal: AbortSignal,
 ): Promise<RetainedLogWithPrefix> {
-  const { progress, onGap } = search
+  const { progress, onGap, find = (response) => findGap(progress, response) } = search
   let retained = await readRetained(deps, search, signal)
   // Reads a second time to confirm the result: one wrong response must neither raise the floor for all users nor hide a
   // gap.
-  if (retained.oldestAt === null || findGap(progress, retained) !== null) {
+  if (retained.oldestAt === null || find(retained) !== null) {
     retained = olderOf(retained, await readRetained(deps, search, signal))
   }
-  const gap = findGap(progress, retained)
+  const gap = find(retained)
   if (gap !== null) {
     const raisesFloor = onGap === 'floor'
     const isNew = await deps.store.storeGap(gap, raisesFloor)

@@ -13,7 +13,7 @@ const MIN_SEARCHED_OUTAGE_MS = 60_000
  * Creates a function to be called before each page of a catch-up is stored. The function detects an outage of the
  * worker:
  *
- * - If the log was not read for some time, it checks for a gap.
+ * - At the first start, or if the log was not read for some time, it checks for a gap.
  * - If the page is much older than now, it searches the logouts of the outage. Without the search, these logouts count
  *   only when the catch-up reaches them.
  *
@@ -27,15 +27,18 @@ export function createOutageCheck(
 ): (page: ReadPage) => Promise<void> {
   const searchOutage = createOutageSearch(deps, progress, options, signal)
   let { polledAt } = options
+  let isFirstStart = progress.state === 'sweeping' && progress.lastPollAt === null
 
   return async ({ requestedAt, firstAt, reachedAt }) => {
     const readTo = readUpTo(progress, requestedAt)
     if (readTo === null) return
     // The machine can be suspended between any two pages, so each page is checked.
-    if (requestedAt - Math.max(readTo, polledAt ?? readTo) > GAP_CHECK_THRESHOLD_MS) {
+    const unreadMs = requestedAt - Math.max(readTo, polledAt ?? readTo)
+    if (isFirstStart || unreadMs > GAP_CHECK_THRESHOLD_MS) {
       const currentProgress = await deps.store.readProgress()
       await recordGap(deps, { ...options, progress: currentProgress, firstAt }, signal)
     }
+    isFirstStart = false
     polledAt = requestedAt
     const pageAgeMs = reachedAt === null ? 0 : requestedAt - reachedAt
     if (pageAgeMs > options.reconcileWindowMs + MIN_SEARCHED_OUTAGE_MS) {

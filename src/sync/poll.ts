@@ -14,6 +14,7 @@ import type { SearchRange } from './outage-search.js'
 import { createProgressGuard, type ProgressGuard } from './progress-guard.js'
 import { moveCheckpoint, replaceCheckpoint } from './replace-checkpoint.js'
 import { sweep } from './sweep.js'
+import { createSweepGapCheck } from './sweep-gap.js'
 
 /** The options of a poll. */
 export interface PollOptions extends SearchRange, GapOptions {
@@ -91,7 +92,7 @@ async function readToEnd(deps: LoopDeps, options: PollOptions, signal: AbortSign
   const beforeRequest = catchUpWhenDue(deps, options, signal)
   const isSwept = async () => (await deps.store.readProgress()).sweep === null
   /** Stores the logouts of `part`. Returns false if the span to sweep has been replaced, which ends this sweep. */
-  const store = async (batch: Batch, part: Span) => {
+  const storePart = async (batch: Batch, part: Span) => {
     if (!(await deps.store.storeSweep(batch, part))) return false
     const { sweep: remaining } = await deps.store.readProgress()
     return remaining === null || remaining.to <= part.from
@@ -100,12 +101,14 @@ async function readToEnd(deps: LoopDeps, options: PollOptions, signal: AbortSign
   for (;;) {
     const progress = await nextRound()
     if (progress.state !== 'sweeping') return
-    const prefix = prefixOf(progress.checkpoint)
-    await sweep(
-      deps,
-      { stage: 'sweep', span: progress.sweep, prefix, store, beforeRequest },
-      signal,
-    )
+    const { sweep: span, checkpoint } = progress
+    const checkGap = createSweepGapCheck(deps, options, signal)
+    const store = async (batch: Batch, part: Span) => {
+      await checkGap(part)
+      return storePart(batch, part)
+    }
+    const prefix = prefixOf(checkpoint)
+    await sweep(deps, { stage: 'sweep', span, prefix, store, beforeRequest }, signal)
     if (!(await isSwept())) continue
     // `asOf` does not move until the sweep is complete. This catch-up moves `asOf`. It can also set another span to
     // sweep, if it replaces a refused checkpoint.

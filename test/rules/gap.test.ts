@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { LogSource } from '../../src/ports.js'
-import { findGap, type Gap } from '../../src/rules/gap.js'
-import { DAY_MS } from '../../src/rules/instant.js'
+import { findGap, findSweepGap, type Gap } from '../../src/rules/gap.js'
+import { DAY_MS, HOUR_MS } from '../../src/rules/instant.js'
 import { type StoredProgress, toProgress } from '../../src/rules/progress.js'
 import { buildLogId } from '../../src/simulator/log-id.js'
 import { recordGap } from '../../src/sync/gaps.js'
@@ -93,6 +93,42 @@ test('a gap at the first start ends where the unsearched span ends', () => {
   }
   const gap = findGap(toProgress(progress), { oldestAt: NOW - 10 * DAY_MS, requestedAt: NOW })
   expect(gap).toEqual({ ...unsearchedSpan, reason: 'cold_start' })
+})
+
+/** Finds the gap of a first start at `startedAt`, in the part of its sweep from 26 to 22 hours ago. */
+function findStartGap(oldestAt: number | null, startedAt: number, recorded: Gap | null) {
+  const progress = toProgress({
+    ...createProgress({ readTo: NOW, lastReadAt: NOW }),
+    asOf: null,
+    sweep: { from: NOW - 31 * DAY_MS, to: NOW - 22 * HOUR_MS },
+    reconciledTo: startedAt,
+  })
+  const part = { searchedTo: NOW - 22 * HOUR_MS, recorded }
+  return findSweepGap(progress, { oldestAt, requestedAt: NOW }, part)
+}
+
+const RECORDED: Gap = { from: NOW - 31 * DAY_MS, to: NOW - 25 * HOUR_MS, reason: 'cold_start' }
+
+test.each([
+  { oldestAt: NOW - 25 * HOUR_MS, to: null },
+  { oldestAt: NOW - 24 * HOUR_MS, to: NOW - 24 * HOUR_MS },
+  // The oldest entry is recent, because the tenant was quiet. Entries that were stored before have been deleted.
+  { oldestAt: NOW - 10 * HOUR_MS, to: NOW - 22 * HOUR_MS },
+  { oldestAt: null, to: null },
+])(
+  'a recorded gap of a first start is extended to the oldest entry, but not beyond the searched part: $oldestAt, $to',
+  ({ oldestAt, to }) => {
+    const gap = findStartGap(oldestAt, NOW - HOUR_MS, RECORDED)
+    expect(gap).toEqual(to === null ? null : { ...RECORDED, to })
+  },
+)
+
+test('a tenant that was new at the first start has no gap, unless its sweep lasts so long that entries can be deleted', () => {
+  const isFound = (oldestHours: number, startedHours: number) =>
+    findStartGap(NOW - oldestHours * HOUR_MS, NOW - startedHours * HOUR_MS, null) !== null
+  expect(isFound(15, 4)).toBe(false)
+  expect(isFound(17, 4)).toBe(true)
+  expect(isFound(15, 13)).toBe(true)
 })
 
 test('there is a gap even if the time in the checkpoint is in the future', () => {

@@ -78,10 +78,20 @@ const writeLateEntry = (storedAgoMs: number) =>
   })
 
 const isOldestRequest = (url: URL) => url.searchParams.get('sort') === 'date:1'
+const isOldest = ({ url }: { url: string }) => url.includes('sort=date%3A1')
 const isSearch = (url: URL) => url.searchParams.has('q')
 const isPageRequest = (url: URL) => url.searchParams.has('from')
 /** Whether a request reads a page from a synthetic checkpoint: a log id that consists of a time and zeros. */
 const isSyntheticPageRequest = (url: URL) => /0{39}$/.test(url.searchParams.get('from') ?? '')
+
+/** Creates a log source whose searches take `searchMs` each. */
+const openSlowSource = (searchMs: number): LogSource => ({
+  ...auth0.source,
+  search: async (search, signal) => {
+    clock.pass(searchMs)
+    return auth0.source.search(search, signal)
+  },
+})
 
 /** Makes Auth0 fail the next search, with all its retries. A poll then ends with an error. */
 const failNextSearch = () => {
@@ -372,6 +382,90 @@ describe('a gap is recorded', () => {
     clock.pass(SECOND)
     await runPoll()
     await expect(readGaps()).resolves.toEqual([{ ...gap, to: storedAtMs, reason: 'retention' }])
+  })
+
+  test.each([30 * SECOND, SECOND])(
+    'at the first start, a gap is recorded if RECONCILE_WINDOW is only %d ms',
+    async (reconcileWindowMs) => {
+      await openTestTenant()
+      for (let hours = 30; hours > 0; hours--) logOut(`${hours} h ago`, clock.now() - hours * HOUR)
+      const gap = { to: clock.now() - DAY, reason: 'cold_start' }
+      await runPoll({ reconcileWindowMs })
+      await expect(readGaps()).resolves.toMatchObject([gap])
+      await expect(isComplete()).resolves.toBe(false)
+    },
+  )
+
+  /**
+   * Starts for the first time, in a tenant with a logout every ten minutes. Each search takes `searchMs`. Returns the
+   * findings, and the time of the newest logout that was not read.
+   */
+  const runSlowFirstStart = async (searchMs: number, options: Partial<PollOptions> = {}) => {
+    const begin = clock.now()
+    for (let minutes = 26 * 60; minutes > 0; minutes -= 10) {
+      logOut(`${minutes}`, begin - minutes * MINUTE)
+    }
+    const findings = await runPoll({ source: openSlowSource(searchMs), ...options })
+    const stored = new Set(await readUserIds(database))
+    const lost = [...Array(26 * 6).keys()]
+      .map((n) => (n + 1) * 10)
+      .filter((minutes) => !stored.has(`${minutes}`))
+    return { findings, lastLostAt: begin - Math.min(...lost) * MINUTE }
+  }
+
+  test('the gap of a first start, and the floor, are extended to the entries that Auth0 deletes during the first search', async () => {
+    await openTestTenant()
+    const firstEnd = clock.now() - DAY
+    const { findings, lastLostAt } = await runSlowFirstStart(5 * MINUTE, { onGap: 'floor' })
+    expect(lastLostAt).toBeGreaterThan(firstEnd)
+    const gaps = await readGaps()
+    expect(gaps).toMatchObject([{ reason: 'cold_start' }])
+    const to = gaps[0]?.to ?? 0
+    expect(to).toBeGreaterThan(lastLostAt)
+    // The gap contains only entries that Auth0 has deleted.
+    expect(to).toBeLessThanOrEqual(clock.now() - DAY + 10 * MINUTE)
+    await expect(store.readProgress()).resolves.toMatchObject({ floorAt: to, sweep: null })
+    expect(findings.map(({ kind }) => kind)).toEqual(['gap', 'gap'])
+    await expect(runPoll({ onGap: 'floor' })).resolves.toEqual([])
+  })
+
+  test('the gap of a first start is extended if the first search is interrupted, and the log is polled meanwhile', async () => {
+    await openTestTenant()
+    for (let minutes = 26 * 60; minutes > 0; minutes -= 10) {
+      logOut(`${minutes} min ago`, clock.now() - minutes * MINUTE)
+    }
+    const lastLostAt = clock.now() - DAY + 20 * MINUTE
+    for (let polls = 0; polls < 48; polls++) {
+      failNextSearch()
+      await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
+      logIn()
+      clock.pass(25 * SECOND)
+    }
+    clock.pass(SECOND)
+    await runPoll()
+    const [gap, ...others] = await readGaps()
+    expect(others).toEqual([])
+    expect(gap?.to).toBeGreaterThan(lastLostAt)
+    expect(gap?.to).toBeLessThanOrEqual(lastLostAt + 10 * MINUTE)
+  })
+
+  test('the first search sends few requests for the oldest entry, and none after it is found', async () => {
+    await openTestTenant()
+    await runSlowFirstStart(SECOND)
+    // Two at the first page. Two when the search reaches the oldest entry.
+    expect(auth0.simulator.requests.all().filter(isOldest)).toHaveLength(4)
+  })
+
+  test('no gap is recorded if the first search of a new tenant lasts until its oldest entry is more than twelve hours old', async () => {
+    await openTestTenant()
+    logOut('first', clock.now() - 11 * HOUR)
+    logIn()
+    const source = openSlowSource(10 * MINUTE)
+    await runPoll({ source })
+    await runPoll({ source })
+    expect(await readUserIds(database)).toEqual(['first'])
+    await expect(readGaps()).resolves.toEqual([])
+    await expect(isComplete()).resolves.toBe(true)
   })
 
   test('a gap is recorded up to the beginning of the log, even if one request for the oldest entry returns no entry', async () => {
