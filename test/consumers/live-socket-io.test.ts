@@ -141,9 +141,11 @@ test.each<[string, () => undefined]>([
       getClaims: (socket) => (socket.recovered ? fail() : socket.data.claims),
     })
     const { socket, events } = connect(url, liveClaims('auth0|1'))
-    await expect.poll(() => connectedSockets.length, WAIT).toBe(1)
+    // The client can recover the connection only after its first event.
+    await expect.poll(() => events, WAIT).toEqual(['connect', 'greeting'])
     socket.io.engine.close()
     await expect.poll(() => connectedSockets.length, WAIT).toBe(2)
+    expect(connectedSockets[1]?.recovered).toBe(true)
     await expect.poll(() => events.at(-1), WAIT).toBe('io server disconnect')
   },
 )
