@@ -91,8 +91,10 @@ async function readToEnd(deps: LoopDeps, options: PollOptions, signal: AbortSign
   await catchUpFromCheckpoint(deps, { ...options, isFirst: true }, signal)
   const beforeRequest = catchUpWhenDue(deps, options, signal)
   const isSwept = async () => (await deps.store.readProgress()).sweep === null
+  const checkGap = createSweepGapCheck(deps, options, signal)
   /** Stores the logouts of `part`. Returns false if the span to sweep has been replaced, which ends this sweep. */
-  const storePart = async (batch: Batch, part: Span) => {
+  const store = async (batch: Batch, part: Span) => {
+    await checkGap(part)
     if (!(await deps.store.storeSweep(batch, part))) return false
     const { sweep: remaining } = await deps.store.readProgress()
     return remaining === null || remaining.to <= part.from
@@ -101,14 +103,12 @@ async function readToEnd(deps: LoopDeps, options: PollOptions, signal: AbortSign
   for (;;) {
     const progress = await nextRound()
     if (progress.state !== 'sweeping') return
-    const { sweep: span, checkpoint } = progress
-    const checkGap = createSweepGapCheck(deps, options, signal)
-    const store = async (batch: Batch, part: Span) => {
-      await checkGap(part)
-      return storePart(batch, part)
-    }
-    const prefix = prefixOf(checkpoint)
-    await sweep(deps, { stage: 'sweep', span, prefix, store, beforeRequest }, signal)
+    const prefix = prefixOf(progress.checkpoint)
+    await sweep(
+      deps,
+      { stage: 'sweep', span: progress.sweep, prefix, store, beforeRequest },
+      signal,
+    )
     if (!(await isSwept())) continue
     // `asOf` does not move until the sweep is complete. This catch-up moves `asOf`. It can also set another span to
     // sweep, if it replaces a refused checkpoint.

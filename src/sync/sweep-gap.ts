@@ -9,6 +9,11 @@ import type { Span } from '../rules/span.js'
 import type { SyncDeps } from './catch-up.js'
 import { type GapOptions, recordGap } from './gaps.js'
 
+/** A check of a part of a sweep, and the oldest entry that Auth0 retained then. */
+interface Check extends RetainedLog {
+  part: Span
+}
+
 /**
  * Creates a function to be called after each part of a sweep is searched, and before it is stored. A sweep begins with
  * the newest part, and Auth0 deletes the oldest entries meanwhile. So the oldest entry is read again when the sweep
@@ -20,34 +25,46 @@ export function createSweepGapCheck(
   options: GapOptions,
   signal: AbortSignal,
 ): (part: Span) => Promise<void> {
-  let retained: RetainedLog | null = null
+  let last: Check | null = null
   /** End of the newest part that was searched after the last check. */
   let uncheckedTo: Instant | null = null
-  let hasFoundOldest = false
 
   return async (part) => {
     const progress = await deps.store.readProgress()
-    if (hasFoundOldest || progress.state !== 'sweeping' || progress.sweep.to !== part.to) return
-    uncheckedTo ??= part.to
-    if (part.from > deletedBefore(progress.now, retained)) return
-    const searchedTo = uncheckedTo
+    if (progress.state !== 'sweeping' || progress.sweep.to !== part.to) return
+    if (last !== null && hasFoundOldest(last, part, progress.now)) return
+    const searchedTo = Math.max(uncheckedTo ?? part.to, part.to)
+    uncheckedTo = searchedTo
+    if (part.from > deletedBefore(progress.now, last)) return
     const { from } = progress.sweep
     const recorded = (await deps.store.readGaps()).find((gap) => gap.from === from) ?? null
     // `asOf` is null during a first start. A sweep that replaces a checkpoint can search a span that was read before.
     if (progress.asOf !== null && recorded === null) return
     const find = (response: RetainedLog) =>
       findSweepGap(progress, response, { searchedTo, recorded })
-    retained = await recordGap(deps, { ...options, progress, firstAt: null, find }, signal)
-    hasFoundOldest = retained.oldestAt !== null && retained.oldestAt >= part.from
+    const search = { ...options, progress, firstAt: null, find }
+    const { oldestAt, requestedAt } = await recordGap(deps, search, signal)
+    last = { oldestAt, requestedAt, part }
     uncheckedTo = null
   }
 }
 
+/** Whether the last check shows that `part` needs no check. */
+function hasFoundOldest(
+  { oldestAt, requestedAt, part: lastPart }: Check,
+  part: Span,
+  now: Instant,
+) {
+  if (oldestAt === null || oldestAt < lastPart.from) return false
+  // If the database does not keep what is written, the next round begins with a part that contains the oldest entry.
+  return part.to <= oldestAt || now - requestedAt <= GAP_CHECK_THRESHOLD_MS
+}
+
 /** Estimates, from the last response, an instant after which Auth0 has deleted no entry. */
-function deletedBefore(now: Instant, retained: RetainedLog | null): Instant {
+function deletedBefore(now: Instant, last: RetainedLog | null): Instant {
   const deletedTo =
-    retained === null || retained.oldestAt === null
+    last === null || last.oldestAt === null
       ? now - MIN_RETENTION_MS
-      : retained.oldestAt + (now - retained.requestedAt)
+      : last.oldestAt + (now - last.requestedAt)
   return deletedTo + GAP_CHECK_THRESHOLD_MS
 }

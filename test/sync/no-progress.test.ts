@@ -25,7 +25,7 @@ import { createTestLog } from '../jobs/fixture.js'
 
 const LOGS_PATH = '/api/v2/logs'
 /** The maximum number of requests to Auth0 in one poll or reconcile. */
-const MAX_REQUESTS = 26
+const MAX_REQUESTS = 20
 /**
  * A run ends after 3 consecutive idle rounds, or after 10 repeated rounds, idle or not. These are the default limits.
  * Only the waits between two rounds are shorter.
@@ -201,7 +201,7 @@ function openWorker(
 describe('a database that does not keep what is written', () => {
   const TEST_TIMEOUT_MS = 60_000
   test(
-    'every poll and reconcile ends with NO_PROGRESS after three idle rounds and at most 26 requests',
+    'every poll and reconcile ends with NO_PROGRESS after three idle rounds and at most 20 requests',
     async () => {
       await fc.assert(
         fc.asyncProperty(situations, async ({ storeFaults, task, logoutAgesMs, startState }) => {
