@@ -11,6 +11,12 @@ export interface LiveOptions {
   maxUnknownMs?: number
 }
 
+/** A connection, or a part of one, that emits an event when it is closed. */
+export interface Closable {
+  once(event: 'close', listener: () => void): unknown
+  off(event: 'close', listener: () => void): unknown
+}
+
 /** An open connection, such as a WebSocket, with a verified token. */
 interface LiveConnection extends LiveOptions {
   claims: unknown
@@ -74,12 +80,15 @@ export async function protectConnection(
   return !hasEnded
 }
 
-/** Returns a signal that aborts when the connection is closed. */
-export function signalOfClose(connection: {
-  once(event: 'close', listener: () => void): unknown
-}): AbortSignal {
+/** Returns a signal that aborts when one of the connections is closed. */
+export function signalOfClose(...connections: Closable[]): AbortSignal {
   const controller = new AbortController()
-  connection.once('close', () => controller.abort())
+  const abort = () => {
+    // A socket outlives the responses that it carries, and must not keep their listeners.
+    for (const connection of connections) connection.off('close', abort)
+    controller.abort()
+  }
+  for (const connection of connections) connection.once('close', abort)
   return controller.signal
 }
 

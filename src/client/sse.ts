@@ -2,6 +2,7 @@ import { schemeOfClaims } from './challenge-scheme.js'
 import type { LastLogoutClient } from './client.js'
 import {
   assertCanWatch,
+  type Closable,
   destroyUnlessClosed,
   type LiveOptions,
   protectConnection,
@@ -11,14 +12,12 @@ import { toRefusal } from './refusal.js'
 import type { WatchEnd } from './watch-review.js'
 
 /** The used part of the socket of a request. */
-interface SocketLike {
+interface SocketLike extends Closable {
   readonly destroyed: boolean
-  once(event: 'close', listener: () => void): unknown
-  off(event: 'close', listener: () => void): unknown
 }
 
 /** The used part of a `ServerResponse` or an `Http2ServerResponse` of Node.js. */
-interface ResponseLike {
+interface ResponseLike extends Closable {
   readonly headersSent: boolean
   /** Only of HTTP/1.1. */
   readonly destroyed?: boolean
@@ -30,7 +29,6 @@ interface ResponseLike {
   end(body: string): unknown
   destroy(): unknown
   on(event: 'error', listener: () => void): unknown
-  once(event: 'close', listener: () => void): unknown
 }
 
 /** The time after which an `EventSource` reconnects, in milliseconds. */
@@ -46,7 +44,8 @@ const RETRY_MS = 5_000
  *
  * @returns A function that takes the response and the verified claims. Its promise resolves to `true` if the request is
  *   accepted. If it resolves to `false`, the response was already sent. Call it before the app sends the headers: after
- *   them, the response cannot be a 401, and an `EventSource` reconnects without end. Without claims, it rejects with a `TypeError`.
+ *   them, the response cannot be a 401, and an `EventSource` reconnects without end. Without claims, it rejects with a
+ *   `TypeError`.
  * @example
  * const protect = lastLogout(client)
  * app.get('/events', auth(), async (req, res) => {
@@ -79,18 +78,9 @@ function isDestroyed({ destroyed, stream, req }: ResponseLike): boolean {
 
 /** Returns a signal that aborts when the response is closed. */
 function signalOfResponse(response: ResponseLike): AbortSignal {
-  const closed = signalOfClose(response)
-  if (response.stream !== undefined) return closed
+  if (response.stream !== undefined) return signalOfClose(response)
   // A response that waits for the response to an earlier request of the same connection emits no `close`.
-  const { socket } = response.req
-  const controller = new AbortController()
-  const abort = () => controller.abort()
-  socket.once('close', abort)
-  closed.addEventListener('abort', () => {
-    socket.off('close', abort)
-    abort()
-  })
-  return controller.signal
+  return signalOfClose(response, response.req.socket)
 }
 
 function endStream(response: ResponseLike, closed: AbortSignal): void {

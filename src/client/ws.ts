@@ -1,6 +1,7 @@
 import type { LastLogoutClient } from './client.js'
 import {
   assertCanWatch,
+  type Closable,
   destroyUnlessClosed,
   type LiveOptions,
   protectConnection,
@@ -9,14 +10,13 @@ import {
 import type { WatchEnd } from './watch-review.js'
 
 /** The used part of a `WebSocket` of `ws`. */
-interface SocketLike {
+interface SocketLike extends Closable {
   readonly readyState: number
   pause(): void
   resume(): void
   close(code: number, reason: string): void
   terminate(): void
   on(event: 'error', listener: () => void): unknown
-  once(event: 'close', listener: () => void): unknown
   removeAllListeners(event: 'message'): unknown
 }
 
