@@ -120,9 +120,10 @@ export interface LastLogoutStore {
   releaseLease(owner: string): Promise<void>
   /**
    * Sets the first checkpoint, and the sweep: the span of storage time that must still be searched for logouts from
-   * before the first start. Does nothing if a checkpoint is already set.
+   * before the first start. `reconciled_to` becomes `startedAt`, when reading of the log began, unless it has a value.
+   * Does nothing if a checkpoint is already set.
    */
-  setFirstCheckpoint(checkpoint: string, sweep: Span | null): Promise<void>
+  setFirstCheckpoint(checkpoint: string, sweep: Span | null, startedAt?: Instant): Promise<void>
   /**
    * Replaces the checkpoint `from` by `to`, and the sweep by `sweep`. A `to` of `null` removes the checkpoint, because the
    * log is empty. Returns false and changes nothing if the stored checkpoint is not `from`.

@@ -99,6 +99,25 @@ export function findSweepGap(
   return { from: sweep.from, to, reason: recorded?.reason ?? 'cold_start' }
 }
 
+/**
+ * Returns the span whose entries Auth0 deleted before a slow catch-up read them; `null`: there is no such span.
+ *
+ * @param from Beginning of the gap.
+ * @param readTo All entries before this instant were read, or are in a gap.
+ */
+export function findOvertaken(
+  { from, readTo }: { from: Instant; readTo: Instant },
+  { oldestAt, requestedAt }: RetainedLog,
+): Gap | null {
+  const to = oldestAt ?? requestedAt
+  return readTo < to && canBeDeleted(readTo, requestedAt) ? { from, to, reason: 'retention' } : null
+}
+
+/** Whether Auth0 can have deleted an entry because of its age. */
+export function canBeDeleted(storedAt: Instant, requestedAt: Instant): boolean {
+  return storedAt < requestedAt - MIN_RETENTION_MS
+}
+
 /** Whether the oldest entry of the log is so recent that Auth0 cannot have deleted any entry. */
 export function isNewTenant(oldestAt: Instant, requestedAt: Instant): boolean {
   return oldestAt > requestedAt - MAX_NEW_TENANT_AGE_MS
@@ -116,9 +135,8 @@ function findUnread(progress: Progress, { oldestAt, requestedAt }: RetainedLog):
   const end = oldestAt ?? requestedAt
   const from = readUpTo(progress, requestedAt)
   if (from === null || from >= end) return null
-  const isRetained = from >= requestedAt - MIN_RETENTION_MS
   const isEarly = oldestAt !== null && isDeletedEarly(progress.checkpoint, oldestAt, requestedAt)
-  if (isRetained && !isEarly) return null
+  if (!canBeDeleted(from, requestedAt) && !isEarly) return null
   return { from, to: end, reason: oldestAt === null ? 'empty_log' : 'retention' }
 }
 
@@ -142,5 +160,5 @@ function isDeletedEarly(
 ): boolean {
   if (checkpoint === null || isSynthetic(checkpoint)) return false
   const storedAt = storageTimeOf(checkpoint)
-  return storedAt !== null && storedAt >= requestedAt - MIN_RETENTION_MS && storedAt < oldestAt
+  return storedAt !== null && !canBeDeleted(storedAt, requestedAt) && storedAt < oldestAt
 }

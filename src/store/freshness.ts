@@ -54,3 +54,10 @@ export async function finishReconcile(tx: Executor, clock: SqlClock, at: Instant
     UPDATE ${tx.tables.tenant} SET reconciled_to =
       GREATEST(reconciled_to, LEAST(${timestamp(at)}, ${timestampOf(clock())}))`
 }
+
+/** Records when reading of the log began. The first reconcile covers the entries that became visible after `at`. */
+export async function startReconciling(tx: Executor, clock: SqlClock, at: Instant): Promise<void> {
+  await tx.$executeRaw`
+    UPDATE ${tx.tables.tenant} SET reconciled_to =
+      COALESCE(reconciled_to, LEAST(${timestamp(at)}, ${timestampOf(clock())}))`
+}

@@ -7,7 +7,7 @@ import { type Database, query } from './database.js'
 import { databaseClock, type SqlClock } from './epoch.js'
 import { raiseFloor } from './floor.js'
 import { forget } from './forget.js'
-import { finishReconcile, storeCaughtUp } from './freshness.js'
+import { finishReconcile, startReconciling, storeCaughtUp } from './freshness.js'
 import { readGaps, writeGap } from './gaps.js'
 import { acquireLease, releaseLease } from './lease.js'
 import { readProgress } from './progress-row.js'
@@ -75,8 +75,11 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
       return progress
     },
 
-    setFirstCheckpoint: (to, sweep) =>
-      write((tx, tenant) => setFirstCheckpoint(tx, tenant, { to, sweep })),
+    setFirstCheckpoint: (to, sweep, startedAt) =>
+      write(async (tx, tenant) => {
+        const isSet = await setFirstCheckpoint(tx, tenant, { to, sweep })
+        if (isSet && startedAt !== undefined) await startReconciling(tx, clock, startedAt)
+      }),
     moveCheckpoint: (from, to, sweep) =>
       write((tx, tenant) => compareAndSetCheckpoint(tx, tenant, { from, to, sweep })),
     async storePage(page) {

@@ -98,13 +98,17 @@ async function updateTimeline(tx: Executor, { timeline, current }: Timelines): P
 /**
  * Sets the first checkpoint, and the span of the log that a sweep must still search for logouts. Changes nothing if the
  * tenant has a checkpoint.
+ *
+ * @returns Whether the checkpoint was set.
  */
 export async function setFirstCheckpoint(
   tx: Executor,
   tenant: LockedTenant,
   { to, sweep }: NewCheckpoint,
-): Promise<void> {
-  if (tenant.checkpoint === null) await setCheckpoint(tx, { to, sweep })
+): Promise<boolean> {
+  if (tenant.checkpoint !== null) return false
+  await setCheckpoint(tx, { to, sweep })
+  return true
 }
 
 /**

@@ -38,8 +38,8 @@ export type Finding =
   | { kind: 'outage'; span: Span }
   /** The search for the logouts of an outage failed. The catch-up will read these logouts. */
   | { kind: 'search_failed'; error: unknown }
-  /** At the first start, even the oldest entry of the log is recent. */
-  | { kind: 'new_tenant'; oldestAt: Instant }
+  /** At the first start, even the oldest entry of the log is recent, or the log is empty: `oldestAt` is `null`. */
+  | { kind: 'new_tenant'; oldestAt: Instant | null }
   /** A loop began another round, although neither the checkpoint nor the span to sweep had changed. */
   | { kind: 'no_progress'; loop: SyncLoop }
 

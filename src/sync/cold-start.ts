@@ -35,6 +35,7 @@ export async function coldStart(
       await recordGap(deps, { ...options, progress, firstAt: null }, signal)
     }
     await store.storeCaughtUp(null, requestedAt)
+    if (asOf === null) deps.onFinding?.({ kind: 'new_tenant', oldestAt: null })
     return
   }
   const logId = readLogId(entries[0])
@@ -53,8 +54,11 @@ export async function coldStart(
     await recordGap(deps, search, signal)
   }
   // The first reconcile must search all entries that become visible from now on, even if the reconcile runs much later.
-  if (reconciledTo === null) await store.finishReconcile(requestedAt)
-  await store.setFirstCheckpoint(syntheticLogId(firstAt, prefix), isSwept ? sweep : null)
+  await store.setFirstCheckpoint(
+    syntheticLogId(firstAt, prefix),
+    isSwept ? sweep : null,
+    requestedAt,
+  )
 }
 
 /**

@@ -31,14 +31,15 @@ export interface SearchRange {
  * After a failed search, there is no further search, because the catch-up reads all entries anyway.
  *
  * @returns A function to be called before each page. `readTo` is the instant up to which the log had been read before
- *   the outage. `now` is the time at which the page was requested.
+ *   the outage. `now` is the time at which the page was requested. The result is the instant up to
+ *   which the logouts were found; `null` if a search has failed.
  */
 export function createOutageSearch(
   deps: SyncDeps,
   progress: Progress,
   options: SearchRange,
   signal: AbortSignal,
-): (readTo: Instant, now: Instant) => Promise<void> {
+): (readTo: Instant, now: Instant) => Promise<Instant | null> {
   const prefix = prefixOf(progress.checkpoint ?? '')
   let searchedTo: Instant | null = null
   let hasFailed = false
@@ -65,7 +66,7 @@ export function createOutageSearch(
   }
 
   return async (readTo, now) => {
-    if (hasFailed) return
+    if (hasFailed) return null
     try {
       if (searchedTo === null) await searchOutage(readTo, now)
       else await searchNew(now)
@@ -74,5 +75,6 @@ export function createOutageSearch(
       hasFailed = true
       deps.onFinding?.({ kind: 'search_failed', error })
     }
+    return hasFailed ? null : searchedTo
   }
 }

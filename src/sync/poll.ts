@@ -133,14 +133,15 @@ async function sweepRecent(
   const span = { from: Math.max(since, asOf - tokenHorizonMs(options)), to: asOf + 1 }
   const beforeRequest = catchUpWhenDue(deps, options, signal)
   const prefix = prefixOf(checkpoint)
-  let changedRows = 0
+  let hasLogouts = false
   const store = async (batch: Batch) => {
-    changedRows += await deps.store.storeReconciled(batch)
+    hasLogouts ||= batch.users.length + batch.sessions.length > 0
+    await deps.store.storeReconciled(batch)
   }
   await sweep(deps, { stage: 'reconcile', span, prefix, store, beforeRequest }, signal)
-  // Auth0 can return an empty page for an expired checkpoint, although the log has later entries. If the sweep found
-  // logouts that the catch-up did not read, and the checkpoint is old, the checkpoint is replaced.
-  if (changedRows > 0 && storedAt < asOf - MIN_RETENTION_MS) {
+  // Auth0 can return an empty page for an expired checkpoint, although the log has later entries. If the checkpoint is
+  // old, and the sweep found logouts, the catch-up has not read them. A log stream may have stored them before.
+  if (hasLogouts && storedAt < asOf - MIN_RETENTION_MS) {
     const { sweep: remaining } = await deps.store.readProgress()
     await moveCheckpoint(deps, checkpoint, syntheticLogId(span.from, prefix), remaining)
   }

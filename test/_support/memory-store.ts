@@ -40,7 +40,8 @@ export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogo
     storeBatch: async () => 0,
     storeReconciled: async () => 0,
     finishReconcile: async (at) => update({ reconciledTo: at }),
-    setFirstCheckpoint: async (checkpoint, sweep) => update({ checkpoint, sweep }),
+    setFirstCheckpoint: async (checkpoint, sweep, startedAt) =>
+      update({ checkpoint, sweep, reconciledTo: progress.reconciledTo ?? startedAt ?? null }),
     async moveCheckpoint(from, to, sweep) {
       if (progress.checkpoint !== from) return false
       update({ checkpoint: to, sweep })

@@ -210,7 +210,7 @@ describe('no gap is recorded', () => {
 
   test('no gap is recorded in a new tenant while its log is empty, and when it has one entry', async () => {
     await openTestTenant()
-    await runPoll()
+    await expect(runPoll()).resolves.toEqual([{ kind: 'new_tenant', oldestAt: null }])
     await expect(isComplete()).resolves.toBe(true)
     clock.pass(HOUR)
     await runPoll()
@@ -493,6 +493,66 @@ describe('a gap is recorded', () => {
     clock.pass(SECOND)
     await runPoll({ onGap: 'floor' })
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: storedAtMs })
+  })
+})
+
+describe('a catch-up that Auth0 overtakes', () => {
+  const ENTRIES_PER_SECOND = 10
+  const BACKLOG_SECONDS = 120
+  /** The outage before the catch-up. Auth0 retains entries for a day. */
+  const OUTAGE_MS = DAY - 30 * SECOND
+
+  /**
+   * Simulates an outage slightly shorter than the retention. It begins with two minutes of ten entries per second. Each
+   * second has one logout, and the name of its user is the number of the second. Returns the source of the catch-up,
+   * which reads half as fast as these entries were stored.
+   */
+  const simulateOutage = async (): Promise<{ source: LogSource; stoppedAt: number }> => {
+    await openTestTenant()
+    logIn()
+    clock.pass(SECOND)
+    await runPoll()
+    const stoppedAt = clock.now()
+    for (let n = 0; n < BACKLOG_SECONDS * ENTRIES_PER_SECOND; n++) {
+      const at = stoppedAt + Math.floor((n * SECOND) / ENTRIES_PER_SECOND)
+      if (n % ENTRIES_PER_SECOND === 0) logOut(`${n / ENTRIES_PER_SECOND}`, at)
+      else logIn(at)
+    }
+    logIn(stoppedAt + HOUR)
+    clock.pass(OUTAGE_MS)
+    const readPage: LogSource['readPage'] = async (...request) => {
+      const page = await auth0.source.readPage(...request)
+      clock.pass(20 * SECOND)
+      return page
+    }
+    return { source: { ...auth0.source, readPage }, stoppedAt }
+  }
+
+  test('one gap contains the logouts that Auth0 deletes while they wait to be read', async () => {
+    const { source, stoppedAt } = await simulateOutage()
+    failNextSearch()
+    const findings = await runPoll({ source })
+    const stored = await readUserIds(database)
+    const seconds = Array.from({ length: BACKLOG_SECONDS }, (_, second) => second)
+    const lost = seconds.filter((second) => !stored.includes(`${second}`))
+    // The first page was read in time. Some logouts after it were deleted.
+    expect(lost).not.toContain(0)
+    expect(lost.length).toBeGreaterThan(10)
+    const [gap, ...others] = await readGaps()
+    expect(others).toEqual([])
+    expect(gap).toMatchObject({ reason: 'retention' })
+    expect(gap?.from).toBeLessThanOrEqual(stoppedAt + (lost[0] ?? Number.NaN) * SECOND)
+    expect(gap?.to).toBeGreaterThan(stoppedAt + (lost.at(-1) ?? Number.NaN) * SECOND)
+    expect(findings.map(({ kind }) => kind)).toContain('gap')
+    await expect(isComplete()).resolves.toBe(false)
+  })
+
+  test('no gap is recorded if a search finds all logouts of the outage', async () => {
+    const { source } = await simulateOutage()
+    const findings = await runPoll({ source })
+    expect(findings.map(({ kind }) => kind)).toEqual(['outage'])
+    await expect(readUserIds(database)).resolves.toHaveLength(BACKLOG_SECONDS)
+    await expect(readGaps()).resolves.toEqual([])
   })
 })
 

@@ -299,6 +299,16 @@ describe('a first start', () => {
     // The log reaches back three days only. Logouts of valid tokens can be older than that.
     await expect(store.readGaps()).resolves.toMatchObject([{ reason: 'cold_start' }])
   })
+
+  test('a log whose pages were empty at first is swept, even if the worker ends while it stores the first checkpoint', async () => {
+    logOut(3, (n) => Date.now() - (n + 1) * DAY)
+    auth0.simulator.faults.push({ path: LOGS_PATH, times: 2, respond: faults.respondWith(200, []) })
+    for (let polls = 0; polls < 2; polls++) await runPoll()
+    const setFirstCheckpoint = () => Promise.reject(new Error('The worker ended.'))
+    await expect(runPoll({ store: { ...store, setFirstCheckpoint } })).rejects.toThrow('ended')
+    await runPoll()
+    expect((await readRows(database)).users).toHaveLength(3)
+  })
 })
 
 describe('a poll after the first start', () => {

@@ -6,6 +6,7 @@ import * as faults from '../../src/simulator/faults.js'
 import { generateHistory } from '../../src/simulator/history.js'
 import type { Finding, SyncDeps } from '../../src/sync/catch-up.js'
 import { type PollOptions, poll, reconcile } from '../../src/sync/poll.js'
+import { readEntries, toBatch } from '../../src/sync/read-batch.js'
 import { type Clock, createClock } from '../_support/clock.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { expectedFromLog } from '../_support/expected-rows.js'
@@ -133,31 +134,38 @@ describe('a reconcile', () => {
     await expect(countReconciledRows()).resolves.toBe(2)
   })
 
-  test('reconcile replaces a checkpoint if Auth0 returns an empty page for it, although the log has later entries', async () => {
-    writeLogout('friday', SECOND)
-    await runOperation(reconcile)
-    const { checkpoint: expiredCheckpoint } = await store.readProgress()
-    // Auth0 does not document its response to a checkpoint whose entry it has deleted. Here, the page is empty.
-    const source: LogSource = {
-      ...auth0.source,
-      readPage: async (from, signal) => {
-        const page = await auth0.source.readPage(from, signal)
-        return from === expiredCheckpoint ? { ...page, entries: [], next: from } : page
-      },
-    }
-    // Only a checkpoint that is older than a day, the shortest retention of Auth0's plans, is replaced.
-    clock.pass(2 * DAY)
-    await runOperation(reconcile, { source })
-    writeLogout('monday')
-    clock.pass(5 * MINUTE)
-    const findings = await runOperation(reconcile, { source })
-    await expect(readUsers()).resolves.toEqual(['friday', 'monday'])
-    expect(findings.map(({ kind }) => kind)).toEqual(['checkpoint_replaced'])
-    writeLogout('next')
-    clock.pass(SECOND)
-    await runOperation(poll, { source })
-    await expect(readUsers()).resolves.toContain('next')
-  })
+  test.each([
+    { isStreamed: false, when: 'although the log has later entries' },
+    { isStreamed: true, when: 'even if a log stream has delivered the later logouts' },
+  ])(
+    'reconcile replaces a checkpoint if Auth0 returns an empty page for it, $when',
+    async ({ isStreamed }) => {
+      writeLogout('friday', SECOND)
+      await runOperation(reconcile)
+      const { checkpoint: expiredCheckpoint } = await store.readProgress()
+      // Auth0 does not document its response to a checkpoint whose entry it has deleted. Here, the page is empty.
+      const source: LogSource = {
+        ...auth0.source,
+        readPage: async (from, signal) => {
+          const page = await auth0.source.readPage(from, signal)
+          return from === expiredCheckpoint ? { ...page, entries: [], next: from } : page
+        },
+      }
+      // Only a checkpoint that is older than a day, the shortest retention of Auth0's plans, is replaced.
+      clock.pass(2 * DAY)
+      await runOperation(reconcile, { source })
+      const { entry } = writeLogout('monday')
+      if (isStreamed) await store.storeBatch(toBatch([readEntries([entry], LOGOUT_TYPES)]))
+      clock.pass(5 * MINUTE)
+      const findings = await runOperation(reconcile, { source })
+      await expect(readUsers()).resolves.toEqual(['friday', 'monday'])
+      expect(findings.map(({ kind }) => kind)).toEqual(['checkpoint_replaced'])
+      writeLogout('next')
+      clock.pass(SECOND)
+      await runOperation(poll, { source })
+      await expect(readUsers()).resolves.toContain('next')
+    },
+  )
 
   test('without new entries, reconcile keeps the checkpoint, does not move as_of back, and records up to when it searched', async () => {
     writeLogout('a', SECOND)
