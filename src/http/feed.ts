@@ -10,11 +10,13 @@
  *    cursor, so the number of queries does not grow with the number of subscribers.
  */
 
+import { hasCode } from '../errors.js'
 import type { ChangesPage, ChangesQuery } from '../rules/change-feed.js'
-import { createWakeUp } from './wake-up.js'
+import { createLoadQueue, type LoadLimits, type LoadQueue } from './load-queue.js'
+import { createWakeUp, type WakeUp } from './wake-up.js'
 
 /** Limits of the change feed. */
-export interface FeedLimits {
+export interface FeedLimits extends LoadLimits {
   /** Maximum time between two `freshness` events of a subscriber, in milliseconds. Excludes the time of the query. */
   heartbeatIntervalMs: number
   /** Maximum number of concurrent subscribers. Each can hold two pages in memory. */
@@ -28,6 +30,8 @@ export const FEED_LIMITS: FeedLimits = {
   heartbeatIntervalMs: 4_000,
   maxSubscribers: 2_000,
   writeTimeoutMs: 15_000,
+  maxConcurrentLoads: 3,
+  maxLoadWaitMs: 5_000,
 }
 
 /** Number of changes in a page of a stream. */
@@ -54,73 +58,108 @@ export interface FeedDeps {
 /** The beginning of a stream. `since` and `inColumns` apply only to the load. */
 export type FeedStart = Pick<ChangesQuery, 'after' | 'since' | 'inColumns'>
 
-/** The change feed as a stream. */
+/** The change feed. A `signal` aborts when the subscriber has left. */
 export interface Feed {
   /**
    * Yields the pages of the load, and then a page at each wake-up. Yields `null` if the cursor is unknown, and then
    * repeats the load without a cursor. Ends when the feed is closed. Streams at the same cursor yield the same page
    * object.
    */
-  stream(start: FeedStart): AsyncGenerator<ChangesPage | null>
+  stream(start: FeedStart, signal: AbortSignal): AsyncGenerator<ChangesPage | null>
+  /** Reads a page, as {@link LoadQueue.read} does. */
+  readPage: LoadQueue['read']
+  isOverloaded: LoadQueue['isOverloaded']
   close(): void
 }
 
 /** Creates the feed. It subscribes to changes until it is closed. */
-export function createFeed({ readChanges, subscribe, feedLimits }: FeedDeps): Feed {
-  const { heartbeatIntervalMs } = feedLimits ?? FEED_LIMITS
+export function createFeed({ readChanges, subscribe, feedLimits = FEED_LIMITS }: FeedDeps): Feed {
   let isOpen = true
+  const loads = createLoadQueue(readChanges, feedLimits)
   const sharedReads = createSharedReads((cursor) =>
     readChanges({ after: cursor, since: null, limit: STREAM_PAGE_SIZE }),
   )
-  const wakeUp = createWakeUp(heartbeatIntervalMs, sharedReads.clear)
+  const wakeUp = createWakeUp(feedLimits.heartbeatIntervalMs, sharedReads.clear)
   const unsubscribe = subscribe(wakeUp.schedule)
 
-  async function readLoad(start: FeedStart): Promise<ChangesPage | null> {
-    if (start.inColumns === true) {
-      const page = await readChanges({ ...start, limit: COLUMNS_PAGE_SIZE })
-      if ((page?.columns ?? '').length <= MAX_COLUMNS_LENGTH) return page
-    }
-    return readChanges({ ...start, inColumns: false, limit: STREAM_PAGE_SIZE })
-  }
-
-  async function* stream(start: FeedStart): AsyncGenerator<ChangesPage | null> {
-    let isLoading = true
-    const read = (cursor: string | null) => {
-      // This call must precede the query. Otherwise, the stream would miss a change that is committed during the query.
-      const nextWakeUp = wakeUp.next()
-      const page = isLoading ? readLoad({ ...start, after: cursor }) : sharedReads.read(cursor)
-      // The stream can end before it awaits the page.
-      page.catch(() => {})
-      return { page, nextWakeUp }
-    }
-    let cursor = start.after
-    /** The next page of the load. */
-    let next: ReturnType<typeof read> | undefined
-    while (isOpen) {
-      let reading = next ?? read(cursor)
-      let page = await reading.page
-      // The last page is read again, because a slow subscriber may have received the previous page for a long time. The
-      // freshness of the page would be that old.
-      if (next !== undefined && page?.more === false) {
-        reading = read(cursor)
-        page = await reading.page
-      }
-      cursor = page?.cursor ?? null
-      isLoading = page === null || (isLoading && page.more)
-      next = isLoading ? read(cursor) : undefined
-      yield page
-      if (page !== null && !page.more && isOpen) await reading.nextWakeUp
-    }
-  }
-
   return {
-    stream,
+    async *stream(start, signal) {
+      const readLoad = (from: FeedStart) => readLoadPage(loads, from, signal)
+      try {
+        yield* readPages(start, {
+          isOpen: () => isOpen,
+          readLoad,
+          readNext: sharedReads.read,
+          wakeUp,
+        })
+      } catch (error) {
+        // The subscriber has left, or the feed is closed.
+        if (!hasCode(error, 'ABORTED')) throw error
+      }
+    },
+    readPage: loads.read,
+    isOverloaded: loads.isOverloaded,
     close() {
       isOpen = false
+      loads.close()
       unsubscribe()
       wakeUp.close()
     },
   }
+}
+
+/** What a stream needs to read its pages. */
+interface PageReads {
+  isOpen(): boolean
+  readLoad(start: FeedStart): Promise<ChangesPage | null>
+  /** Reads a page after the load. */
+  readNext(cursor: string | null): Promise<ChangesPage | null>
+  wakeUp: Pick<WakeUp, 'next'>
+}
+
+async function* readPages(
+  start: FeedStart,
+  { isOpen, readLoad, readNext, wakeUp }: PageReads,
+): AsyncGenerator<ChangesPage | null> {
+  let isLoading = true
+  const read = (cursor: string | null) => {
+    // This call must precede the query. Otherwise, the stream would miss a change that is committed during the query.
+    const nextWakeUp = wakeUp.next()
+    const page = isLoading ? readLoad({ ...start, after: cursor }) : readNext(cursor)
+    // The stream can end before it awaits the page.
+    page.catch(() => {})
+    return { page, nextWakeUp }
+  }
+  let cursor = start.after
+  /** The next page of the load. */
+  let next: ReturnType<typeof read> | undefined
+  while (isOpen()) {
+    let reading = next ?? read(cursor)
+    let page = await reading.page
+    // The last page is read again, because a slow subscriber may have received the previous page for a long time. The
+    // freshness of the page would be that old.
+    if (next !== undefined && page?.more === false) {
+      reading = read(cursor)
+      page = await reading.page
+    }
+    cursor = page?.cursor ?? null
+    isLoading = page === null || (isLoading && page.more)
+    next = isLoading ? read(cursor) : undefined
+    yield page
+    if (page !== null && !page.more && isOpen()) await reading.nextWakeUp
+  }
+}
+
+async function readLoadPage(
+  loads: LoadQueue,
+  start: FeedStart,
+  signal: AbortSignal,
+): Promise<ChangesPage | null> {
+  if (start.inColumns === true) {
+    const page = await loads.read({ ...start, limit: COLUMNS_PAGE_SIZE }, signal)
+    if ((page?.columns ?? '').length <= MAX_COLUMNS_LENGTH) return page
+  }
+  return loads.read({ ...start, inColumns: false, limit: STREAM_PAGE_SIZE }, signal)
 }
 
 /** The queries since the last wake-up, at most one for each cursor. */

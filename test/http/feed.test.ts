@@ -3,6 +3,9 @@ import { createPageFormatter } from '../../src/http/event-stream.js'
 import { createFeed, FEED_LIMITS } from '../../src/http/feed.js'
 import type { ChangesPage, ChangesQuery } from '../../src/rules/change-feed.js'
 
+/** The signal of a subscriber that does not leave. */
+const CONNECTED = new AbortController().signal
+
 const createPage = (cursor: string): ChangesPage => ({
   changes: [],
   cursor,
@@ -30,11 +33,13 @@ function openFeedWithFakeTimers() {
   return { feed, notify: () => notify(), countQueries: () => queryCount }
 }
 
-test('by default, the heartbeat interval is 4 s, the limit is 2,000 subscribers, and the write timeout is 15 s', () => {
+test('by default, the heartbeat interval is 4 s, the limits are 2,000 subscribers and three concurrent loads, and the write timeout is 15 s', () => {
   expect(FEED_LIMITS).toEqual({
     heartbeatIntervalMs: 4_000,
     maxSubscribers: 2_000,
     writeTimeoutMs: 15_000,
+    maxConcurrentLoads: 3,
+    maxLoadWaitMs: 5_000,
   })
 })
 
@@ -53,9 +58,9 @@ test('subscribers with the same cursor share a query, but a failed query is not 
       return () => {}
     },
   })
-  const firstSubscriber = feed.stream({ after: null, since: null })
+  const firstSubscriber = feed.stream({ after: null, since: null }, CONNECTED)
   await firstSubscriber.next()
-  const otherSubscribers = [1, 2].map(() => feed.stream({ after: null, since: null }))
+  const otherSubscribers = [1, 2].map(() => feed.stream({ after: null, since: null }, CONNECTED))
   const readNextPages = () => Promise.allSettled(otherSubscribers.map((pages) => pages.next()))
   await readNextPages()
   // The first reading of each subscriber needs its own query.
@@ -80,7 +85,7 @@ test('subscribers with the same cursor share a query, but a failed query is not 
 
 test('the first notification causes a query at once, and all notifications in the next 25 ms cause one more query', async () => {
   const { feed, notify, countQueries } = openFeedWithFakeTimers()
-  const pages = feed.stream({ after: null, since: null })
+  const pages = feed.stream({ after: null, since: null }, CONNECTED)
   await pages.next()
   const secondPage = pages.next()
   notify()
@@ -101,7 +106,7 @@ test('the first notification causes a query at once, and all notifications in th
 
 test('a heartbeat causes a query 4 s after the last wake-up', async () => {
   const { feed, notify, countQueries } = openFeedWithFakeTimers()
-  const pages = feed.stream({ after: null, since: null })
+  const pages = feed.stream({ after: null, since: null }, CONNECTED)
   await pages.next()
   const secondPage = pages.next()
   await vi.advanceTimersByTimeAsync(3_000)
@@ -133,7 +138,7 @@ test('while a subscriber receives a page of the load, the next page is read; the
     },
     subscribe: () => () => {},
   })
-  const pages = feed.stream({ after: null, since: 5, inColumns: true })
+  const pages = feed.stream({ after: null, since: 5, inColumns: true }, CONNECTED)
   expect(await pages.next()).toMatchObject({ value: { cursor: '1' } })
   expect(readCursors()).toEqual([null, '1'])
   expect(await pages.next()).toMatchObject({ value: { cursor: '2' } })
@@ -162,7 +167,7 @@ test('a notification during the last reading of a load causes another query at o
       return () => {}
     },
   })
-  const pages = feed.stream({ after: null, since: null })
+  const pages = feed.stream({ after: null, since: null }, CONNECTED)
   await pages.next()
   expect(await pages.next()).toMatchObject({ value: { cursor: 'f.3' } })
   expect(await pages.next()).toMatchObject({ value: { cursor: 'f.4' } })
@@ -184,7 +189,7 @@ test.each([
       },
       subscribe: () => () => {},
     })
-    const pages = feed.stream({ after: null, since: 5, inColumns: true })
+    const pages = feed.stream({ after: null, since: 5, inColumns: true }, CONNECTED)
     const { value: page } = await pages.next()
     expect(queries.map(({ inColumns }) => inColumns)).toEqual(forms)
     expect(queries.every(({ since }) => since === 5)).toBe(true)
@@ -203,7 +208,7 @@ test('a subscriber that disconnects during a failing read causes no unhandled re
     subscribe: () => () => {},
   })
   // Vitest fails a run with an unhandled rejection.
-  const pages = feed.stream({ after: null, since: null })
+  const pages = feed.stream({ after: null, since: null }, CONNECTED)
   await pages.next()
   await pages.return(null)
   expect(readCount).toBe(2)

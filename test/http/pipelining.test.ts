@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { FEED_LIMITS } from '../../src/http/feed.js'
 import { MAX_WAITING_REQUESTS } from '../../src/http/pipelining.js'
 import type { LogoutSnapshot } from '../../src/rules/logout-snapshot.js'
 import { bearer, failIfCalled, keys, listenOnLoopback, openApi } from '../_support/api.js'
@@ -33,7 +34,7 @@ beforeAll(async () => {
     readProgress: failIfCalled,
     readChanges: async () => ({ changes: [], cursor: 'c', asOf: null, now: 0, more: false }),
     storeReported: failIfCalled,
-    feedLimits: { heartbeatIntervalMs: 50, maxSubscribers: 1, writeTimeoutMs: 10_000 },
+    feedLimits: { ...FEED_LIMITS, heartbeatIntervalMs: 50, maxSubscribers: 1 },
   })
   url = new URL(await listenOnLoopback(app))
 })
