@@ -1,5 +1,14 @@
 import type { Browser, Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  onTestFinished,
+  test,
+} from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { findBrowser, openBrowser } from '../_support/browser.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
@@ -213,9 +222,41 @@ describe('the console in a browser', () => {
     // A frozen proxy forwards nothing, so PostgreSQL does not respond.
     proxy.freeze()
     await expect.poll(textReader('#health'), OUTAGE_WAIT).toBe('Unknown')
-    expect(await page.textContent('#problems')).toContain('The database is unavailable')
+    expect(await page.textContent('#problems')).toBe(
+      'The database is unavailable: retry later. All below is as of the last update.',
+    )
     expect(await page.textContent('#freshness')).toMatch(/read up to\s*\d/)
     proxy.thaw()
     await expect.poll(textReader('#health'), OUTAGE_WAIT).toBe('Healthy')
   }, 120_000)
+
+  test('the console shows that the health is unknown while the API or the network does not respond, and recovers', async () => {
+    const network = await openProxy(service.url)
+    onTestFinished(network.close)
+    await page.goto(new URL('console', network.url).href)
+    await unlockConsole()
+    network.freeze()
+    await expect.poll(textReader('#health'), OUTAGE_WAIT).toBe('Unknown')
+    expect(await page.textContent('#problems')).toBe(
+      'No response of the API: check the API and the network. All below is as of the last update.',
+    )
+    expect(await page.textContent('#freshness')).toMatch(/read up to\s*\d/)
+    network.thaw()
+    await expect.poll(textReader('#health'), OUTAGE_WAIT).toBe('Healthy')
+  }, 120_000)
+
+  test('the console shows that the health is unknown if a response is unreadable or from a proxy', async () => {
+    await unlockConsole()
+    // A proxy whose server is down.
+    await page.route('**/console/data', (route) => route.fulfill({ status: 502, body: '<html>' }))
+    await expect.poll(textReader('#health'), WAIT).toBe('Unknown')
+    expect(await page.textContent('#problems')).toContain('The API responded with status 502. ')
+    // An API of another version.
+    await page.route('**/console/data', (route) => route.fulfill({ json: {} }))
+    await expect.poll(textReader('#problems'), WAIT).toContain('The response is unreadable: ')
+    expect(await page.textContent('#health')).toBe('Unknown')
+    expect(pageErrors.splice(0)).toHaveLength(1)
+    await page.unroute('**/console/data')
+    await expect.poll(textReader('#health'), WAIT).toBe('Healthy')
+  }, 60_000)
 })

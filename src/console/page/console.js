@@ -1,8 +1,8 @@
 import { element } from './elements.js'
 import { clearLag, redrawLag } from './lag-plot.js'
 import { clearLookups, handleLookups } from './lookups.js'
-import { hasKey, requestWithKey, setKey } from './requests.js'
-import { showServiceState, showUnreachable } from './state.js'
+import { hasKey, RequestError, requestWithKey, setKey } from './requests.js'
+import { showServiceState, showUnknown } from './state.js'
 
 const UPDATE_INTERVAL_MS = 5_000
 
@@ -44,14 +44,11 @@ function closeConsole(message) {
 
 /** Updates the data, unless there is no key or an update is in progress. */
 async function updateIfIdle() {
-  if (!hasKey() || isUpdating) return
-  isUpdating = true
-  await update().finally(() => {
-    isUpdating = false
-  })
+  if (hasKey() && !isUpdating) await update()
 }
 
 async function update() {
+  isUpdating = true
   try {
     const state = await requestWithKey('console/data')
     // The operator can discard the key during the request.
@@ -60,9 +57,14 @@ async function update() {
     showServiceState(state)
   } catch (error) {
     if (REFUSED.includes(error.status)) return closeConsole(error.message)
-    if (error.status === undefined) throw error
-    if (element('data').hidden) return closeConsole(error.message)
-    showUnreachable(error)
+    const isRequestError = error instanceof RequestError
+    // An API of another version can respond with other fields.
+    const message = isRequestError ? error.message : 'the response is unreadable: reload the page'
+    if (element('data').hidden) return closeConsole(message)
+    showUnknown(message)
+    if (!isRequestError) throw error
+  } finally {
+    isUpdating = false
   }
 }
 

@@ -1,3 +1,11 @@
+/**
+ * Maximum time that a request waits for its response, in milliseconds. It is longer than the API waits for PostgreSQL,
+ * so that the API can report an outage of PostgreSQL.
+ */
+const REQUEST_TIMEOUT_MS = 20_000
+
+const NO_RESPONSE = 'no response of the API: check the API and the network'
+
 /** The key of the operator. It is kept only in the memory of the page. It is neither stored nor a part of a URL. */
 let key = null
 
@@ -11,7 +19,7 @@ export function hasKey() {
   return key !== null
 }
 
-/** The error of a failed request. `status` is the status of the response; 0: there was no response. */
+/** The error of a failed request. `status` is the status of the response; 0: there was no complete response. */
 export class RequestError extends Error {
   constructor(status, message) {
     super(message)
@@ -31,10 +39,12 @@ export async function requestWithKey(path, body) {
     body: JSON.stringify(body),
   }
   const headers = { ...init?.headers, authorization: `Bearer ${key}` }
-  const response = await fetch(path, { ...init, headers }).catch(() => {
-    throw new RequestError(0, 'no response: check that the API is running')
-  })
-  const content = await response.json().catch(() => ({}))
-  if (response.ok) return content
-  throw new RequestError(response.status, content.message ?? `status ${response.status}`)
+  const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS)
+  const response = await fetch(path, { ...init, headers, signal }).catch(() => null)
+  // A response can end in its body. A proxy can respond without JSON.
+  const content = (await response?.json().catch(() => null)) ?? null
+  if (response?.ok && content !== null) return content
+  if (response === null || response.ok) throw new RequestError(0, NO_RESPONSE)
+  const message = content?.message ?? `the API responded with status ${response.status}`
+  throw new RequestError(response.status, message)
 }

@@ -21,10 +21,9 @@ export function showServiceState(state) {
 }
 
 /** Shows that the state is unknown, and the reason. Keeps the data of the last update, with its time. */
-export function showUnreachable({ status, message }) {
-  const what =
-    status === 503 ? 'The database is unavailable' : 'The API does not respond as expected'
-  showHealth([`${what}: ${message}. All below is as of the last update.`], 'Unknown')
+export function showUnknown(message) {
+  const sentence = `${message[0].toUpperCase()}${message.slice(1)}.`
+  showHealth([`${sentence} All below is as of the last update.`], 'Unknown')
 }
 
 function findProblems({ lag_ms: lagMs, max_lag_ms: maxLagMs, as_of: asOf, ...state }) {
