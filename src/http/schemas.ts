@@ -11,11 +11,13 @@ export const idSchema = z
     message: 'must be an id: not blank, without NUL or lone surrogates',
   })
 
+const INVALID_DATE_TIME = 'must be an RFC 3339 date-time with a zone, from 2000 to 2199'
+
 /** An RFC 3339 date-time in a request. The schema converts it to an instant. */
 export const dateTimeSchema = z.string().transform((text, context) => {
   const at = readDateTime(text)
   if (at !== null) return at
-  context.addIssue({ code: 'custom', message: 'must be an RFC 3339 date-time with a zone' })
+  context.addIssue({ code: 'custom', message: INVALID_DATE_TIME })
   return z.NEVER
 })
 

@@ -36,17 +36,25 @@ export function plausibleInstant(at: number): Instant | null {
   return at >= MIN_INSTANT && at < MAX_INSTANT ? at : null
 }
 
-/** Reads an RFC 3339 date-time. Returns `null` for any other value. Drops digits below a millisecond. */
+/**
+ * Reads an RFC 3339 date-time from 2000 to 2199. Returns `null` for any other value, also for a day that its month does
+ * not have. Drops digits below a millisecond.
+ */
 export function readDateTime(value: unknown): Instant | null {
-  if (typeof value !== 'string') return null
+  if (typeof value !== 'string' || !hasDayOfMonth(value)) return null
   if (CANONICAL.test(value)) return plausibleInstant(readCanonical(value))
   return RFC3339.test(value) ? plausibleInstant(Date.parse(value)) : null
 }
 
-/**
- * Reads the canonical form. A client loads millions of instants, and `Date.parse` takes more than twice as long. A day
- * that the month does not have is read as a day of the next month, as by `Date.parse` of V8.
- */
+/** Whether the month of a date-time has its day. `Date.parse` of V8 reads February 30 as March 2. */
+function hasDayOfMonth(text: string): boolean {
+  const day = text.slice(8, 10)
+  if (day < '29') return true
+  const lastDay = new Date(Date.UTC(Number(text.slice(0, 4)), Number(text.slice(5, 7)), 0))
+  return Number(day) <= lastDay.getUTCDate()
+}
+
+/** Reads the canonical form. A client loads millions of instants, and `Date.parse` takes more than twice as long. */
 function readCanonical(text: string): Instant {
   const read = (i: number) => 10 * text.charCodeAt(i) + text.charCodeAt(i + 1) - 11 * ZERO
   const day = Date.UTC(100 * read(0) + read(2), read(5) - 1, read(8))

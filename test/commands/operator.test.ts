@@ -66,6 +66,12 @@ describe('logout', () => {
   test.each([
     ['a future instant', ['auth0|1', '--at', iso(Date.now() + 600_000)], /in the future/],
     ['a word instead of an instant', ['auth0|1', '--at', 'yesterday'], /use now, or a time/],
+    ['an implausible instant', ['auth0|1', '--at', '1999-12-31T23:59:59Z'], /from 2000 to 2199/],
+    [
+      'a day that the month does not have',
+      ['auth0|1', '--at', '2026-02-30T00:00:00Z'],
+      /instant is invalid/,
+    ],
     ['an empty session id', ['auth0|1', '--session', ''], /session id is invalid/],
     ['a user id that is too long', ['a'.repeat(801)], /user id is invalid/],
     [

@@ -118,6 +118,8 @@ describe.each([
     ['an instant more than 60 s ahead', { at: toDateTime(NOW + 60_001) }, /60 s ahead/],
     ['a malformed instant', { at: 'now' }, /RFC 3339/],
     ['an instant without a zone', { at: '2026-11-23T10:00:00' }, /RFC 3339/],
+    ['an implausible instant', { at: '1999-12-31T23:59:59Z' }, /from 2000 to 2199/],
+    ['a day that the month does not have', { at: '2026-02-30T00:00:00Z' }, /RFC 3339/],
     ['a blank session', { at: toDateTime(NOW), session_id: ' ' }, /session_id/],
     ['a misspelt field', { at: toDateTime(NOW), sessionId: 'S' }, /sessionId/],
   ])(
