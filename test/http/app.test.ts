@@ -246,6 +246,7 @@ describe('POST /v1/check', () => {
     ['a numeric subject', { sub: 5 }],
     ['a subject that cannot be stored', { sub: 'a\0b' }],
     ['an iat in milliseconds', { sub: 'auth0|123', iat: LOGOUT_AT }],
+    ['an unreadable iat of a machine token', { sub: 'app@clients', iat: 'x' }],
     [
       'an unreadable auth_time beside a readable iat',
       { sub: 'auth0|123', iat: iatBeforeLogout, auth_time: 'x' },
