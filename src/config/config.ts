@@ -18,7 +18,7 @@ import { type Variables, variables } from './variables.js'
 export type Need = 'auth0' | 'api' | 'database'
 
 const WHERE_TO_SET =
-  'Set the variables in the environment, or in a file .env in the current directory (see .env.example).'
+  'Set the variables in the environment, or in a file .env in the current directory (see docs/configuration.md).'
 
 /**
  * Matches a value in quotation marks. A shell removes the quotation marks. Docker's `--env-file` and other readers of
