@@ -23,6 +23,7 @@ const historySchema = z.object({
 const scheduleSchema = z.object({
   store: z.enum(['redis', 'postgresql']),
   error: z.string().nullable().describe('The code of the error if the store cannot be read'),
+  read_at: instantSchema.describe('When the schedule was read, by the clock of this process'),
   jobs: z.array(
     z.object({
       name: z.string(),
@@ -35,6 +36,7 @@ const scheduleSchema = z.object({
 /** The state of the service, as the console displays it. */
 export const consoleDataSchema = z.object({
   version: z.string(),
+  now: instantSchema.describe('By the clock of this process, as the times of `history`'),
   tenant: z.string(),
   policy: policySchema,
   max_lag_ms: z.number().int().describe('MAX_LAG: above this lag, `/health/fresh` returns 503'),

@@ -61,6 +61,7 @@ export function createConsoleStateReader(deps: ConsoleStateDeps): ConsoleStateRe
       const { at, lagMs } = history.read()
       return {
         ...createStatusReport(config, { progress, counts, gapReports }),
+        now: toDateTime(Date.now()),
         gap_advice: adviseOnGaps(gaps, progress, config),
         history: { since: toDateTime(history.startedAt), at, lag_ms: lagMs },
         schedule,
@@ -85,24 +86,29 @@ function createScheduleReader({ config, databaseUrl }: ConsoleStateDeps): () => 
   const connection = queueConnection(config, databaseUrl)
   const prefix = queueName(config, databaseUrl)
   const store = connection.kind === 'redis' ? ('redis' as const) : ('postgresql' as const)
+  const toSchedule = (error: string | null, jobs: Schedule['jobs']): Schedule => ({
+    store,
+    error,
+    read_at: toDateTime(Date.now()),
+    jobs,
+  })
   const read = async (): Promise<Schedule> => {
     try {
       const { readSchedule } = await loadScheduleReader()
       const jobs = await readSchedule(connection, prefix)
-      return {
-        store,
-        error: null,
-        jobs: jobs.map(({ name, everyMs, nextAt }) => ({
+      return toSchedule(
+        null,
+        jobs.map(({ name, everyMs, nextAt }) => ({
           name,
           interval_ms: everyMs,
           next_at: toDateTime(nextAt),
         })),
-      }
+      )
     } catch (error) {
       // The message is omitted, because it can contain names of hosts and database users.
-      return { store, error: String(Object(error).code ?? 'no response'), jobs: [] }
+      return toSchedule(String(Object(error).code ?? 'no response'), [])
     }
   }
   const readCached = cacheFor(SCHEDULE_INTERVAL_MS, SCHEDULE_TIMEOUT_MS, read)
-  return async () => (await readCached()) ?? { store, error: 'no response', jobs: [] }
+  return async () => (await readCached()) ?? toSchedule('no response', [])
 }

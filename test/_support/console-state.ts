@@ -8,6 +8,7 @@ const toRfc3339 = (at: number) => new Date(at).toISOString()
 /** The data of the console for a service without problems. */
 export const CONSOLE_STATE: ConsoleState = {
   tenant: 'acme.eu.auth0.com',
+  now: toRfc3339(CONSOLE_NOW + 840),
   checkpoint: '900',
   as_of: toRfc3339(CONSOLE_NOW),
   lag_ms: 840,
@@ -29,6 +30,7 @@ export const CONSOLE_STATE: ConsoleState = {
   schedule: {
     store: 'postgresql',
     error: null,
+    read_at: toRfc3339(CONSOLE_NOW),
     jobs: [{ name: 'poll', interval_ms: 5_000, next_at: null }],
   },
 }

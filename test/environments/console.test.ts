@@ -30,6 +30,20 @@ const OUTAGE_WAIT = { ...WAIT, timeout: 40_000 }
 /** A JavaScript expression that returns the id of the focused element or, if it has no id, its tag name. */
 const FOCUSED_ELEMENT = 'document.activeElement.id || document.activeElement.tagName.toLowerCase()'
 
+const DAY_MS = 86_400_000
+
+/** Returns a script that sets the clock of a page this many milliseconds ahead. */
+const shiftClock = (aheadMs: number) => `
+  const RealDate = Date
+  globalThis.Date = class extends RealDate {
+    constructor(...args) {
+      super(...(args.length === 0 ? [Date.now()] : args))
+    }
+    static now() {
+      return RealDate.now() + ${aheadMs}
+    }
+  }`
+
 let database: TestDatabase
 /** A proxy between the service and PostgreSQL. */
 let proxy: Awaited<ReturnType<typeof openProxy>>
@@ -122,9 +136,11 @@ describe('the console in a browser', () => {
     expect(await page.textContent('#gaps')).toMatch(
       /^\d+ \w+ \d{4} .* to .*: deleted before it was read; over: every token/,
     )
-    expect(await page.textContent('#jobs-note')).toBe('From the queue in Redis.')
-    // A poll that is due at this moment is shown as `was due` instead of `next`.
-    expect(await page.textContent('#jobs')).toMatch(/poll\s*every 1\.0 s, (next|was due) \d\d:/)
+    expect(await page.textContent('#jobs-note')).toMatch(
+      /^From the queue in Redis, read at \d\d:\d\d:\d\d\.$/,
+    )
+    // The schedule is read every 10 s, so the next poll can be in the past. This is no reason to call it overdue.
+    expect(await page.textContent('#jobs')).toMatch(/poll\s*every 1\.0 s, next \d\d:/)
     await expect.poll(textReader('#subscribers'), WAIT).toBe('1')
     await subscription.body?.cancel()
     await expect.poll(textReader('#subscribers'), WAIT).toBe('0')
@@ -244,6 +260,38 @@ describe('the console in a browser', () => {
     network.thaw()
     await expect.poll(textReader('#health'), OUTAGE_WAIT).toBe('Healthy')
   }, 120_000)
+
+  test.each([
+    ['a day ahead', DAY_MS],
+    ['a day behind', -DAY_MS],
+  ])(
+    "the console judges overdue jobs and draws the lag by the service's clock if the browser's clock is %s",
+    async (_case, aheadMs) => {
+      await page.addInitScript({ content: shiftClock(aheadMs) })
+      await page.reload()
+      await unlockConsole()
+      expect(await page.textContent('#updated')).toMatch(/^Updated (yesterday|tomorrow) /)
+      expect(await page.textContent('#problems')).toBe('')
+      expect(await page.textContent('#jobs')).toMatch(/poll\s*every 1\.0 s, next /)
+      // The text is empty if the plot shows a full hour.
+      expect(await page.textContent('#lag-since')).toMatch(/^Recorded since /)
+    },
+    60_000,
+  )
+
+  test('the console reports a job as overdue if it was due 30 s before the schedule was read', async () => {
+    await page.route('**/console/data', async (route) => {
+      const response = await route.fetch()
+      const state = await response.json()
+      const { schedule } = state
+      const dueAt = new Date(Date.parse(schedule.read_at) - 30_001).toISOString()
+      const jobs = schedule.jobs.map((job: object) => ({ ...job, next_at: dueAt }))
+      await route.fulfill({ response, json: { ...state, schedule: { ...schedule, jobs } } })
+    })
+    await enterKey(OPERATOR_KEY)
+    await expect.poll(textReader('#problems'), WAIT).toMatch(/^Overdue: .*poll/)
+    expect(await page.textContent('#jobs')).toMatch(/poll\s*every 1\.0 s, overdue since \d\d:/)
+  }, 60_000)
 
   test('the console shows that the health is unknown if a response is unreadable or from a proxy', async () => {
     await unlockConsole()

@@ -17,10 +17,10 @@ let samples = null
 let chart = null
 
 /** Shows the lag of the last hour as a plot, as a sentence and as a table. */
-export function showLag({ history, lag_ms: lagMs, max_lag_ms: maxLagMs }) {
+export function showLag({ history, lag_ms: lagMs, max_lag_ms: maxLagMs, now: serviceNow }) {
   const since = Date.parse(history.since)
-  // The server's clock can be ahead of this clock.
-  const now = Math.max(Date.now(), history.at.at(-1) ?? 0)
+  // The clock of the service can have been set back since it took the last sample. The browser's clock can be wrong.
+  const now = Math.max(Date.parse(serviceNow), history.at.at(-1) ?? 0)
   const at = [...history.at, now]
   const lags = [...history.lag_ms, lagMs]
   const isFull = now - since >= HOUR_MS

@@ -17,7 +17,7 @@ export function showServiceState(state) {
   showJobs(state.schedule)
   element('subscribers').textContent = state.subscribers
   element('about').textContent = `${state.tenant}, version ${state.version}, policy ${state.policy}`
-  element('updated').textContent = `Updated ${formatTime(Date.now())}. Updates every 5 s.`
+  element('updated').textContent = `Updated ${formatTime(state.now)}. Updates every 5 s.`
 }
 
 /** Shows that the state is unknown, and the reason. Keeps the data of the last update, with its time. */
@@ -28,9 +28,7 @@ export function showUnknown(message) {
 
 function findProblems({ lag_ms: lagMs, max_lag_ms: maxLagMs, as_of: asOf, ...state }) {
   const { sweep_remaining: sweep, gap_list: gaps, schedule } = state
-  const overdue = schedule.jobs.filter(
-    ({ next_at }) => next_at !== null && Date.parse(next_at) < Date.now() - MAX_OVERDUE_MS,
-  )
+  const overdue = schedule.jobs.filter((job) => isOverdue(job, schedule))
   return [
     asOf === null && 'The first catch-up is not complete: no worker has read the log to its end.',
     asOf !== null &&
@@ -45,6 +43,11 @@ function findProblems({ lag_ms: lagMs, max_lag_ms: maxLagMs, as_of: asOf, ...sta
       `The schedule cannot be read (${schedule.error}): see Scheduled jobs.`,
     overdue.length > 0 && `Overdue: ${overdue.map(({ name }) => name).join(', ')}.`,
   ].filter(Boolean)
+}
+
+/** Whether a job was overdue when the schedule was read. The browser's clock can be wrong. */
+function isOverdue({ next_at: nextAt }, { read_at: readAt }) {
+  return nextAt !== null && Date.parse(nextAt) < Date.parse(readAt) - MAX_OVERDUE_MS
 }
 
 function showHealth(problems, title = problems.length === 0 ? 'Healthy' : 'Needs attention') {
@@ -87,30 +90,29 @@ function describeSpan({ from, to }) {
   return create('span', {}, timeElement(from), ' to ', timeElement(to))
 }
 
-function showJobs({ store, error, jobs }) {
-  const where = store === 'redis' ? 'Redis' : 'PostgreSQL'
-  element('jobs-note').textContent = describeSchedule(where, error, jobs)
+function showJobs(schedule) {
+  element('jobs-note').textContent = describeSchedule(schedule)
+  const { jobs } = schedule
   const byInterval = [...jobs].sort((a, b) => a.interval_ms - b.interval_ms)
-  const rows = byInterval.map(({ name, interval_ms, next_at }) => {
-    const interval = interval_ms === null ? '' : `every ${durationText(interval_ms)}, `
-    return [name, create('span', {}, interval, describeNext(next_at))]
+  const rows = byInterval.map((job) => {
+    const { name, interval_ms: intervalMs } = job
+    const interval = intervalMs === null ? '' : `every ${durationText(intervalMs)}, `
+    return [name, create('span', {}, interval, describeNext(job, schedule))]
   })
   showFacts('jobs', Object.fromEntries(rows))
 }
 
-/**
- * Describes the next run of a job. The instant can be in the past, because the schedule is read only every few seconds.
- */
-function describeNext(nextAt) {
-  if (nextAt === null) return 'next run unknown'
-  const isPast = Date.parse(nextAt) <= Date.now()
-  return create('span', {}, isPast ? 'was due ' : 'next ', timeElement(nextAt))
+function describeNext(job, schedule) {
+  if (job.next_at === null) return 'next run unknown'
+  const label = isOverdue(job, schedule) ? 'overdue since ' : 'next '
+  return create('span', {}, label, timeElement(job.next_at))
 }
 
-function describeSchedule(where, error, jobs) {
+function describeSchedule({ store, error, jobs, read_at: readAt }) {
+  const where = store === 'redis' ? 'Redis' : 'PostgreSQL'
   if (error !== null)
     return `The queue in ${where} cannot be read (${error}). last-logout doctor shows why.`
-  if (jobs.length > 0) return `From the queue in ${where}.`
+  if (jobs.length > 0) return `From the queue in ${where}, read at ${formatTime(readAt)}.`
   return where === 'Redis'
     ? 'The queue in Redis has no job: no worker has started.'
     : 'The queue in PostgreSQL has no job. If the workers use Redis, set REDIS_URL for this process too. Otherwise, no worker has started.'
