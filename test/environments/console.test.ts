@@ -186,7 +186,9 @@ describe('the console in a browser', () => {
 
   test('the console reports a wrong key and a missing role, and stores the key nowhere, so a reload locks the console', async () => {
     await enterKey('wrong'.padEnd(32, '-'))
-    await expect.poll(textReader('#key-error'), WAIT).toContain('the key is unknown')
+    await expect
+      .poll(textReader('#key-error'), WAIT)
+      .toBe('the key is unknown: enter a key of API_KEYS with the roles read and metrics')
     expect(await findDisplayProblems(page, 'console-key')).toEqual([])
     await enterKey(SCRAPER_KEY)
     await expect.poll(textReader('#health'), WAIT).toBe('Healthy')

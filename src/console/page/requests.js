@@ -6,6 +6,9 @@ const REQUEST_TIMEOUT_MS = 20_000
 
 const NO_RESPONSE = 'no response of the API: check the API and the network'
 
+/** Replaces the message of the API, which also names the token of a log stream. */
+const UNKNOWN_KEY = 'the key is unknown: enter a key of API_KEYS with the roles read and metrics'
+
 /** The key of the operator. It is kept only in the memory of the page. It is neither stored nor a part of a URL. */
 let key = null
 
@@ -45,6 +48,7 @@ export async function requestWithKey(path, body) {
   const content = (await response?.json().catch(() => null)) ?? null
   if (response?.ok && content !== null) return content
   if (response === null || response.ok) throw new RequestError(0, NO_RESPONSE)
-  const message = content?.message ?? `the API responded with status ${response.status}`
-  throw new RequestError(response.status, message)
+  const { status } = response
+  const message = content?.message ?? `the API responded with status ${status}`
+  throw new RequestError(status, status === 401 ? UNKNOWN_KEY : message)
 }
