@@ -35,9 +35,11 @@ const (
 type Client struct {
 	// Timeout limits the whole request, including the body of the response.
 	Timeout time.Duration
-	url     string
-	apiKey  string
-	http    http.Client
+	// Namespace of the login Action's claims, if not the default.
+	Namespace string
+	url       string
+	apiKey    string
+	http      http.Client
 }
 
 // New returns a client with a timeout of one second. The key needs the role check.
@@ -66,7 +68,11 @@ func (c *Client) Check(ctx context.Context, claims map[string]any) Outcome {
 func (c *Client) check(ctx context.Context, claims map[string]any) (Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	body, err := json.Marshal(map[string]any{"claims": claims})
+	fields := map[string]any{"claims": claims}
+	if c.Namespace != "" {
+		fields["namespace"] = c.Namespace
+	}
+	body, err := json.Marshal(fields)
 	if err != nil {
 		return Unknown, err
 	}

@@ -41,6 +41,7 @@ public final class LastLogout {
   private final URI url;
   private final String apiKey;
   private final Duration timeout;
+  private final String namespace;
   private final HttpClient client;
 
   /** Uses a timeout of one second. The key needs the role check. */
@@ -50,9 +51,15 @@ public final class LastLogout {
 
   /** Uses a timeout that limits the whole request, including the body of the response. */
   public LastLogout(String url, String apiKey, Duration timeout) {
+    this(url, apiKey, timeout, null);
+  }
+
+  /** Uses a namespace of the login Action's claims that is not the default. */
+  public LastLogout(String url, String apiKey, Duration timeout, String namespace) {
     this.url = URI.create(url.replaceAll("/+$", "") + "/v1/check");
     this.apiKey = apiKey;
     this.timeout = timeout;
+    this.namespace = namespace;
     this.client =
         HttpClient.newBuilder()
             .version(HttpClient.Version.HTTP_1_1)
@@ -81,7 +88,9 @@ public final class LastLogout {
     var converted = new HashMap<String, Object>(claims);
     // Spring Security converts the times of a token to instants. The service expects seconds.
     converted.replaceAll((name, value) -> value instanceof Instant at ? at.getEpochSecond() : value);
-    return mapper.writeValueAsBytes(Map.of("claims", converted));
+    var body = new HashMap<String, Object>(Map.of("claims", converted));
+    if (namespace != null) body.put("namespace", namespace);
+    return mapper.writeValueAsBytes(body);
   }
 
   private JsonNode post(byte[] body) throws Exception {

@@ -10,11 +10,15 @@ final class LastLogout
     /** How far the clock of the service may be ahead of the clock of this host. */
     private const MAX_AHEAD_SECONDS = 60;
 
-    /** @param string $apiKey A key with the role check. */
+    /**
+     * @param string $apiKey A key with the role check.
+     * @param string|null $namespace The namespace of the login Action's claims, if not the default.
+     */
     public function __construct(
         private string $url,
         #[SensitiveParameter] private string $apiKey,
         private int $timeoutMs = 1_000,
+        private ?string $namespace = null,
     ) {
     }
 
@@ -22,35 +26,36 @@ final class LastLogout
     public function check(array $claims): string
     {
         try {
-            return self::judge($this->post(json_encode(['claims' => $claims], JSON_THROW_ON_ERROR)), microtime(true));
+            $body = ['claims' => $claims] + ($this->namespace === null ? [] : ['namespace' => $this->namespace]);
+            return self::judge($this->post(json_encode($body, JSON_THROW_ON_ERROR)), microtime(true));
         } catch (Throwable $error) {
             error_log('last-logout check failed: ' . $error->getMessage());
             return 'unknown';
         }
     }
 
-    private function post(string $claims): string
+    private function post(string $body): string
     {
-        $body = '';
+        $received = '';
         $curl = curl_init(rtrim($this->url, '/') . '/v1/check');
         curl_setopt_array($curl, [
-            CURLOPT_POSTFIELDS => $claims,
+            CURLOPT_POSTFIELDS => $body,
             CURLOPT_HTTPHEADER => ["Authorization: Bearer {$this->apiKey}", 'Content-Type: application/json'],
             // A redirect would carry the key to another server.
             CURLOPT_FOLLOWLOCATION => false,
             // It limits the whole request, including the body of the response.
             CURLOPT_TIMEOUT_MS => $this->timeoutMs,
             // Any other number than the length of the chunk ends the exchange.
-            CURLOPT_WRITEFUNCTION => function ($curl, string $chunk) use (&$body): int {
-                $body .= $chunk;
-                return strlen($body) <= self::MAX_BODY_BYTES ? strlen($chunk) : -1;
+            CURLOPT_WRITEFUNCTION => function ($curl, string $chunk) use (&$received): int {
+                $received .= $chunk;
+                return strlen($received) <= self::MAX_BODY_BYTES ? strlen($chunk) : -1;
             },
         ]);
         if (curl_exec($curl) === false) {
             throw new RuntimeException(curl_error($curl));
         }
         $status = curl_getinfo($curl, CURLINFO_RESPONSE_CODE);
-        return $status === 200 ? $body : throw new RuntimeException("status {$status}");
+        return $status === 200 ? $received : throw new RuntimeException("status {$status}");
     }
 
     private static function judge(string $body, float $now): string

@@ -20,10 +20,12 @@ log = logging.getLogger("last_logout")
 class LastLogout:
     """Create one instance per process. It is safe for concurrent use. The key needs the role check."""
 
-    def __init__(self, url, api_key, timeout_seconds=1):
+    def __init__(self, url, api_key, timeout_seconds=1, namespace=None):
+        """Give `namespace` only if the login Action uses another one than the default."""
         self._url = urlsplit(url.rstrip("/") + "/v1/check")
         self._api_key = api_key
         self._timeout_seconds = timeout_seconds
+        self._namespace = {} if namespace is None else {"namespace": namespace}
         self._threads = ThreadPoolExecutor(MAX_THREADS, "last-logout")
 
     def check(self, claims):
@@ -50,7 +52,8 @@ class LastLogout:
                 "Authorization": f"Bearer {self._api_key}",
                 "Content-Type": "application/json",
             }
-            connection.request("POST", self._url.path, json.dumps({"claims": claims}), headers)
+            body = json.dumps({"claims": claims} | self._namespace)
+            connection.request("POST", self._url.path, body, headers)
             response = connection.getresponse()
             if response.status != 200:
                 raise InvalidResponse(f"status {response.status}")

@@ -17,16 +17,18 @@ class LastLogout
   # How far the clock of the service may be ahead of the clock of this host.
   MAX_AHEAD_SECONDS = 60
 
-  def initialize(url, api_key, timeout_seconds: 1)
+  # Give the namespace only if the login Action uses another one than the default.
+  def initialize(url, api_key, timeout_seconds: 1, namespace: nil)
     @url = URI("#{url.sub(%r{/+\z}, "")}/v1/check")
     @headers = { "Authorization" => "Bearer #{api_key}", "Content-Type" => "application/json" }
     @timeout_seconds = timeout_seconds
+    @namespace = { namespace: namespace }.compact
   end
 
   # Returns :accepted, :revoked or :unknown for verified claims: respond with 200, 401 or 503.
   def check(claims)
     # The timeouts of Net::HTTP limit each step. This one limits the whole request.
-    verdict = Timeout.timeout(@timeout_seconds) { post(JSON.generate({ claims: claims })) }
+    verdict = Timeout.timeout(@timeout_seconds) { post(JSON.generate({ claims: claims, **@namespace })) }
     judge(JSON.parse(verdict), Time.now)
   rescue StandardError => e
     # Other errors may quote a header, which can contain the key.
@@ -37,10 +39,10 @@ class LastLogout
   private
 
   # Net::HTTP follows no redirect, which would carry the key to another server.
-  def post(claims)
+  def post(body)
     Net::HTTP.start(@url.hostname, @url.port, use_ssl: @url.scheme == "https") do |http|
       request = Net::HTTP::Post.new(@url, @headers)
-      request.body = claims
+      request.body = body
       http.request(request) do |response|
         raise InvalidResponse, "status #{response.code}" unless response.code == "200"
 

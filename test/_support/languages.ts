@@ -113,11 +113,12 @@ export const LANGUAGES: Language[] = [
   },
 ]
 
-/** A check that a driver runs. If `timeoutSeconds` is `null`, the example uses its default. */
+/** A check that a driver runs. If `timeoutSeconds` or `namespace` is `null`, the example uses its default. */
 export interface DriverCheck {
   url: string
   key: string
   timeoutSeconds: number | null
+  namespace: string | null
   claims: object
 }
 

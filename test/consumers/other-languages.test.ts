@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
@@ -24,7 +25,24 @@ const MINUTE_MS = 60_000
 /** Number of characters of the key before the line break in {@link KEY_WITH_LINE_BREAK}. */
 const BREAK_AT = 8
 const KEY_WITH_LINE_BREAK = `${KEY.slice(0, BREAK_AT)}\n${KEY.slice(BREAK_AT)}`
+/** A vector in conformance/verdicts.json. */
+interface Vector {
+  name: string
+  namespace: string
+  known: { last_logout_at: string }
+  claims: { sub: string }
+  outcome: Case['expected']
+}
+/** The vector with a login before the logout in a claim of another namespace. Its `iat` is after the logout. */
+const NAMESPACE_VECTOR = readVector('a namespace')
 const NOW_SECONDS = Math.floor(Date.now() / 1000)
+
+function readVector(name: string): Vector {
+  const vectors: Vector[] = JSON.parse(readFileSync('conformance/verdicts.json', 'utf8'))
+  const vector = vectors.find((candidate) => candidate.name === name)
+  if (vector === undefined) throw new Error(`conformance/verdicts.json has no vector ${name}`)
+  return vector
+}
 
 /** A service with fresh data. */
 let freshService: ServedLogouts
@@ -51,6 +69,8 @@ beforeAll(async () => {
   untrustedFront = await openTlsFront(freshService.url, await certificates.create('IP:127.0.0.1'))
   await freshService.logOut('auth0|out')
   await freshService.logOut('auth0|sessions', 'phone')
+  const { claims, known } = NAMESPACE_VECTOR
+  await freshService.logOut(claims.sub, undefined, Date.parse(known.last_logout_at))
   await staleService.logOut('auth0|out')
   await unreadService.logOut('auth0|out')
   for (const id of ODD_IDS) await freshService.logOut(`odd|${id}`)
@@ -72,7 +92,7 @@ afterAll(async () => {
 const claimsOf = (sub: string, more: object = {}) => ({ sub, iat: NOW_SECONDS - 60, ...more })
 
 /** A check of a user who has not logged out. Its timeout is never reached. */
-const CHECK = { key: KEY, timeoutSeconds: 20, claims: claimsOf('auth0|in') }
+const CHECK = { key: KEY, timeoutSeconds: 20, namespace: null, claims: claimsOf('auth0|in') }
 
 /** A check by a service, and its expected outcome. */
 interface Case {
@@ -137,6 +157,15 @@ const CASES: Record<string, Case> = {
   ),
   'a service with HTTPS': realCase('revoked', claimsOf('auth0|out'), () => trustedFront.url),
   'an untrusted certificate': realCase('unknown', claimsOf('auth0|out'), () => untrustedFront.url),
+  'a login in a claim of the namespace': {
+    url: () => freshService.url,
+    check: { claims: NAMESPACE_VECTOR.claims, namespace: NAMESPACE_VECTOR.namespace },
+    expected: NAMESPACE_VECTOR.outcome,
+  },
+  'a login in a claim of a namespace that the example does not have': realCase(
+    'accepted',
+    NAMESPACE_VECTOR.claims,
+  ),
   'an unreadable login': realCase('unknown', claimsOf('auth0|in', { iat: 'soon' })),
   'no subject': realCase('unknown', { iat: NOW_SECONDS }),
   'stale data': realCase('unknown', claimsOf('auth0|in'), () => staleService.url),

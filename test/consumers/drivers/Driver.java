@@ -21,7 +21,7 @@ final class Driver {
       var claims = MAPPER.convertValue(options.path("claims"), new TypeReference<Map<String, Object>>() {});
       // As Spring Security does.
       claims.computeIfPresent("iat", (name, at) -> at instanceof Number n ? Instant.ofEpochSecond(n.longValue()) : at);
-      var id = options.path("url") + " " + options.path("key") + " " + options.path("timeoutSeconds");
+      var id = options.path("url") + " " + options.path("key") + " " + options.path("timeoutSeconds") + " " + options.path("namespace");
       var outcome = clients.computeIfAbsent(id, unused -> create(options)).check(claims);
       System.out.println(outcome.name().toLowerCase());
     }
@@ -31,6 +31,8 @@ final class Driver {
     var url = options.path("url").asText();
     var key = options.path("key").asText();
     var timeout = options.path("timeoutSeconds");
+    var namespace = options.path("namespace");
+    if (!namespace.isNull()) return new LastLogout(url, key, Duration.ofSeconds(timeout.asLong()), namespace.asText());
     return timeout.isNull() ? new LastLogout(url, key) : new LastLogout(url, key, Duration.ofSeconds(timeout.asLong()));
   }
 }

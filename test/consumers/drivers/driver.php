@@ -8,8 +8,11 @@ require 'LastLogout.php';
 
 $clients = [];
 while (($line = fgets(STDIN)) !== false) {
-    ['url' => $url, 'key' => $key, 'timeoutSeconds' => $timeout, 'claims' => $claims] = json_decode($line, true);
-    $options = $timeout === null ? [$url, $key] : [$url, $key, $timeout * 1_000];
+    $case = json_decode($line, true);
+    $options = ['url' => $case['url'], 'apiKey' => $case['key'], 'namespace' => $case['namespace']];
+    if ($case['timeoutSeconds'] !== null) {
+        $options['timeoutMs'] = $case['timeoutSeconds'] * 1_000;
+    }
     $clients[json_encode($options)] ??= new LastLogout(...$options);
-    echo $clients[json_encode($options)]->check($claims), "\n";
+    echo $clients[json_encode($options)]->check($case['claims']), "\n";
 }

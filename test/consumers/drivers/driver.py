@@ -8,7 +8,9 @@ from last_logout import LastLogout
 clients = {}
 for line in sys.stdin:
     case = json.loads(line)
-    options = (case["url"], case["key"], case["timeoutSeconds"])
-    if options not in clients:
-        clients[options] = LastLogout(*(option for option in options if option is not None))
-    print(clients[options].check(case["claims"]), flush=True)
+    key = (case["url"], case["key"], case["timeoutSeconds"], case["namespace"])
+    if key not in clients:
+        options = {"timeout_seconds": case["timeoutSeconds"], "namespace": case["namespace"]}
+        given = {name: value for name, value in options.items() if value is not None}
+        clients[key] = LastLogout(case["url"], case["key"], **given)
+    print(clients[key].check(case["claims"]), flush=True)

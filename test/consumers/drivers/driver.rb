@@ -6,12 +6,12 @@ require "json"
 require "last_logout"
 
 $stdout.sync = true
-clients = Hash.new do |known, (url, key, timeout_seconds)|
-  options = timeout_seconds ? { timeout_seconds: timeout_seconds } : {}
-  known[[url, key, timeout_seconds]] = LastLogout.new(url, key, **options)
+clients = Hash.new do |known, (url, key, timeout_seconds, namespace)|
+  options = { timeout_seconds: timeout_seconds, namespace: namespace }.compact
+  known[[url, key, timeout_seconds, namespace]] = LastLogout.new(url, key, **options)
 end
 $stdin.each_line do |line|
   options = JSON.parse(line)
   claims = options.delete("claims")
-  puts clients[options.values_at("url", "key", "timeoutSeconds")].check(claims)
+  puts clients[options.values_at("url", "key", "timeoutSeconds", "namespace")].check(claims)
 end

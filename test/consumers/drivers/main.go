@@ -16,6 +16,7 @@ type options struct {
 	URL            string
 	Key            string
 	TimeoutSeconds time.Duration
+	Namespace      string
 }
 
 func main() {
@@ -31,6 +32,7 @@ func main() {
 		client := clients[line.options]
 		if client == nil {
 			client = lastlogout.New(line.URL, line.Key)
+			client.Namespace = line.Namespace
 			if line.TimeoutSeconds != 0 {
 				client.Timeout = line.TimeoutSeconds * time.Second
 			}
