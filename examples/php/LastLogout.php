@@ -43,7 +43,8 @@ final class LastLogout
             CURLOPT_HTTPHEADER => ["Authorization: Bearer {$this->apiKey}", 'Content-Type: application/json'],
             // A redirect would carry the key to another server.
             CURLOPT_FOLLOWLOCATION => false,
-            // It limits the whole request, including the body of the response.
+            // It limits the whole request, including the body of the response, but not the look-up of the name. PHP cannot
+            // interrupt it: `options timeout:1 attempts:1` in /etc/resolv.conf limits it to a second for each name server.
             CURLOPT_TIMEOUT_MS => $this->timeoutMs,
             // Any other number than the length of the chunk ends the exchange.
             CURLOPT_WRITEFUNCTION => function ($curl, string $chunk) use (&$received): int {

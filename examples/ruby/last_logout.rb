@@ -27,8 +27,7 @@ class LastLogout
 
   # Returns :accepted, :revoked or :unknown for verified claims: respond with 200, 401 or 503.
   def check(claims)
-    # The timeouts of Net::HTTP limit each step. This one limits the whole request.
-    verdict = Timeout.timeout(@timeout_seconds) { post(JSON.generate({ claims: claims, **@namespace })) }
+    verdict = within_timeout { post(JSON.generate({ claims: claims, **@namespace })) }
     judge(JSON.parse(verdict), Time.now)
   rescue StandardError => e
     # Other errors may quote a header, which can contain the key.
@@ -37,6 +36,20 @@ class LastLogout
   end
 
   private
+
+  # The timeouts of Net::HTTP limit each step. This one limits the whole request. Ruby cannot interrupt the look-up of a
+  # name, so the request runs in a thread of its own.
+  def within_timeout
+    exchange = Thread.new do
+      Thread.current.report_on_exception = false
+      yield
+    end
+    raise Timeout::Error unless exchange.join(@timeout_seconds)
+
+    exchange.value
+  ensure
+    exchange&.kill
+  end
 
   # Net::HTTP follows no redirect, which would carry the key to another server.
   def post(body)

@@ -131,10 +131,19 @@ export interface Driver {
   close(): Promise<void>
 }
 
-/** Builds and starts the driver of a language. The driver trusts the certificate in a file. */
-export async function startDriver(language: Language, certificate: string): Promise<Driver> {
+/**
+ * Builds and starts the driver of a language.
+ *
+ * @param certificate The file with the certificate that the driver trusts.
+ * @param enter A command that runs the driver, which is its last arguments. It must replace itself by the driver.
+ */
+export async function startDriver(
+  language: Language,
+  certificate: string,
+  enter: string[] = [],
+): Promise<Driver> {
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-language-'))
-  const child = await buildAndStart(language, dir, certificate).catch((cause) => {
+  const child = await buildAndStart(language, dir, { certificate, enter }).catch((cause) => {
     const message = `the example in ${language.name} cannot be run: \`apt-get install ${language.debianPackages}\` installs what it needs`
     throw new Error(message, { cause })
   })
@@ -162,8 +171,12 @@ export async function startDriver(language: Language, certificate: string): Prom
   }
 }
 
-async function buildAndStart(language: Language, dir: string, certificate: string) {
-  const [command = '', ...args] = await language.build(dir, certificate)
+async function buildAndStart(
+  language: Language,
+  dir: string,
+  { certificate, enter }: { certificate: string; enter: string[] },
+) {
+  const [command = '', ...args] = [...enter, ...(await language.build(dir, certificate))]
   const env = { PATH: process.env.PATH, LC_ALL: 'C.UTF-8', SSL_CERT_FILE: certificate }
   const child = spawn(command, args, { env, stdio: ['pipe', 'pipe', 'pipe'] })
   await once(child, 'spawn')
