@@ -4,8 +4,10 @@ import json
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from http.client import HTTPConnection, HTTPSConnection
+from socket import SHUT_RDWR, socket
 from urllib.parse import urlsplit
 
 MAX_BODY_BYTES = 65_536
@@ -30,8 +32,10 @@ class LastLogout:
 
     def check(self, claims):
         """Returns 'accepted', 'revoked' or 'unknown' for verified claims: respond with 200, 401 or 503."""
-        # The timeout of a connection limits each read. The timeout of the future limits the whole request.
-        exchange = self._threads.submit(self._post, claims)
+        # The timeout of a connection limits each read. This one limits the whole request.
+        deadline = time.monotonic() + self._timeout_seconds
+        sockets = []
+        exchange = self._threads.submit(self._post, claims, deadline, sockets)
         try:
             return judge(exchange.result(self._timeout_seconds), datetime.now(timezone.utc))
         except Exception as error:
@@ -41,13 +45,21 @@ class LastLogout:
             return "unknown"
         finally:
             exchange.cancel()
+            # Otherwise, a response that arrives slowly would occupy the thread.
+            for opened in sockets:
+                with suppress(OSError):
+                    # The method of an SSLSocket would let the thread go on without TLS.
+                    socket.shutdown(opened, SHUT_RDWR)
 
-    def _post(self, claims):
-        deadline = time.monotonic() + self._timeout_seconds
+    def _post(self, claims, deadline, sockets):
         # It follows no redirect, which would carry the key to another server.
         connect = HTTPSConnection if self._url.scheme == "https" else HTTPConnection
         connection = connect(self._url.netloc, timeout=self._timeout_seconds)
         try:
+            connection.connect()
+            sockets.append(connection.sock)
+            if time.monotonic() >= deadline:
+                raise TimeoutError
             headers = {
                 "Authorization": f"Bearer {self._api_key}",
                 "Content-Type": "application/json",
@@ -60,7 +72,7 @@ class LastLogout:
             body = b""
             while chunk := response.read1(MAX_BODY_BYTES):
                 body += chunk
-                if len(body) > MAX_BODY_BYTES or time.monotonic() > deadline:
+                if len(body) > MAX_BODY_BYTES:
                     raise InvalidResponse("the body is too long")
             return json.loads(body)
         finally:

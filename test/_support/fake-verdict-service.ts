@@ -5,6 +5,8 @@ import { type LoopbackServer, openLoopback } from './loopback.js'
 const MINUTE_MS = 60_000
 /** The time between two characters of a slow response. */
 const CHARACTER_INTERVAL_MS = 30
+/** The number of slow responses of `recovering`: as many as the example in Python has threads. */
+export const SLOW_COUNT = 32
 
 /** Returns the body of a response that accepts the token. */
 const acceptedBody = (asOf: string | null = ago(0)) =>
@@ -80,6 +82,8 @@ const RESPONSES: Record<string, RequestListener> = {
     const headers = `X-Slow: ${'x'.repeat(100)}\r\nConnection: close\r\n\r\n`
     writeSlowly(socket, `HTTP/1.1 200 OK\r\n${headers}${acceptedBody()}`)
   },
+  'endless-headers': ({ socket }) =>
+    writeSlowly(socket, `HTTP/1.1 200 OK\r\nX-Slow: ${'x'.repeat(100_000)}`),
   'slow-body': (_request, response) => writeBodySlowly(response, acceptedBody()),
   'endless-body': (_request, response) =>
     writeBodySlowly(response, acceptedBody() + ' '.repeat(100_000)),
@@ -93,16 +97,23 @@ export interface FakeVerdictService extends LoopbackServer {
   acceptedRequests: object[]
 }
 
-/** Opens the fake service. A path such as `/redirect-302` redirects to `accepting`, with the status in the path. */
+/**
+ * Opens the fake service. A path such as `/redirect-302` redirects to `accepting`, with the status in the path.
+ * `recovering` is like `endless-headers` for the first {@link SLOW_COUNT} requests, and then like `accepting`.
+ */
 export async function openFakeVerdictService(): Promise<FakeVerdictService> {
   const acceptedRequests: object[] = []
+  let recoveringCount = 0
   const server = createServer((request, response) => {
-    const [, name = ''] = (request.url ?? '').split('/')
+    let [, name = ''] = (request.url ?? '').split('/')
     request.resume()
     const [, status] = /^redirect-(\d+)$/.exec(name) ?? []
     if (status !== undefined) {
       response.writeHead(Number(status), { location: '/accepting/v1/check' }).end()
       return
+    }
+    if (name === 'recovering') {
+      name = recoveringCount++ < SLOW_COUNT ? 'endless-headers' : 'accepting'
     }
     if (name === 'accepting') acceptedRequests.push(request.headers)
     const listener = RESPONSES[name]

@@ -1,11 +1,18 @@
 import { readFileSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import {
   type FakeVerdictService,
   openFakeVerdictService,
+  SLOW_COUNT,
 } from '../_support/fake-verdict-service.js'
-import { type Driver, type DriverCheck, LANGUAGES, startDriver } from '../_support/languages.js'
+import {
+  type Driver,
+  type DriverCheck,
+  LANGUAGES,
+  type Language,
+  startDriver,
+} from '../_support/languages.js'
 import { ODD_IDS } from '../_support/odd-ids.js'
 import { KEY } from '../_support/served-api.js'
 import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
@@ -15,6 +22,7 @@ import {
   openTlsFront,
   type TlsFront,
 } from '../_support/tls.js'
+import { WAIT } from '../_support/wait.js'
 
 // The directory `examples` contains code in several languages that checks a token with a request to the service. A driver
 // is a program that calls the example of its language. `as_of` in a response is the instant up to which the service has
@@ -213,6 +221,7 @@ const CASES: Record<string, Case> = {
   'an internal error with a body that accepts': fakeCase('internal-error'),
   'a service that does not respond': lateCase('silent'),
   'headers that arrive slowly': lateCase('slow-headers'),
+  'headers that never end': lateCase('endless-headers'),
   'a body that arrives slowly': lateCase('slow-body'),
   'a body that never ends': lateCase('endless-body'),
 }
@@ -262,6 +271,16 @@ describe.each(LANGUAGES)('in $name', (language) => {
     // The log contains neither a whole key nor the second line of the key with a line break.
     expect(driver.log()).not.toContain(KEY.slice(BREAK_AT))
   })
+})
+
+test('the example in Python checks tokens again after a response that arrived slowly has occupied each thread', async () => {
+  const python = LANGUAGES.filter(({ name }) => name === 'Python')[0] as Language
+  const driver = await startDriver(python, trustedFile)
+  onTestFinished(() => driver.close())
+  const url = fakeService.urlOf('recovering')
+  const check = () => driver.check({ ...CHECK, url, timeoutSeconds: 0.2 })
+  for (let i = 0; i < SLOW_COUNT; i++) expect(await check()).toBe('unknown')
+  await expect.poll(check, WAIT).toBe('accepted')
 })
 
 test('every example is tested, and docs/resource-servers.md links every example', async () => {
