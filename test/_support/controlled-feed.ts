@@ -11,8 +11,12 @@ const STALE_LAG_MS = 600_000
 export interface ControlledFeed {
   url: string
   client: LastLogoutClient
-  /** Sends a logout of the session. Without `sessionId`, sends a logout of all sessions of the user. */
-  logOut(userId: string, sessionId?: string): void
+  /**
+   * Sends a logout of the session. Without `sessionId`, sends a logout of all sessions of the user.
+   *
+   * @param userId `null` for a session whose user the log does not name.
+   */
+  logOut(userId: string | null, sessionId?: string): void
   /** Makes the data of the feed stale (too old) or fresh. With stale data, the outcome of a check is `unknown`. */
   setStale(isStale: boolean): void
 }

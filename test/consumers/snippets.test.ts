@@ -72,12 +72,19 @@ describe('docs/live-connections.md', () => {
   })
 
   test('the example for sessions ends the sessions that a logout revokes', async () => {
-    const createSession = (sub: string) => ({ claims: liveClaims(sub), end: vi.fn() })
-    const [endedSession, otherSession] = [createSession('auth0|1'), createSession('auth0|2')]
+    const all = ['1', '2', '3'].map((id) => ({
+      userId: `auth0|${id}`,
+      sessionId: `S${id}`,
+      claims: liveClaims(`auth0|${id}`, { sid: `S${id}` }),
+      end: vi.fn(),
+    }))
     const sessions = {
-      of: (userId: string) => (userId === 'auth0|1' ? [endedSession] : [otherSession]),
-      all: () => [endedSession, otherSession],
+      all: () => all,
+      ofUser: (id: string) => all.filter(({ userId }) => userId === id),
+      ofSession: (id: string) => all.filter(({ sessionId }) => sessionId === id),
     }
+    const ended = () =>
+      all.filter(({ end }) => end.mock.calls.length > 0).map((held) => held.userId)
     const code = await readExample(
       'docs/live-connections.md',
       'Caches and sessions of your own',
@@ -85,9 +92,10 @@ describe('docs/live-connections.md', () => {
     )
     await runSnippet(code, { client: feed.client, sessions })
     await logOut('auth0|1')
-    expect([endedSession.end, otherSession.end].map(({ mock }) => mock.calls.length)).toEqual([
-      1, 0,
-    ])
+    expect(ended()).toEqual(['auth0|1'])
+    // The log names only the session.
+    feed.logOut(null, 'S2')
+    await expect.poll(ended, WAIT).toEqual(['auth0|1', 'auth0|2'])
   })
 })
 
