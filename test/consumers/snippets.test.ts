@@ -63,13 +63,34 @@ describe('docs/live-connections.md', () => {
     const runExample = () =>
       runSnippet(code, { client: feed.client, claims: liveClaims('auth0|1'), connection, refuse })
     await runExample()
-    expect(connection.listenerCount('close')).toBe(1)
     await logOut('auth0|1')
     expect(connection.end.mock.calls).toEqual([['revoked']])
     await runExample()
     expect(refuse.mock.calls).toMatchObject([[{ allowed: false, outcome: 'revoked' }]])
-    expect(connection.listenerCount('close')).toBe(1)
   })
+
+  test.each([
+    ['during the check', true],
+    ['after the check', false],
+  ])(
+    'the example for other servers ends the watch of a connection that closes %s',
+    async (_when, isDuringCheck) => {
+      const code = await readExample('docs/live-connections.md', 'Other servers', 'js')
+      const connection = Object.assign(new EventEmitter(), { end: vi.fn() })
+      const client = {
+        async check(claims: object) {
+          const decision = await feed.client.check(claims)
+          if (isDuringCheck) connection.emit('close')
+          return decision
+        },
+        watch: feed.client.watch,
+      }
+      await runSnippet(code, { client, claims: liveClaims('auth0|1'), connection, refuse: vi.fn() })
+      if (!isDuringCheck) connection.emit('close')
+      await logOut('auth0|1')
+      expect(connection.end).not.toHaveBeenCalled()
+    },
+  )
 
   test('the example for sessions ends the sessions that a logout revokes', async () => {
     const all = ['1', '2', '3'].map((id) => ({
