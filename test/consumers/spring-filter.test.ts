@@ -23,8 +23,10 @@ const IMPORTS = `
 import java.io.IOException;
 import javax.servlet.*;
 import javax.servlet.http.*;
+import org.springframework.security.authentication.AnonymousAuthenticationToken;
+import org.springframework.security.core.Authentication;
 import org.springframework.security.core.context.SecurityContextHolder;
-import org.springframework.security.oauth2.server.resource.authentication.JwtAuthenticationToken;
+import org.springframework.security.oauth2.jwt.Jwt;
 import org.springframework.stereotype.Component;
 import org.springframework.web.filter.OncePerRequestFilter;
 `
@@ -34,7 +36,13 @@ import org.springframework.web.filter.OncePerRequestFilter;
  * methods of the original with the same types.
  */
 const SPRING_SECURITY = {
-  'core/Authentication': 'public interface Authentication {}',
+  'authentication/AnonymousAuthenticationToken': `public class AnonymousAuthenticationToken
+      implements org.springframework.security.core.Authentication {
+    private final Object principal;
+    public AnonymousAuthenticationToken(Object principal) { this.principal = principal; }
+    public Object getPrincipal() { return principal; }
+  }`,
+  'core/Authentication': 'public interface Authentication { Object getPrincipal(); }',
   'core/context/SecurityContext': `public interface SecurityContext {
     org.springframework.security.core.Authentication getAuthentication();
     void setAuthentication(org.springframework.security.core.Authentication authentication);
@@ -56,7 +64,7 @@ const SPRING_SECURITY = {
   public class JwtAuthenticationToken implements org.springframework.security.core.Authentication {
     private final Jwt token;
     public JwtAuthenticationToken(Jwt token) { this.token = token; }
-    public final Jwt getToken() { return token; }
+    public Object getPrincipal() { return token; }
   }`,
 }
 
@@ -83,7 +91,7 @@ async function compileFilter(dir: string): Promise<string> {
   return classPath
 }
 
-test('the filter for Spring Security responds as toRefusal does, and lets accepted requests continue', async () => {
+test('the filter for Spring Security responds as toRefusal does, lets accepted requests continue, and refuses an authentication without a token', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'spring-filter-'))
   onTestFinished(() => rm(dir, { recursive: true }))
   const classPath = await compileFilter(dir)
@@ -93,17 +101,27 @@ test('the filter for Spring Security responds as toRefusal does, and lets accept
   const unread = await serveLogouts(null)
   onTestFinished(unread.close)
 
-  const request = async (url: string, ...userIds: string[]) => {
+  const request = async (url: string, ...requests: string[]) => {
     const env = { PATH: process.env.PATH, LAST_LOGOUT_URL: url, LAST_LOGOUT_API_KEY: KEY }
-    const args = ['-cp', classPath, 'FilterDriver', ...userIds]
+    const args = ['-cp', classPath, 'FilterDriver', ...requests]
     const { stdout } = await run('java', args, { env })
     return stdout.trim().split('\n')
   }
-  const [revoked, accepted, anonymous] = await request(fresh.url, 'auth0|out', 'auth0|in', '')
-  expect(revoked).toBe('401 [WWW-Authenticate: Bearer error="invalid_token"]')
-  expect([accepted, anonymous]).toEqual(['200 [] continues', '200 [] continues'])
-  const unknown = toRefusal({ allowed: false, outcome: 'unknown' })
-  expect(await request(unread.url, 'auth0|in')).toEqual([
-    `${unknown?.status} [Retry-After: ${unknown?.headers['Retry-After']}]`,
-  ])
+  const refusal = toRefusal({ allowed: false, outcome: 'unknown' })
+  const unknown = `${refusal?.status} [Retry-After: ${refusal?.headers['Retry-After']}]`
+  const revoked = '401 [WWW-Authenticate: Bearer error="invalid_token"]'
+  const accepted = '200 [] continues'
+  const expected = {
+    'jwt auth0|out': revoked,
+    'jwt auth0|in': accepted,
+    // An authentication that `jwtAuthenticationConverter` of an app has created.
+    'app auth0|out': revoked,
+    'app auth0|in': accepted,
+    // An authentication without the token, such as that of a form login.
+    'form auth0|in': unknown,
+    anonymous: accepted,
+    none: accepted,
+  }
+  expect(await request(fresh.url, ...Object.keys(expected))).toEqual(Object.values(expected))
+  expect(await request(unread.url, 'jwt auth0|in')).toEqual([unknown])
 }, 60_000)
