@@ -4,6 +4,7 @@ import { createLastLogoutClient } from 'last-logout-client'
 import { lastLogout } from 'last-logout-client/fastify'
 
 const { ISSUER_BASE_URL, AUDIENCE, LAST_LOGOUT_URL, LAST_LOGOUT_API_KEY, PORT } = process.env
+if (!ISSUER_BASE_URL || !AUDIENCE) throw new Error('set ISSUER_BASE_URL and AUDIENCE')
 const [url, apiKey] = [LAST_LOGOUT_URL, LAST_LOGOUT_API_KEY]
 const client = createLastLogoutClient({ url, apiKey, onUnknown: 'deny', onError: console.error })
 

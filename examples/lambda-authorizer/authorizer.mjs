@@ -3,6 +3,7 @@ import { createLastLogoutClient } from 'last-logout-client'
 import { lastLogout } from 'last-logout-client/lambda'
 
 const { ISSUER_BASE_URL, AUDIENCE, LAST_LOGOUT_URL, LAST_LOGOUT_API_KEY } = process.env
+if (!ISSUER_BASE_URL || !AUDIENCE) throw new Error('set ISSUER_BASE_URL and AUDIENCE')
 const [url, apiKey] = [LAST_LOGOUT_URL, LAST_LOGOUT_API_KEY]
 // At the top level: the invocations of an execution environment share the keys and the cached responses.
 const keys = createRemoteJWKSet(new URL('/.well-known/jwks.json', ISSUER_BASE_URL))

@@ -7,6 +7,7 @@ import { LAST_LOGOUT_CLIENT, LastLogoutGuard } from 'last-logout-client/nestjs'
 import { ExtractJwt, Strategy } from 'passport-jwt'
 
 const { ISSUER_BASE_URL, AUDIENCE, PORT = '3000' } = process.env
+if (!ISSUER_BASE_URL || !AUDIENCE) throw new Error('set ISSUER_BASE_URL and AUDIENCE')
 const { LAST_LOGOUT_URL: url = '', LAST_LOGOUT_API_KEY: apiKey = '' } = process.env
 const client = createLastLogoutClient({ url, apiKey, onUnknown: 'deny', onError: console.error })
 

@@ -7,6 +7,7 @@ let checks: ReturnType<typeof createChecks> | undefined
 
 function createChecks() {
   const { ISSUER_BASE_URL, AUDIENCE, LAST_LOGOUT_URL, LAST_LOGOUT_API_KEY } = process.env
+  if (!ISSUER_BASE_URL || !AUDIENCE) throw new Error('set ISSUER_BASE_URL and AUDIENCE')
   const [url, apiKey] = [LAST_LOGOUT_URL ?? '', LAST_LOGOUT_API_KEY ?? '']
   const client = createLastLogoutClient({
     url,

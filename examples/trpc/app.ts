@@ -6,6 +6,7 @@ import { createLastLogoutClient } from 'last-logout-client'
 import { lastLogout, responseMeta } from 'last-logout-client/trpc'
 
 const { ISSUER_BASE_URL, AUDIENCE, PORT } = process.env
+if (!ISSUER_BASE_URL || !AUDIENCE) throw new Error('set ISSUER_BASE_URL and AUDIENCE')
 const { LAST_LOGOUT_URL: url = '', LAST_LOGOUT_API_KEY: apiKey = '' } = process.env
 const keys = createRemoteJWKSet(new URL('/.well-known/jwks.json', ISSUER_BASE_URL))
 const client = createLastLogoutClient({ url, apiKey, onUnknown: 'deny', onError: console.error })

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { FRAMEWORKS, readDependencies } from '../../scripts/frameworks.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
@@ -121,6 +121,23 @@ describe.each(FRAMEWORKS)('the example for $name', ({ example: folder, paths = [
     await expect.poll(() => statusOf('phone'), WAIT).toBe(401)
     expect(await statusOf('laptop')).toBe(200)
   })
+
+  test.each(['ISSUER_BASE_URL', 'AUDIENCE'])(
+    'without the variable %s, the example does not start, or refuses all requests',
+    async (name) => {
+      const environment = { ...createEnvironment(service.url), [name]: '' }
+      const started = await examples[0]?.start(environment).catch((error: Error) => error)
+      if (!started || started instanceof Error) {
+        // `express-oauth2-jwt-bearer` names its option instead of the variable.
+        expect(started?.message).toMatch(new RegExp(name.replaceAll('_', '_?'), 'i'))
+        return
+      }
+      // Next loads the file with the first request.
+      onTestFinished(started.close)
+      const claims = { sub: 'auth0|in', iat: Math.floor(Date.now() / 1000), aud: 'https://other' }
+      expect((await call(`${started.url}/orders`, { claims })).status).toBe(500)
+    },
+  )
 })
 
 /** Returns the environment variables of an example. */
