@@ -10,7 +10,9 @@ if (!ISSUER_BASE_URL || !AUDIENCE) throw new Error('set ISSUER_BASE_URL and AUDI
 const [url, apiKey] = [LAST_LOGOUT_URL, LAST_LOGOUT_API_KEY]
 const client = createLastLogoutClient({ url, apiKey, onUnknown: 'deny', onError: console.error })
 
-const secret = koaJwtSecret({ jwksUri: new URL('/.well-known/jwks.json', ISSUER_BASE_URL).href })
+const jwksUri = new URL('/.well-known/jwks.json', ISSUER_BASE_URL).href
+// Without a rate limit, each token with an unknown key id would cause a request.
+const secret = koaJwtSecret({ jwksUri, rateLimit: true })
 const issuer = new URL('/', ISSUER_BASE_URL).href
 
 const router = new Router()

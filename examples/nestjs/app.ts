@@ -18,6 +18,8 @@ class AccessTokenStrategy extends PassportStrategy(Strategy) {
       secretOrKeyProvider: passportJwtSecret({
         jwksUri: new URL('/.well-known/jwks.json', ISSUER_BASE_URL).href,
         cache: true,
+        // Without it, each token with an unknown key id would cause a request.
+        rateLimit: true,
       }),
       jwtFromRequest: ExtractJwt.fromAuthHeaderAsBearerToken(),
       issuer: new URL('/', ISSUER_BASE_URL).href,

@@ -16,6 +16,8 @@ export interface Issuer {
   /** The public key in the PEM format. */
   publicPem: string
   sign(claims: JWTPayload): Promise<string>
+  /** Returns the number of requests for the key set so far. */
+  keySetRequests(): number
   close(): Promise<void>
 }
 
@@ -33,9 +35,11 @@ export async function openIssuer(): Promise<Issuer> {
     { ...(await exportJWK(publicKey)), kid: 'one', alg: 'RS256', use: 'sig' },
     { ...(await exportJWK(nextKeyPair.publicKey)), kid: 'next', alg: 'RS256', use: 'sig' },
   ]
+  let keySetRequests = 0
   const server = createServer((request, response) => {
     const issuer = `http://${request.headers.host}/`
     const isKeySet = /jwks/.test(request.url ?? '')
+    if (isKeySet) keySetRequests++
     const body = isKeySet ? { keys } : { issuer, jwks_uri: `${issuer}jwks` }
     response.setHeader('content-type', 'application/json').end(JSON.stringify(body))
   })
@@ -54,6 +58,7 @@ export async function openIssuer(): Promise<Issuer> {
       })
         .setProtectedHeader({ alg: 'RS256', kid: 'one' })
         .sign(privateKey),
+    keySetRequests: () => keySetRequests,
     close,
   }
 }

@@ -122,6 +122,18 @@ describe.each(FRAMEWORKS)('the example for $name', ({ example: folder, paths = [
     expect(await statusOf('laptop')).toBe(200)
   })
 
+  test('tokens with unknown key ids cause few requests for the keys of the tenant', async () => {
+    const [group] = GROUPS as [CaseGroup]
+    const requestCount = issuer.keySetRequests()
+    for (let i = 0; i < 30; i++) {
+      const header = { alg: 'RS256', kid: `unknown-${i}` }
+      const claims = { sub: 'auth0|in', iat: Math.floor(Date.now() / 1000) }
+      expect((await callIn(group, { claims, header })).status).toBe(401)
+    }
+    // `jwks-rsa` permits ten a minute.
+    expect(issuer.keySetRequests() - requestCount).toBeLessThanOrEqual(10)
+  })
+
   test.each(['ISSUER_BASE_URL', 'AUDIENCE'])(
     'without the variable %s, the example does not start, or refuses all requests',
     async (name) => {
