@@ -87,14 +87,25 @@ func (c *Client) check(ctx context.Context, claims map[string]any) (Outcome, err
 		return Unknown, err
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return Unknown, fmt.Errorf("status %d", response.StatusCode)
-	}
 	received, err := io.ReadAll(io.LimitReader(response.Body, maxBodyBytes))
 	if err != nil {
 		return Unknown, err
 	}
+	if response.StatusCode != http.StatusOK {
+		return Unknown, fmt.Errorf("status %d: %.200q", response.StatusCode, c.messageOf(received))
+	}
 	return judge(received, time.Now())
+}
+
+// messageOf returns the message of an error response for the log, without the key.
+func (c *Client) messageOf(body []byte) string {
+	var response struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(body, &response) != nil {
+		return ""
+	}
+	return strings.ReplaceAll(response.Message, c.apiKey, "<key>")
 }
 
 func judge(body []byte, now time.Time) (Outcome, error) {

@@ -3,6 +3,7 @@ import static java.util.concurrent.TimeUnit.MILLISECONDS;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
 import java.lang.System.Logger.Level;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -35,6 +36,8 @@ public final class LastLogout {
   /** How far the clock of the service may be ahead of the clock of this host. */
   private static final Duration MAX_AHEAD = Duration.ofMinutes(1);
 
+  private static final int MAX_MESSAGE_LENGTH = 200;
+
   private static final System.Logger LOG = System.getLogger(LastLogout.class.getName());
 
   private final ObjectMapper mapper = new ObjectMapper();
@@ -56,6 +59,9 @@ public final class LastLogout {
 
   /** Uses a namespace of the login Action's claims that is not the default. */
   public LastLogout(String url, String apiKey, Duration timeout, String namespace) {
+    if (!url.matches("(?i)https?://.+")) {
+      throw new IllegalArgumentException("the URL must begin with http:// or https://");
+    }
     this.url = URI.create(url.replaceAll("/+$", "") + "/v1/check");
     this.apiKey = apiKey;
     this.timeout = timeout;
@@ -105,13 +111,24 @@ public final class LastLogout {
     try {
       var response = exchange.get(timeout.toMillis(), MILLISECONDS);
       if (response.statusCode() != 200) {
-        throw new InvalidResponse("status " + response.statusCode());
+        throw new InvalidResponse("status " + response.statusCode() + ": " + messageOf(response.body()));
       }
       return mapper.readTree(response.body());
     } catch (ExecutionException e) {
       throw e.getCause() instanceof Exception cause ? cause : e;
     } finally {
       exchange.cancel(true);
+    }
+  }
+
+  /** Returns the message of an error response for the log, without the key. */
+  private String messageOf(byte[] body) {
+    try {
+      var message = mapper.readTree(body).path("message").asText().replace(apiKey, "<key>");
+      var length = Math.min(message.length(), MAX_MESSAGE_LENGTH);
+      return mapper.writeValueAsString(message.substring(0, length));
+    } catch (IOException e) {
+      return "no message";
     }
   }
 

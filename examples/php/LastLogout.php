@@ -6,6 +6,7 @@ declare(strict_types=1);
 final class LastLogout
 {
     private const MAX_BODY_BYTES = 65_536;
+    private const MAX_MESSAGE_BYTES = 200;
     private const MAX_AGE_SECONDS = 300;
     /** How far the clock of the service may be ahead of the clock of this host. */
     private const MAX_AHEAD_SECONDS = 60;
@@ -20,6 +21,9 @@ final class LastLogout
         private int $timeoutMs = 1_000,
         private ?string $namespace = null,
     ) {
+        if (!preg_match('#^https?://#i', $url)) {
+            throw new InvalidArgumentException('the URL must begin with http:// or https://');
+        }
     }
 
     /** Returns 'accepted', 'revoked' or 'unknown' for verified claims: respond with 200, 401 or 503. */
@@ -43,8 +47,8 @@ final class LastLogout
             CURLOPT_HTTPHEADER => ["Authorization: Bearer {$this->apiKey}", 'Content-Type: application/json'],
             // A redirect would carry the key to another server.
             CURLOPT_FOLLOWLOCATION => false,
-            // It limits the whole request, including the body of the response, but not the look-up of the name. PHP cannot
-            // interrupt it: `options timeout:1 attempts:1` in /etc/resolv.conf limits it to a second for each name server.
+            // It limits the whole request, including the body of the response, but not the look-up of the name.
+            // `options timeout:1 attempts:1` in /etc/resolv.conf limits that to a second for each name server.
             CURLOPT_TIMEOUT_MS => $this->timeoutMs,
             // Any other number than the length of the chunk ends the exchange.
             CURLOPT_WRITEFUNCTION => function ($curl, string $chunk) use (&$received): int {
@@ -56,7 +60,21 @@ final class LastLogout
             throw new RuntimeException(curl_error($curl));
         }
         $status = curl_getinfo($curl, CURLINFO_RESPONSE_CODE);
-        return $status === 200 ? $received : throw new RuntimeException("status {$status}");
+        if ($status !== 200) {
+            throw new RuntimeException("status {$status}: {$this->messageOf($received)}");
+        }
+        return $received;
+    }
+
+    /** Returns the message of an error response for the log, without the key. */
+    private function messageOf(string $body): string
+    {
+        $message = json_decode($body, true)['message'] ?? null;
+        if (!is_string($message)) {
+            return 'no message';
+        }
+        $message = substr(str_replace($this->apiKey, '<key>', $message), 0, self::MAX_MESSAGE_BYTES);
+        return json_encode($message, JSON_INVALID_UTF8_SUBSTITUTE | JSON_UNESCAPED_SLASHES);
     }
 
     private static function judge(string $body, float $now): string

@@ -11,6 +11,7 @@ from socket import SHUT_RDWR, socket
 from urllib.parse import urlsplit
 
 MAX_BODY_BYTES = 65_536
+MAX_MESSAGE_LENGTH = 200
 MAX_THREADS = 32
 MAX_AGE = timedelta(minutes=5)
 # How far the clock of the service may be ahead of the clock of this host.
@@ -25,6 +26,8 @@ class LastLogout:
     def __init__(self, url, api_key, timeout_seconds=1, namespace=None):
         """Give `namespace` only if the login Action uses another one than the default."""
         self._url = urlsplit(url.rstrip("/") + "/v1/check")
+        if self._url.scheme not in ("http", "https"):
+            raise ValueError("the URL must begin with http:// or https://")
         self._api_key = api_key
         self._timeout_seconds = timeout_seconds
         self._namespace = {} if namespace is None else {"namespace": namespace}
@@ -67,16 +70,24 @@ class LastLogout:
             body = json.dumps({"claims": claims} | self._namespace)
             connection.request("POST", self._url.path, body, headers)
             response = connection.getresponse()
-            if response.status != 200:
-                raise InvalidResponse(f"status {response.status}")
             body = b""
             while chunk := response.read1(MAX_BODY_BYTES):
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
                     raise InvalidResponse("the body is too long")
+            if response.status != 200:
+                raise InvalidResponse(f"status {response.status}: {self._message_of(body)}")
             return json.loads(body)
         finally:
             connection.close()
+
+    def _message_of(self, body):
+        """Returns the message of an error response for the log, without the key."""
+        try:
+            message = json.loads(body)["message"].replace(self._api_key, "<key>")
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return "no message"
+        return json.dumps(message[:MAX_MESSAGE_LENGTH])
 
 
 class InvalidResponse(Exception):

@@ -13,6 +13,7 @@ class LastLogout
   class InvalidResponse < StandardError; end
 
   MAX_BODY_BYTES = 65_536
+  MAX_MESSAGE_LENGTH = 200
   MAX_AGE_SECONDS = 300
   # How far the clock of the service may be ahead of the clock of this host.
   MAX_AHEAD_SECONDS = 60
@@ -20,6 +21,9 @@ class LastLogout
   # Give the namespace only if the login Action uses another one than the default.
   def initialize(url, api_key, timeout_seconds: 1, namespace: nil)
     @url = URI("#{url.sub(%r{/+\z}, "")}/v1/check")
+    raise ArgumentError, "the URL must begin with http:// or https://" unless @url.is_a?(URI::HTTP)
+
+    @api_key = api_key
     @headers = { "Authorization" => "Bearer #{api_key}", "Content-Type" => "application/json" }
     @timeout_seconds = timeout_seconds
     @namespace = { namespace: namespace }.compact
@@ -57,9 +61,10 @@ class LastLogout
       request = Net::HTTP::Post.new(@url, @headers)
       request.body = body
       http.request(request) do |response|
-        raise InvalidResponse, "status #{response.code}" unless response.code == "200"
+        body = read(response)
+        raise InvalidResponse, "status #{response.code}: #{message_of(body)}" unless response.code == "200"
 
-        return read(response)
+        return body
       end
     end
   end
@@ -70,6 +75,13 @@ class LastLogout
       raise InvalidResponse, "the body is too long" if (body << chunk).bytesize > MAX_BODY_BYTES
     end
     body
+  end
+
+  # Returns the message of an error response for the log, without the key.
+  def message_of(body)
+    JSON.parse(body).fetch("message").gsub(@api_key, "<key>")[0, MAX_MESSAGE_LENGTH].to_json
+  rescue StandardError
+    "no message"
   end
 
   def judge(verdict, now)

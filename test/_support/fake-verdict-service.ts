@@ -77,6 +77,13 @@ const RESPONSES: Record<string, RequestListener> = {
   },
   'another-status': respondWith(acceptedBody, 203),
   'internal-error': respondWith(acceptedBody, 500),
+  // A proxy that quotes the header of the request, and a message that is too long for a log.
+  'quoting-error': ({ headers }, response) => {
+    const message = `quoted\n${headers.authorization} ${'x'.repeat(10_000)}`
+    response.writeHead(400, { 'content-type': 'application/json' }).end(JSON.stringify({ message }))
+  },
+  'list-error': respondWith(() => '["message"]', 400),
+  'html-error': respondWith(() => '<html><body>Bad Gateway</body></html>', 502),
   silent: () => {},
   'slow-headers': ({ socket }) => {
     const headers = `X-Slow: ${'x'.repeat(100)}\r\nConnection: close\r\n\r\n`

@@ -219,6 +219,8 @@ const CASES: Record<string, Case> = {
   'a connection that is cut off': fakeCase('cut-off'),
   'another status with a body that accepts': fakeCase('another-status'),
   'an internal error with a body that accepts': fakeCase('internal-error'),
+  'an error with a list as the body': fakeCase('list-error'),
+  'an error with a page of HTML': fakeCase('html-error'),
   'a service that does not respond': lateCase('silent'),
   'headers that arrive slowly': lateCase('slow-headers'),
   'headers that never end': lateCase('endless-headers'),
@@ -264,6 +266,27 @@ describe.each(LANGUAGES)('in $name', (language) => {
     expect(await check(entry)).toBe('accepted')
     await freshService.logOut(`auth0|${language.name}`)
     expect(await check(entry)).toBe('revoked')
+  })
+
+  test.each(['htps://127.0.0.1', 'ftp://127.0.0.1', 'localhost'])(
+    'the example sends no request to a URL that begins with %s',
+    async (start) => {
+      const acceptedCount = fakeService.acceptedRequests.length
+      const url = fakeService.urlOf('accepting').replace('http://127.0.0.1', start)
+      // In Go, `New` returns no error, so each check reports it.
+      expect(await check({ url: () => url })).toBe(language.name === 'Go' ? 'unknown' : 'invalid')
+      expect(fakeService.acceptedRequests.length).toBe(acceptedCount)
+    },
+  )
+
+  test('the example logs the message of an error in one short line, which names the claim', async () => {
+    await check(realCase('unknown', claimsOf('auth0|in', { iat: 'later' })))
+    await check(fakeCase('quoting-error'))
+    const lines = driver.log().split('\n')
+    expect(lines.some((line) => /status 400: "body\/claims\/iat must be/.test(line))).toBe(true)
+    const quoting = lines.filter((line) => /quoted/.test(line))
+    expect(quoting).toEqual([expect.stringMatching(/status 400: "quoted\\nBearer .*x"/)])
+    expect(quoting[0]?.length).toBeLessThan(400)
   })
 
   test('the example logs failed checks, without the key', () => {

@@ -21,9 +21,14 @@ final class Driver {
       var claims = MAPPER.convertValue(options.path("claims"), new TypeReference<Map<String, Object>>() {});
       // As Spring Security does.
       claims.computeIfPresent("iat", (name, at) -> at instanceof Number n ? Instant.ofEpochSecond(n.longValue()) : at);
-      var id = options.path("url") + " " + options.path("key") + " " + options.path("timeoutSeconds") + " " + options.path("namespace");
-      var outcome = clients.computeIfAbsent(id, unused -> create(options)).check(claims);
-      System.out.println(outcome.name().toLowerCase());
+      var id = String.join(" ", options.path("url").asText(), options.path("key").asText(),
+          options.path("timeoutSeconds").asText(), options.path("namespace").asText());
+      try {
+        var outcome = clients.computeIfAbsent(id, unused -> create(options)).check(claims);
+        System.out.println(outcome.name().toLowerCase());
+      } catch (IllegalArgumentException e) {
+        System.out.println("invalid");
+      }
     }
   }
 

@@ -13,6 +13,10 @@ while (($line = fgets(STDIN)) !== false) {
     if ($case['timeoutSeconds'] !== null) {
         $options['timeoutMs'] = $case['timeoutSeconds'] * 1_000;
     }
-    $clients[json_encode($options)] ??= new LastLogout(...$options);
-    echo $clients[json_encode($options)]->check($case['claims']), "\n";
+    try {
+        $clients[json_encode($options)] ??= new LastLogout(...$options);
+        echo $clients[json_encode($options)]->check($case['claims']), "\n";
+    } catch (InvalidArgumentException) {
+        echo "invalid\n";
+    }
 }

@@ -12,5 +12,9 @@ for line in sys.stdin:
     if key not in clients:
         options = {"timeout_seconds": case["timeoutSeconds"], "namespace": case["namespace"]}
         given = {name: value for name, value in options.items() if value is not None}
-        clients[key] = LastLogout(case["url"], case["key"], **given)
+        try:
+            clients[key] = LastLogout(case["url"], case["key"], **given)
+        except ValueError:
+            print("invalid", flush=True)
+            continue
     print(clients[key].check(case["claims"]), flush=True)

@@ -14,4 +14,6 @@ $stdin.each_line do |line|
   options = JSON.parse(line)
   claims = options.delete("claims")
   puts clients[options.values_at("url", "key", "timeoutSeconds", "namespace")].check(claims)
+rescue ArgumentError
+  puts "invalid"
 end
