@@ -3,12 +3,16 @@
 -- Replace GATEWAY_KEY, and the address of last-logout.
 
 function last_logout(request)
+  -- The first value, if the user sends several.
+  local authorization = request:headers("Authorization")
   local response = http_response.new("http://last-logout:8080/v1/forward-auth", "GET", "", {
-    ["Authorization"] = request:headers("Authorization"),
+    ["Authorization"] = authorization,
     ["X-Last-Logout-Key"] = "GATEWAY_KEY"
   })
   local status = response:statusCode()
   if status == 204 then
+    -- The backends get no other value than the one that was checked.
+    request:headers("Authorization", authorization)
     request:headers("X-Last-Logout-User", response:headers("X-Last-Logout-User"))
     request:headers("X-Last-Logout-Client", response:headers("X-Last-Logout-Client"))
     request:headers("X-Last-Logout-Scope", response:headers("X-Last-Logout-Scope"))
