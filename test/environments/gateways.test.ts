@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, request as httpRequest, type IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { LastLogoutError } from '../../src/errors.js'
@@ -89,13 +91,20 @@ let receivedRequests: ReceivedRequest[] = []
 beforeAll(async () => {
   tenantTokens = await openTenantTokens()
   certificates = await openCertificates()
-  upstream = await openLoopback(
-    createServer(async (request, response) => {
-      const { method = '', url = '', headers } = request
-      receivedRequests.push({ method, url, headers: headers as never, body: await text(request) })
-      response.end('orders')
-    }),
-  )
+  const server = createServer(async (request, response) => {
+    const { method = '', url = '', headers } = request
+    receivedRequests.push({ method, url, headers: headers as never, body: await text(request) })
+    response.end('orders')
+  })
+  // Accepts every protocol that a request asks for, and then sends back what it receives.
+  server.on('upgrade', ({ method = '', url = '', headers }: IncomingMessage, socket: Socket) => {
+    receivedRequests.push({ method, url, headers: headers as never, body: '' })
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${headers.upgrade}\r\nSec-WebSocket-Accept: ${acceptKey(headers['sec-websocket-key'])}\r\n\r\n`,
+    )
+    socket.on('error', () => {}).pipe(socket)
+  })
+  upstream = await openLoopback(server)
 })
 afterAll(async () => {
   await upstream.close()
@@ -246,7 +255,19 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gate
     expect(receivedRequests).toEqual([])
   })
 
-  test('the gateway requires a token to open a WebSocket', async () => {
+  test('a user cannot remove the headers about the user by naming them in the header connection', async () => {
+    const connection = ['close, x-last-logout-user', 'X-Last-Logout-Client,X-LAST-LOGOUT-SCOPE']
+    const url = new URL('orders', gateway.url)
+    expect(await request(url, 'GET', { authorization, connection })).toBe(200)
+    const { headers = {} } = receivedRequests[0] ?? {}
+    expect(decodeURIComponent(headers['x-last-logout-user'] ?? '')).toBe('samlp|corp|Jürgen')
+    expect(headers['x-last-logout-client']).toBe(CLIENT_ID)
+    expect(decodeURIComponent(headers['x-last-logout-scope'] ?? '')).toBe('read:orders')
+    // Another proxy in front of the API would remove the headers.
+    expect(headers.connection ?? '').not.toMatch(/logout/i)
+  })
+
+  test('the gateway forwards a WebSocket with a valid token, sets the headers about the user, and refuses a WebSocket without a token', async () => {
     const headers = {
       connection: 'Upgrade',
       upgrade: 'websocket',
@@ -256,8 +277,41 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gate
     }
     const url = new URL('orders', gateway.url)
     expect(await request(url, 'GET', headers)).toBe(401)
-    // The API of this test does not switch to the WebSocket protocol, so its response is 200 instead of 101.
-    expect(await request(url, 'GET', { ...headers, authorization })).toBe(200)
+    expect(receivedRequests).toEqual([])
+    const withToken = { ...headers, authorization, ...SPOOFED_HEADERS }
+    const opened = httpRequest(url, { headers: withToken, agent: false }).end()
+    const [response, socket] = (await once(opened, 'upgrade')) as [IncomingMessage, Socket]
+    expect(response.statusCode).toBe(101)
+    const { headers: received = {} } = receivedRequests[0] ?? {}
+    expect(decodeURIComponent(received['x-last-logout-user'] ?? '')).toBe('samlp|corp|Jürgen')
+    expect(Object.values(received).join()).not.toMatch(/admin|spoofed/)
+    socket.write('a message')
+    expect(String((await once(socket, 'data'))[0])).toBe('a message')
+    socket.destroy()
+  })
+
+  // Over a connection with another protocol, a user could send requests without a check.
+  test.each([
+    ['HTTP/2', 'h2c'],
+    ['HTTP/2 or WebSocket', 'h2c, websocket'],
+    ['HTTP/2, or WebSocket in a second header', ['h2c', 'websocket']],
+    ['WebSocket, or HTTP/2 in a second header', ['websocket', 'h2c']],
+  ])('the gateway forwards no upgrade to %s', async (_protocols, upgrade) => {
+    const headers = {
+      connection: 'Upgrade, HTTP2-Settings',
+      upgrade,
+      'http2-settings': 'AAMAAABkAARAAAAAAAIAAAAA',
+      // The example of RFC 6455.
+      'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+      'sec-websocket-version': '13',
+    }
+    const preflight = { origin: 'https://app.example', 'access-control-request-method': 'POST' }
+    const url = new URL('orders', gateway.url)
+    await request(url, 'GET', { ...headers, authorization })
+    await request(url, 'OPTIONS', { ...headers, ...preflight })
+    expect(receivedRequests).toHaveLength(2)
+    for (const received of receivedRequests)
+      expect(received.headers.upgrade ?? '').not.toContain('h2c')
   })
 
   // This test must be the last one, because it stops last-logout.
@@ -272,11 +326,21 @@ describe.each(GATEWAYS)('$name with its configuration in deploy/gateways', (gate
 async function request(
   url: URL,
   method: string,
-  headers: Record<string, string>,
+  headers: Record<string, string | string[]>,
 ): Promise<number | undefined> {
   const outgoingRequest = httpRequest(url, { method, headers, agent: false }).end()
-  const [response] = (await once(outgoingRequest, 'response')) as [IncomingMessage]
+  const [response, socket] = (await Promise.race([
+    once(outgoingRequest, 'response'),
+    once(outgoingRequest, 'upgrade'),
+  ])) as [IncomingMessage, Socket?]
+  socket?.destroy()
+  if (socket) return response.statusCode
   response.resume()
   await once(response, 'end')
   return response.statusCode
+}
+
+/** Returns the value of `Sec-WebSocket-Accept`, with which a server accepts a WebSocket (RFC 6455). */
+function acceptKey(key = ''): string {
+  return createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
 }
