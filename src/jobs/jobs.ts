@@ -1,6 +1,8 @@
+import type { Logger } from 'pino'
 import { createOpener, type QueueConnection } from './backend.js'
 import { createQueueOutage } from './outage.js'
 import { createRunner, type RunnerOptions } from './runner.js'
+import type { OtherInterval } from './schedulers.js'
 import { createWatchdog } from './watchdog.js'
 
 export type { QueueConnection } from './backend.js'
@@ -68,6 +70,7 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
     jobs,
     open,
     onRegistered: onScheduled,
+    onOtherIntervals: createIntervalWarning(log),
     outage,
     signal: stop.signal,
     watchIntervalMs,
@@ -84,5 +87,18 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
       closing ??= close()
       return closing
     },
+  }
+}
+
+/** Creates a function that logs a warning once for each job that another worker has scheduled at another interval. */
+function createIntervalWarning(log: Logger): (found: OtherInterval[]) => void {
+  const reported = new Set<string>()
+  const advice =
+    'give all workers of this database the same intervals: while they differ, the shortest one applies'
+  return (found) => {
+    for (const each of found) {
+      if (!reported.has(each.job)) log.warn({ ...each, advice }, 'interval differs between workers')
+      reported.add(each.job)
+    }
   }
 }

@@ -4,7 +4,7 @@ import { hasCode } from '../errors.js'
 import type { Backend } from './backend.js'
 import { isQueueConflict } from './queue-errors.js'
 import type { ScheduledJob } from './scheduled-job.js'
-import { registerSchedulers, restoreSchedulers } from './schedulers.js'
+import { type OtherInterval, registerSchedulers, restoreSchedulers } from './schedulers.js'
 
 /** Options of a watchdog. */
 export interface WatchdogOptions {
@@ -13,6 +13,8 @@ export interface WatchdogOptions {
   open(): Promise<Backend>
   /** Called once, when the jobs are in the schedule. */
   onRegistered?: (() => void) | undefined
+  /** Called after each check with the jobs whose interval in the schedule was that of another worker. */
+  onOtherIntervals?: ((found: OtherInterval[]) => void) | undefined
   outage: FailureTracker
   /** Stops the watchdog. */
   signal: AbortSignal
@@ -56,12 +58,13 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
     if (outage.isFailing()) await assertWritable()
     const updateSchedule = isRegistered ? restoreSchedulers : registerSchedulers
     // If the queue closes during a call, the call never settles. A refused statement closes the queue.
-    const isOverdue = await Promise.race([updateSchedule(queue, jobs, now()), refused])
+    const check = await Promise.race([updateSchedule(queue, jobs, now()), refused])
+    options.onOtherIntervals?.(check.otherIntervals)
     if (!isRegistered) options.onRegistered?.()
     isRegistered = true
-    const isStuck = isOverdue && wasOverdue
+    const isStuck = check.wasOverdue && wasOverdue
     // The worker that replaces a stuck one counts as stuck only after two more checks.
-    wasOverdue = isOverdue && !isStuck
+    wasOverdue = check.wasOverdue && !isStuck
     if (!isStuck) return
     // A job was overdue at two consecutive checks. A BullMQ worker can stop taking jobs permanently, for example when a
     // Redis Cluster loses a node.

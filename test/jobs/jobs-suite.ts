@@ -139,6 +139,32 @@ export function describeJobs(store: TestStore): void {
       ])
     })
 
+    test('if two workers have different intervals, the shorter one applies also after the other worker has stopped, and each logs one warning', async (context) => {
+      const { expect } = context
+      const { queue, start } = openQueue(context)
+      const fast = createTestLog()
+      const slow = createTestLog()
+      const fastJob = createTestJob(200, { name: 'shared' })
+      const slowJob = createTestJob(ONE_HOUR_MS, { name: 'shared' })
+      await start([fastJob], fast.log)
+      const slowJobs = await start([slowJob], slow.log)
+      const message = 'interval differs between workers'
+      await expect
+        .poll(() => fast.lines('warn'), WAIT)
+        .toMatchObject([
+          { job: 'shared', everyMs: 200, scheduledEveryMs: ONE_HOUR_MS, msg: message },
+        ])
+      await expect
+        .poll(() => slow.lines('warn'), WAIT)
+        .toMatchObject([
+          { job: 'shared', everyMs: ONE_HOUR_MS, scheduledEveryMs: 200, msg: message },
+        ])
+      await slowJobs.close()
+      await waitForStarts(fastJob, 5)
+      expect(await queue.getJobSchedulers()).toMatchObject([{ every: 200 }])
+      expect([...fast.lines('warn'), ...slow.lines('warn')]).toHaveLength(2)
+    })
+
     test('if two workers share a queue, only one of them executes each run of a job', async (context) => {
       const { expect } = context
       const { start } = openQueue(context)

@@ -65,8 +65,8 @@ for (const store of stores) {
       await restoreSchedulers(queue, [job], oneMinuteAhead())
       expect(await readNextRunAt()).toBeGreaterThan(nextRunAt)
       const clockSetBack = Date.now() - 2 * ONE_HOUR_MS
-      const wasOverdue = await restoreSchedulers(queue, [job], clockSetBack)
-      expect(wasOverdue).toBe(false)
+      const check = await restoreSchedulers(queue, [job], clockSetBack)
+      expect(check.wasOverdue).toBe(false)
       expect(await readNextRunAt()).toBeLessThanOrEqual(Date.now())
       expect(await countPending()).toEqual({ waiting: 1, delayed: 0 })
     })
@@ -85,6 +85,33 @@ for (const store of stores) {
         ]),
       )
       expect(await countPending()).toEqual({ waiting: 2, delayed: 0 })
+    })
+
+    test('restoreSchedulers replaces a longer interval of another worker, and makes the job due', async () => {
+      await registerSchedulers(queue, [job])
+      await store.losePendingRuns(prefix)
+      const ownJob = createTestJob(ONE_HOUR_MS / 2)
+      const otherIntervals = [
+        { job: job.name, everyMs: ownJob.everyMs, scheduledEveryMs: job.everyMs },
+      ]
+      expect(await restoreSchedulers(queue, [ownJob])).toMatchObject({ otherIntervals })
+      expect(await queue.getJobSchedulers()).toMatchObject([{ every: ownJob.everyMs }])
+      expect(await countPending()).toEqual({ waiting: 1, delayed: 0 })
+      expect(await restoreSchedulers(queue, [ownJob])).toMatchObject({ otherIntervals: [] })
+    })
+
+    test('restoreSchedulers keeps a shorter interval of another worker, even if the job is overdue', async () => {
+      await registerSchedulers(queue, [job])
+      const nextRunAt = await readNextRunAt()
+      const ownJob = createTestJob(2 * ONE_HOUR_MS)
+      const otherIntervals = [
+        { job: job.name, everyMs: ownJob.everyMs, scheduledEveryMs: job.everyMs },
+      ]
+      const check = await restoreSchedulers(queue, [ownJob], oneMinuteAhead())
+      expect(check).toEqual({ wasOverdue: true, otherIntervals })
+      expect(await queue.getJobSchedulers()).toMatchObject([
+        { every: job.everyMs, next: nextRunAt },
+      ])
     })
 
     test('restoreSchedulers does not change a due job, even if it is called several times', async () => {
