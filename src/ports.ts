@@ -104,11 +104,12 @@ export interface PrunedRows {
  */
 export interface LastLogoutStore {
   /**
-   * Claims the database for this tenant, and creates the tenant row.
+   * Claims the database for this tenant, and creates the tenant row. Returns the id of the database. It stays the same
+   * at a failover and a restore. A copy of a database has the same id.
    *
    * @throws OTHER_TENANT when the database holds data of another tenant.
    */
-  claim(): Promise<void>
+  claim(): Promise<string>
   /** Reads how far the log has been read. */
   readProgress(): Promise<Progress>
   /**

@@ -5,7 +5,7 @@ import { JOBS_DEFAULTS } from '../jobs/jobs.js'
 import { readSchedule } from '../jobs/read-schedule.js'
 import { type RedisUrls, toKeyPrefix } from '../jobs/redis.js'
 import { explainRedisFailure, UNREACHABLE } from '../jobs/redis-failure.js'
-import { queueName } from '../service/open-database.js'
+import { queueNameInDatabase } from '../service/open-database.js'
 import { type Check, describeError, failure, ok, skipped, warning } from './check.js'
 
 const NAME = 'queue'
@@ -13,7 +13,8 @@ const NAME = 'queue'
 /** Checks the store of the job schedule: Redis if `REDIS_URL` is set, otherwise PostgreSQL. */
 export async function checkQueue(config: Config, databaseUrl: string | null): Promise<Check[]> {
   const { redisUrls, database, auth0 } = config
-  const name = databaseUrl === null ? auth0.domain : queueName(config, databaseUrl)
+  const name = databaseUrl === null ? auth0.domain : queueNameInDatabase(config, databaseUrl)
+  // On Redis, the name of the queue begins with this name. The check needs no more.
   if (redisUrls !== undefined) return [await checkRedis(redisUrls, name)]
   if (databaseUrl === null) return skipped([NAME], 'there is no database')
   return [await checkPostgres(database.directUrl ?? databaseUrl, name)]

@@ -31,6 +31,7 @@ interface ConsoleStateDeps {
   config: Config<'database'>
   store: Pick<LastLogoutStore, 'readProgress' | 'readGaps' | 'count'>
   databaseUrl: string
+  getDatabaseId: () => string
 }
 
 /** Creates the reader. It records the history of the lag until it is closed, and reads all other data on request. */
@@ -82,9 +83,9 @@ export const loadScheduleReader = () => import('../jobs/read-schedule.js')
  * Creates a function that reads the schedule from the store of the queue: Redis or PostgreSQL. If the store is
  * unavailable, the function returns the error code as `error`.
  */
-function createScheduleReader({ config, databaseUrl }: ConsoleStateDeps): () => Promise<Schedule> {
+function createScheduleReader(deps: ConsoleStateDeps): () => Promise<Schedule> {
+  const { config, databaseUrl } = deps
   const connection = queueConnection(config, databaseUrl)
-  const prefix = queueName(config, databaseUrl)
   const store = connection.kind === 'redis' ? ('redis' as const) : ('postgresql' as const)
   const toSchedule = (error: string | null, jobs: Schedule['jobs']): Schedule => ({
     store,
@@ -95,7 +96,7 @@ function createScheduleReader({ config, databaseUrl }: ConsoleStateDeps): () => 
   const read = async (): Promise<Schedule> => {
     try {
       const { readSchedule } = await loadScheduleReader()
-      const jobs = await readSchedule(connection, prefix)
+      const jobs = await readSchedule(connection, queueName(config, deps))
       return toSchedule(
         null,
         jobs.map(({ name, everyMs, nextAt }) => ({

@@ -70,8 +70,20 @@ export function queueConnection(config: Config, databaseUrl: string): QueueConne
     : { kind: 'redis', urls: redisUrls }
 }
 
-/** Returns the name of the tenant's queue. The schema is part of the name: two schemas can serve the same tenant. */
-export function queueName({ auth0 }: Config, databaseUrl: string): string {
+/**
+ * Returns the name of the queue. On Redis, the id of the database is part of the name: several databases can use the same
+ * Redis.
+ */
+export function queueName(
+  config: Config,
+  { databaseUrl, getDatabaseId }: { databaseUrl: string; getDatabaseId(): string },
+): string {
+  const name = queueNameInDatabase(config, databaseUrl)
+  return config.redisUrls === undefined ? name : `${name}/${getDatabaseId()}`
+}
+
+/** Returns the name of the queue in PostgreSQL. The schema is part of it: two schemas can serve the same tenant. */
+export function queueNameInDatabase({ auth0 }: Config, databaseUrl: string): string {
   const schema = schemaOf(databaseUrl)
   return schema === 'public' ? auth0.domain : `${auth0.domain}/${schema}`
 }

@@ -47,6 +47,8 @@ export interface StoreOverrides {
 export interface OpenStore {
   store: LastLogoutStore
   databaseUrl: string
+  /** Returns the id of the database. Throws `DATABASE_UNAVAILABLE` before `waitUntilOpen` has resolved. */
+  getDatabaseId(): string
   /** Rejects when an embedded database stops before it is closed. */
   failed: Promise<never>
   /** Resolves when the database is available and usable. If `waitForDatabase` is false, resolves at once. */
@@ -89,9 +91,9 @@ export async function openStore(
       await assertServerSupported(databaseUrl)
       await assertUsable(databaseUrl)
     }
-    const { store, open } = guardStore(unguarded, assertOpenable, storeLog)
+    const { store, open, getDatabaseId } = guardStore(unguarded, assertOpenable, storeLog)
     const waitUntilOpen = await openWhenAvailable(open, { waitForDatabase, log: storeLog })
-    return { store, databaseUrl, failed, waitUntilOpen, close: closers.close }
+    return { store, databaseUrl, getDatabaseId, failed, waitUntilOpen, close: closers.close }
   } catch (error) {
     await closers.close()
     throw error

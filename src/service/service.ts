@@ -69,10 +69,11 @@ export async function createService(
   options: ServiceOptions = {},
 ): Promise<Service> {
   const closers = createClosers()
-  const { store, databaseUrl, failed, waitUntilOpen, close } = await openStore(config, log, options)
-  closers.push(close)
+  const opened = await openStore(config, log, options)
+  const { store, failed, waitUntilOpen } = opened
+  closers.push(opened.close)
   const metrics = createMetrics({ ...store, rateShare: config.auth0.rateShare })
-  const parts: Parts = { config, log, store, metrics, databaseUrl, closers }
+  const parts: Parts = { ...opened, config, log, metrics, closers }
   // All jobs share one set of dependencies, because the log source keeps the state of the rate limit.
   let workerDeps: Promise<WorkerDeps> | undefined
   const getWorkerDeps = () => {
@@ -102,7 +103,7 @@ export async function createService(
 }
 
 /** The dependencies of the worker, the API and the monitor. */
-interface Parts extends Pick<OpenStore, 'store' | 'databaseUrl'> {
+interface Parts extends Pick<OpenStore, 'store' | 'databaseUrl' | 'getDatabaseId'> {
   config: Config<'database'>
   log: Logger
   metrics: Metrics
@@ -138,7 +139,7 @@ async function startWorker(
   const log = parts.log.child({ part: 'worker' })
   const jobs = await createJobs({
     connection: queueConnection(config, databaseUrl),
-    prefix: queueName(config, databaseUrl),
+    prefix: queueName(config, parts),
     log,
     jobs: createWorkerJobs({ ...workerDeps, log }),
     onFailure: metrics.onJobFailure,

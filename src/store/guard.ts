@@ -13,6 +13,8 @@ export interface GuardedStore {
    * @throws The errors of `assertUsable` and `claim`.
    */
   open(): Promise<void>
+  /** Returns the id of the database. Throws `DATABASE_UNAVAILABLE` before `open` has succeeded. */
+  getDatabaseId(): string
 }
 
 /**
@@ -27,12 +29,17 @@ export function guardStore(
   log: Logger,
 ): GuardedStore {
   const outage = createOutageLog(log)
-  let isOpen = false
+  let databaseId: string | undefined
+
+  function getDatabaseId(): string {
+    if (databaseId === undefined) throw unavailableError(new Error('the database is not open yet'))
+    return databaseId
+  }
 
   const guard =
     <Args extends unknown[], Result>(call: (...args: Args) => Promise<Result>) =>
     async (...args: Args): Promise<Result> => {
-      if (!isOpen) throw unavailableError(new Error('the database is not open yet'))
+      getDatabaseId()
       try {
         const result = await call(...args)
         outage.recordSuccess()
@@ -69,8 +76,8 @@ export function guardStore(
     },
     async open() {
       await assertUsable()
-      await inner.claim()
-      isOpen = true
+      databaseId = await inner.claim()
     },
+    getDatabaseId,
   }
 }

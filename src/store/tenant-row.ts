@@ -1,4 +1,5 @@
 import { LastLogoutError } from '../errors.js'
+import { createKeyedHash } from '../rules/keyed-hash.js'
 import type { Span } from '../rules/span.js'
 import { type Executor, type Transaction, tenantRowMissingError } from './database.js'
 import { currentPosition, readClock, type SqlClock, timestamp } from './epoch.js'
@@ -10,6 +11,9 @@ export interface LockedTenant extends WriteState {
   checkpoint: string | null
 }
 
+/** The key of a database never changes, so the hash of this text with that key identifies the database. */
+const DATABASE_ID = 'id of the database'
+
 /** SQL condition: the database has no data yet, so another tenant can claim the database. */
 const IS_UNUSED = Prisma.sql`
   tenant.checkpoint IS NULL AND tenant.as_of IS NULL AND tenant.seq = 0`
@@ -17,9 +21,10 @@ const IS_UNUSED = Prisma.sql`
 /**
  * Claims the database for a tenant: creates the tenant row with the domain of the tenant.
  *
+ * @returns The id of the database, see `LastLogoutStore`.
  * @throws `OTHER_TENANT` if the database has data of another tenant.
  */
-export async function claim(tx: Transaction, domain: string): Promise<void> {
+export async function claim(tx: Transaction, domain: string): Promise<string> {
   await tx.$executeRaw`
     INSERT INTO ${tx.tables.tenant} (id, domain) VALUES (1, ${domain}) ON CONFLICT (id)
     DO UPDATE SET domain = excluded.domain WHERE ${IS_UNUSED}`
@@ -30,6 +35,7 @@ export async function claim(tx: Transaction, domain: string): Promise<void> {
       `this database serves the tenant ${tenant.domain}, not ${domain}: give each tenant its own schema (?schema= in DATABASE_URL) or database, or correct AUTH0_DOMAIN`,
     )
   }
+  return createKeyedHash(tenant.forgetKey)(DATABASE_ID).slice(0, 16)
 }
 
 /**

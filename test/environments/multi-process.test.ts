@@ -6,7 +6,7 @@ import { lastLogoutPath } from '../../src/rules/last-logout-request.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { type RunningCommand, runCommand } from '../_support/cli.js'
 import { openClient } from '../_support/client.js'
-import { createTestDatabase } from '../_support/database.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { expectedFromLog } from '../_support/expected-rows.js'
 import {
   startRedisCluster,
@@ -14,7 +14,7 @@ import {
   waitForReplacement,
 } from '../_support/redis-cluster.js'
 import { KEY } from '../_support/served-api.js'
-import { readRows } from '../_support/store.js'
+import { openTestStore, readRows } from '../_support/store.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
 import { workerEnv } from '../_support/worker.js'
@@ -132,8 +132,10 @@ function delayPolls({ simulator }: TestTenant) {
 }
 
 /** Kills the primary that stores the job queue. Resolves when another node has replaced it. */
-async function failOver(cluster: TestCluster): Promise<void> {
-  const key = toKeyPrefix(DOMAIN)
+async function failOver(cluster: TestCluster, database: TestDatabase): Promise<void> {
+  const store = await openTestStore(database, { domain: DOMAIN })
+  const key = toKeyPrefix(`${DOMAIN}/${await store.claim()}`)
+  await store.close()
   const primary = await cluster.primaryOf(key)
   await primary.stop()
   await waitForReplacement(cluster, key, primary)
@@ -182,7 +184,7 @@ test('four APIs behind HAProxy and three workers lose no logout when the primary
   }
 
   const killedAt = performance.now()
-  await failOver(cluster)
+  await failOver(cluster, database)
   const replacedAt = performance.now()
   const countPollsAfterFailover = () => polls.startedAt.filter((at) => at > replacedAt).length
   await expect

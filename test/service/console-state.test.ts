@@ -38,6 +38,7 @@ function readState(env: Record<string, string> = {}, overrides: Partial<typeof s
     config,
     store: { ...store, ...overrides },
     databaseUrl: database.url,
+    getDatabaseId: () => 'an-id',
   })
   return reader.read()
 }

@@ -1,5 +1,6 @@
+import { Redis } from 'ioredis'
 import { pino } from 'pino'
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { loadConfig } from '../../src/config/config.js'
 import { createService, type Service } from '../../src/service/service.js'
 import { buildEntry } from '../../src/simulator/entries.js'
@@ -52,6 +53,39 @@ const logOut = (userId: string) =>
   void testTenant.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
 const readUsers = () => readUserIds(database)
 const DAY_MS = 86_400_000
+
+test.skipIf(skip)(
+  'two databases of one tenant on one Redis have a schedule each, which a restart keeps',
+  async () => {
+    const otherDatabase = await createTestDatabase()
+    onTestFinished(otherDatabase.drop)
+    const readEnv = (env: Record<string, string>) =>
+      skip ? env : { REDIS_URL: `${redis.url}/${redisDatabase}`, ...env }
+    const service = await openService(readEnv({}))
+    await service.startWorker()
+    for (let start = 0; start < 2; start++) {
+      const otherService = await openService(
+        readEnv({ DATABASE_URL: otherDatabase.url, POLL_INTERVAL: '10m' }),
+      )
+      await otherService.startWorker()
+      await otherService.close()
+    }
+    expect(await readQueueNames()).toHaveLength(2)
+    // The interval and the worker of the other database do not delay the polls.
+    logOut('auth0|1')
+    await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])
+    await service.close()
+  },
+)
+
+/** Returns the names of the queues in the Redis database of the current test. */
+async function readQueueNames(): Promise<string[]> {
+  if ('skip' in redis) return []
+  const client = new Redis(`${redis.url}/${redisDatabase}`)
+  const keys = await client.keys('*:repeat')
+  await client.quit()
+  return keys
+}
 
 describe.each([
   { name: 'the same PostgreSQL', readEnv: () => ({}), skip: false },
