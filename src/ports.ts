@@ -104,8 +104,7 @@ export interface PrunedRows {
  */
 export interface LastLogoutStore {
   /**
-   * Claims the database for this tenant, and creates the tenant row. Returns the id of the database. It stays the same
-   * at a failover and a restore. A copy of a database has the same id.
+   * Claims the database for this tenant, and creates the tenant row. Returns the id of the database, which never changes.
    *
    * @throws OTHER_TENANT when the database holds data of another tenant.
    */
