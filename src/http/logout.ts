@@ -13,7 +13,8 @@ import type { ReportDeps } from './report.js'
 export interface LogoutDeps extends Pick<ReportDeps, 'storeReported'> {
   verifier: Pick<TokenVerifier, 'verifyIdTokenHint'>
   /**
-   * The issuers of the tenant, without a final slash. A logout without a valid hint is redirected to the first issuer.
+   * The issuers of the tenant, without a final slash. A logout is redirected to the issuer that its hint names, else to
+   * the first one.
    */
   issuers: readonly string[]
   /** Timeout for verifying a hint, and for storing a logout, in milliseconds. Default: 1,000. */
@@ -22,7 +23,6 @@ export interface LogoutDeps extends Pick<ReportDeps, 'storeReported'> {
 
 /** The session of a valid hint. A hint is an ID token in the parameter `id_token_hint`. */
 interface HintedSession {
-  issuer: string
   userId: string
   sessionId: string
 }
@@ -60,12 +60,14 @@ export function logoutRoutes(deps: LogoutDeps): FastifyPluginAsync {
       config: { access: 'public' },
       handler: async (request: FastifyRequest, reply: LogoutReply) => {
         const parameters = readParameters(request)
-        const issuer = (await report(request, parameters)) ?? deps.issuers[0]
+        const hint = readSingle(parameters, 'id_token_hint')
+        if (hint !== null) await report(request, hint, parameters)
         // With this header, an application would lose access to the window in which it logs out. The header is not
         // needed, because the redirect displays nothing.
         reply.removeHeader('cross-origin-opener-policy')
         // 303 makes the browser use `GET`, even after a `POST`: a browser may send its cookies for Auth0 only with
         // `GET`.
+        const issuer = chooseIssuer(deps.issuers, hint)
         return reply.redirect(`${issuer}/oidc/logout?${parameters}`, 303)
       },
     } as const
@@ -91,10 +93,7 @@ const documentation = {
   },
 }
 
-/**
- * Creates a function that stores the logout of a request. The function returns the issuer of a valid hint, else
- * `undefined`.
- */
+/** Creates a function that stores the logout of the session in a hint, if the hint is valid. */
 function createReporter(app: FastifyInstance, deps: LogoutDeps) {
   const { verifier, storeReported, timeoutMs = TIMEOUT_MS } = deps
   const countInvalid = countFailures(app.createRateLimit({}), (address) =>
@@ -134,25 +133,39 @@ function createReporter(app: FastifyInstance, deps: LogoutDeps) {
     }
   }
 
-  return async (request: FastifyRequest, parameters: URLSearchParams) => {
-    const hint = readSingle(parameters, 'id_token_hint')
-    if (hint === null) return undefined
+  return async (request: FastifyRequest, hint: string, parameters: URLSearchParams) => {
     const session = await withTimeout(timeoutMs, verify(hint, parameters), 'unknown')
     // After an error, which was logged a moment ago, these calls of `warn` log nothing. They log, for example, a timeout.
-    if (session === 'unknown') return warn()
-    if (session === 'invalid') return void (await countInvalid(request))
-    if (!(await withTimeout(timeoutMs, store(request, session), false))) warn()
-    return session.issuer
+    if (session === 'unknown') warn()
+    else if (session === 'invalid') await countInvalid(request)
+    else if (!(await withTimeout(timeoutMs, store(request, session), false))) warn()
   }
 }
 
 /** Reads the session of a verified hint. A hint without a session is invalid: its report would end all sessions. */
 function readSession(verification: Verification): HintedSession | 'invalid' | 'unknown' {
   if (verification.outcome !== 'valid') return verification.outcome
-  const { claims } = verification
-  const { subject: userId, sessionId } = readToken(claims)
-  if (userId === null || sessionId === null) return 'invalid'
-  return { issuer: claims.iss.replace(/\/$/, ''), userId, sessionId }
+  const { subject: userId, sessionId } = readToken(verification.claims)
+  return userId === null || sessionId === null ? 'invalid' : { userId, sessionId }
+}
+
+/**
+ * Returns the issuer that a hint names, if it is one of `issuers`, else the first of them. The hint need not be valid:
+ * the browser has a session of Auth0 only at the domain of its login, also when the hint cannot be verified.
+ */
+function chooseIssuer(issuers: readonly string[], hint: string | null): string | undefined {
+  const issuer = readIssuer(hint ?? '').replace(/\/$/, '')
+  return issuers.includes(issuer) ? issuer : issuers[0]
+}
+
+/** Reads the claim `iss` of a token without verifying the token. */
+function readIssuer(token: string): string {
+  try {
+    const [, payload = ''] = token.split('.')
+    return String(JSON.parse(Buffer.from(payload, 'base64url').toString()).iss)
+  } catch {
+    return ''
+  }
 }
 
 /** Reads the parameters of the query and of a form. Keeps parameters that occur more than once. */

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { SignJWT } from 'jose'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { AppDeps } from '../../src/http/app.js'
 import { bearer, keys, openApi } from '../_support/api.js'
@@ -200,21 +201,95 @@ describe('/logout', () => {
     expect(await readStored()).toEqual(NO_LOGOUT)
   })
 
-  test('/logout redirects to the domain of the issuer of the hint', async () => {
-    const customDomainTokens = await openTenantTokens('https://login.example.com')
-    const api = await openOtherApi({
-      verifier: customDomainTokens.verifier,
-      logoutIssuers: [TOKEN_ISSUER, 'https://login.example.com'],
+  describe('with two issuers', () => {
+    const CUSTOM_ISSUER = 'https://login.example.com'
+    let customTokens: TenantTokens
+    beforeEach(async () => {
+      customTokens = await openTenantTokens(CUSTOM_ISSUER)
     })
-    const parameters = {
-      id_token_hint: await customDomainTokens.signIdToken({ sub: user, sid: sessionId() }),
+    afterEach(() => customTokens.close())
+
+    const signCustomHint = (claims: object = {}) =>
+      customTokens.signIdToken({ sub: user, sid: sessionId(), ...claims })
+    const expectRedirectTo = async (
+      issuer: string,
+      parameters: Record<string, string>,
+      deps: Partial<AppDeps> = {},
+    ) => {
+      const logoutIssuers = [TOKEN_ISSUER, CUSTOM_ISSUER]
+      const api = await openOtherApi({ verifier: customTokens.verifier, logoutIssuers, ...deps })
+      const response = await api.inject({ url: `/logout?${new URLSearchParams(parameters)}` })
+      expectRedirect(response, parameters, `${issuer}/oidc/logout`)
     }
-    const send = (query: Record<string, string>) =>
-      api.inject({ url: `/logout?${new URLSearchParams(query)}` })
-    expectRedirect(await send(parameters), parameters, 'https://login.example.com/oidc/logout')
-    // Without a hint, the request is redirected to the first issuer.
-    expectRedirect(await send({ state: 'x' }), { state: 'x' })
-    await customDomainTokens.close()
+
+    test('/logout redirects to the domain of the issuer of a valid hint', async () => {
+      const iss = CUSTOM_ISSUER
+      await expectRedirectTo(iss, { id_token_hint: await signCustomHint() })
+      await expectRedirectTo(iss, { id_token_hint: await signCustomHint({ iss }) })
+      expect(await readStored()).toMatchObject({ session: { at: now } })
+    })
+
+    test.each<[string, () => Promise<Record<string, string>>]>([
+      [
+        'while the keys are unavailable',
+        async () => {
+          customTokens.keySet.response = { status: 500, body: '' }
+          return { id_token_hint: await signCustomHint() }
+        },
+      ],
+      [
+        'while the keys do not arrive',
+        async () => {
+          customTokens.keySet.response = null
+          return { id_token_hint: await signCustomHint() }
+        },
+      ],
+      [
+        'if the hint is signed with HS256',
+        async () => {
+          const claims = { iss: `${CUSTOM_ISSUER}/`, sub: user, sid: sessionId(), aud: CLIENT_ID }
+          const jwt = new SignJWT(claims).setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+          return { id_token_hint: await jwt.sign(Buffer.alloc(32)) }
+        },
+      ],
+      [
+        'if the hint is too old',
+        async () => ({ id_token_hint: await signCustomHint({ exp: nowSeconds() - 2 * 86_400 }) }),
+      ],
+      [
+        'if the hint is of another client',
+        async () => ({ id_token_hint: await signCustomHint(), client_id: 'another' }),
+      ],
+    ])(
+      '/logout redirects to the domain that an invalid hint names %s, and stores nothing',
+      async (_case, createParameters) => {
+        await expectRedirectTo(CUSTOM_ISSUER, await createParameters(), { logoutTimeoutMs: 20 })
+        expect(await readStored()).toEqual(NO_LOGOUT)
+      },
+    )
+
+    const encode = (claims: unknown) => Buffer.from(JSON.stringify(claims)).toString('base64url')
+    test.each<[string, Record<string, string>]>([
+      ['has no hint', { state: 'x' }],
+      ['has a hint that is not a token', { id_token_hint: 'x' }],
+      ['has a hint that is not JSON', { id_token_hint: 'a.b.c' }],
+      ['has a hint without claims', { id_token_hint: `a.${encode(null)}.c` }],
+      ['has a hint without an issuer', { id_token_hint: `a.${encode({})}.c` }],
+      ...[
+        'https://evil.example',
+        `${CUSTOM_ISSUER}.evil.example/`,
+        `${CUSTOM_ISSUER}/x`,
+        `${CUSTOM_ISSUER}//`,
+        `${CUSTOM_ISSUER}@evil.example`,
+        'HTTPS://LOGIN.EXAMPLE.COM',
+        { toString: 1 },
+      ].map((iss): [string, Record<string, string>] => [
+        `has a hint of the issuer ${JSON.stringify(iss)}`,
+        { id_token_hint: `a.${encode({ iss })}.c` },
+      ]),
+    ])('/logout redirects to the first issuer if a request %s', async (_case, parameters) => {
+      await expectRedirectTo(TOKEN_ISSUER, parameters)
+    })
   })
 
   test.each<[string, Partial<AppDeps>]>([
