@@ -9,6 +9,7 @@ process.env.TMPDIR = findScratchDirectory()
 const UNIT = [
   'test/{bench,pg,rules,simulator,snippets,soak,tokens}/**/*.test.ts',
   'test/action/lookup.test.ts',
+  'test/action/settings.test.ts',
   'test/{architecture,documents,errors,install-scripts,pitfalls,privacy,program-name,release,words,workflows}.test.ts',
   'test/{async,config,console}/**/*.test.ts',
   'test/auth0/{rate/{limit,spare-budget},retry}.test.ts',

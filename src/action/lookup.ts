@@ -35,7 +35,7 @@ export async function lookUp(
   subject: LoginSubject,
 ): Promise<LastLogoutResponse> {
   const { url, apiKey, timeoutMs } = settings
-  if (url === null) throw new LookupError('LAST_LOGOUT_URL is not set')
+  if (url === null) throw new LookupError('LAST_LOGOUT_URL is missing or invalid')
   const controller = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined
   // A request could ignore the signal. The login must not wait for such a request, so the timeout itself rejects.

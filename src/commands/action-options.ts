@@ -47,7 +47,7 @@ const SECRETS = {
 } satisfies Record<keyof typeof RULES, string>
 
 /**
- * Returns the secrets of the Action: an API key, and the options that have a value.
+ * Returns the secrets of the Action: an API key, and the options that have a value, without the white space around it.
  *
  * @throws `CONFIGURATION` with every problem in one message.
  */
@@ -55,14 +55,15 @@ export function readSecrets(
   flags: DeployFlags,
   { auth0, http }: Pick<Config, 'auth0' | 'http'>,
 ): Record<string, string> {
-  const names = (Object.keys(RULES) as (keyof typeof RULES)[]).filter(
-    (name) => flags[name] !== undefined,
-  )
+  const options = (Object.keys(RULES) as (keyof typeof RULES)[]).flatMap((name) => {
+    const value = flags[name]?.trim()
+    return value === undefined ? [] : [{ name, value }]
+  })
   // While a key is rotated, API_KEYS contains two keys of this name. The last one is the new key.
   const apiKey = http.apiKeys.findLast(({ name }) => name === KEY_NAME)
-  const problems = names.flatMap((name) => {
+  const problems = options.flatMap(({ name, value }) => {
     const [isValid, problem]: Rule = RULES[name]
-    return isValid(flags[name] ?? '') ? [] : [`${toFlag(name)} ${problem}`]
+    return isValid(value) ? [] : [`${toFlag(name)} ${problem}`]
   })
   if (isLoopback(flags.url) && !isLoopback(auth0.baseUrl)) {
     problems.push(
@@ -80,8 +81,8 @@ export function readSecrets(
     )
   }
   if (problems.length > 0 || apiKey === undefined) throw configurationError(problems)
-  const values = names.map((name) => [SECRETS[name], flags[name] ?? ''])
-  return { ...Object.fromEntries(values), LAST_LOGOUT_API_KEY: apiKey.key }
+  const secrets = options.map(({ name, value }) => [SECRETS[name], value])
+  return { ...Object.fromEntries(secrets), LAST_LOGOUT_API_KEY: apiKey.key }
 }
 
 function configurationError(problems: string[]): LastLogoutError {

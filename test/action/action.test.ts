@@ -324,28 +324,6 @@ describe('an unknown revocation status', () => {
   )
 
   test.each([
-    [{ LAST_LOGOUT_URL: '' }, /LAST_LOGOUT_URL/],
-    [{ LAST_LOGOUT_URL: 'last-logout' }, /LAST_LOGOUT_URL/],
-    [{ LAST_LOGOUT_API_KEY: '' }, /LAST_LOGOUT_API_KEY/],
-    [{ LAST_LOGOUT_API_KEY: 'secret\nkey' }, /LAST_LOGOUT_API_KEY contains a space, a line break/],
-    [{ LAST_LOGOUT_API_KEY: 'secret key' }, /LAST_LOGOUT_API_KEY contains a space, a line break/],
-    [{ LAST_LOGOUT_TIMEOUT_MS: 'soon' }, /LAST_LOGOUT_TIMEOUT_MS/],
-    [{ LAST_LOGOUT_MODE: 'monitor' }, /LAST_LOGOUT_MODE/],
-    [{ LAST_LOGOUT_POLICY: 'all' }, /LAST_LOGOUT_POLICY/],
-    [{ LAST_LOGOUT_ON_ERROR: 'ignore' }, /LAST_LOGOUT_ON_ERROR/],
-  ])(
-    'the Action logs that the secret %j is invalid, but not its value',
-    async (secretOverrides, expectedLine) => {
-      const { logLines, accessToken } = await run(
-        buildEvent('oidc-basic-profile', {}, secretOverrides),
-      )
-      expect(logLines.join()).toMatch(expectedLine)
-      expect(logLines.join()).not.toContain('secret\nkey')
-      expect(accessToken).toHaveProperty([`${NAMESPACE}authenticated_at`])
-    },
-  )
-
-  test.each([
     ['401', 'does not accept LAST_LOGOUT_API_KEY', `${KEY}-of-another-service`],
     ['403', 'LAST_LOGOUT_API_KEY does not have the role read', METRICS_KEY],
   ])('after a response with status %s, the Action logs why: %s', async (status, reason, key) => {

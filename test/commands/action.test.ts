@@ -91,6 +91,17 @@ describe('action deploy', () => {
     expect(stdout).not.toContain(KEY)
   })
 
+  test('action deploy stores its options without the white space around them', async () => {
+    const flags = ['--url', ` ${SERVICE_URL}\n`, '--mode', 'observe ', '--timeout-ms', ' 2500']
+    expect((await finishCommandLine(['action', 'deploy', ...flags], env)).code).toBe(0)
+    expect(simulator.actions.secretsOf(NAME)).toEqual({
+      LAST_LOGOUT_URL: SERVICE_URL,
+      LAST_LOGOUT_API_KEY: KEY,
+      LAST_LOGOUT_MODE: 'observe',
+      LAST_LOGOUT_TIMEOUT_MS: '2500',
+    })
+  })
+
   test('action deploy --dry-run prints the changes, and sends no request that writes', async () => {
     await finishCommandLine(DEPLOY_ARGS, env)
     simulator.actions.update(simulator.actions.list()[0]?.id ?? '', {
