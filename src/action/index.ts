@@ -66,7 +66,10 @@ function setClaim(api: PostLoginApi, name: string, value: unknown): void {
   }
 }
 
-/** Judges an exchange. If no known logout revokes the session, but the data is stale, the outcome is `unknown`. */
+/**
+ * Judges an exchange. If no known logout revokes the session, but the data is stale, the outcome is `unknown`. Logs why
+ * an outcome is `unknown`: the exchange may be allowed, and then nothing else shows it.
+ */
 function judgeExchange(
   settings: ActionSettings,
   { userId, sessionId, login }: LoginSubject,
@@ -75,9 +78,14 @@ function judgeExchange(
   const token = { subject: userId, sessionId, loginAt: login.loginAt }
   const policy = settings.policy ?? freshness.policy
   const { revoked, reason } = judge(token, knownLogouts, { policy })
-  if (reason === 'login_unknown') return 'unknown'
+  if (reason === 'login_unknown') {
+    log('revocation status unknown: the event contains no time of the login that can be read')
+    return 'unknown'
+  }
   if (revoked) return 'revoked'
-  return freshness.lagMs > DEFAULT_MAX_STALENESS_MS ? 'unknown' : 'accepted'
+  if (freshness.lagMs <= DEFAULT_MAX_STALENESS_MS) return 'accepted'
+  log('revocation status unknown: the data of the service is stale')
+  return 'unknown'
 }
 
 /** Denies the exchange if the outcome and the settings require it. */

@@ -241,19 +241,27 @@ describe('an unknown revocation status', () => {
       { user: { user_id: 'auth0|all' } },
     ],
   ])(
-    'LAST_LOGOUT_ON_ERROR decides about an exchange with %s (pitfall 28)',
+    'LAST_LOGOUT_ON_ERROR decides about an exchange with %s, and the Action logs why it is unknown (pitfall 28)',
     async (_what, fields) => {
-      expect((await run(buildExchange(fields))).denied).toBeNull()
+      const { denied, logLines } = await run(buildExchange(fields))
+      expect(denied).toBeNull()
+      expect(logLines).toEqual([
+        expect.stringContaining(
+          'revocation status unknown: the event contains no time of the login',
+        ),
+      ])
       expect((await run(buildExchange(fields, denyUnknown))).denied).toMatch(/revocation status/)
     },
   )
 
   test('an exchange with an unknown login is not denied if the user never logged out', async () => {
     const fields = { user: { user_id: 'auth0|new' } }
-    expect((await run(buildExchange(fields, denyUnknown))).denied).toBeNull()
+    const { denied, logLines } = await run(buildExchange(fields, denyUnknown))
+    expect(denied).toBeNull()
+    expect(logLines).toEqual([])
   })
 
-  test('the revocation status is unknown before the log was read to its end once, and if the data is stale', async () => {
+  test('the revocation status is unknown before the log was read to its end once, and if the data is stale, which is logged', async () => {
     const otherDatabase = await createTestDatabase()
     const otherStore = await openTestStore(otherDatabase, { domain: DOMAIN })
     const otherApi = await serveApi(otherDatabase)
@@ -263,6 +271,12 @@ describe('an unknown revocation status', () => {
     await otherStore.setFirstCheckpoint(CHECKPOINT, null)
     await otherStore.storeCaughtUp(CHECKPOINT, Date.now() - 6 * MINUTE_MS)
     expect((await run(buildExchange({}, secretOverrides))).denied).toMatch(/revocation status/)
+    const { denied, logLines } = await run(buildExchange({}, { LAST_LOGOUT_URL: otherApi.url }))
+    expect(denied).toBeNull()
+    expect(logLines).toEqual([expect.stringMatching(/revocation status unknown: .* is stale$/)])
+    // A login is not judged.
+    const login = buildEvent('oidc-basic-profile', {}, secretOverrides)
+    expect((await run(login)).logLines).toEqual([])
     await otherStore.storeCaughtUp(CHECKPOINT, Date.now() - 4 * MINUTE_MS)
     expect((await run(buildExchange({}, secretOverrides))).denied).toBeNull()
     await otherApi.close()
