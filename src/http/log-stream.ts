@@ -1,10 +1,12 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
+import { throttle } from '../async/throttle.js'
 import { hasCode } from '../errors.js'
 import { inGroup } from './docs.js'
 import { handleError, sendError } from './errors.js'
 import { errorResponses } from './schemas.js'
 import { createSerialQueue } from './serial-queue.js'
+import { acceptText } from './text-body.js'
 
 type ReceiveOutcome = 'stored' | 'too many'
 
@@ -27,14 +29,20 @@ export interface LogStream {
  */
 const MAX_BODY_BYTES = 10 * 1024 * 1024
 
+/** Minimum interval between two log lines about compressed bodies, in milliseconds. */
+const LOG_INTERVAL_MS = 60_000
+
 /** `POST /v1/log-stream`: the target of an Auth0 log stream of the type "Custom Webhook". */
 export function logStreamRoute({ receive }: LogStream): FastifyPluginAsync {
   return async (app) => {
     const queue = createSerialQueue<ReceiveOutcome>()
     app.addHook('preClose', async () => queue.close())
-    // Auth0 also sends JSON lines as `application/json`, so the media type does not determine the format.
-    app.removeAllContentTypeParsers()
-    app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body))
+    const warnCompressed = throttle(LOG_INTERVAL_MS, () =>
+      app.log.warn('log stream batch compressed, polling reads its entries'),
+    )
+    // Auth0 sends the content type that the owner of the stream has entered, also for JSON lines. So the media type does
+    // not determine the format.
+    acceptText(app)
     app.post<{ Body: string | undefined }>(
       '/v1/log-stream',
       {
@@ -55,6 +63,7 @@ export function logStreamRoute({ receive }: LogStream): FastifyPluginAsync {
         },
         onRequest: async ({ headers }, reply) => {
           if (!/^(identity)?$/i.test(headers['content-encoding'] ?? '')) {
+            warnCompressed()
             return sendError(reply, 415, 'the body is compressed: send it without Content-Encoding')
           }
           if (!queue.reserve(reply)) return sendBusy(reply)

@@ -8,6 +8,7 @@ import { inGroup } from './docs.js'
 import { countFailures } from './failed-auth.js'
 import { FORM } from './form-body.js'
 import type { ReportDeps } from './report.js'
+import { acceptText } from './text-body.js'
 
 /** Dependencies of `/logout`. */
 export interface LogoutDeps extends Pick<ReportDeps, 'storeReported'> {
@@ -71,8 +72,7 @@ export function logoutRoutes(deps: LogoutDeps): FastifyPluginAsync {
         return reply.redirect(`${issuer}/oidc/logout?${parameters}`, 303)
       },
     } as const
-    app.removeAllContentTypeParsers()
-    app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body))
+    acceptText(app)
     // `HEAD` must not report a logout.
     app.get('/logout', { ...options, exposeHeadRoute: false, schema: documentation })
     app.post('/logout', { ...options, schema: { ...documentation, consumes: [FORM] } })

@@ -79,9 +79,16 @@ describe('POST /v1/log-stream', () => {
     ['application/json; charset=utf-8', 'application/json; charset=utf-8'],
     ['application/x-ndjson', 'application/x-ndjson'],
     ['text/plain', 'text/plain'],
+    ['application/x-www-form-urlencoded', 'application/x-www-form-urlencoded'],
+    ['json', 'json'],
+    ['application/json, application/json', 'application/json, application/json'],
+    ['an empty text', ''],
     ['none', undefined],
   ])('the API reads JSON lines of the content type %s', async (_case, type) => {
-    const headers = { authorization: TOKEN, ...(type && { 'content-type': type }) }
+    const headers = {
+      authorization: TOKEN,
+      ...(type !== undefined && { 'content-type': type }),
+    }
     const response = await send(`${createLine('auth0|1')}\n${createLine('auth0|2')}\n`, headers)
     expect(response.statusCode).toBe(204)
     expect(await readUsers()).toEqual(['auth0|1', 'auth0|2'])
@@ -132,12 +139,15 @@ describe('POST /v1/log-stream', () => {
     },
   )
 
-  test('the API rejects a compressed body with 415', async () => {
+  test('the API rejects a compressed body with 415, and logs one warning', async () => {
     const headers = { authorization: TOKEN, 'content-encoding': 'gzip' }
     // The first bytes of gzip.
     const response = await send('\u001f\u008b', headers)
     expect(response.statusCode).toBe(415)
     expect(response.json().message).toContain('compressed')
+    expect((await send('\u001f\u008b', headers)).statusCode).toBe(415)
+    const warnings = app.logLines.filter((line) => line.includes('log stream batch compressed'))
+    expect(warnings).toHaveLength(1)
     await expect(store.count()).resolves.toMatchObject({ unattributable: {} })
   })
 })

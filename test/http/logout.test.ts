@@ -187,8 +187,21 @@ describe('/logout', () => {
     expect(response.headers.location).toMatch(/\?federated=&id_token_hint=/)
   })
 
-  test.each(['application/json', 'text/plain', 'multipart/form-data'])(
-    '/logout redirects a request of the content type %s',
+  test.each([
+    '',
+    'form',
+    'application/json, text/plain',
+    'text/plain',
+    `${FORM['content-type']};x`,
+  ])('/logout reads a form of the content type "%s"', async (type) => {
+    const parameters = { id_token_hint: await signHint() }
+    const response = await post(`${new URLSearchParams(parameters)}`, { 'content-type': type })
+    expectRedirect(response, parameters)
+    expect(await readStored()).toMatchObject({ session: { at: now } })
+  })
+
+  test.each(['application/json', 'text/plain', 'multipart/form-data', 'json', ''])(
+    '/logout redirects a request of the content type "%s" that is not a form',
     async (type) => {
       expect((await post('{', { 'content-type': type })).statusCode).toBe(303)
     },
