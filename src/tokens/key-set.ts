@@ -1,6 +1,5 @@
 import {
   type CryptoKey,
-  createLocalJWKSet,
   errors,
   type FlattenedJWSInput,
   type JSONWebKeySet,
@@ -10,6 +9,7 @@ import { unlessAborted } from '../async/abort.js'
 import { createFailureTracker, type FailureTracker } from '../async/failure-tracker.js'
 import { singleFlight } from '../async/single-flight.js'
 import { LastLogoutError } from '../errors.js'
+import { createKeySearch } from './key-search.js'
 
 /** Limits for fetching and using a key set. All times are in milliseconds. */
 export const KEY_SET_LIMITS = {
@@ -47,7 +47,8 @@ export interface KeySet {
    * Finds the key for a token by `kid` and `alg` of the token's header. If the key is unknown, fetches the keys again.
    *
    * @throws An error of `jose` if there is no such key.
-   * @throws `KEY_SET_UNAVAILABLE` if the fetch fails, or if the last fetch is too recent for another one.
+   * @throws `KEY_SET_UNAVAILABLE` if the fetch fails, if the last fetch is too recent for another one, or if the key is
+   *   malformed.
    */
   find(header: JWSHeaderParameters, token: FlattenedJWSInput): Promise<CryptoKey>
   /** Returns a number that each fetch increases, even if the keys stay the same. `null`: there are no usable keys. */
@@ -58,7 +59,7 @@ export interface KeySet {
 
 /** The result of a fetch. `fetchedAt` is a time of the monotonic clock. */
 interface FetchedKeys {
-  find: ReturnType<typeof createLocalJWKSet>
+  find: KeySet['find']
   fetchedAt: number
   generation: number
 }
@@ -85,7 +86,8 @@ export function createKeySet(options: KeySetOptions): KeySet {
 
   const fetchOnce = singleFlight(async () => {
     try {
-      const find = createLocalJWKSet(await fetchKeys(url, send, limits.timeoutMs))
+      const fetched = await fetchKeys(url, send, limits.timeoutMs)
+      const find = createKeySearch(fetched, { url, log, retryAfterMs: limits.retryMs })
       keys = { find, fetchedAt: performance.now(), generation: (keys?.generation ?? 0) + 1 }
       outage.recordSuccess()
       return keys

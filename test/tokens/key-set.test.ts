@@ -144,14 +144,41 @@ describe('during an outage of the key set server', () => {
     ['a page of HTML', { status: 200, body: '<html>' }],
     ['JSON that is no key set', { status: 200, body: '{"keys":[1]}' }],
     ['null', { status: 200, body: 'null' }],
+    ['a key set without keys', { status: 200, body: '{"keys":[]}' }],
     ['a redirect', { status: 302, body: '', location: '/elsewhere' }],
     ['no response', null],
   ])('a key set is unavailable if the URL responds with %s', async (_what, response) => {
     server.response = response
-    const keySet = openKeySet({ timeoutMs: 50 })
+    const keySet = openKeySet(response === null ? { timeoutMs: 50 } : {})
     await keySet.load()
     expect(logMessages).toEqual(['key set unavailable'])
     await expect(find(keySet, 'one')).rejects.toEqual(unavailableError)
     expect(server.requestCount).toBe(1)
   })
+
+  test('a key set keeps its keys if the URL responds with a key set without keys', async () => {
+    const keySet = openKeySet({ cooldownMs: 0, retryMs: 0, refreshMs: 0 })
+    await keySet.load()
+    server.keys = []
+    for (let n = 0; n < 3; n++) expect(await find(keySet, 'one')).toMatchObject({ type: 'public' })
+    expect(logMessages).toEqual(['key set unavailable'])
+  })
+
+  test.each([
+    ['without a modulus', { n: undefined }],
+    ['with a modulus of 24 bits', { n: 'AQAB' }],
+    ['with an unreadable modulus', { n: '!!!' }],
+    ['without an exponent', { e: undefined }],
+  ])(
+    'a key set is unavailable for the tokens of a key %s, and logs this once',
+    async (_what, fields) => {
+      server.keys = [{ ...firstSigner.jwk, ...fields } as typeof firstSigner.jwk, secondSigner.jwk]
+      const keySet = openKeySet()
+      for (let n = 0; n < 2; n++) {
+        await expect(find(keySet, 'one')).rejects.toEqual(unavailableError)
+      }
+      expect(await find(keySet, 'two')).toMatchObject({ type: 'public' })
+      expect(logMessages).toEqual(['key unusable'])
+    },
+  )
 })
