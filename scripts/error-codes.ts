@@ -39,7 +39,7 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
     todo: 'Check that PostgreSQL runs and that `DATABASE_URL` is correct. A running service reconnects by itself.',
   },
   AUTH0_CREDENTIALS: {
-    when: 'Auth0 refuses the client credentials, or refuses an access token that it has just issued.',
+    when: 'Auth0 refuses the client credentials, or its Management API refuses an access token that it has just issued.',
     todo: 'Check `AUTH0_CLIENT_ID` and `AUTH0_CLIENT_SECRET`, and that `AUTH0_DOMAIN` is the canonical domain of the tenant, not a custom domain. Authorize the machine-to-machine application for the Auth0 Management API.',
   },
   AUTH0_SCOPE: {

@@ -10,7 +10,7 @@ export interface ApplicationCredentials {
 /** Matches the domains that Auth0 assigns. Auth0 issues no management token for the custom domain of a tenant. */
 const CANONICAL_DOMAIN = /\.auth0(app)?\.com$/
 
-/** Creates the error after Auth0 refused to issue a token, or the Management API refused a token. */
+/** Creates the error after Auth0 refused to issue a token. */
 export function credentialsRefusedError(
   status: number,
   credentials: ApplicationCredentials,
@@ -19,6 +19,20 @@ export function credentialsRefusedError(
     status === 403 ? adviceAfterForbidden(credentials) : adviceAfterUnauthorized(credentials)
   const message = `${credentials.domain} refused the client credentials (${status}). ${advice}`
   return new LastLogoutError('AUTH0_CREDENTIALS', message, { status })
+}
+
+/** Creates the error after the Management API refused a token that Auth0 has just issued. */
+export function tokenRefusedError({
+  domain,
+  baseUrl,
+}: {
+  domain: string
+  baseUrl: string
+}): LastLogoutError {
+  const message =
+    `${baseUrl} accepted the client credentials, but its Management API refused the token that it issued for them (401). ` +
+    `Check that AUTH0_DOMAIN (${domain}) is the canonical domain of the tenant, and that AUTH0_BASE_URL, if set, leads to the same tenant.`
+  return new LastLogoutError('AUTH0_CREDENTIALS', message, { status: 401 })
 }
 
 function adviceAfterUnauthorized({

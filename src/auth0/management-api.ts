@@ -1,6 +1,6 @@
 import { withAbort } from '../async/abort.js'
 import { abortedError, LastLogoutError } from '../errors.js'
-import { credentialsRefusedError } from './credentials-refused.js'
+import { tokenRefusedError } from './credentials-refused.js'
 import { TokenRefused, timeoutError } from './management-errors.js'
 import { type ApiResponse, createSendRequest } from './request.js'
 import { type SdkRequest, sendWithSdk } from './sdk-request.js'
@@ -109,7 +109,7 @@ function toRefusal(
   scope: string,
   options: ManagementApiOptions,
 ): LastLogoutError {
-  if (status === 401) return credentialsRefusedError(status, options)
+  if (status === 401) return tokenRefusedError(options)
   return new LastLogoutError(
     'AUTH0_SCOPE',
     `The application lacks ${scope} at ${options.domain}. Grant it this scope of the Auth0 Management API ` +

@@ -118,7 +118,8 @@ function adviceAfter(status: number): string {
   if (status >= 500) {
     return 'If this persists, check the status page of Auth0, and what is between this host and Auth0.'
   }
-  return status < 400 ? `Redirects are not followed. ${CHECK_NETWORK_ADVICE}` : CHECK_NETWORK_ADVICE
+  const isRedirect = status >= 300 && status < 400
+  return isRedirect ? `Redirects are not followed. ${CHECK_NETWORK_ADVICE}` : CHECK_NETWORK_ADVICE
 }
 
 /** Creates the error after a response that is not a page of the log. `why` must not quote the response. */

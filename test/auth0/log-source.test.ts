@@ -197,10 +197,23 @@ describe('the token', () => {
 
   test('a token that Auth0 refuses after its renewal causes a credentials error, and is not renewed again', async () => {
     testTenant.simulator.faults.push({ path: LOGS, times: 99, respond: faults.invalidToken() })
-    await expect(testTenant.source.readPage(startPosition, signal)).rejects.toMatchObject({
-      code: 'AUTH0_CREDENTIALS',
-    })
+    const error = await testTenant.source.readPage(startPosition, signal).catch((error) => error)
+    expect(error).toMatchObject({ code: 'AUTH0_CREDENTIALS', status: 401 })
+    expect(error.message).toMatch(/accepted the client credentials, but .* refused the token/)
+    expect(error.message).toMatch(/AUTH0_DOMAIN .*AUTH0_BASE_URL/)
+    expect(error.message).not.toContain('AUTH0_CLIENT_SECRET')
     expect(testTenant.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
+  })
+
+  test('the error for the status 204 does not mention redirects', async () => {
+    testTenant.simulator.faults.push({
+      path: LOGS,
+      times: 99,
+      respond: faults.respondWith(204, {}),
+    })
+    const error = await testTenant.source.readPage(startPosition, signal).catch((error) => error)
+    expect(error).toMatchObject({ code: 'AUTH0_UNAVAILABLE', status: 204 })
+    expect(error.message).not.toContain('Redirects')
   })
 
   test('the error for a refused token request names the variables to check, and contains no secret', async () => {
