@@ -137,7 +137,7 @@ const FAULTS_OF_LOG_REQUESTS: Fault[] = [
     name: 'status 401 (pitfall 12)',
     respond: faults.invalidToken(),
     code: 'AUTH0_CREDENTIALS',
-    message: /Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/,
+    message: /accepted the client credentials, but .*Check that AUTH0_DOMAIN/,
   },
   {
     name: 'status 403 (pitfall 12)',
