@@ -20,7 +20,7 @@ const UNIT = [
   'test/doctor/*.test.ts',
   'test/http/{connection-limit,console,feed,forward-auth,gateway-requests,introspect,send-pages,serializer}.test.ts',
   'test/jobs/runner.test.ts',
-  'test/store/{migrations-only-add,schema}.test.ts',
+  'test/store/{contains-any,migrations-only-add,schema}.test.ts',
   'test/sync/{catch-up-when-due,end-of-log,no-progress,progress-guard,read-ahead,read-lines,sweep}.test.ts',
 ]
 

@@ -1,11 +1,31 @@
+import { LastLogoutError } from '../errors.js'
 import type { ForgottenPerson } from '../rules/forgotten-person.js'
 import type { Instant } from '../rules/instant.js'
 import { createKeyedHash, type KeyedHash } from '../rules/keyed-hash.js'
-import { type Executor, tenantRowMissingError } from './database.js'
+import {
+  type Executor,
+  query,
+  type StoreClient,
+  type Transaction,
+  tenantRowMissingError,
+} from './database.js'
 import { timestamp, toEpoch } from './epoch.js'
-import { escapeNonAscii } from './isolate-rows.js'
+import { type EntrySearch, searchEntries } from './search-entries.js'
 import type { LockedTenant } from './tenant-row.js'
 import { writeSessions, writeUsers } from './write-batch.js'
+
+/**
+ * Maximum number of searches for unattributable entries. Each search after the first is necessary because a session of
+ * the person was stored during the search before.
+ */
+const MAX_SEARCHES = 10
+
+/** The parts of a store that {@link forget} needs. */
+interface ForgetDeps {
+  prisma: StoreClient
+  /** Runs a write under the lock of the tenant row. */
+  write: <T>(run: (tx: Transaction, tenant: LockedTenant) => Promise<T>) => Promise<T>
+}
 
 /**
  * Replaces the ids of a person by keyed hashes. Keeps the instants of the logouts, so that revoked tokens stay revoked.
@@ -13,17 +33,43 @@ import { writeSessions, writeUsers } from './write-batch.js'
  *
  * Also deletes the unattributable entries (log entries that may be logouts but cannot be used) that contain one of the
  * ids. Sets `forgotten_at` to now in the rows that already contain the hashes of the person.
+ *
+ * The search for these entries takes long, so it runs before the lock of the tenant row is taken. Under the lock, only
+ * the entries that were stored since then are searched.
+ *
+ * @throws `NO_PROGRESS` if new sessions of the person are stored during every search. Nothing was changed.
  */
 export async function forget(
+  { prisma, write }: ForgetDeps,
+  userId: string,
+): Promise<ForgottenPerson> {
+  for (let count = 0; count < MAX_SEARCHES; count++) {
+    const search = await query(async () => {
+      const sessions = await readSessions(prisma, userId)
+      return searchEntries(prisma, [userId, ...sessions.map(({ sessionId }) => sessionId)])
+    })
+    const person = await write((tx, tenant) => replaceIds(tx, tenant, userId, search))
+    if (person !== null) return person
+  }
+  throw new LastLogoutError(
+    'NO_PROGRESS',
+    'the person was not forgotten, because new sessions of the person are stored all the time: delete the user in Auth0, then run this command again',
+  )
+}
+
+/** Forgets a person. Returns `null` and changes nothing if a session of the person is not in the search. */
+async function replaceIds(
   tx: Executor,
   { seq, now }: LockedTenant,
   userId: string,
-): Promise<ForgottenPerson> {
+  search: EntrySearch,
+): Promise<ForgottenPerson | null> {
+  const sessions = await readSessions(tx, userId)
+  const sessionIds = sessions.map(({ sessionId }) => sessionId)
+  if (!sessionIds.every((id) => search.ids.has(id))) return null
   const hash = createKeyedHash(await readForgetKey(tx))
   const userHash = hash(userId)
   const users = await readUser(tx, userId)
-  const sessions = await readSessions(tx, userId)
-  const sessionIds = sessions.map(({ sessionId }) => sessionId)
 
   const sharedColumns = { logId: '', forgottenAt: now }
   const hashedUsers = users.map((row) => ({ ...row, userId: userHash, ...sharedColumns }))
@@ -41,7 +87,9 @@ export async function forget(
     DELETE FROM ${tx.tables.sessionLogout}
     WHERE session_id = ANY(${sessionIds}::text[]) AND forgotten_at IS NULL`
 
-  const entries = await deleteUnattributable(tx, hash, [userId, ...sessionIds])
+  const entries = await deleteEntries(tx, hash, [
+    ...new Set([...search.found, ...(await search.searchNewer(tx))]),
+  ])
   await tx.$executeRaw`
     UPDATE ${tx.tables.lastLogout} SET forgotten_at = GREATEST(forgotten_at, ${timestamp(now)})
     WHERE user_id = ${userHash} AND forgotten_at IS NOT NULL`
@@ -94,18 +142,13 @@ function readSessions(tx: Executor, userId: string): Promise<StoredSession[]> {
 }
 
 /**
- * Deletes the unattributable entries that contain one of `ids`. In place of each entry, stores the hash of the entry's
- * id, so that a later read of the log does not store the entry again.
+ * Deletes unattributable entries. In place of each entry, stores the hash of the entry's id, so that a later read of the
+ * log does not store the entry again.
  *
  * @returns The number of deleted entries.
  */
-async function deleteUnattributable(tx: Executor, hash: KeyedHash, ids: string[]): Promise<number> {
-  const rows = await tx.$queryRaw<{ id: string }[]>`
-    SELECT id FROM ${tx.tables.unattributable} WHERE EXISTS (
-      SELECT FROM unnest(${ids.flatMap(spellings)}::text[]) AS spelling
-      WHERE strpos(entry, spelling) > 0)`
-  if (rows.length === 0) return 0
-  const entryIds = rows.map(({ id }) => id)
+async function deleteEntries(tx: Executor, hash: KeyedHash, entryIds: string[]): Promise<number> {
+  if (entryIds.length === 0) return 0
   await tx.$executeRaw`
     INSERT INTO ${tx.tables.unattributable} (id, reason, entry, received_at)
     SELECT hash, reason, '', received_at
@@ -113,20 +156,6 @@ async function deleteUnattributable(tx: Executor, hash: KeyedHash, ids: string[]
     JOIN ${tx.tables.unattributable} USING (id)
     ON CONFLICT (id) DO NOTHING`
   return tx.$executeRaw`DELETE FROM ${tx.tables.unattributable} WHERE id = ANY(${entryIds}::text[])`
-}
-
-/**
- * Returns every spelling that an id can have in a stored entry:
- *
- * - the id without escapes
- * - the id with the escapes of JSON
- * - the id with double escapes, because an entry that could not be parsed is stored as a JSON string
- * - each of these spellings in ASCII, because entries of rows that PostgreSQL refused are stored in ASCII
- */
-function spellings(id: string): string[] {
-  const escaped = JSON.stringify(id).slice(1, -1)
-  const all = [id, escaped, JSON.stringify(escaped).slice(1, -1)]
-  return [...new Set([...all, ...all.map(escapeNonAscii)])]
 }
 
 interface RemainingRow {

@@ -93,7 +93,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
     storeReconciled: (batch) => writeEntries((tx, tenant) => storeReconciled(tx, tenant, batch)),
     storeReported: createReportWriter(write),
     storeGap: (gap, raisesFloor) => write((tx, tenant) => writeGap(tx, tenant, gap, raisesFloor)),
-    forget: (userId) => write((tx, tenant) => forget(tx, tenant, userId)),
+    forget: (userId) => forget({ prisma, write }, userId),
     raiseFloor: (at) => write((tx, tenant) => raiseFloor(tx, tenant, at)),
   }
 }

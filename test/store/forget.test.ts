@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto'
 import fc from 'fast-check'
+import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Batch } from '../../src/rules/batch.js'
 import type { Change } from '../../src/rules/change-feed.js'
@@ -450,6 +451,72 @@ describe('unattributable entries', () => {
     expect(await readEntryIds()).toEqual(['U1', 'U2', 'U3'])
     await store.storeBatch(ENTRIES)
     expect(await readEntryIds()).toEqual(['U1', 'U2', 'U3'])
+  })
+
+  /** Holds the lock of the tenant row during `run`, as another writer does. */
+  const whileLocked = async (run: (client: pg.Client) => Promise<unknown>) => {
+    const client = new pg.Client(database.url)
+    await client.connect()
+    try {
+      await client.query('BEGIN; SELECT FROM tenant FOR UPDATE')
+      await run(client)
+      await client.query('COMMIT')
+    } finally {
+      await client.end()
+    }
+  }
+  /** Waits until `forget` waits for the lock. Its search for entries is then complete. */
+  const waitForLock = () =>
+    expect
+      .poll(() =>
+        database.query(
+          `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+           AND datname = current_database() AND query LIKE '%FOR UPDATE%'`,
+        ),
+      )
+      .toHaveLength(1)
+
+  test('forget searches the entries before it takes the lock of the tenant row, and deletes those that were stored meanwhile, too', async () => {
+    let result: Promise<unknown> | undefined
+    await whileLocked(async (client) => {
+      result = store.forget(USER_ID)
+      await waitForLock()
+      await client.query(
+        `INSERT INTO unattributable (id, reason, entry)
+         VALUES ('U5', 'malformed', '{"user_id":"${USER_ID}"}')`,
+      )
+    })
+    expect(await result).toMatchObject({ entries: 3 })
+    expect(await readEntryIds()).not.toContain('U5')
+  })
+
+  test('entries that name a session are deleted even if the session is stored during the search', async () => {
+    await store.storeBatch({
+      ...fold([]),
+      unattributable: [entryRow('U6', { details: { session_id: 'new-session' } })],
+    })
+    let result: Promise<unknown> | undefined
+    await whileLocked(async (client) => {
+      result = store.forget(USER_ID)
+      await waitForLock()
+      await client.query(
+        `INSERT INTO session_logout (session_id, user_id, at, ended, log_id, type, seq)
+         VALUES ('new-session', '${USER_ID}', now(), true, '', 'slo', 1)`,
+      )
+    })
+    expect(await result).toMatchObject({ sessions: 3, entries: 3 })
+    expect(await readEntryIds()).not.toContain('U6')
+  })
+
+  test('all of more entries than one statement reads are searched', async () => {
+    const logIds = Array.from({ length: 1_200 }, (_, n) => `many-${n}`)
+    await database.query(
+      `INSERT INTO unattributable (id, reason, entry)
+       SELECT id, 'malformed', '{"user_id":"${USER_ID}"}' FROM unnest($1::text[]) AS id`,
+      [logIds],
+    )
+    expect(await store.forget(USER_ID)).toMatchObject({ entries: logIds.length + 2 })
+    expect(await readStoredIds()).toEqual([])
   })
 
   test('unattributable entries are still counted after they were deleted', async () => {
