@@ -91,7 +91,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
     storeSweep: (batch, part) => writeEntries((tx, tenant) => storeSweep(tx, tenant, batch, part)),
     storeBatch: (batch) => writeEntries((tx, tenant) => storeBatch(tx, tenant, batch)),
     storeReconciled: (batch) => writeEntries((tx, tenant) => storeReconciled(tx, tenant, batch)),
-    storeReported: createReportWriter(write),
+    storeReported: createReportWriter(write, clock),
     storeGap: (gap, raisesFloor) => write((tx, tenant) => writeGap(tx, tenant, gap, raisesFloor)),
     forget: (userId) => forget({ prisma, write }, userId),
     raiseFloor: (at) => write((tx, tenant) => raiseFloor(tx, tenant, at)),

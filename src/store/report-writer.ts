@@ -2,7 +2,8 @@ import { batchCalls } from '../async/batch-calls.js'
 import { fold } from '../rules/fold.js'
 import type { Instant } from '../rules/instant.js'
 import { limitReportedInstant, type ReportedLogout } from '../rules/reported.js'
-import { isRefusedRow, query, TRANSACTION, type Transaction } from './database.js'
+import { type Executor, isRefusedRow, query, TRANSACTION, type Transaction } from './database.js'
+import { readClock, type SqlClock } from './epoch.js'
 import { storeBatch } from './store-batch.js'
 import type { LockedTenant } from './tenant-row.js'
 
@@ -15,38 +16,63 @@ type Write = <T>(run: (tx: Transaction, tenant: LockedTenant) => Promise<T>) => 
  */
 const BATCHES = { maxSize: 256, maxConcurrent: 1 }
 
+/** A report, and when it was made, by the monotonic clock of this process in milliseconds. */
+interface TimedReport extends ReportedLogout {
+  madeAtMs: number
+}
+
 /**
  * Creates a function that stores a reported logout. Reports that arrive during a transaction share the next transaction
  * (group commit). If PostgreSQL refuses a report, only this report fails.
+ *
+ * A report can wait long for the database. A report without an instant gets the time at which it was made, not that at
+ * which it is stored: a login in the meantime is after the logout.
  *
  * @returns A function that resolves to the stored instant after the commit. If the reported instant is too far in the
  *   future, the function stores nothing and resolves to `null`.
  */
 export function createReportWriter(
   write: Write,
+  clock: SqlClock,
 ): (report: ReportedLogout) => Promise<Instant | null> {
   const writeInBatch = batchCalls({
-    run: (reports: ReportedLogout[]) => write((tx, tenant) => storeReported(tx, tenant, reports)),
+    run: (reports: TimedReport[]) =>
+      write((tx, tenant) => storeReported(tx, tenant, clock, reports)),
     isInputError: isRefusedRow,
     maxWaitMs: TRANSACTION.maxWait,
     ...BATCHES,
   })
-  return (report) => query(() => writeInBatch(report))
+  return (report) => {
+    const timedReport = { ...report, madeAtMs: performance.now() }
+    return query(() => writeInBatch(timedReport))
+  }
 }
 
 /** Stores reported logouts. For each report, returns the stored instant, or `null` if it is too far in the future. */
 async function storeReported(
   tx: Transaction,
   tenant: LockedTenant,
-  reports: ReportedLogout[],
+  clock: SqlClock,
+  reports: TimedReport[],
 ): Promise<(Instant | null)[]> {
-  const instants = reports.map(({ at }) => limitReportedInstant(at ?? tenant.now, tenant.now))
+  const readAtMs = performance.now()
+  // `tenant.now` can be the time before or after the wait for the lock. This time is certainly after it, so a report is
+  // at most as late as this query takes, and never dated before it was made.
+  const now = await readNow(tx, clock)
+  const instants = reports.map(({ at, madeAtMs }) =>
+    limitReportedInstant(at ?? now - Math.floor(readAtMs - madeAtMs), now),
+  )
   const events = reports.flatMap(({ userId, sessionId, type }, index) => {
     const at = instants[index] ?? null
     return at === null ? [] : [{ userId, sessionId, at, logId: '', type }]
   })
   // A report ends no session, because only Auth0 knows whether a session has ended.
   const rows = fold(events, { endsSessions: false })
-  if (events.length > 0) await storeBatch(tx, tenant, { ...rows, unattributable: [] })
+  if (events.length > 0) await storeBatch(tx, { ...tenant, now }, { ...rows, unattributable: [] })
   return instants
+}
+
+async function readNow(tx: Executor, clock: SqlClock): Promise<Instant> {
+  const [row] = await tx.$queryRaw<[{ now: Instant }]>`SELECT ${readClock(clock)} AS now`
+  return row.now
 }

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { HOUR_MS } from '../../src/rules/instant.js'
 import type { ReportedLogout } from '../../src/rules/reported.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
@@ -86,4 +87,46 @@ test('a report that PostgreSQL refuses is rejected, but other reports of the sam
   const results = await Promise.allSettled(userIds.map((id) => store.storeReported(reportOf(id))))
   expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
   expect(await readUserIds(database)).toEqual(['u1', 'u2'])
+})
+
+describe('a report without an instant that waits for the lock of the tenant row', () => {
+  const WAIT_MS = 300
+  const readStoredAt = async (userId: string) =>
+    (await readRows(database)).users.find((user) => user.userId === userId)?.at
+  const readDatabaseNow = async () => {
+    const [row] = await database.query<{ now: number }>(
+      `SELECT to_json(extract(epoch FROM clock_timestamp()) * 1000) AS now`,
+    )
+    return Number(row?.now)
+  }
+
+  // PostgreSQL reads its clock before the wait in the first case, and after the wait in the second case.
+  test.each([
+    ['does not change the row', 'SELECT FROM tenant FOR UPDATE'],
+    ['changes the row', 'UPDATE tenant SET seq = seq + 1'],
+  ])('gets the time at which it was made if the holder of the lock %s', async (_case, sql) => {
+    const holder = new pg.Client(database.url)
+    await holder.connect()
+    onTestFinished(() => holder.end())
+    await holder.query('BEGIN')
+    await holder.query(sql)
+    const madeAfter = Math.floor(await readDatabaseNow())
+    const stored = store.storeReported(reportOf('waiting', { at: null }))
+    const madeBefore = await readDatabaseNow()
+    const readWaiting = () =>
+      database.query(
+        `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
+      )
+    await expect.poll(readWaiting).toHaveLength(1)
+    await expect.poll(readDatabaseNow).toBeGreaterThan(madeBefore + WAIT_MS)
+    // This report waits for the transaction of the first one.
+    const next = store.storeReported(reportOf('next', { at: null }))
+    await holder.query('COMMIT')
+    const at = await stored
+    expect(at).toBeGreaterThanOrEqual(madeAfter)
+    expect(at).toBeLessThan(madeBefore + WAIT_MS)
+    expect(await readStoredAt('waiting')).toBe(at)
+    expect(await next).toBeGreaterThan(madeBefore + WAIT_MS)
+    expect(await next).toBeLessThanOrEqual(await readDatabaseNow())
+  })
 })
