@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { LastLogoutError } from '../errors.js'
 import { hasSqlState } from '../pg/sql-state.js'
 
-/** SQLSTATE: lock_not_available. */
-const LOCK_NOT_AVAILABLE = '55P03'
+/** SQLSTATEs of a migration that did not get a lock: lock_not_available, deadlock_detected. */
+const LOCK_STATES = ['55P03', '40P01']
 
 /** Limits of the time for which a migration waits while other transactions hold locks. */
 export interface LockLimits {
@@ -22,7 +22,7 @@ export interface LockLimits {
 export const LOCK_LIMITS: LockLimits = { timeoutMs: 2_000, maxAttempts: 10, delayMs: 1_000 }
 
 /**
- * Runs a migration. Retries while another transaction holds a lock.
+ * Runs a migration. Retries while another transaction holds a lock, and after a deadlock with another transaction.
  *
  * @param run Must run the migration in a transaction that waits for each lock for at most `timeoutMs`.
  * @throws `DATABASE_UNAVAILABLE` if the last attempt fails for lack of a lock.
@@ -35,7 +35,7 @@ export async function withLockRetries<T>(
     try {
       return await run(timeoutMs)
     } catch (error) {
-      if (!hasSqlState(error, LOCK_NOT_AVAILABLE)) throw error
+      if (!LOCK_STATES.some((state) => hasSqlState(error, state))) throw error
       if (attempt >= maxAttempts) throw lockedError(error)
     }
     await sleep(delayMs)

@@ -20,8 +20,10 @@ const BATCH_SIZE = 10_000
  */
 export async function count(prisma: StoreClient): Promise<RowCounts> {
   // `kept`: the stored unattributable entries. `excess`: those beyond the limit of stored entries, which are only counted.
-  const [users, sessions, gaps, kept, excess, tenant] = await prisma.$transaction(
+  // The order of the tables is that of the migrations, so that a migration that runs at the same time causes no deadlock.
+  const [tenant, users, sessions, gaps, kept, excess] = await prisma.$transaction(
     [
+      prisma.tenant.findUnique({ where: { id: 1 } }),
       prisma.lastLogout.count(),
       prisma.sessionLogout.count(),
       prisma.gap.count(),
@@ -33,7 +35,6 @@ export async function count(prisma: StoreClient): Promise<RowCounts> {
         _sum: { count: true },
         orderBy: { reason: 'asc' },
       }),
-      prisma.tenant.findUnique({ where: { id: 1 } }),
     ],
     { isolationLevel: TRANSACTION.isolationLevel },
   )

@@ -63,6 +63,27 @@ test('a failed migration is rolled back, and the next run applies it', async () 
   await expect(applyMigrations(database.url)).resolves.toEqual(ALL_MIGRATIONS)
 })
 
+test('applyMigrations tries again after a deadlock with a transaction of a running version', async () => {
+  await applyMigrations(database.url)
+  await database.query(
+    `DELETE FROM _prisma_migrations WHERE migration_name = '20261128120000_forget';
+     ALTER TABLE tenant DROP COLUMN forget_key, DROP COLUMN forgotten_at;
+     ALTER TABLE last_logout DROP COLUMN forgotten_at;
+     ALTER TABLE session_logout DROP COLUMN forgotten_at`,
+  )
+  const reader = new pg.Client({ connectionString: database.url })
+  await reader.connect()
+  // The session that detects a deadlock is aborted. With this setting, it is that of the migration.
+  await reader.query(`SET deadlock_timeout = '1h'; BEGIN`)
+  await reader.query('SELECT FROM last_logout')
+  const applied = applyMigrations(database.url, { timeoutMs: 30_000, maxAttempts: 2, delayMs: 1 })
+  const waiting = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '${database.name}'`
+  await expect.poll(() => database.query(waiting)).toHaveLength(1)
+  await reader.query('SELECT FROM tenant')
+  await reader.end()
+  expect(await applied).toEqual(['20261128120000_forget'])
+})
+
 test('applyMigrations rejects, and does not end the process, if its connection is lost while it waits for the lock', async () => {
   const lockHolder = new pg.Client({ connectionString: database.url })
   await lockHolder.connect()

@@ -275,3 +275,21 @@ describe('a gap', () => {
     expect(floorAt).toBeGreaterThan(Date.now() - 5_000)
   })
 })
+
+// Otherwise, a migration that runs at the same time could end in a deadlock.
+test('count locks the tenant row before all other tables, as the migrations do', async () => {
+  const holder = new pg.Client(database.url)
+  await holder.connect()
+  await holder.query('BEGIN; LOCK TABLE tenant')
+  const counted = store.count()
+  const readLocks = () =>
+    database.query(
+      `SELECT relation::regclass::text AS name, granted FROM pg_locks
+       WHERE pid IN (SELECT pid FROM pg_locks WHERE relation = 'tenant'::regclass AND NOT granted)
+         AND relation IN ('tenant'::regclass, 'last_logout'::regclass, 'session_logout'::regclass,
+           'gap'::regclass, 'unattributable'::regclass, 'unattributable_excess'::regclass)`,
+    )
+  await expect.poll(readLocks).toEqual([{ name: 'tenant', granted: false }])
+  await holder.end()
+  expect(await counted).toMatchObject({ users: 0 })
+})
