@@ -13,8 +13,9 @@ const UNAVAILABLE_CLASSES = new Set(['08', '28', '3D', '53', '57'])
  *
  * - `25006` (read_only_sql_transaction): the server is a replica.
  * - `25P03` (idle_in_transaction_session_timeout): the server has ended the session.
+ * - `25P04` (transaction_timeout, since PostgreSQL 17): the server has ended the session.
  */
-const UNAVAILABLE_STATES = new Set(['25006', '25P03'])
+const UNAVAILABLE_STATES = new Set(['25006', '25P03', '25P04'])
 
 /** SQLSTATE classes that a retry cannot resolve: wrong credentials, and an unknown database. */
 const REFUSED_CLASSES = new Set(['28', '3D'])
@@ -70,6 +71,8 @@ const ADVICE: Record<string, string> = {
   '28': 'check the user and the password in DATABASE_URL',
   '3D': 'check the name of the database in DATABASE_URL',
   '25006': 'the server is read-only; set DATABASE_URL to the primary',
+  '25P04':
+    'a transaction took longer than transaction_timeout; raise it, and find long transactions in pg_stat_activity',
   '53100': 'the disk is full; free disk space',
   '53200': 'the server is out of memory; free memory',
   '53300': 'all connections are in use; close some, or raise max_connections',

@@ -2,9 +2,13 @@ import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
 import { describeTlsFailure } from '../tls.js'
 import { adviceFor, isRefusedState, isUnavailableState } from './sql-state.js'
+import { MIGRATION_TIMEOUT_MS, QUERY_TIMEOUT_MS } from './timeouts.js'
 
 /** The message of the driver's error for a server without TLS. The error has no code. */
 const NO_TLS = 'The server does not support SSL connections'
+
+/** The message of the driver's error for a query without a response in time. The error has no code. */
+const QUERY_TIMEOUT = 'Query read timeout'
 
 /** What an operator should do when TLS fails. */
 export const TLS_REMEDY =
@@ -48,11 +52,17 @@ function describe(cause: unknown, state: string | undefined): string {
   if (state === undefined) {
     return (
       describeTls(cause) ??
+      describeTimeout(cause) ??
       'PostgreSQL is unreachable: check that it is running and that DATABASE_URL is correct'
     )
   }
   const problem = isRefusedState(state) ? 'refused the connection' : 'is unavailable'
   return `PostgreSQL ${problem} (SQLSTATE ${state}): ${adviceFor(state)}`
+}
+
+function describeTimeout(cause: unknown): string | null {
+  if (Object(cause).message !== QUERY_TIMEOUT) return null
+  return `PostgreSQL did not respond to a query in time (${QUERY_TIMEOUT_MS / 1_000} s, for migrations ${MIGRATION_TIMEOUT_MS / 1_000} s): find long transactions and locks in pg_stat_activity, and check the load of the server and the network`
 }
 
 function describeTls(cause: unknown): string | null {

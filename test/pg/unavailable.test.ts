@@ -10,6 +10,7 @@ const serverError = (code: string) =>
 test.each([
   ['28P01', /refused the connection \(SQLSTATE 28P01\): check the user and the password/],
   ['3D000', /refused the connection .*: check the name of the database/],
+  ['25P04', /is unavailable \(SQLSTATE 25P04\): .*transaction_timeout/],
   ['25006', /is unavailable \(SQLSTATE 25006\): the server is read-only/],
   ['53100', /is unavailable .*: the disk is full/],
   ['53300', /is unavailable .*: all connections are in use/],
@@ -19,6 +20,16 @@ test.each([
     code: 'DATABASE_UNAVAILABLE',
     message: expect.stringMatching(message),
   })
+})
+
+test('the message of unavailableError for a timeout of the driver does not advise to check that the server runs', () => {
+  expect(unavailableError(new Error('Query read timeout')).message).toMatch(
+    /did not respond to a query in time .*: find long transactions and locks/,
+  )
+})
+
+test('isDriverOutage returns true if the server ends the session because of transaction_timeout', () => {
+  expect(isDriverOutage(serverError('25P04'))).toBe(true)
 })
 
 test.each(['127.0.0.1', 'localhost'])(
