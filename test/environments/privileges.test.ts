@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { finishCommandLine } from '../_support/command-line.js'
@@ -126,6 +127,23 @@ test(
     expect(refusedMigration.code).toBe(2)
   },
 )
+
+test('the SQL of docs/database.md works for a user with CREATEROLE who owns the database, and so does that of the removal', async () => {
+  await runSql('CREATE ROLE manager LOGIN CREATEROLE')
+  cleanups.push(() => runSql('DROP ROLE manager'))
+  await runSql('CREATE DATABASE app')
+  await runSql('ALTER DATABASE app OWNER TO manager')
+  cleanups.push(() => runSql('ALTER DATABASE app OWNER TO CURRENT_USER'))
+  const managerUrl = appUrl({ user: 'manager' })
+  await runSql(await readDocumentedSql(), managerUrl)
+  const schema = 'last_logout'
+  expect(await runMigrate(appUrl({ user: 'last_logout_owner', schema }))).toMatchObject({ code: 0 })
+  expect(await runStatus(appUrl({ user: 'last_logout', schema }))).toMatchObject({ code: 0 })
+  const document = await readFile('docs/operations.md', 'utf8')
+  await runSql(/`(GRANT last_logout TO [^`]*)`/.exec(document)?.[1] ?? '', managerUrl)
+  const { rowCount } = await runSql(`SELECT FROM pg_roles WHERE rolname LIKE 'last_logout%'`)
+  expect(rowCount).toBe(0)
+})
 
 describe('migrate', () => {
   /** Creates the database `app` without tables, and a user without privileges on it. */
