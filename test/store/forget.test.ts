@@ -481,6 +481,8 @@ describe('unattributable entries', () => {
     await whileLocked(async (client) => {
       result = store.forget(USER_ID)
       await waitForLock()
+      // This entry was already found, so it is deleted although it no longer contains the id.
+      await client.query(`UPDATE unattributable SET entry = '{}' WHERE id = 'U1'`)
       await client.query(
         `INSERT INTO unattributable (id, reason, entry)
          VALUES ('U5', 'malformed', '{"user_id":"${USER_ID}"}')`,
