@@ -104,11 +104,12 @@ export interface PrunedRows {
  */
 export interface LastLogoutStore {
   /**
-   * Claims the database for this tenant, and creates the tenant row. Returns the id of the database, which never changes.
+   * Claims the database for this tenant. By default, takes a database without data from another tenant. Returns the id
+   * of the database, which never changes.
    *
-   * @throws OTHER_TENANT when the database holds data of another tenant.
+   * @throws OTHER_TENANT when the database belongs to another tenant.
    */
-  claim(): Promise<string>
+  claim(options?: { replacesUnused?: boolean }): Promise<string>
   /** Reads how far the log has been read. */
   readProgress(): Promise<Progress>
   /**

@@ -19,7 +19,8 @@ export interface StoreOptions {
   /** `false`: an embedded database can lose data when the machine stops. Default: true. */
   durable?: boolean
   /**
-   * `true`: uses the existing database in `DATA_DIR`, even if a running service uses it. Never creates a database.
+   * `true`: uses the existing database in `DATA_DIR`, even if a running service uses it. Never creates a database, and
+   * never takes an unused database from another tenant.
    * Default: false.
    */
   attachOnly?: boolean
@@ -91,7 +92,10 @@ export async function openStore(
       await assertServerSupported(databaseUrl)
       await assertUsable(databaseUrl)
     }
-    const { store, open, getDatabaseId } = guardStore(unguarded, assertOpenable, storeLog)
+    const { store, open, getDatabaseId } = guardStore(unguarded, assertOpenable, storeLog, {
+      // Only a process that reads or serves the log takes a database from another tenant.
+      replacesUnused: !attachOnly,
+    })
     const waitUntilOpen = await openWhenAvailable(open, { waitForDatabase, log: storeLog })
     return { store, databaseUrl, getDatabaseId, failed, waitUntilOpen, close: closers.close }
   } catch (error) {

@@ -64,7 +64,8 @@ export async function readChanges(
   const [row] = await prisma.$queryRaw<Row[]>`
     SELECT ${readClock(clock)} AS now, ${FEED} AS feed, seq, ${toEpoch('as_of')} AS as_of, page.*
     FROM ${tables.tenant},
-      LATERAL (${inColumns ? pageInColumns(tables, range) : pageOfChanges(tables, range)}) AS page`
+      LATERAL (${inColumns ? pageInColumns(tables, range) : pageOfChanges(tables, range)}) AS page
+    WHERE ${tables.isOwnTenant}`
   if (row === undefined) throw tenantRowMissingError()
   if (after !== null && (row.feed !== feed || from > row.seq)) return null
 

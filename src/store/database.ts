@@ -91,6 +91,12 @@ function withTables(prisma: PrismaClient, tables: Tables) {
   return prisma.$extends({ client: { tables } })
 }
 
+/** Returns a client whose statements read and change the tenant row only if it has this domain. */
+export function forTenant(prisma: StoreClient, domain: string): StoreClient {
+  const tables: Tables = { ...prisma.tables, isOwnTenant: Prisma.sql`domain = ${domain}` }
+  return prisma.$extends({ client: { tables } }) as unknown as StoreClient
+}
+
 /**
  * Runs a query or a transaction. Retries with backoff after a conflict with another transaction.
  *
@@ -156,11 +162,11 @@ export function isTransientOutage(error: unknown): boolean {
   return state === undefined || !isRefusedState(state)
 }
 
-/** Creates the error for a tenant row that was deleted while the program runs. */
+/** Creates the error for a tenant row that was deleted, or claimed for another tenant, while the program runs. */
 export function tenantRowMissingError(): LastLogoutError {
   return new LastLogoutError(
     'DATABASE_NOT_MIGRATED',
-    'the tenant row is missing from the database: restart this program, which creates it again',
+    'the tenant row of this tenant is missing: it was deleted, or another tenant has claimed the database; restart this program, which creates the row again or names the other tenant',
   )
 }
 

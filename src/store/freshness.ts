@@ -43,7 +43,7 @@ export async function storeCaughtUp(
   const [row] = await tx.$queryRaw<ProgressRow[]>`
     UPDATE ${tx.tables.tenant} SET last_poll_at = ${timestampOf(clock())},
       as_of = CASE WHEN sweep_to IS NULL THEN ${advanceAsOf(requestedAt, clock)} ELSE as_of END
-    WHERE checkpoint IS NOT DISTINCT FROM ${checkpoint}
+    WHERE checkpoint IS NOT DISTINCT FROM ${checkpoint} AND ${tx.tables.isOwnTenant}
     RETURNING ${progressColumns(clock)}`
   return row === undefined ? null : readProgressRow(row)
 }
@@ -52,7 +52,8 @@ export async function storeCaughtUp(
 export async function finishReconcile(tx: Executor, clock: SqlClock, at: Instant): Promise<void> {
   await tx.$executeRaw`
     UPDATE ${tx.tables.tenant} SET reconciled_to =
-      GREATEST(reconciled_to, LEAST(${timestamp(at)}, ${timestampOf(clock())}))`
+      GREATEST(reconciled_to, LEAST(${timestamp(at)}, ${timestampOf(clock())}))
+    WHERE ${tx.tables.isOwnTenant}`
 }
 
 /** Records when reading of the log began. The first reconcile covers the entries that became visible after `at`. */

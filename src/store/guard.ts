@@ -3,6 +3,7 @@ import { hasCode } from '../errors.js'
 import { unavailableError } from '../pg/unavailable.js'
 import type { LastLogoutStore } from '../ports.js'
 import { createOutageLog } from './outage-log.js'
+import type { ClaimOptions } from './tenant-row.js'
 
 /** A store that rejects all calls until `open` has succeeded. */
 export interface GuardedStore {
@@ -22,11 +23,13 @@ export interface GuardedStore {
  * outages of the database.
  *
  * @param assertUsable Must throw if the database cannot be used.
+ * @param claimOptions How `open` claims the database.
  */
 export function guardStore(
   inner: LastLogoutStore,
   assertUsable: () => Promise<void>,
   log: Logger,
+  claimOptions: ClaimOptions = {},
 ): GuardedStore {
   const outage = createOutageLog(log)
   let databaseId: string | undefined
@@ -76,7 +79,7 @@ export function guardStore(
     },
     async open() {
       await assertUsable()
-      databaseId = await inner.claim()
+      databaseId = await inner.claim(claimOptions)
     },
     getDatabaseId,
   }

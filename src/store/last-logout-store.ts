@@ -3,7 +3,7 @@ import type { LastLogoutStore } from '../ports.js'
 import { isAhead } from '../rules/freshness.js'
 import { readChanges } from './changes.js'
 import { clockAheadError } from './clock-ahead.js'
-import { type Database, query } from './database.js'
+import { type Database, forTenant, query } from './database.js'
 import { databaseClock, type SqlClock } from './epoch.js'
 import { raiseFloor } from './floor.js'
 import { forget } from './forget.js'
@@ -45,8 +45,9 @@ export interface LastLogoutStoreOptions {
 
 /** Creates a store in PostgreSQL. */
 export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogoutStore {
-  const { database, domain, horizonMs, clock = databaseClock } = options
-  const { prisma } = database
+  const { domain, horizonMs, clock = databaseClock } = options
+  const prisma = forTenant(options.database.prisma, domain)
+  const database = { ...options.database, prisma }
   const { idleTransactionTimeoutMs = IDLE_TRANSACTION_TIMEOUT_MS, maxReadWaitMs } = options
 
   const { execute, transact, write, writeEntries } = createWriters(prisma, {
@@ -54,7 +55,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
     idleTransactionTimeoutMs,
   })
   return {
-    claim: () => transact((tx) => claim(tx, domain)),
+    claim: (claimOptions) => transact((tx) => claim(tx, domain, claimOptions)),
     readProgress: () => query(() => readProgress(prisma, clock)),
     readKnownLogouts: createLogoutReader(database, clock, { horizonMs, maxWaitMs: maxReadWaitMs }),
     readChanges: (changes) => query(() => readChanges(prisma, clock, changes)),

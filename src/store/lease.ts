@@ -1,7 +1,7 @@
 import type { Progress } from '../rules/progress.js'
 import type { Executor } from './database.js'
 import { databaseClock, type SqlClock, timestampOf } from './epoch.js'
-import { type ProgressRow, progressColumns, readProgressRow } from './progress-row.js'
+import { type ProgressRow, progressColumns, readProgress, readProgressRow } from './progress-row.js'
 
 /** Maximum time to live of a lease, in milliseconds. */
 const MAX_LEASE_TTL_MS = 120_000
@@ -16,6 +16,7 @@ const MAX_LEASE_TTL_MS = 120_000
  * @param clock The clock for `now` in the returned progress.
  * @returns The progress (the state of reading the log), so that the poll needs no separate read. `null` if another
  *   owner holds the lease.
+ * @throws `DATABASE_NOT_MIGRATED` if the tenant row is missing.
  */
 export async function acquireLease(
   tx: Executor,
@@ -26,10 +27,14 @@ export async function acquireLease(
   const until = fromNow(Math.min(ttlMs, MAX_LEASE_TTL_MS))
   const [row] = await tx.$queryRaw<ProgressRow[]>`
     UPDATE ${tx.tables.tenant} SET lease_owner = ${owner}, lease_until = ${until}
-    WHERE lease_owner = ${owner} OR lease_until IS NULL OR lease_until < clock_timestamp()
-      OR lease_until > ${fromNow(MAX_LEASE_TTL_MS)}
+    WHERE ${tx.tables.isOwnTenant}
+      AND (lease_owner = ${owner} OR lease_until IS NULL OR lease_until < clock_timestamp()
+        OR lease_until > ${fromNow(MAX_LEASE_TTL_MS)})
     RETURNING ${progressColumns(clock)}`
-  return row === undefined ? null : readProgressRow(row)
+  if (row !== undefined) return readProgressRow(row)
+  // Throws if there is no tenant row of this tenant. Otherwise, another owner holds the lease.
+  await readProgress(tx, clock)
+  return null
 }
 
 /** Releases the lease, if `owner` holds it. */

@@ -45,7 +45,7 @@ export function readProgressRow(row: ProgressRow): Progress {
  */
 export async function readProgress(prisma: Executor, clock: SqlClock): Promise<Progress> {
   const [row] = await prisma.$queryRaw<ProgressRow[]>`
-    SELECT ${progressColumns(clock)} FROM ${prisma.tables.tenant}`
+    SELECT ${progressColumns(clock)} FROM ${prisma.tables.tenant} WHERE ${prisma.tables.isOwnTenant}`
   if (row === undefined) throw tenantRowMissingError()
   return readProgressRow(row)
 }

@@ -68,7 +68,7 @@ export async function readSnapshots(
  * JSON objects, in PostgreSQL and in the JSON parser.
  */
 export function snapshotSql(
-  { tenant, gap, lastLogout, sessionLogout }: Tables,
+  { tenant, isOwnTenant, gap, lastLogout, sessionLogout }: Tables,
   clock: SqlClock,
   queries: LogoutQuery[],
 ): Prisma.Sql {
@@ -94,7 +94,7 @@ export function snapshotSql(
           SELECT * FROM ${sessionLogout} WHERE session_id = query.session_id OFFSET 0
         ) AS s ON true
       ) AS logouts
-    FROM ${tenant}`
+    FROM ${tenant} WHERE ${isOwnTenant}`
 }
 
 function toSnapshots(row: SnapshotRow, horizonMs: number): LogoutSnapshot[] {

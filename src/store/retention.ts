@@ -21,9 +21,10 @@ const BATCH_SIZE = 10_000
 export async function count(prisma: StoreClient): Promise<RowCounts> {
   // `kept`: the stored unattributable entries. `excess`: those beyond the limit of stored entries, which are only counted.
   // The order of the tables is that of the migrations, so that a migration that runs at the same time causes no deadlock.
-  const [tenant, users, sessions, gaps, kept, excess] = await prisma.$transaction(
+  const [tenants, users, sessions, gaps, kept, excess] = await prisma.$transaction(
     [
-      prisma.tenant.findUnique({ where: { id: 1 } }),
+      prisma.$queryRaw<{ reconciled: bigint }[]>`
+        SELECT reconciled FROM ${prisma.tables.tenant} WHERE ${prisma.tables.isOwnTenant}`,
       prisma.lastLogout.count(),
       prisma.sessionLogout.count(),
       prisma.gap.count(),
@@ -38,7 +39,8 @@ export async function count(prisma: StoreClient): Promise<RowCounts> {
     ],
     { isolationLevel: TRANSACTION.isolationLevel },
   )
-  if (tenant === null) throw tenantRowMissingError()
+  const [tenant] = tenants
+  if (tenant === undefined) throw tenantRowMissingError()
   const unattributable: RowCounts['unattributable'] = {}
   const add = (reason: string, count: number) => {
     unattributable[reason] = (unattributable[reason] ?? 0) + count
@@ -160,7 +162,7 @@ async function readPruneLimit(tx: Executor, clock: SqlClock): Promise<PruneLimit
   >`
     SELECT ${readClock(clock)} AS now, ${toEpoch('as_of')} AS as_of,
       forgotten_at IS NOT NULL AS has_forgotten_people
-    FROM ${tx.tables.tenant}`
+    FROM ${tx.tables.tenant} WHERE ${tx.tables.isOwnTenant}`
   if (row === undefined || row.as_of === null) return null
   return { at: Math.min(row.now, row.as_of), hasForgottenPeople: row.has_forgotten_people }
 }

@@ -78,7 +78,7 @@ function pageSql(tables: Tables, clock: SqlClock, page: PageToStore): Prisma.Sql
     WITH moved AS (
       UPDATE ${tables.tenant} SET ${movedColumns(page, clock)},
         seq = GREATEST(seq, ${currentPosition(clock)}) + ${rowCount}::bigint
-      WHERE checkpoint = ${page.from} AND forgotten_at IS NULL
+      WHERE checkpoint = ${page.from} AND ${tables.isOwnTenant} AND forgotten_at IS NULL
         AND COALESCE(${page.storedAt}::float8 <= ${now} + ${MAX_CLOCK_AHEAD_MS}, TRUE)
         AND timeline IS NOT DISTINCT FROM COALESCE(${tables.timeline}(), timeline)
         ${unattributable.length > 0 ? isUnchanged(tables) : Prisma.empty}

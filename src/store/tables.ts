@@ -20,7 +20,13 @@ const NAMES = {
 type Named<T> = Record<keyof typeof NAMES, T>
 
 /** Qualified names as SQL for Prisma. */
-export type Tables = Named<Prisma.Sql>
+export interface Tables extends Named<Prisma.Sql> {
+  /**
+   * SQL condition: the tenant row is that of this process. Every statement that reads or locks the row must contain it:
+   * while a database has no data, another tenant can claim it.
+   */
+  isOwnTenant: Prisma.Sql
+}
 
 /** Returns the qualified and quoted names of the tables in a schema. */
 export function qualifyNames(schema: string): Named<string> {
@@ -30,7 +36,7 @@ export function qualifyNames(schema: string): Named<string> {
 
 /** Returns the qualified names of the tables in a schema as SQL for Prisma. */
 export function tablesIn(schema: string): Tables {
-  return mapNames(qualifyNames(schema), Prisma.raw)
+  return { ...mapNames(qualifyNames(schema), Prisma.raw), isOwnTenant: Prisma.sql`true` }
 }
 
 function mapNames<T>(names: Named<string>, map: (name: string) => T): Named<T> {

@@ -14,20 +14,34 @@ export interface LockedTenant extends WriteState {
 /** The key of a database never changes, so the hash of this text with that key identifies the database. */
 const DATABASE_ID = 'id of the database'
 
-/** SQL condition: the database has no data yet, so another tenant can claim the database. */
+/**
+ * SQL condition: the database has no data yet, so another tenant can claim the database. Then a wrong `AUTH0_DOMAIN` at
+ * the first start has no effect. A process of the former tenant fails: see `isOwnTenant`.
+ */
 const IS_UNUSED = Prisma.sql`
   tenant.checkpoint IS NULL AND tenant.as_of IS NULL AND tenant.seq = 0`
+
+/** Options of {@link claim}. */
+export interface ClaimOptions {
+  /** Whether to replace the domain of another tenant in a database without data. Default: true. */
+  replacesUnused?: boolean
+}
 
 /**
  * Claims the database for a tenant: creates the tenant row with the domain of the tenant.
  *
  * @returns The id of the database, see `LastLogoutStore`.
- * @throws `OTHER_TENANT` if the database has data of another tenant.
+ * @throws `OTHER_TENANT` if the database has data of another tenant, or `replacesUnused` is false and the database has
+ *   the domain of another tenant.
  */
-export async function claim(tx: Transaction, domain: string): Promise<string> {
+export async function claim(
+  tx: Transaction,
+  domain: string,
+  { replacesUnused = true }: ClaimOptions = {},
+): Promise<string> {
   await tx.$executeRaw`
     INSERT INTO ${tx.tables.tenant} (id, domain) VALUES (1, ${domain}) ON CONFLICT (id)
-    DO UPDATE SET domain = excluded.domain WHERE ${IS_UNUSED}`
+    DO UPDATE SET domain = excluded.domain WHERE ${IS_UNUSED} AND ${replacesUnused}`
   const tenant = await tx.tenant.findUniqueOrThrow({ where: { id: 1 } })
   if (tenant.domain !== domain) {
     throw new LastLogoutError(
@@ -76,7 +90,7 @@ export async function lockTenant(
     SELECT checkpoint, GREATEST(seq, ${currentPosition(clock)}) AS seq,
       ${readClock(clock)} AS now, timeline, ${tx.tables.timeline}() AS current,
       ${idleTimeout(idleTimeoutMs)}
-    FROM ${tx.tables.tenant} WHERE id = 1 FOR UPDATE`
+    FROM ${tx.tables.tenant} WHERE id = 1 AND ${tx.tables.isOwnTenant} FOR UPDATE`
   if (tenant === undefined) throw tenantRowMissingError()
   const { checkpoint, seq, now } = tenant
   await updateTimeline(tx, tenant)

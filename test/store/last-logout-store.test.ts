@@ -375,6 +375,47 @@ describe('the database', () => {
     expect(await database.query('SELECT domain FROM tenant')).toEqual([{ domain: 'other.example' }])
   })
 
+  test('a store neither reads nor writes the tenant row after another tenant has claimed the database', async () => {
+    const otherStore = await openTestStore(database, { domain: 'other.example' })
+    await otherStore.storeCaughtUp(null, NOON)
+    const row = await database.query('SELECT * FROM tenant')
+    const isMissing = { code: 'DATABASE_NOT_MIGRATED', message: expect.stringMatching(/another/) }
+    const calls = [
+      store.readProgress(),
+      store.readKnownLogouts('auth0|1', 'S1'),
+      store.readChanges({ after: null, since: null, limit: 1 }),
+      store.count(),
+      store.acquireLease('worker', 60_000),
+      store.setFirstCheckpoint(CHECKPOINT, null),
+      store.storeReported({
+        userId: 'auth0|1',
+        sessionId: null,
+        at: null,
+        type: 'reported_logout',
+      }),
+      store.raiseFloor(null),
+      store.forget('auth0|1'),
+    ]
+    for (const result of await Promise.allSettled(calls)) {
+      expect(result).toMatchObject({ status: 'rejected', reason: isMissing })
+    }
+    expect(await store.storeCaughtUp(null, NOON + 1)).toBeNull()
+    await store.finishReconcile(NOON)
+    await store.prune(0)
+    expect(await database.query('SELECT * FROM tenant')).toEqual(row)
+    expect((await otherStore.readProgress()).asOf).toBe(NOON)
+    await otherStore.close()
+  })
+
+  test('a command does not claim an unused database of another tenant', async () => {
+    const otherStore = await openTestStore(database, { domain: 'other.example' })
+    await expect(store.claim({ replacesUnused: false })).rejects.toMatchObject({
+      code: 'OTHER_TENANT',
+    })
+    await expect(otherStore.readProgress()).resolves.toMatchObject({ checkpoint: null })
+    await otherStore.close()
+  })
+
   test('a database of another tenant is rejected, and the error names both tenants', async () => {
     await store.storeCaughtUp(null, NOON)
     const rejected = openTestStore(database, { domain: 'other.example' })
