@@ -104,8 +104,7 @@ export interface PrunedRows {
  */
 export interface LastLogoutStore {
   /**
-   * Claims the database for this tenant. By default, takes a database without data from another tenant. Returns the id
-   * of the database, which never changes.
+   * Claims the database. By default, takes a database without data from another tenant. Returns the id of the database.
    *
    * @throws OTHER_TENANT when the database belongs to another tenant.
    */
