@@ -1,7 +1,8 @@
 import { MAX_TIMEOUT_MS, MODES, ON_ERROR, POLICIES } from '../rules/action-settings.js'
 import { canBeSent } from '../rules/api-key.js'
 import type { Policy } from '../rules/judge.js'
-import { type ClaimNames, claimNames } from '../rules/token.js'
+import { isNamespace, NAMESPACE_RULE } from '../rules/namespace.js'
+import { type ClaimNames, claimNames, DEFAULT_NAMESPACE } from '../rules/token.js'
 
 const DEFAULT_TIMEOUT_MS = 1_000
 
@@ -19,8 +20,8 @@ export interface ActionSettings {
 }
 
 /**
- * Reads the secrets, without the white space around them. If a secret is invalid, calls `warn` and uses the default.
- * Never throws.
+ * Reads the secrets, without the white space around them. If a secret is invalid, calls `warn` and uses the default,
+ * except for the namespace, which clients of an earlier release share. Never throws.
  */
 export function readSettings(
   secrets: Record<string, string | undefined>,
@@ -47,11 +48,13 @@ export function readSettings(
   const isTimeout = timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS
   if (!isTimeout) warn(`LAST_LOGOUT_TIMEOUT_MS must be from 1 to ${MAX_TIMEOUT_MS}`)
   const policy = choose('LAST_LOGOUT_POLICY', POLICIES)
+  const namespace = read('LAST_LOGOUT_NAMESPACE') || DEFAULT_NAMESPACE
+  if (!isNamespace(namespace)) warn(`LAST_LOGOUT_NAMESPACE ${NAMESPACE_RULE}`)
   return {
     url,
     apiKey,
     timeoutMs: isTimeout ? timeoutMs : DEFAULT_TIMEOUT_MS,
-    claims: claimNames(read('LAST_LOGOUT_NAMESPACE') || undefined),
+    claims: claimNames(namespace),
     policy: policy === 'service' ? null : policy,
     mode: choose('LAST_LOGOUT_MODE', MODES),
     onError: choose('LAST_LOGOUT_ON_ERROR', ON_ERROR),

@@ -1,6 +1,7 @@
 import { canBeSent } from '../rules/api-key.js'
 import { DEFAULT_MAX_STALENESS_MS } from '../rules/freshness.js'
 import { DAY_MS, HOUR_MS } from '../rules/instant.js'
+import { isNamespace, NAMESPACE_RULE } from '../rules/namespace.js'
 import { DEFAULT_NAMESPACE } from '../rules/token.js'
 import { callSafely } from './call-safely.js'
 import type { Decision } from './decision.js'
@@ -25,7 +26,7 @@ export interface LastLogoutClientOptions {
    * `unknown`. Default: any issuer.
    */
   issuer?: string | readonly string[]
-  /** Namespace of the login Action's claims. Default `https://last-logout/`. */
+  /** Namespace of the login Action's claims: a URL or URN that ends in `/` or `:`. Default `https://last-logout/`. */
   namespace?: string
   /** Tolerance for differing clocks, in milliseconds. Added to the time of a token's login. Default 0. */
   leewayMs?: number
@@ -84,6 +85,9 @@ export function readOptions(options: LastLogoutClientOptions) {
     onUnknown === 'deny' || onUnknown === 'allow',
     "onUnknown must be 'deny' or 'allow': what happens to a token whose revocation status is unknown",
   )
+  const namespace = options.namespace ?? DEFAULT_NAMESPACE
+  // In another namespace than that of the Action, the client would not find the claims of the Action.
+  assert(typeof namespace === 'string' && isNamespace(namespace), `namespace ${NAMESPACE_RULE}`)
   assert(mode === 'enforce' || mode === 'observe', "mode must be 'enforce' or 'observe'")
   assert(lookup === 'feed' || lookup === 'request', "lookup must be 'feed' or 'request'")
   assert(connect === 'eager' || connect === 'lazy', "connect must be 'eager' or 'lazy'")
@@ -104,7 +108,7 @@ export function readOptions(options: LastLogoutClientOptions) {
     lookup,
     connect,
     issuers: readIssuers(options.issuer),
-    namespace: options.namespace ?? DEFAULT_NAMESPACE,
+    namespace,
     leewayMs: readDurationMs('leewayMs', 0, 0),
     maxStalenessMs: readDurationMs('maxStalenessMs', DEFAULT_MAX_STALENESS_MS),
     timeoutMs: readDurationMs('timeoutMs', 1_000),

@@ -2,6 +2,7 @@ import type { Config } from '../config/config.js'
 import { isSecureUrl } from '../config/values.js'
 import { LastLogoutError } from '../errors.js'
 import { MAX_TIMEOUT_MS, MODES, ON_ERROR, POLICIES } from '../rules/action-settings.js'
+import { isNamespace, NAMESPACE_RULE } from '../rules/namespace.js'
 
 /** The name of the API key that the Action uses. */
 const KEY_NAME = 'action'
@@ -29,10 +30,7 @@ const RULES = {
   mode: oneOf(MODES),
   onError: oneOf(ON_ERROR),
   timeoutMs: [isTimeout, `must be a whole number from 1 to ${MAX_TIMEOUT_MS}`],
-  namespace: [
-    isNamespace,
-    'must be a URL or URN that ends in / or :, outside the namespaces that Auth0 reserves',
-  ],
+  namespace: [isNamespace, NAMESPACE_RULE],
   policy: oneOf(POLICIES),
 } satisfies Partial<Record<keyof DeployFlags, Rule>>
 
@@ -116,17 +114,4 @@ function isLoopback(text: string): boolean {
 
 function isTimeout(text: string): boolean {
   return /^[1-9]\d*$/.test(text) && Number(text) <= MAX_TIMEOUT_MS
-}
-
-/**
- * Whether Auth0 accepts claims in this namespace. Auth0 silently drops claims in other namespaces.
- *
- * @see https://auth0.com/docs/secure/tokens/json-web-tokens/create-custom-claims
- */
-function isNamespace(text: string): boolean {
-  if (!URL.canParse(text) || !/[/:]$/.test(text)) return false
-  const { protocol, hostname, pathname } = new URL(text)
-  if (protocol === 'urn:') return !/^auth0\b/i.test(pathname)
-  const isWeb = protocol === 'https:' || protocol === 'http:'
-  return isWeb && !/(^|\.)(auth0\.com|webtask\.io|webtask\.run)\.?$/.test(hostname)
 }

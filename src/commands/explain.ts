@@ -2,6 +2,7 @@ import { loadConfig } from '../config/config.js'
 import { LastLogoutError } from '../errors.js'
 import { toExplanation } from '../rules/explanation.js'
 import { readNumericDate } from '../rules/instant.js'
+import { isNamespace, NAMESPACE_RULE } from '../rules/namespace.js'
 import { claimNames, readToken } from '../rules/token.js'
 import { openStore } from '../service/open-store.js'
 import type { CommandContext } from './context.js'
@@ -25,13 +26,18 @@ export async function runExplain(
   argument: string,
   options: ExplainOptions,
 ): Promise<void> {
+  const { namespace } = options
+  // With another namespace than that of the Action, the claims of the Action would not count.
+  if (namespace !== undefined && !isNamespace(namespace)) {
+    throw new LastLogoutError('USAGE', `--namespace ${NAMESPACE_RULE}.`)
+  }
   const config = loadConfig(context.env, ['database'])
   const jwt =
     argument === '-'
       ? await context.readInput(MAX_JWT_LENGTH).catch(rethrowAbortAsUnfinished)
       : argument
   const claims = readJwtClaims(jwt)
-  const token = readToken(claims, claimNames(options.namespace))
+  const token = readToken(claims, claimNames(namespace))
   if (token.subject === null) {
     const message =
       'The token cannot be judged: it has no usable sub claim, and without a user no logout applies to it. Paste an access token of a user.'

@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { toDateTime } from '../rules/instant.js'
 import { judge } from '../rules/judge.js'
+import { isNamespace, NAMESPACE_RULE } from '../rules/namespace.js'
 import { claimNames, isLoginUnreadable, readToken } from '../rules/token.js'
 import { inGroup } from './docs.js'
 import { sendError } from './errors.js'
@@ -19,6 +20,7 @@ export const checkSchema = z.object({
     ),
   namespace: z
     .string()
+    .refine(isNamespace, NAMESPACE_RULE)
     .optional()
     .describe("Namespace of the login Action's claims (LAST_LOGOUT_NAMESPACE), if not the default"),
 })

@@ -138,6 +138,12 @@ describe('an interactive login', () => {
       'https://acme.example/last_logout',
     ])
   })
+
+  test('the Action logs that the configured namespace is invalid', async () => {
+    const customNamespace = { LAST_LOGOUT_NAMESPACE: 'https://acme.example' }
+    const { logLines } = await run(buildEvent('samlp', {}, customNamespace))
+    expect(logLines.join()).toMatch(/LAST_LOGOUT_NAMESPACE must be a URL or URN that ends in/)
+  })
 })
 
 describe('an exchange', () => {

@@ -30,6 +30,11 @@ describe('creating a client', () => {
     ['issuer', { issuer: ['https://a/', ''] }],
     ['issuer', { issuer: 5 }],
     ['connect', { connect: 'later' }],
+    ['namespace', { namespace: '' }],
+    ['namespace', { namespace: 'https://acme.example' }],
+    ['namespace', { namespace: ' https://acme.example/' }],
+    ['namespace', { namespace: 'https://acme.eu.auth0.com/' }],
+    ['namespace', { namespace: 5 }],
   ])('the error for an invalid %s names this option', (name, options) => {
     const create = () =>
       createLastLogoutClient({ ...requiredOptions, lookup: 'request', ...options })

@@ -238,6 +238,17 @@ describe('explain', () => {
     })
   })
 
+  test.each(['https://api.example', 'api', ''])(
+    'explain rejects the namespace %j with exit code 2, because the login Action adds no claims there',
+    async (namespace) => {
+      await storeLogout(NOW - 300, null)
+      const args = ['explain', buildToken({ iat: NOW }), '--namespace', namespace]
+      const { code, stdout, stderr } = await finishCommandLine(args, env)
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+      expect(stderr).toMatch(/^last-logout: --namespace must be a URL or URN that ends in \/ or :/)
+    },
+  )
+
   test('explain reports that a token has expired, and escapes control characters', async () => {
     // The control characters in `sub` clear a terminal.
     const { stdout } = await finishCommandLine(

@@ -166,6 +166,17 @@ describe('POST /v1/check', () => {
     expect((await postPayload({ claims })).json()).toMatchObject({ reason: 'login_after_logout' })
   })
 
+  test.each(['', 'https://acme.example', 'acme/'])(
+    'the API rejects the namespace %j with 400, because the login Action adds no claims there',
+    async (namespace) => {
+      const payload = { claims: { sub: 'auth0|all', iat: LOGOUT_AT / 1000 + 60 }, namespace }
+      const headers = bearer(keys.checker)
+      const response = await app.inject({ method: 'POST', url: '/v1/check', headers, payload })
+      expect(response.statusCode).toBe(400)
+      expect(response.json().message).toMatch(/namespace must be a URL or URN that ends in/)
+    },
+  )
+
   test('the API returns revoked for a token that was issued before the logout of its session', async () => {
     const response = await postCheck({
       sub: 'auth0|123',
