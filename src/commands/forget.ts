@@ -8,6 +8,11 @@ import { openStore } from '../service/open-store.js'
 import type { CommandContext } from './context.js'
 import { rethrowAbortAsUnfinished } from './rethrow-abort-as-unfinished.js'
 
+/** Maximum length of standard input: an id with white space around it. */
+const MAX_INPUT_LENGTH = MAX_ID_LENGTH + 200
+
+const CONTROL = /[\p{Cc}\p{Zl}\p{Zp}]/u
+
 const CONSEQUENCES = `This deletes nothing in Auth0: delete the user there first, so that no new entry names the user. Backups
 of the database still contain the ids. docs/privacy.md lists all other places.
 `
@@ -19,11 +24,12 @@ of the database still contain the ids. docs/privacy.md lists all other places.
  */
 export async function runForget(context: CommandContext, user: string): Promise<void> {
   const config = loadConfig(context.env, ['database'])
-  const userId = readId(user === '-' ? await readLine(context) : user)
-  if (userId === null) {
+  const userId = readId(user === '-' ? await readStandardInput(context) : user)
+  // Such an id is that of no user: for example, several lines were pasted.
+  if (userId === null || CONTROL.test(userId)) {
     throw new LastLogoutError(
       'USAGE',
-      `The user id is invalid: it must be a text of 1 to ${MAX_ID_LENGTH} characters.`,
+      `The user id is invalid: it must be one line of 1 to ${MAX_ID_LENGTH} characters, without control characters.`,
     )
   }
   const log = await context.createLog(config.logLevel, 'stderr')
@@ -33,11 +39,14 @@ export async function runForget(context: CommandContext, user: string): Promise<
     const person = await store.forget(userId)
     const { users, sessions, entries, remaining } = person
     const until = remaining && remaining.newestAt + config.maxRefreshAgeMs + config.maxTokenAgeMs
-    // This audit record must not reveal which person was forgotten.
-    log.info(
-      { part: 'forget', users, sessions, entries, until: toDateTime(until) },
-      'person forgotten',
-    )
+    const isFound = users + sessions + entries > 0 || remaining !== null
+    // An audit record, which is written at every LOG_LEVEL. It must not reveal which person was forgotten.
+    log
+      .child({ part: 'forget' }, { level: 'info' })
+      .info(
+        { users, sessions, entries, until: toDateTime(until) },
+        isFound ? 'person forgotten' : 'person not found',
+      )
     context.print(describeChange(person))
     if (remaining === null || until === null) {
       context.print(nameProgram(describeNothing(userId, toDateTime(asOf)), context.programName))
@@ -52,9 +61,11 @@ export async function runForget(context: CommandContext, user: string): Promise<
   }
 }
 
-async function readLine(context: CommandContext): Promise<string> {
-  const text = await context.readInput(MAX_ID_LENGTH + 2).catch(rethrowAbortAsUnfinished)
-  return text.replace(/\r?\n$/, '')
+/** Reads standard input without the white space around it, such as line breaks. */
+async function readStandardInput(context: CommandContext): Promise<string> {
+  const text = await context.readInput(MAX_INPUT_LENGTH).catch(rethrowAbortAsUnfinished)
+  // A longer input is cut off, and the id with it. The complete text is too long for an id.
+  return text.length > MAX_INPUT_LENGTH ? text : text.trim()
 }
 
 function describeChange({ users, sessions, entries }: ForgottenPerson): string {

@@ -88,6 +88,36 @@ describe('forget', () => {
     expect(stdout).toContain('1 last logout and 1 session logout')
   })
 
+  test('forget - ignores white space around the id', async () => {
+    await logOut(Date.now())
+    const input = `\uFEFF  ${USER}\t \r\n\n`
+    const { code, stdout } = await finishCommandLine(['forget', '-'], env, { input })
+    expect(code).toBe(0)
+    expect(stdout).toContain('1 last logout and 1 session logout')
+  })
+
+  test('forget - rejects an input of several lines or of too many characters with exit code 2, and does not print it', async () => {
+    for (const input of [`${USER}\nauth0|other\n`, `${USER}${' '.repeat(1_001)}x`]) {
+      const { code, stdout, stderr } = await finishCommandLine(['forget', '-'], env, { input })
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+      expect(stderr).toContain('user id is invalid: it must be one line')
+      expect(stderr).not.toContain('auth0|')
+    }
+  })
+
+  test('forget logs its audit record at every LOG_LEVEL', async () => {
+    await logOut(Date.now())
+    env.LOG_LEVEL = 'silent'
+    const { stderr } = await run('forget', USER)
+    expect(JSON.parse(stderr)).toMatchObject({ level: 30, part: 'forget', msg: 'person forgotten' })
+  })
+
+  test('forget logs that the person was not found if nothing is stored', async () => {
+    const { code, stderr } = await run('forget', USER)
+    expect(code).toBe(0)
+    expect(JSON.parse(stderr)).toMatchObject({ msg: 'person not found', users: 0, until: null })
+  })
+
   test('forget computes how long the rows remain from MAX_TOKEN_AGE and MAX_REFRESH_AGE', async () => {
     const at = Date.now()
     await logOut(at)
@@ -136,6 +166,8 @@ describe('forget', () => {
   test.each([
     ['an id that is too long', ['a'.repeat(801)], /user id is invalid/],
     ['an empty id', [''], /user id is invalid/],
+    ['a line break in the id', ['auth0|1\n'], /user id is invalid/],
+    ['a control character in the id', ['auth0|1\u0007'], /user id is invalid/],
     ['no id', [], /missing required argument/],
   ])('forget with %s exits with 2', async (_case, args, expected) => {
     const { code, stdout, stderr } = await run('forget', ...args)
