@@ -1,4 +1,6 @@
-import { loadConfig } from '../config/config.js'
+import { realpath } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { type Config, loadConfig } from '../config/config.js'
 import type { Check } from '../doctor/check.js'
 import { runChecks } from '../doctor/doctor.js'
 import { LastLogoutError } from '../errors.js'
@@ -26,8 +28,9 @@ export async function runDoctor(context: CommandContext, flags: DoctorFlags): Pr
 
 /** Runs the checks. Prints and returns the results. */
 export async function printChecks(context: CommandContext, flags: DoctorFlags): Promise<Check[]> {
-  const config = loadConfig(context.env, ['auth0', 'database'])
   const { action: actionName, probe = false, json = false } = flags
+  const loadedConfig = loadConfig(context.env, ['auth0', 'database'])
+  const config = json ? await resolveDataDir(loadedConfig, context.cwd) : loadedConfig
   const results = runChecks({ config, actionName, probe, signal: context.stop })
   const print = (text: string) => context.print(nameProgram(text, context.programName))
   const checks = await printAndCollect(results, json ? () => {} : print).catch(
@@ -49,10 +52,30 @@ export function assertNoFailure(checks: Check[]): void {
   throw new LastLogoutError('CHECKS_FAILED', message)
 }
 
-/** Removes the path of `DATA_DIR` from a result. Users send the JSON to others, and the path can contain a name. */
+/**
+ * Replaces `DATA_DIR` by its absolute path without symbolic links. All messages then contain this path, which
+ * {@link withoutPath} can find. A relative path, such as `data`, can be a word of a message.
+ */
+async function resolveDataDir(config: Config<'auth0' | 'database'>, cwd: string) {
+  const { database } = config
+  if (database.dataDir === undefined) return config
+  const path = resolve(cwd, database.dataDir)
+  // A path that does not exist, or cannot be read, contains no link that a message could resolve.
+  const dataDir = await realpath(path).catch(() => path)
+  return { ...config, database: { ...database, dataDir } }
+}
+
+/**
+ * Removes the path of `DATA_DIR` from a result. Users send the JSON to others, and the path can contain a name.
+ *
+ * @param dataDir The path as {@link resolveDataDir} returns it.
+ */
 function withoutPath(check: Check, dataDir: string | undefined): Check {
   if (dataDir === undefined) return check
-  const replace = (text: string) => text.replaceAll(dataDir, 'DATA_DIR')
+  const escapedDir = dataDir.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
+  // A short path, such as `/data`, can also be a part of another path or of a URL.
+  const path = new RegExp(`(?<![\\w/.-])${escapedDir}(?![\\w-])`, 'g')
+  const replace = (text: string) => text.replace(path, 'DATA_DIR')
   const { message, advice } = check
   return {
     ...check,

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
@@ -118,6 +118,47 @@ test.each<[string, () => void]>([
   const output = await runDoctor()
   expect((JSON.parse(output) as Report).checks.length).toBeGreaterThan(10)
   expectNothingPersonal(output)
+})
+
+test.each<[string, (directory: string) => Promise<string>]>([
+  ['relative', async (directory) => join(directory, 'data')],
+  [
+    'a symbolic link',
+    async (directory) => {
+      await mkdir(join(directory, 'data'), { recursive: true })
+      await symlink(join(directory, 'data'), join(directory, 'link'))
+      return join(directory, 'link')
+    },
+  ],
+])(
+  'the output of doctor contains no absolute path if DATA_DIR is %s and cannot be used',
+  async (_case, prepare) => {
+    const parent = await mkdtemp(join(tmpdir(), `${MARK}-`))
+    onTestFinished(() => rm(parent, { recursive: true }))
+    const dataDir = await prepare(parent)
+    // This cluster looks like one of another version of PostgreSQL.
+    await mkdir(join(dataDir, 'postgres'), { recursive: true })
+    await writeFile(join(dataDir, 'postgres', 'PG_VERSION'), '1\n')
+    env.DATABASE_URL = ''
+    env.DATA_DIR = relative(tmpdir(), dataDir)
+    const output = await runDoctor()
+    // As root, the directory is not accessible to the user that runs PostgreSQL.
+    expect(output).toMatch(
+      /The data directory DATA_DIR (holds data of PostgreSQL 1,|cannot be reached by)/,
+    )
+    expectNothingPersonal(output)
+  },
+)
+
+test('the output of doctor keeps the words of its messages if DATA_DIR is one of them', async () => {
+  const cwd = await mkdtemp(join(tmpdir(), 'doctor-'))
+  onTestFinished(() => rm(cwd, { recursive: true }))
+  env.DATABASE_URL = ''
+  env.DATA_DIR = 'data'
+  const context = { cwd }
+  const { stdout } = await finishCommandLine(['doctor', '--json'], env, { context })
+  expect(stdout).toContain('there is no database in DATA_DIR yet')
+  expect(stdout).not.toMatch(/DATA_DIRbase/)
 })
 
 test('the example in docs/first-real-tenant.md contains the checks that doctor --probe prints', async () => {
