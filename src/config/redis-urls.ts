@@ -25,6 +25,20 @@ export const redisUrls = z.string().transform((text, context) => {
       'must have the same protocol, user, password and path for every node',
     )
   }
+  // ioredis accepts any path and any parameter, and fails later or ignores them. An unencoded password can be in both,
+  // so neither is printed.
+  if (!urls.every(({ pathname }) => /^(\/\d*)?$/.test(pathname))) {
+    return addProblem(
+      context,
+      'must have no path other than the number of a database, such as redis://host:6379/0, and a password percent-encoded (/ is %2F)',
+    )
+  }
+  if (!urls.every(({ search, hash }) => /^(\?family=[046])?$/.test(search) && hash === '')) {
+    return addProblem(
+      context,
+      'must have no parameters other than family=4 or family=6, and a password percent-encoded (? is %3F, # is %23); for TLS, use rediss:',
+    )
+  }
   const [first, ...others] = urls.map(({ href }) => href)
   return first === undefined ? z.NEVER : ([first, ...others] as const)
 })

@@ -7,7 +7,7 @@ export interface RedisFailure {
   kind: string
   /** The error of the server or of the connection. For a cluster, this is the error that ioredis wraps. */
   cause: unknown
-  /** The error code of the system, or the first word of the reply, such as `NOAUTH`. */
+  /** The error code of the system, or the first word of the reply, such as `NOAUTH`. For other replies, their text. */
   code: unknown
   advice: string
 }
@@ -44,6 +44,9 @@ const ADVICE = new Map([
 /** The default port of Sentinel. If a Sentinel refuses the password, only this port shows that it is a Sentinel. */
 const SENTINEL_PORT = '26379'
 const SENTINEL_HINT = '. Port 26379 is that of Redis Sentinel, which is not supported'
+
+const CHECK_REPLY =
+  'Redis refuses a command: check the number of the database in REDIS_URL, and that the server is one that docs/configuration.md names'
 
 const CHECK_SERVER =
   'check that Redis runs and is reachable from this host, and that REDIS_URL is correct'
@@ -100,7 +103,11 @@ export function explainRedisFailure(error: unknown, url: string): RedisFailure {
     return describe(UNREACHABLE, 'check the host name in REDIS_URL')
   }
   const advice = ADVICE.get(code)
-  return advice === undefined ? describe(UNREACHABLE, CHECK_SERVER) : describe(code, advice)
+  if (advice !== undefined) return describe(code, advice)
+  if (Object(cause).name !== 'ReplyError') return describe(UNREACHABLE, CHECK_SERVER)
+  // After these words, Redis quotes the arguments of the command, which can be a password.
+  const [reply] = message.split(/,? with args/)
+  return { ...describe('reply', CHECK_REPLY), code: reply }
 }
 
 /** Quotes an argument for a shell, if the argument contains special characters. */

@@ -344,6 +344,17 @@ describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip
   if (skip) return
   afterAll(() => redis.stop())
 
+  test('doctor reports the reply of Redis if the server lacks the database of REDIS_URL', async () => {
+    env.REDIS_URL = `${redis.url.replace(/\/\d*$/, '')}/99`
+    const { code, checks } = await runDoctor()
+    expect(code).toBe(1)
+    expect(checks.get('queue')).toMatchObject({
+      status: 'failure',
+      message: 'Redis cannot be used (ERR DB index is out of range)',
+      advice: expect.stringContaining('check the number of the database in REDIS_URL'),
+    })
+  })
+
   test('doctor warns if maxmemory-policy allows Redis to evict the schedule (pitfall 16)', async () => {
     env.REDIS_URL = redis.url
     const { code, checks } = await runDoctor()
