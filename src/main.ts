@@ -62,9 +62,6 @@ for (const stream of [process.stdout, process.stderr]) {
   })
 }
 
-// Environment variables take precedence over `.env`.
-if (existsSync('.env')) process.loadEnvFile('.env')
-
 const { exitCode, isUnfinished } = await runCommandLine(process.argv.slice(2), context)
 process.exitCode = exitCode
 // The command has ended, but the socket to an unresponsive server can keep the process alive.

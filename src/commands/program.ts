@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { loadEnvFile } from '../config/load-env-file.js'
 import { findSimilar } from '../config/similar-names.js'
 import { nameProgram } from '../program-name.js'
 import { ACTION_NAME } from '../rules/action-settings.js'
@@ -43,6 +44,7 @@ export async function createProgram(context: CommandContext): Promise<Command> {
     .version(await readVersion())
     .addHelpText('after', FOOTER)
     .showHelpAfterError(nameProgram('(see `last-logout --help`)', context.programName))
+    .hook('preAction', () => loadEnvFile(context.env, context.cwd))
 
   program
     .command('demo')

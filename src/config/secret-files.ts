@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { BYTE_ORDER_MARK } from './load-env-file.js'
 import { SECRETS } from './variables.js'
 
 /** The environment variables that are set to a value that is not empty. */
@@ -42,10 +43,12 @@ export function readSecretFiles(env: GivenVariables): GivenSettings {
   return { given, fromFile, problems }
 }
 
-/** Reads a file. Removes the last line break, which editors and `echo` add. */
+/** Reads a file. Removes a byte order mark, and the last line break, which editors and `echo` add. */
 function readSecret(path: string): { text?: string; problem?: string } {
   try {
-    const text = readFileSync(path, 'utf8').replace(/\r?\n$/, '')
+    const text = readFileSync(path, 'utf8')
+      .replace(BYTE_ORDER_MARK, '')
+      .replace(/\r?\n$/, '')
     return text === '' ? { problem: `names ${path}, which is empty` } : { text }
   } catch (error) {
     // The value may be the secret instead of a path, so it must not be printed.

@@ -1,5 +1,7 @@
-import { readFile } from 'node:fs/promises'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { MAX_JWT_LENGTH } from '../../src/commands/read-jwt.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { finishCommand, runCommand } from '../_support/cli.js'
@@ -45,6 +47,16 @@ test('the error for a missing variable explains where to set the variable', asyn
   expect(stderr).toMatch(
     /AUTH0_DOMAIN is missing[\s\S]*environment, or in a file \.env .*\.env\.example\)\.\n$/,
   )
+})
+
+test('a command whose .env cannot be read exits with 2 and names the cause, but --help works', async () => {
+  const cwd = await mkdtemp(join(tmpdir(), 'last-logout-process-'))
+  onTestFinished(() => rm(cwd, { recursive: true }))
+  await mkdir(join(cwd, '.env'))
+  const { code, stderr } = await finishCommand(['status'], UNUSED_DATABASE_ENV, { cwd })
+  expect(code).toBe(2)
+  expect(stderr).toMatch(/^last-logout: \/.*\/\.env cannot be read \(EISDIR\): [^\n]*\n$/)
+  expect((await finishCommand(['status', '--help'], {}, { cwd })).code).toBe(0)
 })
 
 test('explain refuses standard input that is longer than any token', async () => {

@@ -57,6 +57,7 @@ test('every secret can be read from a file, with the same result as from the var
 test.each([
   ['no line break', 'hush', 'hush'],
   ['a line break', 'hush\n', 'hush'],
+  ['a byte order mark', '\uFEFFhush\n', 'hush'],
   ['a line break of Windows', 'hush\r\n', 'hush'],
   ['two line breaks, where only the second line break is removed', 'hush\n\n', 'hush\n'],
   ['spaces, which belong to the value', ' hush ', ' hush '],
