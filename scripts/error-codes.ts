@@ -87,11 +87,11 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
     todo: 'Nothing, if a worker runs: the worker reads the log. Otherwise stop the other process, or wait until its lease has expired.',
   },
   CHECKS_FAILED: {
-    when: '`last-logout doctor` found at least one failure.',
+    when: '`last-logout doctor` found at least one failure. Or a check of `last-logout init` failed, or the API did not refuse a token from before the logout.',
     todo: 'Follow the advice after each failed check.',
   },
   UNHEALTHY: {
-    when: '`last-logout healthcheck` got no response from the API, or another status than 200. With `--ready`, the database is unavailable. With `--fresh`, the database is unavailable, or the data is older than `MAX_LAG`.',
+    when: '`last-logout healthcheck` got no response from the API, or another status than 200. With `--ready`, the database is unavailable. With `--fresh`, the database is unavailable, or the data is older than `MAX_LAG`. Or the API that `last-logout init` started responded with an error.',
     todo: 'Read the log of the API, and run `last-logout doctor`. If nothing listens at the address in the message, set `HOST` and `PORT` to those of the API.',
   },
   CANNOT_LISTEN: {
@@ -99,8 +99,8 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
     todo: 'Do what the message says: set `PORT`, `WORKER_PORT` or `HOST` to values that are free on this machine.',
   },
   UNFINISHED: {
-    when: 'A command was interrupted by a signal before it had finished.',
-    todo: 'Run the command again.',
+    when: 'A command was interrupted by a signal, or because its output was closed, before it had finished. Or `last-logout init` waited in vain for the log to be read, or for a logout.',
+    todo: 'Run the command again. With `--wait`, `last-logout init` waits for longer.',
   },
   STALLED: {
     when: 'A job made no progress within its timeout and was aborted.',
