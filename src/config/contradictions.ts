@@ -20,6 +20,11 @@ export function findContradictions(values: Partial<Variables>): string[] {
     ...(values.DATABASE_URL !== undefined && values.DATA_DIR !== undefined
       ? ['DATABASE_URL and DATA_DIR exclude each other: set one of them']
       : []),
+    ...(values.DATABASE_DIRECT_URL !== undefined && values.DATA_DIR !== undefined
+      ? [
+          'DATABASE_DIRECT_URL and DATA_DIR exclude each other: the embedded PostgreSQL has no other URL; remove one of them',
+        ]
+      : []),
     // If no API keys are set, the process is a worker that can share the other variables of the API.
     ...(values.API_KEYS === undefined
       ? []

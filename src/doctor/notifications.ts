@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.js'
+import { isSameDatabase } from '../service/same-database.js'
 import { inspectNotifications, readNotificationUsage } from '../store/inspect.js'
 import { type Check, describeError, failure, ok, skipped, warning } from './check.js'
 
@@ -21,14 +22,17 @@ export async function checkNotifications(
   { database }: Config,
   databaseUrl: string | null,
 ): Promise<Check[]> {
-  const url = database.directUrl ?? databaseUrl
+  const { directUrl } = database
+  const url = directUrl ?? databaseUrl
   if (url === null) return skipped([NAME], 'there is no database')
   try {
     const usage = await readNotificationUsage(url)
-    return [usage < HIGH_USAGE ? await checkDelivery(url, usage) : toQueueUsageCheck(usage)]
+    if (usage >= HIGH_USAGE) return [toQueueUsageCheck(usage)]
+    return [await checkDelivery(url, databaseUrl ?? url, usage)]
   } catch (error) {
     const message = `cannot be checked (${describeError(error)})`
-    return [failure(NAME, message, 'check DATABASE_DIRECT_URL')]
+    const variable = directUrl === undefined ? 'DATABASE_URL' : 'DATABASE_DIRECT_URL'
+    return [failure(NAME, message, `check ${variable}`)]
   }
 }
 
@@ -41,8 +45,20 @@ function toQueueUsageCheck(usage: number): Check {
   )
 }
 
-async function checkDelivery(url: string, usage: number): Promise<Check> {
-  if (await inspectNotifications(url)) return ok(NAME, `received; ${describeUsage(usage)}`)
+/**
+ * @param url The URL of the connection that listens.
+ * @param senderUrl The URL through which the service writes.
+ */
+async function checkDelivery(url: string, senderUrl: string, usage: number): Promise<Check> {
+  if (await inspectNotifications(url)) {
+    return senderUrl === url || (await isSameDatabase(senderUrl, url))
+      ? ok(NAME, `received; ${describeUsage(usage)}`)
+      : failure(
+          NAME,
+          'DATABASE_DIRECT_URL leads to another database than DATABASE_URL: notifications of writes are not received, and `last-logout migrate` changes the other database',
+          'correct DATABASE_DIRECT_URL, so that both lead to the same database of the same server',
+        )
+  }
   return warning(
     NAME,
     `not received, since a connection pooler is in between: the change feed polls every second; ${describeUsage(usage)}`,

@@ -17,7 +17,9 @@ export async function checkQueue(config: Config, databaseUrl: string | null): Pr
   // On Redis, the name of the queue begins with this name. The check needs no more.
   if (redisUrls !== undefined) return [await checkRedis(redisUrls, name)]
   if (databaseUrl === null) return skipped([NAME], 'there is no database')
-  return [await checkPostgres(database.directUrl ?? databaseUrl, name)]
+  const { directUrl } = database
+  const variable = directUrl === undefined ? 'DATABASE_URL' : 'DATABASE_DIRECT_URL'
+  return [await checkPostgres(directUrl ?? databaseUrl, name, variable)]
 }
 
 async function checkRedis(urls: RedisUrls, name: string): Promise<Check> {
@@ -57,7 +59,7 @@ async function checkRedis(urls: RedisUrls, name: string): Promise<Check> {
   }
 }
 
-async function checkPostgres(url: string, name: string): Promise<Check> {
+async function checkPostgres(url: string, name: string, variable: string): Promise<Check> {
   try {
     await readSchedule({ kind: 'postgres', url }, name)
     return ok(NAME, 'in PostgreSQL, and its tables are up to date')
@@ -69,6 +71,6 @@ async function checkPostgres(url: string, name: string): Promise<Check> {
           'its tables in PostgreSQL are missing, or older than this version',
           'run `last-logout migrate`, or set REDIS_URL',
         )
-      : failure(NAME, `cannot be opened (${describeError(error)})`, 'check DATABASE_DIRECT_URL')
+      : failure(NAME, `cannot be opened (${describeError(error)})`, `check ${variable}`)
   }
 }

@@ -53,7 +53,7 @@ function describe(cause: unknown, state: string | undefined): string {
     return (
       describeTls(cause) ??
       describeTimeout(cause) ??
-      'PostgreSQL is unreachable: check that it is running and that DATABASE_URL is correct'
+      'PostgreSQL is unreachable: check that it is running, and that DATABASE_URL and, if set, DATABASE_DIRECT_URL are correct'
     )
   }
   const problem = isRefusedState(state) ? 'refused the connection' : 'is unavailable'

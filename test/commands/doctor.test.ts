@@ -330,6 +330,22 @@ describe('a failed check', () => {
   })
 })
 
+describe('with DATABASE_DIRECT_URL', () => {
+  test('doctor fails if DATABASE_DIRECT_URL leads to another database than DATABASE_URL', async () => {
+    const other = await createTestDatabase()
+    onTestFinished(() => other.drop())
+    env.DATABASE_DIRECT_URL = other.url
+    const { code, checks } = await runDoctor()
+    expect(code).toBe(1)
+    expect(checks.get('notifications')).toMatchObject({
+      status: 'failure',
+      message: expect.stringMatching(/leads to another database than DATABASE_URL/),
+    })
+    env.DATABASE_DIRECT_URL = database.url
+    expect((await runDoctor()).checks.get('notifications')?.status).toBe('ok')
+  })
+})
+
 describe('an invalid configuration', () => {
   test('doctor exits with 2 if the configuration is invalid', async () => {
     const { code, stdout, stderr } = await finishCommandLine(['doctor'], { AUTH0_DOMAIN: DOMAIN })

@@ -88,6 +88,14 @@ test('loadConfig reports contradictions together with invalid values', () => {
   expect(variables).toEqual(['PORT', 'RETAIN_DAYS', 'DATABASE_URL'])
 })
 
+test('loadConfig rejects DATABASE_DIRECT_URL together with DATA_DIR', () => {
+  const { DATABASE_URL: DATABASE_DIRECT_URL, ...otherVariables } = completeEnv
+  const env = { ...otherVariables, DATABASE_DIRECT_URL, DATA_DIR: './data' }
+  expect(problemsOf(env)).toEqual([
+    expect.stringContaining('DATABASE_DIRECT_URL and DATA_DIR exclude each other'),
+  ])
+})
+
 test('loadConfig rejects a RETAIN_DAYS that is shorter than MAX_REFRESH_AGE plus MAX_TOKEN_AGE (pitfall 25)', () => {
   const problemsWith = (RETAIN_DAYS: string, ages: Record<string, string> = {}) =>
     problemsOf({ ...completeEnv, RETAIN_DAYS, ...ages })
