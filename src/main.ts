@@ -20,8 +20,11 @@ setFlagsFromString('--no-allocation-site-pretenuring')
 
 const stopping = new AbortController()
 
-/** Whether stdout or stderr was closed (EPIPE), for example by `head` in a pipeline. */
+/** Whether stdout or stderr was closed (EPIPE), for example by `head` in a pipeline, or failed in another way. */
 let isOutputClosed = false
+
+/** Whether a write failed for another reason than EPIPE, such as a full disk. */
+let hasOutputFailed = false
 
 const [, script = ''] = process.argv
 const start: ProgramStart = {
@@ -56,14 +59,20 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
     isOutputClosed = true
     stopping.abort()
+    if (error.code === 'EPIPE' || hasOutputFailed) return
+    hasOutputFailed = true
+    // The error can occur after the command has ended.
+    process.exitCode = 1
+    process.stderr.write(
+      `last-logout: The output cannot be written (${error.code}): check the free space of its disk.\n`,
+    )
   })
 }
 
 const { exitCode, isUnfinished } = await runCommandLine(process.argv.slice(2), context)
-process.exitCode = exitCode
+process.exitCode = hasOutputFailed ? 1 : exitCode
 // The command has ended, but the socket to an unresponsive server can keep the process alive.
 if (isUnfinished) setTimeout(() => process.exit(), EXIT_GRACE_MS).unref()
 

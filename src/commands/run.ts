@@ -36,7 +36,8 @@ function report(error: unknown, context: CommandContext): number {
   const isOutputClosed = context.isOutputClosed()
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE
   if (context.stop.aborted && hasCode(error, 'ABORTED')) {
-    if (!isOutputClosed) printLine('Stopped by a signal. Everything stored so far is kept.')
+    if (isOutputClosed) return EXIT_FAILURE
+    printLine('Stopped by a signal. Everything stored so far is kept.')
     return 0
   }
   if (!(isOutputClosed && hasCode(error, 'UNFINISHED'))) printLine(toMessage(error, context))

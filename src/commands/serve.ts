@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { loadConfig, type Need } from '../config/config.js'
+import { LastLogoutError } from '../errors.js'
 import { createService, type Service } from '../service/service.js'
 import type { CommandContext } from './context.js'
 
@@ -41,6 +42,9 @@ export async function runServe(
     await service.close()
     log.info('stopped')
   }
+  if (!context.isOutputClosed()) return
+  // With exit code 0, a service manager would take the service for stopped on purpose, and not restart it.
+  throw new LastLogoutError('UNFINISHED', 'The service stopped because its output was closed.')
 }
 
 async function startServing(

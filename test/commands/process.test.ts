@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { MAX_JWT_LENGTH } from '../../src/commands/read-jwt.js'
 import { buildEntry } from '../../src/simulator/entries.js'
@@ -99,14 +101,29 @@ describe('a closed standard output', () => {
     },
   )
 
-  test('a worker whose standard output is closed shuts down gracefully', async () => {
+  test('sync exits with 1 if standard output is closed before it has caught up', async () => {
+    // A write to the closed output aborts the signal.
+    const context = { stop: AbortSignal.abort(), isOutputClosed: () => true }
+    const { code, stderr } = await finishCommandLine(['sync'], env, { context })
+    expect({ code, stderr }).toEqual({ code: 1, stderr: '' })
+  })
+
+  test('a command whose output cannot be written exits with 1 and one line', async () => {
+    const script = 'exec "$0" "$1" --help > /dev/full'
+    const args = ['-c', script, process.execPath, 'dist/main.js']
+    const failure = await promisify(execFile)('/bin/sh', args).catch((error) => error)
+    expect(failure.code).toBe(1)
+    expect(failure.stderr).toMatch(/^last-logout: The output cannot be written \(ENOSPC\)[^\n]*\n$/)
+  })
+
+  test('a worker whose standard output is closed shuts down gracefully, and exits with 1', async () => {
     const command = runCommand(['worker'], env)
     await expect.poll(command.stdout, WAIT).toContain('"polling"')
     command.closeOutput()
     // The worker logs this logout, and the write to standard output fails with EPIPE.
     auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { dateMs: Date.now() - 1_000 })
     const code = await command.exited
-    expect({ code, stderr: command.stderr() }).toEqual({ code: 0, stderr: '' })
+    expect({ code, stderr: command.stderr() }).toEqual({ code: 1, stderr: '' })
     // The worker has released its lease, which is the exclusive right to poll.
     expect(await database.query('SELECT lease_owner FROM tenant')).toEqual([{ lease_owner: null }])
   })
