@@ -56,7 +56,7 @@ function describeManualSteps({ auth0, database }: Config): string {
     dataDir !== undefined
       ? `delete the directory ${dataDir}, which holds the database`
       : url !== undefined
-        ? 'drop the database or the schema that DATABASE_URL names, but neither if other applications or tenants use it: the section Uninstall of\n                docs/operations.md lists the tables; if REDIS_URL is set, also delete the keys in Redis'
+        ? 'drop the database or the schema that DATABASE_URL names, but neither if other applications or tenants use it: the section Uninstall of\n                docs/operations.md lists the tables; without REDIS_URL, also the schema bullmq there; with REDIS_URL, the keys in Redis\n                that begin with {last-logout: and this domain'
         : 'drop the database that the service used'
   return `To remove last-logout from ${auth0.domain}, in this order:
 
