@@ -7,7 +7,8 @@ process.env.TMPDIR = findScratchDirectory()
 
 /** Pure code, and code that needs no server but HTTP on the loopback: no PostgreSQL is started for it. */
 const UNIT = [
-  'test/{bench,pg,rules,simulator,snippets,soak,tokens}/**/*.test.ts',
+  'test/bench/{documents,figures}.test.ts',
+  'test/{pg,rules,simulator,snippets,soak,tokens}/**/*.test.ts',
   'test/action/lookup.test.ts',
   'test/action/settings.test.ts',
   'test/{architecture,documents,errors,install-scripts,pitfalls,privacy,program-name,release,words,workflows}.test.ts',
