@@ -4,20 +4,17 @@
  *
  *   npm run bench:backlog [-- entries]
  */
-import { fork, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { readProcess } from '../soak/processes.js'
-import { createEmbeddedPostgres } from '../src/embedded-postgres/server.js'
 import { migrateQueue } from '../src/jobs/jobs.js'
 import { withClient } from '../src/pg/client.js'
 import { syntheticLogId } from '../src/rules/log-id.js'
 import { applyMigrations } from '../src/store/migrations.js'
+import { type BenchRun, endWithRun, nextMessage, startBenchRun, startProcess } from './bench-run.js'
 import { BENCH_DOMAIN } from './start-api.js'
+import { openTemporaryPostgres } from './temporary-postgres.js'
 
 const SAMPLE_INTERVAL_MS = 1_000
 /** After this time, the measurement ends, even if the worker has not read all entries. */
@@ -43,35 +40,22 @@ export interface BacklogMeasurement {
 }
 
 /** Starts a worker that reads a backlog of `entries` entries, and samples the memory of the worker. */
-export async function measureBacklog(entries: number): Promise<BacklogMeasurement> {
+export async function measureBacklog(run: BenchRun, entries: number): Promise<BacklogMeasurement> {
   const endMs = Date.now() - LAST_ENTRY_AGE_MS
   const startMs = endMs - BACKLOG_MS
   const args = [BENCH_DOMAIN, ...[entries, startMs, endMs].map(String)]
-  const tenant = fork(new URL('./backlog-process.ts', import.meta.url), args)
-  const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-bench-'))
-  const postgres = await createEmbeddedPostgres({ dataDir })
-  try {
-    const [{ url, credentials }] = await once(tenant, 'message')
-    await prepareDatabase(postgres.url, startMs)
-    const worker = startWorker(postgres.url, url, credentials)
-    const exited = once(worker, 'exit')
-    try {
-      const measurement = await sampleMemory(worker.pid ?? 0, postgres.url, {
-        entries,
-        startMs,
-        endMs,
-      })
-      worker.kill()
-      await exited
-      return measurement
-    } finally {
-      worker.kill('SIGKILL')
-    }
-  } finally {
-    tenant.kill()
-    await postgres.close()
-    await rm(dataDir, { recursive: true })
-  }
+  const tenant = startProcess(run, 'backlog-process.ts', args)
+  const postgres = await openTemporaryPostgres(run)
+  const { url, credentials } = await nextMessage<TenantMessage>(tenant)
+  await prepareDatabase(postgres.url, startMs)
+  const pid = startWorker(run, postgres.url, url, credentials)
+  return sampleMemory(pid, postgres.url, { entries, startMs, endMs })
+}
+
+/** The message that `backlog-process.ts` sends. */
+interface TenantMessage {
+  url: string
+  credentials: { clientId: string; clientSecret: string }
 }
 
 /** Creates the tables. Inserts the tenant row that a worker leaves if it has read the log up to `startMs`. */
@@ -87,13 +71,15 @@ async function prepareDatabase(databaseUrl: string, startMs: number): Promise<vo
   )
 }
 
+/** Starts the worker, which ends with the run. Returns its process id. */
 function startWorker(
+  run: BenchRun,
   databaseUrl: string,
   baseUrl: string,
-  { clientId, clientSecret }: { clientId: string; clientSecret: string },
-) {
+  { clientId, clientSecret }: TenantMessage['credentials'],
+): number {
   const main = fileURLToPath(new URL('../dist/main.js', import.meta.url))
-  return spawn(process.execPath, [main, 'worker'], {
+  const worker = spawn(process.execPath, [main, 'worker'], {
     env: {
       PATH: process.env.PATH,
       AUTH0_DOMAIN: BENCH_DOMAIN,
@@ -105,7 +91,10 @@ function startWorker(
       LOG_LEVEL: 'warn',
     },
     stdio: ['ignore', 'inherit', 'inherit'],
+    detached: true,
   })
+  endWithRun(run, worker, 'last-logout worker')
+  return worker.pid ?? 0
 }
 
 interface Backlog {
@@ -153,5 +142,7 @@ function formatReport({ entries, seconds, rssMiB }: BacklogMeasurement): string 
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [entries = '1000000'] = process.argv.slice(2)
-  console.log(formatReport(await measureBacklog(Number(entries))))
+  const run = startBenchRun()
+  console.log(formatReport(await measureBacklog(run, Number(entries))))
+  await run.end()
 }

@@ -5,23 +5,19 @@
  *
  *   npm run bench:catch-up [-- rounds]
  */
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { pino } from 'pino'
 import { createLogSource } from '../src/auth0/log-source.js'
 import { createManagementApi } from '../src/auth0/management-api.js'
-import { createEmbeddedPostgres } from '../src/embedded-postgres/server.js'
 import { syntheticLogId } from '../src/rules/log-id.js'
 import { createDatabase } from '../src/store/database.js'
 import { createLastLogoutStore } from '../src/store/last-logout-store.js'
 import { applyMigrations } from '../src/store/migrations.js'
 import { catchUp } from '../src/sync/catch-up.js'
 import { createProgressGuard } from '../src/sync/progress-guard.js'
+import { nextMessage, startBenchRun, startProcess } from './bench-run.js'
 import { type Figure, reportFigures } from './figures.js'
 import { median } from './median.js'
+import { openTemporaryPostgres } from './temporary-postgres.js'
 
 const figures: Figure[] = []
 const DOMAIN = 'bench.example'
@@ -42,18 +38,17 @@ interface TenantMessage {
   credentials: { clientId: string; clientSecret: string }
 }
 
-const tenantProcess = fork(new URL('./tenant-process.ts', import.meta.url), [
+const run = startBenchRun()
+const tenantProcess = startProcess(run, 'tenant-process.ts', [
   String(ENTRIES),
   ...SETTINGS.map(({ latencyMs }) => String(latencyMs)),
 ])
-const [{ startMs, endMs, urls, credentials }] = (await once(tenantProcess, 'message')) as [
-  TenantMessage,
-]
+const { startMs, endMs, urls, credentials } = await nextMessage<TenantMessage>(tenantProcess)
 
-const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-bench-'))
-const postgres = await createEmbeddedPostgres({ dataDir })
+const postgres = await openTemporaryPostgres(run)
 await applyMigrations(postgres.url)
 const database = createDatabase(postgres.url, pino({ level: 'warn' }))
+run.closers.push(database.close)
 const store = createLastLogoutStore({
   database,
   domain: DOMAIN,
@@ -97,11 +92,8 @@ for (const [index, { latencyMs, entries }] of SETTINGS.entries()) {
 const { users, sessions } = await store.count()
 console.log(`\nstored ${users} users and ${sessions} sessions`)
 
-await database.close()
-await postgres.close()
-await rm(dataDir, { recursive: true })
-tenantProcess.kill()
 reportFigures(figures)
+await run.end()
 
 /** Fetches and parses all pages from the checkpoint `begin`. Returns the number of pages. */
 async function bareLoop(url: string, begin: string): Promise<number> {

@@ -12,11 +12,10 @@
  *
  *   npm run bench:check [-- users rounds]
  */
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import type { Claims } from '../src/client/index.js'
+import { nextMessage, startBenchRun, startProcess } from './bench-run.js'
 import { builtClient } from './built-client.js'
 import { reportFigures } from './figures.js'
 import { median } from './median.js'
@@ -47,8 +46,9 @@ const userCount = Number(users)
 
 if (globalThis.gc === undefined) throw new Error('this benchmark needs node --expose-gc')
 
-const feedProcess = fork(new URL('./feed-process.ts', import.meta.url), [users])
-const [port] = (await once(feedProcess, 'message')) as [number]
+const run = startBenchRun()
+const feedProcess = startProcess(run, 'feed-process.ts', [users])
+const port = await nextMessage<number>(feedProcess)
 const url = `http://127.0.0.1:${port}`
 
 const parseMs = await measureParsing()
@@ -133,6 +133,8 @@ if (
 ) {
   process.exitCode = 1
 }
+
+await run.end()
 
 /** The costs of a store of rows. */
 interface StoreCosts {

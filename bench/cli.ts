@@ -6,14 +6,13 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createEmbeddedPostgres } from '../src/embedded-postgres/server.js'
 import { createSimulator } from '../src/simulator/server.js'
 import { createTenant } from '../src/simulator/tenant.js'
+import { openInRun, startBenchRun } from './bench-run.js'
 import { reportFigures } from './figures.js'
 import { median } from './median.js'
+import { openTemporaryPostgres } from './temporary-postgres.js'
 
 const MAIN = new URL('../dist/main.js', import.meta.url).pathname
 /** The module that reports the CPU times of its process on file descriptor 3. */
@@ -56,10 +55,10 @@ const commands = new Map<string, Command>([
   ['start', { ...program('start'), stopAfter: '"polling"' }],
 ])
 
-const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-bench-'))
-const postgres = await createEmbeddedPostgres({ dataDir })
+const run = startBenchRun()
+const postgres = await openTemporaryPostgres(run)
 const tenant = createTenant({ domain: 'bench.example', lagMs: () => 0 })
-const simulator = await createSimulator({ tenant })
+const simulator = await openInRun(run, createSimulator({ tenant }))
 const env = {
   PATH: process.env.PATH,
   AUTH0_DOMAIN: 'bench.example',
@@ -70,28 +69,23 @@ const env = {
   API_KEYS: 'bench:a-key-of-more-than-32-characters!',
   PORT: '0',
 }
-try {
-  // Creates the tables, which the other commands need.
-  await measure(program('migrate'))
-  const results = new Map([...commands.keys()].map((name): [string, CpuTimes[]] => [name, []]))
-  for (let round = 0; round < Number(rounds); round++) {
-    for (const [name, command] of commands) results.get(name)?.push(await measure(command))
-  }
-  printResults(results)
-  const emptyRuns = results.get(EMPTY_PROCESS) ?? []
-  results.delete(EMPTY_PROCESS)
-  reportFigures(
-    [...results].map(([name, runs]) => ({
-      name: `${name}: CPU time`,
-      peer: EMPTY_PROCESS,
-      ratios: runs.map(({ exitMs }, round) => exitMs / (emptyRuns[round]?.exitMs ?? Number.NaN)),
-    })),
-  )
-} finally {
-  await simulator.close()
-  await postgres.close()
-  await rm(dataDir, { recursive: true })
+// Creates the tables, which the other commands need.
+await measure(program('migrate'))
+const results = new Map([...commands.keys()].map((name): [string, CpuTimes[]] => [name, []]))
+for (let round = 0; round < Number(rounds); round++) {
+  for (const [name, command] of commands) results.get(name)?.push(await measure(command))
 }
+printResults(results)
+const emptyRuns = results.get(EMPTY_PROCESS) ?? []
+results.delete(EMPTY_PROCESS)
+reportFigures(
+  [...results].map(([name, runs]) => ({
+    name: `${name}: CPU time`,
+    peer: EMPTY_PROCESS,
+    ratios: runs.map(({ exitMs }, round) => exitMs / (emptyRuns[round]?.exitMs ?? Number.NaN)),
+  })),
+)
+await run.end()
 
 async function measure({ args, stopAfter }: Command): Promise<CpuTimes> {
   const child = spawn(process.execPath, ['--import', PROBE, ...args], {
@@ -99,6 +93,7 @@ async function measure({ args, stopAfter }: Command): Promise<CpuTimes> {
     cwd: tmpdir(),
     stdio: ['ignore', 'pipe', 'ignore', 'pipe'],
   })
+  run.closers.push(async () => void child.kill())
   let output = ''
   child.stdout?.on('data', (text) => {
     output += text

@@ -7,6 +7,7 @@
  *   npm run bench [-- --short] [-- names]
  */
 import { parseArgs } from 'node:util'
+import { startBenchRun } from './bench-run.js'
 import { type Figure, figureRows, formatTable } from './figures.js'
 import { storeResult } from './results.js'
 import { runBenchmark } from './run-benchmark.js'
@@ -45,6 +46,7 @@ if (unknownName !== undefined) {
   )
 }
 
+const run = startBenchRun()
 const startedMs = performance.now()
 const figures: Figure[] = []
 const failures: string[] = []
@@ -53,7 +55,7 @@ for (const [name, { full, short }] of BENCHMARKS) {
   if (args === null || (positionals.length > 0 && !positionals.includes(name))) continue
   console.log(`\n=== ${name} ${args.join(' ')}\n`)
   try {
-    const measured = await runBenchmark(name, args)
+    const measured = await runBenchmark(run, name, args)
     figures.push(...measured)
     if (!values.short) await storeResult('figures', name, measured)
   } catch (error) {
@@ -64,3 +66,4 @@ const seconds = Math.round((performance.now() - startedMs) / 1000)
 console.log(`\n=== all ratios, after ${seconds} s\n\n${formatTable(figureRows(figures))}`)
 for (const failure of failures) console.error(failure)
 if (failures.length > 0) process.exitCode = 1
+await run.end()

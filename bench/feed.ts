@@ -5,10 +5,11 @@
  *
  *   npm run bench:feed [-- reports clients,…]
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { nextMessage, startBenchRun, startProcess } from './bench-run.js'
 import type { ClientsReady } from './feed-clients.js'
 import { type Figure, reportFigures } from './figures.js'
 import { openBenchDatabase } from './open-bench-database.js'
@@ -21,8 +22,9 @@ const WARM_UP_REPORTS = 10
 const PAUSE_MS = 60
 const [reports = '100', clientCounts = '1,100,1000'] = process.argv.slice(2)
 
-const bench = await openBenchDatabase(0)
-const api = await startApi(bench.url)
+const run = startBenchRun()
+const bench = await openBenchDatabase(run, 0)
+const api = await startApi(run, bench.url)
 console.log(`${reports} reported logouts, one at a time; all times in ms\n`)
 console.log(
   'clients   until the last client refuses: p50      p99   echo: p50     p99   ratio of p99',
@@ -60,17 +62,16 @@ for (const clientCount of clientCounts.split(',').map(Number)) {
   echo.destroy()
   for (const child of children) child.kill()
 }
-await api.close()
-await bench.close()
 reportFigures(figures)
+await run.end()
 
 /** Starts processes that together run `count` clients. */
 async function openClients(count: number): Promise<{ child: ChildProcess; echoPort: number }[]> {
   const opened: { child: ChildProcess; echoPort: number }[] = []
   for (let first = 0; first < count; first += CLIENTS_PER_PROCESS) {
     const clients = Math.min(CLIENTS_PER_PROCESS, count - first)
-    const child = fork(new URL('./feed-clients.ts', import.meta.url), [api.url, String(clients)])
-    const [{ echoPort }] = (await once(child, 'message')) as [ClientsReady]
+    const child = startProcess(run, 'feed-clients.ts', [api.url, String(clients)])
+    const { echoPort } = await nextMessage<ClientsReady>(child)
     opened.push({ child, echoPort })
   }
   return opened
@@ -81,10 +82,10 @@ async function openClients(count: number): Promise<{ child: ChildProcess; echoPo
  * milliseconds. Returns 0 if all clients refuse it before the response.
  */
 async function reportLogout(userId: string, children: ChildProcess[]): Promise<number> {
-  const watching = children.map((child) => once(child, 'message'))
+  const watching = children.map((child) => nextMessage(child))
   for (const child of children) child.send(userId)
   await Promise.all(watching)
-  const refused = children.map((child) => once(child, 'message') as Promise<[number]>)
+  const refused = children.map((child) => nextMessage<number>(child))
   const response = await fetch(`${api.url}/v1/logouts`, {
     method: 'POST',
     headers: { authorization: `Bearer ${BENCH_KEY}`, 'content-type': 'application/json' },
@@ -93,7 +94,7 @@ async function reportLogout(userId: string, children: ChildProcess[]): Promise<n
   const respondedAtMs = performance.timeOrigin + performance.now()
   if (response.status !== 200) throw new Error(`the report failed with ${response.status}`)
   await response.arrayBuffer()
-  const refusedAtMs = (await Promise.all(refused)).map(([atMs]) => atMs)
+  const refusedAtMs = await Promise.all(refused)
   // A client can refuse the token before the response arrives here.
   return Math.max(0, Math.max(...refusedAtMs) - respondedAtMs)
 }

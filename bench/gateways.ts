@@ -5,12 +5,13 @@
  *
  *   npm run bench:gateways [-- users rounds seconds logouts clients]
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
+import { nextMessage, startBenchRun, startProcess } from './bench-run.js'
 import { type Figure, reportFigures } from './figures.js'
 import { compareServers, openLoadGenerator, printComparisonHead } from './load-generator.js'
 import { openBenchDatabase } from './open-bench-database.js'
@@ -29,14 +30,15 @@ const ENDPOINTS = ['introspect', 'forward-auth'] as const
 const args = process.argv.slice(2)
 const [users = '100000', rounds = '3', seconds = '4', logouts = '200', clients = '10'] = args
 
+const run = startBenchRun()
 const { privateKey, publicKey } = await generateKeyPair('RS256')
 const jwk = { ...(await exportJWK(publicKey)), kid: 'one', alg: 'RS256', use: 'sig' }
 const keySet = createServer((_request, response) => response.end(JSON.stringify({ keys: [jwk] })))
 await once(keySet.listen(0, '127.0.0.1'), 'listening')
 const jwksUrl = `http://127.0.0.1:${(keySet.address() as AddressInfo).port}/jwks.json`
 
-const bench = await openBenchDatabase(Number(users))
-const api = await startApi(bench.url, {
+const bench = await openBenchDatabase(run, Number(users))
+const api = await startApi(run, bench.url, {
   env: {
     API_KEYS: `bench:${BENCH_KEY}:feed+introspect+forward-auth`,
     TOKEN_AUDIENCES: `bench=${AUDIENCE}`,
@@ -44,14 +46,9 @@ const api = await startApi(bench.url, {
     LOGOUT_ENDPOINT: 'true',
   },
 })
-const peerProcess = fork(new URL('./gateways-peer.mjs', import.meta.url), [
-  BENCH_KEY,
-  ISSUER,
-  AUDIENCE,
-  jwksUrl,
-])
-const [peerUrl] = (await once(peerProcess, 'message')) as [string]
-const generator = openLoadGenerator()
+const peerProcess = startProcess(run, 'gateways-peer.mjs', [BENCH_KEY, ISSUER, AUDIENCE, jwksUrl])
+const peerUrl = await nextMessage<string>(peerProcess)
+const generator = openLoadGenerator(run)
 const tokens = await Promise.all(Array.from({ length: TOKENS }, (_, n) => signAccessToken(n)))
 
 console.log(`${users} users; ${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s\n`)
@@ -79,13 +76,11 @@ for (const endpoint of ENDPOINTS) {
     atLeast: 0.5,
   })
 }
-generator.close()
 peerProcess.kill()
 await measureLogouts()
-await api.close()
-await bench.close()
 keySet.close()
 reportFigures(figures)
+await run.end()
 
 /** Signs the token of a user who has logged in again after the stored logout, with a session that has no logout. */
 function signAccessToken(n: number): Promise<string> {
@@ -124,8 +119,8 @@ function forwardAuthRequest(token: string): string {
  * refuses the user's token.
  */
 async function measureLogouts(): Promise<void> {
-  const child = fork(new URL('./feed-clients.ts', import.meta.url), [api.url, clients])
-  await once(child, 'message')
+  const child = startProcess(run, 'feed-clients.ts', [api.url, clients])
+  await nextMessage(child)
   // The first logout opens connections. Its time is not measured.
   await logOut('auth0|first', child)
   const refusalTimesMs: number[] = []
@@ -155,12 +150,12 @@ async function logOut(sub: string, child: ChildProcess) {
     exp: iat + 3_600,
   })
   child.send(sub)
-  await once(child, 'message')
-  const refused = once(child, 'message') as Promise<[number]>
+  await nextMessage(child)
+  const refused = nextMessage<number>(child)
   const startedAtMs = performance.timeOrigin + performance.now()
   const response = await fetch(`${api.url}/logout?id_token_hint=${idToken}`, { redirect: 'manual' })
   const redirectMs = performance.timeOrigin + performance.now() - startedAtMs
   if (response.status !== 303) throw new Error(`the logout failed with ${response.status}`)
-  const [refusedAtMs] = await refused
+  const refusedAtMs = await refused
   return { refusalMs: refusedAtMs - startedAtMs, redirectMs }
 }

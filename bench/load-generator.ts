@@ -1,23 +1,19 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
+import { type BenchRun, nextMessage, startProcess } from './bench-run.js'
 import type { Load, LoadResult } from './load-process.js'
 
 /** A process that sends requests and measures the responses. */
 export interface LoadGenerator {
   run(load: Load): Promise<LoadResult>
-  close(): void
 }
 
-/** Starts a process of `load-process.ts`. */
-export function openLoadGenerator(): LoadGenerator {
-  const child = fork(new URL('./load-process.ts', import.meta.url))
+/** Starts a process of `load-process.ts`, which ends with the run. */
+export function openLoadGenerator(run: BenchRun): LoadGenerator {
+  const child = startProcess(run, 'load-process.ts', [])
   return {
     async run(load) {
       child.send(load)
-      const [result] = (await once(child, 'message')) as [LoadResult]
-      return result
+      return nextMessage<LoadResult>(child)
     },
-    close: () => void child.kill(),
   }
 }
 

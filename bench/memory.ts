@@ -5,12 +5,11 @@
  *
  *   npm run bench:memory [-- script loadSeconds]
  */
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
+import type { ChildProcess } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createClosers } from '../src/async/closers.js'
 import { migrateQueue } from '../src/jobs/jobs.js'
+import { nextMessage, startBenchRun, startProcess } from './bench-run.js'
 import { type Figure, reportFigures } from './figures.js'
 import { openLoadGenerator } from './load-generator.js'
 import { median } from './median.js'
@@ -51,23 +50,18 @@ interface TenantMessage {
   credentials: { clientId: string; clientSecret: string }
 }
 
-const closers = createClosers()
-try {
-  const bench = await openBenchDatabase(USERS)
-  closers.push(bench.close)
-  await migrateQueue(bench.url)
-  await measure(bench.url)
-} finally {
-  await closers.close()
-}
+const run = startBenchRun()
+const bench = await openBenchDatabase(run, USERS)
+await migrateQueue(bench.url)
+await measure(bench.url)
+await run.end()
 
 async function measure(databaseUrl: string): Promise<void> {
-  const librariesProcess = forkForBenchmark('./memory-peer.mjs', LIBRARIES)
-  const nodeProcess = forkForBenchmark('./memory-peer.mjs', [])
-  await Promise.all([once(librariesProcess, 'message'), once(nodeProcess, 'message')])
+  const librariesProcess = startMeasured('memory-peer.mjs', LIBRARIES)
+  const nodeProcess = startMeasured('memory-peer.mjs', [])
+  await Promise.all([nextMessage(librariesProcess), nextMessage(nodeProcess)])
   const service = await startService(databaseUrl)
-  const api = await startApi(databaseUrl, { script })
-  closers.push(api.close)
+  const api = await startApi(run, databaseUrl, { script })
   await sleep(IDLE_MS)
   const { nowMiB: peerMiB } = await readMemory(librariesProcess.pid)
   const peer = 'Node.js with the libraries'
@@ -96,9 +90,9 @@ async function measure(databaseUrl: string): Promise<void> {
 
 /** Starts `last-logout start` with a simulated tenant. */
 async function startService(databaseUrl: string): Promise<ApiProcess> {
-  const tenant = forkForBenchmark('./tenant-process.ts', ['1000', '0'])
-  const [{ urls, credentials }] = (await once(tenant, 'message')) as [TenantMessage]
-  const service = await startApi(databaseUrl, {
+  const tenant = startMeasured('tenant-process.ts', ['1000', '0'])
+  const { urls, credentials } = await nextMessage<TenantMessage>(tenant)
+  return startApi(run, databaseUrl, {
     command: 'start',
     script,
     env: {
@@ -107,14 +101,11 @@ async function startService(databaseUrl: string): Promise<ApiProcess> {
       AUTH0_CLIENT_SECRET: credentials.clientSecret,
     },
   })
-  closers.push(service.close)
-  return service
 }
 
 /** Sends requests to both endpoints alternately. Returns the median of the rates, in requests per second. */
 async function runLoad(url: string): Promise<number> {
-  const generator = openLoadGenerator()
-  closers.push(async () => generator.close())
+  const generator = openLoadGenerator(run)
   const rates: number[] = []
   for (let part = 0; part < LOAD_PARTS; part++) {
     const { requestsPerSecond } = await generator.run({
@@ -129,13 +120,10 @@ async function runLoad(url: string): Promise<number> {
   return median(rates)
 }
 
-/** Runs a file of this directory in its own process. The process ends with the benchmark. */
-function forkForBenchmark(file: string, args: string[]): ChildProcess {
+/** Runs a file of this directory in its own process. */
+function startMeasured(file: string, args: string[]): ChildProcess {
   // The peers run without the TypeScript loader of this process, which takes memory.
-  const options = file.endsWith('.mjs') ? { execArgv: [] } : {}
-  const child = fork(new URL(file, import.meta.url), args, options)
-  closers.push(async () => void child.kill())
-  return child
+  return startProcess(run, file, args, file.endsWith('.mjs') ? { nodeOptions: [] } : {})
 }
 
 /** Reads the resident memory of a process, and the maximum since its start. */

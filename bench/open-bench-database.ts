@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { pino } from 'pino'
 import { createEmbeddedPostgres } from '../src/embedded-postgres/server.js'
 import { withClient } from '../src/pg/client.js'
@@ -8,68 +5,58 @@ import type { LastLogoutStore } from '../src/ports.js'
 import { createDatabase, type Database } from '../src/store/database.js'
 import { createLastLogoutStore } from '../src/store/last-logout-store.js'
 import { applyMigrations } from '../src/store/migrations.js'
+import { type BenchRun, openInRun } from './bench-run.js'
 import { fillTables } from './fill-tables.js'
 import { BENCH_DOMAIN } from './start-api.js'
+import { createTemporaryDirectory } from './temporary-postgres.js'
 
 /** A PostgreSQL server of a benchmark. Its database belongs to the tenant {@link BENCH_DOMAIN}. */
 export interface BenchDatabase {
   url: string
   database: Database
   store: LastLogoutStore
-  close(): Promise<void>
 }
 
 /**
- * Starts PostgreSQL in a temporary directory, and stores a logout of each of `users` users.
+ * Starts PostgreSQL in a temporary directory, and stores a logout of each of `users` users. Everything ends with the
+ * run.
  *
  * @param sharedBuffers PostgreSQL's setting `shared_buffers`. Default: PostgreSQL's default, 128 MB.
  */
 export async function openBenchDatabase(
+  run: BenchRun,
   users: number,
   sharedBuffers?: string,
 ): Promise<BenchDatabase> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-bench-'))
-  if (sharedBuffers !== undefined) await setSharedBuffers(dataDir, sharedBuffers)
-  const bench = await openBenchDatabaseIn(dataDir)
+  const dataDir = await createTemporaryDirectory(run)
+  if (sharedBuffers !== undefined) await setSharedBuffers(run, dataDir, sharedBuffers)
+  const bench = await openBenchDatabaseIn(run, dataDir)
   await fillTables(bench.database, users)
-  return {
-    ...bench,
-    async close() {
-      await bench.close()
-      await rm(dataDir, { recursive: true })
-    },
-  }
+  return bench
 }
 
 /** Creates the data directory, and sets `shared_buffers` for the next start of PostgreSQL. */
-async function setSharedBuffers(dataDir: string, value: string): Promise<void> {
-  const postgres = await createEmbeddedPostgres({ dataDir })
+async function setSharedBuffers(run: BenchRun, dataDir: string, value: string): Promise<void> {
+  const postgres = await openInRun(run, createEmbeddedPostgres({ dataDir }))
   await withClient(postgres.url, (client) =>
     client.query(`ALTER SYSTEM SET shared_buffers = ${client.escapeLiteral(value)}`),
   )
   await postgres.close()
 }
 
-/** Starts PostgreSQL, which stores its data in `dataDir`. The data remains there after `close`. */
-export async function openBenchDatabaseIn(dataDir: string): Promise<BenchDatabase> {
-  const postgres = await createEmbeddedPostgres({ dataDir })
+/** Starts PostgreSQL, which stores its data in `dataDir`. The data remains there after the run. */
+export async function openBenchDatabaseIn(run: BenchRun, dataDir: string): Promise<BenchDatabase> {
+  const postgres = await openInRun(run, createEmbeddedPostgres({ dataDir }))
   await applyMigrations(postgres.url)
   const database = createDatabase(postgres.url, pino({ level: 'warn' }), {
     queryTimeoutMs: 300_000,
   })
+  run.closers.push(database.close)
   const store = createLastLogoutStore({
     database,
     domain: BENCH_DOMAIN,
     horizonMs: 0,
   })
   await store.claim()
-  return {
-    url: postgres.url,
-    database,
-    store,
-    async close() {
-      await database.close()
-      await postgres.close()
-    },
-  }
+  return { url: postgres.url, database, store }
 }

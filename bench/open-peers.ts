@@ -1,11 +1,9 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { Redis } from 'ioredis'
 import { generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import pg from 'pg'
 import { Agent, request } from 'undici'
-import { type Closers, createClosers } from '../src/async/closers.js'
 import { startRedis } from '../test/_support/redis.js'
+import { type BenchRun, nextMessage, startProcess } from './bench-run.js'
 import { builtClient } from './built-client.js'
 import type { IntrospectionServer } from './introspection-process.js'
 import { openBenchDatabase } from './open-bench-database.js'
@@ -36,32 +34,23 @@ const userIds = Array.from({ length: USERS }, (_, n) => userIdOf(n))
 /** The tokens are issued after every stored logout, so no check finds them revoked. */
 const iat = Math.floor(Date.now() / 1000) + 60
 
-/** Starts the servers, and returns the peers. The tables and Redis contain a logout of every user. */
-export async function openPeers(): Promise<{ peers: Peer[]; close(): Promise<void> }> {
-  const closers = createClosers()
-  try {
-    const bench = await openBenchDatabase(USERS)
-    closers.push(bench.close)
-    const api = await startApi(bench.url)
-    closers.push(api.close)
-    const agent = new Agent({ connections: MAX_CONNECTIONS })
-    closers.push(() => agent.close())
-    const peers = [
-      await openClient(api.url, closers),
-      openApi(api.url, agent),
-      await openVerification(),
-      await openRedis(closers),
-      openPostgres(bench.url, closers),
-      await openIntrospection(agent, closers),
-    ]
-    return { peers, close: closers.close }
-  } catch (error) {
-    await closers.close()
-    throw error
-  }
+/** Starts the servers, which end with the run, and returns the peers. The tables and Redis contain a logout of every user. */
+export async function openPeers(run: BenchRun): Promise<Peer[]> {
+  const bench = await openBenchDatabase(run, USERS)
+  const api = await startApi(run, bench.url)
+  const agent = new Agent({ connections: MAX_CONNECTIONS })
+  run.closers.push(() => agent.close())
+  return [
+    await openClient(api.url, run),
+    openApi(api.url, agent),
+    await openVerification(),
+    await openRedis(run),
+    openPostgres(bench.url, run),
+    await openIntrospection(agent, run),
+  ]
 }
 
-async function openClient(url: string, closers: Closers): Promise<Peer> {
+async function openClient(url: string, { closers }: BenchRun): Promise<Peer> {
   const client = builtClient.createLastLogoutClient({ url, apiKey: BENCH_KEY, onUnknown: 'deny' })
   closers.push(client.close)
   await client.ready()
@@ -105,7 +94,7 @@ async function openVerification(): Promise<Peer> {
   }
 }
 
-async function openRedis(closers: Closers): Promise<Peer> {
+async function openRedis({ closers }: BenchRun): Promise<Peer> {
   const server = await startRedis({ forceNew: true })
   if ('skip' in server)
     throw new Error(`${server.skip}: install it, on Debian with apt-get install redis-server`)
@@ -122,7 +111,7 @@ async function openRedis(closers: Closers): Promise<Peer> {
   }
 }
 
-function openPostgres(connectionString: string, closers: Closers): Peer {
+function openPostgres(connectionString: string, { closers }: BenchRun): Peer {
   const pool = new pg.Pool({ connectionString, max: POOL_SIZE })
   closers.push(() => pool.end())
   return {
@@ -139,10 +128,9 @@ function openPostgres(connectionString: string, closers: Closers): Peer {
   }
 }
 
-async function openIntrospection(dispatcher: Agent, closers: Closers): Promise<Peer> {
-  const child = fork(new URL('./introspection-process.ts', import.meta.url))
-  closers.push(async () => void child.kill())
-  const [{ url, authorization, token }] = (await once(child, 'message')) as [IntrospectionServer]
+async function openIntrospection(dispatcher: Agent, run: BenchRun): Promise<Peer> {
+  const child = startProcess(run, 'introspection-process.ts', [])
+  const { url, authorization, token } = await nextMessage<IntrospectionServer>(child)
   const headers = { authorization, 'content-type': 'application/x-www-form-urlencoded' }
   const body = new URLSearchParams({ token }).toString()
   return {

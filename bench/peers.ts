@@ -6,6 +6,7 @@
  *
  *   npm run bench:peers [-- rounds seconds]
  */
+import { startBenchRun } from './bench-run.js'
 import { reportFigures } from './figures.js'
 import { median } from './median.js'
 import {
@@ -33,17 +34,14 @@ interface Measurement {
   perSecond: number
 }
 
-const { peers, close } = await openPeers()
+const run = startBenchRun()
+const peers = await openPeers(run)
 const results = new Map(peers.map(({ name }) => [name, [] as Measurement[]]))
-try {
-  // Opens connections, and lets V8 compile the code.
-  for (const peer of peers) await measure(peer, 100)
-  for (let round = 0; round < Number(rounds); round++) {
-    for (const peer of peers)
-      results.get(peer.name)?.push(await measure(peer, Number(seconds) * 1000))
-  }
-} finally {
-  await close()
+// Opens connections, and lets V8 compile the code.
+for (const peer of peers) await measure(peer, 100)
+for (let round = 0; round < Number(rounds); round++) {
+  for (const peer of peers)
+    results.get(peer.name)?.push(await measure(peer, Number(seconds) * 1000))
 }
 
 console.log(`median of ${rounds} rounds of ${seconds} s\n`)
@@ -77,6 +75,7 @@ reportFigures([
       ratios: byApi.map((each, round) => each.perSecond / roundOf(measurements, round).perSecond),
     })),
 ])
+await run.end()
 
 /**
  * Measures a peer. Runs one check at a time for half of `durationMs`, and many checks in parallel for the other half.

@@ -11,6 +11,7 @@ import { syntheticLogId } from '../src/rules/log-id.js'
 import type { SimulatedRateLimit } from '../src/simulator/rate-limit.js'
 import { createSimulator } from '../src/simulator/server.js'
 import { createTenant } from '../src/simulator/tenant.js'
+import { openInRun, startBenchRun } from './bench-run.js'
 import { type Figure, reportFigures } from './figures.js'
 
 const DOMAIN = 'bench.example'
@@ -28,13 +29,18 @@ const limits: SimulatedRateLimit[] = [
 
 console.log(`share ${RATE_SHARE}, ${seconds} s\n`)
 console.log('limit                        sent   allowed   ratio       429')
+const run = startBenchRun()
 const results = await Promise.all(limits.map(measure))
 console.log(results.map(({ line }) => line).join('\n'))
 reportFigures(results.map(({ figure }) => figure))
+await run.end()
 
 async function measure(rateLimit: SimulatedRateLimit): Promise<{ line: string; figure: Figure }> {
   const tenant = createTenant({ domain: DOMAIN })
-  const simulator = await createSimulator({ tenant, rateLimit, logTokenExchanges: false })
+  const simulator = await openInRun(
+    run,
+    createSimulator({ tenant, rateLimit, logTokenExchanges: false }),
+  )
   const api = createManagementApi({
     domain: DOMAIN,
     baseUrl: simulator.url,
@@ -58,7 +64,6 @@ async function measure(rateLimit: SimulatedRateLimit): Promise<{ line: string; f
   const signal = AbortSignal.timeout(Number(seconds) * 1000)
   while (!signal.aborted)
     await source.readPage(checkpoint, signal).catch(rethrowUnlessAborted(signal))
-  await simulator.close()
   const allowedRequests = requestsAllowedBy(rateLimit, firstSentAtMs, Date.now()) * RATE_SHARE
   const cells = [
     sentRequests,

@@ -5,8 +5,7 @@
  *
  *   npm run bench:reads [-- users rounds seconds sharedBuffers]
  */
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
+import { nextMessage, startBenchRun, startProcess } from './bench-run.js'
 import { type Figure, reportFigures } from './figures.js'
 import { compareServers, openLoadGenerator, printComparisonHead } from './load-generator.js'
 import type { Load } from './load-process.js'
@@ -24,20 +23,21 @@ const ENDPOINTS = ['last-logout', 'check'] as const
 const [users = '1000000', rounds = '5', seconds = '5', sharedBuffers = DEFAULT_SHARED_BUFFERS] =
   process.argv.slice(2)
 
+const run = startBenchRun()
 const startedAt = performance.now()
-const bench = await openBenchDatabase(Number(users), sharedBuffers)
+const bench = await openBenchDatabase(run, Number(users), sharedBuffers)
 await vacuum(bench)
 console.log(
   `${users} users and sessions stored in ${((performance.now() - startedAt) / 1000).toFixed(0)} s; shared_buffers ${sharedBuffers}; ` +
     `${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s\n`,
 )
-const api = await startApi(bench.url)
-const peerProcess = fork(new URL('./reads-peer.mjs', import.meta.url), [
+const api = await startApi(run, bench.url)
+const peerProcess = startProcess(run, 'reads-peer.mjs', [
   BENCH_KEY,
   ...(await Promise.all(ENDPOINTS.map(readResponse))),
 ])
-const [peerUrl] = (await once(peerProcess, 'message')) as [string]
-const generator = openLoadGenerator()
+const peerUrl = await nextMessage<string>(peerProcess)
+const generator = openLoadGenerator(run)
 
 printComparisonHead()
 const figures: Figure[] = []
@@ -61,11 +61,7 @@ for (const endpoint of ENDPOINTS) {
   )
 }
 reportFigures(figures)
-
-generator.close()
-peerProcess.kill()
-await api.close()
-await bench.close()
+await run.end()
 
 /** Does the work after a bulk load now. Otherwise, autovacuum and a checkpoint would do it during the measurement. */
 async function vacuum({ database: { prisma } }: BenchDatabase): Promise<void> {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import { type BenchRun, endWithRun } from './bench-run.js'
 
 /** The API key of the benchmarks. */
 export const BENCH_KEY = 'bench'.padEnd(32, '-')
@@ -12,7 +12,6 @@ export const BENCH_DOMAIN = 'bench.example'
 export interface ApiProcess {
   pid: number
   url: string
-  close(): Promise<void>
 }
 
 /** Options of {@link startApi}. */
@@ -29,8 +28,10 @@ export interface StartOptions {
 
 /**
  * Starts the built program on a free port. Resolves when the program serves the API and, with `start`, polls the log.
+ * The program ends with the run. If it exits before, the run fails.
  */
 export async function startApi(
+  run: BenchRun,
   databaseUrl: string,
   { command = 'api', nodeOptions = [], script = 'dist/main.js', env = {} }: StartOptions = {},
 ): Promise<ApiProcess> {
@@ -45,8 +46,10 @@ export async function startApi(
       ...env,
     },
     stdio: ['ignore', 'pipe', 'inherit'],
+    // At Ctrl-C, the terminal would end a child that is not detached, and this would count as an unexpected exit.
+    detached: true,
   })
-  const exited = once(api, 'exit')
+  endWithRun(run, api, `${script} ${command}`)
   const startedMessage = command === 'api' ? 'serving' : 'polling'
   let url: string | undefined
   let isStarted = false
@@ -60,12 +63,5 @@ export async function startApi(
     throw new Error(`${command} did not start: see the lines above`)
   // Discards further output, so that the pipe does not fill up.
   api.stdout.resume()
-  return {
-    pid: api.pid,
-    url,
-    async close() {
-      api.kill()
-      await exited
-    },
-  }
+  return { pid: api.pid, url }
 }

@@ -6,18 +6,17 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join, relative, resolve } from 'node:path'
-import { createEmbeddedPostgres } from '../src/embedded-postgres/server.js'
+import { relative, resolve } from 'node:path'
 import { migrateQueue } from '../src/jobs/jobs.js'
 import { environmentOf } from '../src/simulator/environment.js'
 import { createSimulator } from '../src/simulator/server.js'
 import { createTenant } from '../src/simulator/tenant.js'
 import { applyMigrations } from '../src/store/migrations.js'
+import { openInRun, startBenchRun } from './bench-run.js'
 import { reportFigures } from './figures.js'
 import { median } from './median.js'
+import { createTemporaryDirectory, openTemporaryPostgres } from './temporary-postgres.js'
 
 const ROUNDS = 11
 const LIVE_CHECK_INTERVAL_MS = 2
@@ -25,25 +24,20 @@ const LIVE_CHECK_INTERVAL_MS = 2
 const scripts = process.argv.slice(2).map((path) => resolve(path))
 if (scripts.length === 0) throw new Error('usage: npm run bench:start -- SCRIPT…')
 
-const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-bench-'))
-const postgres = await createEmbeddedPostgres({ dataDir })
+const run = startBenchRun()
+const postgres = await openTemporaryPostgres(run)
+const workingDirectory = await createTemporaryDirectory(run)
 const tenant = createTenant({ domain: 'bench.example', lagMs: () => 0 })
-const simulator = await createSimulator({ tenant })
+const simulator = await openInRun(run, createSimulator({ tenant }))
 await applyMigrations(postgres.url)
 await migrateQueue(postgres.url)
 const startTimesMs = new Map(scripts.map((script) => [script, [] as number[]]))
-try {
-  for (let round = 0; round <= ROUNDS; round++) {
-    for (const script of scripts) {
-      const ms = await measureStart(script)
-      // Round 0 fills the caches of the file system. Its times do not count.
-      if (round > 0) startTimesMs.get(script)?.push(ms)
-    }
+for (let round = 0; round <= ROUNDS; round++) {
+  for (const script of scripts) {
+    const ms = await measureStart(script)
+    // Round 0 fills the caches of the file system. Its times do not count.
+    if (round > 0) startTimesMs.get(script)?.push(ms)
   }
-} finally {
-  await simulator.close()
-  await postgres.close()
-  await rm(dataDir, { recursive: true })
 }
 
 const [[firstScript, firstTimesMs] = ['', []], ...otherScripts] = startTimesMs
@@ -58,13 +52,14 @@ reportFigures(
     ratios: timesMs.map((each, round) => each / (firstTimesMs[round] ?? Number.NaN)),
   })),
 )
+await run.end()
 
 /** Starts the program, and returns the time until it responds, in milliseconds. */
 async function measureStart(script: string): Promise<number> {
   const port = await findFreePort()
   const startedAt = performance.now()
   const child = spawn(process.execPath, [script, 'start'], {
-    cwd: dataDir,
+    cwd: workingDirectory,
     env: {
       PATH: process.env.PATH,
       ...environmentOf(simulator),
@@ -74,6 +69,7 @@ async function measureStart(script: string): Promise<number> {
     },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
+  run.closers.push(async () => void child.kill())
   const exited = once(child, 'exit')
   while (!(await isLive(port))) {
     if (child.exitCode !== null) throw new Error(`${script} exited with ${child.exitCode}`)

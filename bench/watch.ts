@@ -6,10 +6,9 @@
  *
  *   npm run bench:watch [-- connections changes]
  */
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { nextMessage, startBenchRun, startProcess } from './bench-run.js'
 import { builtClient } from './built-client.js'
 import { reportFigures } from './figures.js'
 import { sessionIdOf, userIdOf } from './subjects.js'
@@ -20,8 +19,9 @@ const [connections = '20000', changes = '500'] = process.argv.slice(2)
 const connectionCount = Number(connections)
 const changeCount = Number(changes)
 
-const feed = fork(new URL('./watch-feed.ts', import.meta.url))
-const [port] = (await once(feed, 'message')) as [number]
+const run = startBenchRun()
+const feed = startProcess(run, 'watch-feed.ts', [])
+const port = await nextMessage<number>(feed)
 const client = builtClient.createLastLogoutClient({
   url: `http://127.0.0.1:${port}`,
   apiKey: 'unused',
@@ -85,12 +85,12 @@ console.log(
 )
 if (Math.max(...costs) > MAX_CHANGE_MS) process.exitCode = 1
 await client.close()
-feed.kill()
 const name = `a change with ${connections} watched connections`
 reportFigures([
   { name, peer: `${MAX_CHANGE_MS} ms`, ratios: costs.map((ms) => ms / MAX_CHANGE_MS), atMost: 1 },
   { name, peer: 'a poll by checkNow', ratios: costs.map((ms) => ms / pollMs) },
 ])
+await run.end()
 
 /**
  * Sends changes one at a time. Prints and returns the active time of the event loop per change, in milliseconds.

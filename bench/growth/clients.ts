@@ -1,5 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
+import { type BenchRun, nextMessage, startProcess } from '../bench-run.js'
 
 /** The costs of a client that has loaded all logouts. */
 export interface ClientLoad {
@@ -15,52 +14,22 @@ export interface ClientResult extends ClientLoad {
 }
 
 /** Measures how a client loads prepared events, so that the time does not include the work of an API. */
-export async function measureClient(users: number): Promise<ClientResult> {
-  const feed = fork(new URL('../feed-process.ts', import.meta.url), [String(users)])
-  try {
-    const port = await readMessage<number>(feed)
-    return { users, ...(await loadClient(`http://127.0.0.1:${port}`, users)) }
-  } finally {
-    feed.kill()
-  }
+export async function measureClient(run: BenchRun, users: number): Promise<ClientResult> {
+  const feed = startProcess(run, 'feed-process.ts', [String(users)])
+  const port = await nextMessage<number>(feed)
+  return { users, ...(await loadClient(run, `http://127.0.0.1:${port}`, users)) }
 }
 
 /** Starts a client in its own process, and measures how it loads the change feed at `url`. */
-export async function loadClient(url: string, users: number): Promise<ClientLoad> {
-  const child = fork(new URL('./client-process.ts', import.meta.url), [url, String(users)], {
-    execArgv: [...process.execArgv, '--expose-gc'],
+export async function loadClient(run: BenchRun, url: string, users: number): Promise<ClientLoad> {
+  const child = startProcess(run, 'growth/client-process.ts', [url, String(users)], {
+    nodeOptions: [...process.execArgv, '--expose-gc'],
   })
-  try {
-    const load = await readMessage<ClientLoad>(child)
-    const bytesEach = (load.bytes / (2 * users)).toFixed(0)
-    console.log(
-      `a client loaded ${users} users and sessions in ${load.seconds.toFixed(1)} s: ${bytesEach} bytes each`,
-    )
-    return load
-  } finally {
-    child.kill()
-  }
-}
-
-/**
- * Returns the next message of a process.
- *
- * @throws `Error` if the process exits before it sends a message.
- */
-export async function readMessage<Message>(child: ChildProcess): Promise<Message> {
-  const finished = new AbortController()
-  const { signal } = finished
-  const exited = once(child, 'exit', { signal }).then(([status]) => {
-    throw new Error(
-      `${child.spawnargs.slice(1).join(' ')} exited with ${status}: see its output above`,
-    )
-  })
-  try {
-    const [message] = await Promise.race([once(child, 'message', { signal }), exited])
-    return message
-  } finally {
-    // The abort ends both waits, so `exited` rejects without a handler.
-    exited.catch(() => undefined)
-    finished.abort()
-  }
+  const load = await nextMessage<ClientLoad>(child)
+  child.kill()
+  const bytesEach = (load.bytes / (2 * users)).toFixed(0)
+  console.log(
+    `a client loaded ${users} users and sessions in ${load.seconds.toFixed(1)} s: ${bytesEach} bytes each`,
+  )
+  return load
 }

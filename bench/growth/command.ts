@@ -11,6 +11,7 @@
  */
 import { parseArgs } from 'node:util'
 import { measureBacklog } from '../backlog.js'
+import { type BenchRun, startBenchRun } from '../bench-run.js'
 import { storeResult } from '../results.js'
 import { measureClient } from './clients.js'
 import { writeDocuments } from './documents.js'
@@ -23,32 +24,36 @@ const SUBSCRIBERS = [10, 100, 500, 1_000, 2_000]
 const BACKLOG_ENTRIES = 1_000_000
 
 /** The functions of the parts by name, in the order in which the parts run. */
-const parts = new Map<string, () => Promise<void>>([
-  ...USERS.flatMap((users): [string, () => Promise<void>][] => [
-    [`fill-${users}`, () => growDatabase(users)],
+const parts = new Map<string, (run: BenchRun) => Promise<void>>([
+  ...USERS.flatMap((users): [string, (run: BenchRun) => Promise<void>][] => [
+    [`fill-${users}`, (run) => growDatabase(run, users)],
     [
       `rows-${users}`,
-      async () => {
-        const result = await measureRows(users)
+      async (run) => {
+        const result = await measureRows(run, users)
         console.log(describeRows(result))
         await storeResult('rows', String(users), result)
       },
     ],
   ]),
   ['delete-rows', deleteGrownDatabase],
-  ...USERS.map((users): [string, () => Promise<void>] => [
+  ...USERS.map((users): [string, (run: BenchRun) => Promise<void>] => [
     `clients-${users}`,
-    async () => storeResult('clients', String(users), await measureClient(users)),
+    async (run) => storeResult('clients', String(users), await measureClient(run, users)),
   ]),
-  ...SUBSCRIBERS.map((subscribers): [string, () => Promise<void>] => [
+  ...SUBSCRIBERS.map((subscribers): [string, (run: BenchRun) => Promise<void>] => [
     `subscribers-${subscribers}`,
-    async () =>
-      storeResult('subscribers', String(subscribers), await measureSubscriberLoad(subscribers)),
+    async (run) =>
+      storeResult(
+        'subscribers',
+        String(subscribers),
+        await measureSubscriberLoad(run, subscribers),
+      ),
   ]),
   [
     `backlog-${BACKLOG_ENTRIES}`,
-    async () =>
-      storeResult('backlogs', String(BACKLOG_ENTRIES), await measureBacklog(BACKLOG_ENTRIES)),
+    async (run) =>
+      storeResult('backlogs', String(BACKLOG_ENTRIES), await measureBacklog(run, BACKLOG_ENTRIES)),
   ],
   ['documents', writeDocuments],
 ])
@@ -70,7 +75,9 @@ async function runParts(names: string[]): Promise<void> {
   for (const name of names) {
     const startedMs = performance.now()
     console.log(`\n=== ${name}\n`)
-    await parts.get(name)?.()
+    const run = startBenchRun()
+    await parts.get(name)?.(run)
+    await run.end()
     console.log(`${name}: ${Math.round((performance.now() - startedMs) / 1000)} s`)
   }
 }

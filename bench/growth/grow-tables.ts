@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { BenchRun } from '../bench-run.js'
 import { fillTables } from '../fill-tables.js'
 import { type BenchDatabase, openBenchDatabaseIn } from '../open-bench-database.js'
 
@@ -13,21 +14,15 @@ const DATA_DIR = join(tmpdir(), 'last-logout-bench-growth')
 const USERS_PER_TRANSACTION = 500_000
 
 /** Makes the grown database hold exactly `users` users. */
-export async function growDatabase(users: number): Promise<void> {
-  const bench = await openGrownDatabase(users)
-  await bench.close()
+export async function growDatabase(run: BenchRun, users: number): Promise<void> {
+  await openGrownDatabase(run, users)
 }
 
 /** Opens the grown database, and makes it hold exactly `users` users. */
-export async function openGrownDatabase(users: number): Promise<BenchDatabase> {
-  const bench = await openBenchDatabaseIn(DATA_DIR)
-  try {
-    await growTables(bench, users)
-    return bench
-  } catch (error) {
-    await bench.close()
-    throw error
-  }
+export async function openGrownDatabase(run: BenchRun, users: number): Promise<BenchDatabase> {
+  const bench = await openBenchDatabaseIn(run, DATA_DIR)
+  await growTables(bench, users)
+  return bench
 }
 
 /** Deletes the grown database, which must be closed. */

@@ -1,3 +1,4 @@
+import type { BenchRun } from '../bench-run.js'
 import { formatNumber } from '../figures.js'
 import { openLoadGenerator } from '../load-generator.js'
 import type { Load, LoadResult } from '../load-process.js'
@@ -31,10 +32,10 @@ const MAX_LOADED_USERS = 1_000_000
 const LOGOUTS_PER_BATCH = 100
 
 /** Measures reads, writes, sizes and the load of a client. Takes less than 100 seconds after the tables are filled. */
-export async function measureRows(users: number): Promise<RowsResult> {
-  const bench = await openGrownDatabase(users)
-  const api = await startApi(bench.url)
-  const generator = openLoadGenerator()
+export async function measureRows(run: BenchRun, users: number): Promise<RowsResult> {
+  const bench = await openGrownDatabase(run, users)
+  const api = await startApi(run, bench.url)
+  const generator = openLoadGenerator(run)
   const runLoad = (endpoint: Load['endpoint']) =>
     generator.run({
       url: api.url,
@@ -43,20 +44,14 @@ export async function measureRows(users: number): Promise<RowsResult> {
       connections: CONNECTIONS,
       durationMs: ROUND_MS,
     })
-  try {
-    const bytes = await readSizes(bench)
-    const clientLoad = users > MAX_LOADED_USERS ? null : await loadClient(api.url, users)
-    // Warms the API and the database up.
-    await runLoad('last-logout')
-    const reads = await measureRounds(() => runLoad('last-logout'))
-    const logoutsPerSecond = await measureRounds(() => measureWrites(bench, users))
-    const reports = await measureRounds(() => runLoad('logouts'))
-    return { users, reads, reports, logoutsPerSecond, bytes, load: clientLoad }
-  } finally {
-    generator.close()
-    await api.close()
-    await bench.close()
-  }
+  const bytes = await readSizes(bench)
+  const clientLoad = users > MAX_LOADED_USERS ? null : await loadClient(run, api.url, users)
+  // Warms the API and the database up.
+  await runLoad('last-logout')
+  const reads = await measureRounds(() => runLoad('last-logout'))
+  const logoutsPerSecond = await measureRounds(() => measureWrites(bench, users))
+  const reports = await measureRounds(() => runLoad('logouts'))
+  return { users, reads, reports, logoutsPerSecond, bytes, load: clientLoad }
 }
 
 /** Describes a result in one line. */

@@ -1,9 +1,9 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { type BenchRun, nextMessage, startProcess } from '../bench-run.js'
 import { type BenchDatabase, openBenchDatabase } from '../open-bench-database.js'
 import { runBenchmark } from '../run-benchmark.js'
 import { startApi } from '../start-api.js'
 import { sessionIdOf, userIdOf } from '../subjects.js'
-import { readMessage } from './clients.js'
 import type { MarkerReceived } from './subscribers-process.js'
 
 /** The measurements with `subscribers` subscribers of one API process. Each array has one value per round. */
@@ -32,35 +32,29 @@ const LOGOUTS_PER_ROUND = 500
  * Measures how long one reported logout takes to reach all clients, and how many changes per second reach subscribers
  * if many logouts are stored in one transaction.
  */
-export async function measureSubscriberLoad(subscribers: number): Promise<SubscribersResult> {
-  const [figure] = await runBenchmark('feed', [REPORTS, String(subscribers)])
+export async function measureSubscriberLoad(
+  run: BenchRun,
+  subscribers: number,
+): Promise<SubscribersResult> {
+  const [figure] = await runBenchmark(run, 'feed', [REPORTS, String(subscribers)])
   const { p50Ms = Number.NaN, p99Ms = Number.NaN } = figure?.values ?? {}
-  return { subscribers, p50Ms, p99Ms, ...(await measureThroughput(subscribers)) }
+  return { subscribers, p50Ms, p99Ms, ...(await measureThroughput(run, subscribers)) }
 }
 
-async function measureThroughput(subscribers: number) {
-  const bench = await openBenchDatabase(0)
-  const api = await startApi(bench.url)
-  const child = fork(new URL('./subscribers-process.ts', import.meta.url), [
-    api.url,
-    String(subscribers),
-  ])
-  try {
-    await readMessage<MarkerReceived>(child)
-    const changesPerSecond: number[] = []
-    let bytesPerChange = 0
-    // Round 0 opens connections. Its time does not count.
-    for (let round = 0; round <= ROUNDS; round++) {
-      const { seconds, bytes } = await deliver(bench, child, round)
-      if (round > 0) changesPerSecond.push((2 * LOGOUTS_PER_ROUND * subscribers) / seconds)
-      bytesPerChange = bytes / (2 * LOGOUTS_PER_ROUND)
-    }
-    return { changesPerSecond, bytesPerChange }
-  } finally {
-    child.kill()
-    await api.close()
-    await bench.close()
+async function measureThroughput(run: BenchRun, subscribers: number) {
+  const bench = await openBenchDatabase(run, 0)
+  const api = await startApi(run, bench.url)
+  const child = startProcess(run, 'growth/subscribers-process.ts', [api.url, String(subscribers)])
+  await nextMessage<MarkerReceived>(child)
+  const changesPerSecond: number[] = []
+  let bytesPerChange = 0
+  // Round 0 opens connections. Its time does not count.
+  for (let round = 0; round <= ROUNDS; round++) {
+    const { seconds, bytes } = await deliver(bench, child, round)
+    if (round > 0) changesPerSecond.push((2 * LOGOUTS_PER_ROUND * subscribers) / seconds)
+    bytesPerChange = bytes / (2 * LOGOUTS_PER_ROUND)
   }
+  return { changesPerSecond, bytesPerChange }
 }
 
 /**
@@ -70,10 +64,10 @@ async function measureThroughput(subscribers: number) {
 async function deliver({ store }: BenchDatabase, child: ChildProcess, round: number) {
   const numbers = Array.from({ length: LOGOUTS_PER_ROUND }, (_, n) => round * LOGOUTS_PER_ROUND + n)
   // The child searches the feed for the id of the last session, which is stored last.
-  const watching = readMessage<string>(child)
+  const watching = nextMessage<string>(child)
   child.send(sessionIdOf(numbers.at(-1) ?? 0))
   await watching
-  const delivery = readMessage<MarkerReceived>(child)
+  const delivery = nextMessage<MarkerReceived>(child)
   const logout = { at: Date.now(), logId: '', type: 'slo' }
   const startMs = performance.timeOrigin + performance.now()
   await store.storeBatch({
