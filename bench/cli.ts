@@ -7,6 +7,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
+import { generateHistory } from '../src/simulator/history.js'
 import { createSimulator } from '../src/simulator/server.js'
 import { createTenant } from '../src/simulator/tenant.js'
 import { openInRun, startBenchRun } from './bench-run.js'
@@ -19,6 +20,8 @@ const MAIN = new URL('../dist/main.js', import.meta.url).pathname
 const PROBE = new URL('./cpu-probe.mjs', import.meta.url).pathname
 /** A token without a valid signature. Its header is `{}`. */
 const TOKEN = `e30.${Buffer.from('{"sub":"auth0|1","iat":1}').toString('base64url')}.c2ln`
+/** The age of the oldest entry of the log. */
+const HISTORY_MS = 3_600_000
 const EMPTY_PROCESS = 'node -e 0'
 const [rounds = '5'] = process.argv.slice(2)
 
@@ -58,6 +61,11 @@ const commands = new Map<string, Command>([
 const run = startBenchRun()
 const postgres = await openTemporaryPostgres(run)
 const tenant = createTenant({ domain: 'bench.example', lagMs: () => 0 })
+// Without an older entry, `doctor` would fail, because Auth0 could have deleted entries before they were read.
+const nowMs = Date.now()
+tenant.writeStored(
+  generateHistory({ entries: 100, startMs: nowMs - HISTORY_MS, endMs: nowMs, logoutShare: 0.2 }),
+)
 const simulator = await openInRun(run, createSimulator({ tenant }))
 const env = {
   PATH: process.env.PATH,
@@ -97,13 +105,16 @@ async function measure({ args, stopAfter }: Command): Promise<CpuTimes> {
   let output = ''
   child.stdout?.on('data', (text) => {
     output += text
-    if (stopAfter !== undefined && output.includes(stopAfter)) child.kill('SIGTERM')
+    // A second signal would force the exit.
+    if (stopAfter !== undefined && !child.killed && output.includes(stopAfter))
+      child.kill('SIGTERM')
   })
   let probeOutput = ''
   child.stdio[3]?.on('data', (text) => {
     probeOutput += text
   })
-  await once(child, 'close')
+  const [code] = await once(child, 'close')
+  if (code !== 0) throw new Error(`${args.join(' ')} exited with ${code}; output: ${output}`)
   const readMs = (event: string) => {
     const us = new RegExp(`^${event} (\\d+)$`, 'm').exec(probeOutput)?.[1]
     return us === undefined ? undefined : Number(us) / 1000
