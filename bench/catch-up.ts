@@ -28,7 +28,16 @@ const SETTINGS = [
   { latencyMs: 80, entries: 3_000 },
 ]
 const ENTRIES = Math.max(...SETTINGS.map(({ entries }) => entries))
+const LOGOUT_TYPES = new Set(['slo', 'universal_logout_succeeded'])
 const [rounds = '5'] = process.argv.slice(2)
+
+/** The fields of a log entry that this benchmark reads. */
+interface LogEntry {
+  log_id: string
+  type: string
+  user_id?: string | null
+  details?: { session_id?: string }
+}
 
 /** The message that `tenant-process.ts` sends. It contains one URL for each latency. */
 interface TenantMessage {
@@ -72,6 +81,7 @@ for (const [index, { latencyMs, entries }] of SETTINGS.entries()) {
       .$executeRaw`UPDATE tenant SET checkpoint = ${begin}, as_of = NULL, seq = 0`
     catchUpRates.push(await pagesPerSecond(() => fullCatchUp(url)))
   }
+  await requireStoredRows(url, begin)
   for (const rates of [bareLoopRates, catchUpRates]) rates.splice(0, warmUpRounds)
   const ratios = catchUpRates
     .map((value, round) => value / (bareLoopRates[round] ?? Number.NaN))
@@ -89,14 +99,37 @@ for (const [index, { latencyMs, entries }] of SETTINGS.entries()) {
     values: { latencyMs, pagesPerSecond: median(catchUpRates) },
   })
 }
-const { users, sessions } = await store.count()
-console.log(`\nstored ${users} users and ${sessions} sessions`)
-
 reportFigures(figures)
 await run.end()
 
-/** Fetches and parses all pages from the checkpoint `begin`. Returns the number of pages. */
-async function bareLoop(url: string, begin: string): Promise<number> {
+/** Requires that the tables hold a row of each user and session whose logout was stored after `begin`. */
+async function requireStoredRows(url: string, begin: string): Promise<void> {
+  const users = new Set<string>()
+  const sessions = new Set<string>()
+  await bareLoop(url, begin, ({ type, user_id: userId, details }) => {
+    if (!LOGOUT_TYPES.has(type)) return
+    if (userId) users.add(userId)
+    if (details?.session_id) sessions.add(details.session_id)
+  })
+  const stored = await store.count()
+  if (users.size === 0 || stored.users !== users.size || stored.sessions !== sessions.size) {
+    throw new Error(
+      `the catch-up stored ${stored.users} users and ${stored.sessions} sessions, and not the ` +
+        `${users.size} and ${sessions.size} of the log`,
+    )
+  }
+}
+
+/**
+ * Fetches and parses all pages from the checkpoint `begin`. Returns the number of pages.
+ *
+ * @param onEntry Called for each entry. Default: nothing is called.
+ */
+async function bareLoop(
+  url: string,
+  begin: string,
+  onEntry?: (entry: LogEntry) => void,
+): Promise<number> {
   const form = { grant_type: 'client_credentials', client_id: credentials.clientId }
   const body = {
     ...form,
@@ -112,7 +145,9 @@ async function bareLoop(url: string, begin: string): Promise<number> {
   let checkpoint = begin
   for (let pages = 0; ; pages++) {
     const page = await fetch(`${url}/api/v2/logs?from=${checkpoint}&take=100`, { headers })
-    const last = ((await page.json()) as { log_id: string }[]).at(-1)
+    const entries = (await page.json()) as LogEntry[]
+    if (onEntry !== undefined) for (const entry of entries) onEntry(entry)
+    const last = entries.at(-1)
     if (last === undefined) return pages
     checkpoint = last.log_id
   }
@@ -122,12 +157,11 @@ async function bareLoop(url: string, begin: string): Promise<number> {
 async function fullCatchUp(baseUrl: string): Promise<number> {
   const api = createManagementApi({ domain: DOMAIN, baseUrl, ...credentials })
   const source = createLogSource({ api, rateShare: 1 })
-  const types = new Set(['slo', 'universal_logout_succeeded'])
   let pages = 0
   const onProgress = () => void pages++
   const { signal } = new AbortController()
   await createProgressGuard().run(store.readProgress, signal, (startLoop) =>
-    catchUp({ source, store, types, onProgress, startLoop }, signal),
+    catchUp({ source, store, types: LOGOUT_TYPES, onProgress, startLoop }, signal),
   )
   return pages
 }

@@ -73,7 +73,8 @@ function formatRequirement(
   medianRatio: number,
   { atLeast, atMost }: Pick<Figure, 'atLeast' | 'atMost'>,
 ): string {
-  if (atLeast !== undefined) return `at least ${atLeast}${medianRatio < atLeast ? ': missed' : ''}`
-  if (atMost !== undefined) return `at most ${atMost}${medianRatio > atMost ? ': missed' : ''}`
+  // A ratio that is not a number misses every bound.
+  if (atLeast !== undefined) return `at least ${atLeast}${medianRatio >= atLeast ? '' : ': missed'}`
+  if (atMost !== undefined) return `at most ${atMost}${medianRatio <= atMost ? '' : ': missed'}`
   return ''
 }

@@ -6,6 +6,7 @@
  */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { quantile } from './quantile.js'
 import { BENCH_KEY } from './start-api.js'
 import { sessionIdOf, userIdOf } from './subjects.js'
 
@@ -62,6 +63,7 @@ function buildPost(path: string, headers: string, content: object): string {
 async function sendRequests(socket: Socket, load: Load, endMs: number, latenciesMs: number[]) {
   let sentMs = performance.now()
   let received = ''
+  let hasEnded = false
   const send = () => {
     sentMs = performance.now()
     socket.write(buildRequest(load))
@@ -74,8 +76,9 @@ async function sendRequests(socket: Socket, load: Load, endMs: number, latencies
     }
     const nowMs = performance.now()
     latenciesMs.push(nowMs - sentMs)
-    if (nowMs < endMs) send()
-    else socket.end()
+    if (nowMs < endMs) return send()
+    hasEnded = true
+    socket.end()
   }
   socket.setEncoding('latin1').on('data', (chunk: string) => {
     received += chunk
@@ -89,6 +92,7 @@ async function sendRequests(socket: Socket, load: Load, endMs: number, latencies
   })
   send()
   await once(socket, 'close')
+  if (!hasEnded) throw new Error(`${load.url} closed a connection before the end of the load`)
 }
 
 async function runLoad(load: Load): Promise<LoadResult> {
@@ -101,12 +105,10 @@ async function runLoad(load: Load): Promise<LoadResult> {
   await Promise.all(sockets.map((socket) => sendRequests(socket, load, endMs, latenciesMs)))
   const elapsedMs = performance.now() - startMs
   const { user, system } = process.cpuUsage(cpuBefore)
-  latenciesMs.sort((a, b) => a - b)
-  const quantile = (share: number) => latenciesMs[Math.floor(latenciesMs.length * share)] ?? 0
   return {
     requestsPerSecond: (latenciesMs.length * 1000) / elapsedMs,
-    p50Ms: quantile(0.5),
-    p99Ms: quantile(0.99),
+    p50Ms: quantile(latenciesMs, 0.5),
+    p99Ms: quantile(latenciesMs, 0.99),
     cpuShare: (user + system) / 1000 / elapsedMs,
   }
 }

@@ -83,11 +83,15 @@ console.log(
   `the floor ends ${remaining} connections in ${(ms / 1000).toFixed(1)} s, ${batches.size} batches of at most ${largestBatch}; ` +
     `longest hold of the event loop: ${holdMs.toFixed(0)} ms`,
 )
-if (Math.max(...costs) > MAX_CHANGE_MS) process.exitCode = 1
 await client.close()
 const name = `a change with ${connections} watched connections`
 reportFigures([
-  { name, peer: `${MAX_CHANGE_MS} ms`, ratios: costs.map((ms) => ms / MAX_CHANGE_MS), atMost: 1 },
+  {
+    name: `the costliest kind of change with ${connections} watched connections`,
+    peer: `${MAX_CHANGE_MS} ms`,
+    ratios: [Math.max(...costs) / MAX_CHANGE_MS],
+    atMost: 1,
+  },
   { name, peer: 'a poll by checkNow', ratios: costs.map((ms) => ms / pollMs) },
 ])
 await run.end()

@@ -29,6 +29,15 @@ test('figureRows shows the median and the range of the ratios, and marks a media
   expect(withoutBounds).toEqual(['memory', 'Node.js', '1.2', ''])
 })
 
+test('figureRows marks a bound as missed if nothing was measured', () => {
+  const [, none, notANumber] = figureRows([
+    { name: 'reads', peer: 'bare Fastify', ratios: [], atLeast: 0.5 },
+    { name: 'p99', peer: 'bare Fastify', ratios: [Number.NaN], atMost: 2 },
+  ])
+  expect(none?.[3]).toBe('at least 0.5: missed')
+  expect(notANumber?.[3]).toBe('at most 2: missed')
+})
+
 test('formatTable aligns the cells in columns, without spaces at the end of a line', () => {
   expect(
     formatTable([
