@@ -153,7 +153,7 @@ function subscribersSection({ subscribers }: BenchResults): Section {
   return {
     name: 'subscribers',
     title: 'Subscribers',
-    text: 'One API process. First, how long after the response to a reported logout the last client refuses the tokens of the user. Then, how many changes the process delivers: 1,000 are stored in one transaction, and each is counted once for each subscriber. The time includes that of the transaction, which decides for few subscribers. These subscribers do not parse what they receive.',
+    text: 'One API process. First, how long after the response to a reported logout the last client refuses the tokens of the user, for 200 logouts, one at a time. Then, how many changes the process delivers: 1,000 are stored in one transaction, and each is counted once for each subscriber. The time includes that of the transaction, which decides for few subscribers. These subscribers do not parse what they receive.',
     rows: [
       ['subscribers', 'last refusal: p50', 'p99', 'changes delivered/s', 'MiB/s'],
       ...measured.map(({ subscribers: count, p50Ms, p99Ms, changesPerSecond, bytesPerChange }) => [
