@@ -1,7 +1,9 @@
 /**
  * Compares the endpoints `introspect` and `forward-auth` of `last-logout api` with a bare Fastify server, which
- * verifies the same tokens, but reads no logouts. Both run alternately under the same load. Then measures the time from
- * a request to `/logout` until the last client refuses the tokens of the user.
+ * verifies the same tokens, but reads no logouts. Both run alternately under the same load. The service caches verified
+ * tokens, and the peer verifies each token. So each endpoint is measured twice: with tokens that the service has seen
+ * before, and with more tokens than its cache holds. Then measures the time from a request to `/logout` until the last
+ * client refuses the tokens of the user.
  *
  *   npm run bench:gateways [-- users rounds seconds logouts clients]
  */
@@ -11,6 +13,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
+import { MAX_VERIFIED_TOKENS } from '../src/tokens/verified-tokens.js'
 import { nextMessage, startBenchRun, startProcess } from './bench-run.js'
 import { type Figure, reportFigures } from './figures.js'
 import { compareServers, openLoadGenerator, printComparisonHead } from './load-generator.js'
@@ -20,7 +23,12 @@ import { BENCH_DOMAIN, BENCH_KEY, startApi } from './start-api.js'
 import { sessionIdOf, userIdOf } from './subjects.js'
 
 const CONNECTIONS = 64
-const TOKENS = 500
+/** The tokens of a load. Each server gets all in turn, so the service finds all or none of them in its cache. */
+const LOADS = [
+  { name: 'tokens seen before', count: 500, atLeast: 0.5 },
+  { name: 'tokens seen for the first time', count: MAX_VERIFIED_TOKENS + 1_000 },
+]
+const MAX_TOKENS = Math.max(...LOADS.map(({ count }) => count))
 /** Pause before each logout. */
 const PAUSE_MS = 30
 const ISSUER = `https://${BENCH_DOMAIN}/`
@@ -49,32 +57,36 @@ const api = await startApi(run, bench.url, {
 const peerProcess = startProcess(run, 'gateways-peer.mjs', [BENCH_KEY, ISSUER, AUDIENCE, jwksUrl])
 const peerUrl = await nextMessage<string>(peerProcess)
 const generator = openLoadGenerator(run)
-const tokens = await Promise.all(Array.from({ length: TOKENS }, (_, n) => signAccessToken(n)))
+const tokens = await Promise.all(Array.from({ length: MAX_TOKENS }, (_, n) => signAccessToken(n)))
 
-console.log(`${users} users; ${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s\n`)
-printComparisonHead()
+console.log(`${users} users; ${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s`)
 const figures: Figure[] = []
-for (const endpoint of ENDPOINTS) {
-  const { rate } = await compareServers(generator, {
-    name: endpoint,
-    apiUrl: api.url,
-    peerUrl,
-    rounds: Number(rounds),
-    load: {
-      endpoint: 'check',
-      requests: tokens.map(endpoint === 'introspect' ? introspectRequest : forwardAuthRequest),
-      // The prepared requests replace those about random users.
-      users: 0,
-      connections: CONNECTIONS,
-      durationMs: Number(seconds) * 1000,
-    },
-  })
-  figures.push({
-    name: `${endpoint}: throughput`,
-    peer: 'bare Fastify that verifies the same token',
-    ratios: rate,
-    atLeast: 0.5,
-  })
+for (const { name, count, ...bound } of LOADS) {
+  console.log(`\n${count} ${name}; the bare Fastify verifies each token\n`)
+  printComparisonHead()
+  for (const endpoint of ENDPOINTS) {
+    const toRequest = endpoint === 'introspect' ? introspectRequest : forwardAuthRequest
+    const { rate } = await compareServers(generator, {
+      name: endpoint,
+      apiUrl: api.url,
+      peerUrl,
+      rounds: Number(rounds),
+      load: {
+        endpoint: 'check',
+        requests: tokens.slice(0, count).map(toRequest),
+        // The prepared requests replace those about random users.
+        users: 0,
+        connections: CONNECTIONS,
+        durationMs: Number(seconds) * 1000,
+      },
+    })
+    figures.push({
+      name: `${endpoint}, ${name}: throughput`,
+      peer: 'bare Fastify that verifies each token',
+      ratios: rate,
+      ...bound,
+    })
+  }
 }
 peerProcess.kill()
 await measureLogouts()

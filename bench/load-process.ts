@@ -14,7 +14,7 @@ import { sessionIdOf, userIdOf } from './subjects.js'
 export interface Load {
   url: string
   endpoint: 'last-logout' | 'check' | 'logouts'
-  /** Prepared requests, as text. If given, random ones are sent instead of requests to `endpoint`. */
+  /** Prepared requests, as text. If given, they are sent in turn instead of requests to `endpoint`. */
   requests?: string[]
   /** The number of users. Each request is about a random user. */
   users: number
@@ -31,10 +31,17 @@ export interface LoadResult {
   cpuShare: number
 }
 
-/** Returns a random prepared request, or builds a request about a random user. */
-function buildRequest({ endpoint, users, requests = [] }: Load): string {
-  const prepared = requests[Math.floor(Math.random() * requests.length)]
-  if (prepared !== undefined) return prepared
+/** Number of prepared requests that were sent to each server, by its URL. The next load continues with the next request. */
+const preparedRequests = new Map<string, number>()
+
+/** Returns the next prepared request, or builds a request about a random user. */
+function buildRequest({ url, endpoint, users, requests = [] }: Load): string {
+  const sent = preparedRequests.get(url) ?? 0
+  const prepared = requests[sent % requests.length]
+  if (prepared !== undefined) {
+    preparedRequests.set(url, sent + 1)
+    return prepared
+  }
   const n = Math.floor(Math.random() * users)
   const headers = `HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer ${BENCH_KEY}\r\n`
   if (endpoint === 'last-logout') {

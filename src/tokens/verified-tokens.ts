@@ -1,7 +1,7 @@
 import type { VerifiedClaims } from '../rules/verification.js'
 
 /** Maximum number of cached tokens. If there are more, the oldest token is evicted. */
-const MAX_TOKENS = 5_000
+export const MAX_VERIFIED_TOKENS = 5_000
 
 /** Maximum length of a cached token. Longer tokens are verified each time. */
 const MAX_TOKEN_LENGTH = 8_192
@@ -40,7 +40,7 @@ export function createVerifiedTokens(): VerifiedTokens {
       tokens.delete(token)
       tokens.set(token, { audience, generation, claims })
       const [oldest] = tokens.keys()
-      if (tokens.size > MAX_TOKENS && oldest !== undefined) tokens.delete(oldest)
+      if (tokens.size > MAX_VERIFIED_TOKENS && oldest !== undefined) tokens.delete(oldest)
     },
   }
 }
