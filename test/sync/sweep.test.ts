@@ -93,6 +93,20 @@ test('a sweep reads 1,600 entries of a few seconds with fewer than 60 requests',
   expect(requests).toBeLessThan(60)
 })
 
+// docs/scaling.md counts on this factor.
+test('a sweep of 20 minutes with 10 logouts per second sends at most 1.3 searches per 100 logouts', async () => {
+  let requests = 0
+  const logouts = Array.from({ length: 12_000 }, (_, n) => buildLogout(NOW - 1 - n * 100, 0, n))
+  const searchLogouts = searchIn(logouts)
+  const search = (request: Search) => {
+    requests += 1
+    return searchLogouts(request)
+  }
+  const { readUsers } = await sweepSpan(search, { from: NOW - 20 * 60_000, to: NOW })
+  expect(readUsers).toHaveLength(logouts.length)
+  expect(requests).toBeLessThanOrEqual(1.3 * 120)
+})
+
 /** Creates a search that works like Auth0's search: it returns the entries whose log ids are in the span. */
 function searchIn(entries: Entry[]) {
   return async ({ span, page }: Search) => {
