@@ -12,7 +12,13 @@ import { migrateQueue } from '../src/jobs/jobs.js'
 import { withClient } from '../src/pg/client.js'
 import { syntheticLogId } from '../src/rules/log-id.js'
 import { applyMigrations } from '../src/store/migrations.js'
-import { type BenchRun, endWithRun, nextMessage, startBenchRun, startProcess } from './bench-run.js'
+import {
+  type BenchRun,
+  endWithRun,
+  forkProcess,
+  receiveMessage,
+  startBenchRun,
+} from './bench-run.js'
 import { BENCH_DOMAIN } from './start-api.js'
 import { openTemporaryPostgres } from './temporary-postgres.js'
 
@@ -44,9 +50,9 @@ export async function measureBacklog(run: BenchRun, entries: number): Promise<Ba
   const endMs = Date.now() - LAST_ENTRY_AGE_MS
   const startMs = endMs - BACKLOG_MS
   const args = [BENCH_DOMAIN, ...[entries, startMs, endMs].map(String)]
-  const tenant = startProcess(run, 'backlog-process.ts', args)
+  const tenant = forkProcess(run, 'backlog-process.ts', args)
   const postgres = await openTemporaryPostgres(run)
-  const { url, credentials } = await nextMessage<TenantMessage>(tenant)
+  const { url, credentials } = await receiveMessage<TenantMessage>(tenant)
   await prepareDatabase(postgres.url, startMs)
   const pid = startWorker(run, postgres.url, url, credentials)
   return sampleMemory(pid, postgres.url, { entries, startMs, endMs })

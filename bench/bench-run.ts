@@ -16,7 +16,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
  * Starts a measurement. `end` runs its closers. After a signal, an uncaught error, the end of the parent process, or a
  * call of {@link BenchRun.fail}, the process runs the closers and exits with 1.
  */
-export function startBenchRun(): BenchRun & { end(): Promise<void> } {
+export function startBenchRun() {
   const closers = createClosers()
   let hasFailed = false
   async function fail(error: Error): Promise<void> {
@@ -35,6 +35,7 @@ export function startBenchRun(): BenchRun & { end(): Promise<void> } {
   return {
     closers,
     fail,
+    hasFailed: () => hasFailed,
     async end() {
       await closers.close()
       for (const name of SIGNALS) process.off(name, stop)
@@ -59,7 +60,7 @@ export function openInRun<Opened extends { close(): Promise<unknown> }>(
   return opening
 }
 
-/** Options of {@link startProcess}. */
+/** Options of {@link forkProcess}. */
 interface ProcessOptions {
   /** Command-line options of Node.js. Default: those of this process. */
   nodeOptions?: string[]
@@ -69,7 +70,7 @@ interface ProcessOptions {
  * Runs a file of this directory in its own process. The process ends with the run. If it exits before `kill` is called,
  * the run fails.
  */
-export function startProcess(
+export function forkProcess(
   run: BenchRun,
   file: string,
   args: string[],
@@ -97,8 +98,8 @@ export function endWithRun({ closers, fail }: BenchRun, child: ChildProcess, nam
   })
 }
 
-/** Returns the next message of a process of {@link startProcess}. */
-export async function nextMessage<Message>(child: ChildProcess): Promise<Message> {
+/** Returns the next message of a process of {@link forkProcess}. */
+export async function receiveMessage<Message>(child: ChildProcess): Promise<Message> {
   const [message] = await once(child, 'message')
   return message
 }

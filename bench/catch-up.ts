@@ -14,7 +14,7 @@ import { createLastLogoutStore } from '../src/store/last-logout-store.js'
 import { applyMigrations } from '../src/store/migrations.js'
 import { catchUp } from '../src/sync/catch-up.js'
 import { createProgressGuard } from '../src/sync/progress-guard.js'
-import { nextMessage, startBenchRun, startProcess } from './bench-run.js'
+import { forkProcess, receiveMessage, startBenchRun } from './bench-run.js'
 import { type Figure, reportFigures } from './figures.js'
 import { median } from './median.js'
 import { openTemporaryPostgres } from './temporary-postgres.js'
@@ -48,11 +48,11 @@ interface TenantMessage {
 }
 
 const run = startBenchRun()
-const tenantProcess = startProcess(run, 'tenant-process.ts', [
+const tenantProcess = forkProcess(run, 'tenant-process.ts', [
   String(ENTRIES),
   ...SETTINGS.map(({ latencyMs }) => String(latencyMs)),
 ])
-const { startMs, endMs, urls, credentials } = await nextMessage<TenantMessage>(tenantProcess)
+const { startMs, endMs, urls, credentials } = await receiveMessage<TenantMessage>(tenantProcess)
 
 const postgres = await openTemporaryPostgres(run)
 await applyMigrations(postgres.url)

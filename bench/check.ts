@@ -15,7 +15,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import type { Claims } from '../src/client/index.js'
-import { nextMessage, startBenchRun, startProcess } from './bench-run.js'
+import { forkProcess, receiveMessage, startBenchRun } from './bench-run.js'
 import { builtClient } from './built-client.js'
 import { reportFigures } from './figures.js'
 import { median } from './median.js'
@@ -49,8 +49,8 @@ const userCount = Number(users)
 if (globalThis.gc === undefined) throw new Error('this benchmark needs node --expose-gc')
 
 const run = startBenchRun()
-const feedProcess = startProcess(run, 'feed-process.ts', [users])
-const port = await nextMessage<number>(feedProcess)
+const feedProcess = forkProcess(run, 'feed-process.ts', [users])
+const port = await receiveMessage<number>(feedProcess)
 const url = `http://127.0.0.1:${port}`
 
 const parseMs = await measureParsing()

@@ -65,6 +65,8 @@ for (const [name, { full, short }] of BENCHMARKS) {
     figures.push(...measured)
     if (!values.short) await storeResult('figures', name, measured)
   } catch (error) {
+    // After a signal, no further benchmark must start.
+    if (run.hasFailed()) throw error
     failures.push(String(error))
   }
 }

@@ -9,7 +9,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { nextMessage, startBenchRun, startProcess } from './bench-run.js'
+import { forkProcess, receiveMessage, startBenchRun } from './bench-run.js'
 import type { ClientsReady } from './feed-clients.js'
 import { type Figure, reportFigures } from './figures.js'
 import { openBenchDatabase } from './open-bench-database.js'
@@ -72,8 +72,8 @@ async function openClients(count: number): Promise<{ child: ChildProcess; echoPo
   const opened: { child: ChildProcess; echoPort: number }[] = []
   for (let first = 0; first < count; first += CLIENTS_PER_PROCESS) {
     const clients = Math.min(CLIENTS_PER_PROCESS, count - first)
-    const child = startProcess(run, 'feed-clients.ts', [api.url, String(clients)])
-    const { echoPort } = await nextMessage<ClientsReady>(child)
+    const child = forkProcess(run, 'feed-clients.ts', [api.url, String(clients)])
+    const { echoPort } = await receiveMessage<ClientsReady>(child)
     opened.push({ child, echoPort })
   }
   return opened
@@ -84,10 +84,10 @@ async function openClients(count: number): Promise<{ child: ChildProcess; echoPo
  * milliseconds. Returns 0 if all clients refuse it before the response.
  */
 async function reportLogout(userId: string, children: ChildProcess[]): Promise<number> {
-  const watching = children.map((child) => nextMessage(child))
+  const watching = children.map((child) => receiveMessage(child))
   for (const child of children) child.send(userId)
   await Promise.all(watching)
-  const refused = children.map((child) => nextMessage<number>(child))
+  const refused = children.map((child) => receiveMessage<number>(child))
   const response = await fetch(`${api.url}/v1/logouts`, {
     method: 'POST',
     headers: { authorization: `Bearer ${BENCH_KEY}`, 'content-type': 'application/json' },

@@ -14,7 +14,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
 import { MAX_VERIFIED_TOKENS } from '../src/tokens/verified-tokens.js'
-import { nextMessage, startBenchRun, startProcess } from './bench-run.js'
+import { forkProcess, receiveMessage, startBenchRun } from './bench-run.js'
 import { type Figure, reportFigures } from './figures.js'
 import { compareServers, openLoadGenerator, printComparisonHead } from './load-generator.js'
 import { openBenchDatabase } from './open-bench-database.js'
@@ -54,8 +54,8 @@ const api = await startApi(run, bench.url, {
     LOGOUT_ENDPOINT: 'true',
   },
 })
-const peerProcess = startProcess(run, 'gateways-peer.mjs', [BENCH_KEY, ISSUER, AUDIENCE, jwksUrl])
-const peerUrl = await nextMessage<string>(peerProcess)
+const peerProcess = forkProcess(run, 'gateways-peer.mjs', [BENCH_KEY, ISSUER, AUDIENCE, jwksUrl])
+const peerUrl = await receiveMessage<string>(peerProcess)
 const generator = openLoadGenerator(run)
 const tokens = await Promise.all(Array.from({ length: MAX_TOKENS }, (_, n) => signAccessToken(n)))
 
@@ -131,8 +131,8 @@ function forwardAuthRequest(token: string): string {
  * refuses the user's token.
  */
 async function measureLogouts(): Promise<void> {
-  const child = startProcess(run, 'feed-clients.ts', [api.url, clients])
-  await nextMessage(child)
+  const child = forkProcess(run, 'feed-clients.ts', [api.url, clients])
+  await receiveMessage(child)
   // The first logout opens connections. Its time is not measured.
   await logOut('auth0|first', child)
   const refusalTimesMs: number[] = []
@@ -162,8 +162,8 @@ async function logOut(sub: string, child: ChildProcess) {
     exp: iat + 3_600,
   })
   child.send(sub)
-  await nextMessage(child)
-  const refused = nextMessage<number>(child)
+  await receiveMessage(child)
+  const refused = receiveMessage<number>(child)
   const startedAtMs = performance.timeOrigin + performance.now()
   const response = await fetch(`${api.url}/logout?id_token_hint=${idToken}`, { redirect: 'manual' })
   const redirectMs = performance.timeOrigin + performance.now() - startedAtMs

@@ -1,4 +1,4 @@
-import { type BenchRun, nextMessage, startProcess } from './bench-run.js'
+import { type BenchRun, forkProcess, receiveMessage } from './bench-run.js'
 import type { Load, LoadResult } from './load-process.js'
 
 /** A process that sends requests and measures the responses. */
@@ -8,11 +8,11 @@ export interface LoadGenerator {
 
 /** Starts a process of `load-process.ts`, which ends with the run. */
 export function openLoadGenerator(run: BenchRun): LoadGenerator {
-  const child = startProcess(run, 'load-process.ts', [])
+  const child = forkProcess(run, 'load-process.ts', [])
   return {
     async run(load) {
       child.send(load)
-      return nextMessage<LoadResult>(child)
+      return receiveMessage<LoadResult>(child)
     },
   }
 }

@@ -9,7 +9,7 @@ import type { ChildProcess } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { migrateQueue } from '../src/jobs/jobs.js'
-import { nextMessage, startBenchRun, startProcess } from './bench-run.js'
+import { forkProcess, receiveMessage, startBenchRun } from './bench-run.js'
 import { type Figure, reportFigures } from './figures.js'
 import { openLoadGenerator } from './load-generator.js'
 import { median } from './median.js'
@@ -59,7 +59,7 @@ await run.end()
 async function measure(databaseUrl: string): Promise<void> {
   const librariesProcess = startMeasured('memory-peer.mjs', LIBRARIES)
   const nodeProcess = startMeasured('memory-peer.mjs', [])
-  await Promise.all([nextMessage(librariesProcess), nextMessage(nodeProcess)])
+  await Promise.all([receiveMessage(librariesProcess), receiveMessage(nodeProcess)])
   const service = await startService(databaseUrl)
   const api = await startApi(run, databaseUrl, { script })
   await sleep(IDLE_MS)
@@ -91,7 +91,7 @@ async function measure(databaseUrl: string): Promise<void> {
 /** Starts `last-logout start` with a simulated tenant. */
 async function startService(databaseUrl: string): Promise<ApiProcess> {
   const tenant = startMeasured('tenant-process.ts', ['1000', '0'])
-  const { urls, credentials } = await nextMessage<TenantMessage>(tenant)
+  const { urls, credentials } = await receiveMessage<TenantMessage>(tenant)
   return startApi(run, databaseUrl, {
     command: 'start',
     script,
@@ -123,7 +123,7 @@ async function runLoad(url: string): Promise<number> {
 /** Runs a file of this directory in its own process. */
 function startMeasured(file: string, args: string[]): ChildProcess {
   // The peers run without the TypeScript loader of this process, which takes memory.
-  return startProcess(run, file, args, file.endsWith('.mjs') ? { nodeOptions: [] } : {})
+  return forkProcess(run, file, args, file.endsWith('.mjs') ? { nodeOptions: [] } : {})
 }
 
 /** Reads the resident memory of a process, and the maximum since its start. */

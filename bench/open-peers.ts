@@ -3,7 +3,7 @@ import { generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import pg from 'pg'
 import { Agent, request } from 'undici'
 import { startRedis } from '../test/_support/redis.js'
-import { type BenchRun, nextMessage, startProcess } from './bench-run.js'
+import { type BenchRun, forkProcess, receiveMessage } from './bench-run.js'
 import { builtClient } from './built-client.js'
 import type { IntrospectionServer } from './introspection-process.js'
 import { openBenchDatabase } from './open-bench-database.js'
@@ -129,8 +129,8 @@ function openPostgres(connectionString: string, { closers }: BenchRun): Peer {
 }
 
 async function openIntrospection(dispatcher: Agent, run: BenchRun): Promise<Peer> {
-  const child = startProcess(run, 'introspection-process.ts', [])
-  const { url, authorization, token } = await nextMessage<IntrospectionServer>(child)
+  const child = forkProcess(run, 'introspection-process.ts', [])
+  const { url, authorization, token } = await receiveMessage<IntrospectionServer>(child)
   const headers = { authorization, 'content-type': 'application/x-www-form-urlencoded' }
   const body = new URLSearchParams({ token }).toString()
   return {

@@ -5,7 +5,7 @@
  *
  *   npm run bench:reads [-- users rounds seconds sharedBuffers]
  */
-import { nextMessage, startBenchRun, startProcess } from './bench-run.js'
+import { forkProcess, receiveMessage, startBenchRun } from './bench-run.js'
 import { type Figure, reportFigures } from './figures.js'
 import { compareServers, openLoadGenerator, printComparisonHead } from './load-generator.js'
 import type { Load } from './load-process.js'
@@ -32,11 +32,11 @@ console.log(
     `${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s\n`,
 )
 const api = await startApi(run, bench.url)
-const peerProcess = startProcess(run, 'reads-peer.mjs', [
+const peerProcess = forkProcess(run, 'reads-peer.mjs', [
   BENCH_KEY,
   ...(await Promise.all(ENDPOINTS.map(readResponse))),
 ])
-const peerUrl = await nextMessage<string>(peerProcess)
+const peerUrl = await receiveMessage<string>(peerProcess)
 const generator = openLoadGenerator(run)
 
 printComparisonHead()

@@ -8,7 +8,7 @@
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { nextMessage, startBenchRun, startProcess } from './bench-run.js'
+import { forkProcess, receiveMessage, startBenchRun } from './bench-run.js'
 import { builtClient } from './built-client.js'
 import { reportFigures } from './figures.js'
 import { sessionIdOf, userIdOf } from './subjects.js'
@@ -20,8 +20,8 @@ const connectionCount = Number(connections)
 const changeCount = Number(changes)
 
 const run = startBenchRun()
-const feed = startProcess(run, 'watch-feed.ts', [])
-const port = await nextMessage<number>(feed)
+const feed = forkProcess(run, 'watch-feed.ts', [])
+const port = await receiveMessage<number>(feed)
 const client = builtClient.createLastLogoutClient({
   url: `http://127.0.0.1:${port}`,
   apiKey: 'unused',

@@ -1,4 +1,4 @@
-import { type BenchRun, nextMessage, startProcess } from '../bench-run.js'
+import { type BenchRun, forkProcess, receiveMessage } from '../bench-run.js'
 
 /** The costs of a client that has loaded all logouts. */
 export interface ClientLoad {
@@ -15,17 +15,17 @@ export interface ClientResult extends ClientLoad {
 
 /** Measures how a client loads prepared events, so that the time does not include the work of an API. */
 export async function measureClient(run: BenchRun, users: number): Promise<ClientResult> {
-  const feed = startProcess(run, 'feed-process.ts', [String(users)])
-  const port = await nextMessage<number>(feed)
+  const feed = forkProcess(run, 'feed-process.ts', [String(users)])
+  const port = await receiveMessage<number>(feed)
   return { users, ...(await loadClient(run, `http://127.0.0.1:${port}`, users)) }
 }
 
 /** Starts a client in its own process, and measures how it loads the change feed at `url`. */
 export async function loadClient(run: BenchRun, url: string, users: number): Promise<ClientLoad> {
-  const child = startProcess(run, 'growth/client-process.ts', [url, String(users)], {
+  const child = forkProcess(run, 'growth/client-process.ts', [url, String(users)], {
     nodeOptions: [...process.execArgv, '--expose-gc'],
   })
-  const load = await nextMessage<ClientLoad>(child)
+  const load = await receiveMessage<ClientLoad>(child)
   child.kill()
   const bytesEach = (load.bytes / (2 * users)).toFixed(0)
   console.log(

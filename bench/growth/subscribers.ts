@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import { type BenchRun, nextMessage, startProcess } from '../bench-run.js'
+import { type BenchRun, forkProcess, receiveMessage } from '../bench-run.js'
 import { type BenchDatabase, openBenchDatabase } from '../open-bench-database.js'
 import { runBenchmark } from '../run-benchmark.js'
 import { startApi } from '../start-api.js'
@@ -44,8 +44,8 @@ export async function measureSubscriberLoad(
 async function measureThroughput(run: BenchRun, subscribers: number) {
   const bench = await openBenchDatabase(run, 0)
   const api = await startApi(run, bench.url)
-  const child = startProcess(run, 'growth/subscribers-process.ts', [api.url, String(subscribers)])
-  await nextMessage<MarkerReceived>(child)
+  const child = forkProcess(run, 'growth/subscribers-process.ts', [api.url, String(subscribers)])
+  await receiveMessage<MarkerReceived>(child)
   const changesPerSecond: number[] = []
   let bytesPerChange = 0
   // Round 0 opens connections. Its time does not count.
@@ -64,10 +64,10 @@ async function measureThroughput(run: BenchRun, subscribers: number) {
 async function deliver({ store }: BenchDatabase, child: ChildProcess, round: number) {
   const numbers = Array.from({ length: LOGOUTS_PER_ROUND }, (_, n) => round * LOGOUTS_PER_ROUND + n)
   // The child searches the feed for the id of the last session, which is stored last.
-  const watching = nextMessage<string>(child)
+  const watching = receiveMessage<string>(child)
   child.send(sessionIdOf(numbers.at(-1) ?? 0))
   await watching
-  const delivery = nextMessage<MarkerReceived>(child)
+  const delivery = receiveMessage<MarkerReceived>(child)
   const logout = { at: Date.now(), logId: '', type: 'slo' }
   const startMs = performance.timeOrigin + performance.now()
   await store.storeBatch({

@@ -3,18 +3,18 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
-import { afterEach, expect, it } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 
 // A measurement that has a temporary directory and a process, and waits for a message that never comes.
 const MEASUREMENT = `
-import { nextMessage, startBenchRun, startProcess } from './bench/bench-run.js'
+import { receiveMessage, startBenchRun, forkProcess } from './bench/bench-run.js'
 import { createTemporaryDirectory } from './bench/temporary-postgres.js'
 const run = startBenchRun()
 const directory = await createTemporaryDirectory(run)
-const child = startProcess(run, 'watch-feed.ts', [], { nodeOptions: ['--import', 'tsx'] })
-const port = await nextMessage(child)
+const child = forkProcess(run, 'watch-feed.ts', [], { nodeOptions: ['--import', 'tsx'] })
+const port = await receiveMessage(child)
 console.log(JSON.stringify({ directory, pid: child.pid, port }))
-await nextMessage(child)
+await receiveMessage(child)
 `
 
 let measurement: ChildProcess | undefined
@@ -42,7 +42,7 @@ async function isListening(port: number): Promise<boolean> {
   return isConnected
 }
 
-it.each(['SIGINT', 'SIGTERM'] as const)(
+test.each(['SIGINT', 'SIGTERM'] as const)(
   'ends its processes and deletes its directory at %s',
   async (signalName) => {
     const { started, exited, directory, port } = await startMeasurement()
@@ -53,7 +53,7 @@ it.each(['SIGINT', 'SIGTERM'] as const)(
   },
 )
 
-it('ends its processes and deletes its directory when the parent process ends', async () => {
+test('ends its processes and deletes its directory when the parent process ends', async () => {
   const { started, exited, directory, port } = await startMeasurement()
   started.disconnect()
   expect(await exited).toEqual([1, null])
@@ -61,14 +61,14 @@ it('ends its processes and deletes its directory when the parent process ends', 
   expect(existsSync(directory)).toBe(false)
 })
 
-it('fails when a process ends before it has sent its message', async () => {
+test('fails when a process ends before it has sent its message', async () => {
   const { exited, directory, pid } = await startMeasurement()
   process.kill(pid, 'SIGKILL')
   expect(await exited).toEqual([1, null])
   expect(existsSync(directory)).toBe(false)
 })
 
-it('leaves no process behind when it is killed', async () => {
+test('leaves no process behind when it is killed', async () => {
   const { started, exited, port } = await startMeasurement()
   started.kill('SIGKILL')
   await exited

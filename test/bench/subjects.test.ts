@@ -1,5 +1,5 @@
 import { pino } from 'pino'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { fillTables } from '../../bench/fill-tables.js'
 import { sessionIdOf, userIdOf } from '../../bench/subjects.js'
 import { createDatabase } from '../../src/store/database.js'
@@ -15,7 +15,7 @@ beforeAll(async () => {
 
 afterAll(() => database.drop())
 
-it.each([0, 3_500_000, 9_999_999])(
+test.each([0, 3_500_000, 9_999_999])(
   'stores user and session number %i with the ids that the load generator requests',
   async (n) => {
     const opened = createDatabase(database.url, pino({ level: 'silent' }))
@@ -32,7 +32,7 @@ it.each([0, 3_500_000, 9_999_999])(
   },
 )
 
-it('returns other ids for negative numbers', () => {
+test('returns other ids for negative numbers', () => {
   expect(userIdOf(-7)).not.toBe(userIdOf(7))
   expect(userIdOf(-7)).toHaveLength(30)
 })
