@@ -16,6 +16,9 @@ type Write = <T>(run: (tx: Transaction, tenant: LockedTenant) => Promise<T>) => 
  */
 const BATCHES = { maxSize: 256, maxConcurrent: 1 }
 
+/** A wait up to this time, in milliseconds, does not count: no user logs in again so soon after a logout. */
+const SHORT_WAIT_MS = 1_000
+
 /** A report, and when it was made, by the monotonic clock of this process in milliseconds. */
 interface TimedReport extends ReportedLogout {
   madeAtMs: number
@@ -57,11 +60,12 @@ async function storeReported(
 ): Promise<(Instant | null)[]> {
   const readAtMs = performance.now()
   // `tenant.now` can be the time before or after the wait for the lock. This time is certainly after it, so a report is
-  // at most as late as this query takes, and never dated before it was made.
+  // never dated before it was made.
   const now = await readNow(tx, clock)
-  const instants = reports.map(({ at, madeAtMs }) =>
-    limitReportedInstant(at ?? now - Math.floor(readAtMs - madeAtMs), now),
-  )
+  const instants = reports.map(({ at, madeAtMs }) => {
+    const waitedMs = Math.floor(readAtMs - madeAtMs)
+    return limitReportedInstant(at ?? now - (waitedMs > SHORT_WAIT_MS ? waitedMs : 0), now)
+  })
   const events = reports.flatMap(({ userId, sessionId, type }, index) => {
     const at = instants[index] ?? null
     return at === null ? [] : [{ userId, sessionId, at, logId: '', type }]

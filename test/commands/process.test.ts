@@ -47,7 +47,7 @@ test('the error for a missing variable explains where to set the variable', asyn
   const { code, stderr } = await finishCommandLine(['action', 'status'])
   expect(code).toBe(2)
   expect(stderr).toMatch(
-    /AUTH0_DOMAIN is missing[\s\S]*environment, or in a file \.env .*\.env\.example\)\.\n$/,
+    /AUTH0_DOMAIN is missing[\s\S]*environment, or in a file \.env .*docs\/configuration\.md\)\.\n$/,
   )
 })
 

@@ -90,7 +90,7 @@ test('a report that PostgreSQL refuses is rejected, but other reports of the sam
 })
 
 describe('a report without an instant that waits for the lock of the tenant row', () => {
-  const WAIT_MS = 300
+  const WAIT_MS = 1_500
   const readStoredAt = async (userId: string) =>
     (await readRows(database)).users.find((user) => user.userId === userId)?.at
   const readDatabaseNow = async () => {
@@ -118,7 +118,9 @@ describe('a report without an instant that waits for the lock of the tenant row'
         `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
       )
     await expect.poll(readWaiting).toHaveLength(1)
-    await expect.poll(readDatabaseNow).toBeGreaterThan(madeBefore + WAIT_MS)
+    await expect
+      .poll(readDatabaseNow, { timeout: 3 * WAIT_MS })
+      .toBeGreaterThan(madeBefore + WAIT_MS)
     // This report waits for the transaction of the first one.
     const next = store.storeReported(reportOf('next', { at: null }))
     await holder.query('COMMIT')
