@@ -16,7 +16,7 @@ const UNIT = [
   'test/auth0/{rate/{limit,spare-budget},retry}.test.ts',
   'test/client/{auth-required,clocks,conformance,delivery-delay,feed-connection,feed-events,feed-progress,hono,koa,lambda}.test.ts',
   'test/client/{last-logout-request,lazy-connect,logout-cache,lookup,options,outage-report,refusal,error-handlers,repeat-with-backoff,request-lookup,silence-timer,table,trpc,utf8-decoder,watch}.test.ts',
-  'test/commands/{documents,progress-display}.test.ts',
+  'test/commands/{documents,env-file,progress-display}.test.ts',
   'test/demo/{live-connections,logins,nginx,reserve-port}.test.ts',
   'test/doctor/*.test.ts',
   'test/http/{connection-limit,console,feed,forward-auth,gateway-requests,introspect,send-pages,serializer}.test.ts',

@@ -31,7 +31,9 @@ export function writeEnvFile(path: string, values: Record<string, string>): void
     const isExisting = Object(error).code === 'EEXIST'
     if (!isExisting) rmSync(path, { force: true })
     const advice = isExisting
-      ? 'It exists, and is not overwritten. To continue with it, run `last-logout init` again.'
+      ? existsSync(path)
+        ? 'It exists, and is not overwritten. To continue with it, run `last-logout init` again.'
+        : 'It is a link to a file that does not exist. Remove the link, then run `last-logout init` again.'
       : 'Check the permissions and the free space of the directory, then run `last-logout init` again.'
     const { code = 'unknown error' } = Object(error) as { code?: string }
     throw new LastLogoutError('USAGE', `${path} cannot be written (${code}). ${advice}`, {
