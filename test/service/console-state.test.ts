@@ -59,8 +59,10 @@ test('the state of a new database has no data, no gap and no job', async () => {
     schedule: { store: 'postgresql', error: null, jobs: [] },
   })
   // The history, the schedule and `now` have times of one clock, so that the console can compare them.
-  const times = [state.history.since, state.schedule.read_at, state.now].map((at) => Date.parse(at))
-  expect([startedAt, ...times, Date.now()]).toEqual([startedAt, ...times, Date.now()].sort())
+  const { history, schedule, now } = state
+  const read = [history.since, schedule.read_at, now].map((at) => Date.parse(at))
+  const times = [startedAt, ...read, Date.now()]
+  expect(times).toEqual(times.toSorted((a, b) => a - b))
 })
 
 test('the state contains freshness, the meaning of each gap, and how to close an open gap', async () => {
