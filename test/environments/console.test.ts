@@ -116,6 +116,13 @@ async function unlockConsole(): Promise<void> {
 /** Returns a function that reads the text of an element, for `expect.poll`. */
 const textReader = (selector: string) => () => page.textContent(selector)
 
+/** Waits until the console shows that the health is unknown, for this reason, and that it still shows the last data. */
+async function expectUnknown(reason: string): Promise<void> {
+  await expect.poll(textReader('#health'), OUTAGE_WAIT).toBe('Unknown')
+  expect(await page.textContent('#problems')).toBe(`${reason} All below is as of the last update.`)
+  expect(await page.textContent('#freshness')).toMatch(/read up to\s*\d/)
+}
+
 describe('the console in a browser', () => {
   test('the console shows the freshness, the lag, the logouts, the gaps, the schedule in Redis and the number of subscribers, and has no accessibility problem', async () => {
     const subscription = await fetch(`${service.url}/v1/changes`, {
@@ -239,11 +246,7 @@ describe('the console in a browser', () => {
 
     // A frozen proxy forwards nothing, so PostgreSQL does not respond.
     proxy.freeze()
-    await expect.poll(textReader('#health'), OUTAGE_WAIT).toBe('Unknown')
-    expect(await page.textContent('#problems')).toBe(
-      'The database is unavailable: retry later. All below is as of the last update.',
-    )
-    expect(await page.textContent('#freshness')).toMatch(/read up to\s*\d/)
+    await expectUnknown('The database is unavailable: retry later.')
     proxy.thaw()
     await expect.poll(textReader('#health'), OUTAGE_WAIT).toBe('Healthy')
   }, 120_000)
@@ -254,11 +257,7 @@ describe('the console in a browser', () => {
     await page.goto(new URL('console', network.url).href)
     await unlockConsole()
     network.freeze()
-    await expect.poll(textReader('#health'), OUTAGE_WAIT).toBe('Unknown')
-    expect(await page.textContent('#problems')).toBe(
-      'No response of the API: check the API and the network. All below is as of the last update.',
-    )
-    expect(await page.textContent('#freshness')).toMatch(/read up to\s*\d/)
+    await expectUnknown('No response of the API: check the API and the network.')
     network.thaw()
     await expect.poll(textReader('#health'), OUTAGE_WAIT).toBe('Healthy')
   }, 120_000)
