@@ -41,6 +41,8 @@ export interface LastLogoutStoreOptions {
    * Maximum time from a read to the start of its statement, in milliseconds. Default: as in {@link createLogoutReader}.
    */
   maxReadWaitMs?: number | undefined
+  /** The wait that does not change the instant of a report, in milliseconds. Default: as in {@link createReportWriter}. */
+  shortReportWaitMs?: number | undefined
 }
 
 /** Creates a store in PostgreSQL. */
@@ -92,7 +94,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
     storeSweep: (batch, part) => writeEntries((tx, tenant) => storeSweep(tx, tenant, batch, part)),
     storeBatch: (batch) => writeEntries((tx, tenant) => storeBatch(tx, tenant, batch)),
     storeReconciled: (batch) => writeEntries((tx, tenant) => storeReconciled(tx, tenant, batch)),
-    storeReported: createReportWriter(write, clock),
+    storeReported: createReportWriter(write, clock, options.shortReportWaitMs),
     storeGap: (gap, raisesFloor) => write((tx, tenant) => writeGap(tx, tenant, gap, raisesFloor)),
     forget: (userId) => forget({ prisma, write }, userId),
     raiseFloor: (at) => write((tx, tenant) => raiseFloor(tx, tenant, at)),

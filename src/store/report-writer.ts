@@ -31,16 +31,18 @@ interface TimedReport extends ReportedLogout {
  * A report can wait long for the database. A report without an instant gets the time at which it was made, not that at
  * which it is stored: a login in the meantime is after the logout.
  *
+ * @param shortWaitMs Default: {@link SHORT_WAIT_MS}.
  * @returns A function that resolves to the stored instant after the commit. If the reported instant is too far in the
  *   future, the function stores nothing and resolves to `null`.
  */
 export function createReportWriter(
   write: Write,
   clock: SqlClock,
+  shortWaitMs = SHORT_WAIT_MS,
 ): (report: ReportedLogout) => Promise<Instant | null> {
   const writeInBatch = batchCalls({
     run: (reports: TimedReport[]) =>
-      write((tx, tenant) => storeReported(tx, tenant, clock, reports)),
+      write((tx, tenant) => storeReported(tx, tenant, { clock, shortWaitMs }, reports)),
     isInputError: isRefusedRow,
     maxWaitMs: TRANSACTION.maxWait,
     ...BATCHES,
@@ -55,7 +57,7 @@ export function createReportWriter(
 async function storeReported(
   tx: Transaction,
   tenant: LockedTenant,
-  clock: SqlClock,
+  { clock, shortWaitMs }: { clock: SqlClock; shortWaitMs: number },
   reports: TimedReport[],
 ): Promise<(Instant | null)[]> {
   const readAtMs = performance.now()
@@ -64,7 +66,7 @@ async function storeReported(
   const now = await readNow(tx, clock)
   const instants = reports.map(({ at, madeAtMs }) => {
     const waitedMs = Math.floor(readAtMs - madeAtMs)
-    return limitReportedInstant(at ?? now - (waitedMs > SHORT_WAIT_MS ? waitedMs : 0), now)
+    return limitReportedInstant(at ?? now - (waitedMs > shortWaitMs ? waitedMs : 0), now)
   })
   const events = reports.flatMap(({ userId, sessionId, type }, index) => {
     const at = instants[index] ?? null

@@ -17,6 +17,7 @@ interface StoreSettings {
   /** Replaces the clock of the database. */
   now?: (() => number) | undefined
   idleTransactionTimeoutMs?: number
+  shortReportWaitMs?: number
 }
 
 /** Opens the store of a test database, and claims the database for a tenant, as the service does at its start. */
@@ -27,6 +28,7 @@ export async function openTestStore(
     horizonMs = 31 * 86_400_000,
     now,
     idleTransactionTimeoutMs = 30_000,
+    shortReportWaitMs,
   }: StoreSettings = {},
   timeouts: PoolTimeouts = {},
 ): Promise<LastLogoutStore & { close(): Promise<void> }> {
@@ -38,6 +40,7 @@ export async function openTestStore(
     clock: now && clockForTests(now),
     idleTransactionTimeoutMs,
     maxReadWaitMs: timeouts.connectTimeoutMs,
+    shortReportWaitMs,
   })
   await store.claim()
   return { ...store, close: database.close }

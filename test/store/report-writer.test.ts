@@ -8,11 +8,14 @@ import { openTestStore, readRows, readUserIds } from '../_support/store.js'
 // A reported logout comes from an application or an operator. `storeReported` resolves to the stored instant, and
 // several concurrent calls of it share a transaction.
 
+/** A report that waits for longer gets the time at which it was made. */
+const SHORT_WAIT_MS = 100
+
 let database: TestDatabase
 let store: Awaited<ReturnType<typeof openTestStore>>
 beforeAll(async () => {
   database = await createTestDatabase()
-  store = await openTestStore(database)
+  store = await openTestStore(database, { shortReportWaitMs: SHORT_WAIT_MS })
   // PostgreSQL then refuses the row of the user `refused`.
   await database.query(`ALTER TABLE last_logout ADD CHECK (user_id <> 'refused')`)
 })
@@ -90,7 +93,7 @@ test('a report that PostgreSQL refuses is rejected, but other reports of the sam
 })
 
 describe('a report without an instant that waits for the lock of the tenant row', () => {
-  const WAIT_MS = 1_500
+  const WAIT_MS = 300
   const readStoredAt = async (userId: string) =>
     (await readRows(database)).users.find((user) => user.userId === userId)?.at
   const readDatabaseNow = async () => {
