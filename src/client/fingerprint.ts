@@ -8,10 +8,7 @@ export function createKey(): Uint32Array {
 
 /** Number of rounds before each half of the fingerprint is read. */
 const FINAL_ROUNDS = 3
-
-/** Buffer for the text to hash, in UTF-8. All calls share this buffer. */
-let message = new Uint8Array(2_048)
-let view = new DataView(message.buffer)
+const MAX_ASCII = 0x7f
 const encoder = new TextEncoder()
 
 /**
@@ -21,16 +18,43 @@ const encoder = new TextEncoder()
  * @see https://github.com/veorq/SipHash/blob/master/halfsiphash.c
  */
 export function fingerprint(text: string, key: Uint32Array, out: Fingerprint): void {
-  const wordCount = writeMessage(text)
+  // Nearly every id is ASCII: its code units are its bytes. Encoding it first would take longer than hashing it.
+  if (hashUnits(text, key, out) <= MAX_ASCII) return
+  hashUnits(String.fromCharCode(...encoder.encode(text)), key, out)
+}
+
+/**
+ * Writes the hash of a text whose code units are bytes. Returns the bitwise OR of all units. If it is greater than 255,
+ * a unit is no byte, and the hash must not be used.
+ */
+function hashUnits(text: string, key: Uint32Array, out: Fingerprint): number {
   const k0 = key[0] as number
   const k1 = key[1] as number
   let v0 = k0
   let v1 = k1 ^ 0xee
   let v2 = k0 ^ 0x6c796765
   let v3 = k1 ^ 0x74656462
+  const { length } = text
+  let allUnits = 0
   // The round is written twice. A function for the round, or one loop with conditions, would take longer.
-  for (let i = 0; i < wordCount; i++) {
-    const word = view.getInt32(4 * i, true)
+  for (let i = 0; i <= length; i += 4) {
+    let word = 0
+    if (i + 4 <= length) {
+      const unit0 = text.charCodeAt(i)
+      const unit1 = text.charCodeAt(i + 1)
+      const unit2 = text.charCodeAt(i + 2)
+      const unit3 = text.charCodeAt(i + 3)
+      allUnits |= unit0 | unit1 | unit2 | unit3
+      word = unit0 | (unit1 << 8) | (unit2 << 16) | (unit3 << 24)
+    } else {
+      // The last word contains the remaining units, and the length of the text.
+      word = length << 24
+      for (let n = i; n < length; n++) {
+        const unit = text.charCodeAt(n)
+        allUnits |= unit
+        word |= unit << (8 * (n - i))
+      }
+    }
     v3 ^= word
     v0 = (v0 + v1) | 0
     v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0
@@ -62,20 +86,5 @@ export function fingerprint(text: string, key: Uint32Array, out: Fingerprint): v
     }
   }
   out[1] = v1 ^ v3
-}
-
-/** Writes a text to the message buffer. Returns the number of words; the last one contains the length of the text. */
-function writeMessage(text: string): number {
-  // A UTF-16 code unit takes up to three bytes. The last word takes four.
-  const capacity = 3 * text.length + 4
-  if (message.length < capacity) {
-    message = new Uint8Array(capacity)
-    view = new DataView(message.buffer)
-  }
-  // `encodeInto` takes less time than reading the code units one by one.
-  const length = encoder.encodeInto(text, message).written
-  const wholeWords = length >>> 2
-  const remainingBytes = view.getInt32(4 * wholeWords, true) & ~(-1 << (8 * (length % 4)))
-  view.setInt32(4 * wholeWords, (length << 24) | remainingBytes, true)
-  return wholeWords + 1
+  return allUnits
 }
