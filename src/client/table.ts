@@ -55,8 +55,8 @@ export interface Table {
  * For the greatest number of rows that it has had, a table takes 28 to 57 bytes a row, outside the JavaScript heap. While
  * rows move into new slots, it takes 85 bytes a row.
  *
- * With a million rows, a row takes 36 bytes (limit: 130), finding an id takes 0.59 µs, and growth blocks the event loop
- * for 5 ms. With a `Map` of objects, the figures are 141 bytes, 1.3 µs and 51 ms (`npm run bench:check`, Node.js 20).
+ * With a million rows, a row takes 36 bytes (limit: 130), finding an id takes 0.27 µs, and growth blocks the event loop
+ * for 2 ms. With a `Map` of objects, the figures are 141 bytes, 0.9 µs and 33 ms (`npm run bench:check`, Node.js 20).
  */
 export function createTable(growing = createGrowingSlots()): Table {
   let loadNumber = 0

@@ -9,6 +9,7 @@ import {
 } from '../../src/client/growing-slots.js'
 import { createTable, MAX_LOAD_NUMBER } from '../../src/client/table.js'
 import { writeFingerprint, writeLogout } from '../../src/client/table-slots.js'
+import { MAX_ID_LENGTH } from '../../src/rules/id.js'
 
 const anyId = fc.oneof(fc.constantFrom('auth0|1', 'auth0|2', 'S1', 'ä', '€'), fc.string())
 
@@ -44,6 +45,44 @@ const fingerprintOf = (text: string, hashKey = KEY) => {
   const words = new Uint32Array(2)
   fingerprint(text, hashKey, words)
   return words
+}
+
+/** A plain form of HalfSipHash-1-3, with a function for the round. Returns the two halves of the 64 bits. */
+function halfSipHash13(bytes: Buffer, k0: number, k1: number): number[] {
+  const v = Uint32Array.of(k0, k1 ^ 0xee, k0 ^ 0x6c796765, k1 ^ 0x74656462)
+  const add = (to: number, from: number, rotation: number) => {
+    v[to] = at(to) + at(from)
+    v[from] = ((at(from) << rotation) | (at(from) >>> (32 - rotation))) ^ at(to)
+  }
+  const at = (n: number) => v[n] as number
+  const turn = (n: number) => {
+    v[n] = (at(n) << 16) | (at(n) >>> 16)
+  }
+  const round = () => {
+    add(0, 1, 5)
+    turn(0)
+    add(2, 3, 8)
+    add(0, 3, 7)
+    add(2, 1, 13)
+    turn(2)
+  }
+  const finish = () => {
+    for (let n = 0; n < 3; n++) round()
+    return (at(1) ^ at(3)) >>> 0
+  }
+  const padded = Buffer.alloc((bytes.length & ~3) + 4)
+  bytes.copy(padded)
+  padded[padded.length - 1] = bytes.length
+  for (let offset = 0; offset < padded.length; offset += 4) {
+    const word = padded.readUInt32LE(offset)
+    v[3] = at(3) ^ word
+    round()
+    v[0] = at(0) ^ word
+  }
+  v[2] = at(2) ^ 0xee
+  const low = finish()
+  v[1] = at(1) ^ 0xdd
+  return [low, finish()]
 }
 
 /** Inserts the row of the id `n`, which load 0 has delivered. */
@@ -279,6 +318,21 @@ describe('a fingerprint', () => {
     expect(new Set(texts.map((text) => hashOf(text))).size).toBe(texts.length)
     expect(hashOf('ab')).toBe(hashOf('ab'))
     expect(hashOf('ab')).not.toBe(hashOf('ab', Uint32Array.of(0x03020101, 0x07060504)))
+  })
+
+  test('a fingerprint is HalfSipHash-1-3 of the UTF-8 form', () => {
+    const texts = fc.string({ unit: 'binary', maxLength: 40 })
+    const keys = fc.tuple(fc.nat(2 ** 32 - 1), fc.nat(2 ** 32 - 1))
+    fc.assert(
+      fc.property(fc.oneof(fc.string({ maxLength: 40 }), texts), keys, (text, [k0, k1]) => {
+        const expected = halfSipHash13(Buffer.from(text), k0, k1)
+        expect([...fingerprintOf(text, Uint32Array.of(k0, k1))]).toEqual(expected)
+      }),
+    )
+    const longest = '語'.repeat(MAX_ID_LENGTH)
+    expect([...fingerprintOf(longest)]).toEqual(
+      halfSipHash13(Buffer.from(longest), 0x03020100, 0x07060504),
+    )
   })
 
   test('the fingerprints of two hundred thousand similar ids are different', () => {
