@@ -20,7 +20,15 @@ const encoder = new TextEncoder()
 export function fingerprint(text: string, key: Uint32Array, out: Fingerprint): void {
   // Nearly every id is ASCII: its code units are its bytes. Encoding it first would take longer than hashing it.
   if (hashUnits(text, key, out) <= MAX_ASCII) return
-  hashUnits(String.fromCharCode(...encoder.encode(text)), key, out)
+  hashUnits(toByteUnits(text), key, out)
+}
+
+/** Returns a text whose code units are the bytes of the UTF-8 form. */
+function toByteUnits(text: string): string {
+  let units = ''
+  // One call of `fromCharCode` with all bytes would exceed the stack if the text is long.
+  for (const byte of encoder.encode(text)) units += String.fromCharCode(byte)
+  return units
 }
 
 /**

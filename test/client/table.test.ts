@@ -320,6 +320,14 @@ describe('a fingerprint', () => {
     expect(hashOf('ab')).not.toBe(hashOf('ab', Uint32Array.of(0x03020101, 0x07060504)))
   })
 
+  test('a text may be of any length', () => {
+    // The client does not limit the length of an id in the change feed.
+    for (const text of ['é', '€', '😀'].map((character) => character.repeat(150_000))) {
+      const expected = halfSipHash13(Buffer.from(text), KEY[0] as number, KEY[1] as number)
+      expect([...fingerprintOf(text)]).toEqual(expected)
+    }
+  })
+
   test('a fingerprint is HalfSipHash-1-3 of the UTF-8 form', () => {
     const texts = fc.string({ unit: 'binary', maxLength: 40 })
     const keys = fc.tuple(fc.nat(2 ** 32 - 1), fc.nat(2 ** 32 - 1))
