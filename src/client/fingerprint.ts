@@ -36,12 +36,11 @@ function toByteUnits(text: string): string {
  * a unit is no byte, and the hash must not be used.
  */
 function hashUnits(text: string, key: Uint32Array, out: Fingerprint): number {
-  const k0 = key[0] as number
-  const k1 = key[1] as number
-  let v0 = k0
-  let v1 = k1 ^ 0xee
-  let v2 = k0 ^ 0x6c796765
-  let v3 = k1 ^ 0x74656462
+  let v0 = key[0] as number
+  let v1 = key[1] as number
+  let v2 = v0 ^ 0x6c796765
+  let v3 = v1 ^ 0x74656462
+  v1 ^= 0xee
   const { length } = text
   let allUnits = 0
   // The round is written twice. A function for the round, or one loop with conditions, would take longer.
