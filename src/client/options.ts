@@ -8,7 +8,7 @@ import type { Decision } from './decision.js'
 
 /** Options of `createLastLogoutClient`. */
 export interface LastLogoutClientOptions {
-  /** Base URL of last-logout, for example `https://last-logout.internal`. */
+  /** Base URL of last-logout, for example `https://last-logout.internal`. It begins with `https://` or `http://`. */
   url: string
   /** A key of `API_KEYS` with the roles `feed` and `read`. With `lookup: 'request'`, the role `read` is enough. */
   apiKey: string
@@ -75,7 +75,10 @@ export type ClientSettings = ReturnType<typeof readOptions>
 export function readOptions(options: LastLogoutClientOptions) {
   assertPresent(options)
   const { url, apiKey, onUnknown, mode = 'enforce', lookup = 'feed', connect = 'eager' } = options
-  assert(isPlainUrl(url), 'url must be an absolute URL without a user name and password')
+  assert(
+    isBaseUrl(url),
+    'url must be a URL that begins with https:// or http://, without user name, password, query and fragment',
+  )
   // For an invalid key, `fetch` would throw an error whose message quotes the key.
   assert(
     typeof apiKey === 'string' && canBeSent(apiKey),
@@ -101,7 +104,7 @@ export function readOptions(options: LastLogoutClientOptions) {
   }
   return {
     // Without a final slash, `new URL(path, url)` would replace the last segment of `url`.
-    url: url.endsWith('/') ? url : `${url}/`,
+    url: new URL(url).href.replace(/\/?$/, '/'),
     apiKey,
     onUnknown,
     mode,
@@ -165,10 +168,13 @@ function ignoreErrors<Args extends unknown[]>(
   return (...args) => callSafely(() => callback(...args))
 }
 
-function isPlainUrl(text: string): boolean {
+/** Whether a path can be appended to a URL. */
+function isBaseUrl(text: string): boolean {
   if (!URL.canParse(text)) return false
-  const { username, password } = new URL(text)
-  return username === '' && password === ''
+  const { protocol, username, password, search, hash } = new URL(text)
+  // `localhost:8080` is a URL, too: its scheme is `localhost:`.
+  const isWeb = protocol === 'https:' || protocol === 'http:'
+  return isWeb && [username, password, search, hash].every((part) => part === '')
 }
 
 function assert(condition: boolean, message: string): asserts condition {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { createLastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
+import { openFakeServer } from '../_support/fake-server.js'
 import { openFakeService } from '../_support/fake-service.js'
 
 const requiredOptions = {
@@ -26,6 +27,15 @@ describe('creating a client', () => {
   })
 
   test.each<[string, object]>([
+    // `URL` takes the text before the first colon for the scheme.
+    ['url', { url: 'localhost:8080' }],
+    ['url', { url: 'last-logout:8080' }],
+    ['url', { url: 'last-logout' }],
+    ['url', { url: 'ftp://last-logout.example' }],
+    ['url', { url: 'https://user:password@last-logout.example' }],
+    // A path that is appended to these URLs would replace their last segment.
+    ['url', { url: 'https://gateway.example/base?key=1' }],
+    ['url', { url: 'https://gateway.example/base#top' }],
     ['issuer', { issuer: [] }],
     ['issuer', { issuer: ['https://a/', ''] }],
     ['issuer', { issuer: 5 }],
@@ -42,6 +52,17 @@ describe('creating a client', () => {
     expect(create).toThrow(`${name} must be`)
   })
 })
+
+test.each(['', '/', '/base', '/base/', ' ', '\n'])(
+  'a client with a URL that ends in %j sends its requests to a path of that URL',
+  async (end) => {
+    const { url, requestedUrls } = await openFakeServer(() => [503, ''])
+    const client = openClient(url + end, { lookup: 'request' })
+    await client.check({ sub: 'auth0|in', iat: Math.floor(Date.now() / 1000) })
+    const base = end.replace(/\/$/, '').trim()
+    expect(requestedUrls).toEqual([expect.stringMatching(`^${base}/v1/last-logout`)])
+  },
+)
 
 test('a check accepts the tokens of each issuer in a list, whether or not the issuer ends in a slash', async () => {
   const { url } = await openFakeService()
