@@ -119,6 +119,27 @@ describe('a feed subscriber', () => {
     expect(feed.queries[0]?.get('since')).toBe('2000-01-01T00:00:00.000Z')
   })
 
+  test('`ready` waits until the service has read the log to its end', async () => {
+    let respond: ((asOf: string | null) => void) | undefined
+    feed = await openScriptedFeed((response) => {
+      respond = (as_of) => {
+        response.write(eventText('freshness', freshnessData(NOW, { as_of, lag_ms: null }), 'f.1'))
+      }
+      respond(null)
+    })
+    const { subscriber } = subscribe()
+    let isReady = false
+    const ready = subscriber.ready().then(() => {
+      isReady = true
+    })
+    await expect.poll(() => subscriber.freshness()).not.toBeNull()
+    respond?.(null)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(isReady).toBe(false)
+    respond?.(new Date(NOW).toISOString())
+    await ready
+  })
+
   test('a subscriber begins a new load if the connection breaks after a reset', async () => {
     feed = await openScriptedFeed(
       (response) => {
