@@ -3,6 +3,7 @@ import { canBeSent } from '../rules/api-key.js'
 import type { Policy } from '../rules/judge.js'
 import { isNamespace, NAMESPACE_RULE } from '../rules/namespace.js'
 import { type ClaimNames, claimNames, DEFAULT_NAMESPACE } from '../rules/token.js'
+import { readUrl } from '../rules/url.js'
 
 const DEFAULT_TIMEOUT_MS = 1_000
 
@@ -35,7 +36,7 @@ export function readSettings(
     if (chosen === undefined) warn(`${name} must be ${choices.join(' or ')}`)
     return chosen ?? choices[0]
   }
-  const url = readUrl(read('LAST_LOGOUT_URL'))
+  const url = readServiceUrl(read('LAST_LOGOUT_URL'))
   if (url === null) warn('LAST_LOGOUT_URL must be the URL of last-logout, with https://')
   const apiKey = read('LAST_LOGOUT_API_KEY')
   if (apiKey === '') warn('LAST_LOGOUT_API_KEY is missing')
@@ -62,9 +63,10 @@ export function readSettings(
 }
 
 /** Returns a URL without credentials, query and fragment, so that a path can be appended. */
-function readUrl(text: string): string | null {
-  if (!URL.canParse(text)) return null
-  const { protocol, host, pathname } = new URL(text)
+function readServiceUrl(text: string): string | null {
+  const url = readUrl(text)
+  if (url === null) return null
+  const { protocol, host, pathname } = url
   if (protocol !== 'https:' && protocol !== 'http:') return null
   return `${protocol}//${host}${pathname.replace(/\/?$/, '/')}`
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { addProblem, readUrl } from './values.js'
+import { readUrl } from '../rules/url.js'
+import { addProblem } from './values.js'
 
 /**
  * Schema of `REDIS_URL`. Its result is the URL of each node. Nodes of a cluster are separated by commas, either as

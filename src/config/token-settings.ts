@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import { readUrl } from '../rules/url.js'
 import { type ApiKey, isGatewayKey } from './api-keys.js'
-import { addProblem, isSecureUrl, readUrl, splitList } from './values.js'
+import { addProblem, isSecureUrl, splitList } from './values.js'
 
 /** The audience of the tokens that a caller may check, with the name of the caller's API key. */
 interface KeyAudience {

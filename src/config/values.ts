@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import { z } from 'zod'
 import { DEFAULT_TYPES, findTypeProblem, OPTIONAL_TYPES } from '../rules/event-types.js'
 import { DAY_MS, HOUR_MS } from '../rules/instant.js'
+import { readUrl } from '../rules/url.js'
 import { MAX_PORT, readNumber } from './api-address.js'
 
 /** Minimum length of an API key and of the log stream's token, in characters. */
@@ -122,11 +123,6 @@ function isSafeBaseUrl(text: string): boolean {
 export function isSecureUrl({ protocol, hostname }: URL): boolean {
   const isLoopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
   return protocol === 'https:' || (protocol === 'http:' && isLoopback)
-}
-
-/** Parses a URL. Returns `null` if the text is not a URL. */
-export function readUrl(text: string): URL | null {
-  return URL.canParse(text) ? new URL(text) : null
 }
 
 /** Splits a comma-separated list. Trims the items, and drops empty items. */

@@ -1,3 +1,5 @@
+import { readUrl } from './url.js'
+
 /** What a namespace of claims must be. Completes "namespace …". */
 export const NAMESPACE_RULE =
   'must be a URL or URN that ends in / or :, outside the namespaces that Auth0 reserves'
@@ -9,8 +11,9 @@ export const NAMESPACE_RULE =
  * @see https://auth0.com/docs/secure/tokens/json-web-tokens/create-custom-claims
  */
 export function isNamespace(text: string): boolean {
-  if (!URL.canParse(text) || !/^\S+[/:]$/.test(text)) return false
-  const { protocol, hostname, pathname } = new URL(text)
+  const url = readUrl(text)
+  if (url === null || !/^\S+[/:]$/.test(text)) return false
+  const { protocol, hostname, pathname } = url
   if (protocol === 'urn:') return !/^auth0\b/i.test(pathname)
   const isWeb = protocol === 'https:' || protocol === 'http:'
   return isWeb && !/(^|\.)(auth0\.com|webtask\.io|webtask\.run)\.?$/.test(hostname)

@@ -129,6 +129,9 @@ const DELETE_METHODS_NEWER_THAN_NODE_18 = `
     [Math, 'f16round'],
     [globalThis, 'Float16Array Iterator SuppressedError'],
   ]) for (const name of names.split(' ')) delete owner[name]
+  // Node 18 has this method since 18.17. The class is a copy, because the context shares the original with the tests.
+  globalThis.URL = class extends URL {}
+  URL.canParse = undefined
 `
 
 test('on Node 18, the Action sets its claims and denies an exchange after the logout', async () => {
