@@ -88,13 +88,17 @@ function judgeExchange(
   return 'unknown'
 }
 
-/** Denies the exchange if the outcome and the settings require it. */
+/** Denies the exchange if the outcome and the settings require it. Logs an error instead of throwing it. */
 function enforce(api: PostLoginApi, { mode, onError }: ActionSettings, outcome: Outcome): void {
   const isDenied = outcome === 'revoked' || (outcome === 'unknown' && onError === 'deny')
   if (!isDenied) return
   const reason = outcome === 'revoked' ? DENIALS.revoked : DENIALS.unknown
-  if (mode === 'observe') log(`observed, not denied: ${reason}`)
-  else api.access.deny(reason)
+  try {
+    if (mode === 'observe') log(`observed, not denied: ${reason}`)
+    else api.access.deny(reason)
+  } catch {
+    log(`not denied, because denying failed: ${reason}`)
+  }
 }
 
 function toNumericDate(at: number | null): number | null {

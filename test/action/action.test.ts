@@ -400,13 +400,26 @@ describe('an unexpected error', () => {
     },
   )
 
-  test('the Action denies an exchange even if setCustomClaim throws, and ends without an error even if deny throws', async () => {
-    const fail = () => {
-      throw new Error('unavailable')
-    }
+  const fail = () => {
+    throw new Error('unavailable')
+  }
+  const fields = { refresh_token: { created_at: minutesAgo(20) } }
+
+  test('the Action denies an exchange even if setCustomClaim throws', async () => {
     const failingApi = { accessToken: { setCustomClaim: fail }, idToken: { setCustomClaim: fail } }
-    const fields = { refresh_token: { created_at: minutesAgo(20) } }
     expect((await run(buildExchange(fields), failingApi)).denied).toBe(LOGGED_OUT)
-    await run(buildExchange(fields), { ...failingApi, access: { deny: fail } })
   })
+
+  test.each([
+    ['allow', 'throws', { access: { deny: fail } }],
+    ['deny', 'throws', { access: { deny: fail } }],
+    ['allow', 'does not exist', { access: undefined }],
+  ])(
+    'with LAST_LOGOUT_ON_ERROR=%s, the Action logs what it could not deny if deny %s',
+    async (onError, _what, api) => {
+      const exchange = buildExchange(fields, { LAST_LOGOUT_ON_ERROR: onError })
+      const { logLines } = await run(exchange, api)
+      expect(logLines).toEqual([`last_logout: not denied, because denying failed: ${LOGGED_OUT}`])
+    },
+  )
 })
