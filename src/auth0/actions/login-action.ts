@@ -1,9 +1,9 @@
-import { hasCode, LastLogoutError } from '../../errors.js'
+import { LastLogoutError } from '../../errors.js'
 import type { ManagementApi } from '../management-api.js'
 import { type RetryLimits, retry } from '../retry.js'
-import { BUILD_TIMEOUT_MS, waitUntil } from './await-build.js'
 import { changeBindings, isBound } from './bindings.js'
 import { addDigestLine, readActionFile, removeDigestLine, type Secrets } from './code.js'
+import { type Deployment, deployDraft } from './deploy-draft.js'
 import {
   assertLoginAction,
   assertNoSettingLost,
@@ -20,9 +20,6 @@ import {
 } from './tenant-actions.js'
 
 const RUNTIME = 'node22'
-
-/** Number of refusals to deploy an Action whose status is `built` after which the deployment fails. */
-const MAX_DEPLOY_REFUSALS = 5
 
 /** Access to the tenant, and the name of the login Action. */
 export interface LoginActionOptions {
@@ -106,15 +103,6 @@ export async function deployLoginAction(
   return steps
 }
 
-interface Deployment {
-  actions: TenantActions
-  draft: ActionDraft
-  id: string
-  signal: AbortSignal
-  withRetries<T>(run: () => Promise<T>): Promise<T>
-  buildPollIntervalMs: number | undefined
-}
-
 /** Takes one step. Returns the id of the Action. */
 async function takeStep(step: Step, deployment: Deployment): Promise<string> {
   const { actions, draft, id, withRetries } = deployment
@@ -124,7 +112,7 @@ async function takeStep(step: Step, deployment: Deployment): Promise<string> {
     case 'update':
       return (await withRetries(() => actions.update(id, draft))).id
     case 'deploy':
-      await deploy(deployment)
+      await deployDraft(deployment)
       return id
     case 'bind':
       await bind(deployment)
@@ -139,40 +127,6 @@ async function findOrCreate(actions: TenantActions, draft: ActionDraft): Promise
   const action = await actions.find(draft.name)
   assertLoginAction(action)
   return action ?? actions.create(draft)
-}
-
-async function deploy(deployment: Deployment): Promise<void> {
-  const { actions, id, signal, withRetries, buildPollIntervalMs } = deployment
-  const wait = {
-    deadline: performance.now() + BUILD_TIMEOUT_MS,
-    pollIntervalMs: buildPollIntervalMs,
-  }
-  let refusals = 0
-  const deployIfBuilt = async () => {
-    const { status } = await actions.get(id)
-    if (status === 'failed') throw buildFailedError()
-    if (status !== 'built') return false
-    return withRetries(() => actions.deploy(id)).then(
-      () => true,
-      // The status may be that of the previous build. In this case, Auth0 refuses to deploy.
-      (error) => {
-        const isRefused = hasCode(error, 'AUTH0_REFUSED') && error.status === 400
-        if (isRefused && ++refusals < MAX_DEPLOY_REFUSALS) return false
-        throw error
-      },
-    )
-  }
-  await waitUntil(deployIfBuilt, wait, signal)
-  // Auth0 deploys the Action asynchronously. The Action cannot be bound before it is deployed.
-  const isDeployed = async () => (await actions.get(id)).all_changes_deployed === true
-  await waitUntil(isDeployed, wait, signal)
-}
-
-function buildFailedError(): LastLogoutError {
-  return new LastLogoutError(
-    'ACTION_NOT_DEPLOYED',
-    'Auth0 could not build the Action. See Dashboard > Actions > Library, then run this command again.',
-  )
 }
 
 /** Binds the Action after all others. Throws `ACTION_NOT_DEPLOYED` if the bindings were changed at the same time. */

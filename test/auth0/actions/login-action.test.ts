@@ -284,6 +284,36 @@ describe('the bindings of other Actions', () => {
   })
 })
 
+describe('the code of the Action', () => {
+  test('a deployment fails, and does not bind the Action, if another program changes its code before it is deployed', async () => {
+    const { simulator, api } = await openActionTenant()
+    const change = (step: Step) => {
+      if (step.kind === 'deploy')
+        simulator.actions.update(findLoginAction(simulator)?.id ?? '', { code: '// other' })
+    }
+    await expect(deploy({ api }, change)).rejects.toMatchObject({
+      code: 'ACTION_NOT_DEPLOYED',
+      message: expect.stringMatching(/something else changed it at the same time/),
+    })
+    expect(readBindings(simulator)).toEqual([])
+  })
+
+  test('a deployment succeeds if a response is older than the code that was written', async () => {
+    const { simulator, api } = await openActionTenant()
+    const id = addOlderVersion(simulator)
+    const oldAction = simulator.actions.toResponse(simulator.actions.get(id))
+    const isDeployed = () => listWriteRequests(simulator).includes(DEPLOY)
+    simulator.faults.push({
+      path: `${ACTIONS}/${id}`,
+      when: isDeployed,
+      respond: faults.respondWith(200, oldAction),
+    })
+    expect(stepKindsOf(await deploy({ api }))).toEqual(['update', 'deploy', 'bind'])
+    expect(simulator.faults.pending()).toBe(0)
+    expect(await readStatus(api)).toMatchObject({ current: true, deployed: true, position: 1 })
+  })
+})
+
 describe('another Action with the same name', () => {
   test.each([
     ['other code', {}],
@@ -398,7 +428,7 @@ describe('a transient error', () => {
     const { simulator, api } = await openActionTenant()
     const respond = (reply: Parameters<ReturnType<typeof faults.html>>[0]) => {
       // Auth0 has created the Action before the connection is lost.
-      addOlderVersion(simulator)
+      addOlderVersion(simulator, { code: addDigestLine(builtCode, secrets) })
       return faults.connectionReset()(reply)
     }
     simulator.faults.push({ path: ACTIONS, when: (url) => !isListRequest(url), respond })
