@@ -32,7 +32,9 @@ export function addActionCommands(action: Command, context: CommandContext): voi
     .action(async (flags: DeployFlags) => (await load()).runActionDeploy(context, flags))
   action
     .command('status')
-    .description('exits with 0 when the Action is deployed, bound and of this version')
+    .description(
+      'exits with 0 when the Action is deployed, bound and of this version, and has its secrets',
+    )
     .option(...name)
     .action(async (flags: { name: string }) => (await load()).runActionStatus(context, flags))
 }

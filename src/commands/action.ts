@@ -7,6 +7,7 @@ import type { Step } from '../auth0/actions/plan.js'
 import { createManagementApi } from '../auth0/management-api.js'
 import { loadConfig } from '../config/config.js'
 import { LastLogoutError } from '../errors.js'
+import { REQUIRED_SECRETS } from '../rules/action-settings.js'
 import { type DeployFlags, readSecrets } from './action-options.js'
 import type { CommandContext } from './context.js'
 import { rethrowAbortAsUnfinished } from './rethrow-abort-as-unfinished.js'
@@ -30,7 +31,7 @@ export async function runActionDeploy(context: CommandContext, flags: DeployFlag
 /**
  * Runs `action status`: prints the state of the login Action in the tenant.
  *
- * @throws `ACTION_NOT_DEPLOYED` if the Action is not deployed, not bound, or of another version.
+ * @throws `ACTION_NOT_DEPLOYED` if the Action is not deployed, not bound, of another version, or lacks a required secret.
  */
 export async function runActionStatus(context: CommandContext, { name }: { name: string }) {
   const { auth0 } = loadConfig(context.env, ['auth0'])
@@ -38,10 +39,15 @@ export async function runActionStatus(context: CommandContext, { name }: { name:
   const status = await readActionStatus(options, context.stop).catch(rethrowAbortAsUnfinished)
   const rows = [['tenant', auth0.domain], ['Action', name], ...toRows(status)]
   context.print(rows.map(([title = '', value]) => `${title.padEnd(10)} ${value}\n`).join(''))
-  if (status.current && status.deployed && status.position !== null) return
+  const missing = REQUIRED_SECRETS.filter((secret) => !status.secretNames.includes(secret))
+  const isRunning = status.current && status.deployed && status.position !== null
+  if (isRunning && missing.length === 0) return
+  const why = isRunning
+    ? `lacks the secret ${missing.join(' and ')}, so that it cannot find out who has logged out`
+    : 'is not deployed, not bound or of another version'
   throw new LastLogoutError(
     'ACTION_NOT_DEPLOYED',
-    `The Action ${name} is not deployed, not bound or of another version: run \`last-logout action deploy --url <URL of the API>\`, with the same other options as before.`,
+    `The Action ${name} ${why}: run \`last-logout action deploy --url <URL of the API>\`, with the same other options as before.`,
   )
 }
 

@@ -1,13 +1,13 @@
 import { type ActionStatus, readActionStatus } from '../auth0/actions/login-action.js'
 import type { ManagementApi } from '../auth0/management-api.js'
 import { hasCode } from '../errors.js'
+import { REQUIRED_SECRETS } from '../rules/action-settings.js'
 import { type Check, describeError, failure, ok, warning } from './check.js'
 
 /** Name of the check. */
 export const ACTION_CHECK = 'login Action'
 
 const DEPLOY = 'run `last-logout action deploy` with the same options as before'
-const SECRETS = ['LAST_LOGOUT_URL', 'LAST_LOGOUT_API_KEY']
 
 interface ActionAccess {
   /** The scopes of the token; `null`: the token response does not contain them. */
@@ -53,7 +53,7 @@ export function toActionCheck(status: ActionStatus): Check {
       'when you are ready, run `last-logout action deploy --url https://<your host> --mode observe`; see docs/login-action.md',
     )
   }
-  const missing = SECRETS.filter((name) => !secretNames.includes(name))
+  const missing = REQUIRED_SECRETS.filter((name) => !secretNames.includes(name))
   const faults = [
     position === null && 'it is not bound to post-login and never runs',
     !deployed && 'its draft is not deployed',

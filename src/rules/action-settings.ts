@@ -26,6 +26,9 @@ export const DENIALS = {
   unknown: `${DENIAL_PREFIX} the revocation status of the session is unavailable`,
 } as const
 
+/** The secrets without which the login Action cannot request last logouts. */
+export const REQUIRED_SECRETS = ['LAST_LOGOUT_URL', 'LAST_LOGOUT_API_KEY'] as const
+
 /** The optional secrets of the login Action. */
 export const OPTIONAL_SECRETS = [
   'LAST_LOGOUT_MODE',

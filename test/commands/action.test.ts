@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Simulator } from '../../src/simulator/server.js'
 import {
+  addAction,
   bindOtherActions,
   listWriteRequests,
   openActionTenant,
@@ -197,6 +198,22 @@ describe('action deploy', () => {
 })
 
 describe('action status', () => {
+  test.each([
+    [[], 'LAST_LOGOUT_URL and LAST_LOGOUT_API_KEY'],
+    [['LAST_LOGOUT_URL'], 'LAST_LOGOUT_API_KEY'],
+  ])(
+    'action status fails if an Action of this version has only the secrets %j',
+    async (names, missing) => {
+      const code = await readFile('dist/login-action.cjs', 'utf8')
+      const secrets = names.map((name) => ({ name, value: 'x' }))
+      const value = addAction(simulator, NAME, { code, secrets })
+      simulator.bindings.replace({ bindings: [{ ref: { type: 'action_id', value } }] })
+      const { code: exitCode, stderr } = await finishCommandLine(['action', 'status'], env)
+      expect(exitCode).toBe(1)
+      expect(stderr).toContain(`The Action ${NAME} lacks the secret ${missing}`)
+    },
+  )
+
   test('action status exits with 1 if the Action is not deployed, and suggests action deploy', async () => {
     const { code, stdout, stderr } = await finishCommandLine(['action', 'status'], env)
     expect({ code, stdout }).toEqual({
