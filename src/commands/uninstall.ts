@@ -1,8 +1,13 @@
-import { type RemovalStep, removeLoginAction } from '../auth0/actions/remove-action.js'
+import {
+  listOtherLoginActions,
+  type RemovalStep,
+  removeLoginAction,
+} from '../auth0/actions/remove-action.js'
 import { createManagementApi } from '../auth0/management-api.js'
 import { type Config, loadConfig } from '../config/config.js'
 import { hasCode } from '../errors.js'
 import type { CommandContext } from './context.js'
+import { escapeControls } from './escape-controls.js'
 import { rethrowAbortAsUnfinished } from './rethrow-abort-as-unfinished.js'
 
 /** The options of `uninstall`. */
@@ -18,16 +23,22 @@ export async function runUninstall(context: CommandContext, flags: UninstallFlag
   const { name, yes = false } = flags
   context.print(describeManualSteps(config))
   try {
+    const login = { api: createManagementApi(config.auth0), name }
     const steps = await removeLoginAction(
       {
-        api: createManagementApi(config.auth0),
-        name,
+        ...login,
         dryRun: !yes,
         onStep: (step) => context.print(`${yes ? '' : 'would '}${describe(step, name)}\n`),
       },
       context.stop,
     )
     context.print(`${conclude(steps, name, yes)}\n`)
+    const others = await listOtherLoginActions(login, context.stop)
+    for (const other of others.map(escapeControls)) {
+      context.print(
+        `the tenant also has the login Action under the name "${other}", which this command leaves: to remove it, run this command again with --yes --name "${other}"\n`,
+      )
+    }
   } catch (error) {
     // An application that never deployed the Action does not need these scopes.
     if (yes || !hasCode(error, 'AUTH0_SCOPE')) return rethrowAbortAsUnfinished(error)

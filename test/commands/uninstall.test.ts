@@ -78,6 +78,25 @@ describe('uninstall', () => {
     expect(listWriteRequests(simulator)).toEqual([])
   })
 
+  test.each([
+    [['uninstall'], 'would delete the Action last-logout'],
+    [['uninstall', '--yes'], 'done: the Action last-logout is removed'],
+  ])('%j names a login Action that was deployed under another name', async (args, conclusion) => {
+    await deployBetweenOthers()
+    const url = 'https://last-logout.example'
+    await finishCommandLine(['action', 'deploy', '--url', url, '--name', 'old name'], env)
+    const { code, stdout } = await finishCommandLine(args, env)
+    expect(code).toBe(0)
+    expect(stdout).toContain(conclusion)
+    expect(stdout).toContain(
+      'the tenant also has the login Action under the name "old name", which this command leaves: to remove it, run this command again with --yes --name "old name"\n',
+    )
+    expect(boundNames()).toContain('old name')
+    await finishCommandLine(['uninstall', '--yes', '--name', 'old name'], env)
+    expect(boundNames()).not.toContain('old name')
+    expect((await finishCommandLine(['uninstall', '--yes'], env)).stdout).not.toContain('also has')
+  })
+
   test('uninstall completes a removal that was interrupted after the Action was unbound', async () => {
     await deployBetweenOthers()
     const others = readBindings(simulator).filter(({ action }) => action.name !== 'last-logout')

@@ -1,6 +1,7 @@
 import { LastLogoutError } from '../../errors.js'
 import { retry } from '../retry.js'
 import { changeBindings, isBound } from './bindings.js'
+import { isLoginAction } from './code.js'
 import type { LoginActionOptions } from './login-action.js'
 import { assertLoginAction } from './plan.js'
 import {
@@ -8,6 +9,7 @@ import {
   createTenantActions,
   type TenantAction,
   type TenantActions,
+  TRIGGER,
 } from './tenant-actions.js'
 
 /** One step of a removal. `others` is the number of Actions that stay bound to the trigger. */
@@ -53,6 +55,18 @@ export async function removeLoginAction(
     else await withRetries(() => removeIfExists(actions, action))
   }
   return steps
+}
+
+/** Lists the names of the login Actions that were deployed under another name than `name`. Changes nothing. */
+export async function listOtherLoginActions(
+  { api, name, retryLimits }: LoginActionOptions,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const actions = createTenantActions(api, signal, retryLimits)
+  const listed = await actions.list({ triggerId: TRIGGER.id })
+  return listed
+    .filter((action) => action.name !== name && isLoginAction(action.code ?? ''))
+    .map((action) => action.name)
 }
 
 type WithRetries = <T>(run: () => Promise<T>) => Promise<T>

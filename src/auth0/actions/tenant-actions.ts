@@ -5,7 +5,7 @@ import { LastLogoutError } from '../../errors.js'
 import type { ManagementApi } from '../management-api.js'
 import { CHECK_NETWORK_ADVICE } from '../management-errors.js'
 import type { RetryLimits } from '../retry.js'
-import { createActionRequests } from './requests.js'
+import { type ActionRequests, createActionRequests } from './requests.js'
 
 /** The trigger that Auth0 runs at every login and every exchange of a refresh token. */
 export const TRIGGER = { id: 'post-login', version: 'v3' } as const
@@ -30,13 +30,16 @@ const BINDING = z.object({
   action: z.object({ id: z.string().min(1) }),
 })
 const ACTIONS_PAGE = z.object({
-  actions: z.array(z.object({ id: z.string(), name: z.string() })),
+  actions: z.array(z.object({ id: z.string(), name: z.string(), code: z.string().nullish() })),
   total: z.number().nullish(),
 })
 const BINDINGS_PAGE = z.object({ bindings: z.array(BINDING), total: z.number().nullish() })
 
 /** An Action of the tenant. */
 export type TenantAction = z.output<typeof ACTION>
+
+/** An item of the list of Actions. */
+type ListedAction = z.output<typeof ACTIONS_PAGE>['actions'][number]
 
 /** A binding: an entry of the list of Actions that the trigger runs. */
 export type Binding = z.output<typeof BINDING>
@@ -54,6 +57,8 @@ export interface ActionDraft {
  * succeeded.
  */
 export interface TenantActions {
+  /** Lists the Actions with this name or this trigger. */
+  list(filter: { actionName: string } | { triggerId: typeof TRIGGER.id }): Promise<ListedAction[]>
   /** Finds the Action with this name. Returns `null` if there is none. */
   find(name: string): Promise<TenantAction | null>
   get(id: string): Promise<TenantAction>
@@ -81,17 +86,14 @@ export function createTenantActions(
     return parse(ACTION, await read((actions) => actions.get(id)))
   }
 
+  const list = createList(read)
+
   return {
     get,
+    list,
 
     async find(name) {
-      const candidates = await readPages(async (page) => {
-        const query = { actionName: name, page, per_page: PAGE_SIZE }
-        const { response } = await read((actions) => actions.list(query))
-        const { actions, total } = parse(ACTIONS_PAGE, response)
-        return { items: actions, total }
-      })
-      const match = candidates.find((action) => action.name === name)
+      const match = (await list({ actionName: name })).find((action) => action.name === name)
       return match === undefined ? null : get(match.id)
     },
 
@@ -128,6 +130,16 @@ export function createTenantActions(
       )
     },
   }
+}
+
+function createList(read: ActionRequests['read']): TenantActions['list'] {
+  return (filter) =>
+    readPages(async (page) => {
+      const query = { ...filter, page, per_page: PAGE_SIZE }
+      const { response } = await read((actions) => actions.list(query))
+      const { actions, total } = parse(ACTIONS_PAGE, response)
+      return { items: actions, total }
+    })
 }
 
 function toBody({ code, runtime, secrets }: ActionDraft) {
