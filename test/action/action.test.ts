@@ -123,6 +123,19 @@ describe('an interactive login', () => {
     },
   )
 
+  test('a login with a session transfer token counts as a login now, although it begins with a refresh token', async () => {
+    const { accessToken, denied } = await run(
+      buildEvent('oidc-basic-profile', {
+        user: { user_id: 'auth0|all' },
+        session: { id: 'web' },
+        session_transfer_token: { client_id: 'native' },
+        authentication: { methods: [{ timestamp: minutesAgo(20) }] },
+      }),
+    )
+    expect(denied).toBeNull()
+    expect(accessToken[`${NAMESPACE}authenticated_at`]).toBeGreaterThan(LOGOUT_AT / 1000)
+  })
+
   test('the login of a user who never logged out gets no last_logout claim', async () => {
     const { accessToken } = await run(
       buildEvent('oidc-basic-profile', { user: { user_id: 'auth0|new' }, session: { id: 'S' } }),
