@@ -13,6 +13,15 @@ import type { ActionSettings } from './settings.js'
 /** Maximum length of a response, in UTF-16 code units. A typical response has about 500 code units. */
 const MAX_RESPONSE_LENGTH = 64 * 1024
 
+/**
+ * Codes of errors after which a request is sent again once. While Auth0 suspends the runtime between two runs, the
+ * service can close the connection of the first run. On Node 18, the request of the second run then fails.
+ */
+const CLOSED_CONNECTION_CODES = new Set<unknown>(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'])
+
+/** An error of `fetch`. */
+type FetchError = Error & { cause?: { code?: string } }
+
 /** The error of a failed lookup. The message contains neither the key nor the user. */
 export class LookupError extends Error {
   override readonly name = 'LookupError'
@@ -81,10 +90,17 @@ async function requestLastLogout(
 async function send({ url, apiKey, signal }: Service, subject: LoginSubject, form: RequestForm) {
   const headers = { authorization: `Bearer ${apiKey}`, accept: 'application/json' }
   const target = new URL(lastLogoutPath(subject, form), url)
-  const response = await fetch(target, { headers, redirect: 'error', signal }).catch((error) => {
-    // The message of a `fetch` error is not used, because it can quote a header with the key.
-    throw new LookupError(`unreachable (${error.cause?.code ?? error.name})`)
-  })
+  const request = () => fetch(target, { headers, redirect: 'error', signal })
+  const retryIfClosed = (error: FetchError) => {
+    if (CLOSED_CONNECTION_CODES.has(error.cause?.code)) return request()
+    throw error
+  }
+  const response = await request()
+    .catch(retryIfClosed)
+    .catch((error: FetchError) => {
+      // The message of a `fetch` error is not used, because it can quote a header with the key.
+      throw new LookupError(`unreachable (${error.cause?.code ?? error.name})`)
+    })
   const { status } = response
   return { status, text: status === 200 || status === 404 ? await readText(response) : '' }
 }

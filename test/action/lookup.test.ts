@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest'
+import { createServer } from 'node:http'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { readActionFile } from '../../src/auth0/actions/code.js'
 import { createClock } from '../_support/clock.js'
 import {
@@ -8,6 +9,7 @@ import {
   openFakeServer,
   responseAbout,
 } from '../_support/fake-server.js'
+import { openLoopback } from '../_support/loopback.js'
 import { buildExchangeEvent, loadActionWithLog } from '../_support/run-action.js'
 
 const MINUTE_MS = 60_000
@@ -100,6 +102,25 @@ describe('an older service without the query form', () => {
     expect((await exchange()).denied).toMatch(/^last_logout: /)
   })
 })
+
+test.each([
+  [1, null],
+  [2, 'last_logout: the revocation status of the session is unavailable'],
+])(
+  'the Action sends a request again once if its connection is closed without a response: closed %d times, the denial is %s',
+  async (closedCount, expectedDenial) => {
+    let remaining = closedCount
+    const [, body] = responseAbout(USER, 'S1')
+    const server = createServer((request, response) => {
+      if (remaining-- > 0) request.destroy()
+      else response.end(body)
+    })
+    const { url, close } = await openLoopback(server)
+    onTestFinished(close)
+    const { exchange, load } = await openService(() => responseAbout(USER, 'S1'))
+    expect((await exchange(load(), USER, url)).denied).toBe(expectedDenial)
+  },
+)
 
 test.each(FOREIGN_NOT_FOUND)(
   'the Action does not send the path form after a 404 that does not come from last-logout: %d %s',
