@@ -51,11 +51,14 @@ function adviceAfterUnauthorized({
   )
 }
 
-/** Returns advice for both causes of a 403: the application has no grant, or the domain is a custom domain. */
+/**
+ * Returns advice for each cause of a 403: the application is not authorized, it is not a machine-to-machine application,
+ * or the domain is a custom domain.
+ */
 function adviceAfterForbidden({ domain }: ApplicationCredentials): string {
   const domainAdvice = CANONICAL_DOMAIN.test(domain)
     ? ''
     : `If ${domain} is a custom domain, set AUTH0_DOMAIN to the canonical one, such as example.eu.auth0.com ` +
       '(Dashboard > Applications > the application > Settings > Domain): the Management API is at no other domain. '
-  return `${domainAdvice}Check that the application of AUTH0_CLIENT_ID is authorized for the Auth0 Management API (Dashboard > Applications > the application > APIs).`
+  return `${domainAdvice}Check that the application of AUTH0_CLIENT_ID is authorized for the Auth0 Management API (Dashboard > Applications > the application > APIs), and that its grant types contain Client Credentials (Dashboard > Applications > the application > Settings > Advanced Settings > Grant Types), as those of a machine-to-machine application do.`
 }

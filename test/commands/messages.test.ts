@@ -245,6 +245,7 @@ const rows: [input: string, situation: string, row: ExpectedOutput][] = [
       code: 1,
       prints: [
         /\(403\)\. Check that the application of AUTH0_CLIENT_ID is authorized for the Auth0/,
+        /grant types contain Client Credentials \(Dashboard > Applications > the application > Settings/,
       ],
       omits: /custom domain/,
     },
