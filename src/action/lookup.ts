@@ -90,7 +90,8 @@ async function requestLastLogout(
 async function send({ url, apiKey, signal }: Service, subject: LoginSubject, form: RequestForm) {
   const headers = { authorization: `Bearer ${apiKey}`, accept: 'application/json' }
   const target = new URL(lastLogoutPath(subject, form), url)
-  const request = () => fetch(target, { headers, redirect: 'error', signal })
+  // A redirect is not followed, because its target must not receive the key.
+  const request = () => fetch(target, { headers, redirect: 'manual', signal })
   const retryIfClosed = (error: FetchError) => {
     if (CLOSED_CONNECTION_CODES.has(error.cause?.code)) return request()
     throw error
@@ -109,6 +110,8 @@ function describeStatus(status: number): string {
   if (status === 401) return 'status 401: probably the service does not accept LAST_LOGOUT_API_KEY'
   if (status === 403)
     return 'status 403: probably the key in LAST_LOGOUT_API_KEY does not have the role read'
+  if ([301, 302, 303, 307, 308].includes(status))
+    return `status ${status}: LAST_LOGOUT_URL leads to a redirect, which is not followed`
   return `status ${status}`
 }
 

@@ -122,6 +122,25 @@ test.each([
   },
 )
 
+test.each([301, 302, 307, 308])(
+  'the Action does not follow a redirect with status %d, and logs that LAST_LOGOUT_URL leads to a redirect',
+  async (status) => {
+    const target = await openFakeServer(() => responseAbout(USER, 'S1'))
+    const server = createServer((_request, response) => {
+      response.writeHead(status, { location: `${target.url}${QUERY_FORM}` }).end()
+    })
+    const { url, close } = await openLoopback(server)
+    onTestFinished(close)
+    const { exchange, load } = await openService(() => responseAbout(USER, 'S1'))
+    const { denied, logLines } = await exchange(load(), USER, url)
+    expect(denied).toMatch(/^last_logout: /)
+    expect(logLines).toEqual([
+      `last_logout: lookup failed: status ${status}: LAST_LOGOUT_URL leads to a redirect, which is not followed`,
+    ])
+    expect(target.requestedUrls).toEqual([])
+  },
+)
+
 test.each(FOREIGN_NOT_FOUND)(
   'the Action does not send the path form after a 404 that does not come from last-logout: %d %s',
   async (...reply) => {
