@@ -49,16 +49,16 @@ async function find(dataDir: string): Promise<FoundPostgres> {
   if (!(port > 0 && port < 65_536)) return { state: 'locked' }
   const password = (await readFile(join(dataDir, 'password'), 'utf8')).trim()
   const url = `postgres://${DATABASE_NAME}:${password}@127.0.0.1:${port}/${DATABASE_NAME}`
-  return (await acceptsPassword(url)) ? { state: 'running', url } : { state: 'locked' }
+  return (await knowsPassword(url)) ? { state: 'running', url } : { state: 'locked' }
 }
 
 /**
- * Whether the server at `url` accepts the password of the data directory. After a crash of our server, another program
- * can use the same port, but does not accept the password.
+ * Whether the server at `url` proves that it knows the password of the data directory. After a crash of our server,
+ * another program can use the same port. That program must not get the password.
  */
-async function acceptsPassword(url: string): Promise<boolean> {
+async function knowsPassword(url: string): Promise<boolean> {
   try {
-    await withClient(url, async () => {})
+    await withClient(url, async () => {}, { scramOnly: true })
     return true
   } catch (error) {
     const code = hasCode(error, 'DATABASE_UNAVAILABLE') ? codeOf(error.cause) : undefined

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Client } from 'pg'
 import type { Program } from '../child-program.js'
 import { LastLogoutError } from '../errors.js'
+import { requireScram } from '../pg/require-scram.js'
 import {
   DATABASE_NAME,
   type DataDirectory,
@@ -143,6 +144,8 @@ async function ensureDatabase(url: string): Promise<void> {
   const client = new Client({ connectionString: `${url}/postgres`, connectionTimeoutMillis: 5000 })
   // An `error` event without a listener would end the process. The calls below reject with the same error.
   client.on('error', () => undefined)
+  // Another program can have taken the port before the server. It must not get the password.
+  requireScram(client)
   try {
     await client.connect()
     const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [

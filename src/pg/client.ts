@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { toDriverOptions } from './connection.js'
+import { requireScram } from './require-scram.js'
 import { createSockets } from './sockets.js'
 import { isUnavailableState } from './sql-state.js'
 import { CONNECT_TIMEOUT_MS, QUERY_TIMEOUT_MS } from './timeouts.js'
@@ -16,6 +17,8 @@ export interface SessionOptions {
   queryTimeoutMs?: number
   /** Run-time parameters of the session, such as `search_path`. A pooler in transaction mode refuses them. */
   settings?: Record<string, string>
+  /** Whether the server must prove with SCRAM that it knows the password. Default: false. */
+  scramOnly?: boolean
 }
 
 /**
@@ -32,6 +35,7 @@ export async function withClient<T>(
     connectTimeoutMs = CONNECT_TIMEOUT_MS,
     queryTimeoutMs = QUERY_TIMEOUT_MS,
     settings,
+    scramOnly = false,
   }: SessionOptions = {},
 ): Promise<T> {
   const sockets = createSockets()
@@ -44,6 +48,7 @@ export async function withClient<T>(
   // If the connection breaks, the query rejects, and the client emits `error`. Without a listener, the process would
   // end.
   client.on('error', () => {})
+  if (scramOnly) requireScram(client)
   await client.connect().catch((error) => {
     throw connectionFailure(error)
   })

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { findEmbeddedPostgres } from '../../src/embedded-postgres/find.js'
 import { createEmbeddedPostgres } from '../../src/embedded-postgres/server.js'
+import { openFakePostgres } from '../_support/fake-postgres.js'
 
 let parentDir: string
 let dataDir: string
@@ -72,6 +73,19 @@ describe('findEmbeddedPostgres', () => {
     await close()
     await fs.rm(otherDir, { recursive: true })
   })
+
+  test.each(['cleartext', 'none'] as const)(
+    'findEmbeddedPostgres reports `locked` if a program on the port in the lock file does not know the password, and does not send the password to it: %s',
+    async (authentication) => {
+      const program = await openFakePostgres(authentication)
+      onTestFinished(program.close)
+      await writeLock(program.port)
+      expect(await findEmbeddedPostgres(dataDir)).toEqual({ state: 'locked' })
+      expect(program.received()).toContain('database')
+      const password = await fs.readFile(join(dataDir, 'password'), 'utf8')
+      expect(program.received()).not.toContain(password)
+    },
+  )
 
   test('findEmbeddedPostgres rejects a path that is not a directory', async () => {
     const search = findEmbeddedPostgres(join(dataDir, 'password'))

