@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { createDemo, DEMO_DOMAIN, type Demo } from '../demo/demo.js'
+import { LastLogoutError } from '../errors.js'
 import { nameProgram } from '../program-name.js'
 import type { CommandContext } from './context.js'
 
@@ -17,12 +18,20 @@ export async function runDemo(
   const demo = await createDemo({ env, stop, createLog, enterprise, onStage })
   try {
     context.print(nameProgram(describe(demo), context.programName))
-    if (!stop.aborted) await once(stop, 'abort')
+    if (!stop.aborted) await Promise.race([once(stop, 'abort'), failureOf(demo)])
     context.print('\nStopping the demo…\n')
   } finally {
     await demo.close()
     context.print('The demo has stopped. Its database is deleted.\n')
   }
+}
+
+/** Rejects when the demo fails. The message does not name the log of PostgreSQL, which is deleted with the database. */
+async function failureOf({ failed }: Demo): Promise<never> {
+  return failed.catch((cause) => {
+    const problem = 'The PostgreSQL server of the demo has stopped by itself: start the demo again.'
+    throw new LastLogoutError('DATABASE_UNAVAILABLE', problem, { cause })
+  })
 }
 
 function describe(demo: Demo): string {

@@ -64,6 +64,8 @@ export interface Demo {
   visitorApp: LoginInfo['visitorApp']
   /** The first user who can log in on the page. */
   userId: string
+  /** Rejects when the PostgreSQL server of the demo stops before `close` is called. */
+  failed: Promise<never>
   close(): Promise<void>
 }
 
@@ -117,8 +119,9 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
     startTraffic(tenant, closers)
     await visitorPort.release()
 
+    const { failed } = service
     const { policy } = config
-    const serviceInfo = { apiUrl, tenantUrl: simulator.url, dataDir, policy }
+    const serviceInfo = { apiUrl, tenantUrl: simulator.url, dataDir, policy, failed }
     const keyInfo = { key: keys.demo, gatewayKey: keys.gateway }
     const appInfo = { ...loginInfo, pageUrl: page.url, audience: AUDIENCE, nginx }
     return { ...serviceInfo, ...keyInfo, ...appInfo, close: closers.close }

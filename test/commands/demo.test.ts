@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
+import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { finishCommand, runCommand } from '../_support/cli.js'
 
@@ -89,4 +91,20 @@ test('demo runs without configuration, prints a curl command that works, and del
   expect(await command.exited).toBe(0)
   expect(existsSync(dataDir)).toBe(false)
   expect(command.stderr()).toBe('')
+})
+
+test('demo ends with an error if its PostgreSQL stops by itself', async () => {
+  const command = runCommand(['demo'], { PORT: '0' })
+  await expect
+    .poll(() => command.stdout(), { timeout: 30_000 })
+    .toContain('Press Ctrl-C to stop the demo.')
+  const [, dataDir = ''] = /database .* in (\S+),/.exec(command.stdout()) ?? []
+  const lock = await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')
+  process.kill(Number.parseInt(lock, 10), 'SIGKILL')
+  await expect.poll(() => command.stderr(), { timeout: 10_000 }).not.toBe('')
+  expect(await command.exited).toBe(1)
+  expect(command.stderr()).toBe(
+    'last-logout: The PostgreSQL server of the demo has stopped by itself: start the demo again.\n',
+  )
+  expect(existsSync(dataDir)).toBe(false)
 })
