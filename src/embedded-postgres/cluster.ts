@@ -1,12 +1,13 @@
 import { execFile } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { type ProgramUser, spawnProgram } from '../child-program.js'
+import type { LastLogoutError } from '../errors.js'
 import * as binaries from './binaries.js'
 import { codeOf, notStartedError, nullIfMissing, unusableError } from './errors.js'
+import { createPassword, passwordFile } from './password.js'
 
 /** The name of the PostgreSQL superuser, and also of the database. */
 export const DATABASE_NAME = 'last_logout'
@@ -90,7 +91,8 @@ async function assertReachable(dataDir: string, user: ProgramUser): Promise<void
  * Creates the cluster if it does not exist.
  *
  * @param durable Whether to flush the new files to disk.
- * @throws `DATA_DIR_UNUSABLE` if the directory contains other files, or a cluster of another major version.
+ * @throws `DATA_DIR_UNUSABLE` if the directory contains other files, an incomplete cluster, or a cluster of another major
+ *   version.
  */
 export async function ensureCluster(directory: DataDirectory, durable: boolean): Promise<void> {
   const major = await readMajor(directory.cluster)
@@ -99,6 +101,7 @@ export async function ensureCluster(directory: DataDirectory, durable: boolean):
     return createCluster(directory, durable)
   }
   if (major === directory.programs.major) return
+  if (major === '') throw incompleteError(directory)
   throw unusableError(
     directory.path,
     `holds data of PostgreSQL ${major}, but this program includes PostgreSQL ${directory.programs.major}. Set an empty directory, or use the last-logout release that created this data.`,
@@ -121,6 +124,13 @@ async function readMajor(cluster: string): Promise<string | null> {
   return version?.trim() ?? null
 }
 
+/** Creates the error for a cluster without its most basic file, for example after an incomplete restore. */
+function incompleteError({ path, cluster }: DataDirectory): LastLogoutError {
+  const problem = `has an incomplete database: ${join(cluster, 'PG_VERSION')} is missing or empty.`
+  const remedy = `Restore ${cluster} completely from a backup, or set an empty directory.`
+  return unusableError(path, `${problem} ${remedy}`)
+}
+
 /**
  * Creates the cluster in a draft directory, then moves it to its final path. An existing cluster is therefore always
  * complete.
@@ -132,32 +142,17 @@ async function createCluster(directory: DataDirectory, durable: boolean): Promis
     await fs.chmod(draft, 0o711)
     await fs.mkdir(cluster, { mode: 0o700 })
     if (directory.user) await fs.chown(cluster, directory.user.uid, directory.user.gid)
-    await createPassword(directory, draft)
+    await createPassword(directory.path, draft, directory.user)
     await initialize(directory, cluster, durable)
     await fs.rename(cluster, directory.cluster)
   } catch (error) {
     // If two processes create the cluster at the same time, the second `rename` fails. The second process then uses the
     // cluster of the first.
-    if ((await readMajor(directory.cluster)) === null) throw error
+    if ((await readMajor(directory.cluster)) !== null) return
+    throw codeOf(error) === 'ENOTEMPTY' ? incompleteError(directory) : error
   } finally {
     await fs.rm(draft, { recursive: true, force: true })
   }
-}
-
-/**
- * Creates the file with the password. Uses `link()`, which never replaces a file. If two processes start at the same
- * time, both use the password of the first process. So the password matches, whichever process creates the cluster.
- */
-async function createPassword(
-  { path: dataDir, user }: DataDirectory,
-  draft: string,
-): Promise<void> {
-  const file = join(draft, 'password')
-  await fs.writeFile(file, randomBytes(24).toString('base64url'), { mode: 0o600, flush: true })
-  if (user) await fs.chown(file, user.uid, user.gid)
-  await fs.link(file, join(dataDir, 'password')).catch((error) => {
-    if (codeOf(error) !== 'EEXIST') throw error
-  })
 }
 
 async function initialize(
@@ -170,7 +165,7 @@ async function initialize(
     ...[
       `--pgdata=${cluster}`,
       `--username=${DATABASE_NAME}`,
-      `--pwfile=${join(directory.path, 'password')}`,
+      `--pwfile=${passwordFile(directory.path)}`,
     ],
     ...['--auth=scram-sha-256', '--encoding=UTF8', '--no-locale', '--no-instructions'],
     ...(durable ? [] : ['--no-sync']),

@@ -21,10 +21,28 @@ export function notStartedError(
   output: string,
 ): LastLogoutError {
   const end = output.trimEnd().split('\n').slice(-8).join('\n')
-  return unusableError(
-    path,
-    `cannot be used: PostgreSQL did not start. The end of ${logFile}:\n${end}`,
-  )
+  const details =
+    end === ''
+      ? `, and wrote nothing to ${logFile}. Check that the disk is not full.`
+      : `. The end of ${logFile}:\n${end}`
+  return unusableError(path, `cannot be used: PostgreSQL did not start${details}`)
+}
+
+const SET_WRITABLE = 'Set a directory that this user can write to.'
+
+/** What an operator should do, by the code of a system error. */
+const REMEDIES: Record<string, string> = {
+  EACCES: SET_WRITABLE,
+  EPERM: SET_WRITABLE,
+  EROFS: SET_WRITABLE,
+  ENOSPC: 'Free disk space.',
+  EDQUOT: 'Free disk space, or raise the quota of this user.',
+}
+
+/** Creates the error for a failed operation of the file system in the data directory. */
+export function systemError(dataDir: string, cause: Error): LastLogoutError {
+  const remedy = REMEDIES[String(codeOf(cause))] ?? 'Correct this, or set another directory.'
+  return unusableError(dataDir, `cannot be used: ${cause.message}. ${remedy}`, { cause })
 }
 
 /** Creates a `DATA_DIR_UNUSABLE` error. `problem` completes "The data directory … ". */

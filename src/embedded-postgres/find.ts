@@ -1,9 +1,10 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hasCode } from '../errors.js'
+import { hasCode, LastLogoutError } from '../errors.js'
 import { withClient } from '../pg/client.js'
 import { DATABASE_NAME } from './cluster.js'
 import { codeOf, nullIfMissing, unusableError } from './errors.js'
+import { readPassword } from './password.js'
 
 /**
  * The state of the embedded PostgreSQL in a data directory:
@@ -28,13 +29,13 @@ const BUSY_CLASSES = new Set(['53', '57'])
  * Returns the state of the embedded PostgreSQL of a data directory, even if another process started it. Creates and
  * starts nothing.
  *
- * @throws `DATA_DIR_UNUSABLE` if this user cannot read the directory.
+ * @throws `DATA_DIR_UNUSABLE` if this user cannot read the directory, or if the password is missing.
  */
 export async function findEmbeddedPostgres(dataDir: string): Promise<FoundPostgres> {
   try {
     return await find(dataDir)
   } catch (error) {
-    if (codeOf(error) === undefined) throw error
+    if (error instanceof LastLogoutError || codeOf(error) === undefined) throw error
     const problem = `cannot be read: ${(error as Error).message}. Run this as the user who runs the service.`
     throw unusableError(dataDir, problem, { cause: error })
   }
@@ -47,7 +48,7 @@ async function find(dataDir: string): Promise<FoundPostgres> {
   if (lock === null) return { state: 'stopped' }
   const port = Number(lock.split('\n')[3])
   if (!(port > 0 && port < 65_536)) return { state: 'locked' }
-  const password = (await readFile(join(dataDir, 'password'), 'utf8')).trim()
+  const password = await readPassword(dataDir)
   const url = `postgres://${DATABASE_NAME}:${password}@127.0.0.1:${port}/${DATABASE_NAME}`
   return (await knowsPassword(url)) ? { state: 'running', url } : { state: 'locked' }
 }

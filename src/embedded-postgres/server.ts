@@ -12,8 +12,9 @@ import {
   openDataDirectory,
   startLoggedProgram,
 } from './cluster.js'
-import { codeOf, inUseError, notStartedError, nullIfMissing, unusableError } from './errors.js'
+import { codeOf, inUseError, notStartedError, nullIfMissing, systemError } from './errors.js'
 import { acceptsConnections, findFreePort } from './loopback-port.js'
+import { readPassword } from './password.js'
 
 const START_TIMEOUT_MS = 60_000
 const MAX_START_ATTEMPTS = 3
@@ -78,13 +79,12 @@ export async function createEmbeddedPostgres({
     return await startServer(directory, durable)
   } catch (error) {
     if (error instanceof LastLogoutError || codeOf(error) === undefined) throw error
-    const problem = `cannot be used: ${(error as Error).message}. Set a directory that this user can write to.`
-    throw unusableError(dataDir, problem, { cause: error })
+    throw systemError(dataDir, error as Error)
   }
 }
 
 async function startServer(directory: DataDirectory, durable: boolean): Promise<EmbeddedPostgres> {
-  const password = (await fs.readFile(join(directory.path, 'password'), 'utf8')).trim()
+  const password = await readPassword(directory.path)
   for (let attempt = 1; ; attempt += 1) {
     const port = await findFreePort()
     const url = `postgres://${DATABASE_NAME}:${password}@127.0.0.1:${port}`

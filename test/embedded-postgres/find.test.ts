@@ -87,6 +87,17 @@ describe('findEmbeddedPostgres', () => {
     },
   )
 
+  test('findEmbeddedPostgres rejects a database whose password is missing', async () => {
+    await writeLock(1)
+    const file = join(dataDir, 'password')
+    await fs.rename(file, `${file}.moved`)
+    onTestFinished(() => fs.rename(`${file}.moved`, file))
+    await expect(findEmbeddedPostgres(dataDir)).rejects.toMatchObject({
+      code: 'DATA_DIR_UNUSABLE',
+      message: expect.stringMatching(/^The data directory \S+ has a database, but \S+ is missing/),
+    })
+  })
+
   test('findEmbeddedPostgres rejects a path that is not a directory', async () => {
     const search = findEmbeddedPostgres(join(dataDir, 'password'))
     await expect(search).rejects.toMatchObject({

@@ -348,6 +348,23 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(error.message).not.toContain('not-the-one')
   })
 
+  test.for([
+    ['password', /\/password is missing\. Restore it from the backup/],
+    ['postgres/PG_VERSION', /\/postgres\/PG_VERSION is missing or empty\. Restore /],
+  ] as const)(
+    'a start rejects a database whose file %s is missing, and keeps the rest',
+    async ([file, message], { createDirectory, start }) => {
+      const dataDir = await createDirectory()
+      await (await start(dataDir)).close()
+      await fs.rm(join(dataDir, file))
+      const names = await fs.readdir(join(dataDir, 'postgres'))
+      const error = await start(dataDir).catch((error) => error)
+      expect(error).toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
+      expect(error.message).toMatch(message)
+      expect(await fs.readdir(join(dataDir, 'postgres'))).toEqual(names)
+    },
+  )
+
   test('a start creates missing parent directories', async ({ createDirectory, start }) => {
     const parentDir = await createDirectory()
     await fs.chmod(parentDir, 0o755)
