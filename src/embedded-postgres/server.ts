@@ -1,10 +1,8 @@
 import * as fs from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Client } from 'pg'
-import type { Program } from '../child-program.js'
 import { LastLogoutError } from '../errors.js'
-import { requireScram } from '../pg/require-scram.js'
+import { becomesReady } from './becomes-ready.js'
 import {
   DATABASE_NAME,
   type DataDirectory,
@@ -16,6 +14,7 @@ import { codeOf, inUseError, notStartedError, nullIfMissing, systemError } from 
 import { acceptsConnections, findFreePort } from './loopback-port.js'
 import { readPassword } from './password.js'
 
+/** Default of `startTimeoutMs`. */
 const START_TIMEOUT_MS = 60_000
 const MAX_START_ATTEMPTS = 3
 /** Maximum time that a previous server of the same data directory may take to shut down, in milliseconds. */
@@ -59,6 +58,11 @@ export interface EmbeddedPostgresOptions {
   dataDir: string
   /** Whether data survives a crash of the machine. `false` is faster. Default: true. */
   durable?: boolean
+  /**
+   * Maximum time without any response of the server until the start fails, in milliseconds. Default:
+   * {@link START_TIMEOUT_MS}.
+   */
+  startTimeoutMs?: number
 }
 
 /**
@@ -72,24 +76,28 @@ export interface EmbeddedPostgresOptions {
 export async function createEmbeddedPostgres({
   dataDir,
   durable = true,
+  startTimeoutMs = START_TIMEOUT_MS,
 }: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   try {
     const directory = await openDataDirectory(dataDir)
     await ensureCluster(directory, durable)
-    return await startServer(directory, durable)
+    return await startServer(directory, { durable, startTimeoutMs })
   } catch (error) {
     if (error instanceof LastLogoutError || codeOf(error) === undefined) throw error
     throw systemError(dataDir, error as Error)
   }
 }
 
-async function startServer(directory: DataDirectory, durable: boolean): Promise<EmbeddedPostgres> {
+async function startServer(
+  directory: DataDirectory,
+  { durable, startTimeoutMs }: Required<Omit<EmbeddedPostgresOptions, 'dataDir'>>,
+): Promise<EmbeddedPostgres> {
   const password = await readPassword(directory.path)
   for (let attempt = 1; ; attempt += 1) {
     const port = await findFreePort()
     const url = `postgres://${DATABASE_NAME}:${password}@127.0.0.1:${port}`
     const server = await startLoggedProgram(directory, serverCommand(directory, port, durable))
-    if (await becomesReady(server, url)) {
+    if (await becomesReady(server, url, startTimeoutMs)) {
       return { url: `${url}/${DATABASE_NAME}`, exited: server.exited, close: server.stop }
     }
     await server.stop()
@@ -122,39 +130,6 @@ function serverCommand(
   // exclude other servers.
   const lock = ['/bin/sh', '-c', WITH_LOCK, 'sh', join(cluster, 'PG_VERSION')]
   return [...lock, programs.postgres, '-D', cluster, ...options]
-}
-
-async function becomesReady(server: Program, url: string): Promise<boolean> {
-  const deadline = Date.now() + START_TIMEOUT_MS
-  while (server.isRunning() && Date.now() < deadline) {
-    try {
-      await ensureDatabase(url)
-      return server.isRunning()
-    } catch (error) {
-      // Class 28: the server rejected the password, and a retry would have the same result. Any other error can come
-      // from a server that is starting.
-      if (String(codeOf(error)).startsWith('28')) return false
-    }
-    await delay(30)
-  }
-  return false
-}
-
-async function ensureDatabase(url: string): Promise<void> {
-  const client = new Client({ connectionString: `${url}/postgres`, connectionTimeoutMillis: 5000 })
-  // An `error` event without a listener would end the process. The calls below reject with the same error.
-  client.on('error', () => undefined)
-  // Another program can have taken the port before the server. It must not get the password.
-  requireScram(client)
-  try {
-    await client.connect()
-    const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [
-      DATABASE_NAME,
-    ])
-    if (rowCount === 0) await client.query(`CREATE DATABASE ${DATABASE_NAME}`)
-  } finally {
-    await client.end()
-  }
 }
 
 /**

@@ -321,6 +321,28 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await exists(draftDir)).toBe(false)
   })
 
+  test('a start waits for the end of a recovery that takes longer than the timeout', async ({
+    createDirectory,
+    start,
+    onTestFinished,
+  }) => {
+    const dataDir = await createDirectory()
+    await (await start(dataDir)).close()
+    // A recovery from an archive that responds slowly. Meanwhile, the server accepts no connections.
+    const cluster = join(dataDir, 'postgres')
+    const settings = "hot_standby = off\nrestore_command = 'sleep 0.7; false'\n"
+    await fs.appendFile(join(cluster, 'postgresql.auto.conf'), settings)
+    await fs.writeFile(join(cluster, 'recovery.signal'), '')
+    const { uid, gid } = await fs.stat(cluster)
+    await fs.chown(join(cluster, 'recovery.signal'), uid, gid)
+
+    const startedAt = performance.now()
+    const restarted = await createEmbeddedPostgres({ dataDir, durable: false, startTimeoutMs: 500 })
+    onTestFinished(() => restarted.close())
+    expect(performance.now() - startedAt).toBeGreaterThan(600)
+    expect(await query(restarted.url, 'SELECT pg_is_in_recovery()')).toEqual([false])
+  })
+
   test('a start rejects the data of another major version of PostgreSQL', async ({
     createDirectory,
     start,
