@@ -21,7 +21,7 @@ export type FoundPostgres =
 
 /**
  * SQLSTATE classes of a server that accepts no connection at the moment: no connection is free (53), or the server is
- * starting or stopping (57). Such a server counts as running.
+ * starting or stopping (57). Such a server has not proved that it knows the password, so its URL is not returned.
  */
 const BUSY_CLASSES = new Set(['53', '57'])
 
@@ -30,6 +30,7 @@ const BUSY_CLASSES = new Set(['53', '57'])
  * starts nothing.
  *
  * @throws `DATA_DIR_UNUSABLE` if this user cannot read the directory, or if the password is missing.
+ * @throws `DATABASE_UNAVAILABLE` if a server runs, but accepts no connection at the moment.
  */
 export async function findEmbeddedPostgres(dataDir: string): Promise<FoundPostgres> {
   try {
@@ -63,6 +64,7 @@ async function knowsPassword(url: string): Promise<boolean> {
     return true
   } catch (error) {
     const code = hasCode(error, 'DATABASE_UNAVAILABLE') ? codeOf(error.cause) : undefined
-    return BUSY_CLASSES.has(String(code).slice(0, 2))
+    if (BUSY_CLASSES.has(String(code).slice(0, 2))) throw error
+    return false
   }
 }

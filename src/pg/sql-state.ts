@@ -79,6 +79,7 @@ const ADVICE: Record<string, string> = {
   '40001': LOCK_ADVICE,
   '40P01': LOCK_ADVICE,
   '55P03': LOCK_ADVICE,
+  '57P03': 'the server is starting, recovering or stopping; try again in a moment',
   '57014': 'a query was cancelled; check statement_timeout and the load of the server',
 }
 

@@ -1,8 +1,21 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 
-/** The first response of the server: a request for the password in plain text, or for none. */
-const AUTHENTICATION = { cleartext: 3, none: 0 }
+const field = (type: string, value: string) => `${type}${value}\0`
+
+/** Creates a message of PostgreSQL's protocol. */
+function message(type: string, body: string | Buffer): Buffer {
+  const header = Buffer.from(`${type}\0\0\0\0`)
+  header.writeInt32BE(body.length + 4, 1)
+  return Buffer.concat([header, Buffer.from(body)])
+}
+
+/** What the program responds first: a request for the password, no request and readiness, or an error. */
+const RESPONSES = {
+  cleartext: message('R', '\0\0\0\x03'),
+  none: Buffer.concat([message('R', '\0\0\0\0'), message('Z', 'I')]),
+  starting: message('E', `${field('S', 'FATAL')}${field('C', '57P03')}${field('M', 'starting')}\0`),
+}
 
 /** A program that speaks PostgreSQL's protocol, and records everything that it receives. */
 export interface FakePostgres {
@@ -12,18 +25,13 @@ export interface FakePostgres {
 }
 
 /** Opens a program on the loopback interface that a client can take for a PostgreSQL server. */
-export async function openFakePostgres(
-  authentication: keyof typeof AUTHENTICATION,
-): Promise<FakePostgres> {
+export async function openFakePostgres(response: keyof typeof RESPONSES): Promise<FakePostgres> {
   const chunks: Buffer[] = []
   const server = createServer((socket) => {
     socket.on('error', () => {})
     socket.on('data', (chunk) => chunks.push(chunk))
     socket.once('data', () => {
-      const request = Buffer.from('R\0\0\0\x08\0\0\0\0')
-      request.writeInt32BE(AUTHENTICATION[authentication], 5)
-      const isReady = Buffer.from('Z\0\0\0\x05I')
-      socket.write(authentication === 'none' ? Buffer.concat([request, isReady]) : request)
+      socket.write(RESPONSES[response])
       // The client ends the connection, or has sent the password by now.
       socket.once('data', () => socket.end())
     })

@@ -87,6 +87,16 @@ describe('findEmbeddedPostgres', () => {
     },
   )
 
+  test('findEmbeddedPostgres rejects if a program on the port in the lock file accepts no connection', async () => {
+    const program = await openFakePostgres('starting')
+    onTestFinished(program.close)
+    await writeLock(program.port)
+    await expect(findEmbeddedPostgres(dataDir)).rejects.toMatchObject({
+      code: 'DATABASE_UNAVAILABLE',
+      message: expect.stringContaining('SQLSTATE 57P03'),
+    })
+  })
+
   test('findEmbeddedPostgres rejects a database whose password is missing', async () => {
     await writeLock(1)
     const file = join(dataDir, 'password')

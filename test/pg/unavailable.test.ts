@@ -14,6 +14,7 @@ test.each([
   ['25006', /is unavailable \(SQLSTATE 25006\): the server is read-only/],
   ['53100', /is unavailable .*: the disk is full/],
   ['53300', /is unavailable .*: all connections are in use/],
+  ['57P03', /is unavailable .*: the server is starting, recovering or stopping; try again/],
   ['57P01', /is unavailable .*: see the PostgreSQL log/],
 ])('the message of unavailableError contains advice for SQLSTATE %s', (code, message) => {
   expect(unavailableError(serverError(code))).toMatchObject({
