@@ -6,25 +6,37 @@ import process from 'node:process'
 
 /**
  * Copies the package with the PostgreSQL programs to a directory that every user can read. Later starts use the same
- * copy.
+ * copy. If a file of the copy is missing, replaces the copy: some systems delete files in the temporary directory that
+ * were not used for days.
  */
 export async function copyPackage(packageDirectory: string, version: string): Promise<string> {
+  const source = join(packageDirectory, 'native')
   const copy = join(tmpdir(), `last-logout-postgres-${version}-${process.geteuid?.()}`)
-  if (await isOwned(copy)) return copy
+  const isUsable = async () => (await isOwned(copy)) && (await isComplete(copy, source))
+  if (await isUsable()) return copy
   const draft = await fs.mkdtemp(`${copy}-`)
-  const native = join(draft, 'native')
   try {
-    const source = join(packageDirectory, 'native')
+    const native = join(draft, 'native')
     await fs.cp(source, native, { recursive: true, verbatimSymlinks: true })
     await makeReadable(draft)
+    if ((await isOwned(copy)) && !(await isUsable())) {
+      await fs.rename(copy, join(draft, 'incomplete'))
+    }
     await fs.rename(draft, copy)
+    await fs.rm(join(copy, 'incomplete'), { recursive: true, force: true })
   } catch (error) {
     await fs.rm(draft, { recursive: true, force: true })
     // Another start can have created the copy first. Every user can write to the parent directory, so a copy that
     // another user created is not used.
-    if (!(await isOwned(copy))) throw error
+    if (!(await isUsable())) throw error
   }
   return copy
+}
+
+async function isComplete(copy: string, source: string): Promise<boolean> {
+  const names = await fs.readdir(join(copy, 'native'), { recursive: true }).catch(() => [])
+  const copied = new Set(names)
+  return (await fs.readdir(source, { recursive: true })).every((name) => copied.has(name))
 }
 
 /** Whether this user owns the directory, and no other user can write to it. */
