@@ -16,8 +16,14 @@ export interface JobMetrics {
   onJobFailure(task: string, error: unknown): void
 }
 
-/** The values of the label `task`. The label is not named `job`, because Prometheus itself uses that name. */
-const TASKS = ['poll', 'reconcile']
+/*
+ * The label with the name of a job is named `task`, because Prometheus itself uses the name `job`.
+ */
+
+/** The jobs that read the log. */
+const READING_JOBS = ['poll', 'reconcile']
+/** All jobs of a worker. */
+const JOBS = [...READING_JOBS, 'prune']
 
 /** Registers the metrics of the worker's jobs. */
 export function createJobMetrics(registry: Registry): JobMetrics {
@@ -33,7 +39,7 @@ function registerPolls(registry: Registry): JobMetrics['timePoll'] {
     labelNames,
     registers,
   })
-  for (const task of TASKS) {
+  for (const task of READING_JOBS) {
     for (const outcome of ['caught_up', 'lease_held', 'aborted', 'failed']) {
       polls.inc({ task, outcome }, 0)
     }
@@ -72,7 +78,7 @@ function registerFailures(registry: Registry): JobMetrics['onJobFailure'] {
   })
   // Alerts must fire at the first of these rare failures, but Prometheus detects an increase only in a series that
   // exists.
-  for (const task of TASKS) {
+  for (const task of JOBS) {
     for (const code of ['STALLED', 'ABANDONED']) failures.inc({ task, code }, 0)
   }
   return (task, error) =>

@@ -151,6 +151,17 @@ test('a process exposes no metrics of a task that it does not perform', async ()
   }
 })
 
+test('a worker reports the first run of each job that hangs as an increase: its counters begin with 0', async () => {
+  await measured.service.startWorker()
+  const { families } = await scrape(url)
+  for (const task of ['poll', 'reconcile', 'prune']) {
+    for (const code of ['STALLED', 'ABANDONED']) {
+      const failures = readValue(families, 'last_logout_job_failures_total', { task, code })
+      expect(failures, `${task} ${code}`).toBe(0)
+    }
+  }
+})
+
 test('requests to Auth0 are counted by status, and the metrics contain the rate limit and its used share (pitfall 13)', async () => {
   const { faults: faultQueue, requests } = measured.testTenant.simulator
   expect(await readMetric('last_logout_auth0_rate_limit_requests')).toBe(undefined)
