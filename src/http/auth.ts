@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type ApiKey, type Role, readKey } from '../config/api-keys.js'
 import type { AuthFailure } from '../measurements.js'
 import { sendError } from './errors.js'
-import { throttleFailedAuth } from './failed-auth.js'
+import { logMissingRoles, throttleFailedAuth } from './failed-auth.js'
 
 /** The callers that may use a route: those with a role, with any key, Auth0's log stream, or all callers. */
 type Access = Role | 'any key' | 'log stream' | 'public'
@@ -45,6 +45,7 @@ export async function requireKeys(
   const callers = apiKeys.map(({ key, ...caller }) => ({ ...caller, digest: sha256(key) }))
   const isLogStream = createTokenCheck(logStreamToken)
   const recordFailure = await throttleFailedAuth(app)
+  const logMissingRole = logMissingRoles(app)
   app.decorateRequest('caller', null)
   app.decorateRequest('authFailure', null)
 
@@ -66,6 +67,7 @@ export async function requireKeys(
   }
   const rejectRole = (request: FastifyRequest, reply: FastifyReply, message: string) => {
     request.authFailure = 'lacks_role'
+    logMissingRole(request)
     sendError(reply, 403, message)
   }
 

@@ -17,6 +17,9 @@ type RecordFailure = (request: FastifyRequest) => Promise<number>
 
 /** Throttles addresses that send wrong keys. Returns the function that records a wrong key. */
 export async function throttleFailedAuth(app: FastifyInstance): Promise<RecordFailure> {
+  const logUnknownKey = throttle(COUNT_PERIOD_MS, (address: string) =>
+    app.log.warn({ address }, 'unknown key rejected'),
+  )
   await app.register(rateLimit, {
     global: false,
     max: MAX_FAILURES,
@@ -24,9 +27,32 @@ export async function throttleFailedAuth(app: FastifyInstance): Promise<RecordFa
     cache: MAX_ADDRESSES,
     keyGenerator: readAddress,
   })
-  return countFailures(app.createRateLimit(), (address) =>
+  const record = countFailures(app.createRateLimit(), (address) =>
     app.log.warn({ address }, 'too many wrong keys from an address'),
   )
+  return (request) => {
+    logUnknownKey(readAddress(request))
+    return record(request)
+  }
+}
+
+/**
+ * Returns a function that logs a request whose key lacks the role of its route. Logs each caller at most once per
+ * period.
+ */
+export function logMissingRoles(app: FastifyInstance): (request: FastifyRequest) => void {
+  const loggers = new Map<string | undefined, (request: FastifyRequest) => void>()
+  const log = (request: FastifyRequest) => {
+    const { access = 'any key' } = request.routeOptions.config
+    const fields = { caller: request.caller?.name, access, address: readAddress(request) }
+    app.log.warn(fields, 'key without the role rejected')
+  }
+  return (request) => {
+    const caller = request.caller?.name
+    const logCaller = loggers.get(caller) ?? throttle(COUNT_PERIOD_MS, log)
+    loggers.set(caller, logCaller)
+    logCaller(request)
+  }
 }
 
 /**

@@ -145,6 +145,38 @@ describe('wrong keys', () => {
   })
 })
 
+describe('the log names the callers that cause LastLogoutKeysRefused', () => {
+  const parseLines = (app: Api) =>
+    app.logLines.filter((line) => line.includes(' rejected')).map((line) => JSON.parse(line))
+
+  test('the first wrong key within a minute is logged, with its address', async () => {
+    const app = await openAppWith()
+    await request(app)
+    await request(app, wrongKey, '192.0.2.2')
+    // A request without a key is no wrong key.
+    await request(app, {}, '192.0.2.3')
+    const fields = { level: 40, address: '192.0.2.1', msg: 'unknown key rejected' }
+    expect(parseLines(app)).toEqual([expect.objectContaining(fields)])
+    expect(app.logLines.join()).not.toContain('wwww')
+    await app.close()
+  })
+
+  test('a key that lacks a role is logged once within a minute for each caller, with the role and the address', async () => {
+    const app = await openAppWith()
+    for (let n = 0; n < 3; n++) {
+      for (const key of [keys.subscriber, keys.checker]) await request(app, bearer(key))
+    }
+    const fields = { level: 40, access: 'read', address: '192.0.2.1' }
+    const msg = 'key without the role rejected'
+    expect(parseLines(app)).toEqual([
+      expect.objectContaining({ ...fields, caller: keys.subscriber.name, msg }),
+      expect.objectContaining({ ...fields, caller: keys.checker.name, msg }),
+    ])
+    expect(app.logLines.join()).not.toContain(keys.subscriber.key)
+    await app.close()
+  })
+})
+
 describe('behind proxies', () => {
   /** Returns the headers of a request that a proxy forwards from an address. */
   const headersForwardedFrom = (address: string) => ({ ...wrongKey, 'x-forwarded-for': address })
