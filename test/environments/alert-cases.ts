@@ -53,6 +53,23 @@ export const ALERT_CASES: AlertCase[] = [
     fires: { '15m': [], '16m': [PROCESS_A] },
   },
   {
+    // Fires if a process has started more than twice again in 15 minutes, although Prometheus reached it each time.
+    alert: 'LastLogoutRestarts',
+    series: {
+      [`up{${PROCESS_A}}`]: '1x40',
+      [`process_start_time_seconds{${PROCESS_A}}`]: '0x10 600x2 800x2 1000x25',
+      // Two restarts in 15 minutes can be an upgrade and its correction.
+      [`process_start_time_seconds{${PROCESS_B}}`]: '0x10 600x3 900x27',
+    },
+    fires: { '16m': [], '17m': [PROCESS_A], '30m': [] },
+  },
+  {
+    // A load balancer in front of two processes is one target. Their times of start alternate, so the alert fires.
+    alert: 'LastLogoutRestarts',
+    series: { [`process_start_time_seconds{${PROCESS_A}}`]: '100 200 100 200 100 200' },
+    fires: { '2m': [], '3m': [PROCESS_A] },
+  },
+  {
     // Fires if the greatest lag of the processes has been above 60 s for 1 minute.
     alert: 'LastLogoutStale',
     series: {
