@@ -78,7 +78,7 @@ function registerFreshness(registry: Registry): Setter {
   const registers = [registry]
   const lag = new Gauge({
     name: 'last_logout_freshness_lag_seconds',
-    help: 'Age of as_of, up to which the log has been read. Absent before the first catch-up has ended, and while as_of is more than 60 s ahead of the clock of the database.',
+    help: 'Age of as_of, up to which the log has been read. Absent before the first catch-up has ended. Negative while as_of is more than 60 s ahead of the clock of the database.',
     registers,
   })
   const poll = new Gauge({
@@ -97,9 +97,8 @@ function registerFreshness(registry: Registry): Setter {
       return
     }
     const { asOf, lastPollAt, reconciledTo, now } = state.progress
-    const lagMs = lagOf(asOf, now)
     const age = (at: Instant | null) => at && Math.max(0, now - at) / 1000
-    set(lag, lagMs === null ? null : lagMs / 1000)
+    set(lag, asOf === null ? null : (lagOf(asOf, now) ?? now - asOf) / 1000)
     set(poll, age(lastPollAt))
     set(reconcile, age(reconciledTo))
   }

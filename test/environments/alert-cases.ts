@@ -79,6 +79,15 @@ export const ALERT_CASES: AlertCase[] = [
     fires: { '10m': [], '11m': [], '12m': [JOB] },
   },
   {
+    // Fires if `as_of` has been ahead of the clock of the database for 1 minute. The lag is then negative.
+    alert: 'LastLogoutClockBehind',
+    series: {
+      [`last_logout_freshness_lag_seconds{${PROCESS_A}}`]: '0x10 -61x10',
+      'last_logout_freshness_lag_seconds{job="last-logout-b",instance="a:8080"}': '3x20',
+    },
+    fires: { '10m': [], '11m': [], '12m': [JOB] },
+  },
+  {
     // Fires if the last poll is more than 300 s old.
     alert: 'LastLogoutPollOverdue',
     series: { [`last_logout_last_poll_age_seconds{${PROCESS_A}}`]: '300x10 301x10' },

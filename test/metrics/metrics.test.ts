@@ -55,6 +55,19 @@ describe('freshness', () => {
   })
 })
 
+test('the freshness lag is negative while as_of is ahead of the clock of the database, because no lag would hide the outage', async () => {
+  await sync()
+  await measured.database.query("UPDATE tenant SET as_of = now() + interval '5 minutes'")
+  expect((await fetch(`${url}/health/fresh`)).status).toBe(503)
+  const lag = await readMetric('last_logout_freshness_lag_seconds')
+  expect(lag).toBeGreaterThan(-301)
+  expect(lag).toBeLessThan(-280)
+  // Up to a minute ahead counts as fresh.
+  await measured.database.query("UPDATE tenant SET as_of = now() + interval '50 seconds'")
+  expect((await fetch(`${url}/health/fresh`)).status).toBe(200)
+  expect(await readMetric('last_logout_freshness_lag_seconds')).toBe(0)
+})
+
 /** The parts of the lag: until Auth0 stored the event, until the request of the poll, and until the commit. */
 describe('the lag of an event', () => {
   const readLag = async (part: string) => ({
