@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { loadConfig, type Need } from '../config/config.js'
+import { type Config, loadConfig, type Need } from '../config/config.js'
 import { LastLogoutError } from '../errors.js'
 import { createService, type Service } from '../service/service.js'
 import type { CommandContext } from './context.js'
@@ -24,9 +24,12 @@ export async function runServe(
   try {
     if (parts.includes('worker')) await service.loadWorker()
     // Starts the HTTP server before the database is available, so that health checks can report an outage.
-    const endpoint = await startServing(service, parts, config.http.workerPort)
+    const endpoint = await startServing(service, parts, config.http)
     await service.waitUntilOpen(context.stop)
-    if (endpoint !== null) log.info({ url: endpoint.url }, endpoint.message)
+    if (endpoint !== null) {
+      const { message, ...fields } = endpoint
+      log.info(fields, message)
+    }
     if (parts.includes('worker')) {
       const { domain, proxy } = config.auth0
       const fields = { everyMs: config.pollIntervalMs, domain, proxy: proxy?.url }
@@ -50,10 +53,14 @@ export async function runServe(
 async function startServing(
   service: Service,
   parts: ServicePart[],
-  workerPort: number | undefined,
+  { workerPort, apiKeys }: Config['http'],
 ) {
   if (parts.includes('api')) return { url: await service.startApi(), message: 'serving' }
   if (workerPort === undefined) return null
   const url = await service.startMonitor(workerPort)
-  return { url, message: 'serving health and metrics' }
+  if (apiKeys.some(({ roles }) => roles.includes('metrics'))) {
+    return { url, message: 'serving health and metrics' }
+  }
+  const advice = 'for /metrics, add a key with the role metrics to API_KEYS of this worker'
+  return { url, advice, message: 'serving health' }
 }

@@ -52,6 +52,25 @@ test('the command worker serves health and metrics on WORKER_PORT, and nothing e
   expect(await worker.ended).toBe(0)
 })
 
+test.each([
+  ['no keys', undefined],
+  ['no key with the role metrics', 'caller:a-caller-of-more-than-32-characters'],
+])(
+  'the command worker with %s logs that it serves health only, and what to do',
+  async (_name, keys) => {
+    const worker = startCommandLine(['worker'], {
+      ...env,
+      WORKER_PORT: '0',
+      ...(keys !== undefined && { API_KEYS: keys }),
+    })
+    await expect.poll(worker.stdout, WAIT).toContain('"polling"')
+    expect(worker.stdout()).toContain('"serving health"')
+    expect(worker.stdout()).toMatch(/"advice":"[^"]*add a key with the role metrics to API_KEYS/)
+    worker.stop()
+    expect(await worker.ended).toBe(0)
+  },
+)
+
 test('the command worker serves nothing without WORKER_PORT, and needs no API keys', async () => {
   const worker = startCommandLine(['worker'], env)
   await expect.poll(worker.stdout, WAIT).toContain('"polling"')
