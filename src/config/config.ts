@@ -93,7 +93,7 @@ export function loadConfig<const Needs extends readonly Need[]>(
     return [name, data]
   })
   const values = Object.fromEntries(parsedEntries) as Partial<Variables>
-  problems.push(...findMissing(given, needs), ...findContradictions(values))
+  problems.push(...findMissing(given, needs), ...findContradictions(values, given))
   // If there is no problem, every variable is valid and all needed variables are set.
   if (problems.length === 0) return toSettings(values as Variables) as Config<NeedsIn<Needs>>
   throw new LastLogoutError(

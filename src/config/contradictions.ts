@@ -1,11 +1,17 @@
 import { DAY_MS } from '../rules/instant.js'
 import { readKey } from './api-keys.js'
 import { findSchemaProblems } from './database-schema.js'
+import type { GivenVariables } from './secret-files.js'
 import { findAudienceProblems } from './token-settings.js'
 import type { Variables } from './variables.js'
 
-/** Returns the problems of variables whose values are valid alone but contradict each other. */
-export function findContradictions(values: Partial<Variables>): string[] {
+/**
+ * Returns the problems of variables that contradict each other.
+ *
+ * @param values The valid values.
+ * @param given All variables that are set. Some exclude each other whatever their values are, even invalid ones.
+ */
+export function findContradictions(values: Partial<Variables>, given: GivenVariables): string[] {
   const { RETAIN_DAYS = Infinity, MAX_REFRESH_AGE = 0, MAX_TOKEN_AGE = 0 } = values
   const minDays = Math.ceil((MAX_REFRESH_AGE + MAX_TOKEN_AGE) / DAY_MS)
   return [
@@ -17,10 +23,10 @@ export function findContradictions(values: Partial<Variables>): string[] {
           'LOG_STREAM_TOKEN must not be a key of API_KEYS: the log stream must not have access to the API',
         ]
       : []),
-    ...(values.DATABASE_URL !== undefined && values.DATA_DIR !== undefined
+    ...('DATABASE_URL' in given && 'DATA_DIR' in given
       ? ['DATABASE_URL and DATA_DIR exclude each other: set one of them']
       : []),
-    ...(values.DATABASE_DIRECT_URL !== undefined && values.DATA_DIR !== undefined
+    ...('DATABASE_DIRECT_URL' in given && 'DATA_DIR' in given
       ? [
           'DATABASE_DIRECT_URL and DATA_DIR exclude each other: the embedded PostgreSQL has no other URL; remove one of them',
         ]

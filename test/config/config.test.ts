@@ -88,6 +88,16 @@ test('loadConfig reports contradictions together with invalid values', () => {
   expect(variables).toEqual(['PORT', 'RETAIN_DAYS', 'DATABASE_URL'])
 })
 
+test.each([
+  ['is invalid', { DATABASE_URL: 'mysql://127.0.0.1/last_logout' }],
+  ['is in a file that cannot be read', { DATABASE_URL: '', DATABASE_URL_FILE: './missing' }],
+])('loadConfig reports DATA_DIR beside a DATABASE_URL that %s', (_, database) => {
+  expect(problemsOf({ ...completeEnv, ...database, DATA_DIR: './data' })).toEqual([
+    expect.stringMatching(/DATABASE_URL/),
+    '  - DATABASE_URL and DATA_DIR exclude each other: set one of them',
+  ])
+})
+
 test('loadConfig rejects DATABASE_DIRECT_URL together with DATA_DIR', () => {
   const { DATABASE_URL: DATABASE_DIRECT_URL, ...otherVariables } = completeEnv
   const env = { ...otherVariables, DATABASE_DIRECT_URL, DATA_DIR: './data' }
