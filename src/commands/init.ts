@@ -50,9 +50,9 @@ const QUESTIONS: [name: string, question: string][] = [
  * tenant.
  */
 export async function runInit(context: CommandContext, flags: InitFlags): Promise<void> {
-  const { data: timeoutMs } = duration('10m', 1).safeParse(flags.wait)
+  const { data: timeoutMs, error } = duration('10m', 1).safeParse(flags.wait)
   if (timeoutMs === undefined) {
-    throw new LastLogoutError('USAGE', '--wait must be a duration such as 30s or 10m')
+    throw new LastLogoutError('USAGE', `--wait ${error?.issues[0]?.message}`)
   }
   const env = await configure(context).catch(rethrowAbortAsUnfinished)
   const print = (text: string) => context.print(nameProgram(text, context.programName))

@@ -8,8 +8,8 @@ import { MAX_PORT, readNumber } from './api-address.js'
 /** Minimum length of an API key and of the log stream's token, in characters. */
 export const MIN_KEY_LENGTH = 32
 
-/** Maximum of each duration: ten years. A longer duration is certainly a mistake. */
-const MAX_DURATION_MS = 3_650 * DAY_MS
+/** Maximum of each duration, in days: ten years. A longer duration is certainly a mistake. */
+const MAX_DAYS = 3_650
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: HOUR_MS, d: DAY_MS } as const
 
@@ -21,8 +21,11 @@ export const duration = (fallback: string, minMs: number) =>
     .transform((text, context) => {
       const [, digits, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? []
       const ms = Number(digits) * UNITS[unit as keyof typeof UNITS]
-      if (ms >= minMs && ms <= MAX_DURATION_MS) return ms
-      return addProblem(context, `must be a duration of at least ${minMs} ms, such as ${fallback}`)
+      if (ms >= minMs && ms <= MAX_DAYS * DAY_MS) return ms
+      return addProblem(
+        context,
+        `must be a duration from ${minMs}ms to ${MAX_DAYS}d, such as ${fallback}`,
+      )
     })
 
 /** Schema of a number from `min` to `max`. If `step` is 1, only integers are valid. */

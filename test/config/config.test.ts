@@ -98,6 +98,15 @@ test.each([
   ])
 })
 
+test.each(['99ms', '3651d', '5', '1.5h'])(
+  'loadConfig rejects the duration %s, and names the shortest and the longest',
+  (POLL_INTERVAL) => {
+    expect(problemsOf({ ...completeEnv, POLL_INTERVAL })).toEqual([
+      '  - POLL_INTERVAL must be a duration from 100ms to 3650d, such as 5s',
+    ])
+  },
+)
+
 test('loadConfig rejects DATABASE_DIRECT_URL together with DATA_DIR', () => {
   const { DATABASE_URL: DATABASE_DIRECT_URL, ...otherVariables } = completeEnv
   const env = { ...otherVariables, DATABASE_DIRECT_URL, DATA_DIR: './data' }
