@@ -40,7 +40,7 @@ export async function runExplain(
   const token = readToken(claims, claimNames(namespace))
   if (token.subject === null) {
     const message =
-      'The token cannot be judged: it has no usable sub claim, and without a user no logout applies to it. Paste an access token of a user.'
+      'The token cannot be explained: it has no usable sub claim. Without a user, only the floor and the logout of the session that it names can revoke it. Paste an access token of a user.'
     throw new LastLogoutError('USAGE', message)
   }
   const log = await context.createLog(config.logLevel, 'stderr')
