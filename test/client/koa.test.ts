@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import Koa, { type Context, type Middleware } from 'koa'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
@@ -31,7 +32,9 @@ async function call(middlewares: Middleware[], authorization = 'Bearer x') {
   const errors: Error[] = []
   app.on('error', (error) => errors.push(error))
   for (const middleware of middlewares) app.use(middleware)
-  app.use((ctx) => {
+  app.use(async (ctx) => {
+    // Koa sends the response when the promise of the first middleware resolves.
+    await setTimeout(1)
     ctx.body = 'passed'
   })
   const server = await waitUntilListening(app.listen(0, '127.0.0.1'))
