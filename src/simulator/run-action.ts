@@ -1,5 +1,6 @@
 import { format } from 'node:util'
 import { createContext, Script } from 'node:vm'
+import { setCustomClaim } from './custom-claims.js'
 
 /** The result of one run of an Action. */
 export interface ActionRun {
@@ -74,8 +75,8 @@ export function loadAction(code: string, { now, onLogLine }: ActionRuntime): Act
 export function createActionApi() {
   const run: ActionRun = { accessToken: {}, idToken: {}, denied: null }
   const api = {
-    accessToken: toSetter(run.accessToken),
-    idToken: toSetter(run.idToken),
+    accessToken: { setCustomClaim: setCustomClaim.bind(null, run.accessToken) },
+    idToken: { setCustomClaim: setCustomClaim.bind(null, run.idToken) },
     access: {
       deny(reason: string) {
         run.denied = reason
@@ -83,12 +84,4 @@ export function createActionApi() {
     },
   }
   return { api, run }
-}
-
-function toSetter(claims: Record<string, unknown>) {
-  return {
-    setCustomClaim(name: string, value: unknown) {
-      claims[name] = value
-    },
-  }
 }

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { expect, test } from 'vitest'
 import { createActionApi, loadAction } from '../../src/simulator/run-action.js'
 
@@ -34,6 +35,17 @@ test('an Action has the globals of Auth0’s runtimes and the given clock, but n
     now: NOW,
     types: ['undefined', 'undefined', 'object'],
   })
+})
+
+test('a claim is recorded as the JSON that a token contains, so that a strict comparison succeeds', async () => {
+  const { claims } = await runAction(`
+    const list = ['a', { since: new Date(0), none: undefined }]
+    api.accessToken.setCustomClaim('list', list)
+    list.push('after the call')
+    api.accessToken.setCustomClaim('missing', undefined)
+  `)
+  // Vitest's `toEqual` accepts an array of another context, which `node:assert/strict` rejects.
+  assert.deepEqual(claims, { list: ['a', { since: '1970-01-01T00:00:00.000Z' }] })
 })
 
 test('loadAction rejects code without a handler of the trigger, and the message names the missing export', () => {
