@@ -48,6 +48,30 @@ test('a claim is recorded as the JSON that a token contains, so that a strict co
   assert.deepEqual(claims, { list: ['a', { since: '1970-01-01T00:00:00.000Z' }] })
 })
 
+test.each([
+  'sid',
+  'roles',
+  'x5t#S256',
+  'https://acme.eu.auth0.com/role',
+  'https://auth0.com',
+  'http://WEBTASK.io:80/role',
+  'urn:auth0:role',
+])('a claim with the restricted name %s is missing, as in Auth0', async (name) => {
+  const { claims } = await runAction(`api.accessToken.setCustomClaim('${name}', 1)`)
+  expect(claims).toEqual({})
+})
+
+test.each([
+  'role',
+  'email',
+  'https://notauth0.com/role',
+  'https://acme.example/auth0.com',
+  'urn:acme:role',
+])('a claim with the name %s is added', async (name) => {
+  const { claims } = await runAction(`api.accessToken.setCustomClaim('${name}', 1)`)
+  expect(claims).toEqual({ [name]: 1 })
+})
+
 test('loadAction rejects code without a handler of the trigger, and the message names the missing export', () => {
   const load = () => loadAction('exports.other = 1', { now: Date.now, onLogLine: () => {} })
   expect(load).toThrow(/exports\.onExecutePostLogin/)
