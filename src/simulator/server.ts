@@ -111,7 +111,7 @@ function addHooks(
     reply.raw.setHeader('date', new Date(tenant.now() + aheadMs).toUTCString())
     reply.raw.setHeader('x-ratelimit-limit', state.limit)
     reply.raw.setHeader('x-ratelimit-remaining', state.remaining)
-    reply.raw.setHeader('x-ratelimit-reset', state.resetSeconds + aheadMs / 1000)
+    reply.raw.setHeader('x-ratelimit-reset', Math.ceil(state.resetSeconds + aheadMs / 1000))
     if (latencyMs > 0) await sleep(latencyMs, undefined, { ref: false })
     await faults.take(url)?.(reply)
     if (!reply.sent && !state.allowed) throw tooManyRequests()

@@ -43,6 +43,13 @@ describe('the rate limit', () => {
     expect(limitOfTokenEndpoint.every((value) => value > 0)).toBe(true)
   })
 
+  test('the reset is a whole second, even if the clock of the headers is ahead by a part of a second', async () => {
+    const rateLimit = { burst: 10, perSecond: 2 }
+    const { logs } = await start({ rateLimit, clockAheadMs: () => 1_500 })
+    // The half second until the bucket is full is rounded up to one second. So is its sum with 1.5 s.
+    expect(readLimitHeaders(await logs()).reset).toBe(NOON_SECONDS + 3)
+  })
+
   test('a request gets a 429 when the bucket is empty', async () => {
     const { logs } = await start({ rateLimit: { burst: 2, perSecond: 1 } })
     await logs()
