@@ -30,7 +30,7 @@ const DEFAULTS = {
 
 const APP_URL = 'https://orders.example.com'
 const CONNECTION_ID = 'con_SimulatedUsers01'
-const MACHINE_AGENT = 'Other 0.0.0 / Other 0.0.0'
+const machineFields = (ip: string) => ({ ip, user_agent: 'Other 0.0.0 / Other 0.0.0' })
 
 /**
  * Builds an entry of this type as the Logs API returns it, but without `date`, `log_id` and `_id`. {@link Tenant.write}
@@ -75,8 +75,7 @@ const SHAPES: Readonly<Record<string, (subject: Subject) => LogEntry>> = {
     ...connectionFields(subject),
     ...clientFields(subject),
     details: { body: { email: subject.userName, password: '*****' } },
-    ...hostAndUserFields(subject),
-    user_id: '',
+    ...hostAndUserFields({ ...subject, userId: '' }),
     ...DATABASE,
   }),
   seacft: (subject) => ({
@@ -103,12 +102,11 @@ const SHAPES: Readonly<Record<string, (subject: Subject) => LogEntry>> = {
     organization_name: null,
     client_id: clientId,
     client_name: clientName,
-    ip,
+    ...machineFields(ip),
     hostname: domain,
     details: null,
     user_id: '',
     user_name: '',
-    user_agent: MACHINE_AGENT,
     audience: APP_URL,
     scope: 'read:orders',
     strategy: null,
@@ -124,8 +122,7 @@ const SHAPES: Readonly<Record<string, (subject: Subject) => LogEntry>> = {
   universal_logout_succeeded: (subject) => ({
     description: '',
     ...connectionFields(subject),
-    ip: subject.ip,
-    user_agent: MACHINE_AGENT,
+    ...machineFields(subject.ip),
     details: null,
     ...userFields(subject),
   }),
@@ -135,6 +132,15 @@ const SHAPES: Readonly<Record<string, (subject: Subject) => LogEntry>> = {
     client_name: subject.clientName,
     details: { initiator: 'password-changed' },
     ...userFields(subject),
+  }),
+  // As in recorded entries, only the description contains the user id, without the part before `|`.
+  sdu: (subject) => ({
+    description: `user_id: ${subject.userId.slice(subject.userId.indexOf('|') + 1)}`,
+    ...connectionFields(subject),
+    ...machineFields(subject.ip),
+    details: { body: { tenant: 'acme', connection: subject.connection } },
+    ...userFields({ ...subject, userId: '', userName: '' }),
+    ...DATABASE,
   }),
   sapi: (subject) => ({
     description: 'Update a User',

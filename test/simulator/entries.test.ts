@@ -50,6 +50,13 @@ describe('buildEntry', () => {
     expect(entry).not.toHaveProperty('client_id')
   })
 
+  test('buildEntry builds a deletion of a user (sdu) with the user id only in the description, as in recorded entries', () => {
+    const entry = buildEntry('sdu', { userId: 'auth0|1' })
+    expect(entry).toMatchObject({ description: 'user_id: 1', user_id: '', user_name: '' })
+    expect(entry).not.toHaveProperty('client_id')
+    expect(entry).not.toHaveProperty('hostname')
+  })
+
   test.each([
     ['an exchange of an authorization code', 'seacft'],
     ['an exchange of a refresh token', 'sertft'],
