@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { pipeline, Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ApiError, insufficientScope, tooManyRequests, unauthorized } from './errors.js'
+import { FAULT_PATH } from './fault-path.js'
 
 /** The response to a request with a fault. This interface is a part of Fastify's reply. */
 export interface FaultReply {
@@ -24,17 +25,18 @@ export type FaultHandler = (reply: FaultReply) => unknown
 
 /** A fault and the requests that it affects. */
 interface Fault {
-  /** The path of the affected requests. Default: every path. */
+  /** The path of the affected requests, without the query. Default: every path. */
   path?: string
   /** Whether a request for this URL is affected. Default: always. */
   when?: (url: URL) => boolean
-  /** Number of requests that the fault affects. Default: 1. */
+  /** Number of requests that the fault affects. `Infinity`: until `clear`. Default: 1. */
   times?: number
   respond: FaultHandler
 }
 
 /** A queue of faults. The first matching fault affects a request. */
 export interface Faults {
+  /** @throws `TypeError` if the fault could never affect a request. */
   push(fault: Fault): void
   clear(): void
   /** Returns the number of requests that the queued faults will still affect. */
@@ -59,8 +61,21 @@ export function createFaults(): Faults {
     return fault?.respond
   }
 
+  function push({ times = 1, ...fault }: Fault): void {
+    if (!(times >= 0)) {
+      throw new TypeError(
+        `the fault has times ${times}: set the number of requests that it affects`,
+      )
+    }
+    if (fault.path !== undefined && !FAULT_PATH.test(fault.path)) {
+      const advice = "set a path such as '/api/v2/logs', and select queries with `when`"
+      throw new TypeError(`the fault has the path '${fault.path}': ${advice}`)
+    }
+    if (times > 0) queue.push({ ...fault, times })
+  }
+
   return {
-    push: (fault) => void queue.push({ times: 1, ...fault }),
+    push,
     clear: () => void queue.splice(0),
     pending: () => queue.reduce((sum, { times }) => sum + times, 0),
     take,

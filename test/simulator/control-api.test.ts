@@ -40,6 +40,7 @@ test.each([
   ['entries', { user_id: 'auth0|1' }, 'type'],
   ['entries', { type: 'slo', date: 'yesterday' }, 'date'],
   ['faults', { status: 200 }, 'status'],
+  ['faults', { status: 429, path: '/api/v2/logs?from=900' }, 'path'],
   ['faults', { status: 429, bogus: 1 }, 'bogus'],
   ['faults', { status: 500, headers: { 'a b': 'x' } }, 'headers'],
   ['faults', { status: 500, headers: { x: 'a\nb' } }, 'headers'],

@@ -55,6 +55,33 @@ describe('a fault', () => {
     expect([(await logs()).status, (await logs()).status]).toEqual([500, 502])
   })
 
+  test('a fault with zero requests affects none, and a fault without a number of requests affects one', async () => {
+    const { simulator, logs } = await start()
+    simulator.faults.push({ times: 0, respond: respondWith(500, {}) })
+    expect((await logs()).status).toBe(200)
+    // JavaScript callers can pass `undefined`.
+    const times = undefined as unknown as number
+    simulator.faults.push({ times, respond: respondWith(502, {}) })
+    expect(simulator.faults.pending()).toBe(1)
+    expect([(await logs()).status, (await logs()).status]).toEqual([502, 200])
+  })
+
+  test.each([
+    ['a path with a query', { path: '/api/v2/logs?from=900' }, '/api/v2/logs?from=900'],
+    ['a path without a slash', { path: 'api/v2/logs' }, 'api/v2/logs'],
+    ['a negative number of requests', { times: -1 }, '-1'],
+    ['a number of requests that is not a number', { times: Number.NaN }, 'NaN'],
+  ])(
+    'a fault with %s is rejected, because it would affect no request',
+    async (_case, fault, value) => {
+      const { simulator } = await start()
+      const push = () => simulator.faults.push({ ...fault, respond: respondWith(500, {}) })
+      expect(push).toThrow(TypeError)
+      expect(push).toThrow(value)
+      expect(simulator.faults.pending()).toBe(0)
+    },
+  )
+
   test('clear removes all faults', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ times: Infinity, respond: respondWith(500, {}) })
