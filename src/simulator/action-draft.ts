@@ -6,15 +6,21 @@ const SECRET = z.strictObject({
   name: z.string().min(1).max(128),
   value: z.string().max(4_096),
 })
-/** The body of a request that creates an Action. */
-export const DRAFT = z.strictObject({
+const DEPENDENCY = z.strictObject({
+  name: z.string(),
+  version: z.string(),
+  registry_url: z.string().optional(),
+})
+const DRAFT = z.strictObject({
   name: z.string().min(1),
   supported_triggers: z.array(TRIGGER).length(1),
   code: z.string().max(100_000).default(''),
   runtime: z.enum(['node18', 'node22']).default('node22'),
   secrets: z.array(SECRET).max(30).default([]),
-  dependencies: z.array(z.strictObject({ name: z.string(), version: z.string() })).default([]),
+  dependencies: z.array(DEPENDENCY).max(10).default([]),
 })
+/** The body of a request that creates an Action. With `deploy`, the Action is deployed after its build. */
+export const NEW_ACTION = z.strictObject({ ...DRAFT.shape, deploy: z.boolean().default(false) })
 /**
  * The body of a request that updates an Action. It has no defaults, because fields that are not in the body keep their
  * values.

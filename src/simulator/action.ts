@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Build, Builds } from './builds.js'
 
 /** The editable content of an Action, including the values of its secrets. */
@@ -7,7 +8,7 @@ interface Draft {
   code: string
   runtime: 'node18' | 'node22'
   secrets: { name: string; value: string }[]
-  dependencies: { name: string; version: string }[]
+  dependencies: { name: string; version: string; registry_url?: string | undefined }[]
 }
 
 /** A version of an Action: a copy of the draft that was deployed, with its own build. */
@@ -29,6 +30,14 @@ export interface SimulatedAction extends Draft {
   build: Build
   /** The versions, oldest first. */
   versions: Version[]
+}
+
+/** Adds a version, which is a copy of the draft with this build. */
+export function addVersion(action: SimulatedAction, build: Build): Version {
+  const number = action.versions.length + 1
+  const version = { ...action, ...build, id: randomUUID(), number }
+  action.versions.push(version)
+  return version
 }
 
 /** Returns the deployed version, the newest version whose build has succeeded. */

@@ -1,6 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { deployedOf, type SimulatedAction, toActionResponse, toVersionResponse } from './action.js'
-import { DRAFT, PATCH, parse } from './action-draft.js'
+import {
+  addVersion,
+  deployedOf,
+  type SimulatedAction,
+  toActionResponse,
+  toVersionResponse,
+} from './action.js'
+import { NEW_ACTION, PATCH, parse } from './action-draft.js'
 import { type BuildsOptions, createBuilds } from './builds.js'
 import { ApiError } from './errors.js'
 
@@ -57,11 +63,12 @@ export function createActions({ now, buildMs }: BuildsOptions): Actions {
     remove: (id) => void actions.splice(actions.indexOf(get(id)), 1),
 
     create(body) {
-      const draft = parse(DRAFT, body)
+      const { deploy, ...draft } = parse(NEW_ACTION, body)
       assertNameIsFree(draft.name)
       const state = { createdMs: now(), updatedMs: now(), revision: 1, versions: [] }
       const action = { ...draft, ...state, id: randomUUID(), build: builds.start() }
       actions.push(action)
+      if (deploy) addVersion(action, action.build)
       return toResponse(action)
     },
 
@@ -79,9 +86,7 @@ export function createActions({ now, buildMs }: BuildsOptions): Actions {
       if (builds.statusOf(action.build) !== 'built') {
         throw new ApiError(400, "A draft must be in the 'built' state before it can be deployed.")
       }
-      const number = action.versions.length + 1
-      const version = { ...action, id: randomUUID(), number, startedMs: now(), fails: false }
-      action.versions.push(version)
+      const version = addVersion(action, { startedMs: now(), fails: false })
       return toVersionResponse(action, version, builds)
     },
 

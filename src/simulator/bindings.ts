@@ -5,15 +5,17 @@ import type { Actions } from './actions.js'
 import { ApiError } from './errors.js'
 
 const BINDINGS = z.strictObject({
-  bindings: z.array(
-    z.strictObject({
-      ref: z.strictObject({
-        type: z.enum(['binding_id', 'action_id', 'action_name']),
-        value: z.string().min(1),
+  bindings: z
+    .array(
+      z.strictObject({
+        ref: z.strictObject({
+          type: z.enum(['binding_id', 'action_id', 'action_name']),
+          value: z.string().min(1),
+        }),
+        display_name: z.string().min(1).optional(),
       }),
-      display_name: z.string().min(1).optional(),
-    }),
-  ),
+    )
+    .max(20),
 })
 
 type NewBinding = z.output<typeof BINDINGS>['bindings'][number]

@@ -17,6 +17,10 @@ const ACTIONS = 'actions/actions'
 const TRIGGERS = 'actions/triggers'
 const BINDINGS = `${TRIGGERS}/post-login/bindings`
 
+/** Returns this number of dependencies. */
+const dependencies = (count: number) =>
+  Array.from({ length: count }, (_, n) => ({ name: `package-${n}`, version: '1.0.0' }))
+
 /** Creates an Action, and returns its id. */
 async function createAction({ call }: StartedSimulator, name: string): Promise<string> {
   return (await call('POST', ACTIONS, createDraft(name))).body.id
@@ -108,8 +112,49 @@ describe('an Action', () => {
     expect(simulator.actions.secretsOf('a')).toEqual({ B: '2' })
   })
 
+  test('an Action that is created with `deploy` is deployed when its build has succeeded', async () => {
+    const api = await start({ scopes, actionBuildMs: BUILD_MS })
+    const { body } = await api.call('POST', ACTIONS, createDraft('a', { deploy: true }))
+    expect(body).not.toHaveProperty('deploy')
+    expect(body).toMatchObject({ status: 'pending', all_changes_deployed: false })
+    api.clock.ms += BUILD_MS
+    expect((await api.call('GET', `${ACTIONS}/${body.id}`)).body).toMatchObject({
+      status: 'built',
+      all_changes_deployed: true,
+      deployed_version: { number: 1, status: 'built' },
+    })
+  })
+
+  test('an Action whose build has failed is not deployed by `deploy`', async () => {
+    const api = await start({ scopes })
+    api.simulator.actions.failNextBuild()
+    const { body } = await api.call('POST', ACTIONS, createDraft('a', { deploy: true }))
+    expect(body).toMatchObject({ status: 'failed', all_changes_deployed: false })
+    expect(body).not.toHaveProperty('deployed_version')
+  })
+
+  test('a dependency can name its registry', async () => {
+    const { call } = await start({ scopes })
+    const dependencies = [{ name: 'lodash', version: '4.0.0', registry_url: 'https://npm.example' }]
+    const { status, body } = await call('POST', ACTIONS, createDraft('a', { dependencies }))
+    expect({ status, body }).toMatchObject({ status: 201, body: { dependencies } })
+  })
+
+  test('an Action can be deployed and deleted by requests of the type JSON with an empty body', async () => {
+    const api = await start({ scopes: [...scopes, 'delete:actions'] })
+    const id = await createAction(api, 'a')
+    const headers = { 'content-type': 'application/json' }
+    const send = async (method: string, path: string) =>
+      (await api.call(method, path, undefined, headers)).status
+    expect(await send('POST', `${ACTIONS}/${id}/deploy`)).toBe(202)
+    expect(await send('DELETE', `${ACTIONS}/${id}`)).toBe(204)
+    // A new Action requires a body.
+    expect(await send('POST', ACTIONS)).toBe(400)
+  })
+
   test.each([
     ['no trigger', createDraft('b', { supported_triggers: [] }), 400],
+    ['eleven dependencies', createDraft('b', { dependencies: dependencies(11) }), 400],
     ['an unknown field', createDraft('b', { nonsense: 1 }), 400],
     ['code of more than 100,000 characters', createDraft('b', { code: 'x'.repeat(100_001) }), 400],
     ['a name that another Action has', createDraft('a'), 409],
@@ -169,6 +214,16 @@ describe('bindings', () => {
         { id: first.id, display_name: 'First', action: { id: a } },
       ],
     })
+  })
+
+  test('a trigger can have at most 20 bindings', async () => {
+    const api = await start({ scopes })
+    const ids: string[] = []
+    for (let n = 0; n < 21; n++) ids.push(await createDeployedAction(api, `a${n}`))
+    const replaceBindings = async (count: number) =>
+      (await api.call('PATCH', BINDINGS, { bindings: ids.slice(0, count).map(bindingTo) })).status
+    expect(await replaceBindings(21)).toBe(400)
+    expect(await replaceBindings(20)).toBe(200)
   })
 
   test('a binding is refused if its Action is not deployed or does not exist', async () => {

@@ -28,7 +28,12 @@ export interface StartedSimulator {
   /** Requests a token. `body` replaces fields of a valid request. */
   token(body?: Record<string, unknown>): Promise<Response>
   /** Sends a request to an endpoint of `/api/v2` with a valid token. */
-  call(method: string, path: string, body?: object): Promise<ApiResponse>
+  call(
+    method: string,
+    path: string,
+    body?: object,
+    headers?: Record<string, string>,
+  ): Promise<ApiResponse>
 }
 
 /** A complete response of the API. */
@@ -72,12 +77,13 @@ export async function start(
     return entries.map((entry) => entry.log_id)
   }
 
-  const call: StartedSimulator['call'] = async (method, path, body) => {
+  const call: StartedSimulator['call'] = async (method, path, body, headers) => {
     const response = await send(`/api/v2/${path}`, {
       method,
       headers: {
         authorization,
         ...(body && { 'content-type': 'application/json' }),
+        ...headers,
       },
       ...(body && { body: JSON.stringify(body) }),
     })
