@@ -1,3 +1,4 @@
+import { DOMAIN_RULE, isDomain } from './domain.js'
 import { environmentOf } from './environment.js'
 import { generateHistory } from './history.js'
 import { createSimulator } from './server.js'
@@ -52,6 +53,7 @@ export interface SimulatorRun {
  */
 export async function startSimulator(flags: SimulatorFlags): Promise<SimulatorRun> {
   const { domain = 'acme.eu.auth0.com', scope } = flags
+  if (!isDomain(domain)) throw new UsageError(`--domain is '${domain}': ${DOMAIN_RULE}`)
   const port = readNumber(flags, 'port', 4010, 65_535)
   const users = readNumber(flags, 'users', 20, 100_000)
   const intervalMs = readNumber(flags, 'interval', 1_000, HOUR_MS)

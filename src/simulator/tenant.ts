@@ -1,3 +1,4 @@
+import { validateTenant } from './domain.js'
 import { buildLogId, DEFAULT_ID_PREFIX, isLogId, logIdPosition } from './log-id.js'
 import { ABOVE_ALL_IDS, justAfter, type Query, type Searchable } from './query.js'
 import { seededRandom } from './random.js'
@@ -85,10 +86,10 @@ export interface Tenant {
   entries(): LogEntry[]
 }
 
-/** Creates a tenant with an empty log in memory. */
+/** Creates a tenant with an empty log in memory. Throws a `TypeError` if the domain or the prefix is invalid. */
 export function createTenant(options: SimulatedTenantOptions): Tenant {
   const random = seededRandom(1)
-  const { domain, now = Date.now, lagMs = () => random() * 6000 } = options
+  const { domain, now = Date.now, lagMs = () => random() * 6000 } = validateTenant(options)
   const { retentionMs = Infinity, prefix = DEFAULT_ID_PREFIX } = options
   let stored: StoredEntry[] = []
   let sequence = 0

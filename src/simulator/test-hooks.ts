@@ -28,7 +28,8 @@ export function registerSimulator(
   { beforeAll, afterEach, afterAll }: TestHooks,
   options: UseSimulatorOptions = {},
 ): SimulatorHandle {
-  const tenant = createTenant({ domain: 'acme.eu.auth0.com', lagMs: () => 0, ...options })
+  const { domain = 'acme.eu.auth0.com', lagMs = () => 0 } = options
+  const tenant = createTenant({ ...options, domain, lagMs })
   let simulator: Simulator | undefined
   const getSimulator = (): Simulator => {
     if (simulator === undefined)
