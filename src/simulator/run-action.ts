@@ -21,34 +21,48 @@ export interface ActionRuntime {
   onLogLine(line: string): void
 }
 
-/** The globals of Auth0's runtimes `node18` and `node22`, without the globals of JavaScript itself. */
+/** The globals that Node.js 18 and 22, the runtimes of Auth0, have in common, without the globals of JavaScript itself. */
 const GLOBALS = {
   AbortController,
   AbortSignal,
   Blob,
   Buffer,
+  CompressionStream,
+  DOMException,
+  DecompressionStream,
+  Event,
+  EventTarget,
   FormData,
   Headers,
+  MessageChannel,
+  ReadableStream,
   Request,
   Response,
   TextDecoder,
+  TextDecoderStream,
   TextEncoder,
+  TextEncoderStream,
+  TransformStream,
   URL,
   URLSearchParams,
+  WritableStream,
   atob,
   btoa,
+  clearImmediate,
   clearInterval,
   clearTimeout,
   fetch,
+  performance,
   queueMicrotask,
+  setImmediate,
   setInterval,
   setTimeout,
   structuredClone,
 }
 
 /**
- * Loads an Action in a new context. The context has the globals of Auth0's runtimes, but neither `process` nor
- * `require`.
+ * Loads an Action in a new context. The context has the globals that Auth0's runtimes have in common, but neither
+ * `process` nor `require`.
  *
  * @throws `TypeError` if the code does not export `onExecutePostLogin`.
  */

@@ -72,6 +72,22 @@ test.each([
   expect(claims).toEqual({ [name]: 1 })
 })
 
+test('an Action has the globals that Node.js 18 and 22 have, but not `crypto`, which Node.js 18 lacks', async () => {
+  const names = [
+    'performance',
+    'Event',
+    'EventTarget',
+    'DOMException',
+    'setImmediate',
+    'ReadableStream',
+  ]
+  const { claims } = await runAction(`
+    const missing = (names) => names.filter((name) => globalThis[name] === undefined)
+    api.accessToken.setCustomClaim('missing', missing([${names.map((name) => `'${name}'`)}, 'crypto']))
+  `)
+  expect(claims).toEqual({ missing: ['crypto'] })
+})
+
 test('loadAction rejects code without a handler of the trigger, and the message names the missing export', () => {
   const load = () => loadAction('exports.other = 1', { now: Date.now, onLogLine: () => {} })
   expect(load).toThrow(/exports\.onExecutePostLogin/)
