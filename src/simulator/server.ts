@@ -120,8 +120,9 @@ function addHooks(
 
 /** Makes every error response look like Auth0's, including the response to an unknown path. */
 function addErrors(app: FastifyInstance): void {
-  app.setNotFoundHandler(() => {
-    throw new ApiError(404, 'Not Found')
+  app.setNotFoundHandler((request) => {
+    const path = toUrl(request).pathname
+    throw new ApiError(404, `The simulator has no endpoint ${request.method} ${path}.`)
   })
   app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
     const { body } =

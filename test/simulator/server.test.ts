@@ -31,14 +31,14 @@ describe('the simulator', () => {
     expect(simulator.requests.count()).toBe(0)
   })
 
-  test("the simulator responds to unknown paths with a 404 like Auth0's", async () => {
+  test('the simulator responds with 404 to a request that it does not simulate, and the message names the request', async () => {
     const { fetch } = await start()
-    const response = await fetch('/api/v2/users')
+    const response = await fetch('/api/v2/users?q=secret', { method: 'POST' })
     expect(response.status).toBe(404)
     expect(await response.json()).toEqual({
       statusCode: 404,
       error: 'Not Found',
-      message: 'Not Found',
+      message: 'The simulator has no endpoint POST /api/v2/users.',
     })
   })
 
