@@ -25,11 +25,26 @@ export interface RateLimitState {
   resetSeconds: number
 }
 
-/** Creates a rate limit. Each call of the returned function counts one request. */
+/**
+ * Creates a rate limit. Each call of the returned function counts one request.
+ *
+ * @throws `TypeError` if a number of the limit is missing or invalid.
+ */
 export function simulateRateLimit(
   rateLimit: SimulatedRateLimit,
   now: () => number,
 ): () => RateLimitState {
+  const { burst } = rateLimit
+  const rate =
+    'perSecond' in rateLimit
+      ? { perSecond: rateLimit.perSecond }
+      : { windowSeconds: rateLimit.windowSeconds }
+  for (const [name, value] of Object.entries({ burst, ...rate })) {
+    if (!(value > 0)) {
+      const advice = 'set burst and either perSecond or windowSeconds, each above 0'
+      throw new TypeError(`the rate limit is invalid, because ${name} is ${value}: ${advice}`)
+    }
+  }
   return 'perSecond' in rateLimit ? tokenBucket(rateLimit, now) : fixedWindow(rateLimit, now)
 }
 

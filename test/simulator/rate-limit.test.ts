@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { SimulatedRateLimit } from '../../src/simulator/rate-limit.js'
 import { NOON, start } from './start.js'
 
 /**
@@ -103,6 +104,20 @@ describe('the rate limit', () => {
       reset: NOON_SECONDS + 120,
     })
   })
+
+  test.each([
+    [{ burst: 10 }, 'windowSeconds is undefined'],
+    [{ burst: 10, perSecond: 0 }, 'perSecond is 0'],
+    [{ burst: 10, windowSeconds: Number.NaN }, 'windowSeconds is NaN'],
+    [{ perSecond: 1 }, 'burst is undefined'],
+  ])(
+    'createSimulator rejects the rate limit %j, and the message names the value',
+    async (rateLimit, problem) => {
+      const started = start({ rateLimit: rateLimit as SimulatedRateLimit })
+      await expect(started).rejects.toThrow(TypeError)
+      await expect(started).rejects.toThrow(problem)
+    },
+  )
 
   test('the rate limit does not apply to the token endpoint', async () => {
     const { logs, token } = await start({ rateLimit: { burst: 1, perSecond: 1 } })
