@@ -177,5 +177,7 @@ function addRoutes(
 }
 
 function toUrl(request: FastifyRequest): URL {
-  return new URL(request.url, 'http://simulator')
+  const { url } = request
+  // A path that begins with two slashes would be read as a host.
+  return url.startsWith('/') ? new URL(`http://simulator${url}`) : new URL(url, 'http://simulator')
 }

@@ -42,6 +42,18 @@ describe('the simulator', () => {
     })
   })
 
+  test.each(['//', '//api/v2/logs'])(
+    'a path that begins with two slashes (%s), as after a base URL that ends with one, gets 404 with the whole path',
+    async (path) => {
+      const { fetch, simulator } = await start()
+      const response = await fetch(path)
+      expect(response.status).toBe(404)
+      const { message } = (await response.json()) as { message: string }
+      expect(message).toBe(`The simulator has no endpoint GET ${path}.`)
+      expect(simulator.requests.count({ path })).toBe(1)
+    },
+  )
+
   test('the simulator delays responses by the configured latency', async () => {
     const { logs } = await start({ latencyMs: 40 })
     const startedAt = performance.now()
