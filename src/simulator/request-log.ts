@@ -5,7 +5,7 @@ interface RecordedRequest {
   readonly method: string
   /** The path and the query. */
   readonly url: string
-  /** The status of the response; `null`: no response has been sent. */
+  /** The status of the response; `null`: no complete response has been sent. */
   readonly status: number | null
 }
 
