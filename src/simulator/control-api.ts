@@ -29,7 +29,7 @@ const HEADER_VALUE = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/)
 
 const FAULT = z.strictObject({
   status: z.int().min(400).max(599),
-  path: z.string().regex(FAULT_PATH, 'not a path without a query').default('/api/v2/logs'),
+  path: z.string().regex(FAULT_PATH, 'set a path without a query').default('/api/v2/logs'),
   times: z.int().min(1).default(1),
   headers: z.record(HEADER_NAME, HEADER_VALUE).default({}),
 })
