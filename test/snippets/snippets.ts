@@ -92,6 +92,7 @@ export const PROOFS: Record<BlockName, Proof> = {
   'docs/logout-endpoint.md > express-openid-connect > js': LOGOUT_ENDPOINT,
   'docs/logout-endpoint.md > @auth0/nextjs-auth0 > js': LOGOUT_ENDPOINT,
   'docs/metrics.md > Scrape > yaml': { test: 'test/environments/prometheus.test.ts' },
+  'docs/metrics.md > Scrape > yaml 1': { test: 'test/environments/kubernetes-scrape.test.ts' },
   // Docker does not run. The test compares the command with how the test builds the image.
   'docs/operations.md > Docker > sh': { test: 'test/image/image.test.ts' },
   'docs/operations.md > Docker > sh 1': OPERATIONS,
