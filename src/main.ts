@@ -10,7 +10,7 @@ import { abortedError } from './errors.js'
 import { createLog } from './log.js'
 import { type ProgramStart, readProgramName } from './program-name.js'
 
-/** Maximum time that an unfinished request keeps the process alive after the command has ended, in milliseconds. */
+/** Maximum time that the process stays alive after the command has ended, in milliseconds. */
 const EXIT_GRACE_MS = 500
 
 // Some objects of a request live until PostgreSQL responds. V8 can infer that similar objects also live for long, and
@@ -71,10 +71,15 @@ for (const stream of [process.stdout, process.stderr]) {
   })
 }
 
-const { exitCode, isUnfinished } = await runCommandLine(process.argv.slice(2), context)
+const exitCode = await runCommandLine(process.argv.slice(2), context)
 process.exitCode = hasOutputFailed ? 1 : exitCode
 // The command has ended, but the socket to an unresponsive server can keep the process alive.
-if (isUnfinished) setTimeout(() => process.exit(), EXIT_GRACE_MS).unref()
+setTimeout(exitAfterOutput, EXIT_GRACE_MS).unref()
+
+/** Ends the process when its output is written. */
+function exitAfterOutput(): void {
+  process.stdout.write('', () => process.exit())
+}
 
 /**
  * Describes the container that this process runs in. By default, the host name in a container is the id of the

@@ -10,24 +10,14 @@ const EXIT_USAGE = 2
 /** Errors that exit with {@link EXIT_USAGE}. */
 const USAGE_CODES: ErrorCode[] = ['CONFIGURATION', 'USAGE', 'OTHER_TENANT']
 
-/** The result of a command. */
-export interface CommandResult {
-  exitCode: number
-  /** Whether a request may still be running. If so, the process must not wait for the request. */
-  isUnfinished: boolean
-}
-
 /** Runs the command that the arguments name. Prints the message of an error, and returns the exit code. */
-export async function runCommandLine(
-  args: string[],
-  context: CommandContext,
-): Promise<CommandResult> {
+export async function runCommandLine(args: string[], context: CommandContext): Promise<number> {
   try {
     const program = await createProgram(context)
     await program.parseAsync(args, { from: 'user' })
-    return { exitCode: 0, isUnfinished: false }
+    return 0
   } catch (error) {
-    return { exitCode: report(error, context), isUnfinished: hasCode(error, 'UNFINISHED') }
+    return report(error, context)
   }
 }
 

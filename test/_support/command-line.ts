@@ -34,7 +34,7 @@ export function startCommandLine(
     written[stream] += text
   }
   const controller = new AbortController()
-  const result = runCommandLine(args, {
+  const ended = runCommandLine(args, {
     env,
     programName: 'last-logout',
     print: writeTo('stdout'),
@@ -59,7 +59,7 @@ export function startCommandLine(
     stdout: () => written.stdout,
     stderr: () => written.stderr,
     stop: () => controller.abort(),
-    ended: result.then(({ exitCode }) => exitCode),
+    ended,
   }
 }
 

@@ -27,6 +27,15 @@ test('--version prints the version of the package', async () => {
   expect({ code, stdout }).toEqual({ code: 0, stdout: `${version}\n` })
 })
 
+test('a command ends even if something keeps the process alive, such as a socket', async () => {
+  const keepAlive = 'data:text/javascript,setInterval(()=>{},60000)'
+  const { code, stdout } = await finishCommand(['--help'], {
+    NODE_OPTIONS: `--import=${keepAlive}`,
+  })
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/healthcheck/)
+})
+
 test.each([
   ['a command', [TOKEN]],
   ['an Authorization header', [`Bearer ${TOKEN}`]],
