@@ -16,7 +16,7 @@ const CANNOT_CONNECT_NOW = '57P03'
  * @returns `false` if the server has exited, rejects the password, or does not respond in time.
  */
 export async function becomesReady(
-  server: Program,
+  server: Pick<Program, 'isRunning'>,
   url: string,
   timeoutMs: number,
 ): Promise<boolean> {

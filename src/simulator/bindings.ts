@@ -5,17 +5,15 @@ import type { Actions } from './actions.js'
 import { ApiError } from './errors.js'
 
 const BINDINGS = z.strictObject({
-  bindings: z
-    .array(
-      z.strictObject({
-        ref: z.strictObject({
-          type: z.enum(['binding_id', 'action_id', 'action_name']),
-          value: z.string().min(1),
-        }),
-        display_name: z.string().min(1).optional(),
+  bindings: z.array(
+    z.strictObject({
+      ref: z.strictObject({
+        type: z.enum(['binding_id', 'action_id', 'action_name']),
+        value: z.string().min(1),
       }),
-    )
-    .max(20),
+      display_name: z.string().min(1).optional(),
+    }),
+  ),
 })
 
 type NewBinding = z.output<typeof BINDINGS>['bindings'][number]

@@ -318,7 +318,7 @@ function toBytes({ method, url, headers, payload = '' }: FuzzedRequest): Buffer 
  * logout, and a batch of the log stream can be compressed.
  */
 const EXPECTED_WARNINGS =
-  /too many wrong keys|too many invalid logout hints|logout redirected without a report|log stream batch compressed/
+  /too many wrong keys|unknown key rejected|key without the role rejected|too many invalid logout hints|logout redirected without a report|log stream batch compressed/
 
 /** Returns the log lines at the level `warn` (40) and above, without the expected warnings. */
 function unexpectedWarnings(): string {

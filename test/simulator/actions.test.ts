@@ -216,16 +216,6 @@ describe('bindings', () => {
     })
   })
 
-  test('a trigger can have at most 20 bindings', async () => {
-    const api = await start({ scopes })
-    const ids: string[] = []
-    for (let n = 0; n < 21; n++) ids.push(await createDeployedAction(api, `a${n}`))
-    const replaceBindings = async (count: number) =>
-      (await api.call('PATCH', BINDINGS, { bindings: ids.slice(0, count).map(bindingTo) })).status
-    expect(await replaceBindings(21)).toBe(400)
-    expect(await replaceBindings(20)).toBe(200)
-  })
-
   test('a binding is refused if its Action is not deployed or does not exist', async () => {
     const api = await start({ scopes })
     const id = await createAction(api, 'a')
