@@ -50,12 +50,17 @@ export async function deployDraft(deployment: Deployment): Promise<void> {
   const isDeployed = async () => {
     const { all_changes_deployed, code } = await actions.get(id)
     if (all_changes_deployed !== true) return false
-    if (code === draft.code) return true
+    if (trimLines(code ?? '') === trimLines(draft.code)) return true
     // The response may be older than the draft.
     if (++differences < MAX_DIFFERENCES) return false
     throw changedError(draft.name)
   }
   await waitUntil(isDeployed, wait, signal)
+}
+
+/** Removes white space at the ends of the lines. It is not documented that Auth0 stores it as it was sent. */
+function trimLines(code: string): string {
+  return code.replace(/\s+$/gm, '')
 }
 
 function buildFailedError(): LastLogoutError {

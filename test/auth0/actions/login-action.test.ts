@@ -298,6 +298,16 @@ describe('the code of the Action', () => {
     expect(readBindings(simulator)).toEqual([])
   })
 
+  test('a deployment succeeds if Auth0 stores other line ends, and no line end at the end', async () => {
+    const { simulator, api } = await openActionTenant()
+    const change = (step: Step) => {
+      if (step.kind !== 'deploy') return
+      const { id = '', code = '' } = findLoginAction(simulator) ?? {}
+      simulator.actions.update(id, { code: code.trimEnd().replaceAll('\n', '\r\n') })
+    }
+    expect(stepKindsOf(await deploy({ api }, change))).toEqual(['create', 'deploy', 'bind'])
+  })
+
   test('a deployment succeeds if a response is older than the code that was written', async () => {
     const { simulator, api } = await openActionTenant()
     const id = addOlderVersion(simulator)
