@@ -5,6 +5,7 @@ import { readLogId } from '../rules/entry.js'
 import { readId } from '../rules/id.js'
 import type { Instant } from '../rules/instant.js'
 import { syntheticLogId } from '../rules/log-id.js'
+import { readUrl } from '../rules/url.js'
 import { readHttpDate } from './http-date.js'
 import type { ManagementApi } from './management-api.js'
 import { badStatusError, malformedPageError, rateLimitError } from './management-errors.js'
@@ -76,7 +77,7 @@ function readNext(entries: unknown[], link: string | null, from: string): string
 /** Reads the parameter `from` of the URL in `Link: <…>; rel="next"` (RFC 8288). */
 function readNextLink(link: string | null): string | null {
   const [, url = ''] = /<([^>]*)>\s*;\s*rel="?next"?/.exec(link ?? '') ?? []
-  return URL.canParse(url) ? readId(new URL(url).searchParams.get('from')) : null
+  return readId(readUrl(url)?.searchParams.get('from'))
 }
 
 interface LogsResponse extends SearchPage {

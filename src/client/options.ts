@@ -3,6 +3,7 @@ import { DEFAULT_MAX_STALENESS_MS } from '../rules/freshness.js'
 import { DAY_MS, HOUR_MS } from '../rules/instant.js'
 import { isNamespace, NAMESPACE_RULE } from '../rules/namespace.js'
 import { DEFAULT_NAMESPACE } from '../rules/token.js'
+import { readUrl } from '../rules/url.js'
 import { callSafely } from './call-safely.js'
 import type { Decision } from './decision.js'
 
@@ -75,8 +76,9 @@ export type ClientSettings = ReturnType<typeof readOptions>
 export function readOptions(options: LastLogoutClientOptions) {
   assertPresent(options)
   const { url, apiKey, onUnknown, mode = 'enforce', lookup = 'feed', connect = 'eager' } = options
+  const baseUrl = readBaseUrl(url)
   assert(
-    isBaseUrl(url),
+    baseUrl !== null,
     'url must be a URL that begins with https:// or http://, without user name, password, query and fragment',
   )
   // For an invalid key, `fetch` would throw an error whose message quotes the key.
@@ -103,8 +105,7 @@ export function readOptions(options: LastLogoutClientOptions) {
     return value
   }
   return {
-    // Without a final slash, `new URL(path, url)` would replace the last segment of `url`.
-    url: new URL(url).href.replace(/\/?$/, '/'),
+    url: baseUrl,
     apiKey,
     onUnknown,
     mode,
@@ -168,13 +169,16 @@ function ignoreErrors<Args extends unknown[]>(
   return (...args) => callSafely(() => callback(...args))
 }
 
-/** Whether a path can be appended to a URL. */
-function isBaseUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false
-  const { protocol, username, password, search, hash } = new URL(text)
+/** Returns a URL to which a path can be appended. Returns `null` if the text is not such a URL. */
+function readBaseUrl(text: string): string | null {
+  const url = readUrl(text)
+  if (url === null) return null
+  const { protocol, username, password, search, hash } = url
   // `localhost:8080` is a URL, too: its scheme is `localhost:`.
   const isWeb = protocol === 'https:' || protocol === 'http:'
-  return isWeb && [username, password, search, hash].every((part) => part === '')
+  const isBase = isWeb && [username, password, search, hash].every((part) => part === '')
+  // Without a final slash, `new URL(path, url)` would replace the last segment of `url`.
+  return isBase ? url.href.replace(/\/?$/, '/') : null
 }
 
 function assert(condition: boolean, message: string): asserts condition {

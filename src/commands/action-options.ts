@@ -3,6 +3,7 @@ import { isSecureUrl } from '../config/values.js'
 import { LastLogoutError } from '../errors.js'
 import { MAX_TIMEOUT_MS, MODES, ON_ERROR, POLICIES } from '../rules/action-settings.js'
 import { isNamespace, NAMESPACE_RULE } from '../rules/namespace.js'
+import { readUrl } from '../rules/url.js'
 
 /** The name of the API key that the Action uses. */
 const KEY_NAME = 'action'
@@ -100,16 +101,16 @@ function oneOf(choices: readonly string[]): Rule {
 }
 
 function isServiceUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false
-  const url = new URL(text)
+  const url = readUrl(text)
+  if (url === null) return false
   // The Action appends paths to the URL, so it must not have a query. Credentials in the URL would be printed.
   return isSecureUrl(url) && url.href === `${url.origin}${url.pathname}`
 }
 
 /** Whether the host of a URL is this machine. A simulated tenant can reach such a URL, but Auth0 cannot. */
 function isLoopback(text: string): boolean {
-  if (!URL.canParse(text)) return false
-  return /^(localhost|127\.\d+\.\d+\.\d+|0\.0\.0\.0|\[::1?\])$/.test(new URL(text).hostname)
+  const { hostname = '' } = readUrl(text) ?? {}
+  return /^(localhost|127\.\d+\.\d+\.\d+|0\.0\.0\.0|\[::1?\])$/.test(hostname)
 }
 
 function isTimeout(text: string): boolean {

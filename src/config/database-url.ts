@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { readUrl } from '../rules/url.js'
 import { addProblem } from './values.js'
 
 const EXAMPLE = 'postgresql://user@host/database'
@@ -17,7 +18,7 @@ export const databaseUrl = z.string().superRefine((text, context) => {
   const authority = /^[a-z]+:\/\/([^/?#]*)/.exec(text)?.[1] ?? ''
   const hosts = authority.slice(authority.lastIndexOf('@') + 1)
   if (hosts.includes(',')) return refuseHosts(context)
-  const url = URL.canParse(text) ? new URL(text) : null
+  const url = readUrl(text)
   if (url === null || !PROTOCOLS.includes(url.protocol)) {
     return addProblem(
       context,

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { readUrl } from '../rules/url.js'
 import { addProblem } from './values.js'
 
 /** An HTTP proxy. */
@@ -13,7 +14,7 @@ export interface HttpProxy {
 export const httpProxy = z.string().transform((text, context): HttpProxy => {
   const url = text.includes('://') ? text : `http://${text}`
   return (
-    readProxy(URL.canParse(url) ? new URL(url) : null) ??
+    readProxy(readUrl(url)) ??
     addProblem(
       context,
       'must be the URL of an HTTP proxy without a path, such as http://proxy.example:3128; credentials in it must be percent-encoded, and SOCKS is not supported',

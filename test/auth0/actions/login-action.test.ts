@@ -298,7 +298,7 @@ describe('the code of the Action', () => {
     expect(readBindings(simulator)).toEqual([])
   })
 
-  test('a deployment succeeds if Auth0 stores other line ends, and no line end at the end', async () => {
+  test('a deployment succeeds if Auth0 returns the code with CRLF, and without its last line break', async () => {
     const { simulator, api } = await openActionTenant()
     const change = (step: Step) => {
       if (step.kind !== 'deploy') return
